@@ -1,0 +1,321 @@
+package rib
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attr"
+)
+
+// Reject says why a path is not used at all.
+type Reject uint8
+
+// The reasons.
+const (
+	Accepted       Reject = iota
+	RejectLoop            // this node is on its node path, or among its hubs
+	RejectOrgLoop         // the path left this organisation and comes back
+	RejectHops            // one more hop would be too many
+	RejectFirstHop        // the nearest hop is not the peer that announces it
+	RejectOrigin          // the name does not lie below the originator's organisation
+	RejectFilter          // an import rule said no
+	RejectNoRule          // there is no import rule for a peer of another organisation (RFC 8212)
+	RejectLeak            // it is marked only-to-customer, and this peer must not send such (RFC 9234)
+	RejectDraft           // its protocol or attributes are none we know
+	rejectCount    = iota
+)
+
+var rejectTexts = [...]string{
+	Accepted: "accepted", RejectLoop: "this node is on its path", RejectOrgLoop: "its path comes back into this organisation",
+	RejectHops: "its path is too long", RejectFirstHop: "its path does not begin with the announcing peer",
+	RejectOrigin: "its originator may not originate this name", RejectFilter: "an import rule rejects it",
+	RejectNoRule: "no import rule for this organisation (RFC 8212)", RejectLeak: "route leak: marked only-to-customer (RFC 9234)",
+	RejectDraft: "its attributes are not understood",
+}
+
+// String says the reason in words.
+func (r Reject) String() string {
+	if int(r) < len(rejectTexts) {
+		return rejectTexts[r]
+	}
+	return fmt.Sprintf("reject(%d)", uint8(r))
+}
+
+// Result counts what an UPDATE did.
+type Result struct {
+	Announced int // new or replaced paths
+	Unchanged int // announcements that said nothing new
+	Withdrawn int
+	Unknown   int // withdrawals of what the peer had not announced
+	Rejected  [rejectCount]int
+	Blocked   int  // announcements beyond the limit, not taken
+	OverLimit bool // the peer announces more than its limit allows
+}
+
+// Apply takes one UPDATE of a peer: withdrawals, then announcements, each replacing what the peer said of the service before.
+// Attribute sets have to have passed attr.Check. Nothing of u is kept.
+func (t *Table) Apply(from PeerID, u *bgp.Update) Result {
+	p := t.peers[from]
+	var res Result
+	for i := range u.Withdrawn {
+		t.withdraw(p, &u.Withdrawn[i], &res)
+	}
+	for i := range u.Announced {
+		g := &u.Announced[i]
+		sum, ok := attr.Check(g.Attributes)
+		if !ok {
+			res.Rejected[RejectDraft] += len(g.Routes)
+			for j := range g.Routes {
+				t.withdraw(p, &g.Routes[j], &res)
+			}
+			continue
+		}
+		verdict := t.vet(p, g.Attributes, &sum)
+		set := t.setID(g.Attributes, sum)
+		for j := range g.Routes {
+			t.announce(p, &g.Routes[j], set, verdict, &res)
+		}
+		t.releaseSet(set)
+	}
+	res.OverLimit = p.cfg.MaxRoutes > 0 && (p.count.Received > p.cfg.MaxRoutes || res.Blocked > 0)
+	t.settle(u.Trace)
+	return res
+}
+
+// vet judges a set by the rules that do not depend on the service.
+func (t *Table) vet(p *peer, b []byte, sum *attr.Summary) Reject {
+	switch {
+	case sum.Hops == 0:
+		return RejectFirstHop
+	case attr.ContainsNode(b, t.self), sum.Has(attr.HasClusterList) && attr.ContainsHub(b, t.self):
+		return RejectLoop
+	case sum.Hops >= bgp.MaxHops:
+		return RejectHops
+	case !sum.Has(attr.HasClusterList) && attr.FirstHop(b) != p.short:
+		return RejectFirstHop
+	case p.cfg.External && sum.Flags&(attr.HasClusterList|attr.HasOriginator) != 0:
+		return RejectFirstHop
+	case attr.CrossesOrg(b, t.cfg.Self.Org), p.cfg.External && sum.Orgs > 0 && attr.EntersOrg(b, t.cfg.Self.Org):
+		return RejectOrgLoop
+	case p.cfg.External && sum.Has(attr.HasOnlyToCustomer) && t.leaks(p, b):
+		return RejectLeak
+	case p.cfg.External && p.cfg.Import == nil:
+		return RejectNoRule
+	}
+	return Accepted
+}
+
+// leaks applies the ingress rules of only-to-customer (RFC 9234 §5): a marked route must not come from a customer, and from a lateral
+// peer only with that peer's own mark.
+func (t *Table) leaks(p *peer, b []byte) bool {
+	switch p.cfg.Role {
+	case bgp.RoleCustomer:
+		return true
+	case bgp.RolePeer:
+		return attr.OnlyToCustomer(b) != string(p.cfg.Node.Org)
+	}
+	return false
+}
+
+func (t *Table) announce(p *peer, n *bgp.NLRI, set uint32, verdict Reject, res *Result) {
+	svc := t.serviceID(n.Service)
+	defer t.releaseName(svc)
+	if verdict == Accepted && !originates(t.sums[set].Origin(t.attrs.bytes(set)), n.Service) {
+		verdict = RejectOrigin
+	}
+	i := t.lookup(svc, p.id, n.PathID)
+	if i == none {
+		if limit := p.cfg.MaxRoutes; limit > 0 && p.count.Received >= limit {
+			res.Blocked++
+			p.count.Blocked++
+			return
+		}
+		i = t.link(p, svc, n.PathID)
+	} else if old := &t.paths[i]; old.gen == p.gen && old.raw == set && (old.reject == verdict || old.reject == RejectFilter && verdict == Accepted) {
+		res.Unchanged++
+		res.Rejected[old.reject] += min(1, int(old.reject))
+		return
+	}
+	res.Announced++
+	t.refresh(p, i)
+	t.assign(p, i, set, verdict)
+	res.Rejected[t.paths[i].reject] += min(1, int(t.paths[i].reject))
+}
+
+// originates tells whether a service lies below the organisation of its originator (short form), which alone may announce it.
+func originates(origin string, svc bgp.Service) bool {
+	for i := range len(origin) {
+		if origin[i] == '/' {
+			return svc.Below(bgp.Org(origin[:i]))
+		}
+	}
+	return false
+}
+
+// refresh makes a path one of the running session.
+func (t *Table) refresh(p *peer, i uint32) {
+	if t.paths[i].gen != p.gen {
+		t.paths[i].gen = p.gen
+		p.count.Stale--
+	}
+}
+
+// assign gives a path its set, through the import filter.
+func (t *Table) assign(p *peer, i uint32, set uint32, verdict Reject) {
+	x := &t.paths[i]
+	oldRaw, oldAttrs, was := x.raw, x.attrs, x.reject
+	x.raw, x.attrs, x.reject = t.retainSet(set), none, verdict
+	if verdict == Accepted {
+		x.attrs, x.reject = t.imported(p, x.svc, set)
+	}
+	p.count.Rejected += min(1, int(x.reject)) - min(1, int(was))
+	t.releaseSet(oldRaw)
+	t.releaseSet(oldAttrs)
+	t.touch(x.svc)
+}
+
+// imported runs the import filter and returns the set to use, counted, or none with the reason.
+func (t *Table) imported(p *peer, svc, set uint32) (uint32, Reject) {
+	strip := p.cfg.External && t.sums[set].LocalPref != bgp.DefaultLocalPref
+	mark := p.cfg.External && !t.sums[set].Has(attr.HasOnlyToCustomer) && (p.cfg.Role == bgp.RoleProvider || p.cfg.Role == bgp.RolePeer)
+	if (p.cfg.Import == nil || p.cfg.Import.IsTrivial()) && !strip && !mark {
+		return t.retainSet(set), Accepted
+	}
+	a, err := attr.Parse(t.attrs.bytes(set))
+	if err != nil {
+		return none, RejectDraft
+	}
+	if strip {
+		a.LocalPref = 0 // of no meaning between organisations (RFC 4271 §5.1.5)
+	}
+	if mark {
+		a.OnlyToCustomer = p.cfg.Node.Org
+	}
+	changed := strip || mark
+	if p.cfg.Import != nil {
+		v := p.cfg.Import.Apply(t.name(svc), &a)
+		if !v.Accepted {
+			return none, RejectFilter
+		}
+		changed = changed || v.Changed
+	}
+	if !changed {
+		return t.retainSet(set), Accepted
+	}
+	return t.encoded(&a)
+}
+
+// encoded interns attributes, counted.
+func (t *Table) encoded(a *bgp.Attributes) (uint32, Reject) {
+	t.buf = attr.Append(t.buf[:0], a)
+	sum, ok := attr.Check(t.buf)
+	if !ok {
+		return none, RejectDraft
+	}
+	return t.setID(t.buf, sum), Accepted
+}
+
+func (t *Table) withdraw(p *peer, n *bgp.NLRI, res *Result) {
+	svc := t.names.find(unsafe.Slice(unsafe.StringData(string(n.Service)), len(n.Service)))
+	i := none
+	if svc != none {
+		i = t.lookup(svc, p.id, n.PathID)
+	}
+	if i == none {
+		res.Unknown++
+		return
+	}
+	res.Withdrawn++
+	t.unlink(p, i)
+}
+
+// lookup finds the path that a peer announced of a service under an id.
+func (t *Table) lookup(svc uint32, from PeerID, id uint32) uint32 {
+	for i := t.svcs[svc].head; i != none; i = t.paths[i].next {
+		if p := &t.paths[i]; p.peer == from && p.id == id {
+			return i
+		}
+	}
+	return none
+}
+
+// link enters an empty path at the end of the service's candidates and at the head of the peer's list.
+func (t *Table) link(p *peer, svc, id uint32) uint32 {
+	t.names.retain(svc)
+	i := t.newPath(path{svc: svc, id: id, peer: p.id, gen: p.gen, attrs: none, raw: none, next: t.svcs[svc].head, peerNext: p.first, peerPrev: none})
+	t.svcs[svc].head = i
+	if p.first != none {
+		t.paths[p.first].peerPrev = i
+	}
+	p.first = i
+	p.count.Received++
+	t.count.Paths++
+	return i
+}
+
+// unlink takes a path out of both lists and frees it.
+func (t *Table) unlink(p *peer, i uint32) {
+	x := t.paths[i]
+	t.touch(x.svc)
+	at := &t.svcs[x.svc].head
+	for *at != i {
+		at = &t.paths[*at].next
+	}
+	*at = x.next
+	if x.peerPrev == none {
+		p.first = x.peerNext
+	} else {
+		t.paths[x.peerPrev].peerNext = x.peerNext
+	}
+	if x.peerNext != none {
+		t.paths[x.peerNext].peerPrev = x.peerPrev
+	}
+	for w := range p.walks {
+		if p.walks[w].at == i {
+			p.walks[w].at = x.peerNext
+		}
+	}
+	p.count.Received--
+	p.count.Rejected -= min(1, int(x.reject))
+	if x.gen != p.gen {
+		p.count.Stale--
+	}
+	t.count.Paths--
+	t.releaseSet(x.raw)
+	t.releaseSet(x.attrs)
+	t.paths[i] = path{next: t.spare, svc: none, attrs: none, raw: none}
+	t.spare = i
+	t.releaseName(x.svc)
+}
+
+// SetLocal announces a service of this node itself, or replaces it. a.NodePath has to be empty.
+func (t *Table) SetLocal(svc bgp.Service, a *bgp.Attributes, trace bgp.Trace) error {
+	t.buf = attr.Append(t.buf[:0], a)
+	sum, ok := attr.Check(t.buf)
+	if !ok || sum.Hops != 0 {
+		return fmt.Errorf("service %s: its attributes break a rule of the protocol", svc)
+	}
+	p := t.peers[Local]
+	id := t.serviceID(svc)
+	set := t.setID(t.buf, sum)
+	i := t.lookup(id, Local, 0)
+	switch {
+	case i == none:
+		t.assign(p, t.link(p, id, 0), set, Accepted)
+	case t.paths[i].raw != set:
+		t.assign(p, i, set, Accepted)
+	}
+	t.releaseSet(set)
+	t.releaseName(id)
+	t.settle(trace)
+	return nil
+}
+
+// RemoveLocal withdraws a service of this node and tells whether there was one.
+func (t *Table) RemoveLocal(svc bgp.Service, trace bgp.Trace) bool {
+	var res Result
+	t.withdraw(t.peers[Local], &bgp.NLRI{Service: svc}, &res)
+	t.settle(trace)
+	return res.Withdrawn > 0
+}

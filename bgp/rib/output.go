@@ -1,0 +1,338 @@
+package rib
+
+import (
+	"slices"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attr"
+	"github.com/catalyst-router/catalyst/bgp/filter"
+)
+
+// sent is one path of a service that a peer with AddPath was told of.
+type sent struct {
+	id  uint32 // as we numbered it: the path's number in the table, plus 1
+	set uint32
+}
+
+// Established begins a peer's session: the whole table goes out, then End-of-RIB. ingress is where the peer's OPEN says its Envoy
+// takes traffic; it is the next hop of what the peer announces.
+func (t *Table) Established(id PeerID, ingress string) {
+	t.Down(id)
+	p := t.peers[id]
+	p.up, p.ingress = true, ingress
+	p.dirty.rescan()
+	p.marker = bgp.EndOfRIB
+	t.walk(p, redecide) // stale paths have a new next hop
+}
+
+// Down ends a peer's session on the sending side. What it announced stays: Clear or MarkStale decides of that.
+func (t *Table) Down(id PeerID) {
+	p := t.peers[id]
+	for svc, held := range p.out {
+		if held != 0 {
+			t.releaseSet(held - 1)
+			p.out[svc] = 0
+		}
+	}
+	for _, list := range p.more {
+		for _, s := range list {
+			t.releaseSet(s.set)
+		}
+	}
+	for {
+		svc, ok := p.dirty.pop()
+		if !ok {
+			break
+		}
+		t.releaseName(svc)
+	}
+	p.up, p.out, p.more, p.dirty, p.marker, p.begin, p.resend = false, nil, nil, pendingSet{}, bgp.NoMarker, false, false
+	p.count.Advertised = 0
+}
+
+// Resend sends a peer its whole table again between markers, as its REFRESH asked (RFC 7313).
+func (t *Table) Resend(id PeerID) {
+	p := t.peers[id]
+	if !p.up {
+		return
+	}
+	p.dirty.rescan()
+	p.begin, p.resend = true, true
+	if p.marker == bgp.NoMarker {
+		p.marker = bgp.EndOfRefresh
+	}
+}
+
+// Pending returns how many services a peer has yet to hear of.
+func (t *Table) Pending(id PeerID) int {
+	p := t.peers[id]
+	n := p.dirty.left(len(t.svcs))
+	if p.begin || p.marker != bgp.NoMarker {
+		n++
+	}
+	return n
+}
+
+// NextUpdate fills u with the next message for a peer, and tells whether there is one. It carries the newest state of each service,
+// only differences to what the peer holds, withdrawals first, equal attribute sets once. What u refers to belongs to the caller.
+func (t *Table) NextUpdate(id PeerID, u *bgp.Update) bool {
+	p := t.peers[id]
+	*u = bgp.Update{}
+	if !p.up {
+		return false
+	}
+	if p.begin {
+		p.begin = false
+		u.Marker = bgp.BeginOfRefresh
+		return true
+	}
+	w := writer{t: t, p: p, u: u, group: -1}
+	// A scan over what the peer already has finds nothing to say; it is cut so that one call stays short.
+	const look = 20 * bgp.MaxUpdateRoutes
+	for n := 0; n < look && !w.full(); n++ {
+		svc, queued := p.dirty.pop()
+		if !queued {
+			var more bool
+			if svc, more = p.dirty.scan(len(t.svcs)); !more {
+				break
+			}
+			if t.names.counts[svc] == 0 {
+				continue
+			}
+		}
+		t.tell(&w, svc, !queued && p.resend)
+		if queued {
+			t.releaseName(svc)
+		}
+	}
+	if !p.dirty.scanning && p.marker != bgp.NoMarker && p.dirty.left(0) == 0 {
+		u.Marker, p.marker, p.resend = p.marker, bgp.NoMarker, false
+	}
+	return len(u.Announced) > 0 || len(u.Withdrawn) > 0 || u.Marker != bgp.NoMarker || t.Pending(id) > 0 && t.NextUpdate(id, u)
+}
+
+// holds tells whether the peer was sent something of a service.
+func (p *peer) holds(svc uint32) bool {
+	return int(svc) < len(p.out) && p.out[svc] != 0 || len(p.more[svc]) > 0
+}
+
+// tell writes what a peer has to hear of one service.
+func (t *Table) tell(w *writer, svc uint32, again bool) {
+	p := w.p
+	if p.cfg.AddPath > 1 {
+		t.tellMany(w, svc, again)
+		return
+	}
+	want := none
+	if s := &t.svcs[svc]; s.ties > 0 {
+		want = t.exported(p, s.head)
+	}
+	var held uint32
+	if int(svc) < len(p.out) {
+		held = p.out[svc]
+	}
+	switch {
+	case want == none && held == 0:
+		return
+	case want == none:
+		w.withdraw(svc, 0)
+		p.out[svc] = 0
+		t.releaseSet(held - 1)
+		p.count.Advertised--
+		return
+	case held == want+1 && !again:
+		t.releaseSet(want)
+		return
+	}
+	w.announce(svc, 0, want)
+	for int(svc) >= len(p.out) {
+		p.out = append(p.out, 0)
+	}
+	if held != 0 {
+		t.releaseSet(held - 1)
+	} else {
+		p.count.Advertised++
+	}
+	p.out[svc] = want + 1
+}
+
+// tellMany is tell for a peer that takes the best several paths, with distinct next hops (RFC 7911).
+func (t *Table) tellMany(w *writer, svc uint32, again bool) {
+	p := w.p
+	var want []sent
+	hops := map[PeerID]bool{}
+	n := 0
+	for i := t.svcs[svc].head; i != none && len(want) < p.cfg.AddPath && t.paths[i].reject == Accepted; i = t.paths[i].next {
+		if n++; hops[t.paths[i].peer] {
+			continue
+		}
+		if set := t.exported(p, i); set != none {
+			want = append(want, sent{id: i + 1, set: set})
+			hops[t.paths[i].peer] = true
+		}
+	}
+	held := p.more[svc]
+	for _, h := range held {
+		if !slices.ContainsFunc(want, func(s sent) bool { return s.id == h.id }) {
+			w.withdraw(svc, h.id)
+		}
+	}
+	for _, s := range want {
+		if again || !slices.Contains(held, s) {
+			w.announce(svc, s.id, s.set)
+		}
+	}
+	for _, h := range held {
+		t.releaseSet(h.set)
+	}
+	if p.more == nil {
+		p.more = map[uint32][]sent{}
+	}
+	p.count.Advertised += min(1, len(want)) - min(1, len(held))
+	if p.more[svc] = want; len(want) == 0 {
+		delete(p.more, svc)
+	}
+}
+
+// exported returns the set under which path i goes to peer p, counted, before the hop of this node is put in front; none if it
+// does not go there.
+func (t *Table) exported(p *peer, i uint32) uint32 {
+	x := &t.paths[i]
+	from, s := t.peers[x.peer], &t.sums[x.attrs]
+	internal := !p.cfg.External && !from.cfg.External && x.peer != Local
+	switch {
+	case x.peer == p.id,
+		s.Has(attr.HasNoAdvertise),
+		p.cfg.External && (s.Has(attr.HasNoExport) || p.cfg.Export == nil),
+		internal && t.hub && !from.cfg.Client && !p.cfg.Client, // RFC 4456 §6
+		int(s.Hops)+1 > bgp.MaxHops:
+		return none
+	}
+	b := t.attrs.bytes(x.attrs)
+	if attr.ContainsNode(b, p.short) || p.cfg.External && (attr.EntersOrg(b, p.cfg.Node.Org) || t.onlyDown(p, s)) {
+		return none
+	}
+	longLived := x.gen != from.gen && from.longLived && !s.Has(attr.HasLongLivedStale)
+	reflect := internal && t.hub
+	if !reflect && !longLived && !p.cfg.External && (p.cfg.Export == nil || p.cfg.Export.IsTrivial()) && s.Flags&(attr.HasClusterList|attr.HasOriginator|attr.HasNextHop) == 0 {
+		return t.retainSet(x.attrs)
+	}
+	a, err := attr.Parse(b)
+	if err != nil {
+		return none
+	}
+	t.rewrite(p, from, &a, reflect, longLived)
+	if p.cfg.Export != nil && !p.cfg.Export.Apply(t.name(x.svc), &a).Accepted {
+		return none
+	}
+	set, _ := t.encoded(&a)
+	return set
+}
+
+// onlyDown tells whether only-to-customer keeps a marked route from p (RFC 9234 §5): it goes to customers alone.
+func (t *Table) onlyDown(p *peer, s *attr.Summary) bool {
+	return s.Has(attr.HasOnlyToCustomer) && (p.cfg.Role == bgp.RoleProvider || p.cfg.Role == bgp.RolePeer)
+}
+
+// rewrite makes what is sent of what is held.
+func (t *Table) rewrite(p, from *peer, a *bgp.Attributes, reflect, longLived bool) {
+	if longLived {
+		a.Communities = filter.AddCommunity(a.Communities, bgp.LongLivedStale)
+	}
+	if reflect { // RFC 4456 §8
+		if a.Originator.IsZero() {
+			a.Originator = from.cfg.Node
+		}
+		if a.NextHop == (bgp.NextHop{}) {
+			a.NextHop = bgp.NextHop{Node: from.cfg.Node, Address: from.ingress}
+		}
+		a.ClusterList = append([]bgp.NodeID{t.cfg.Self}, a.ClusterList...)
+		return
+	}
+	a.Originator, a.ClusterList, a.NextHop = bgp.NodeID{}, nil, bgp.NextHop{}
+	if p.cfg.External {
+		a.LocalPref = 0
+		if p.cfg.Role == bgp.RoleCustomer && a.OnlyToCustomer == "" {
+			a.OnlyToCustomer = t.cfg.Self.Org
+		}
+	}
+}
+
+// A writer fills one UPDATE.
+type writer struct {
+	t      *Table
+	p      *peer
+	u      *bgp.Update
+	bytes  int
+	routes int
+	arena  []byte
+	sets   map[uint32]int // number of a set → its group
+	group  int
+	last   uint32
+	nlri   []bgp.NLRI
+}
+
+func (w *writer) full() bool {
+	return w.routes >= bgp.MaxUpdateRoutes || w.bytes >= bgp.MaxUpdateSize-attr.MaxSize/16
+}
+
+func (w *writer) withdraw(svc, id uint32) {
+	name := w.t.name(svc)
+	w.u.Withdrawn = append(w.u.Withdrawn, bgp.NLRI{Service: name, PathID: id})
+	w.add(svc, len(name)+8)
+}
+
+func (w *writer) add(svc uint32, size int) {
+	w.routes++
+	w.bytes += size
+	if trace, ok := w.t.traces[svc]; ok && (w.u.Trace.Declared == 0 || trace.Declared < w.u.Trace.Declared) {
+		w.u.Trace = trace
+	}
+}
+
+// announce adds a service to the group of its set.
+func (w *writer) announce(svc, id, set uint32) {
+	name := w.t.name(svc)
+	g, known := w.groupOf(set)
+	if !known {
+		g = len(w.u.Announced)
+		w.u.Announced = append(w.u.Announced, bgp.Group{Attributes: w.encode(set), Routes: w.one()})
+		w.sets[set] = g
+		w.bytes += len(w.u.Announced[g].Attributes) + 8
+	}
+	w.u.Announced[g].Routes = append(w.u.Announced[g].Routes, bgp.NLRI{Service: name, PathID: id})
+	w.add(svc, len(name)+8)
+}
+
+func (w *writer) groupOf(set uint32) (int, bool) {
+	if w.sets == nil {
+		w.sets = map[uint32]int{}
+	}
+	g, ok := w.sets[set]
+	return g, ok
+}
+
+// one returns an empty list with room for one route, cut from a block: most sets have one.
+func (w *writer) one() []bgp.NLRI {
+	if len(w.nlri) == 0 {
+		w.nlri = make([]bgp.NLRI, 256)
+	}
+	list := w.nlri[:0:1]
+	w.nlri = w.nlri[1:]
+	return list
+}
+
+// encode copies a set into the message's own memory, with this node as the nearest hop unless it reflects.
+func (w *writer) encode(set uint32) []byte {
+	b := w.t.attrs.bytes(set)
+	if need := len(b) + len(w.t.self) + 8; cap(w.arena)-len(w.arena) < need {
+		w.arena = make([]byte, 0, max(need, 16<<10))
+	}
+	start := len(w.arena)
+	if w.t.sums[set].Has(attr.HasClusterList) {
+		w.arena = append(w.arena, b...)
+	} else {
+		w.arena = attr.PrependHop(w.arena, w.t.self, b)
+	}
+	return w.arena[start:len(w.arena):len(w.arena)]
+}

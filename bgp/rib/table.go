@@ -1,0 +1,302 @@
+package rib
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attr"
+	"github.com/catalyst-router/catalyst/bgp/filter"
+)
+
+// PeerID is a peer's number in the table. The caller hands them out, densely, from 1.
+type PeerID uint16
+
+// Local is the peer that stands for this node's own services.
+const Local PeerID = 0
+
+// Config is what a table needs to know of its node.
+type Config struct {
+	Self bgp.NodeID // required
+}
+
+// PeerConfig is what a table needs to know of a peer.
+type PeerConfig struct {
+	Node bgp.NodeID // required
+	// External is set for a peer of another organisation.
+	External bool
+	// Role is what the peer's organisation is to ours, for external peers (RFC 9234).
+	Role bgp.Role
+	// Client makes this node reflect the peer's routes to the others inside the organisation, and theirs to it, without entering
+	// the path (RFC 4456).
+	Client bool
+	// Import and Export are nil where there is no rule: everything inside an organisation, nothing between two (RFC 8212).
+	Import, Export *filter.Chain
+	// MaxRoutes is how many routes the peer may announce, rejected ones included; 0 is no limit.
+	MaxRoutes int
+	// AddPath is how many paths a service the peer is sent; 0 and 1 mean the best only (RFC 7911).
+	AddPath int
+}
+
+// A Table is all of a node's routes. Its zero value is not usable; see New.
+type Table struct {
+	cfg   Config
+	self  string
+	names *interner // number = service id
+	attrs *interner
+	sums  []attr.Summary // by attribute set number
+	svcs  []service      // by service id
+	paths []path
+	spare uint32 // first of the free paths, chained by next
+	peers []*peer
+	curs  []*Cursor
+	hub   bool // some peer is a reflection client
+
+	revision uint64
+	count    Counts
+	traces   map[uint32]bgp.Trace // of the newest change of a service; see maxTraces
+	changed  []uint32             // services to be decided, each once
+	cand     []candidate          // scratch of ranked
+	buf      []byte               // scratch
+}
+
+// maxTraces bounds the services whose trace is remembered.
+const maxTraces = 1 << 16
+
+// service is one name's row.
+type service struct {
+	revision uint64
+	head     uint32 // best path; none if there is no path
+	ties     uint16 // so many paths from the head on are used together
+	pending  bool   // in changed
+}
+
+// path is one peer's offer of one service.
+type path struct {
+	attrs    uint32 // after the import filter; none for a path rejected for good
+	raw      uint32 // before it
+	svc      uint32
+	next     uint32 // of the same service, next best; or next free
+	peerNext uint32 // of the same peer
+	peerPrev uint32
+	id       uint32 // as the peer numbered it
+	peer     PeerID
+	gen      uint8 // of the peer when it was announced; another than the peer's is stale
+	reject   Reject
+}
+
+// peer is a neighbour's books.
+type peer struct {
+	id      PeerID
+	cfg     PeerConfig
+	short   string
+	ingress string
+	// Adj-RIB-In.
+	first     uint32
+	gen       uint8
+	longLived bool // its stale routes serve only as last resort
+	usable    bool
+	cost      uint32
+	walks     []walk
+	count     PeerCounts
+	// Adj-RIB-Out.
+	up     bool
+	out    []uint32 // by service id: number of the set it was sent, plus 1; 0 for none
+	more   map[uint32][]sent
+	dirty  pendingSet
+	marker bgp.Marker // to be sent when the scan is through
+	begin  bool       // BeginOfRefresh is owed
+	resend bool       // the scan sends again what is unchanged
+}
+
+// Counts are the table's totals.
+type Counts struct {
+	Services int // names with at least one path that is accepted
+	Paths    int // paths of all peers, rejected ones included
+	Sets     int // distinct attribute sets
+	Bytes    int // bytes of names and attribute sets held
+}
+
+// PeerCounts are a peer's totals.
+type PeerCounts struct {
+	Received   int // paths it announces now
+	Rejected   int // of them, those that were not accepted
+	Stale      int // of them, those from before the session dropped
+	Advertised int // services it was sent
+	Blocked    int // announcements over its limit that were not taken
+}
+
+// New returns an empty table.
+func New(cfg Config) *Table {
+	t := &Table{cfg: cfg, self: cfg.Self.String(), names: newInterner(), attrs: newInterner(), spare: none, traces: map[uint32]bgp.Trace{}}
+	t.peers = append(t.peers, &peer{id: Local, first: none, usable: true, cfg: PeerConfig{Node: cfg.Self}, short: t.self})
+	return t
+}
+
+// AddPeer enters a peer, whose session is not up yet. Its number must not be in use.
+func (t *Table) AddPeer(id PeerID, cfg PeerConfig) {
+	for int(id) >= len(t.peers) {
+		t.peers = append(t.peers, nil)
+	}
+	t.peers[id] = &peer{id: id, cfg: cfg, short: cfg.Node.String(), first: none, usable: true}
+	t.findHub()
+}
+
+// UpdatePeer replaces a peer's rules while its session goes on. What the new rules change is worked out route by route (see Work), and
+// nothing else is sent.
+func (t *Table) UpdatePeer(id PeerID, cfg PeerConfig) {
+	p := t.peers[id]
+	old := p.cfg
+	p.cfg = cfg
+	t.findHub()
+	if !equalChains(old.Import, cfg.Import) || old.External != cfg.External || old.Role != cfg.Role {
+		t.walk(p, refilter)
+	}
+	if p.up && (!equalChains(old.Export, cfg.Export) || old.Client != cfg.Client || old.Role != cfg.Role || old.AddPath != cfg.AddPath) {
+		p.dirty.rescan()
+	}
+}
+
+// RemovePeer withdraws all that the peer announced and forgets it. The number is free when Gone says so.
+func (t *Table) RemovePeer(id PeerID) {
+	t.Down(id)
+	t.walk(t.peers[id], removeAll)
+	t.findHub()
+}
+
+// Gone tells whether a removed peer has left nothing in the table, and frees its number if so.
+func (t *Table) Gone(id PeerID) bool {
+	if p := t.peers[id]; p != nil && (p.first != none || len(p.walks) > 0) {
+		return false
+	}
+	t.peers[id] = nil
+	return true
+}
+
+func (t *Table) findHub() {
+	t.hub = false
+	for _, p := range t.peers {
+		t.hub = t.hub || p != nil && p.cfg.Client
+	}
+}
+
+func equalChains(a, b *filter.Chain) bool {
+	return a == b || a != nil && b != nil && a.Equal(b)
+}
+
+// Revision returns the number of the newest change of the Loc-RIB.
+func (t *Table) Revision() uint64 { return t.revision }
+
+// Counts returns the table's totals.
+func (t *Table) Counts() Counts {
+	c := t.count
+	c.Sets = len(t.attrs.refs) - len(t.attrs.free)
+	c.Bytes = t.names.size + t.attrs.size
+	return c
+}
+
+// PeerCounts returns a peer's totals.
+func (t *Table) PeerCounts(id PeerID) PeerCounts { return t.peers[id].count }
+
+// name returns a service's name. It aliases the arena, whose bytes never change while anything refers to them.
+func (t *Table) name(svc uint32) bgp.Service {
+	b := t.names.bytes(svc)
+	return bgp.Service(unsafe.String(unsafe.SliceData(b), len(b)))
+}
+
+// setID interns an attribute set that has passed attr.Check; the caller owns one count of it.
+func (t *Table) setID(b []byte, sum attr.Summary) uint32 {
+	id, fresh := t.attrs.intern(b)
+	if fresh {
+		for int(id) >= len(t.sums) {
+			t.sums = append(t.sums, attr.Summary{})
+		}
+		t.sums[id] = sum
+	}
+	return id
+}
+
+// serviceID returns the number of a name, entering it if need be; the caller owns one count of it.
+func (t *Table) serviceID(name bgp.Service) uint32 {
+	id, fresh := t.names.intern(unsafe.Slice(unsafe.StringData(string(name)), len(name)))
+	if fresh {
+		for int(id) >= len(t.svcs) {
+			t.svcs = append(t.svcs, service{})
+		}
+		t.svcs[id] = service{head: none}
+	}
+	return id
+}
+
+func (t *Table) newPath(p path) uint32 {
+	if t.spare == none {
+		t.paths = append(t.paths, p)
+		return uint32(len(t.paths) - 1)
+	}
+	i := t.spare
+	t.spare = t.paths[i].next
+	t.paths[i] = p
+	return i
+}
+
+// touch puts a service among those to be decided.
+func (t *Table) touch(svc uint32) {
+	if !t.svcs[svc].pending {
+		t.svcs[svc].pending = true
+		t.names.retain(svc)
+		t.changed = append(t.changed, svc)
+	}
+}
+
+// settle decides every touched service, tells cursors and peers, and lets go of what nobody refers to.
+func (t *Table) settle(trace bgp.Trace) {
+	for _, svc := range t.changed {
+		t.svcs[svc].pending = false
+		t.decide(svc)
+		t.revision++
+		t.svcs[svc].revision = t.revision
+		if trace != (bgp.Trace{}) {
+			t.remember(svc, trace)
+		}
+		for _, c := range t.curs {
+			c.mark(t, svc)
+		}
+		for _, p := range t.peers[1:] {
+			if p != nil && p.up && p.dirty.mark(svc, p.holds(svc)) {
+				t.names.retain(svc)
+			}
+		}
+		t.releaseName(svc)
+	}
+	t.changed = t.changed[:0]
+	t.names.compact()
+	t.attrs.compact()
+}
+
+func (t *Table) remember(svc uint32, trace bgp.Trace) {
+	if len(t.traces) >= maxTraces {
+		clear(t.traces)
+	}
+	t.traces[svc] = trace
+}
+
+func (t *Table) releaseName(svc uint32) {
+	if t.names.release(svc) {
+		delete(t.traces, svc)
+	}
+}
+
+func (t *Table) releaseSet(id uint32) {
+	if id != none {
+		t.attrs.release(id)
+	}
+}
+
+func (t *Table) retainSet(id uint32) uint32 {
+	if id != none {
+		t.attrs.retain(id)
+	}
+	return id
+}
+
+func (p *peer) String() string { return fmt.Sprintf("peer %d (%s)", p.id, p.short) }
