@@ -135,7 +135,7 @@ func (t *Table) path(i uint32) Path {
 		set = x.raw
 	}
 	a, _ := attr.Parse(t.attrs.bytes(set)) // it passed Check when it came in
-	out := Path{Peer: p.cfg.Node, Local: x.peer == Local, PathID: x.id, Attrs: a, Stale: x.gen != p.gen, NextHop: a.NextHop}
+	out := Path{Peer: p.cfg.Node, Local: x.peer == Local, PathID: x.id, Attrs: a, Stale: p.stale(x), NextHop: a.NextHop}
 	if !out.Local && out.NextHop == (bgp.NextHop{}) {
 		out.NextHop = bgp.NextHop{Node: p.cfg.Node, Address: p.ingress}
 	}

@@ -103,13 +103,16 @@ func (t *Table) keysOf(x *path) keys {
 		k.localPref = 0
 	}
 	switch {
-	case x.gen != p.gen && p.longLived, s.Has(attr.HasLongLivedStale):
+	case p.stale(x) && p.longLived, s.Has(attr.HasLongLivedStale):
 		k.staleness = 2
-	case x.gen != p.gen:
+	case p.stale(x):
 		k.staleness = 1
 	}
 	return k
 }
+
+// stale tells whether a path is from before the peer's session dropped.
+func (p *peer) stale(x *path) bool { return x.gen != p.gen && !p.refreshing }
 
 // compare is the whole ladder for two paths whose keys are known.
 func (t *Table) compare(a, b *candidate) (int, Reason) {

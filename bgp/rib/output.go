@@ -212,16 +212,23 @@ func (t *Table) exported(p *peer, i uint32) uint32 {
 	if attr.ContainsNode(b, p.short) || p.cfg.External && (attr.EntersOrg(b, p.cfg.Node.Org) || t.onlyDown(p, s)) {
 		return none
 	}
-	longLived := x.gen != from.gen && from.longLived && !s.Has(attr.HasLongLivedStale)
+	longLived := from.stale(x) && from.longLived && !s.Has(attr.HasLongLivedStale)
+	drain := t.draining && !s.Has(attr.HasGracefulShutdown)
 	reflect := internal && t.hub
-	if !reflect && !longLived && !p.cfg.External && (p.cfg.Export == nil || p.cfg.Export.IsTrivial()) && s.Flags&(attr.HasClusterList|attr.HasOriginator|attr.HasNextHop) == 0 {
+	if !reflect && !longLived && !drain && !p.cfg.External && (p.cfg.Export == nil || p.cfg.Export.IsTrivial()) && s.Flags&(attr.HasClusterList|attr.HasOriginator|attr.HasNextHop) == 0 {
 		return t.retainSet(x.attrs)
 	}
 	a, err := attr.Parse(b)
 	if err != nil {
 		return none
 	}
-	t.rewrite(p, from, &a, reflect, longLived)
+	if longLived {
+		a.Communities = filter.AddCommunity(a.Communities, bgp.LongLivedStale)
+	}
+	if drain {
+		a.Communities = filter.AddCommunity(a.Communities, bgp.GracefulShutdown)
+	}
+	t.rewrite(p, from, &a, reflect)
 	if p.cfg.Export != nil && !p.cfg.Export.Apply(t.name(x.svc), &a).Accepted {
 		return none
 	}
@@ -235,10 +242,7 @@ func (t *Table) onlyDown(p *peer, s *attr.Summary) bool {
 }
 
 // rewrite makes what is sent of what is held.
-func (t *Table) rewrite(p, from *peer, a *bgp.Attributes, reflect, longLived bool) {
-	if longLived {
-		a.Communities = filter.AddCommunity(a.Communities, bgp.LongLivedStale)
-	}
+func (t *Table) rewrite(p, from *peer, a *bgp.Attributes, reflect bool) {
 	if reflect { // RFC 4456 §8
 		if a.Originator.IsZero() {
 			a.Originator = from.cfg.Node

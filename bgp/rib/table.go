@@ -40,17 +40,18 @@ type PeerConfig struct {
 
 // A Table is all of a node's routes. Its zero value is not usable; see New.
 type Table struct {
-	cfg   Config
-	self  string
-	names *interner // number = service id
-	attrs *interner
-	sums  []attr.Summary // by attribute set number
-	svcs  []service      // by service id
-	paths []path
-	spare uint32 // first of the free paths, chained by next
-	peers []*peer
-	curs  []*Cursor
-	hub   bool // some peer is a reflection client
+	cfg      Config
+	self     string
+	names    *interner // number = service id
+	attrs    *interner
+	sums     []attr.Summary // by attribute set number
+	svcs     []service      // by service id
+	paths    []path
+	spare    uint32 // first of the free paths, chained by next
+	peers    []*peer
+	curs     []*Cursor
+	hub      bool // some peer is a reflection client
+	draining bool
 
 	revision uint64
 	count    Counts
@@ -95,10 +96,12 @@ type peer struct {
 	first     uint32
 	gen       uint8
 	longLived bool // its stale routes serve only as last resort
-	usable    bool
-	cost      uint32
-	walks     []walk
-	count     PeerCounts
+	// refreshing: paths of another generation are not stale, only not announced again yet.
+	refreshing bool
+	usable     bool
+	cost       uint32
+	walks      []walk
+	count      PeerCounts
 	// Adj-RIB-Out.
 	up     bool
 	out    []uint32 // by service id: number of the set it was sent, plus 1; 0 for none

@@ -85,7 +85,7 @@ func (t *Table) visit(p *peer, i uint32, kind walkKind) {
 func (t *Table) MarkStale(id PeerID) {
 	p := t.peers[id]
 	p.gen++
-	p.longLived = false
+	p.longLived, p.refreshing = false, false
 	p.count.Stale = p.count.Received
 	t.walk(p, redecide)
 }
@@ -98,7 +98,9 @@ func (t *Table) MarkLongLived(id PeerID) {
 
 // Sweep removes what is stale of a peer: its table is complete, or its time is over.
 func (t *Table) Sweep(id PeerID) {
-	if p := t.peers[id]; p.count.Stale > 0 {
+	p := t.peers[id]
+	p.refreshing = false
+	if p.count.Stale > 0 {
 		t.walk(p, sweep)
 	}
 }
@@ -112,5 +114,24 @@ func (t *Table) SetNextHop(id PeerID, usable bool, cost uint32) {
 	if p.usable != usable || p.cost != cost {
 		p.usable, p.cost = usable, cost
 		t.walk(p, redecide)
+	}
+}
+
+// BeginRefresh makes a peer's paths such as have to be announced again until EndOfRefresh, when Sweep removes the others. They
+// rank as before meanwhile (RFC 7313 §4.2).
+func (t *Table) BeginRefresh(id PeerID) {
+	p := t.peers[id]
+	p.gen++
+	p.refreshing = true
+	p.count.Stale = p.count.Received
+}
+
+// SetDraining marks all that this node announces with graceful-shutdown, so that its peers prefer every other path (RFC 8326).
+func (t *Table) SetDraining(on bool) {
+	t.draining = on
+	for _, p := range t.peers[1:] {
+		if p != nil && p.up {
+			p.dirty.rescan()
+		}
 	}
 }

@@ -1,0 +1,294 @@
+package speaker
+
+import (
+	"slices"
+	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/fsm"
+	"github.com/catalyst-router/catalyst/bgp/rib"
+)
+
+// connUp begins a session on a stream, if the peer is one that we know.
+func (s *Speaker) connUp(now time.Time, ev ConnUp) {
+	p := s.peers[ev.Remote]
+	refuse := func(sub bgp.Subcode, format string, args ...any) {
+		s.emit(Send{ev.Conn, bgp.Notify(bgp.Cease, sub, format, args...)})
+		s.emit(CloseConn{ev.Conn})
+	}
+	switch {
+	case s.stopped:
+		refuse(bgp.AdminShutdown, "%s is shutting down", s.cfg.Self)
+		return
+	case p == nil:
+		refuse(bgp.ConnectionRejected, "%s is not a peer of %s: add it there first", ev.Remote, s.cfg.Self)
+		return
+	case p.cfg.Disabled:
+		refuse(bgp.ConnectionRejected, "%s is disabled at %s", ev.Remote, s.cfg.Self)
+		return
+	case len(p.conns) >= maxConns:
+		refuse(bgp.ConnectionRejected, "%d streams between %s and %s already", len(p.conns), ev.Remote, s.cfg.Self)
+		return
+	}
+	c := &conn{id: ev.Conn, peer: p, dialled: ev.Dialled, credits: credits}
+	c.fsm = fsm.NewSession(now, fsm.Config{Remote: ev.Remote, Open: s.open(p)})
+	p.conns = append(p.conns, c)
+	s.conns[c.id] = c
+	if ev.Dialled {
+		p.dialAt = time.Time{}
+	}
+	if p.session == nil {
+		s.setState(p, fsm.OpenSent)
+	}
+	s.emit(Send{c.id, c.fsm.Open()})
+}
+
+// open is what this node says to a peer.
+func (s *Speaker) open(p *peer) bgp.Open {
+	hold := p.cfg.HoldTime
+	if hold == 0 {
+		hold = bgp.DefaultHoldTime
+	}
+	return bgp.Open{
+		Version: bgp.Version, Node: s.cfg.Self, HoldTime: hold, Ingress: s.cfg.Ingress, Role: opposite(p.cfg.Role), BootID: s.cfg.BootID,
+		Capabilities: bgp.Capabilities{
+			GracefulRestart: s.cfg.GracefulRestart, Restarting: !s.deferUntil.IsZero(), LongLivedStale: s.cfg.LongLivedStale,
+			AddPath: p.cfg.AddPath, Refresh: true,
+		},
+	}
+}
+
+// opposite is our role towards an organisation that is r to us.
+func opposite(r bgp.Role) bgp.Role {
+	switch r {
+	case bgp.RoleProvider:
+		return bgp.RoleCustomer
+	case bgp.RoleCustomer:
+		return bgp.RoleProvider
+	}
+	return r
+}
+
+func (s *Speaker) received(now time.Time, ev Received) {
+	c := s.conns[ev.Conn]
+	if c == nil {
+		return
+	}
+	p := c.peer
+	p.count.MessagesIn++
+	before := c.fsm.State()
+	s.outcome(now, c, c.fsm.Receive(now, ev.Msg))
+	if s.conns[ev.Conn] == nil {
+		return
+	}
+	if before == fsm.OpenSent && c.fsm.State() == fsm.OpenConfirm {
+		s.collide(now, c)
+		return
+	}
+	if before != fsm.Established {
+		return
+	}
+	switch m := ev.Msg.(type) {
+	case *bgp.Update:
+		s.update(now, c, m)
+	case *bgp.Refresh:
+		s.table.Resend(p.id)
+	}
+}
+
+// outcome carries on what the machine of a stream says.
+func (s *Speaker) outcome(now time.Time, c *conn, out fsm.Outcome) {
+	if out.Fail != nil {
+		s.fail(now, c, out.Fail, len(out.Send) == 0)
+		return
+	}
+	for _, m := range out.Send {
+		s.emit(Send{c.id, m})
+	}
+	if out.Up {
+		s.established(now, c)
+	}
+	if c.peer.session == nil {
+		s.setState(c.peer, c.fsm.State())
+	}
+}
+
+// collide leaves one stream with a peer (RFC 4271 §6.8), now that c's OPEN says who it is.
+func (s *Speaker) collide(now time.Time, c *conn) {
+	p := c.peer
+	for _, other := range slices.Clone(p.conns) {
+		if other == c || other.fsm.State() == fsm.OpenSent {
+			continue
+		}
+		if boot := c.fsm.Peer().BootID; boot != other.fsm.Peer().BootID {
+			s.reborn(now, c, other)
+			return
+		}
+		loser := c
+		if fsm.Survives(s.cfg.Self, p.cfg.Node, c.dialled) && !fsm.Survives(s.cfg.Self, p.cfg.Node, other.dialled) {
+			loser = other
+		}
+		s.fail(now, loser, bgp.Notify(bgp.Cease, bgp.CollisionResolution, "another stream with %s survives", p.cfg.Node), false)
+		if loser == c {
+			return
+		}
+	}
+}
+
+// reborn handles a second stream whose OPEN has another boot id: the peer has restarted, or its configuration was cloned. A session
+// that was heard within its keepalive interval is alive, so the newcomer is a clone and is refused by name.
+func (s *Speaker) reborn(now time.Time, c, old *conn) {
+	hold := old.fsm.HoldTime()
+	deadline := old.fsm.HoldDeadline()
+	heard := deadline.Add(-hold)
+	if hold > 0 && now.Sub(heard) < hold/2 {
+		s.fail(now, c, bgp.Notify(bgp.OpenMessageError, bgp.BadNodeID, "%s is connected already, from another process: two nodes with one id?", c.peer.cfg.Node), false)
+		return
+	}
+	s.fail(now, old, bgp.Notify(bgp.Cease, bgp.ConnectionRejected, "%s has restarted", old.peer.cfg.Node), false)
+}
+
+func (s *Speaker) established(now time.Time, c *conn) {
+	p := c.peer
+	if p.session != nil { // its OPEN has been through collide, so this cannot stay
+		s.fail(now, p.session, bgp.Notify(bgp.Cease, bgp.CollisionResolution, "superseded"), false)
+	}
+	open := c.fsm.Peer()
+	p.session, p.caps, p.bootID, p.since = c, open.Capabilities, open.BootID, now
+	p.backoff.Reset()
+	p.dialAt = time.Time{}
+	p.lastErr = ""
+	p.count.Sessions++
+	s.table.UpdatePeer(p.id, s.ribConfig(p))
+	s.table.Established(p.id, open.Ingress)
+	s.setState(p, fsm.Established)
+}
+
+func (s *Speaker) update(now time.Time, c *conn, u *bgp.Update) {
+	p := c.peer
+	p.count.received(u)
+	if u.Marker == bgp.BeginOfRefresh {
+		s.table.BeginRefresh(p.id)
+	}
+	res := s.table.Apply(p.id, u)
+	for reason, n := range res.Rejected {
+		if n > 0 {
+			p.count.Rejected[reason] += uint64(n)
+			s.emit(Rejected{Peer: p.cfg.Node, Reason: rib.Reject(reason), Count: n})
+		}
+	}
+	if len(u.Malformed) > 0 {
+		p.count.Malformed += uint64(len(u.Malformed))
+		s.emit(Rejected{Peer: p.cfg.Node, Reason: rib.RejectDraft, Malformed: u.Malformed})
+	}
+	switch u.Marker {
+	case bgp.EndOfRIB:
+		p.eor = true
+		p.staleUntil, p.lastUntil = time.Time{}, time.Time{}
+		s.table.Sweep(p.id)
+	case bgp.EndOfRefresh:
+		s.table.Sweep(p.id)
+	}
+	if res.OverLimit {
+		s.overLimit(now, c)
+	}
+}
+
+func (s *Speaker) overLimit(now time.Time, c *conn) {
+	p := c.peer
+	limit := s.maxRoutes(p)
+	closing := p.cfg.OverLimit == OverLimitClose
+	if !p.count.overLimit || closing {
+		s.emit(LimitReached{Peer: p.cfg.Node, Limit: limit, Closed: closing})
+	}
+	p.count.overLimit = true
+	if closing {
+		s.fail(now, c, bgp.Notify(bgp.Cease, bgp.MaxRoutesReached, "more than %d routes", limit), false)
+		if !p.dialAt.IsZero() {
+			p.dialAt = now.Add(time.Minute)
+		}
+	}
+}
+
+// fail ends a session with a reason, which goes to the peer unless it came from there.
+func (s *Speaker) fail(now time.Time, c *conn, n *bgp.Notification, remote bool) {
+	if !remote {
+		s.emit(Send{c.id, n})
+	}
+	s.emit(CloseConn{c.id})
+	// Only what was not said on purpose leaves the routes in place (RFC 4724 §4, with RFC 8538 for an expired hold timer).
+	kept := n.Code == bgp.HoldTimerExpired || n.Code == bgp.SendHoldExpired
+	s.ended(now, c, n.Error(), remote, kept)
+}
+
+func (s *Speaker) connDown(now time.Time, ev ConnDown) {
+	if c := s.conns[ev.Conn]; c != nil {
+		s.ended(now, c, ev.Err, true, true)
+	}
+}
+
+// ended does what follows when a stream is over, however it ended.
+func (s *Speaker) ended(now time.Time, c *conn, reason string, remote, keepRoutes bool) {
+	p := c.peer
+	was := p.session == c
+	s.drop(c)
+	if was {
+		s.table.Down(p.id)
+		if keepRoutes && p.caps.GracefulRestart > 0 {
+			s.table.MarkStale(p.id)
+			p.staleUntil, p.lastUntil = now.Add(p.caps.GracefulRestart), time.Time{}
+		} else {
+			p.staleUntil, p.lastUntil = time.Time{}, time.Time{}
+			s.table.Clear(p.id)
+		}
+	}
+	if p.session != nil {
+		return // another stream of the peer lives
+	}
+	p.lastErr, p.lastErrRemote = reason, remote
+	if s.peers[p.cfg.Node] != p {
+		return
+	}
+	from := p.state
+	to := fsm.Idle
+	for _, other := range p.conns {
+		to = max(to, other.fsm.State())
+	}
+	if to == fsm.Idle && s.retry(now, p) {
+		to = fsm.Active
+	}
+	p.state = to
+	if was || from != to {
+		s.emit(SessionChanged{Peer: p.cfg.Node, From: from, To: to, Reason: reason, Remote: remote})
+	}
+}
+
+// drop forgets a stream.
+func (s *Speaker) drop(c *conn) {
+	p := c.peer
+	delete(s.conns, c.id)
+	p.conns = slices.DeleteFunc(p.conns, func(o *conn) bool { return o == c })
+	if p.session == c {
+		p.session = nil
+	}
+}
+
+// restartExpired ends the time for which a peer's stale routes are kept.
+func (s *Speaker) restartExpired(now time.Time, p *peer) {
+	p.staleUntil = time.Time{}
+	if p.caps.LongLivedStale > 0 && p.session == nil {
+		p.lastUntil = now.Add(p.caps.LongLivedStale)
+		s.table.MarkLongLived(p.id)
+		return
+	}
+	s.table.Sweep(p.id)
+}
+
+func (s *Speaker) setState(p *peer, to fsm.State) {
+	if p.state == to {
+		return
+	}
+	from := p.state
+	p.state = to
+	s.emit(SessionChanged{Peer: p.cfg.Node, From: from, To: to})
+}

@@ -1,0 +1,276 @@
+package speaker
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/fsm"
+	"github.com/catalyst-router/catalyst/bgp/rib"
+)
+
+// Config is what a speaker needs to know of its node.
+type Config struct {
+	Self bgp.NodeID // required
+	// BootID tells one start of the process from the next; required, drawn at random.
+	BootID uint64
+	// Ingress is HOST:PORT of the mesh ingress of this node's Envoy, as its peers reach it; empty to offer no service and no transit.
+	Ingress string
+	// GracefulRestart is how long peers are asked to keep this node's routes when a session drops; 0 for not at all.
+	GracefulRestart time.Duration
+	// LongLivedStale is how much longer they may serve as last resort; 0 for not at all.
+	LongLivedStale time.Duration
+	// Restarting tells that this node's data plane kept running while the process was away: nothing is published before every
+	// configured peer has sent End-of-RIB, or Deferral has passed.
+	Restarting bool
+	// Deferral bounds that wait. Zero means 30s.
+	Deferral time.Duration
+	// DialMin and DialMax bound the dialler's back-off. Zero means 1s and 60s.
+	DialMin, DialMax time.Duration
+}
+
+const (
+	credits       = 8    // UPDATEs under way on one stream
+	bulkSlice     = 2000 // paths of bulk work in one step
+	defaultLimit  = 1000 // routes of a peer of another organisation
+	maxConns      = 4    // streams with one peer at once; more are refused
+	stuckRestarts = 2    // hold times without progress that a peer may take (RFC 9687)
+)
+
+// A Speaker is one node's protocol core. It is not safe for concurrent use.
+type Speaker struct {
+	cfg    Config
+	rnd    *rand.Rand
+	table  *rib.Table
+	peers  map[bgp.NodeID]*peer
+	order  []*peer // sorted by node, so that effects come in the same order each time
+	conns  map[ConnID]*conn
+	nextID rib.PeerID
+	freed  []rib.PeerID // numbers of removed peers, until the table lets go of them
+	spare  []rib.PeerID
+
+	deferUntil time.Time // zero: published already
+	draining   bool
+	stopped    bool
+	effects    []Effect
+}
+
+// peer is a configured neighbour.
+type peer struct {
+	cfg     Peer
+	id      rib.PeerID
+	state   fsm.State // Idle, Connect or Active; a session's own once it has a stream
+	conns   []*conn   // most often one
+	session *conn     // the established one; nil if none
+	backoff fsm.Backoff
+	dialAt  time.Time // zero: no attempt is due
+	address int       // index of the next address to dial
+	eor     bool      // it has sent End-of-RIB since this process started
+	// Graceful restart as helper: until when its stale routes are kept, and when as last resort.
+	staleUntil, lastUntil time.Time
+	caps                  bgp.Capabilities // of its last OPEN
+	bootID                uint64
+	count                 Counters
+	lastErr               string
+	lastErrRemote         bool
+	since                 time.Time
+}
+
+// conn is one stream.
+type conn struct {
+	id        ConnID
+	peer      *peer
+	dialled   bool
+	fsm       *fsm.Session
+	credits   int
+	stuckFrom time.Time // since when no credit came back; zero if some are left
+}
+
+// New returns a speaker without peers.
+func New(cfg Config, rnd *rand.Rand) *Speaker {
+	if cfg.Deferral <= 0 {
+		cfg.Deferral = 30 * time.Second
+	}
+	return &Speaker{
+		cfg: cfg, rnd: rnd, table: rib.New(rib.Config{Self: cfg.Self}),
+		peers: map[bgp.NodeID]*peer{}, conns: map[ConnID]*conn{}, nextID: 1,
+	}
+}
+
+// Table gives read access to the tables, between steps, and cursors on them.
+func (s *Speaker) Table() *rib.Table { return s.table }
+
+// Start has to be the first call: the deferral of a restarted node counts from now.
+func (s *Speaker) Start(now time.Time) {
+	if s.cfg.Restarting {
+		s.deferUntil = now.Add(s.cfg.Deferral)
+	}
+}
+
+// Publishing tells whether the data plane may be given what the tables say.
+func (s *Speaker) Publishing() bool { return s.deferUntil.IsZero() }
+
+// Step advances the speaker by one event at the given time and returns what the outside must now do. The effects are valid until
+// the next Step; their UPDATEs for as long as they are referred to.
+func (s *Speaker) Step(now time.Time, ev Event) []Effect {
+	clear(s.effects)
+	s.effects = s.effects[:0]
+	switch ev := ev.(type) {
+	case Received:
+		s.received(now, ev)
+	case Writable:
+		s.writable(ev.Conn)
+	case Tick:
+	case LocalSet:
+		// The shell has checked the attributes; what fails all the same is not announced.
+		_ = s.table.SetLocal(ev.Service, &ev.Attributes, ev.Trace)
+	case LocalRemoved:
+		s.table.RemoveLocal(ev.Service, ev.Trace)
+	case PeerSet:
+		s.setPeer(now, ev.Peer)
+	case PeerRemoved:
+		s.removePeer(now, ev)
+	case PeerReset:
+		s.resetPeer(now, ev)
+	case ConnUp:
+		s.connUp(now, ev)
+	case ConnDown:
+		s.connDown(now, ev)
+	case DialFailed:
+		s.dialFailed(now, ev)
+	case Undecodable:
+		if c := s.conns[ev.Conn]; c != nil {
+			s.fail(now, c, ev.Notification, false)
+		}
+	case NextHopChanged:
+		if p := s.peers[ev.Node]; p != nil {
+			s.table.SetNextHop(p.id, ev.Usable, ev.Cost)
+		}
+	case Drain:
+		if s.draining != ev.On {
+			s.draining = ev.On
+			s.table.SetDraining(ev.On)
+		}
+	case Shutdown:
+		s.shutdown(now, ev)
+	}
+	s.due(now)
+	s.table.Work(bulkSlice)
+	s.flush(now)
+	s.publish(now)
+	return s.effects
+}
+
+func (s *Speaker) emit(e Effect) { s.effects = append(s.effects, e) }
+
+// due does whatever a deadline has come for.
+func (s *Speaker) due(now time.Time) {
+	for _, p := range s.order {
+		for _, c := range slices.Clone(p.conns) {
+			if d := c.fsm.Deadline(); !d.IsZero() && !now.Before(d) {
+				s.outcome(now, c, c.fsm.Tick(now))
+			}
+			if limit := s.sendHold(c); limit > 0 && !c.stuckFrom.IsZero() && now.Sub(c.stuckFrom) >= limit {
+				s.fail(now, c, bgp.Notify(bgp.SendHoldExpired, 0, "nothing could be sent for %s", limit), false)
+			}
+		}
+		if !p.dialAt.IsZero() && !now.Before(p.dialAt) {
+			s.dial(p)
+		}
+		if !p.staleUntil.IsZero() && !now.Before(p.staleUntil) {
+			s.restartExpired(now, p)
+		}
+		if !p.lastUntil.IsZero() && !now.Before(p.lastUntil) {
+			p.lastUntil = time.Time{}
+			s.table.Sweep(p.id)
+		}
+	}
+	s.freed = slices.DeleteFunc(s.freed, func(id rib.PeerID) bool {
+		gone := s.table.Gone(id)
+		if gone {
+			s.spare = append(s.spare, id)
+		}
+		return gone
+	})
+}
+
+// sendHold returns how long a stream may take nothing (RFC 9687); 0 for ever.
+func (s *Speaker) sendHold(c *conn) time.Duration { return stuckRestarts * c.fsm.HoldTime() }
+
+// NextDeadline returns when Tick is due: now or earlier while bulk work is left; zero for never.
+func (s *Speaker) NextDeadline(now time.Time) time.Time {
+	if s.table.Working() {
+		return now
+	}
+	d := s.deferUntil
+	for _, p := range s.order {
+		for _, c := range p.conns {
+			d = fsm.Earliest(d, c.fsm.Deadline())
+			if limit := s.sendHold(c); limit > 0 && !c.stuckFrom.IsZero() {
+				d = fsm.Earliest(d, c.stuckFrom.Add(limit))
+			}
+		}
+		d = fsm.Earliest(d, fsm.Earliest(p.dialAt, fsm.Earliest(p.staleUntil, p.lastUntil)))
+	}
+	return d
+}
+
+// flush gives every established peer what it has to hear, as far as its stream takes it.
+func (s *Speaker) flush(now time.Time) {
+	for _, p := range s.order {
+		c := p.session
+		for c != nil && c.credits > 0 && s.table.Pending(p.id) > 0 {
+			u := new(bgp.Update)
+			if !s.table.NextUpdate(p.id, u) {
+				break
+			}
+			p.count.sent(u)
+			if c.credits--; c.credits == 0 {
+				c.stuckFrom = now
+			}
+			s.emit(Send{c.id, u})
+		}
+	}
+}
+
+func (s *Speaker) writable(id ConnID) {
+	if c := s.conns[id]; c != nil {
+		c.credits = min(c.credits+1, credits)
+		c.stuckFrom = time.Time{}
+	}
+}
+
+// publish ends the deferral of a restarted node.
+func (s *Speaker) publish(now time.Time) {
+	if s.deferUntil.IsZero() {
+		return
+	}
+	why := "the deferral time has passed"
+	if now.Before(s.deferUntil) {
+		for _, p := range s.order {
+			if !p.eor && !p.cfg.Disabled {
+				return
+			}
+		}
+		why = "every peer has sent its table"
+	}
+	s.deferUntil = time.Time{}
+	s.emit(PublishReady{why})
+}
+
+func (s *Speaker) shutdown(now time.Time, ev Shutdown) {
+	s.stopped = true
+	for _, p := range s.order {
+		p.dialAt = time.Time{}
+		for _, c := range slices.Clone(p.conns) {
+			if !ev.Restart {
+				s.fail(now, c, bgp.Notify(bgp.Cease, bgp.AdminShutdown, "%s", ev.Text), false)
+				continue
+			}
+			s.emit(CloseConn{c.id})
+			s.drop(c)
+		}
+		p.dialAt = time.Time{}
+	}
+}

@@ -1,0 +1,126 @@
+package speaker
+
+import (
+	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/fsm"
+	"github.com/catalyst-router/catalyst/bgp/rib"
+)
+
+// Counters are what happened with a peer since it was configured.
+type Counters struct {
+	Sessions, Dials           uint64
+	MessagesIn                uint64
+	UpdatesIn, UpdatesOut     uint64
+	AnnouncedIn, AnnouncedOut uint64
+	WithdrawnIn, WithdrawnOut uint64
+	Malformed                 uint64
+	Rejected                  map[int]uint64
+	overLimit                 bool
+}
+
+func (c *Counters) sent(u *bgp.Update) {
+	c.UpdatesOut++
+	c.WithdrawnOut += uint64(len(u.Withdrawn))
+	for i := range u.Announced {
+		c.AnnouncedOut += uint64(len(u.Announced[i].Routes))
+	}
+}
+
+func (c *Counters) received(u *bgp.Update) {
+	c.UpdatesIn++
+	c.WithdrawnIn += uint64(len(u.Withdrawn))
+	for i := range u.Announced {
+		c.AnnouncedIn += uint64(len(u.Announced[i].Routes))
+	}
+	if c.Rejected == nil {
+		c.Rejected = map[int]uint64{}
+	}
+}
+
+// PeerView is what an operator sees of a peer.
+type PeerView struct {
+	Config   Peer
+	External bool
+	State    fsm.State
+	Since    time.Time // when the session came up; zero if it is not up
+	NextDial time.Time // zero if none is due
+	HoldTime time.Duration
+	Ingress  string // of the peer's Envoy
+	BootID   uint64
+	Caps     bgp.Capabilities
+	Routes   rib.PeerCounts
+	Pending  int // services it has yet to hear of
+	Counters Counters
+	// LastError is why the last session or attempt ended, "" while all is well; Remote tells that the peer ended it.
+	LastError string
+	Remote    bool
+	// StaleUntil is how long its stale routes are kept; zero if it has none.
+	StaleUntil time.Time
+	EndOfRIB   bool // it has sent its whole table
+	// Notice says in words what an operator would otherwise search for.
+	Notice string
+}
+
+// Peers returns every peer, sorted by node.
+func (s *Speaker) Peers() []PeerView {
+	all := make([]PeerView, 0, len(s.order))
+	for _, p := range s.order {
+		all = append(all, s.view(p))
+	}
+	return all
+}
+
+// Peer returns one peer.
+func (s *Speaker) Peer(n bgp.NodeID) (PeerView, bool) {
+	p := s.peers[n]
+	if p == nil {
+		return PeerView{}, false
+	}
+	return s.view(p), true
+}
+
+// PeerID returns a peer's number in the table.
+func (s *Speaker) PeerID(n bgp.NodeID) (rib.PeerID, bool) {
+	p := s.peers[n]
+	if p == nil {
+		return 0, false
+	}
+	return p.id, true
+}
+
+func (s *Speaker) view(p *peer) PeerView {
+	v := PeerView{
+		Config: p.cfg, External: s.external(p), State: p.state, NextDial: p.dialAt, BootID: p.bootID, Caps: p.caps,
+		Routes: s.table.PeerCounts(p.id), Counters: p.count, LastError: p.lastErr, Remote: p.lastErrRemote,
+		StaleUntil: p.staleUntil, EndOfRIB: p.eor, Notice: s.notice(p),
+	}
+	v.Counters.Rejected = map[int]uint64{}
+	for reason, n := range p.count.Rejected {
+		v.Counters.Rejected[reason] = n
+	}
+	if c := p.session; c != nil {
+		v.Since, v.HoldTime, v.Ingress = p.since, c.fsm.HoldTime(), c.fsm.Peer().Ingress
+		v.Pending = s.table.Pending(p.id)
+	}
+	return v
+}
+
+func (s *Speaker) notice(p *peer) string {
+	switch {
+	case p.cfg.Disabled:
+		return "disabled by the operator"
+	case s.external(p) && p.cfg.Import == nil && p.cfg.Export == nil:
+		return "no import and no export rule: nothing is taken from or told to another organisation (RFC 8212)"
+	case s.external(p) && p.cfg.Import == nil:
+		return "no import rule: nothing is taken from another organisation (RFC 8212)"
+	case s.external(p) && p.cfg.Export == nil:
+		return "no export rule: nothing is told to another organisation (RFC 8212)"
+	case p.count.overLimit:
+		return "announces more routes than it may: raise max-routes, and the rest is asked for"
+	case len(p.cfg.Addresses) == 0 && p.session == nil:
+		return "has no address: waiting for it to dial"
+	}
+	return ""
+}
