@@ -1,0 +1,174 @@
+package peering
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/catalyst-router/catalyst/auth/identity"
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/bgp/wire"
+)
+
+// serviceName is that of proto/catalyst/peering/v1.
+const serviceName = "catalyst.peering.v1.Peering"
+
+// rawStream is what the client's and the server's end of a stream have in common.
+type rawStream interface {
+	SendMsg(m any) error
+	RecvMsg(m any) error
+}
+
+// conn is one stream.
+type conn struct {
+	id     speaker.ConnID
+	stream rawStream
+	cancel context.CancelFunc
+	signal chan struct{}
+
+	mu    sync.Mutex
+	queue []bgp.Message // guarded by mu; a few UPDATEs, by the speaker's credits, and what goes ahead of them
+	last  bool          // guarded by mu: end the stream when the queue is empty
+}
+
+// send queues a message; whatever is not an UPDATE goes ahead of those.
+func (c *conn) send(m bgp.Message) {
+	c.mu.Lock()
+	at := len(c.queue)
+	if _, bulk := m.(*bgp.Update); !bulk {
+		for at > 0 {
+			if _, bulk := c.queue[at-1].(*bgp.Update); !bulk {
+				break
+			}
+			at--
+		}
+	}
+	c.queue = append(c.queue, nil)
+	copy(c.queue[at+1:], c.queue[at:])
+	c.queue[at] = m
+	c.mu.Unlock()
+	c.poke()
+}
+
+// finish ends the stream once what is queued has gone, or soon.
+func (c *conn) finish() {
+	c.mu.Lock()
+	c.last = true
+	c.mu.Unlock()
+	c.poke()
+}
+
+func (c *conn) finishing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
+
+func (c *conn) poke() {
+	select {
+	case c.signal <- struct{}{}:
+	default:
+	}
+}
+
+// next takes what is queued, or says that the stream is to end.
+func (c *conn) next() (batch []bgp.Message, last bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	batch, c.queue = c.queue, nil
+	return batch, c.last
+}
+
+// write sends what is queued until the stream ends; sent is called after each UPDATE that the stream took.
+func (c *conn) write(ctx context.Context, sent func()) {
+	for {
+		select {
+		case <-c.signal:
+		case <-ctx.Done():
+			return
+		}
+		batch, last := c.next()
+		for _, m := range batch {
+			if err := c.stream.SendMsg(&rawFrame{b: wire.Append(nil, m)}); err != nil {
+				return
+			}
+			if _, bulk := m.(*bgp.Update); bulk {
+				sent()
+			}
+		}
+		if last {
+			if s, ok := c.stream.(interface{ CloseSend() error }); ok {
+				_ = s.CloseSend()
+			}
+			return
+		}
+	}
+}
+
+// rawFrame is a message as gRPC sees it: bytes.
+type rawFrame struct{ b []byte }
+
+// rawCodec passes bytes through. It bears protobuf's name because that is what the bytes are.
+type rawCodec struct{}
+
+// Name implements encoding.CodecV2.
+func (rawCodec) Name() string { return "proto" }
+
+// Marshal implements encoding.CodecV2.
+func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
+	f, ok := v.(*rawFrame)
+	if !ok {
+		return nil, fmt.Errorf("want a frame, not %T", v)
+	}
+	return mem.BufferSlice{mem.SliceBuffer(f.b)}, nil
+}
+
+// Unmarshal implements encoding.CodecV2.
+func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	f, ok := v.(*rawFrame)
+	if !ok {
+		return fmt.Errorf("want a frame, not %T", v)
+	}
+	f.b = data.Materialize()
+	return nil
+}
+
+// peerOf returns the node at the other end of a stream, by its verified certificate.
+func peerOf(ctx context.Context) (bgp.NodeID, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return bgp.NodeID{}, status.Error(codes.Unauthenticated, "no peer")
+	}
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok {
+		return bgp.NodeID{}, status.Error(codes.Unauthenticated, "no TLS")
+	}
+	n, err := identity.PeerOf(info.State)
+	if err != nil {
+		return bgp.NodeID{}, status.Error(codes.Unauthenticated, err.Error())
+	}
+	return n, nil
+}
+
+func dialError(address string, err error, timedOut bool) string {
+	if timedOut {
+		return fmt.Sprintf("dial %s: no answer within %s", address, dialTimeout)
+	}
+	return fmt.Sprintf("dial %s: %s", address, status.Convert(err).Message())
+}
+
+func streamError(err error) string {
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
+		return "stream closed"
+	}
+	return status.Convert(err).Message()
+}

@@ -1,0 +1,116 @@
+package peering
+
+import (
+	"context"
+	"slices"
+
+	"github.com/catalyst-router/catalyst/bgp/rib"
+	"github.com/catalyst-router/catalyst/bgp/speaker"
+)
+
+// feedBatch is the most services of one batch.
+const feedBatch = 500
+
+// Batch is a part of a feed.
+type Batch struct {
+	Changed []rib.Selected
+	Synced  bool // the first dump is complete with this batch, or was before
+}
+
+// A Feed gives one consumer the Loc-RIB: everything, then changes. One that falls behind gets the newest state of each service when it
+// comes back, and holds nobody up.
+type Feed struct {
+	r      *Router
+	c      chan Batch
+	cursor *rib.Cursor
+	synced bool // owned by the loop: told
+}
+
+// Subscribe returns a new feed. It has to be closed.
+func (r *Router) Subscribe(ctx context.Context) (*Feed, error) {
+	f := &Feed{r: r, c: make(chan Batch, 1)}
+	err := r.Query(ctx, func(s *speaker.Speaker) {
+		f.cursor = s.Table().Subscribe()
+		r.feeds = append(r.feeds, f)
+	})
+	return f, err
+}
+
+// Next waits for the next batch; false when the router has stopped or ctx ends.
+func (f *Feed) Next(ctx context.Context) (Batch, bool) {
+	select {
+	case b, ok := <-f.c:
+		f.r.poke()
+		return b, ok
+	case <-ctx.Done():
+		return Batch{}, false
+	}
+}
+
+// Close ends a feed.
+func (f *Feed) Close(ctx context.Context) error {
+	return f.r.Query(ctx, func(s *speaker.Speaker) {
+		s.Table().Unsubscribe(f.cursor)
+		f.r.feeds = slices.DeleteFunc(f.r.feeds, func(o *Feed) bool { return o == f })
+	})
+}
+
+func (r *Router) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// feed gives every consumer that is ready its next batch.
+func (r *Router) feed() {
+	for _, f := range r.feeds {
+		if len(f.c) > 0 || !f.cursor.Pending() && f.synced {
+			continue
+		}
+		b := Batch{Changed: f.cursor.Next(nil, feedBatch)}
+		b.Synced = f.cursor.Synced() && len(b.Changed) < feedBatch
+		if len(b.Changed) == 0 && b.Synced == f.synced {
+			continue
+		}
+		f.synced = f.synced || b.Synced
+		f.c <- b
+	}
+}
+
+func (r *Router) closeFeeds() {
+	for _, f := range r.feeds {
+		close(f.c)
+	}
+	for _, w := range r.watchers {
+		close(w.c)
+	}
+}
+
+// A Watch gives one consumer what sessions do. One that falls behind loses the oldest and is told how many.
+type Watch struct {
+	c    chan speaker.Effect
+	lost int
+}
+
+// Watch returns a new watch of session events; stop ends it.
+func (r *Router) Watch(ctx context.Context) (events <-chan speaker.Effect, stop func(), err error) {
+	w := &Watch{c: make(chan speaker.Effect, 64)}
+	err = r.Query(ctx, func(*speaker.Speaker) { r.watchers = append(r.watchers, w) })
+	return w.c, func() {
+		_ = r.Query(context.WithoutCancel(ctx), func(*speaker.Speaker) {
+			r.watchers = slices.DeleteFunc(r.watchers, func(o *Watch) bool { return o == w })
+		})
+	}, err
+}
+
+func (w *Watch) offer(eff speaker.Effect) {
+	if _, ok := eff.(speaker.SessionChanged); !ok {
+		return
+	}
+	select {
+	case w.c <- eff:
+	default:
+		w.lost++
+	}
+}
