@@ -1,0 +1,283 @@
+package ads
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/xds"
+)
+
+// Config is what a server needs.
+type Config struct {
+	Log *slog.Logger // required
+	// OnAck is told of each resource that an Envoy has taken; nil for nobody. It must not block.
+	OnAck func(Acknowledged)
+	// OnNack is told of each resource that an Envoy refuses; nil for nobody.
+	OnNack func(Refused)
+}
+
+// Acknowledged is a resource that an Envoy has taken.
+type Acknowledged struct {
+	Node     string
+	Resource xds.Ref
+	Version  string
+	Service  bgp.Service
+	Trace    bgp.Trace
+	Took     time.Duration // from sending
+}
+
+// Refused is a resource that an Envoy did not take; what it had before stays.
+type Refused struct {
+	Node     string
+	Resource xds.Ref
+	Version  string
+	Service  bgp.Service
+	Error    string // Envoy's own words
+	At       time.Time
+}
+
+const (
+	removalPatience = 2 * time.Second // for an Envoy to acknowledge what no longer names a cluster
+	maxBatch        = 500             // resources of one response
+	maxStreams      = 64
+	maxNacks        = 1000 // kept of one Envoy
+)
+
+// Server serves any number of Envoys the same view. It is safe for concurrent use.
+type Server struct {
+	discovery.UnimplementedAggregatedDiscoveryServiceServer
+	cfg  Config
+	open chan struct{}
+
+	mu        sync.Mutex
+	resources map[string]map[string]*xds.Resource // by type and name; guarded by mu
+	streams   map[*stream]bool                    // guarded by mu
+	opened    bool                                // guarded by mu
+}
+
+// NewServer returns a server that has nothing and answers nobody.
+func NewServer(cfg Config) *Server {
+	return &Server{cfg: cfg, open: make(chan struct{}), resources: map[string]map[string]*xds.Resource{}, streams: map[*stream]bool{}}
+}
+
+// Publish applies a delta and lets every Envoy know.
+func (s *Server) Publish(d xds.Delta) {
+	if d.Empty() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range d.Set {
+		r := d.Set[i]
+		if s.resources[r.Type] == nil {
+			s.resources[r.Type] = map[string]*xds.Resource{}
+		}
+		s.resources[r.Type][r.Name] = &r
+		for st := range s.streams {
+			st.changed(xds.Ref{Type: r.Type, Name: r.Name})
+		}
+	}
+	for _, ref := range d.Removed {
+		delete(s.resources[ref.Type], ref.Name)
+		for st := range s.streams {
+			st.changed(ref)
+		}
+	}
+	for st := range s.streams {
+		st.poke()
+	}
+}
+
+// Open lets Envoys be answered: the view is complete.
+func (s *Server) Open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.opened {
+		s.opened = true
+		close(s.open)
+	}
+}
+
+// Serve answers Envoys on lis until ctx ends. The listener decides who may connect: a Unix socket of mode 0600, or TLS.
+func (s *Server) Serve(ctx context.Context, lis net.Listener, opts ...grpc.ServerOption) error {
+	opts = append(opts, grpc.MaxConcurrentStreams(maxStreams), grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(1<<20),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}))
+	srv := grpc.NewServer(opts...)
+	discovery.RegisterAggregatedDiscoveryServiceServer(srv, s)
+	stop := context.AfterFunc(ctx, srv.Stop)
+	defer stop()
+	if err := srv.Serve(lis); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("serve Envoy: %w", err)
+	}
+	return nil
+}
+
+// StreamAggregatedResources refuses: the state-of-the-world variant would re-send the whole table on each change.
+func (s *Server) StreamAggregatedResources(discovery.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
+	return status.Error(codes.Unimplemented, "this control plane serves delta ADS: set api_type to DELTA_GRPC (catalyst envoy bootstrap prints a bootstrap)")
+}
+
+// DeltaAggregatedResources serves one Envoy.
+func (s *Server) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
+	st := newStream(s)
+	s.mu.Lock()
+	if len(s.streams) >= maxStreams {
+		s.mu.Unlock()
+		return status.Errorf(codes.ResourceExhausted, "%d Envoys are connected already", maxStreams)
+	}
+	s.streams[st] = true
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.streams, st)
+		s.mu.Unlock()
+		s.cfg.Log.Info("Envoy disconnected", "node", st.node)
+	}()
+	requests := make(chan *discovery.DeltaDiscoveryRequest)
+	failed := make(chan error, 1)
+	ctx := rpc.Context()
+	go func() { // ends with the stream, which ends when this function returns
+		for {
+			req, err := rpc.Recv()
+			if err != nil {
+				failed <- err
+				return
+			}
+			select {
+			case requests <- req:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return s.serve(ctx, st, rpc, requests, failed)
+}
+
+func (s *Server) serve(ctx context.Context, st *stream, rpc discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer,
+	requests <-chan *discovery.DeltaDiscoveryRequest, failed <-chan error) error {
+	retry := time.NewTimer(time.Hour)
+	defer retry.Stop()
+	opened := s.open
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			if errors.Is(ctx.Err(), context.Canceled) || status.Code(err) == codes.Canceled || err.Error() == "EOF" {
+				return nil
+			}
+			return err
+		case req := <-requests:
+			if err := s.request(st, req); err != nil {
+				return err
+			}
+		case <-st.signal:
+		case <-opened:
+			opened = nil
+		case <-retry.C:
+		}
+		for {
+			resp, wait := s.next(st)
+			if resp == nil {
+				if wait > 0 {
+					retry.Reset(wait)
+				}
+				break
+			}
+			if err := rpc.Send(resp); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// request takes a subscription, an acknowledgement or a refusal.
+func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := req.GetNode(); n != nil && st.node == "" {
+		st.node, st.version = n.GetId(), n.GetUserAgentName()
+		s.cfg.Log.Info("Envoy connected", "node", st.node)
+	}
+	if xds.Order(req.GetTypeUrl()) < 0 {
+		return status.Errorf(codes.InvalidArgument, "type %q is not served here", req.GetTypeUrl())
+	}
+	sub := st.subs[req.GetTypeUrl()]
+	if sub == nil {
+		sub = newSubscription(req)
+		st.subs[req.GetTypeUrl()] = sub
+		st.pending[req.GetTypeUrl()] = map[string]bool{}
+		for name := range s.resources[req.GetTypeUrl()] {
+			st.changed(xds.Ref{Type: req.GetTypeUrl(), Name: name})
+		}
+		for name := range sub.known {
+			st.changed(xds.Ref{Type: req.GetTypeUrl(), Name: name})
+		}
+	} else if nonce := req.GetResponseNonce(); nonce != "" {
+		s.answered(st, sub, req)
+	}
+	for _, name := range req.GetResourceNamesSubscribe() {
+		sub.subscribe(name)
+		for have := range s.resources[req.GetTypeUrl()] {
+			if sub.covers(have) && !st.sentAlready(sub, s.resources[req.GetTypeUrl()][have]) {
+				st.changed(xds.Ref{Type: req.GetTypeUrl(), Name: have})
+			}
+		}
+	}
+	for _, name := range req.GetResourceNamesUnsubscribe() {
+		delete(sub.names, name)
+		delete(sub.known, name)
+	}
+	return nil
+}
+
+// answered books an ACK or a NACK.
+func (s *Server) answered(st *stream, sub *subscription, req *discovery.DeltaDiscoveryRequest) {
+	out := st.outstanding[req.GetResponseNonce()]
+	if out == nil {
+		return
+	}
+	delete(st.outstanding, req.GetResponseNonce())
+	words := req.GetErrorDetail().GetMessage()
+	for _, r := range out.resources {
+		ref := xds.Ref{Type: r.Type, Name: r.Name}
+		if words != "" && blames(words, r.Name, out.resources) {
+			st.refuse(Refused{Node: st.node, Resource: ref, Version: r.Version, Service: r.Service, Error: words, At: time.Now()})
+			s.cfg.Log.Error("Envoy refuses a resource, what it had before stays", "node", st.node, "type", r.Type, "name", r.Name, "error", words)
+			if s.cfg.OnNack != nil {
+				s.cfg.OnNack(Refused{Node: st.node, Resource: ref, Version: r.Version, Service: r.Service, Error: words, At: time.Now()})
+			}
+			continue
+		}
+		sub.acked[r.Name] = r.Version
+		delete(st.nacks, ref)
+		if s.cfg.OnAck != nil {
+			s.cfg.OnAck(Acknowledged{Node: st.node, Resource: ref, Version: r.Version, Service: r.Service, Trace: r.Trace, Took: time.Since(out.sent)})
+		}
+	}
+	for _, name := range out.removed {
+		delete(sub.acked, name)
+	}
+}
+
+// blames tells whether Envoy's words name a resource; if they name none of the response, all of it is to blame.
+func blames(words, name string, all []*xds.Resource) bool {
+	if strings.Contains(words, name) {
+		return true
+	}
+	return !slices.ContainsFunc(all, func(r *xds.Resource) bool { return strings.Contains(words, r.Name) })
+}

@@ -1,0 +1,269 @@
+package ads
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/xds"
+)
+
+// stream is one Envoy's connection. All but signal is guarded by the server's mu.
+type stream struct {
+	s           *Server
+	node        string
+	version     string
+	since       time.Time
+	signal      chan struct{}
+	subs        map[string]*subscription // by type
+	pending     map[string]map[string]bool
+	outstanding map[string]*response // by nonce
+	nonce       uint64
+	nacks       map[xds.Ref]Refused
+	bytes       int
+	removeAfter time.Time // until when removals wait for acknowledgements; zero if none wait
+}
+
+// response is one that the Envoy has not answered.
+type response struct {
+	sent      time.Time
+	resources []*xds.Resource
+	removed   []string
+}
+
+// subscription is what an Envoy wants of one type, and has.
+type subscription struct {
+	wildcard bool
+	names    map[string]bool
+	known    map[string]string // version that it was sent, or said that it has
+	acked    map[string]string
+	// fresh subscriptions are answered even if there is nothing: Envoy waits for it.
+	fresh bool
+}
+
+func newStream(s *Server) *stream {
+	return &stream{
+		s: s, since: time.Now(), signal: make(chan struct{}, 1), subs: map[string]*subscription{}, pending: map[string]map[string]bool{},
+		outstanding: map[string]*response{}, nacks: map[xds.Ref]Refused{},
+	}
+}
+
+// newSubscription reads the first request of a type: without names it is for all (xDS protocol, "How the client specifies what resources
+// to return").
+func newSubscription(req *discovery.DeltaDiscoveryRequest) *subscription {
+	known := req.GetInitialResourceVersions()
+	if known == nil {
+		known = map[string]string{}
+	}
+	return &subscription{fresh: true, wildcard: len(req.GetResourceNamesSubscribe()) == 0, names: map[string]bool{}, known: maps.Clone(known), acked: maps.Clone(known)}
+}
+
+func (sub *subscription) subscribe(name string) {
+	if name == "*" {
+		sub.wildcard = true
+		return
+	}
+	sub.names[name] = true
+}
+
+// covers tells whether a resource is wanted. Virtual hosts are asked for by the name of their route configuration, which stands
+// for all below it (VHDS).
+func (sub *subscription) covers(name string) bool {
+	if sub.wildcard || sub.names[name] {
+		return true
+	}
+	config, _, below := strings.Cut(name, "/")
+	return below && sub.names[config]
+}
+
+func (st *stream) sentAlready(sub *subscription, r *xds.Resource) bool {
+	return sub.known[r.Name] == r.Version
+}
+
+// changed notes that a resource may have to be sent.
+func (st *stream) changed(ref xds.Ref) {
+	if st.subs[ref.Type] == nil {
+		return // the subscription begins with everything
+	}
+	if st.pending[ref.Type] == nil {
+		st.pending[ref.Type] = map[string]bool{}
+	}
+	st.pending[ref.Type][ref.Name] = true
+}
+
+func (st *stream) poke() {
+	select {
+	case st.signal <- struct{}{}:
+	default:
+	}
+}
+
+func (st *stream) refuse(r Refused) {
+	if len(st.nacks) < maxNacks {
+		st.nacks[r.Resource] = r
+	}
+}
+
+// next builds the next response of a stream, in make-before-break order; nil if there is none now, with how long to wait for one.
+func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.opened {
+		return nil, 0
+	}
+	types := slices.SortedFunc(maps.Keys(st.pending), func(a, b string) int { return cmp.Compare(xds.Order(a), xds.Order(b)) })
+	for _, t := range types {
+		if resp := s.additions(st, t); resp != nil {
+			return resp, 0
+		}
+	}
+	return s.removals(st, types)
+}
+
+// additions builds a response of a type with what is new or changed. What is gone stays pending.
+func (s *Server) additions(st *stream, typeURL string) *discovery.DeltaDiscoveryResponse {
+	sub := st.subs[typeURL]
+	var set []*xds.Resource
+	for name := range st.pending[typeURL] {
+		r := s.resources[typeURL][name]
+		if r == nil {
+			if _, known := sub.known[name]; !known {
+				delete(st.pending[typeURL], name)
+			}
+			continue
+		}
+		delete(st.pending[typeURL], name)
+		if sub.covers(name) && !st.sentAlready(sub, r) {
+			set = append(set, r)
+			sub.known[name] = r.Version
+		}
+		if len(set) == maxBatch {
+			break
+		}
+	}
+	if len(st.pending[typeURL]) == 0 {
+		delete(st.pending, typeURL)
+	}
+	if len(set) == 0 && !sub.fresh {
+		return nil
+	}
+	sub.fresh = false
+	return st.respond(typeURL, set, nil)
+}
+
+// removals takes away what is gone, what names it first. Nothing is taken before the Envoy has answered what it was sent, so that nothing
+// that it still uses disappears, unless it takes too long.
+func (s *Server) removals(st *stream, types []string) (*discovery.DeltaDiscoveryResponse, time.Duration) {
+	for _, t := range slices.Backward(types) {
+		gone := slices.Sorted(maps.Keys(st.pending[t]))
+		if len(gone) == 0 {
+			continue
+		}
+		if now := time.Now(); len(st.outstanding) > 0 {
+			if st.removeAfter.IsZero() {
+				st.removeAfter = now.Add(removalPatience)
+			}
+			if wait := st.removeAfter.Sub(now); wait > 0 {
+				return nil, wait
+			}
+		}
+		st.removeAfter = time.Time{}
+		delete(st.pending, t)
+		for _, name := range gone {
+			delete(st.subs[t].known, name)
+		}
+		return st.respond(t, nil, gone), 0
+	}
+	return nil, 0
+}
+
+func (st *stream) respond(typeURL string, set []*xds.Resource, removed []string) *discovery.DeltaDiscoveryResponse {
+	slices.SortFunc(set, func(a, b *xds.Resource) int { return strings.Compare(a.Name, b.Name) })
+	st.nonce++
+	nonce := strconv.FormatUint(st.nonce, 10)
+	resp := &discovery.DeltaDiscoveryResponse{TypeUrl: typeURL, Nonce: nonce, RemovedResources: removed}
+	for _, r := range set {
+		resp.Resources = append(resp.Resources, &discovery.Resource{Name: r.Name, Version: r.Version, Resource: &anypb.Any{TypeUrl: r.Type, Value: r.Body}})
+		st.bytes += len(r.Body)
+	}
+	st.outstanding[nonce] = &response{sent: time.Now(), resources: set, removed: removed}
+	return resp
+}
+
+// NodeStatus is what an operator sees of an Envoy.
+type NodeStatus struct {
+	Node        string
+	Since       time.Time
+	Types       []TypeStatus
+	Nacks       []Refused
+	Outstanding int // responses that it has not answered
+	Bytes       int // of resources sent on this connection
+}
+
+// TypeStatus is what an Envoy has of one type.
+type TypeStatus struct {
+	Type        string
+	Sent, Acked int
+}
+
+// Status returns every connected Envoy, by node id.
+func (s *Server) Status() []NodeStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []NodeStatus
+	for st := range s.streams {
+		n := NodeStatus{Node: st.node, Since: st.since, Outstanding: len(st.outstanding), Bytes: st.bytes}
+		for t, sub := range st.subs {
+			n.Types = append(n.Types, TypeStatus{Type: t, Sent: len(sub.known), Acked: len(sub.acked)})
+		}
+		slices.SortFunc(n.Types, func(a, b TypeStatus) int { return cmp.Compare(xds.Order(a.Type), xds.Order(b.Type)) })
+		for _, r := range st.nacks {
+			n.Nacks = append(n.Nacks, r)
+		}
+		slices.SortFunc(n.Nacks, func(a, b Refused) int { return strings.Compare(a.Resource.Name, b.Resource.Name) })
+		all = append(all, n)
+	}
+	slices.SortFunc(all, func(a, b NodeStatus) int { return strings.Compare(a.Node, b.Node) })
+	return all
+}
+
+// ServiceStatus is what an Envoy has of one service's resource.
+type ServiceStatus struct {
+	Node     string
+	Resource xds.Ref
+	Current  string // version that was compiled
+	Acked    string // version that the Envoy has taken; "" for none
+	Error    string // why it refuses the current one, in its own words; "" if it does not
+}
+
+// Service returns, for each connected Envoy, what it has of a service.
+func (s *Server) Service(svc bgp.Service) []ServiceStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []ServiceStatus
+	for t, byName := range s.resources {
+		for _, name := range xds.NamesOf(t, svc) {
+			r := byName[name]
+			if r == nil {
+				continue
+			}
+			for st := range s.streams {
+				if sub := st.subs[t]; sub != nil && sub.covers(name) {
+					ref := xds.Ref{Type: t, Name: name}
+					all = append(all, ServiceStatus{Node: st.node, Resource: ref, Current: r.Version, Acked: sub.acked[name], Error: st.nacks[ref].Error})
+				}
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b ServiceStatus) int {
+		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.Resource.Name, b.Resource.Name))
+	})
+	return all
+}

@@ -1,0 +1,256 @@
+package xds
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/catalyst-router/catalyst/bgp"
+)
+
+const (
+	connectTimeout = 2 * time.Second
+	// sniMesh is what a node says that it wants of another's ingress: TLS wants a name, and the certificate is told apart by its URI.
+	sniMesh = "mesh.catalyst.internal"
+	// matchKey is where Envoy looks for the transport socket of an endpoint.
+	matchKey = "envoy.transport_socket_match"
+)
+
+// localCluster holds the workloads of a service beside this node.
+func (c *Compiler) localCluster(f *Forwarding, targets []Target) (string, *cluster.Cluster, error) {
+	name := "local/" + string(f.Service)
+	cl := &cluster.Cluster{
+		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
+		CircuitBreakers: breakers(), CommonLbConfig: noPanic(),
+	}
+	group := &endpoint.LocalityLbEndpoints{}
+	for _, t := range targets {
+		ep, named, err := c.endpoint(t.Backend.Address, t)
+		if err != nil {
+			return "", nil, err
+		}
+		if named {
+			cl.ClusterDiscoveryType = &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS}
+		}
+		group.LbEndpoints = append(group.LbEndpoints, ep)
+		if hc := healthCheck(f.Protocol, t.Backend.HealthPath); hc != nil {
+			cl.HealthChecks = []*core.HealthCheck{hc}
+		}
+	}
+	cl.LoadAssignment = &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{group}}
+	switch f.Protocol {
+	case bgp.HTTP2, bgp.GRPC:
+		cl.TypedExtensionProtocolOptions = http2Upstream()
+	case bgp.TCP, bgp.HTTP, bgp.GraphQL:
+	}
+	return name, cl, nil
+}
+
+// hopCluster holds the mesh ingresses of the next hops, by priority. Each endpoint's certificate has to be that of its node.
+func (c *Compiler) hopCluster(f *Forwarding) (string, *cluster.Cluster, error) {
+	cl := &cluster.Cluster{
+		ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
+		TypedExtensionProtocolOptions: http2Upstream(), CircuitBreakers: breakers(), CommonLbConfig: noPanic(), OutlierDetection: outliers(),
+		LoadAssignment: &endpoint.ClusterLoadAssignment{},
+	}
+	var nodes []bgp.NodeID
+	for priority, tier := range f.Tiers {
+		group := &endpoint.LocalityLbEndpoints{Priority: uint32(priority)}
+		for _, t := range tier {
+			if t.NextHop.Address == "" {
+				return "", nil, fmt.Errorf("next hop %s has no ingress address: set ingress in its configuration", t.NextHop.Node)
+			}
+			ep, named, err := c.endpoint(t.NextHop.Address, t)
+			if err != nil {
+				return "", nil, fmt.Errorf("next hop %s: %w", t.NextHop.Node, err)
+			}
+			if named {
+				cl.ClusterDiscoveryType = &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS}
+			}
+			ep.Metadata = &core.Metadata{FilterMetadata: map[string]*structpb.Struct{matchKey: nodeMatch(t.NextHop.Node)}}
+			group.LbEndpoints = append(group.LbEndpoints, ep)
+			if !slices.Contains(nodes, t.NextHop.Node) {
+				nodes = append(nodes, t.NextHop.Node)
+			}
+		}
+		cl.LoadAssignment.Endpoints = append(cl.LoadAssignment.Endpoints, group)
+	}
+	for _, n := range nodes {
+		cl.TransportSocketMatches = append(cl.TransportSocketMatches, &cluster.Cluster_TransportSocketMatch{
+			Name: n.String(), Match: nodeMatch(n), TransportSocket: upstreamTLS(n),
+		})
+	}
+	// An endpoint that matches none must not be spoken to in clear.
+	cl.TransportSocket = upstreamTLS(bgp.NodeID{Org: "invalid.invalid", Name: "nobody"})
+	name := "tcp/" + string(f.Service)
+	if f.Protocol != bgp.TCP {
+		var err error
+		if name, err = contentName("hops/", cl); err != nil {
+			return "", nil, err
+		}
+	}
+	cl.Name, cl.LoadAssignment.ClusterName = name, name
+	return name, cl, nil
+}
+
+// endpoint returns an endpoint and whether its host is a name to be resolved.
+func (c *Compiler) endpoint(address string, t Target) (*endpoint.LbEndpoint, bool, error) {
+	host, port, err := splitAddress(address)
+	if err != nil {
+		return nil, false, err
+	}
+	weight := t.Weight
+	if weight == 0 {
+		weight = 100
+	}
+	status := core.HealthStatus_UNKNOWN
+	if t.Draining {
+		status = core.HealthStatus_DRAINING
+	}
+	_, err = netip.ParseAddr(host)
+	return &endpoint.LbEndpoint{
+		HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: socketAddress(host, port)}},
+		HealthStatus:   status, LoadBalancingWeight: wrapperspb.UInt32(weight),
+	}, err != nil, nil
+}
+
+func nodeMatch(n bgp.NodeID) *structpb.Struct {
+	return &structpb.Struct{Fields: map[string]*structpb.Value{"node": structpb.NewStringValue(n.String())}}
+}
+
+// upstreamTLS accepts the certificate of one node, and nothing else.
+func upstreamTLS(n bgp.NodeID) *core.TransportSocket {
+	return transportSocket(&tls.UpstreamTlsContext{
+		Sni: sniMesh,
+		CommonTlsContext: &tls.CommonTlsContext{
+			AlpnProtocols: []string{"h2"}, TlsParams: tls13(), TlsCertificateSdsSecretConfigs: []*tls.SdsSecretConfig{sds(secretNode)},
+			ValidationContextType: &tls.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tls.CommonTlsContext_CombinedCertificateValidationContext{
+				DefaultValidationContext: &tls.CertificateValidationContext{MatchTypedSubjectAltNames: []*tls.SubjectAltNameMatcher{{
+					SanType: tls.SubjectAltNameMatcher_URI, Matcher: exactly(n.URI()),
+				}}},
+				ValidationContextSdsSecretConfig: sds(secretTrust),
+			}},
+		},
+	})
+}
+
+// tls13 sets both bounds: as a client Envoy stops at 1.2 unless told otherwise.
+func tls13() *tls.TlsParameters {
+	return &tls.TlsParameters{
+		TlsMinimumProtocolVersion: tls.TlsParameters_TLSv1_3, TlsMaximumProtocolVersion: tls.TlsParameters_TLSv1_3,
+		EcdhCurves: []string{"X25519MLKEM768", "X25519"},
+	}
+}
+
+// healthCheck returns the active check that the operator asked for; nil for none.
+func healthCheck(p bgp.Protocol, path string) *core.HealthCheck {
+	if path == "" {
+		return nil
+	}
+	hc := &core.HealthCheck{
+		Timeout: durationpb.New(2 * time.Second), Interval: durationpb.New(5 * time.Second), NoTrafficInterval: durationpb.New(5 * time.Second),
+		UnhealthyThreshold: wrapperspb.UInt32(2), HealthyThreshold: wrapperspb.UInt32(1),
+	}
+	switch {
+	case p == bgp.TCP:
+		hc.HealthChecker = &core.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &core.HealthCheck_TcpHealthCheck{}}
+	case p == bgp.GRPC:
+		hc.HealthChecker = &core.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &core.HealthCheck_GrpcHealthCheck{}}
+	default:
+		check := &core.HealthCheck_HttpHealthCheck{Path: "/" + strings.TrimPrefix(path, "/")}
+		if p == bgp.HTTP2 {
+			check.CodecClientType = typev3.CodecClientType_HTTP2
+		}
+		hc.HealthChecker = &core.HealthCheck_HttpHealthCheck_{HttpHealthCheck: check}
+	}
+	return hc
+}
+
+// outliers leaves a next hop that does not answer; what the workload behind it answers does not count.
+func outliers() *cluster.OutlierDetection {
+	return &cluster.OutlierDetection{
+		SplitExternalLocalOriginErrors: true, ConsecutiveLocalOriginFailure: wrapperspb.UInt32(2),
+		EnforcingConsecutive_5Xx: wrapperspb.UInt32(0), EnforcingConsecutiveGatewayFailure: wrapperspb.UInt32(0), EnforcingSuccessRate: wrapperspb.UInt32(0),
+		EnforcingLocalOriginSuccessRate: wrapperspb.UInt32(0),
+		Interval:                        durationpb.New(500 * time.Millisecond), BaseEjectionTime: durationpb.New(2 * time.Second), MaxEjectionTime: durationpb.New(30 * time.Second),
+		MaxEjectionPercent: wrapperspb.UInt32(100),
+	}
+}
+
+// noPanic leaves a tier whose targets are all dead at once, instead of spreading traffic over the dead.
+func noPanic() *cluster.Cluster_CommonLbConfig {
+	return &cluster.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: 0}}
+}
+
+func breakers() *cluster.CircuitBreakers {
+	most := wrapperspb.UInt32(100_000)
+	return &cluster.CircuitBreakers{Thresholds: []*cluster.CircuitBreakers_Thresholds{{
+		MaxConnections: most, MaxPendingRequests: most, MaxRequests: most, MaxRetries: wrapperspb.UInt32(100),
+	}}}
+}
+
+func http2Upstream() map[string]*anypb.Any {
+	return map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": toAny(&upstreams.HttpProtocolOptions{
+		UpstreamProtocolOptions: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig{
+			ProtocolConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: &core.Http2ProtocolOptions{
+				AllowConnect:        true,
+				ConnectionKeepalive: &core.KeepaliveSettings{Interval: durationpb.New(10 * time.Second), Timeout: durationpb.New(5 * time.Second)},
+			}},
+		}},
+	})}
+}
+
+func transportSocket(ctx proto.Message) *core.TransportSocket {
+	return &core.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &core.TransportSocket_TypedConfig{TypedConfig: toAny(ctx)}}
+}
+
+func sds(name string) *tls.SdsSecretConfig {
+	return &tls.SdsSecretConfig{Name: name, SdsConfig: fromADS()}
+}
+
+func fromADS() *core.ConfigSource {
+	return &core.ConfigSource{
+		ResourceApiVersion: core.ApiVersion_V3, InitialFetchTimeout: durationpb.New(5 * time.Second),
+		ConfigSourceSpecifier: &core.ConfigSource_Ads{Ads: &core.AggregatedConfigSource{}},
+	}
+}
+
+func inline(b []byte) *core.DataSource {
+	return &core.DataSource{Specifier: &core.DataSource_InlineBytes{InlineBytes: b}}
+}
+
+func extension(name string, m proto.Message) *core.TypedExtensionConfig {
+	return &core.TypedExtensionConfig{Name: name, TypedConfig: toAny(m)}
+}
+
+func socketAddress(host string, port uint32) *core.Address {
+	return &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{Address: host, PortSpecifier: &core.SocketAddress_PortValue{PortValue: port}}}}
+}
+
+func exactly(s string) *matcher.StringMatcher {
+	return &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Exact{Exact: s}}
+}
+
+// toAny packs a message deterministically. It cannot fail: every message here is built above, of valid UTF-8.
+func toAny(m proto.Message) *anypb.Any {
+	a := new(anypb.Any)
+	if err := anypb.MarshalFrom(a, m, proto.MarshalOptions{Deterministic: true}); err != nil {
+		panic(fmt.Sprintf("xds: pack %T: %v", m, err))
+	}
+	return a
+}

@@ -1,0 +1,292 @@
+package xds
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/catalyst-router/catalyst/bgp"
+)
+
+// The type URLs, in the order in which additions have to arrive: what is named before what names it.
+const (
+	TypeSecret      = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+	TypeCluster     = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+	TypeListener    = "type.googleapis.com/envoy.config.listener.v3.Listener"
+	TypeRoute       = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+	TypeVirtualHost = "type.googleapis.com/envoy.config.route.v3.VirtualHost"
+)
+
+// Order returns the place of a type in make-before-break order.
+func Order(typeURL string) int {
+	return slices.Index([]string{TypeSecret, TypeCluster, TypeListener, TypeRoute, TypeVirtualHost}, typeURL)
+}
+
+// Names of the constant resources.
+const (
+	ingressName = "mesh-ingress"
+	egressName  = "http-egress"
+	secretNode  = "node"
+	secretTrust = "trust"
+	pathHeader  = "x-catalyst-path"
+)
+
+// Compiler turns forwarding states into resources. It is not safe for concurrent use.
+type Compiler struct {
+	cfg      Config
+	services map[bgp.Service]*compiled
+	// owners counts, for each shared resource, the services that use it.
+	owners map[Ref]int
+	sent   map[Ref]string // versions
+}
+
+// compiled is what a service has in Envoy.
+type compiled struct {
+	owned []Ref // virtual hosts and listeners of its own
+	uses  []Ref // clusters, shared or its own
+}
+
+// NewCompiler returns a compiler that has compiled nothing.
+func NewCompiler(cfg Config) *Compiler {
+	if cfg.EgressIP == "" {
+		cfg.EgressIP = "127.0.0.1"
+	}
+	return &Compiler{cfg: cfg, services: map[bgp.Service]*compiled{}, owners: map[Ref]int{}, sent: map[Ref]string{}}
+}
+
+// Start returns the constant resources: secrets, listeners and empty route configurations.
+func (c *Compiler) Start(id Identity) (Delta, error) {
+	d, err := c.Identity(id)
+	if err != nil {
+		return d, err
+	}
+	b := builder{c: c}
+	listeners := []string{egressName}
+	if c.cfg.Ingress != "" {
+		listeners = append(listeners, ingressName)
+	}
+	for _, name := range listeners {
+		l, err := c.httpListener(name)
+		if err != nil {
+			return d, err
+		}
+		b.set(TypeListener, name, l)
+		b.set(TypeRoute, name, routeConfiguration(name))
+	}
+	d.Set = append(d.Set, b.d.Set...)
+	order(&d)
+	return d, b.err
+}
+
+// Identity returns the secrets for a new identity.
+func (c *Compiler) Identity(id Identity) (Delta, error) {
+	b := builder{c: c}
+	for _, s := range secrets(id) {
+		b.set(TypeSecret, s.GetName(), s)
+	}
+	return b.d, b.err
+}
+
+// Apply compiles the newest states of the changed services.
+func (c *Compiler) Apply(change Change) (Delta, []Problem) {
+	b := builder{c: c}
+	var problems []Problem
+	var dropped []Ref
+	for i := range change.Services {
+		f := &change.Services[i]
+		old := c.services[f.Service]
+		next, err := c.service(&b, f)
+		if err != nil {
+			problems = append(problems, Problem{f.Service, err})
+			continue
+		}
+		dropped = append(dropped, c.replace(f.Service, old, next)...)
+	}
+	for _, ref := range dropped {
+		if _, again := c.sent[ref]; again && c.owners[ref] == 0 {
+			delete(c.sent, ref)
+			b.d.Removed = append(b.d.Removed, ref)
+		}
+	}
+	order(&b.d)
+	return b.d, problems
+}
+
+// replace books what a service has now and returns what nobody uses any more.
+func (c *Compiler) replace(svc bgp.Service, old, next *compiled) (dropped []Ref) {
+	if next == nil {
+		delete(c.services, svc)
+		next = &compiled{}
+	} else {
+		c.services[svc] = next
+	}
+	for _, ref := range slices.Concat(next.owned, next.uses) {
+		c.owners[ref]++
+	}
+	if old == nil {
+		return nil
+	}
+	for _, ref := range slices.Concat(old.owned, old.uses) {
+		if c.owners[ref]--; c.owners[ref] == 0 {
+			delete(c.owners, ref)
+			dropped = append(dropped, ref)
+		}
+	}
+	return dropped
+}
+
+// service builds the resources of one service; nil if it is gone.
+func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
+	if len(f.Tiers) == 0 {
+		c.cfg.Ports.Release(f.Service)
+		return nil, nil
+	}
+	b.service, b.trace = f.Service, f.Trace
+	target, msg, err := c.targetCluster(f)
+	if err != nil {
+		return nil, err
+	}
+	out := &compiled{uses: []Ref{{TypeCluster, target}}}
+	var tcp *listener.Listener
+	if f.Protocol == bgp.TCP {
+		port, err := c.cfg.Ports.Port(f.Service)
+		if err != nil {
+			return nil, err
+		}
+		tcp = c.tcpListener(f, target, port)
+	}
+	b.set(TypeCluster, target, msg)
+	for _, at := range c.entries(f) {
+		vh := c.virtualHost(at, f, target)
+		b.set(TypeVirtualHost, vh.GetName(), vh)
+		out.owned = append(out.owned, Ref{TypeVirtualHost, vh.GetName()})
+	}
+	if tcp != nil {
+		b.set(TypeListener, tcp.GetName(), tcp)
+		out.owned = append(out.owned, Ref{TypeListener, tcp.GetName()})
+	}
+	return out, b.err
+}
+
+// entries are the listeners that know a service: TCP has a listener of its own instead of the HTTP egress.
+func (c *Compiler) entries(f *Forwarding) []string {
+	var at []string
+	if f.Protocol != bgp.TCP {
+		at = append(at, egressName)
+	}
+	if c.cfg.Ingress != "" {
+		at = append(at, ingressName)
+	}
+	return at
+}
+
+// targetCluster returns the cluster that a service's traffic goes to. Local workloads are a cluster of the service's own; next hops are
+// shared by all services with the same ones, and named by their content, so that a cluster is never edited.
+func (c *Compiler) targetCluster(f *Forwarding) (string, *cluster.Cluster, error) {
+	var local []Target
+	for _, tier := range f.Tiers {
+		for _, t := range tier {
+			if t.Backend.Address != "" {
+				local = append(local, t)
+			}
+		}
+	}
+	if len(local) > 0 {
+		return c.localCluster(f, local)
+	}
+	return c.hopCluster(f)
+}
+
+// name of a cluster by content; tcp services have clusters of their own, so that their listeners stay as they are.
+func contentName(kind string, m proto.Message) (string, error) {
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(raw)
+	return kind + hex.EncodeToString(sum[:10]), nil
+}
+
+type builder struct {
+	c       *Compiler
+	d       Delta
+	err     error
+	service bgp.Service
+	trace   bgp.Trace
+}
+
+// set adds a resource unless Envoy has this very version.
+func (b *builder) set(typeURL, name string, m proto.Message) {
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		b.err = errors.Join(b.err, fmt.Errorf("encode %s: %w", name, err))
+		return
+	}
+	sum := sha256.Sum256(raw)
+	version := hex.EncodeToString(sum[:8])
+	ref := Ref{typeURL, name}
+	if b.c.sent[ref] == version {
+		return
+	}
+	b.c.sent[ref] = version
+	b.d.Set = append(b.d.Set, Resource{Type: typeURL, Name: name, Version: version, Body: raw, Service: b.service, Trace: b.trace})
+}
+
+// order sorts a delta so that what is named comes before what names it, and goes after it.
+func order(d *Delta) {
+	slices.SortStableFunc(d.Set, func(a, b Resource) int { return cmp.Compare(Order(a.Type), Order(b.Type)) })
+	slices.SortStableFunc(d.Removed, func(a, b Ref) int {
+		return cmp.Or(cmp.Compare(Order(b.Type), Order(a.Type)), strings.Compare(a.Name, b.Name))
+	})
+}
+
+// secrets returns the node's certificate, and the roots of each trust domain for itself alone.
+func secrets(id Identity) []*tls.Secret {
+	spiffe := &tls.SPIFFECertValidatorConfig{}
+	for _, org := range slices.Sorted(maps.Keys(id.Roots)) {
+		spiffe.TrustDomains = append(spiffe.TrustDomains, &tls.SPIFFECertValidatorConfig_TrustDomain{Name: string(org), TrustBundle: inline(id.Roots[org])})
+	}
+	return []*tls.Secret{
+		{Name: secretNode, Type: &tls.Secret_TlsCertificate{TlsCertificate: &tls.TlsCertificate{CertificateChain: inline(id.Chain), PrivateKey: inline(id.Key)}}},
+		{Name: secretTrust, Type: &tls.Secret_ValidationContext{ValidationContext: &tls.CertificateValidationContext{
+			CustomValidatorConfig: extension("envoy.tls.cert_validator.spiffe", spiffe)}}},
+	}
+}
+
+// splitAddress reads HOST:PORT.
+func splitAddress(address string) (string, uint32, error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("address %q: want HOST:PORT", address)
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || port == 0 || host == "" {
+		return "", 0, fmt.Errorf("address %q: want HOST:PORT with a port of 1 to 65535", address)
+	}
+	return host, uint32(port), nil
+}
+
+// NamesOf returns the names that resources of a type have for a service, whether or not they exist.
+func NamesOf(typeURL string, svc bgp.Service) []string {
+	switch typeURL {
+	case TypeVirtualHost:
+		return []string{egressName + "/" + string(svc), ingressName + "/" + string(svc)}
+	case TypeListener:
+		return []string{"tcp-egress/" + string(svc)}
+	case TypeCluster:
+		return []string{"local/" + string(svc), "tcp/" + string(svc)}
+	}
+	return nil
+}

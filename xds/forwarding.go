@@ -1,0 +1,97 @@
+package xds
+
+import (
+	"github.com/catalyst-router/catalyst/bgp"
+)
+
+// Forwarding is everything that the data plane needs to know of one service. A newer one replaces it whole.
+type Forwarding struct {
+	Service  bgp.Service
+	Protocol bgp.Protocol
+	// Tiers holds the targets in use: those of the first tier share the traffic by weight, each later tier takes over when all
+	// before it are dead. Empty means that the service is gone.
+	Tiers [][]Target
+	// Revision is that of the Loc-RIB.
+	Revision uint64
+	Trace    bgp.Trace
+}
+
+// Target is where traffic goes: a workload of this node, or another node's mesh ingress.
+type Target struct {
+	Backend Backend     // if its Address is set
+	NextHop bgp.NextHop // otherwise
+	Weight  uint32      // 1 to 1,000; 0 counts as 100
+	// Draining targets finish what they have.
+	Draining bool
+}
+
+// Backend is a workload beside this node.
+type Backend struct {
+	Address string // HOST:PORT; the host is an IP address or a DNS name
+	// HealthPath is asked for every HealthInterval seconds over HTTP, where set; a gRPC service is asked by grpc.health.v1 with "grpc",
+	// a TCP service by connecting with "tcp".
+	HealthPath string
+}
+
+// Change is a batch of newest states.
+type Change struct{ Services []Forwarding }
+
+// Identity is what Envoy proves itself with, and whom it believes.
+type Identity struct {
+	Chain []byte             // PEM, leaf first
+	Key   []byte             // PEM; secret
+	Roots map[bgp.Org][]byte // PEM, by trust domain
+}
+
+// Ports hands out the loopback ports of TCP services. One service keeps its port.
+type Ports interface {
+	// Port returns the port of a service, taking one if it has none.
+	Port(bgp.Service) (uint16, error)
+	// Release gives a service's port back.
+	Release(bgp.Service)
+}
+
+// Config is what a compiler needs to know of its node.
+type Config struct {
+	Self bgp.NodeID // required
+	// Ingress is where the mesh ingress listens, IP:PORT; empty for none.
+	Ingress string
+	// Egress is where the HTTP egress listens, IP:PORT; required. Beyond loopback everybody who reaches it may use every service.
+	Egress string
+	// EgressIP is the address of the TCP services' listeners. Empty means 127.0.0.1.
+	EgressIP string
+	// Allowed are the nodes of other organisations that may use the mesh ingress; nodes of this organisation always may.
+	Allowed []bgp.NodeID
+	// AccessLog is the file of Envoy's access log; empty for none.
+	AccessLog string
+	Ports     Ports // required
+}
+
+// Problem is a service that could not be compiled. Its last good resources stay.
+type Problem struct {
+	Service bgp.Service
+	Err     error
+}
+
+// Resource is one of Envoy's resources, encoded.
+type Resource struct {
+	Type    string // type URL
+	Name    string
+	Version string // hash of Body
+	Body    []byte // the message, deterministic
+	// Service is whose change it carries, "" for constant ones.
+	Service bgp.Service
+	Trace   bgp.Trace
+}
+
+// Ref names a resource.
+type Ref struct{ Type, Name string }
+
+// Delta is what has to change in Envoy. Resources are in the order in which they have to arrive, removals come last.
+type Delta struct {
+	Set     []Resource
+	Removed []Ref
+}
+
+// Empty tells whether there is nothing to do.
+func (d *Delta) Empty() bool { return len(d.Set) == 0 && len(d.Removed) == 0 }
