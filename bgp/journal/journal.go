@@ -1,0 +1,192 @@
+// Package journal keeps what an operator has ordered, in SQLite: peers, services of this node, and the ports that were given. A restart
+// restores it and dials again. What was learned from peers and what merely happened are not kept.
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/filter"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Peer is a configured neighbour, as the operator ordered it. Fields mean what they mean in speaker.Peer.
+type Peer struct {
+	Node            bgp.NodeID    `json:"node"`
+	Addresses       []string      `json:"addresses,omitempty"`
+	HoldTimeSeconds int           `json:"hold_time_seconds,omitempty"`
+	Import          *filter.Chain `json:"import,omitempty"`
+	Export          *filter.Chain `json:"export,omitempty"`
+	Client          bool          `json:"client,omitempty"`
+	MaxRoutes       int           `json:"max_routes,omitempty"`
+	CloseOverLimit  bool          `json:"close_over_limit,omitempty"`
+	AddPath         uint8         `json:"add_path,omitempty"`
+	Disabled        bool          `json:"disabled,omitempty"`
+}
+
+// Service is a service of this node.
+type Service struct {
+	Name        bgp.Service     `json:"name"`
+	Protocol    bgp.Protocol    `json:"protocol"`
+	Address     string          `json:"address"` // HOST:PORT of the workload
+	HealthPath  string          `json:"health_path,omitempty"`
+	Region      string          `json:"region,omitempty"`
+	Tags        []string        `json:"tags,omitempty"`
+	Communities []bgp.Community `json:"communities,omitempty"`
+	Weight      uint32          `json:"weight,omitempty"`
+	MED         uint32          `json:"med,omitempty"`
+}
+
+// Journal is an open store. It is safe for concurrent use; there is one writer at a time.
+type Journal struct{ db *sql.DB }
+
+// ErrFull tells that there was no room to write; what was there before is untouched.
+var ErrFull = errors.New("the disk is full: nothing was changed; free some space and try again") //nolint:gochecknoglobals // a sentinel
+
+// Open opens the file at path, making it if need be, and brings it up to date.
+func Open(ctx context.Context, path string) (*Journal, error) {
+	query := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)"}, "_txlock": {"immediate"}}
+	db, err := sql.Open("sqlite", "file:"+path+"?"+query.Encode())
+	if err != nil {
+		return nil, fmt.Errorf("open journal %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(1)
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, dir)
+	if err == nil {
+		_, err = provider.Up(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open journal %s: %w", path, explain(err)), db.Close())
+	}
+	return &Journal{db}, nil
+}
+
+// Close closes the file.
+func (j *Journal) Close() error { return j.db.Close() }
+
+// explain turns SQLite's code for a full disk into words.
+func explain(err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) && e.Code()&0xff == lib.SQLITE_FULL {
+		return ErrFull
+	}
+	return err
+}
+
+func (j *Journal) put(ctx context.Context, statement, what, key string, spec any) error {
+	b, err := json.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("encode %s %s: %w", what, key, err)
+	}
+	if _, err := j.db.ExecContext(ctx, statement, key, string(b)); err != nil {
+		return fmt.Errorf("keep %s %s: %w", what, key, explain(err))
+	}
+	return nil
+}
+
+func (j *Journal) remove(ctx context.Context, statement, what, key string) (bool, error) {
+	res, err := j.db.ExecContext(ctx, statement, key)
+	if err != nil {
+		return false, fmt.Errorf("forget %s %s: %w", what, key, explain(err))
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
+// PutPeer keeps a peer, or replaces it.
+func (j *Journal) PutPeer(ctx context.Context, p Peer) error {
+	return j.put(ctx, `INSERT INTO peers (node, spec) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET spec = excluded.spec`, "peer", p.Node.String(), p)
+}
+
+// RemovePeer forgets a peer and tells whether there was one.
+func (j *Journal) RemovePeer(ctx context.Context, n bgp.NodeID) (bool, error) {
+	return j.remove(ctx, `DELETE FROM peers WHERE node = ?`, "peer", n.String())
+}
+
+// Peers returns every peer, by node.
+func (j *Journal) Peers(ctx context.Context) ([]Peer, error) {
+	return list[Peer](ctx, j.db, `SELECT spec FROM peers ORDER BY node`)
+}
+
+// PutService keeps a service, or replaces it.
+func (j *Journal) PutService(ctx context.Context, s Service) error {
+	return j.put(ctx, `INSERT INTO services (name, spec) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET spec = excluded.spec`, "service", string(s.Name), s)
+}
+
+// RemoveService forgets a service and tells whether there was one.
+func (j *Journal) RemoveService(ctx context.Context, name bgp.Service) (bool, error) {
+	return j.remove(ctx, `DELETE FROM services WHERE name = ?`, "service", string(name))
+}
+
+// Services returns every service, by name.
+func (j *Journal) Services(ctx context.Context) ([]Service, error) {
+	return list[Service](ctx, j.db, `SELECT spec FROM services ORDER BY name`)
+}
+
+func list[T any](ctx context.Context, db *sql.DB, query string) (all []T, err error) {
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var spec string
+		if err := rows.Scan(&spec); err != nil {
+			return nil, fmt.Errorf("read journal: %w", err)
+		}
+		var v T
+		if err := json.Unmarshal([]byte(spec), &v); err != nil {
+			return nil, fmt.Errorf("read journal: %w", err)
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}
+
+// SavePort keeps the port of a service.
+func (j *Journal) SavePort(svc bgp.Service, port uint16) error {
+	_, err := j.db.ExecContext(context.Background(), `INSERT INTO ports (service, port) VALUES (?, ?)`, string(svc), port)
+	return explain(err)
+}
+
+// DeletePort forgets the port of a service.
+func (j *Journal) DeletePort(svc bgp.Service) error {
+	_, err := j.db.ExecContext(context.Background(), `DELETE FROM ports WHERE service = ?`, string(svc))
+	return explain(err)
+}
+
+// Ports returns the port of each service that has one.
+func (j *Journal) Ports(ctx context.Context) (ports map[bgp.Service]uint16, err error) {
+	rows, err := j.db.QueryContext(ctx, `SELECT service, port FROM ports`)
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	ports = map[bgp.Service]uint16{}
+	for rows.Next() {
+		var svc string
+		var port uint16
+		if err := rows.Scan(&svc, &port); err != nil {
+			return nil, fmt.Errorf("read journal: %w", err)
+		}
+		ports[bgp.Service(svc)] = port
+	}
+	return ports, rows.Err()
+}
