@@ -1,0 +1,99 @@
+// Package client is the operator API as the command line uses it: typed calls over a node's Unix socket, and the subscription to changes.
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/Khan/genqlient/graphql"
+)
+
+// ErrUnreachable tells that no node answers at the socket.
+var ErrUnreachable = errors.New("no node answers") //nolint:gochecknoglobals // a sentinel
+
+// Client talks to one node.
+type Client struct {
+	graphql.Client
+	http   *http.Client
+	socket string
+}
+
+const endpoint = "http://node/graphql"
+
+// New returns a client of the node behind a Unix socket.
+func New(socket string) *Client {
+	h := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "unix", socket)
+		if err != nil {
+			return nil, fmt.Errorf("%w at %s: start one with catalyst node, or name its socket with --socket or CATALYST_SOCKET (%w)", ErrUnreachable, socket, err)
+		}
+		return conn, nil
+	}}}
+	return &Client{Client: graphql.NewClient(endpoint, h), http: h, socket: socket}
+}
+
+// Change is one element of the subscription.
+type Change struct {
+	Kind    string       `json:"kind"`
+	Service string       `json:"service"`
+	Route   *RouteFields `json:"route"`
+}
+
+// changesQuery is written out because the subscription is read by hand; RouteFields is the generated fragment.
+const changesQuery = `subscription { changes { kind service route { service protocol revision port problem
+  paths { peer local nodePath origin nextHop tier localPref med weight health region tags communities stale rejected decidedBy }
+  envoys { node resource version acknowledged error } } } }`
+
+// Changes calls yield for each change until it returns an error, the node stops or ctx ends (GraphQL over server-sent events).
+func (c *Client) Changes(ctx context.Context, yield func(Change) error) error {
+	body, err := json.Marshal(map[string]string{"query": changesQuery})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "text/event-stream")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("watch: the node answers %s", resp.Status)
+	}
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(make([]byte, 64<<10), 16<<20)
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data:")
+		if !ok || strings.TrimSpace(data) == "" {
+			continue
+		}
+		var event struct {
+			Data   struct{ Changes *Change }
+			Errors []struct{ Message string }
+		}
+		if err := json.Unmarshal([]byte(data), &event); err != nil {
+			return fmt.Errorf("watch: %w", err)
+		}
+		if len(event.Errors) > 0 {
+			return errors.New(event.Errors[0].Message)
+		}
+		if event.Data.Changes != nil {
+			if err := yield(*event.Data.Changes); err != nil {
+				return err
+			}
+		}
+	}
+	return lines.Err()
+}

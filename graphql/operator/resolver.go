@@ -1,0 +1,130 @@
+package operator
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+)
+
+// Backend does what the API is asked for. Its errors are shown to the operator as they are.
+type Backend interface {
+	Node(ctx context.Context) (*Node, error)
+	Peers(ctx context.Context) ([]Peer, error)
+	Peer(ctx context.Context, node string) (*Peer, error)
+	Routes(ctx context.Context, after, first int) (*RoutePage, error)
+	Route(ctx context.Context, service string) (*Route, error)
+	Services(ctx context.Context) ([]Service, error)
+	Envoys(ctx context.Context) ([]Envoy, error)
+	Ports(ctx context.Context) (*Ports, error)
+	SetPeer(ctx context.Context, in PeerInput) (*Peer, error)
+	RemovePeer(ctx context.Context, node, text string) (bool, error)
+	ResetPeer(ctx context.Context, node, text string) (bool, error)
+	SetService(ctx context.Context, in ServiceInput, create bool) (*Service, error)
+	RemoveService(ctx context.Context, service string) (bool, error)
+	Drain(ctx context.Context, on bool) (bool, error)
+	Changes(ctx context.Context) (<-chan *Change, error)
+}
+
+// Authorizer decides whether the caller may do something.
+type Authorizer interface {
+	// Authorize returns nil if the operation (its GraphQL name, such as setPeer) is allowed to whoever ctx stands for.
+	Authorize(ctx context.Context, operation string) error
+}
+
+// Handler serves the API. Queries are limited in complexity, since even an operator mistypes.
+func Handler(b Backend, a Authorizer) http.Handler {
+	srv := handler.New(NewExecutableSchema(Config{Resolvers: &resolver{b, a}}))
+	srv.AddTransport(transport.SSE{KeepAlivePingInterval: 10 * time.Second})
+	srv.AddTransport(transport.POST{})
+	srv.Use(extension.Introspection{})
+	srv.Use(extension.FixedComplexityLimit(20_000))
+	return srv
+}
+
+type resolver struct {
+	b Backend
+	a Authorizer
+}
+
+func (r *resolver) Query() QueryResolver               { return query{r} }
+func (r *resolver) Mutation() MutationResolver         { return mutation{r} }
+func (r *resolver) Subscription() SubscriptionResolver { return subscription{r} }
+
+// allowed runs do if the caller may do operation.
+func allowed[T any](ctx context.Context, r *resolver, operation string, do func() (T, error)) (T, error) {
+	if err := r.a.Authorize(ctx, operation); err != nil {
+		var zero T
+		return zero, err
+	}
+	return do()
+}
+
+type query struct{ *resolver }
+
+func (q query) Node(ctx context.Context) (*Node, error) {
+	return allowed(ctx, q.resolver, "node", func() (*Node, error) { return q.b.Node(ctx) })
+}
+
+func (q query) Peers(ctx context.Context) ([]Peer, error) {
+	return allowed(ctx, q.resolver, "peers", func() ([]Peer, error) { return q.b.Peers(ctx) })
+}
+
+func (q query) Peer(ctx context.Context, node string) (*Peer, error) {
+	return allowed(ctx, q.resolver, "peer", func() (*Peer, error) { return q.b.Peer(ctx, node) })
+}
+
+func (q query) Routes(ctx context.Context, after, first int) (*RoutePage, error) {
+	return allowed(ctx, q.resolver, "routes", func() (*RoutePage, error) { return q.b.Routes(ctx, after, first) })
+}
+
+func (q query) Route(ctx context.Context, service string) (*Route, error) {
+	return allowed(ctx, q.resolver, "route", func() (*Route, error) { return q.b.Route(ctx, service) })
+}
+
+func (q query) Services(ctx context.Context) ([]Service, error) {
+	return allowed(ctx, q.resolver, "services", func() ([]Service, error) { return q.b.Services(ctx) })
+}
+
+func (q query) Envoys(ctx context.Context) ([]Envoy, error) {
+	return allowed(ctx, q.resolver, "envoys", func() ([]Envoy, error) { return q.b.Envoys(ctx) })
+}
+
+func (q query) Ports(ctx context.Context) (*Ports, error) {
+	return allowed(ctx, q.resolver, "ports", func() (*Ports, error) { return q.b.Ports(ctx) })
+}
+
+type mutation struct{ *resolver }
+
+func (m mutation) SetPeer(ctx context.Context, input PeerInput) (*Peer, error) {
+	return allowed(ctx, m.resolver, "setPeer", func() (*Peer, error) { return m.b.SetPeer(ctx, input) })
+}
+
+func (m mutation) RemovePeer(ctx context.Context, node, text string) (bool, error) {
+	return allowed(ctx, m.resolver, "removePeer", func() (bool, error) { return m.b.RemovePeer(ctx, node, text) })
+}
+
+func (m mutation) ResetPeer(ctx context.Context, node, text string) (bool, error) {
+	return allowed(ctx, m.resolver, "resetPeer", func() (bool, error) { return m.b.ResetPeer(ctx, node, text) })
+}
+
+func (m mutation) SetService(ctx context.Context, input ServiceInput, create bool) (*Service, error) {
+	return allowed(ctx, m.resolver, "setService", func() (*Service, error) { return m.b.SetService(ctx, input, create) })
+}
+
+func (m mutation) RemoveService(ctx context.Context, service string) (bool, error) {
+	return allowed(ctx, m.resolver, "removeService", func() (bool, error) { return m.b.RemoveService(ctx, service) })
+}
+
+func (m mutation) Drain(ctx context.Context, on bool) (bool, error) {
+	return allowed(ctx, m.resolver, "drain", func() (bool, error) { return m.b.Drain(ctx, on) })
+}
+
+type subscription struct{ *resolver }
+
+func (s subscription) Changes(ctx context.Context) (<-chan *Change, error) {
+	return allowed(ctx, s.resolver, "changes", func() (<-chan *Change, error) { return s.b.Changes(ctx) })
+}
