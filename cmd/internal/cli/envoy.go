@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/catalyst-router/catalyst/envoy"
+	"github.com/catalyst-router/catalyst/graphql/operator/client"
+)
+
+func (a *app) envoyCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "envoy", Short: "The Envoys beside this node"}
+	cmd.AddCommand(a.envoyBootstrap(), a.envoyStatus(), a.envoyPorts())
+	return cmd
+}
+
+func (a *app) envoyBootstrap() *cobra.Command {
+	cmd := &cobra.Command{Use: "bootstrap", Short: "Print the bootstrap of an Envoy that you run yourself beside this node", Args: exactArgs(0, "no arguments")}
+	data := cmd.Flags().String("data", "data", "the node's data directory")
+	id := cmd.Flags().String("node-id", "envoy", "how the Envoy names itself")
+	admin := cmd.Flags().String("admin", "", "Unix socket for Envoy's admin interface (default: NODE-ID-admin.sock in the data directory)")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		dir, err := filepath.Abs(*data)
+		if err != nil {
+			return err
+		}
+		if *admin == "" {
+			*admin = filepath.Join(dir, *id+"-admin.sock")
+		}
+		b, err := envoy.Bootstrap(envoy.BootstrapConfig{NodeID: *id, ADS: filepath.Join(dir, "ads.sock"), Admin: *admin})
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.io.Out, "%s\n", b)
+		return err
+	}
+	return cmd
+}
+
+func (a *app) envoyStatus() *cobra.Command {
+	return &cobra.Command{Use: "status", Short: "What each Envoy has been given, has acknowledged and refuses", Args: exactArgs(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
+		resp, err := client.ListEnvoys(cmd.Context(), a.client())
+		if err != nil {
+			return err
+		}
+		return a.print(resp.Envoys, func(w io.Writer) {
+			if len(resp.Envoys) == 0 {
+				fmt.Fprintln(w, "no Envoy is connected: see the node's log, and envoy.log in its data directory")
+				return
+			}
+			row(w, "ENVOY", "CONNECTED", "TYPE", "SENT", "ACKNOWLEDGED")
+			for _, e := range resp.Envoys {
+				for _, t := range e.Types {
+					row(w, e.Node, since(e.Since), t.Type, t.Sent, t.Acknowledged)
+				}
+			}
+			for _, e := range resp.Envoys {
+				for _, r := range e.Refused {
+					fmt.Fprintf(w, "\n%s refuses %s: %s\n", e.Node, r.Resource, r.Error)
+				}
+			}
+		})
+	}}
+}
+
+func (a *app) envoyPorts() *cobra.Command {
+	return &cobra.Command{Use: "ports", Short: "The loopback ports of TCP services", Args: exactArgs(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
+		resp, err := client.ListPorts(cmd.Context(), a.client())
+		if err != nil {
+			return err
+		}
+		return a.print(resp.Ports, func(w io.Writer) {
+			row(w, "SERVICE", "PORT")
+			for _, p := range resp.Ports.Taken {
+				row(w, p.Service, p.Port)
+			}
+			fmt.Fprintf(w, "%d ports are free\n", resp.Ports.Free)
+		})
+	}}
+}

@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/catalyst-router/catalyst/auth/identity"
+	"github.com/catalyst-router/catalyst/cmd/internal/config"
+	"github.com/catalyst-router/catalyst/cmd/internal/daemon"
+	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
+)
+
+// settings adds a flag for every field of the configuration, and returns what reads them.
+func settings(cmd *cobra.Command) func() (*config.Config, error) {
+	file := cmd.Flags().String("config", os.Getenv("CATALYST_CONFIG"), "YAML file ($CATALYST_CONFIG)")
+	for _, f := range config.Fields() {
+		if f.Key == "socket" {
+			continue // it is everybody's
+		}
+		cmd.Flags().String(f.Flag(), f.Default, f.Doc)
+	}
+	return func() (*config.Config, error) {
+		given := map[string]string{}
+		for _, f := range config.Fields() {
+			if flag := cmd.Flags().Lookup(f.Flag()); flag != nil && flag.Changed {
+				given[f.Flag()] = flag.Value.String()
+			}
+		}
+		c, err := config.Load(*file, os.LookupEnv, given)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return c, nil
+	}
+}
+
+func (a *app) nodeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "node", Short: "Run a node: routing, Envoy and its configuration, operator API", Args: exactArgs(0, "no arguments"),
+		Long: "Run a node until it is told to stop.\n\nSIGTERM ends the process and leaves Envoy running; peers keep the routes for the graceful-restart time, so that a restart is not noticed by traffic.\n" +
+			"SIGINT (Ctrl-C) ends the node for good: peers are told, and Envoy is stopped.",
+	}
+	load := settings(cmd)
+	noEnvoy := cmd.Flags().Bool("no-envoy", false, "run without an Envoy; one of your own may connect (catalyst envoy bootstrap)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		cfg.Envoy.Enabled = cfg.Envoy.Enabled && !*noEnvoy
+		return a.runNode(cmd.Context(), cfg)
+	}
+	return cmd
+}
+
+func (a *app) runNode(ctx context.Context, cfg *config.Config) error {
+	id, err := identity.Open(cfg.Identity)
+	if err != nil {
+		return err
+	}
+	log := telemetry.Logger(a.io.Err, cfg.Log.Level, cfg.Log.Format)
+	tel, err := telemetry.New(ctx, log, id.Material().Node.String(), a.version)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tel.Close(context.WithoutCancel(ctx)) }()
+	d, err := daemon.New(ctx, cfg, a.version, tel, id)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	go func() { // ends with the process
+		if s := <-signals; s == syscall.SIGINT {
+			cancel(daemon.ErrFarewell)
+		} else {
+			cancel(fmt.Errorf("signal %s", s))
+		}
+	}()
+	return d.Run(ctx)
+}

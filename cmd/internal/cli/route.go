@@ -1,0 +1,235 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/catalyst-router/catalyst/graphql/operator/client"
+)
+
+func (a *app) routeCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "route", Short: "Services that this node offers, and routes to all that it can reach"}
+	cmd.AddCommand(a.routeSet("add", "Offer a service", true), a.routeSet("update", "Replace a service that this node offers", false), a.routeRemove(), a.routeList(), a.routeShow(), a.routeExplain())
+	return cmd
+}
+
+func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
+	cmd := &cobra.Command{Use: verb + " NAME --addr HOST:PORT", Short: short, Args: exactArgs(1, "a service name"),
+		Long: short + ".\n\nNAME is a name below this organisation's; a single label gets the organisation appended."}
+	in := client.ServiceInput{}
+	f := cmd.Flags()
+	f.StringVar(&in.Address, "addr", "", "HOST:PORT of the workload")
+	f.StringVarP(&in.Protocol, "protocol", "p", "http", "tcp, http, http2, grpc or graphql")
+	f.StringVar(&in.HealthPath, "health", "", "let Envoy check the workload: a path for HTTP, grpc for grpc.health.v1, tcp to connect")
+	f.StringVar(&in.Region, "region", "", "region")
+	f.StringSliceVar(&in.Tags, "tag", nil, "tag, as often as needed")
+	f.StringSliceVar(&in.Communities, "community", nil, "ORG:KEY:VALUE or a well-known community, as often as needed")
+	f.IntVar(&in.Weight, "weight", 0, "share of traffic among equal paths, 1 to 1000 (default 100)")
+	f.IntVar(&in.Med, "med", 0, "lower is preferred among entries into this organisation (RFC 4271 MED)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		in.Service = args[0]
+		if in.Address == "" {
+			return usageError{fmt.Errorf("want --addr HOST:PORT, where the workload listens")}
+		}
+		in.Tags, in.Communities = append([]string{}, in.Tags...), append([]string{}, in.Communities...)
+		resp, err := client.SetService(cmd.Context(), a.client(), &in, create)
+		if err != nil {
+			return err
+		}
+		return a.print(resp.SetService, func(w io.Writer) {
+			fmt.Fprintf(w, "%s is offered (%s at %s).\n", resp.SetService.Service, resp.SetService.Protocol, resp.SetService.Address)
+		})
+	}
+	return cmd
+}
+
+func (a *app) routeRemove() *cobra.Command {
+	return &cobra.Command{Use: "remove NAME", Short: "Offer a service no longer", Args: exactArgs(1, "a service name"), RunE: func(cmd *cobra.Command, args []string) error {
+		resp, err := client.RemoveService(cmd.Context(), a.client(), args[0])
+		if err != nil {
+			return err
+		}
+		if !resp.RemoveService {
+			return fmt.Errorf("%s is not offered by this node: see catalyst route list --local", args[0])
+		}
+		a.say("%s is not offered any more.", args[0])
+		return nil
+	}}
+}
+
+func (a *app) routeList() *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "All services that can be reached from here", Args: exactArgs(0, "no arguments")}
+	local := cmd.Flags().Bool("local", false, "only what this node offers")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *local {
+			return a.localList(cmd)
+		}
+		routes, err := a.routes(cmd)
+		if err != nil {
+			return err
+		}
+		return a.print(routes, func(w io.Writer) {
+			row(w, "SERVICE", "PROTOCOL", "VIA", "PATH", "PATHS", "TCP PORT", "PROBLEM")
+			for _, r := range routes {
+				best := r.Paths[0]
+				via := best.Peer
+				if best.Local {
+					via = "local"
+				}
+				port := ""
+				if r.Port > 0 {
+					port = fmt.Sprint(r.Port)
+				}
+				row(w, r.Service, r.Protocol, via, short(best.NodePath), len(r.Paths), port, r.Problem)
+			}
+		})
+	}
+	return cmd
+}
+
+// routes reads every page.
+func (a *app) routes(cmd *cobra.Command) ([]client.RouteFields, error) {
+	all := []client.RouteFields{}
+	for after := 0; ; {
+		resp, err := client.ListRoutes(cmd.Context(), a.client(), after)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range resp.Routes.Routes {
+			all = append(all, r.RouteFields)
+		}
+		if after = resp.Routes.Next; after == 0 {
+			break
+		}
+	}
+	slices.SortFunc(all, func(x, y client.RouteFields) int { return strings.Compare(x.Service, y.Service) })
+	return all, nil
+}
+
+func (a *app) localList(cmd *cobra.Command) error {
+	resp, err := client.ListServices(cmd.Context(), a.client())
+	if err != nil {
+		return err
+	}
+	return a.print(resp.Services, func(w io.Writer) {
+		row(w, "SERVICE", "PROTOCOL", "ADDRESS", "REGION", "TAGS")
+		for _, s := range resp.Services {
+			row(w, s.Service, s.Protocol, s.Address, s.Region, strings.Join(s.Tags, ","))
+		}
+	})
+}
+
+// short is a node path without the organisation where that is the same all along.
+func short(path []string) string {
+	var names []string
+	for _, n := range path {
+		names = append(names, n[strings.IndexByte(n, '/')+1:])
+	}
+	return strings.Join(names, " → ")
+}
+
+func (a *app) route(cmd *cobra.Command, name string) (*client.RouteFields, error) {
+	resp, err := client.GetRoute(cmd.Context(), a.client(), name)
+	if err != nil {
+		return nil, err
+	}
+	if resp.Route == nil {
+		return nil, fmt.Errorf("%s: no peer announces it and this node does not offer it; see catalyst route list, and catalyst peer list for sessions that are down", name)
+	}
+	return &resp.Route.RouteFields, nil
+}
+
+func (a *app) routeShow() *cobra.Command {
+	return &cobra.Command{Use: "show NAME", Short: "One service and the paths in use", Args: exactArgs(1, "a service name"), RunE: func(cmd *cobra.Command, args []string) error {
+		r, err := a.route(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		return a.print(r, func(w io.Writer) {
+			head(w, r)
+			for _, p := range r.Paths {
+				if p.Tier >= 0 {
+					row(w, use(p.Tier), p.NextHop, short(p.NodePath))
+				}
+			}
+		})
+	}}
+}
+
+func head(w io.Writer, r *client.RouteFields) {
+	row(w, "service", r.Service)
+	row(w, "protocol", r.Protocol)
+	if r.Port > 0 {
+		row(w, "TCP port", r.Port)
+	}
+	if r.Problem != "" {
+		row(w, "problem", r.Problem)
+	}
+}
+
+func use(tier int) string {
+	switch tier {
+	case -1:
+		return "not used"
+	case 0:
+		return "in use"
+	}
+	return fmt.Sprintf("backup %d", tier)
+}
+
+func (a *app) routeExplain() *cobra.Command {
+	return &cobra.Command{Use: "explain NAME", Short: "Every path to a service, what decided, and what each Envoy has of it", Args: exactArgs(1, "a service name"), RunE: func(cmd *cobra.Command, args []string) error {
+		r, err := a.route(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		return a.print(r, func(w io.Writer) {
+			head(w, r)
+			explainPaths(w, r)
+			explainEnvoys(w, r)
+		})
+	}}
+}
+
+func explainPaths(w io.Writer, r *client.RouteFields) {
+	fmt.Fprintln(w, "\nPATHS")
+	row(w, "USE", "FROM", "NEXT HOP", "NODE PATH", "PREF", "HEALTH", "WHY")
+	for i, p := range r.Paths {
+		from := p.Peer
+		if p.Local {
+			from = "this node"
+		}
+		why := p.Rejected
+		switch {
+		case why != "":
+		case i == 0 && len(r.Paths) == 1:
+			why = p.DecidedBy
+		case i == 0:
+			why = "best: " + p.DecidedBy
+		case p.Tier == 0:
+			why = "equal to the best, used together with it"
+		default:
+			why = "the best has: " + p.DecidedBy
+		}
+		if p.Stale {
+			why += " (stale)"
+		}
+		row(w, use(p.Tier), from, p.NextHop, short(p.NodePath), p.LocalPref, p.Health, why)
+	}
+}
+
+func explainEnvoys(w io.Writer, r *client.RouteFields) {
+	fmt.Fprintln(w, "\nENVOY")
+	if len(r.Envoys) == 0 {
+		fmt.Fprintln(w, "no Envoy has anything of it: see catalyst envoy status")
+		return
+	}
+	row(w, "NODE", "RESOURCE", "GIVEN", "ACKNOWLEDGED", "REFUSED BECAUSE")
+	for _, e := range r.Envoys {
+		row(w, e.Node, e.Resource, e.Version, e.Acknowledged, e.Error)
+	}
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/catalyst-router/catalyst/cmd/internal/config"
+	"github.com/catalyst-router/catalyst/graphql/operator/client"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{Use: "status", Short: "The node at a glance", Args: exactArgs(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
+		resp, err := client.GetNode(cmd.Context(), a.client())
+		if err != nil {
+			return err
+		}
+		peers, err := client.ListPeers(cmd.Context(), a.client())
+		if err != nil {
+			return err
+		}
+		up := 0
+		for _, p := range peers.Peers {
+			if p.State == "Established" {
+				up++
+			}
+		}
+		return a.print(resp.Node, func(w io.Writer) { showNode(w, resp.Node, up, len(peers.Peers)) })
+	}}
+}
+
+func showNode(w io.Writer, n *client.GetNodeNode, up, peers int) {
+	row(w, "node", n.Id)
+	row(w, "version", n.Version)
+	row(w, "up for", since(n.StartedAt))
+	row(w, "peers", fmt.Sprintf("%d of %d established", up, peers))
+	row(w, "routes", fmt.Sprintf("%d services over %d paths", n.Routes, n.Paths))
+	row(w, "tables", fmt.Sprintf("%d attribute sets, %d KiB", n.AttributeSets, n.TableBytes>>10))
+	envoyState := "none"
+	if n.EnvoyPid > 0 {
+		envoyState = fmt.Sprintf("process %d, ready: %t", n.EnvoyPid, n.EnvoyReady)
+	}
+	row(w, "Envoy", envoyState)
+	row(w, "HTTP egress", n.EgressAddress)
+	row(w, "mesh ingress", n.IngressAddress)
+	row(w, "peering", n.PeeringAddress)
+	row(w, "certificate until", n.CertificateExpiresAt)
+	if n.IdentityError != "" {
+		row(w, "identity", n.IdentityError)
+	}
+	if !n.Published {
+		row(w, "note", "waiting for the tables of all peers before Envoy is told anything new")
+	}
+	if n.Draining {
+		row(w, "note", "draining: peers are asked to prefer other paths")
+	}
+}
+
+func (a *app) watchCommand() *cobra.Command {
+	return &cobra.Command{Use: "watch", Short: "Every route, then every change, as it happens", Args: exactArgs(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
+		enc := json.NewEncoder(a.io.Out)
+		return a.client().Changes(cmd.Context(), func(c client.Change) error {
+			if a.output != "table" {
+				return enc.Encode(c)
+			}
+			switch {
+			case c.Kind == "synced":
+				fmt.Fprintln(a.io.Out, "-- that was the table; changes follow --")
+			case c.Route != nil && len(c.Route.Paths) > 0:
+				best := c.Route.Paths[0]
+				fmt.Fprintf(a.io.Out, "%-8s %s by %s, %d path(s)\n", c.Kind, c.Service, best.NextHop, len(c.Route.Paths))
+			default:
+				fmt.Fprintf(a.io.Out, "%-8s %s\n", c.Kind, c.Service)
+			}
+			return nil
+		})
+	}}
+}
+
+func (a *app) drainCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "drain", Short: "Move traffic away from this node before maintenance (RFC 8326); --off moves it back", Args: exactArgs(0, "no arguments")}
+	off := cmd.Flags().Bool("off", false, "take traffic again")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if _, err := client.Drain(cmd.Context(), a.client(), !*off); err != nil {
+			return err
+		}
+		if *off {
+			a.say("Peers may use this node again.")
+		} else {
+			a.say("Peers are asked to prefer every other path. When traffic has moved, stop the node with SIGINT.")
+		}
+		return nil
+	}
+	return cmd
+}
+
+func (a *app) configCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "The configuration of a node"}
+	check := &cobra.Command{Use: "check", Short: "Tell every problem of a configuration", Args: exactArgs(0, "no arguments")}
+	loadCheck := settings(check)
+	check.RunE = func(*cobra.Command, []string) error {
+		if _, err := loadCheck(); err != nil {
+			return err
+		}
+		a.say("The configuration is good.")
+		return nil
+	}
+	show := &cobra.Command{Use: "show", Short: "Print what is in force, with file, variables and flags put together", Args: exactArgs(0, "no arguments")}
+	loadShow := settings(show)
+	show.RunE = func(*cobra.Command, []string) error {
+		c, err := loadShow()
+		if err != nil {
+			return err
+		}
+		return a.print(c, func(w io.Writer) {
+			row(w, "KEY", "VALUE")
+			for _, f := range config.Fields() {
+				row(w, f.Key, fmt.Sprint(c.Value(f)))
+			}
+		})
+	}
+	reference := &cobra.Command{Use: "reference", Short: "Print the configuration reference in Markdown", Args: exactArgs(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
+		_, err := fmt.Fprint(a.io.Out, config.Reference())
+		return err
+	}}
+	cmd.AddCommand(check, show, reference)
+	return cmd
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the version", Args: exactArgs(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
+		return a.print(map[string]string{"version": a.version}, func(w io.Writer) { fmt.Fprintln(w, "catalyst", a.version) })
+	}}
+}

@@ -1,0 +1,227 @@
+// Package config is a node's configuration: one YAML file, overridden by CATALYST_* variables, overridden by flags. Every field has one name
+// in all three: peering.listen, CATALYST_PEERING_LISTEN, --peering-listen. Only this package reads them.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/catalyst-router/catalyst/envoy"
+)
+
+// Config is all that a node is told. The tags give the name, the default and the text of the reference.
+type Config struct {
+	Identity string  `yaml:"identity" doc:"directory of the node's bundle, as catalyst org issue-node writes it" default:"identity"`
+	Data     string  `yaml:"data" doc:"directory for the journal, Envoy's files and sockets" default:"data"`
+	Socket   string  `yaml:"socket" doc:"Unix socket of the operator API; empty for catalyst.sock in the data directory" default:""`
+	Admin    string  `yaml:"admin" doc:"HOST:PORT of /metrics, /healthz and /readyz; empty for none" default:"127.0.0.1:9464"`
+	Peering  Peering `yaml:"peering"`
+	Envoy    Envoy   `yaml:"envoy"`
+	Log      Log     `yaml:"log"`
+}
+
+// Peering is how the node speaks with its peers.
+type Peering struct {
+	Listen          string        `yaml:"listen" doc:"HOST:PORT where peers may dial this node, over mutual TLS; empty to dial only" default:"127.0.0.1:7443"`
+	GracefulRestart time.Duration `yaml:"graceful-restart" doc:"how long peers are asked to keep this node's routes when a session drops; 0s to 4095s" default:"120s"`
+	LongLivedStale  time.Duration `yaml:"long-lived-stale" doc:"how much longer they may serve as last resort; 0s to 168h" default:"0s"`
+	Deferral        time.Duration `yaml:"deferral" doc:"how long a restarted node waits for its peers' tables before it publishes to Envoy; at least 1s" default:"30s"`
+}
+
+// Envoy is the data plane.
+type Envoy struct {
+	Enabled   bool   `yaml:"enabled" doc:"run and supervise an Envoy" default:"true"`
+	Binary    string `yaml:"binary" doc:"path of Envoy; empty to look at CATALYST_ENVOY, the PATH and .tools" default:""`
+	Ingress   string `yaml:"ingress" doc:"IP:PORT of the mesh ingress; empty for a node that offers nothing" default:"127.0.0.1:8443"`
+	Advertise string `yaml:"advertise" doc:"HOST:PORT of the mesh ingress as other nodes reach it; empty for the same" default:""`
+	Egress    string `yaml:"egress" doc:"IP:PORT of the plain HTTP egress; whoever reaches it may use every service" default:"127.0.0.1:8080"`
+	TCPPorts  string `yaml:"tcp-ports" doc:"loopback ports of TCP services: a list of ports and [first, last] pairs" default:"[[10000, 10999]]"`
+	AccessLog string `yaml:"access-log" doc:"file of Envoy's access log in JSON; empty for none, /dev/stdout for Envoy's own log" default:""`
+	Workers   int    `yaml:"workers" doc:"worker threads of Envoy, 1 to 256" default:"2"`
+}
+
+// Log is what the node writes on standard error.
+type Log struct {
+	Level  string `yaml:"level" doc:"debug, info, warn or error" default:"info"`
+	Format string `yaml:"format" doc:"text or json" default:"text"`
+}
+
+// Field is one setting.
+type Field struct {
+	Key     string // peering.listen
+	Doc     string
+	Default string
+	index   []int
+}
+
+// Env returns the name of the field's environment variable.
+func (f Field) Env() string {
+	return "CATALYST_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(f.Key))
+}
+
+// Flag returns the name of the field's flag.
+func (f Field) Flag() string { return strings.ReplaceAll(f.Key, ".", "-") }
+
+// Fields returns every setting, in the order of the reference.
+func Fields() []Field { return fieldsOf(reflect.TypeFor[Config](), "", nil) }
+
+func fieldsOf(t reflect.Type, prefix string, index []int) []Field {
+	var all []Field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		at := append(append([]int(nil), index...), i)
+		key := prefix + f.Tag.Get("yaml")
+		if f.Type.Kind() == reflect.Struct {
+			all = append(all, fieldsOf(f.Type, key+".", at)...)
+			continue
+		}
+		all = append(all, Field{Key: key, Doc: f.Tag.Get("doc"), Default: f.Tag.Get("default"), index: at})
+	}
+	return all
+}
+
+// Load puts a configuration together: defaults, the file (which may be "" for none), variables, flags (by Flag name; only those given).
+func Load(path string, env func(string) (string, bool), flags map[string]string) (*Config, error) {
+	c := &Config{}
+	var errs []error
+	for _, f := range Fields() {
+		errs = append(errs, c.set(f, f.Default, "default"))
+	}
+	if path != "" {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("read the configuration: %w", err)
+		}
+		if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(c); err != nil && len(bytes.TrimSpace(b)) > 0 {
+			return nil, fmt.Errorf("%s:\n%s", path, yaml.FormatError(err, false, true))
+		}
+	}
+	for _, f := range Fields() {
+		if v, ok := env(f.Env()); ok {
+			errs = append(errs, c.set(f, v, f.Env()))
+		}
+		if v, ok := flags[f.Flag()]; ok {
+			errs = append(errs, c.set(f, v, "--"+f.Flag()))
+		}
+	}
+	if c.Socket == "" {
+		c.Socket = filepath.Join(c.Data, "catalyst.sock")
+	}
+	if c.Envoy.Advertise == "" {
+		c.Envoy.Advertise = c.Envoy.Ingress
+	}
+	return c, errors.Join(append(errs, c.check()...)...)
+}
+
+// set gives a field a value in text.
+func (c *Config) set(f Field, text, from string) error {
+	v := reflect.ValueOf(c).Elem().FieldByIndex(f.index)
+	switch p := v.Addr().Interface().(type) {
+	case *string:
+		*p = text
+	case *time.Duration:
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return fmt.Errorf("%s (%s): %q: want a duration such as 90s", f.Key, from, text)
+		}
+		*p = d
+	case *bool:
+		switch text {
+		case "true":
+			*p = true
+		case "false":
+			*p = false
+		default:
+			return fmt.Errorf("%s (%s): %q: want true or false", f.Key, from, text)
+		}
+	case *int:
+		if _, err := fmt.Sscanf(text, "%d", p); err != nil {
+			return fmt.Errorf("%s (%s): %q: want a whole number", f.Key, from, text)
+		}
+	default:
+		return fmt.Errorf("%s: a field of this type cannot be set from text", f.Key)
+	}
+	return nil
+}
+
+// check reports every problem, each with the field and the rule.
+func (c *Config) check() []error {
+	var errs []error
+	bad := func(key, format string, args ...any) { errs = append(errs, fmt.Errorf(key+": "+format, args...)) }
+	for key, v := range map[string]string{"identity": c.Identity, "data": c.Data, "envoy.egress": c.Envoy.Egress} {
+		if v == "" {
+			bad(key, "must not be empty")
+		}
+	}
+	for key, v := range map[string]string{"admin": c.Admin, "peering.listen": c.Peering.Listen, "envoy.ingress": c.Envoy.Ingress, "envoy.advertise": c.Envoy.Advertise, "envoy.egress": c.Envoy.Egress} {
+		if v == "" {
+			continue
+		}
+		host, _, err := net.SplitHostPort(v)
+		switch {
+		case err != nil:
+			bad(key, "%q: want HOST:PORT", v)
+		case (key == "envoy.ingress" || key == "envoy.egress") && net.ParseIP(host) == nil:
+			bad(key, "%q: want an IP address, such as 127.0.0.1, before the port", v)
+		case key == "admin" && !isLoopback(host):
+			bad(key, "%q: is beyond loopback and has no TLS; use 127.0.0.1", v)
+		}
+	}
+	if d := c.Peering.GracefulRestart; d < 0 || d > 4095*time.Second {
+		bad("peering.graceful-restart", "%s: want 0s to 4095s", d)
+	}
+	if d := c.Peering.LongLivedStale; d < 0 || d > 168*time.Hour {
+		bad("peering.long-lived-stale", "%s: want 0s to 168h", d)
+	}
+	if d := c.Peering.Deferral; d < time.Second {
+		bad("peering.deferral", "%s: want at least 1s", d)
+	}
+	if n := c.Envoy.Workers; n < 1 || n > 256 {
+		bad("envoy.workers", "%d: want 1 to 256", n)
+	}
+	if _, err := envoy.ParsePorts(c.Envoy.TCPPorts); err != nil {
+		bad("envoy.tcp-ports", "%v", err)
+	}
+	switch c.Log.Level {
+	case "debug", "info", "warn", "error":
+	default:
+		bad("log.level", "%q: want debug, info, warn or error", c.Log.Level)
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		bad("log.format", "%q: want text or json", c.Log.Format)
+	}
+	if len(c.Socket) > 100 {
+		bad("socket", "%q: longer than the 100 characters that a Unix socket may have; choose a shorter data directory", c.Socket)
+	}
+	return errs
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Reference returns the configuration reference in Markdown.
+func Reference() string {
+	var b strings.Builder
+	b.WriteString("# Configuration\n\nGenerated from the code. A node reads one YAML file (`catalyst node --config FILE`); a `CATALYST_*` variable overrides it, a flag overrides both.\nAn unknown key is an error. `catalyst config check` tells every problem at once, `catalyst config show` what is in force.\n\n")
+	b.WriteString("| key | variable | flag | default | meaning |\n| --- | --- | --- | --- | --- |\n")
+	for _, f := range Fields() {
+		fmt.Fprintf(&b, "| `%s` | `%s` | `--%s` | `%s` | %s |\n", f.Key, f.Env(), f.Flag(), f.Default, f.Doc)
+	}
+	return strings.ReplaceAll(b.String(), "| `` |", "| |")
+}
+
+// Value returns the value of a field.
+func (c *Config) Value(f Field) any {
+	return reflect.ValueOf(c).Elem().FieldByIndex(f.index).Interface()
+}

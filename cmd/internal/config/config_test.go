@@ -1,0 +1,51 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func load(t *testing.T, text string, env, flags map[string]string) (*Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "node.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Load(path, func(k string) (string, bool) { v, ok := env[k]; return v, ok }, flags)
+}
+
+func TestFlagOverVariableOverFileOverDefault(t *testing.T) {
+	c, err := load(t, "peering: {listen: '127.0.0.1:1', deferral: 5s}\nenvoy: {egress: '127.0.0.1:2'}\n",
+		map[string]string{"CATALYST_PEERING_LISTEN": "127.0.0.1:3", "CATALYST_ENVOY_EGRESS": "127.0.0.1:4", "CATALYST_ENVOY_ENABLED": "false"}, map[string]string{"peering-listen": "127.0.0.1:5"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Peering.Listen != "127.0.0.1:5" || c.Envoy.Egress != "127.0.0.1:4" || c.Peering.Deferral.Seconds() != 5 || c.Envoy.Enabled || c.Data != "data" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestProblemsAreNamed(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"an unknown key", "peering: {listne: x}", []string{"listne", "unknown field"}},
+		{"all at once", "log: {level: loud}\nenvoy: {workers: 0, tcp-ports: '[1, 1]', egress: 'host:1'}\nadmin: 0.0.0.0:1", []string{"log.level", "envoy.workers", "envoy.tcp-ports", "envoy.egress", "admin"}},
+		{"a duration without a unit", "peering: {deferral: 5}", []string{"deferral"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := load(t, tt.text, nil, nil)
+			if err == nil {
+				t.Fatal("passes")
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q is not in:\n%s", want, err)
+				}
+			}
+		})
+	}
+}

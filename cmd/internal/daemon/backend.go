@@ -1,0 +1,455 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attr"
+	"github.com/catalyst-router/catalyst/bgp/filter"
+	"github.com/catalyst-router/catalyst/bgp/journal"
+	"github.com/catalyst-router/catalyst/bgp/rib"
+	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/graphql/operator"
+)
+
+// backend does what the operator API is asked for.
+type backend struct{ d *Daemon }
+
+var _ operator.Backend = (*backend)(nil)
+
+// Node implements operator.Backend.
+func (b *backend) Node(ctx context.Context) (*operator.Node, error) {
+	d := b.d
+	m := d.id.Material()
+	n := &operator.Node{
+		ID: d.self.URI(), Organisation: string(d.self.Org), Version: d.version, BootID: fmt.Sprintf("%016x", d.bootID), StartedAt: stamp(d.started),
+		PeeringAddress: d.cfg.Peering.Listen, IngressAddress: d.cfg.Envoy.Advertise, EgressAddress: d.cfg.Envoy.Egress, CertificateExpiresAt: stamp(m.Expires),
+	}
+	if err := d.id.Err(); err != nil {
+		n.IdentityError = err.Error()
+	}
+	if d.sup != nil {
+		n.EnvoyPid, n.EnvoyReady = d.sup.Running(), d.sup.Admin().Ready(ctx)
+	}
+	d.mu.Lock()
+	n.Draining = d.draining
+	d.mu.Unlock()
+	err := d.router.Query(ctx, func(s *speaker.Speaker) {
+		c := s.Table().Counts()
+		n.Routes, n.Paths, n.AttributeSets, n.TableBytes, n.Published = c.Services, c.Paths, c.Sets, c.Bytes, s.Publishing()
+	})
+	return n, err
+}
+
+// Peers implements operator.Backend.
+func (b *backend) Peers(ctx context.Context) ([]operator.Peer, error) {
+	all := []operator.Peer{}
+	err := b.d.router.Query(ctx, func(s *speaker.Speaker) {
+		for _, v := range s.Peers() {
+			all = append(all, viewOf(v))
+		}
+	})
+	return all, err
+}
+
+// Peer implements operator.Backend.
+func (b *backend) Peer(ctx context.Context, node string) (*operator.Peer, error) {
+	id, err := b.node(node)
+	if err != nil {
+		return nil, err
+	}
+	var p *operator.Peer
+	err = b.d.router.Query(ctx, func(s *speaker.Speaker) {
+		if v, ok := s.Peer(id); ok {
+			view := viewOf(v)
+			p = &view
+		}
+	})
+	return p, err
+}
+
+// node reads a node's name; one without an organisation is of ours.
+func (b *backend) node(name string) (bgp.NodeID, error) {
+	if !strings.Contains(name, "/") {
+		return bgp.NewNodeID(string(b.d.self.Org), name)
+	}
+	return bgp.ParseNodeID(name)
+}
+
+func (b *backend) service(name string) (bgp.Service, error) {
+	if strings.Contains(name, ".") {
+		return bgp.ParseService(name, "")
+	}
+	return bgp.ParseService(name, b.d.self.Org)
+}
+
+// Routes implements operator.Backend.
+func (b *backend) Routes(ctx context.Context, after, first int) (*operator.RoutePage, error) {
+	if after < 0 || first < 1 || first > 1000 {
+		return nil, errors.New("routes: want after of at least 0 and first of 1 to 1000")
+	}
+	page := &operator.RoutePage{Routes: []operator.Route{}}
+	var selected []rib.Selected
+	err := b.d.router.Query(ctx, func(s *speaker.Speaker) {
+		page.Next = int(s.Table().Scan(uint32(after), first, func(sel rib.Selected) { selected = append(selected, sel) }))
+	})
+	for i := range selected {
+		page.Routes = append(page.Routes, *b.route(&selected[i]))
+	}
+	return page, err
+}
+
+// route shows a route as it is in the Loc-RIB.
+func (b *backend) route(sel *rib.Selected) *operator.Route {
+	r := &operator.Route{Service: string(sel.Service), Revision: int(sel.Revision), Paths: []operator.Path{}, Envoys: []operator.EnvoyRoute{}, Problem: b.d.fwd.problem(sel.Service)}
+	for tier, paths := range sel.Tiers {
+		for i := range paths {
+			r.Paths = append(r.Paths, pathOf(&rib.Candidate{Path: paths[i], Tier: tier}))
+		}
+	}
+	b.complete(r, sel.Service, sel.Tiers)
+	return r
+}
+
+func (b *backend) complete(r *operator.Route, svc bgp.Service, tiers [][]rib.Path) {
+	if len(tiers) > 0 && len(tiers[0]) > 0 {
+		r.Protocol = tiers[0][0].Attrs.Protocol.String()
+	}
+	taken, _ := b.d.ports.Taken()
+	if i, ok := slices.BinarySearchFunc(taken, svc, func(p portOf, s bgp.Service) int { return strings.Compare(string(p.Service), string(s)) }); ok {
+		r.Port = int(taken[i].Port)
+	}
+}
+
+// Route implements operator.Backend.
+func (b *backend) Route(ctx context.Context, service string) (*operator.Route, error) {
+	svc, err := b.service(service)
+	if err != nil {
+		return nil, err
+	}
+	var all []rib.Candidate
+	if err := b.d.router.Query(ctx, func(s *speaker.Speaker) { all = s.Table().Explain(svc) }); err != nil || all == nil {
+		return nil, err
+	}
+	r := &operator.Route{Service: string(svc), Paths: []operator.Path{}, Envoys: []operator.EnvoyRoute{}, Problem: b.d.fwd.problem(svc)}
+	for i := range all {
+		p := pathOf(&all[i])
+		if p.DecidedBy = all[i].Lost.String(); all[i].Reject != rib.Accepted {
+			p.DecidedBy = ""
+		}
+		r.Paths = append(r.Paths, p)
+	}
+	b.complete(r, svc, [][]rib.Path{{all[0].Path}})
+	for _, s := range b.d.ads.Service(svc) {
+		r.Envoys = append(r.Envoys, operator.EnvoyRoute{Node: s.Node, Resource: s.Resource.Name, Version: s.Current, Acknowledged: s.Acked, Error: s.Error})
+	}
+	return r, nil
+}
+
+// Services implements operator.Backend.
+func (b *backend) Services(ctx context.Context) ([]operator.Service, error) {
+	services, err := b.d.journal.Services(ctx)
+	all := make([]operator.Service, 0, len(services))
+	for _, s := range services {
+		all = append(all, serviceOf(s))
+	}
+	return all, err
+}
+
+// Envoys implements operator.Backend.
+func (b *backend) Envoys(context.Context) ([]operator.Envoy, error) {
+	all := []operator.Envoy{}
+	for _, n := range b.d.ads.Status() {
+		e := operator.Envoy{Node: n.Node, Since: stamp(n.Since), Outstanding: n.Outstanding, Bytes: n.Bytes, Types: []operator.EnvoyType{}, Refused: []operator.Refused{}}
+		for _, t := range n.Types {
+			e.Types = append(e.Types, operator.EnvoyType{Type: t.Type[strings.LastIndexByte(t.Type, '.')+1:], Sent: t.Sent, Acknowledged: t.Acked})
+		}
+		for _, r := range n.Nacks {
+			e.Refused = append(e.Refused, operator.Refused{Resource: r.Resource.Name, Service: string(r.Service), Version: r.Version, Error: r.Error, At: stamp(r.At)})
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// Ports implements operator.Backend.
+func (b *backend) Ports(context.Context) (*operator.Ports, error) {
+	taken, free := b.d.ports.Taken()
+	p := &operator.Ports{Taken: []operator.Port{}, Free: free}
+	for _, t := range taken {
+		p.Taken = append(p.Taken, operator.Port{Service: string(t.Service), Port: int(t.Port)})
+	}
+	return p, nil
+}
+
+// SetPeer implements operator.Backend.
+func (b *backend) SetPeer(ctx context.Context, in operator.PeerInput) (*operator.Peer, error) {
+	p, err := b.checkPeer(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.d.journal.PutPeer(ctx, p); err != nil {
+		return nil, err
+	}
+	if err := b.d.router.Do(ctx, speaker.PeerSet{Peer: peerOf(p)}); err != nil {
+		return nil, err
+	}
+	return b.Peer(ctx, p.Node.String())
+}
+
+func (b *backend) checkPeer(in operator.PeerInput) (journal.Peer, error) {
+	id, err := b.node(in.Node)
+	if err != nil {
+		return journal.Peer{}, err
+	}
+	p := journal.Peer{Node: id, Addresses: in.Addresses, HoldTimeSeconds: in.HoldTimeSeconds, Client: in.Client, MaxRoutes: in.MaxRoutes, CloseOverLimit: in.CloseOverLimit, Disabled: in.Disabled}
+	var errs []error
+	if id == b.d.self {
+		errs = append(errs, fmt.Errorf("node: %s is this node itself", id))
+	}
+	for _, a := range in.Addresses {
+		errs = append(errs, checkAddress("addresses", a))
+	}
+	if h := in.HoldTimeSeconds; h != 0 && (h < 3 || h > 65535) {
+		errs = append(errs, fmt.Errorf("holdTimeSeconds: %d: want 3 to 65535, or 0 for 90", h))
+	}
+	if in.MaxRoutes < 0 {
+		errs = append(errs, fmt.Errorf("maxRoutes: %d: want at least 0", in.MaxRoutes))
+	}
+	if in.AddPath < 0 || in.AddPath > 64 {
+		errs = append(errs, fmt.Errorf("addPath: %d: want 0 to 64", in.AddPath))
+	}
+	p.AddPath = uint8(min(max(in.AddPath, 0), 64))
+	if p.Client && id.Org != b.d.self.Org {
+		errs = append(errs, errors.New("client: routes are reflected inside an organisation only (RFC 4456)"))
+	}
+	p.Import, err = chainOf("import", in.Import)
+	errs = append(errs, err)
+	p.Export, err = chainOf("export", in.Export)
+	return p, errors.Join(append(errs, err)...)
+}
+
+// chainOf reads a filter chain; nil for none.
+func chainOf(field string, text *string) (*filter.Chain, error) {
+	if text == nil || *text == "" {
+		return nil, nil //nolint:nilnil // no rule
+	}
+	c := new(filter.Chain)
+	dec := json.NewDecoder(strings.NewReader(*text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(c); err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	return c, nil
+}
+
+// RemovePeer implements operator.Backend.
+func (b *backend) RemovePeer(ctx context.Context, node, text string) (bool, error) {
+	id, err := b.node(node)
+	if err != nil {
+		return false, err
+	}
+	had, err := b.d.journal.RemovePeer(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	return had, b.d.router.Do(ctx, speaker.PeerRemoved{Node: id, Text: text})
+}
+
+// ResetPeer implements operator.Backend.
+func (b *backend) ResetPeer(ctx context.Context, node, text string) (bool, error) {
+	id, err := b.node(node)
+	if err != nil {
+		return false, err
+	}
+	known := false
+	if err := b.d.router.Query(ctx, func(s *speaker.Speaker) { _, known = s.Peer(id) }); err != nil || !known {
+		return false, err
+	}
+	return true, b.d.router.Do(ctx, speaker.PeerReset{Node: id, Text: text})
+}
+
+// SetService implements operator.Backend.
+func (b *backend) SetService(ctx context.Context, in operator.ServiceInput, create bool) (*operator.Service, error) {
+	s, err := b.checkService(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.existing(ctx, s.Name, create); err != nil {
+		return nil, err
+	}
+	if err := b.d.journal.PutService(ctx, s); err != nil {
+		return nil, err
+	}
+	b.d.fwd.setBackend(s)
+	if err := b.d.router.Do(ctx, speaker.LocalSet{Service: s.Name, Attributes: attributesOf(s), Trace: b.declare(ctx, s.Name)}); err != nil {
+		return nil, err
+	}
+	b.d.fwd.moved(ctx, s.Name)
+	out := serviceOf(s)
+	return &out, nil
+}
+
+func (b *backend) existing(ctx context.Context, name bgp.Service, create bool) error {
+	services, err := b.d.journal.Services(ctx)
+	if err != nil {
+		return err
+	}
+	exists := slices.ContainsFunc(services, func(s journal.Service) bool { return s.Name == name })
+	switch {
+	case create && exists:
+		return fmt.Errorf("service %s exists already: change it with catalyst route update", name)
+	case !create && !exists:
+		return fmt.Errorf("service %s is not offered by this node: add it with catalyst route add", name)
+	}
+	return nil
+}
+
+// declare begins the trace of a change.
+func (b *backend) declare(ctx context.Context, svc bgp.Service) bgp.Trace {
+	_, span := b.d.tel.Tracer.Start(ctx, "route.declare", trace.WithAttributes(attribute.String("catalyst.service", string(svc)), attribute.String("catalyst.node", b.d.self.String())))
+	defer span.End()
+	return bgp.Trace{TraceID: span.SpanContext().TraceID(), SpanID: span.SpanContext().SpanID(), Declared: time.Now().UnixNano()}
+}
+
+func (b *backend) checkService(in operator.ServiceInput) (journal.Service, error) {
+	name, err := bgp.ParseService(in.Service, b.d.self.Org)
+	if err != nil {
+		return journal.Service{}, err
+	}
+	s := journal.Service{Name: name, Address: in.Address, HealthPath: in.HealthPath, Region: in.Region, Tags: slices.Compact(slices.Sorted(slices.Values(in.Tags)))}
+	errs := []error{checkAddress("address", in.Address)}
+	s.Protocol, err = bgp.ParseProtocol(in.Protocol)
+	errs = append(errs, err)
+	for _, text := range in.Communities {
+		c, err := bgp.ParseCommunity(text)
+		errs = append(errs, err)
+		s.Communities = filter.AddCommunity(s.Communities, c)
+	}
+	if in.Weight < 0 || in.Weight > attr.MaxWeight {
+		errs = append(errs, fmt.Errorf("weight: %d: want 1 to %d, or 0 for %d", in.Weight, attr.MaxWeight, attr.DefaultWeight))
+	}
+	if in.Med < 0 || in.Med > 1<<31 {
+		errs = append(errs, fmt.Errorf("med: %d: want 0 to %d", in.Med, 1<<31))
+	}
+	if len(in.Tags) > bgp.MaxTags {
+		errs = append(errs, fmt.Errorf("tags: %d: the limit is %d", len(in.Tags), bgp.MaxTags))
+	}
+	if len(in.HealthPath) > bgp.MaxEndpointLength {
+		errs = append(errs, fmt.Errorf("healthPath: longer than %d characters", bgp.MaxEndpointLength))
+	}
+	s.Weight, s.MED = uint32(max(0, in.Weight)), uint32(max(0, in.Med))
+	if err := errors.Join(errs...); err != nil {
+		return s, err
+	}
+	a := attributesOf(s)
+	if _, ok := attr.Check(attr.Append(nil, &a)); !ok {
+		return s, fmt.Errorf("region and tags: want printable characters, at most %d each, without spaces at the ends", bgp.MaxTagLength)
+	}
+	return s, nil
+}
+
+func checkAddress(field, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return fmt.Errorf("%s: %q: want HOST:PORT", field, address)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%s: %q: want a port of 1 to 65535", field, address)
+	}
+	if len(address) > bgp.MaxEndpointLength {
+		return fmt.Errorf("%s: longer than %d characters", field, bgp.MaxEndpointLength)
+	}
+	return nil
+}
+
+// RemoveService implements operator.Backend.
+func (b *backend) RemoveService(ctx context.Context, service string) (bool, error) {
+	name, err := b.service(service)
+	if err != nil {
+		return false, err
+	}
+	had, err := b.d.journal.RemoveService(ctx, name)
+	if err != nil || !had {
+		return false, err
+	}
+	err = b.d.router.Do(ctx, speaker.LocalRemoved{Service: name, Trace: b.declare(ctx, name)})
+	b.d.fwd.dropBackend(name)
+	return true, err
+}
+
+// Drain implements operator.Backend.
+func (b *backend) Drain(ctx context.Context, on bool) (bool, error) {
+	b.d.mu.Lock()
+	b.d.draining = on
+	b.d.mu.Unlock()
+	return on, b.d.router.Do(ctx, speaker.Drain{On: on})
+}
+
+// Changes implements operator.Backend.
+func (b *backend) Changes(ctx context.Context) (<-chan *operator.Change, error) {
+	feed, err := b.d.router.Subscribe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make(chan *operator.Change)
+	go func() { // ends with the subscriber, or with the node
+		defer close(out)
+		defer func() { _ = feed.Close(context.WithoutCancel(ctx)) }()
+		synced := false
+		for {
+			batch, ok := feed.Next(ctx)
+			if !ok {
+				return
+			}
+			for i := range batch.Changed {
+				if !offer(ctx, out, b.change(&batch.Changed[i], synced)) {
+					return
+				}
+			}
+			if batch.Synced && !synced {
+				synced = true
+				if !offer(ctx, out, &operator.Change{Kind: "synced"}) {
+					return
+				}
+			}
+		}
+	}()
+	return out, nil
+}
+
+func (b *backend) change(sel *rib.Selected, synced bool) *operator.Change {
+	c := &operator.Change{Kind: "dump", Service: string(sel.Service)}
+	switch {
+	case len(sel.Tiers) == 0:
+		c.Kind = "removed"
+		return c
+	case synced:
+		c.Kind = "changed"
+	}
+	c.Route = b.route(sel)
+	return c
+}
+
+func offer(ctx context.Context, out chan<- *operator.Change, c *operator.Change) bool {
+	select {
+	case out <- c:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,224 @@
+package daemon
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/catalyst-router/catalyst/auth/identity"
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/journal"
+	"github.com/catalyst-router/catalyst/bgp/rib"
+	"github.com/catalyst-router/catalyst/xds"
+	"github.com/catalyst-router/catalyst/xds/ads"
+)
+
+// forwarder carries the Loc-RIB to Envoy: every change is compiled as it comes, and nothing waits for a timer.
+type forwarder struct {
+	d        *Daemon
+	compiler *xds.Compiler // owned by run
+	again    chan bgp.Service
+	ready    chan struct{} // closed when the operator's orders are restored
+
+	mu       sync.Mutex
+	backends map[bgp.Service]journal.Service // guarded by mu
+	local    map[bgp.Service]rib.Selected    // of services of this node, to compile again when the backend moves; guarded by mu
+	problems map[bgp.Service]string          // guarded by mu
+}
+
+func newForwarder(d *Daemon) *forwarder {
+	return &forwarder{
+		d: d, compiler: xds.NewCompiler(d.compilerConfig()), again: make(chan bgp.Service, 64), ready: make(chan struct{}),
+		backends: map[bgp.Service]journal.Service{}, local: map[bgp.Service]rib.Selected{}, problems: map[bgp.Service]string{},
+	}
+}
+
+// restored tells that the first view may be complete.
+func (f *forwarder) restored() { close(f.ready) }
+
+func (f *forwarder) setBackend(s journal.Service) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.backends[s.Name] = s
+}
+
+func (f *forwarder) dropBackend(svc bgp.Service) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.backends, svc)
+}
+
+// moved has a service compiled again although its route is the same.
+func (f *forwarder) moved(ctx context.Context, svc bgp.Service) {
+	select {
+	case f.again <- svc:
+	case <-ctx.Done():
+	}
+}
+
+func (f *forwarder) problem(svc bgp.Service) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.problems[svc]
+}
+
+func (f *forwarder) run(ctx context.Context) error {
+	start, err := f.compiler.Start(identityOf(f.d.id.Material()))
+	if err != nil {
+		return err
+	}
+	f.d.ads.Publish(start)
+	select {
+	case <-f.ready:
+	case <-ctx.Done():
+		return nil
+	}
+	feed, err := f.d.router.Subscribe(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // the node is stopping
+	}
+	batches := make(chan []rib.Selected)
+	synced := make(chan struct{})
+	go func() { // ends with ctx, or with the router
+		defer close(batches)
+		first := true
+		for {
+			b, ok := feed.Next(ctx)
+			if !ok {
+				return
+			}
+			select {
+			case batches <- b.Changed:
+			case <-ctx.Done():
+				return
+			}
+			if b.Synced && first {
+				first = false
+				close(synced)
+			}
+		}
+	}()
+	published := f.d.router.Published()
+	identities := f.d.id.Changed()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case changed, ok := <-batches:
+			if !ok {
+				return nil
+			}
+			f.apply(ctx, changed)
+		case svc := <-f.again:
+			f.mu.Lock()
+			sel, ok := f.local[svc]
+			f.mu.Unlock()
+			if ok {
+				f.apply(ctx, []rib.Selected{sel})
+			}
+		case <-identities:
+			d, err := f.compiler.Identity(identityOf(f.d.id.Material()))
+			if err != nil {
+				f.d.tel.Log.Error("compile the identity", "error", err)
+				continue
+			}
+			f.d.ads.Publish(d)
+		case <-published:
+			published = nil
+			f.open(published, synced)
+		case <-synced:
+			synced = nil
+			f.open(published, synced)
+		}
+	}
+}
+
+// open lets Envoys be answered once the tables are complete and all of them has been compiled; a nil channel has done its part.
+func (f *forwarder) open(published, synced <-chan struct{}) {
+	if published == nil && synced == nil {
+		f.d.ads.Open()
+	}
+}
+
+// apply compiles a batch and publishes what comes of it.
+func (f *forwarder) apply(ctx context.Context, batch []rib.Selected) {
+	began := time.Now()
+	change := xds.Change{Services: make([]xds.Forwarding, 0, len(batch))}
+	for i := range batch {
+		change.Services = append(change.Services, f.forwarding(&batch[i]))
+		f.span(ctx, "route.compile", batch[i].Service, batch[i].Trace)
+	}
+	delta, problems := f.compiler.Apply(change)
+	f.d.met.compiled(ctx, time.Since(began), len(batch))
+	f.mu.Lock()
+	for i := range batch {
+		delete(f.problems, batch[i].Service)
+	}
+	for _, p := range problems {
+		f.problems[p.Service] = p.Err.Error()
+	}
+	f.mu.Unlock()
+	for _, p := range problems {
+		f.d.tel.Log.Error("service not compiled, what it had before stays", "service", string(p.Service), "error", p.Err)
+	}
+	f.d.ads.Publish(delta)
+}
+
+// forwarding translates a route into what the data plane needs to know.
+func (f *forwarder) forwarding(sel *rib.Selected) xds.Forwarding {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.local, sel.Service)
+	out := xds.Forwarding{Service: sel.Service, Revision: sel.Revision, Trace: sel.Trace}
+	for _, tier := range sel.Tiers {
+		var targets []xds.Target
+		for i := range tier {
+			p := &tier[i]
+			if out.Protocol == 0 {
+				out.Protocol = p.Attrs.Protocol
+			}
+			if p.Attrs.Protocol != out.Protocol {
+				continue // two nodes disagree on what the service speaks: the best path's word counts
+			}
+			t := xds.Target{Weight: p.Attrs.Weight, Draining: p.Attrs.Health == bgp.HealthDraining, NextHop: p.NextHop}
+			if p.Local {
+				f.local[sel.Service] = *sel
+				b, ok := f.backends[sel.Service]
+				if !ok {
+					continue // it is being removed
+				}
+				t.Backend = xds.Backend{Address: b.Address, HealthPath: b.HealthPath}
+			}
+			targets = append(targets, t)
+		}
+		if len(targets) > 0 {
+			out.Tiers = append(out.Tiers, targets)
+		}
+	}
+	return out
+}
+
+// acknowledged follows a change to its end: the acknowledgement of an Envoy.
+func (f *forwarder) acknowledged(a ads.Acknowledged) {
+	ctx := context.Background()
+	f.d.met.acknowledged(ctx, a)
+	f.span(ctx, "envoy.acknowledge", a.Service, a.Trace)
+}
+
+// span marks a moment of a change, in the trace that began where it was declared.
+func (f *forwarder) span(ctx context.Context, name string, svc bgp.Service, t bgp.Trace) {
+	if t.TraceID == [16]byte{} {
+		return
+	}
+	parent := trace.NewSpanContext(trace.SpanContextConfig{TraceID: t.TraceID, SpanID: t.SpanID, TraceFlags: trace.FlagsSampled, Remote: true})
+	_, span := f.d.tel.Tracer.Start(trace.ContextWithRemoteSpanContext(ctx, parent), name,
+		trace.WithAttributes(attribute.String("catalyst.service", string(svc)), attribute.String("catalyst.node", f.d.self.String())))
+	span.End()
+}
+
+func identityOf(m *identity.Material) xds.Identity {
+	return xds.Identity{Chain: m.Chain, Key: m.Key, Roots: m.Roots}
+}

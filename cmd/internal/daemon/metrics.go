@@ -1,0 +1,132 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/xds/ads"
+)
+
+// metrics are the instruments of a node. Names are those of docs/operations.md.
+type metrics struct {
+	meter                              metric.Meter
+	step, compile, ack, convergence    metric.Float64Histogram
+	compiledServices, events, refusals metric.Int64Counter
+	sessions, routes, queue, updates   metric.Int64ObservableGauge
+	table, ports                       metric.Int64ObservableGauge
+	err                                error
+}
+
+// buckets of durations, in seconds.
+func seconds() metric.HistogramOption {
+	return metric.WithExplicitBucketBoundaries(.00001, .00005, .0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10)
+}
+
+func newMetrics(m metric.Meter) *metrics {
+	x := &metrics{meter: m}
+	histogram := func(name, doc string) metric.Float64Histogram {
+		h, err := m.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(doc), seconds())
+		x.keep(err)
+		return h
+	}
+	counter := func(name, doc string) metric.Int64Counter {
+		c, err := m.Int64Counter(name, metric.WithDescription(doc))
+		x.keep(err)
+		return c
+	}
+	gauge := func(name, doc string) metric.Int64ObservableGauge {
+		g, err := m.Int64ObservableGauge(name, metric.WithDescription(doc))
+		x.keep(err)
+		return g
+	}
+	x.step = histogram("catalyst.speaker.step.duration", "time of one step of the speaker, decision included")
+	x.compile = histogram("catalyst.xds.compile.duration", "time to compile one batch of changes")
+	x.ack = histogram("catalyst.xds.ack.duration", "from sending a resource to Envoy's acknowledgement")
+	x.convergence = histogram("catalyst.convergence.duration", "from the declaration of a change, wherever it was, to the acknowledgement of an Envoy here")
+	x.compiledServices = counter("catalyst.xds.compiled", "services compiled")
+	x.events = counter("catalyst.speaker.events", "events taken by the speaker, by kind")
+	x.refusals = counter("catalyst.xds.nacks", "resources that an Envoy refused")
+	x.sessions = gauge("catalyst.sessions", "peers by state of their session")
+	x.routes = gauge("catalyst.routes", "routes by peer and table")
+	x.updates = gauge("catalyst.updates", "UPDATE messages by peer and direction")
+	x.queue = gauge("catalyst.queue.length", "what waits: messages for the speaker, services that a peer has yet to hear of")
+	x.table = gauge("catalyst.table.size", "services, paths, attribute sets and bytes of the tables")
+	x.ports = gauge("catalyst.ports", "TCP ports by use")
+	return x
+}
+
+func (x *metrics) keep(err error) {
+	if x.err == nil {
+		x.err = err
+	}
+}
+
+func (x *metrics) stepped(ev speaker.Event, took time.Duration, _ int) {
+	ctx := context.Background()
+	x.step.Record(ctx, took.Seconds())
+	x.events.Add(ctx, 1, metric.WithAttributes(attribute.String("kind", fmt.Sprintf("%T", ev))))
+}
+
+func (x *metrics) compiled(ctx context.Context, took time.Duration, services int) {
+	x.compile.Record(ctx, took.Seconds())
+	x.compiledServices.Add(ctx, int64(services))
+}
+
+func (x *metrics) acknowledged(ctx context.Context, a ads.Acknowledged) {
+	x.ack.Record(ctx, a.Took.Seconds())
+	if a.Trace.Declared > 0 {
+		x.convergence.Record(ctx, time.Since(time.Unix(0, a.Trace.Declared)).Seconds())
+	}
+}
+
+func (x *metrics) refused(r ads.Refused) {
+	x.refusals.Add(context.Background(), 1, metric.WithAttributes(attribute.String("type", r.Resource.Type)))
+}
+
+// observe reads the node's state whenever somebody asks for metrics.
+func (x *metrics) observe(d *Daemon) error {
+	if x.err != nil {
+		return fmt.Errorf("set up metrics: %w", x.err)
+	}
+	_, err := x.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		var peers []speaker.PeerView
+		err := d.router.Query(ctx, func(s *speaker.Speaker) {
+			peers = s.Peers()
+			c := s.Table().Counts()
+			for kind, n := range map[string]int{"services": c.Services, "paths": c.Paths, "sets": c.Sets, "bytes": c.Bytes} {
+				o.ObserveInt64(x.table, int64(n), metric.WithAttributes(attribute.String("kind", kind)))
+			}
+		})
+		if err != nil {
+			return nil //nolint:nilerr // the node is starting or stopping
+		}
+		states := map[string]int64{"Idle": 0, "Active": 0, "Established": 0}
+		for i := range peers {
+			states[peers[i].State.String()]++
+			x.peer(o, &peers[i])
+		}
+		for state, n := range states {
+			o.ObserveInt64(x.sessions, n, metric.WithAttributes(attribute.String("state", state)))
+		}
+		taken, free := d.ports.Taken()
+		o.ObserveInt64(x.ports, int64(len(taken)), metric.WithAttributes(attribute.String("use", "taken")))
+		o.ObserveInt64(x.ports, int64(free), metric.WithAttributes(attribute.String("use", "free")))
+		return nil
+	}, x.sessions, x.routes, x.updates, x.queue, x.table, x.ports)
+	return err
+}
+
+func (x *metrics) peer(o metric.Observer, v *speaker.PeerView) {
+	name := attribute.String("peer", v.Config.Node.String())
+	for table, n := range map[string]int{"adj-rib-in": v.Routes.Received, "rejected": v.Routes.Rejected, "stale": v.Routes.Stale, "adj-rib-out": v.Routes.Advertised} {
+		o.ObserveInt64(x.routes, int64(n), metric.WithAttributes(name, attribute.String("table", table)))
+	}
+	o.ObserveInt64(x.updates, int64(v.Counters.UpdatesIn), metric.WithAttributes(name, attribute.String("direction", "in")))
+	o.ObserveInt64(x.updates, int64(v.Counters.UpdatesOut), metric.WithAttributes(name, attribute.String("direction", "out")))
+	o.ObserveInt64(x.queue, int64(v.Pending), metric.WithAttributes(name))
+}

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Generates Go from protobuf and GraphQL, and the configuration reference. The argument is the buf binary.
+set -euo pipefail
+"$1" generate
+# gqlgen must not load the package that it generates for: its hand-written half does not compile without the other.
+(cd graphql/operator && go tool gqlgen generate)
+(cd graphql/operator/client && go tool genqlient genqlient.yaml)
+mkdir -p docs/reference
+go run ./cmd/catalyst config reference > docs/reference/configuration.md
