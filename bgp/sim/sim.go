@@ -94,6 +94,7 @@ func (n *Net) start(node *Node, restarting bool) {
 	for _, id := range slices.SortedFunc(maps.Keys(node.peers), bgp.NodeID.Compare) {
 		n.step(node, speaker.PeerSet{Peer: node.peers[id]})
 	}
+	n.step(node, speaker.Restored{})
 }
 
 // Link lets two nodes reach each other, with a delay each way.

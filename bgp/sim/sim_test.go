@@ -214,6 +214,9 @@ func TestGracefulRestartSweepsAtEndOfRIB(t *testing.T) {
 	n.Run(time.Second)
 	delete(n.Node(id("a")).local, "gone.acme.example")
 	n.Restart(id("a"))
+	if n.Node(id("a")).Speaker().Publishing() {
+		t.Error("a publishes before it has heard its peers")
+	}
 	for range 100 {
 		n.Run(100 * time.Millisecond)
 		n.want(t, "c", books, "b")

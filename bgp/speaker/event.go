@@ -120,6 +120,10 @@ type NextHopChanged struct {
 // Drain moves traffic away from this node, by graceful-shutdown on all that it announces (RFC 8326), or back to it.
 type Drain struct{ On bool }
 
+// Restored tells that every peer and service that was configured before a restart has been set again. Before it, a restarted node
+// publishes nothing: a table without peers would look complete.
+type Restored struct{}
+
 // Tick is due at NextDeadline.
 type Tick struct{}
 
@@ -142,6 +146,7 @@ func (Undecodable) event()    {}
 func (Writable) event()       {}
 func (NextHopChanged) event() {}
 func (Drain) event()          {}
+func (Restored) event()       {}
 func (Tick) event()           {}
 func (Shutdown) event()       {}
 

@@ -51,6 +51,7 @@ type Speaker struct {
 	spare  []rib.PeerID
 
 	deferUntil time.Time // zero: published already
+	restored   bool
 	draining   bool
 	stopped    bool
 	effects    []Effect
@@ -122,6 +123,8 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 	case Writable:
 		s.writable(ev.Conn)
 	case Tick:
+	case Restored:
+		s.restored = true
 	case LocalSet:
 		// The shell has checked the attributes; what fails all the same is not announced.
 		_ = s.table.SetLocal(ev.Service, &ev.Attributes, ev.Trace)
@@ -248,6 +251,9 @@ func (s *Speaker) publish(now time.Time) {
 	}
 	why := "the deferral time has passed"
 	if now.Before(s.deferUntil) {
+		if !s.restored {
+			return
+		}
 		for _, p := range s.order {
 			if !p.eor && !p.cfg.Disabled {
 				return

@@ -244,7 +244,7 @@ func (d *Daemon) restore(ctx context.Context) error {
 		}
 	}
 	d.fwd.restored()
-	return nil
+	return d.router.Do(ctx, speaker.Restored{})
 }
 
 func (d *Daemon) operatorAPI() http.Handler {

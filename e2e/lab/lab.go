@@ -1,0 +1,259 @@
+// Package lab runs an organisation on one machine, of real processes on loopback: catalyst nodes, each with its Envoy, configured through the
+// command line as an operator would. The demo and the end-to-end tests stand on it.
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Lab is an organisation's CA and the nodes that it issued.
+type Lab struct {
+	Dir    string // short: Unix sockets lie below it
+	Binary string
+	Org    string
+	Nodes  map[string]*Node
+}
+
+// Node is one node: its addresses, and its process while it runs.
+type Node struct {
+	Name, Dir                       string
+	Peering, Ingress, Egress, Admin string
+	Ports                           string // pool of TCP ports
+	lab                             *Lab
+	cmd                             *exec.Cmd
+	done                            chan struct{}
+}
+
+// New makes an organisation in a directory of its own.
+func New(ctx context.Context, binary, org string) (*Lab, error) {
+	dir, err := os.MkdirTemp("", "lab")
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{Dir: dir, Binary: binary, Org: org, Nodes: map[string]*Node{}}
+	if _, err := l.Run(ctx, "org", "init", org, "--dir", filepath.Join(dir, "org")); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Close ends every node and its Envoy, and removes the files.
+func (l *Lab) Close() error {
+	var errs []error
+	for _, n := range l.Nodes {
+		errs = append(errs, n.Stop(syscall.SIGINT))
+		n.KillEnvoy()
+	}
+	return errors.Join(append(errs, os.RemoveAll(l.Dir))...)
+}
+
+// Run runs a catalyst command and returns what it printed; an error holds what it complained of.
+func (l *Lab) Run(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, l.Binary, args...)
+	var out, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("catalyst %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(complaint.String()))
+	}
+	return out.String(), nil
+}
+
+// Add issues a node and starts it.
+func (l *Lab) Add(ctx context.Context, name string) (*Node, error) {
+	free, err := freePorts(4 + 4)
+	if err != nil {
+		return nil, err
+	}
+	at := func(i int) string { return "127.0.0.1:" + strconv.Itoa(free[i]) }
+	n := &Node{Name: name, Dir: filepath.Join(l.Dir, name), Peering: at(0), Ingress: at(1), Egress: at(2), Admin: at(3), lab: l,
+		Ports: fmt.Sprintf("[%d, %d, %d, %d]", free[4], free[5], free[6], free[7])}
+	if _, err := l.Run(ctx, "org", "issue-node", name, "--dir", filepath.Join(l.Dir, "org"), "--out", filepath.Join(n.Dir, "identity")); err != nil {
+		return nil, err
+	}
+	l.Nodes[name] = n
+	return n, n.Start(ctx)
+}
+
+// freePorts finds ports that nobody listens on.
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
+
+// Start starts the node's process and waits until it answers.
+func (n *Node) Start(ctx context.Context) error {
+	log, err := os.OpenFile(filepath.Join(n.Dir, "node.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	n.cmd = exec.Command(n.lab.Binary, "node", "--identity", filepath.Join(n.Dir, "identity"), "--data", filepath.Join(n.Dir, "data"), //nolint:noctx // Stop ends it
+		"--peering-listen", n.Peering, "--envoy-ingress", n.Ingress, "--envoy-egress", n.Egress, "--admin", n.Admin, "--envoy-tcp-ports", n.Ports,
+		"--envoy-access-log", filepath.Join(n.Dir, "access.log"), "--envoy-workers", "1", "--peering-deferral", "10s", "--log-level", "debug")
+	n.cmd.Stdout, n.cmd.Stderr = log, log
+	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := n.cmd.Start(); err != nil {
+		return fmt.Errorf("start node %s: %w", n.Name, err)
+	}
+	done := make(chan struct{})
+	n.done = done
+	cmd := n.cmd
+	go func() { _ = cmd.Wait(); close(done) }() // ends with the process
+	return Eventually(ctx, "node "+n.Name+" is ready", func(ctx context.Context) error {
+		select {
+		case <-done:
+			text, _ := os.ReadFile(filepath.Join(n.Dir, "node.log"))
+			return fmt.Errorf("node %s has ended: %s", n.Name, text[max(0, len(text)-2000):])
+		default:
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Admin+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if resp.StatusCode != http.StatusOK {
+			why, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
+			return fmt.Errorf("not ready: %s", why)
+		}
+		return nil
+	})
+}
+
+// Stop sends the node's process a signal and waits until it has ended. SIGKILL and SIGTERM leave its Envoy running.
+func (n *Node) Stop(sig syscall.Signal) error {
+	if n.cmd == nil {
+		return nil
+	}
+	select {
+	case <-n.done:
+		return nil
+	default:
+	}
+	if err := n.cmd.Process.Signal(sig); err != nil {
+		return err
+	}
+	select {
+	case <-n.done:
+		return nil
+	case <-time.After(15 * time.Second):
+		return errors.Join(fmt.Errorf("node %s does not end", n.Name), n.cmd.Process.Kill())
+	}
+}
+
+// EnvoyPID returns the process id of the node's Envoy, 0 if it never had one.
+func (n *Node) EnvoyPID() int {
+	b, err := os.ReadFile(filepath.Join(n.Dir, "data", "envoy.pid"))
+	if err != nil {
+		return 0
+	}
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+	return pid
+}
+
+// KillEnvoy kills the node's Envoy, if it runs.
+func (n *Node) KillEnvoy() {
+	pid := n.EnvoyPID()
+	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err == nil && strings.Contains(string(cmdline), n.lab.Dir) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
+// CLI runs a catalyst command against the node.
+func (n *Node) CLI(ctx context.Context, args ...string) (string, error) {
+	return n.lab.Run(ctx, append([]string{"--socket", filepath.Join(n.Dir, "data", "catalyst.sock")}, args...)...)
+}
+
+// JSON runs a catalyst command against the node and reads its answer.
+func (n *Node) JSON(ctx context.Context, into any, args ...string) error {
+	out, err := n.CLI(ctx, append(args, "-o", "json")...)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal([]byte(out), into)
+}
+
+// Peer makes two nodes peers; a dials.
+func Peer(ctx context.Context, a, b *Node) error {
+	if _, err := b.CLI(ctx, "peer", "add", a.Name); err != nil {
+		return err
+	}
+	_, err := a.CLI(ctx, "peer", "add", b.Name, b.Peering)
+	return err
+}
+
+// Get asks a service by name through the node's HTTP egress, as an application beside it would.
+func (n *Node) Get(ctx context.Context, service, path string) (status int, body string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Egress+path, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	req.Host = service
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp.StatusCode, string(b), err
+}
+
+// TCPPort returns the loopback port of a TCP service at the node.
+func (n *Node) TCPPort(ctx context.Context, service string) (string, error) {
+	var r struct{ Port int }
+	if err := n.JSON(ctx, &r, "route", "show", service); err != nil {
+		return "", err
+	}
+	if r.Port == 0 {
+		return "", fmt.Errorf("%s has no port at %s", service, n.Name)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", r.Port), nil
+}
+
+// Patience is how long Eventually tries.
+const Patience = 30 * time.Second
+
+// Eventually calls try until it succeeds, and says why it did not when patience is over.
+func Eventually(ctx context.Context, what string, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%s: not within %s: %w", what, Patience, err)
+		}
+	}
+}
