@@ -49,7 +49,9 @@ type Community struct {
 	Value string
 }
 
-// Well-known communities.
+// Well-known communities. They are constants in all but name.
+//
+//nolint:gochecknoglobals
 var (
 	NoExport         = Community{Key: "no-export"}         // stays inside the organisation (RFC 1997)
 	NoAdvertise      = Community{Key: "no-advertise"}      // goes to no peer at all (RFC 1997)

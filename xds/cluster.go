@@ -166,10 +166,10 @@ func healthCheck(p bgp.Protocol, path string) *core.HealthCheck {
 		Timeout: durationpb.New(2 * time.Second), Interval: durationpb.New(5 * time.Second), NoTrafficInterval: durationpb.New(5 * time.Second),
 		UnhealthyThreshold: wrapperspb.UInt32(2), HealthyThreshold: wrapperspb.UInt32(1),
 	}
-	switch {
-	case p == bgp.TCP:
+	switch p {
+	case bgp.TCP:
 		hc.HealthChecker = &core.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &core.HealthCheck_TcpHealthCheck{}}
-	case p == bgp.GRPC:
+	case bgp.GRPC:
 		hc.HealthChecker = &core.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &core.HealthCheck_GrpcHealthCheck{}}
 	default:
 		check := &core.HealthCheck_HttpHealthCheck{Path: "/" + strings.TrimPrefix(path, "/")}

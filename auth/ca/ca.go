@@ -36,7 +36,10 @@ func BundleFile(org bgp.Org) string { return string(org) + ".bundle.pem" }
 const (
 	rootLife = 10 * 365 * 24 * time.Hour
 	backdate = 5 * time.Minute // for clocks that are behind
-	// MaxLife is the longest life of a node's SVID, DefaultLife the usual one.
+)
+
+// The life of a node's SVID.
+const (
 	MaxLife     = 90 * 24 * time.Hour
 	DefaultLife = 24 * time.Hour
 )

@@ -86,7 +86,7 @@ func (t *Table) NextUpdate(id PeerID, u *bgp.Update) bool {
 		u.Marker = bgp.BeginOfRefresh
 		return true
 	}
-	w := writer{t: t, p: p, u: u, group: -1}
+	w := writer{t: t, p: p, u: u}
 	// A scan over what the peer already has finds nothing to say; it is cut so that one call stays short.
 	const look = 20 * bgp.MaxUpdateRoutes
 	for n := 0; n < look && !w.full(); n++ {
@@ -271,8 +271,6 @@ type writer struct {
 	routes int
 	arena  []byte
 	sets   map[uint32]int // number of a set → its group
-	group  int
-	last   uint32
 	nlri   []bgp.NLRI
 }
 

@@ -5,7 +5,7 @@ type Introspection struct {
 	json []byte // the answer, if it depends on no variable
 }
 
-// Append appends the field's value as JSON to dst. variable returns the JSON of a client variable, or nil if it has no value.
-func (i *Introspection) Append(dst []byte, variable func(name string) []byte) []byte {
+// Append appends the field's value as JSON to dst. The function returns the JSON of a client variable, or nil if it has no value.
+func (i *Introspection) Append(dst []byte, _ func(name string) []byte) []byte {
 	return append(dst, i.json...)
 }
