@@ -32,7 +32,7 @@ const pollInterval = 2 * time.Second
 type Material struct {
 	Node    bgp.NodeID
 	Chain   []byte
-	Key     []byte // secret
+	Key     []byte `json:"-"` // secret
 	Roots   map[bgp.Org][]byte
 	Expires time.Time
 }

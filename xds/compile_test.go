@@ -1,0 +1,187 @@
+package xds
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"golang.org/x/tools/txtar"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/catalyst-router/catalyst/bgp"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+type ports map[bgp.Service]uint16
+
+func (p ports) Port(svc bgp.Service) (uint16, error) {
+	if len(p) == 2 && p[svc] == 0 {
+		return 0, errors.New("all ports are taken")
+	}
+	if p[svc] == 0 {
+		p[svc] = uint16(10000 + len(p))
+	}
+	return p[svc], nil
+}
+
+func (p ports) Release(svc bgp.Service) { delete(p, svc) }
+
+func compiler() *Compiler {
+	return NewCompiler(Config{Self: bgp.NodeID{Org: "acme.example", Name: "c"}, Ingress: "127.0.0.1:8443", Egress: "127.0.0.1:8080", Ports: ports{}})
+}
+
+func hop(name, address string) Target {
+	return Target{NextHop: bgp.NextHop{Node: bgp.NodeID{Org: "acme.example", Name: name}, Address: address}}
+}
+
+func cases() map[string]Forwarding {
+	a, b := hop("a", "10.0.0.1:8443"), hop("b", "10.0.0.2:8443")
+	heavy := a
+	heavy.Weight = 300
+	return map[string]Forwarding{
+		"http_with_backup":  {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{a}, {b}}},
+		"grpc_shared":       {Service: "stock.acme.example", Protocol: bgp.GRPC, Tiers: [][]Target{{heavy, b}}},
+		"tcp_remote":        {Service: "lines.acme.example", Protocol: bgp.TCP, Tiers: [][]Target{{a}}},
+		"tcp_local":         {Service: "lines.acme.example", Protocol: bgp.TCP, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432", HealthPath: "tcp"}}}}},
+		"http_local_by_dns": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{{Backend: Backend{Address: "web.internal:80", HealthPath: "/health"}}}, {b}}},
+	}
+}
+
+func TestGolden(t *testing.T) {
+	for name, f := range cases() {
+		t.Run(name, func(t *testing.T) {
+			d, problems := compiler().Apply(Change{Services: []Forwarding{f}})
+			if len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			ar := &txtar.Archive{Comment: fmt.Appendf(nil, "%s, %s, tiers %+v\n", f.Service, f.Protocol, f.Tiers)}
+			for _, r := range d.Set {
+				ar.Files = append(ar.Files, txtar.File{Name: r.Type[strings.LastIndexByte(r.Type, '.')+1:] + " " + r.Name, Data: readable(t, r)})
+			}
+			path := filepath.Join("testdata", name+".txtar")
+			got := txtar.Format(ar)
+			if *update {
+				if err := os.WriteFile(path, got, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("%s differs; rewrite it with -update and read the difference.\n%s", path, got)
+			}
+		})
+	}
+}
+
+// readable is a resource in JSON; protojson varies its spacing, so it is indented anew.
+func readable(t *testing.T, r Resource) []byte {
+	t.Helper()
+	m := map[string]proto.Message{TypeCluster: &cluster.Cluster{}, TypeListener: &listener.Listener{}, TypeVirtualHost: &route.VirtualHost{}}[r.Type]
+	if err := proto.Unmarshal(r.Body, m); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := protojson.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, raw, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return append(out.Bytes(), '\n')
+}
+
+// A change costs what changes: the same state again costs nothing, and services that share next hops share their cluster.
+func TestOnlyDifferencesAreSent(t *testing.T) {
+	c := compiler()
+	a := []Target{hop("a", "10.0.0.1:8443")}
+	for i := range 100 {
+		d, _ := c.Apply(Change{Services: []Forwarding{{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", i)), Protocol: bgp.HTTP, Tiers: [][]Target{a}}}})
+		want := 2 // the virtual hosts
+		if i == 0 {
+			want = 3
+		}
+		if len(d.Set) != want || len(d.Removed) != 0 {
+			t.Fatalf("service %d: %d resources set, %d removed", i, len(d.Set), len(d.Removed))
+		}
+	}
+	same := Forwarding{Service: "s7.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{a}}
+	if d, _ := c.Apply(Change{Services: []Forwarding{same}}); !d.Empty() {
+		t.Errorf("the same state again: %+v", d)
+	}
+	for i := range 100 {
+		d, _ := c.Apply(Change{Services: []Forwarding{{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", i))}}})
+		want := 2
+		if i == 99 {
+			want = 3 // nobody goes there any more
+		}
+		if len(d.Removed) != want {
+			t.Fatalf("service %d: %d removed, want %d", i, len(d.Removed), want)
+		}
+		if want == 3 && d.Removed[2].Type != TypeCluster {
+			t.Errorf("the cluster goes before what names it: %+v", d.Removed)
+		}
+	}
+}
+
+// The bytes do not depend on what came before.
+func TestHistoryDoesNotMatter(t *testing.T) {
+	f := cases()["grpc_shared"]
+	fresh, _ := compiler().Apply(Change{Services: []Forwarding{f}})
+	c := compiler()
+	for _, other := range cases() {
+		c.Apply(Change{Services: []Forwarding{other}})
+	}
+	c.Apply(Change{Services: []Forwarding{{Service: f.Service}}})
+	again, _ := c.Apply(Change{Services: []Forwarding{f}})
+	versions := map[string]string{}
+	for _, r := range fresh.Set {
+		versions[r.Name] = r.Version
+	}
+	for _, r := range again.Set {
+		if versions[r.Name] != r.Version {
+			t.Errorf("%s has another version after a history", r.Name)
+		}
+	}
+}
+
+// One service that cannot be compiled is named with its reason, and the others are compiled.
+func TestProblemsStayWithTheirService(t *testing.T) {
+	c := compiler()
+	good := Forwarding{Service: "good.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{hop("a", "10.0.0.1:8443")}}}
+	tcp := func(name string) Forwarding {
+		return Forwarding{Service: bgp.Service(name), Protocol: bgp.TCP, Tiers: good.Tiers}
+	}
+	d, problems := c.Apply(Change{Services: []Forwarding{
+		tcp("one.acme.example"), tcp("two.acme.example"), tcp("three.acme.example"),
+		{Service: "nohop.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{hop("a", "")}}}, good,
+	}})
+	got := map[bgp.Service]string{}
+	for _, p := range problems {
+		got[p.Service] = p.Err.Error()
+	}
+	if len(got) != 2 || !strings.Contains(got["three.acme.example"], "all ports are taken") || !strings.Contains(got["nohop.acme.example"], "has no ingress address") {
+		t.Errorf("problems: %v", got)
+	}
+	found := false
+	for _, r := range d.Set {
+		found = found || r.Name == "http-egress/good.acme.example"
+	}
+	if !found {
+		t.Error("the good one was not compiled")
+	}
+}
