@@ -3,6 +3,7 @@ package ads_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/identity"
@@ -481,5 +484,89 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("%s: not within %s", what, patience)
 		}
 		<-tick.C
+	}
+}
+
+// A WebSocket goes over a node in the middle: the upgrade is an extended CONNECT between Envoys.
+func TestWebSocketOverTransit(t *testing.T) {
+	org := newAuthority(t, "acme.example")
+	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
+	a.server.Open()
+	c.server.Open()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.CloseNow() }()
+		kind, msg, err := conn.Read(r.Context())
+		if err == nil {
+			_ = conn.Write(r.Context(), kind, append([]byte("echo "), msg...))
+		}
+	}))
+	defer s.Close()
+	a.apply(to(books, bgp.HTTP, []xds.Target{backend(strings.TrimPrefix(s.URL, "http://"))}))
+	c.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}))
+	var got []byte
+	waitFor(t, "the WebSocket answers", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		conn, _, err := websocket.Dial(ctx, "ws://"+c.egress+"/", &websocket.DialOptions{Host: string(books)})
+		if err != nil {
+			return false
+		}
+		defer func() { _ = conn.CloseNow() }()
+		if conn.Write(ctx, websocket.MessageText, []byte("hello")) != nil {
+			return false
+		}
+		_, got, err = conn.Read(ctx)
+		return err == nil
+	})
+	if string(got) != "echo hello" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A renewed certificate is used for new connections, and costs no live one.
+func TestCertificatesRotateWithoutADrop(t *testing.T) {
+	const lines = bgp.Service("lines.acme.example")
+	org := newAuthority(t, "acme.example")
+	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
+	a.server.Open()
+	c.server.Open()
+	a.apply(to(lines, bgp.TCP, []xds.Target{backend(echo(t, "one"))}))
+	c.apply(to(lines, bgp.TCP, []xds.Target{a.hop()}))
+	conn, r := dialTCP(t, c, lines)
+	defer func() { _ = conn.Close() }()
+	bundle := filepath.Join(org.dir, "a")
+	if _, _, err := org.IssueNode(bundle, "a", 2*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	src, err := identity.Open(bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := src.Material()
+	d, err := a.compiler.Identity(xds.Identity{Chain: m.Chain, Key: m.Key, Roots: m.Roots})
+	if err != nil || len(d.Set) != 1 {
+		t.Fatalf("%d secrets changed, want the certificate alone; %v", len(d.Set), err)
+	}
+	a.server.Publish(d)
+	waitFor(t, "Envoy presents the new certificate", func() bool {
+		cfg := src.ClientTLS(a.id)
+		cfg.NextProtos = []string{"h2"}
+		x, err := tls.Dial("tcp", a.ingress, cfg)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = x.Close() }()
+		state := x.ConnectionState()
+		if state.CurveID != tls.X25519MLKEM768 {
+			t.Errorf("key exchange is %s, want the post-quantum one", state.CurveID)
+		}
+		return state.PeerCertificates[0].NotAfter.Equal(m.Expires)
+	})
+	if got, err := say(conn, r, "still here"); err != nil || got != "one: still here\n" {
+		t.Errorf("the live connection: %q, %v", got, err)
 	}
 }
