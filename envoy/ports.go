@@ -103,6 +103,13 @@ func (p *PortPool) Release(svc bgp.Service) {
 	p.free = append(p.free, port)
 }
 
+// Of returns the port of a service; 0 if it has none.
+func (p *PortPool) Of(svc bgp.Service) uint16 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken[svc]
+}
+
 // Taken returns the services that have a port, sorted by name, and how many ports are free.
 func (p *PortPool) Taken() (list []PortOf, free int) {
 	p.mu.Lock()

@@ -126,10 +126,7 @@ func (b *backend) complete(r *operator.Route, svc bgp.Service, tiers [][]rib.Pat
 	if len(tiers) > 0 && len(tiers[0]) > 0 {
 		r.Protocol = tiers[0][0].Attrs.Protocol.String()
 	}
-	taken, _ := b.d.ports.Taken()
-	if i, ok := slices.BinarySearchFunc(taken, svc, func(p portOf, s bgp.Service) int { return strings.Compare(string(p.Service), string(s)) }); ok {
-		r.Port = int(taken[i].Port)
-	}
+	r.Port = int(b.d.ports.Of(svc))
 }
 
 // Route implements operator.Backend.
@@ -289,7 +286,7 @@ func (b *backend) SetService(ctx context.Context, in operator.ServiceInput, crea
 	if err != nil {
 		return nil, err
 	}
-	if err := b.existing(ctx, s.Name, create); err != nil {
+	if err := b.existing(s.Name, create); err != nil {
 		return nil, err
 	}
 	if err := b.d.journal.PutService(ctx, s); err != nil {
@@ -304,12 +301,8 @@ func (b *backend) SetService(ctx context.Context, in operator.ServiceInput, crea
 	return &out, nil
 }
 
-func (b *backend) existing(ctx context.Context, name bgp.Service, create bool) error {
-	services, err := b.d.journal.Services(ctx)
-	if err != nil {
-		return err
-	}
-	exists := slices.ContainsFunc(services, func(s journal.Service) bool { return s.Name == name })
+func (b *backend) existing(name bgp.Service, create bool) error {
+	exists := b.d.fwd.offers(name)
 	switch {
 	case create && exists:
 		return fmt.Errorf("service %s exists already: change it with catalyst route update", name)

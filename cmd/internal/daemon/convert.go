@@ -8,11 +8,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/journal"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
-	"github.com/catalyst-router/catalyst/envoy"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 )
-
-type portOf = envoy.PortOf
 
 // stamp is a time as the API gives it; "" for none.
 func stamp(t time.Time) string {

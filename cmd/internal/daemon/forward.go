@@ -45,6 +45,14 @@ func (f *forwarder) setBackend(s journal.Service) {
 	f.backends[s.Name] = s
 }
 
+// offers tells whether a service is one of this node's own.
+func (f *forwarder) offers(svc bgp.Service) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.backends[svc]
+	return ok
+}
+
 func (f *forwarder) dropBackend(svc bgp.Service) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

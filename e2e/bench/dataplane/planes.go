@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
+	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	serverv3 "github.com/envoyproxy/go-control-plane/pkg/server/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/xds"
+	"github.com/catalyst-router/catalyst/xds/ads"
+)
+
+// ours is the compiler and the ADS server of the product. Every service has the same next hop, as it has at a node that is not its own; the next hop is the
+// workload itself, in clear, so that one Envoy is measured.
+type ours struct {
+	compiler *xds.Compiler
+	server   *ads.Server
+	backend  string
+	started  chan struct{}
+}
+
+func newOurs() plane {
+	return &ours{server: ads.NewServer(ads.Config{Log: slog.New(slog.DiscardHandler)}), started: make(chan struct{})}
+}
+
+func (*ours) Name() string { return "Catalyst" }
+
+type noPorts struct{}
+
+func (noPorts) Port(bgp.Service) (uint16, error) { return 0, fmt.Errorf("no TCP services here") }
+func (noPorts) Release(bgp.Service)              {}
+
+func (o *ours) Serve(ctx context.Context, lis net.Listener, egress, backend string) error {
+	o.backend = backend
+	o.compiler = xds.NewCompiler(xds.Config{Self: bgp.NodeID{Org: "acme.example", Name: "bench"}, Egress: egress, Ports: noPorts{}})
+	d, err := o.compiler.Start(xds.Identity{})
+	if err != nil {
+		return err
+	}
+	secretless := xds.Delta{}
+	for _, r := range d.Set {
+		if r.Type != xds.TypeSecret {
+			secretless.Set = append(secretless.Set, r)
+		}
+	}
+	o.server.Publish(secretless)
+	o.server.Open()
+	close(o.started)
+	return o.server.Serve(ctx, lis)
+}
+
+func (o *ours) Declare(services []bgp.Service) error {
+	<-o.started
+	change := xds.Change{}
+	for _, svc := range services {
+		change.Services = append(change.Services, xds.Forwarding{Service: svc, Protocol: bgp.HTTP, Tiers: [][]xds.Target{{{Backend: xds.Backend{Address: o.backend}}}}})
+	}
+	d, problems := o.compiler.Apply(change)
+	if len(problems) > 0 {
+		return problems[0].Err
+	}
+	o.server.Publish(d)
+	return nil
+}
+
+// floor is the library by itself: a Mux of linear caches, a static cluster a service, chosen by authority.
+type floor struct {
+	clusters, listeners *cachev3.LinearCache
+	backend             string
+	started             chan struct{}
+}
+
+func newFloor() plane {
+	return &floor{clusters: cachev3.NewLinearCache(resource.ClusterType), listeners: cachev3.NewLinearCache(resource.ListenerType), started: make(chan struct{})}
+}
+
+func (*floor) Name() string { return "Mux of LinearCaches" }
+
+func (f *floor) Serve(ctx context.Context, lis net.Listener, egress, backend string) error {
+	f.backend = backend
+	if err := f.listeners.UpdateResource("egress", egressListener(egress)); err != nil {
+		return err
+	}
+	mux := &cachev3.MuxCache{
+		Classify:      func(r *cachev3.Request) string { return r.GetTypeUrl() },
+		ClassifyDelta: func(r *cachev3.DeltaRequest) string { return r.GetTypeUrl() },
+		Caches:        map[string]cachev3.Cache{resource.ClusterType: f.clusters, resource.ListenerType: f.listeners},
+	}
+	srv := grpc.NewServer()
+	discovery.RegisterAggregatedDiscoveryServiceServer(srv, serverv3.NewServer(ctx, mux, nil))
+	stop := context.AfterFunc(ctx, srv.Stop)
+	defer stop()
+	close(f.started)
+	return srv.Serve(lis)
+}
+
+func (f *floor) Declare(services []bgp.Service) error {
+	<-f.started
+	host, text, err := net.SplitHostPort(f.backend)
+	if err != nil {
+		return err
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		return err
+	}
+	set := map[string]types.Resource{}
+	for _, svc := range services {
+		set[string(svc)] = &cluster.Cluster{
+			Name: string(svc), ConnectTimeout: durationpb.New(2 * time.Second), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
+			LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: string(svc), Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
+				HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: address(host, uint32(port))}},
+			}}}}},
+		}
+	}
+	return f.clusters.UpdateResources(set, nil)
+}
+
+func address(host string, port uint32) *core.Address {
+	return &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{Address: host, PortSpecifier: &core.SocketAddress_PortValue{PortValue: port}}}}
+}
+
+func egressListener(egress string) *listener.Listener {
+	host, text, _ := net.SplitHostPort(egress)
+	port, _ := strconv.Atoi(text)
+	manager := &hcm.HttpConnectionManager{
+		StatPrefix: "egress", StripPortMode: &hcm.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
+		RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: &route.RouteConfiguration{VirtualHosts: []*route.VirtualHost{{
+			Name: "all", Domains: []string{"*"}, Routes: []*route.Route{{
+				Match:  &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}},
+				Action: &route.Route_Route{Route: &route.RouteAction{ClusterSpecifier: &route.RouteAction_ClusterHeader{ClusterHeader: ":authority"}}},
+			}},
+		}}}},
+		HttpFilters: []*hcm.HttpFilter{{Name: "router", ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: pack(&router.Router{})}}},
+	}
+	return &listener.Listener{Name: "egress", Address: address(host, uint32(port)), FilterChains: []*listener.FilterChain{{
+		Filters: []*listener.Filter{{Name: "hcm", ConfigType: &listener.Filter_TypedConfig{TypedConfig: pack(manager)}}}}}}
+}
+
+func pack(m proto.Message) *anypb.Any {
+	a, err := anypb.New(m)
+	if err != nil {
+		panic(err) // messages built above
+	}
+	return a
+}
