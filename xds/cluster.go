@@ -10,6 +10,7 @@ import (
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	aggregate "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/aggregate/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -32,8 +33,11 @@ const (
 )
 
 // localCluster holds the workloads of a service beside this node.
-func (c *Compiler) localCluster(f *Forwarding, targets []Target) (string, *cluster.Cluster, error) {
-	name := "local/" + string(f.Service)
+func (c *Compiler) localCluster(f *Forwarding, targets []Target) (*cluster.Cluster, error) {
+	name := clusterName(f)
+	if f.Protocol == bgp.TCP {
+		name = workPrefix + string(f.Service)
+	}
 	cl := &cluster.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
 		CircuitBreakers: breakers(), CommonLbConfig: noPanic(),
@@ -42,7 +46,7 @@ func (c *Compiler) localCluster(f *Forwarding, targets []Target) (string, *clust
 	for _, t := range targets {
 		ep, named, err := c.endpoint(t.Backend.Address, t)
 		if err != nil {
-			return "", nil, err
+			return nil, err
 		}
 		if named {
 			cl.ClusterDiscoveryType = &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS}
@@ -58,11 +62,11 @@ func (c *Compiler) localCluster(f *Forwarding, targets []Target) (string, *clust
 		cl.TypedExtensionProtocolOptions = http2Upstream()
 	case bgp.TCP, bgp.HTTP, bgp.GraphQL:
 	}
-	return name, cl, nil
+	return cl, nil
 }
 
 // hopCluster holds the mesh ingresses of the next hops, by priority. Each endpoint's certificate has to be that of its node.
-func (c *Compiler) hopCluster(f *Forwarding) (string, *cluster.Cluster, error) {
+func (c *Compiler) hopCluster(f *Forwarding) (*cluster.Cluster, error) {
 	cl := &cluster.Cluster{
 		ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
 		TypedExtensionProtocolOptions: http2Upstream(), CircuitBreakers: breakers(), CommonLbConfig: noPanic(), OutlierDetection: outliers(),
@@ -73,11 +77,11 @@ func (c *Compiler) hopCluster(f *Forwarding) (string, *cluster.Cluster, error) {
 		group := &endpoint.LocalityLbEndpoints{Priority: uint32(priority)}
 		for _, t := range tier {
 			if t.NextHop.Address == "" {
-				return "", nil, fmt.Errorf("next hop %s has no ingress address: set ingress in its configuration", t.NextHop.Node)
+				return nil, fmt.Errorf("next hop %s has no ingress address: set ingress in its configuration", t.NextHop.Node)
 			}
 			ep, named, err := c.endpoint(t.NextHop.Address, t)
 			if err != nil {
-				return "", nil, fmt.Errorf("next hop %s: %w", t.NextHop.Node, err)
+				return nil, fmt.Errorf("next hop %s: %w", t.NextHop.Node, err)
 			}
 			if named {
 				cl.ClusterDiscoveryType = &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS}
@@ -97,15 +101,39 @@ func (c *Compiler) hopCluster(f *Forwarding) (string, *cluster.Cluster, error) {
 	}
 	// An endpoint that matches none must not be spoken to in clear.
 	cl.TransportSocket = upstreamTLS(bgp.NodeID{Org: "invalid.invalid", Name: "nobody"})
-	name := "tcp/" + string(f.Service)
-	if f.Protocol != bgp.TCP {
-		var err error
-		if name, err = contentName("hops/", cl); err != nil {
-			return "", nil, err
-		}
+	name, err := contentName(hopsPrefix, cl)
+	if err != nil {
+		return nil, err
 	}
 	cl.Name, cl.LoadAssignment.ClusterName = name, name
-	return name, cl, nil
+	return cl, nil
+}
+
+// workloadCluster leads to the listener of this Envoy that ends CONNECT streams.
+func (c *Compiler) workloadCluster() *cluster.Cluster {
+	name := hopsPrefix + workName
+	return &cluster.Cluster{
+		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
+		TypedExtensionProtocolOptions: http2Upstream(), CircuitBreakers: breakers(),
+		LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
+			HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: pipe(c.cfg.Socket)}},
+		}}}}},
+	}
+}
+
+func pipe(path string) *core.Address {
+	return &core.Address{Address: &core.Address_Pipe{Pipe: &core.Pipe{Path: path, Mode: 0o600}}}
+}
+
+// alias is a service's name for a cluster of next hops: an aggregate of one (Envoy's docs, "Aggregate cluster"). It has no endpoints and no TLS of its
+// own; hosts, their health and the connections to them are those of the cluster that it names.
+func alias(name, target string) *cluster.Cluster {
+	return &cluster.Cluster{
+		Name: name, ConnectTimeout: durationpb.New(connectTimeout), LbPolicy: cluster.Cluster_CLUSTER_PROVIDED,
+		ClusterDiscoveryType: &cluster.Cluster_ClusterType{ClusterType: &cluster.Cluster_CustomClusterType{
+			Name: "envoy.clusters.aggregate", TypedConfig: toAny(&aggregate.ClusterConfig{Clusters: []string{target}})}},
+		TypedExtensionProtocolOptions: http2Upstream(), CircuitBreakers: breakers(), CommonLbConfig: noPanic(),
+	}
 }
 
 // endpoint returns an endpoint and whether its host is a name to be resolved.

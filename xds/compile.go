@@ -22,25 +22,29 @@ import (
 
 // The type URLs, in the order in which additions have to arrive: what is named before what names it.
 const (
-	TypeSecret      = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
-	TypeCluster     = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
-	TypeListener    = "type.googleapis.com/envoy.config.listener.v3.Listener"
-	TypeRoute       = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
-	TypeVirtualHost = "type.googleapis.com/envoy.config.route.v3.VirtualHost"
+	TypeSecret   = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+	TypeCluster  = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+	TypeListener = "type.googleapis.com/envoy.config.listener.v3.Listener"
 )
 
 // Order returns the place of a type in make-before-break order.
 func Order(typeURL string) int {
-	return slices.Index([]string{TypeSecret, TypeCluster, TypeListener, TypeRoute, TypeVirtualHost}, typeURL)
+	return slices.Index([]string{TypeSecret, TypeCluster, TypeListener}, typeURL)
 }
 
-// Names of the constant resources.
+// Names of the constant resources, and what the names of others begin with.
 const (
-	ingressName = "mesh-ingress"
-	egressName  = "http-egress"
-	secretNode  = "node"
-	secretTrust = "trust"
-	pathHeader  = "x-catalyst-path"
+	ingressName  = "mesh-ingress"
+	egressName   = "http-egress"
+	secretNode   = "node"
+	secretTrust  = "trust"
+	pathHeader   = "x-catalyst-path"
+	hopsPrefix   = "hops/"       // next hops, shared
+	httpPrefix   = "http/"       // a service that speaks HTTP, whatever its version
+	tcpPrefix    = "tcp/"        // a TCP service, as it is reached by CONNECT
+	workPrefix   = "workload/"   // the workload of a TCP service beside this node
+	tcpListeners = "tcp-egress/" // a TCP service's loopback port
+	workName     = "tcp-workloads"
 )
 
 // Compiler turns forwarding states into resources. It is not safe for concurrent use.
@@ -52,11 +56,8 @@ type Compiler struct {
 	sent   map[Ref]string // versions
 }
 
-// compiled is what a service has in Envoy.
-type compiled struct {
-	owned []Ref // virtual hosts and listeners of its own
-	uses  []Ref // clusters, shared or its own
-}
+// compiled is what a service has in Envoy: resources of its own, and shared ones.
+type compiled struct{ uses []Ref }
 
 // NewCompiler returns a compiler that has compiled nothing.
 func NewCompiler(cfg Config) *Compiler {
@@ -66,7 +67,7 @@ func NewCompiler(cfg Config) *Compiler {
 	return &Compiler{cfg: cfg, services: map[bgp.Service]*compiled{}, owners: map[Ref]int{}, sent: map[Ref]string{}}
 }
 
-// Start returns the constant resources: secrets, listeners and empty route configurations.
+// Start returns the constant resources: secrets and listeners.
 func (c *Compiler) Start(id Identity) (Delta, error) {
 	d, err := c.Identity(id)
 	if err != nil {
@@ -76,6 +77,8 @@ func (c *Compiler) Start(id Identity) (Delta, error) {
 	listeners := []string{egressName}
 	if c.cfg.Ingress != "" {
 		listeners = append(listeners, ingressName)
+		b.set(TypeCluster, hopsPrefix+workName, c.workloadCluster())
+		b.set(TypeListener, workName, c.workloadListener())
 	}
 	for _, name := range listeners {
 		l, err := c.httpListener(name)
@@ -83,7 +86,6 @@ func (c *Compiler) Start(id Identity) (Delta, error) {
 			return d, err
 		}
 		b.set(TypeListener, name, l)
-		b.set(TypeRoute, name, routeConfiguration(name))
 	}
 	d.Set = append(d.Set, b.d.Set...)
 	order(&d)
@@ -132,13 +134,13 @@ func (c *Compiler) replace(svc bgp.Service, old, next *compiled) (dropped []Ref)
 	} else {
 		c.services[svc] = next
 	}
-	for _, ref := range slices.Concat(next.owned, next.uses) {
+	for _, ref := range next.uses {
 		c.owners[ref]++
 	}
 	if old == nil {
 		return nil
 	}
-	for _, ref := range slices.Concat(old.owned, old.uses) {
+	for _, ref := range old.uses {
 		if c.owners[ref]--; c.owners[ref] == 0 {
 			delete(c.owners, ref)
 			dropped = append(dropped, ref)
@@ -154,69 +156,63 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 		return nil, nil
 	}
 	b.service, b.trace = f.Service, f.Trace
-	target, msg, err := c.targetCluster(f)
+	clusters, err := c.clusters(f)
 	if err != nil {
 		return nil, err
 	}
-	out := &compiled{uses: []Ref{{TypeCluster, target}}}
 	var tcp *listener.Listener
 	if f.Protocol == bgp.TCP {
 		port, err := c.cfg.Ports.Port(f.Service)
 		if err != nil {
 			return nil, err
 		}
-		tcp = c.tcpListener(f, target, port)
+		tcp = c.tcpListener(f, port)
 	}
-	b.set(TypeCluster, target, msg)
-	for _, at := range c.entries(f) {
-		vh := c.virtualHost(at, f, target)
-		b.set(TypeVirtualHost, vh.GetName(), vh)
-		out.owned = append(out.owned, Ref{TypeVirtualHost, vh.GetName()})
+	out := &compiled{}
+	for _, cl := range clusters {
+		b.set(TypeCluster, cl.GetName(), cl)
+		out.uses = append(out.uses, Ref{TypeCluster, cl.GetName()})
 	}
 	if tcp != nil {
 		b.set(TypeListener, tcp.GetName(), tcp)
-		out.owned = append(out.owned, Ref{TypeListener, tcp.GetName()})
+		out.uses = append(out.uses, Ref{TypeListener, tcp.GetName()})
 	}
 	return out, b.err
 }
 
-// entries are the listeners that know a service: TCP has a listener of its own instead of the HTTP egress.
-func (c *Compiler) entries(f *Forwarding) []string {
-	var at []string
-	if f.Protocol != bgp.TCP {
-		at = append(at, egressName)
+// clusterName is where a service's traffic goes. The kind in front keeps protocols apart, and Envoy's own clusters out of reach.
+func clusterName(f *Forwarding) string {
+	if f.Protocol == bgp.TCP {
+		return tcpPrefix + string(f.Service)
 	}
-	if c.cfg.Ingress != "" {
-		at = append(at, ingressName)
-	}
-	return at
+	return httpPrefix + string(f.Service)
 }
 
-// targetCluster returns the cluster that a service's traffic goes to. Local workloads are a cluster of the service's own; next hops are
-// shared by all services with the same ones, and named by their content, so that a cluster is never edited.
-func (c *Compiler) targetCluster(f *Forwarding) (string, *cluster.Cluster, error) {
-	var local []Target
-	for _, tier := range f.Tiers {
-		for _, t := range tier {
-			if t.Backend.Address != "" {
-				local = append(local, t)
-			}
+// clusters returns what a service needs: its workloads beside this node, or the next hops and a name for them. Next hops are shared by
+// all services with the same ones and named by their content, so that they are never edited, and neither are their connections.
+func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
+	if local := f.local(); len(local) > 0 {
+		cl, err := c.localCluster(f, local)
+		if err != nil || f.Protocol != bgp.TCP || c.cfg.Ingress == "" {
+			return []*cluster.Cluster{cl}, err
 		}
+		return []*cluster.Cluster{cl, alias(clusterName(f), hopsPrefix+workName)}, nil
 	}
-	if len(local) > 0 {
-		return c.localCluster(f, local)
+	hops, err := c.hopCluster(f)
+	if err != nil {
+		return nil, err
 	}
-	return c.hopCluster(f)
+	return []*cluster.Cluster{hops, alias(clusterName(f), hops.GetName())}, nil
 }
 
-// name of a cluster by content; tcp services have clusters of their own, so that their listeners stay as they are.
-func contentName(kind string, m proto.Message) (string, error) {
+// contentName names a message by what is in it.
+func contentName(prefix string, m proto.Message) (string, error) {
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.Sum256(raw)
-	return kind + hex.EncodeToString(sum[:10]), nil
+	return prefix + hex.EncodeToString(sum[:10]), nil
 }
 
 type builder struct {
@@ -246,10 +242,20 @@ func (b *builder) set(typeURL, name string, m proto.Message) {
 
 // order sorts a delta so that what is named comes before what names it, and goes after it.
 func order(d *Delta) {
-	slices.SortStableFunc(d.Set, func(a, b Resource) int { return cmp.Compare(Order(a.Type), Order(b.Type)) })
-	slices.SortStableFunc(d.Removed, func(a, b Ref) int {
-		return cmp.Or(cmp.Compare(Order(b.Type), Order(a.Type)), strings.Compare(a.Name, b.Name))
+	slices.SortStableFunc(d.Set, func(a, b Resource) int {
+		return cmp.Or(cmp.Compare(Order(a.Type), Order(b.Type)), naming(a.Name)-naming(b.Name))
 	})
+	slices.SortStableFunc(d.Removed, func(a, b Ref) int {
+		return cmp.Or(cmp.Compare(Order(b.Type), Order(a.Type)), naming(b.Name)-naming(a.Name), strings.Compare(a.Name, b.Name))
+	})
+}
+
+// naming is 0 for a cluster of next hops, which others name, and 1 for the others.
+func naming(name string) int {
+	if strings.HasPrefix(name, hopsPrefix) {
+		return 0
+	}
+	return 1
 }
 
 // secrets returns the node's certificate, and the roots of each trust domain for itself alone.
@@ -281,12 +287,10 @@ func splitAddress(address string) (string, uint32, error) {
 // NamesOf returns the names that resources of a type have for a service, whether or not they exist.
 func NamesOf(typeURL string, svc bgp.Service) []string {
 	switch typeURL {
-	case TypeVirtualHost:
-		return []string{egressName + "/" + string(svc), ingressName + "/" + string(svc)}
 	case TypeListener:
-		return []string{"tcp-egress/" + string(svc)}
+		return []string{tcpListeners + string(svc)}
 	case TypeCluster:
-		return []string{"local/" + string(svc), "tcp/" + string(svc)}
+		return []string{httpPrefix + string(svc), tcpPrefix + string(svc), workPrefix + string(svc)}
 	}
 	return nil
 }

@@ -58,6 +58,8 @@ type Config struct {
 	Ingress string
 	// Egress is where the HTTP egress listens, IP:PORT; required. Beyond loopback everybody who reaches it may use every service.
 	Egress string
+	// Socket is the path of a Unix socket that this node's Envoy opens for itself; required with an Ingress.
+	Socket string
 	// EgressIP is the address of the TCP services' listeners. Empty means 127.0.0.1.
 	EgressIP string
 	// Allowed are the nodes of other organisations that may use the mesh ingress; nodes of this organisation always may.

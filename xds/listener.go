@@ -2,9 +2,12 @@ package xds
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	accesslog "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	mutation "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	rbac "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
@@ -14,6 +17,7 @@ import (
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpproxy "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	early "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 	previous "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -21,8 +25,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
-
-	"github.com/catalyst-router/catalyst/bgp"
 )
 
 // httpListener builds the mesh ingress or the HTTP egress. Nothing in them depends on a service, so that they are never drained.
@@ -36,12 +38,13 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	manager := &hcm.HttpConnectionManager{
-		StatPrefix: name, RouteSpecifier: &hcm.HttpConnectionManager_Rds{Rds: &hcm.Rds{RouteConfigName: name, ConfigSource: fromADS()}},
-		StripPortMode:     &hcm.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
-		LocalReplyConfig:  c.localReplies(),
-		StreamIdleTimeout: durationpb.New(0), // streams live as long as they like
-		AccessLog:         c.accessLog(),
-		NormalizePath:     wrapperspb.Bool(false),
+		StatPrefix: name, RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: c.routes(name)},
+		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{extension("envoy.http.early_header_mutation.header_mutation", named(map[string]string{httpHeader: httpPrefix, tcpHeader: tcpPrefix}))},
+		StripPortMode:                 &hcm.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
+		LocalReplyConfig:              c.localReplies(),
+		StreamIdleTimeout:             durationpb.New(0), // streams live as long as they like
+		AccessLog:                     c.accessLog(),
+		NormalizePath:                 wrapperspb.Bool(false),
 	}
 	chain := &listener.FilterChain{}
 	if name == ingressName {
@@ -62,6 +65,26 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 		Name: name, Address: socketAddress(host, port), FilterChains: []*listener.FilterChain{chain}, StatPrefix: name,
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(1 << 20),
 	}, nil
+}
+
+// workloadListener ends CONNECT streams at the workloads of this node's TCP services. It listens on a Unix socket for this Envoy itself: at the mesh ingress one
+// route serves those that go on to another node and those that end here.
+func (c *Compiler) workloadListener() *listener.Listener {
+	const header = "x-catalyst-workload"
+	manager := &hcm.HttpConnectionManager{
+		StatPrefix: workName, CodecType: hcm.HttpConnectionManager_HTTP2,
+		Http2ProtocolOptions:          &core.Http2ProtocolOptions{AllowConnect: true},
+		UpgradeConfigs:                []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}},
+		StreamIdleTimeout:             durationpb.New(0),
+		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{extension("envoy.http.early_header_mutation.header_mutation", named(map[string]string{header: workPrefix}))},
+		HttpFilters:                   []*hcm.HttpFilter{httpFilter("envoy.filters.http.router", &router.Router{})},
+		RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: &route.RouteConfiguration{Name: workName, VirtualHosts: []*route.VirtualHost{{
+			Name: "services", Domains: []string{"*"},
+			Routes: []*route.Route{c.forward(connect(), header, &route.RouteAction_UpgradeConfig{UpgradeType: "CONNECT", ConnectConfig: &route.RouteAction_UpgradeConfig_ConnectConfig{}})},
+		}}}},
+	}
+	return &listener.Listener{Name: workName, StatPrefix: workName, Address: pipe(c.cfg.Socket),
+		FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}}}}
 }
 
 // guard lets nodes of this organisation in, and those that the operator peers with.
@@ -101,6 +124,7 @@ func (c *Compiler) localReplies() *hcm.LocalReplyConfig {
 	at := " at " + c.cfg.Self.String() + ".\n"
 	return &hcm.LocalReplyConfig{Mappers: []*hcm.ResponseMapper{
 		reply("NR", "no service of this name is known"+at),
+		reply("NC", "no service of this name is known"+at),
 		reply("UH", "the service is known, but no path to it answers"+at),
 		reply("UF", "the next hop to the service could not be reached"+at),
 	}}
@@ -124,30 +148,57 @@ func (c *Compiler) accessLog() []*accesslog.AccessLog {
 	})}}}
 }
 
-// routeConfiguration is empty: its virtual hosts come one by one (VHDS), so that a change never re-sends the table.
-func routeConfiguration(name string) *route.RouteConfiguration {
-	return &route.RouteConfiguration{Name: name, Vhds: &route.Vhds{ConfigSource: fromADS()}}
+// Headers that name a request's cluster while it is in Envoy. They are set before the route is chosen, over whatever the caller sent, and removed before
+// the request goes on.
+const (
+	httpHeader = "x-catalyst-http"
+	tcpHeader  = "x-catalyst-tcp"
+)
+
+// named sets headers to a prefix and the authority.
+func named(headers map[string]string) *early.HeaderMutation {
+	m := &early.HeaderMutation{}
+	for _, key := range slices.Sorted(maps.Keys(headers)) {
+		m.Mutations = append(m.Mutations, &mutation.HeaderMutation{Action: &mutation.HeaderMutation_Append{Append: &core.HeaderValueOption{
+			Header: &core.HeaderValue{Key: key, Value: headers[key] + "%REQ(:AUTHORITY)%"}, AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD}}})
+	}
+	return m
 }
 
-// virtualHost routes one service at one listener.
-func (c *Compiler) virtualHost(at string, f *Forwarding, target string) *route.VirtualHost {
+// routes is the same for every service, now and later: the cluster is named by the request. So a change touches no route and no listener.
+func (c *Compiler) routes(listenerName string) *route.RouteConfiguration {
 	vh := &route.VirtualHost{
-		Name: at + "/" + string(f.Service), Domains: []string{string(f.Service)},
-		RequestHeadersToAdd: []*core.HeaderValueOption{c.hopHeader()},
+		Name: "services", Domains: []string{"*"}, RequestHeadersToAdd: []*core.HeaderValueOption{c.hopHeader()}, RequestHeadersToRemove: []string{httpHeader, tcpHeader},
+		Routes: []*route.Route{c.loopGuard(anything()), c.forward(anything(), httpHeader, nil)},
 	}
-	// A request that has been here comes round: two nodes back each other up and neither reaches the service (RFC 5842 §7.2).
-	been := match(f)
-	been.Headers = []*route.HeaderMatcher{{Name: pathHeader, HeaderMatchSpecifier: &route.HeaderMatcher_StringMatch{StringMatch: &matcher.StringMatcher{
+	if listenerName == ingressName {
+		vh.Routes = append([]*route.Route{c.loopGuard(connect()), c.forward(connect(), tcpHeader, &route.RouteAction_UpgradeConfig{UpgradeType: "CONNECT"})}, vh.Routes...)
+	}
+	return &route.RouteConfiguration{Name: listenerName, VirtualHosts: []*route.VirtualHost{vh}}
+}
+
+func anything() *route.RouteMatch {
+	return &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}}
+}
+
+func connect() *route.RouteMatch {
+	return &route.RouteMatch{PathSpecifier: &route.RouteMatch_ConnectMatcher_{ConnectMatcher: &route.RouteMatch_ConnectMatcher{}}}
+}
+
+// loopGuard ends a request that has been here: two nodes back each other up and neither reaches the service (RFC 5842 §7.2).
+func (c *Compiler) loopGuard(m *route.RouteMatch) *route.Route {
+	m.Headers = []*route.HeaderMatcher{{Name: pathHeader, HeaderMatchSpecifier: &route.HeaderMatcher_StringMatch{StringMatch: &matcher.StringMatcher{
 		MatchPattern: &matcher.StringMatcher_Contains{Contains: c.pathToken()}}}}}
-	vh.Routes = append(vh.Routes, &route.Route{
-		Match: been,
-		Action: &route.Route_DirectResponse{DirectResponse: &route.DirectResponseAction{
-			Status: 508, Body: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: "loop detected: the request has been at " + c.cfg.Self.String() + " before.\n"}},
-		}},
-	})
+	return &route.Route{Match: m, Action: &route.Route_DirectResponse{DirectResponse: &route.DirectResponseAction{
+		Status: 508, Body: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: "loop detected: the request has been at " + c.cfg.Self.String() + " before.\n"}},
+	}}}
+}
+
+// forward sends a request to the cluster that a header names; 404 if there is none.
+func (c *Compiler) forward(m *route.RouteMatch, header string, upgrade *route.RouteAction_UpgradeConfig) *route.Route {
 	action := &route.RouteAction{
-		ClusterSpecifier: &route.RouteAction_Cluster{Cluster: target},
-		Timeout:          durationpb.New(0),
+		ClusterSpecifier: &route.RouteAction_ClusterHeader{ClusterHeader: header}, ClusterNotFoundResponseCode: route.RouteAction_NOT_FOUND,
+		Timeout: durationpb.New(0),
 		RetryPolicy: &route.RetryPolicy{
 			RetryOn: "connect-failure,refused-stream,reset-before-request", NumRetries: wrapperspb.UInt32(3),
 			RetryBackOff:                  &route.RetryPolicy_RetryBackOff{BaseInterval: durationpb.New(5 * time.Millisecond), MaxInterval: durationpb.New(50 * time.Millisecond)},
@@ -155,23 +206,10 @@ func (c *Compiler) virtualHost(at string, f *Forwarding, target string) *route.V
 			RetryHostPredicate:            []*route.RetryPolicy_RetryHostPredicate{previousHosts()},
 		},
 	}
-	if f.Protocol == bgp.TCP {
-		connect := &route.RouteAction_UpgradeConfig{UpgradeType: "CONNECT"}
-		if f.isLocal() {
-			connect.ConnectConfig = &route.RouteAction_UpgradeConfig_ConnectConfig{}
-		}
-		action.UpgradeConfigs = []*route.RouteAction_UpgradeConfig{connect}
+	if upgrade != nil {
+		action.UpgradeConfigs = []*route.RouteAction_UpgradeConfig{upgrade}
 	}
-	vh.Routes = append(vh.Routes, &route.Route{Match: match(f), Action: &route.Route_Route{Route: action}})
-	return vh
-}
-
-// match matches CONNECT alone for a TCP service, and everything but CONNECT for others.
-func match(f *Forwarding) *route.RouteMatch {
-	if f.Protocol == bgp.TCP {
-		return &route.RouteMatch{PathSpecifier: &route.RouteMatch_ConnectMatcher_{ConnectMatcher: &route.RouteMatch_ConnectMatcher{}}}
-	}
-	return &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}}
+	return &route.Route{Match: m, Action: &route.Route_Route{Route: action}}
 }
 
 // previousHosts makes a retry go to another target.
@@ -190,28 +228,34 @@ func (c *Compiler) hopHeader() *core.HeaderValueOption {
 // pathToken is this node in the path header, closed on both sides so that "a" is not found in "aa".
 func (c *Compiler) pathToken() string { return "<" + c.cfg.Self.String() + ">" }
 
-func (f *Forwarding) isLocal() bool {
+// local returns the targets beside this node.
+func (f *Forwarding) local() []Target {
+	var all []Target
 	for _, tier := range f.Tiers {
 		for _, t := range tier {
 			if t.Backend.Address != "" {
-				return true
+				all = append(all, t)
 			}
 		}
 	}
-	return false
+	return all
 }
 
 // tcpListener is the loopback port of a TCP service: straight to a workload beside this node, or through a CONNECT stream to the next hop.
-func (c *Compiler) tcpListener(f *Forwarding, target string, port uint16) *listener.Listener {
+func (c *Compiler) tcpListener(f *Forwarding, port uint16) *listener.Listener {
+	target := clusterName(f)
+	if len(f.local()) > 0 {
+		target = workPrefix + string(f.Service)
+	}
 	proxy := &tcpproxy.TcpProxy{
 		StatPrefix: "tcp-egress", ClusterSpecifier: &tcpproxy.TcpProxy_Cluster{Cluster: target}, IdleTimeout: durationpb.New(0),
 		MaxConnectAttempts: wrapperspb.UInt32(3), AccessLog: c.accessLog(),
 	}
-	if !f.isLocal() {
+	if len(f.local()) == 0 {
 		proxy.TunnelingConfig = &tcpproxy.TcpProxy_TunnelingConfig{Hostname: string(f.Service), HeadersToAdd: []*core.HeaderValueOption{c.hopHeader()}}
 	}
 	return &listener.Listener{
-		Name: "tcp-egress/" + string(f.Service), Address: socketAddress(c.cfg.EgressIP, uint32(port)), StatPrefix: "tcp-egress",
+		Name: tcpListeners + string(f.Service), Address: socketAddress(c.cfg.EgressIP, uint32(port)), StatPrefix: "tcp-egress",
 		FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter("envoy.filters.network.tcp_proxy", proxy)}}},
 	}
 }

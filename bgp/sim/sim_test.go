@@ -230,6 +230,42 @@ func TestGracefulRestartSweepsAtEndOfRIB(t *testing.T) {
 	}
 }
 
+// A node in the middle restarts: it must not send End-of-RIB before it has learned the routes again that it passes on, or its
+// peers sweep them.
+func TestRestartInTheMiddleIsNotNoticed(t *testing.T) {
+	n := build(t, "a-b b-c")
+	n.Announce(id("a"), books, http)
+	n.Run(time.Second)
+	n.Cut(id("a"), id("b"), time.Millisecond) // a comes back to b later than c does
+	n.Crash(id("b"))
+	n.Run(time.Second)
+	n.Restart(id("b"))
+	n.Run(2 * time.Second)
+	n.Mend(id("a"), id("b"))
+	for range 200 {
+		n.Run(50 * time.Millisecond)
+		n.want(t, "c", books, "b")
+	}
+	if n.Node(id("c")).Table[books].Tiers[0][0].Stale {
+		t.Error("the route is still stale at c")
+	}
+}
+
+// All nodes restart at once: none waits for the others until the time-out.
+func TestAllRestartAtOnce(t *testing.T) {
+	n := build(t, "a-b b-c c-a")
+	n.Announce(id("a"), books, http)
+	n.Run(time.Second)
+	for _, x := range []string{"a", "b", "c"} {
+		n.Crash(id(x))
+	}
+	for _, x := range []string{"a", "b", "c"} {
+		n.Restart(id(x))
+	}
+	n.Run(10 * time.Second)
+	n.want(t, "c", books, "a")
+}
+
 func TestSecondFailureDuringRestart(t *testing.T) {
 	n := build(t, "a-b b-c")
 	n.Announce(id("a"), books, http)

@@ -160,8 +160,8 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 	}
 	s.due(now)
 	s.table.Work(bulkSlice)
-	s.flush(now)
 	s.publish(now)
+	s.flush(now)
 	return s.effects
 }
 
@@ -219,8 +219,12 @@ func (s *Speaker) NextDeadline(now time.Time) time.Time {
 	return d
 }
 
-// flush gives every established peer what it has to hear, as far as its stream takes it.
+// flush gives every established peer what it has to hear, as far as its stream takes it. A restarted node says nothing before its own tables
+// are complete: its End-of-RIB would make peers sweep what it has not learned again yet (RFC 4724 §4.1).
 func (s *Speaker) flush(now time.Time) {
+	if !s.deferUntil.IsZero() {
+		return
+	}
 	for _, p := range s.order {
 		c := p.session
 		for c != nil && c.credits > 0 && s.table.Pending(p.id) > 0 {
@@ -255,7 +259,9 @@ func (s *Speaker) publish(now time.Time) {
 			return
 		}
 		for _, p := range s.order {
-			if !p.eor && !p.cfg.Disabled {
+			// A peer that restarts as well waits for us: to wait for it would be to wait for the time-out.
+			waits := p.session != nil && p.caps.Restarting
+			if !p.eor && !p.cfg.Disabled && !waits {
 				return
 			}
 		}

@@ -104,7 +104,7 @@ func newPlane(t *testing.T, a authority, name string) *plane {
 		identity: xds.Identity{Chain: m.Chain, Key: m.Key, Roots: m.Roots},
 	}
 	pool := envoy.NewPortPool([]uint16{uint16(freePort(t)), uint16(freePort(t))}, nil, noStore{})
-	p.cfg = xds.Config{Self: id, Ingress: p.ingress, Egress: p.egress, Ports: pool}
+	p.cfg = xds.Config{Self: id, Ingress: p.ingress, Egress: p.egress, Ports: pool, Socket: filepath.Join(dir, "tcp.sock")}
 	p.startADS()
 	binary, err := envoy.Find("")
 	if err != nil {

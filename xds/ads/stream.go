@@ -73,15 +73,8 @@ func (sub *subscription) subscribe(name string) {
 	sub.names[name] = true
 }
 
-// covers tells whether a resource is wanted. Virtual hosts are asked for by the name of their route configuration, which stands
-// for all below it (VHDS).
-func (sub *subscription) covers(name string) bool {
-	if sub.wildcard || sub.names[name] {
-		return true
-	}
-	config, _, below := strings.Cut(name, "/")
-	return below && sub.names[config]
-}
+// covers tells whether a resource is wanted.
+func (sub *subscription) covers(name string) bool { return sub.wildcard || sub.names[name] }
 
 func (st *stream) sentAlready(sub *subscription, r *xds.Resource) bool {
 	return sub.known[r.Name] == r.Version

@@ -37,6 +37,7 @@ type Daemon struct {
 	tel       *telemetry.Telemetry
 	id        *identity.Source
 	self      bgp.NodeID
+	data      string // absolute
 	bootID    uint64
 	started   time.Time
 	journal   *journal.Journal
@@ -57,6 +58,8 @@ const (
 	journalFile = "journal.db"
 	adsSocket   = "ads.sock"
 	adminSocket = "envoy-admin.sock"
+	tcpSocket   = "tcp.sock"
+	maxDataPath = 85 // a Unix socket's path may have 107 characters
 )
 
 // New opens what a node needs and starts nothing.
@@ -71,6 +74,12 @@ func New(ctx context.Context, cfg *config.Config, version string, tel *telemetry
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
 	var err error
+	if d.data, err = filepath.Abs(cfg.Data); err != nil {
+		return nil, fmt.Errorf("data: %w", err)
+	}
+	if len(d.data) > maxDataPath {
+		return nil, fmt.Errorf("data: %s is longer than %d characters, and Unix sockets in it would be too long: choose a shorter directory", d.data, maxDataPath)
+	}
 	if d.journal, err = journal.Open(ctx, filepath.Join(cfg.Data, journalFile)); err != nil {
 		return nil, err
 	}
@@ -108,11 +117,7 @@ func (d *Daemon) dataPlane(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	dir, err := filepath.Abs(d.cfg.Data)
-	if err != nil {
-		return err
-	}
-	d.sup = envoy.NewSupervisor(envoy.SupervisorConfig{Binary: binary, Dir: dir, Log: d.tel.Log, Concurrency: d.cfg.Envoy.Workers, Bootstrap: d.bootstrap(dir)})
+	d.sup = envoy.NewSupervisor(envoy.SupervisorConfig{Binary: binary, Dir: d.data, Log: d.tel.Log, Concurrency: d.cfg.Envoy.Workers, Bootstrap: d.bootstrap(d.data)})
 	return nil
 }
 
@@ -121,7 +126,7 @@ func (d *Daemon) bootstrap(dir string) envoy.BootstrapConfig {
 }
 
 func (d *Daemon) compilerConfig() xds.Config {
-	return xds.Config{Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress, AccessLog: d.cfg.Envoy.AccessLog, Ports: d.ports}
+	return xds.Config{Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress, AccessLog: d.cfg.Envoy.AccessLog, Ports: d.ports}
 }
 
 // Run runs the node until ctx ends. The cause of ctx says how: ErrFarewell for good, anything else for a restart, in which Envoy and the
