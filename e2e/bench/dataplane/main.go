@@ -112,6 +112,9 @@ func measure(ctx context.Context, p plane, n, changes int) (f figures, err error
 	if err := b.until200(ctx, names("there", n)[n-1]); err != nil {
 		return f, err
 	}
+	if err := b.untilAll(ctx, n); err != nil {
+		return f, err
+	}
 	f.first = time.Since(began)
 	return f, b.changes(ctx, &f, changes)
 }
@@ -212,9 +215,31 @@ func (b *bench) changes(ctx context.Context, f *figures, n int) error {
 	return errors.Join(err, err2)
 }
 
+// untilAll waits until Envoy has a cluster for each service.
+func (b *bench) untilAll(ctx context.Context, n int) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		have, err := b.stat(ctx, "cluster_manager.active_clusters")
+		if err == nil && have >= n {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+}
+
 // received is how much Envoy has read from the control plane, in bytes.
 func (b *bench) received(ctx context.Context) (int, error) {
-	out, err := b.sup.Admin().Get(ctx, "/stats?filter=cluster.catalyst-ads.upstream_cx_rx_bytes_total")
+	return b.stat(ctx, "cluster.catalyst-ads.upstream_cx_rx_bytes_total")
+}
+
+// stat reads one of Envoy's counters or gauges.
+func (b *bench) stat(ctx context.Context, name string) (int, error) {
+	out, err := b.sup.Admin().Get(ctx, "/stats?filter=^"+name+"$")
 	if err != nil {
 		return 0, err
 	}

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Prints the figures: each against its rivals, in one run, because the machine's speed drifts. Rivals live in a module of their own.
+# BIRD (Debian's bird2) takes part if it is there; GoBGP is built from its module.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+out=$root/.tools/bench
+mkdir -p "$out"
+cd "$root/e2e/bench"
+go build -o "$out/" ./routing ./dataplane github.com/osrg/gobgp/v4/cmd/gobgpd
+rivals=catalyst,gobgp
+PATH=$PATH:/usr/sbin:/sbin
+if command -v bird >/dev/null; then rivals+=,bird; else echo 'BIRD is not installed (apt-get install bird2): its column is missing' >&2; fi
+echo '== routing'
+"$out/routing" -only "$rivals" -catalyst "$root/bin/catalyst" -gobgpd "$out/gobgpd" -routes "${ROUTES:-100000}"
+"$out/routing" -only "$rivals" -catalyst "$root/bin/catalyst" -gobgpd "$out/gobgpd" -routes 10000 -receivers 20
+echo
+echo '== from the declaration of a service to the first 200 through Envoy'
+"$out/dataplane" -services "${SERVICES:-10,1000,10000}"
