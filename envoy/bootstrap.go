@@ -13,6 +13,8 @@ type BootstrapConfig struct {
 	NodeID string // required; shown by catalyst envoy status
 	ADS    string // required; path of the control plane's Unix socket
 	Admin  string // required; path of the Unix socket for Envoy's admin interface
+	// StateOfTheWorld asks for everything on each change, instead of the difference.
+	StateOfTheWorld bool
 }
 
 // Bootstrap returns an Envoy bootstrap in JSON. ADS is delta, over a Unix socket; no listener and no cluster but that is static.
@@ -20,13 +22,17 @@ func Bootstrap(c BootstrapConfig) ([]byte, error) {
 	if c.NodeID == "" || c.ADS == "" || c.Admin == "" {
 		return nil, errors.New("bootstrap: want a node id, the ADS socket and the admin socket")
 	}
+	api := "DELTA_GRPC"
+	if c.StateOfTheWorld {
+		api = "GRPC"
+	}
 	source := map[string]any{"ads": map[string]any{}, "resource_api_version": "V3", "initial_fetch_timeout": "5s"}
 	doc, err := structpb.NewStruct(map[string]any{
 		"node":  map[string]any{"id": c.NodeID, "cluster": "catalyst"},
 		"admin": map[string]any{"address": map[string]any{"pipe": map[string]any{"path": c.Admin, "mode": 0o600}}},
 		"dynamic_resources": map[string]any{
 			"ads_config": map[string]any{
-				"api_type": "DELTA_GRPC", "transport_api_version": "V3", "set_node_on_first_message_only": true,
+				"api_type": api, "transport_api_version": "V3", "set_node_on_first_message_only": true,
 				"grpc_services": []any{map[string]any{"envoy_grpc": map[string]any{
 					"cluster_name": "catalyst-ads",
 					"retry_policy": map[string]any{"retry_back_off": map[string]any{"base_interval": "0.1s", "max_interval": "2s"}},

@@ -1,5 +1,5 @@
-// Package ads serves compiled resources to Envoys over the aggregated discovery service, delta variant
-// (envoy.service.discovery.v3, "Incremental xDS"), and keeps what each of them has accepted and refused, in its own words.
+// Package ads serves compiled resources to Envoys over the aggregated discovery service: delta (envoy.service.discovery.v3, "Incremental xDS"), and
+// state of the world for clients that know nothing else. It keeps what each of them has accepted and refused, in its own words.
 //
 //	s := ads.NewServer(cfg)
 //	s.Publish(delta)          // as often as something changes

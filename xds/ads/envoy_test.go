@@ -84,6 +84,11 @@ func freePort(t *testing.T) int {
 
 func newPlane(t *testing.T, a authority, name string) *plane {
 	t.Helper()
+	return newPlaneWith(t, a, name, false)
+}
+
+func newPlaneWith(t *testing.T, a authority, name string, stateOfTheWorld bool) *plane {
+	t.Helper()
 	bundle := filepath.Join(a.dir, name)
 	id, _, err := a.IssueNode(bundle, name, time.Hour)
 	if err != nil {
@@ -111,7 +116,7 @@ func newPlane(t *testing.T, a authority, name string) *plane {
 		t.Fatal(err)
 	}
 	p.sup = envoy.NewSupervisor(envoy.SupervisorConfig{Binary: binary, Dir: dir, Log: slog.New(slog.DiscardHandler), Concurrency: 1,
-		Bootstrap: envoy.BootstrapConfig{NodeID: name, ADS: filepath.Join(dir, "ads.sock"), Admin: filepath.Join(dir, "admin.sock")}})
+		Bootstrap: envoy.BootstrapConfig{NodeID: name, ADS: filepath.Join(dir, "ads.sock"), Admin: filepath.Join(dir, "admin.sock"), StateOfTheWorld: stateOfTheWorld}})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.sup.Run(ctx) }()
@@ -568,5 +573,40 @@ func TestCertificatesRotateWithoutADrop(t *testing.T) {
 	})
 	if got, err := say(conn, r, "still here"); err != nil || got != "one: still here\n" {
 		t.Errorf("the live connection: %q, %v", got, err)
+	}
+}
+
+// An Envoy that asks for the state of the world gets it, on each change, refusals and reconnection included.
+func TestStateOfTheWorld(t *testing.T) {
+	const lines = bgp.Service("lines.acme.example")
+	org := newAuthority(t, "acme.example")
+	a, c := newPlane(t, org, "a"), newPlaneWith(t, org, "c", true)
+	a.server.Open()
+	c.server.Open()
+	work := workload(t, "one")
+	a.apply(to(books, bgp.HTTP, []xds.Target{backend(work)}), to(lines, bgp.TCP, []xds.Target{backend(echo(t, "one"))}))
+	state := []xds.Forwarding{to(books, bgp.HTTP, []xds.Target{a.hop()}), to(lines, bgp.TCP, []xds.Target{a.hop()})}
+	c.apply(state...)
+	c.eventually(books, 200, "one")
+	conn, r := dialTCP(t, c, lines)
+	defer func() { _ = conn.Close() }()
+	c.apply(xds.Forwarding{Service: books})
+	c.eventually(books, 404, "no service of this name")
+	c.apply(state[0])
+	c.eventually(books, 200, "one")
+	waitFor(t, "everything is acknowledged", func() bool {
+		all := c.server.Service(books)
+		return len(all) == 1 && all[0].Acked == all[0].Current
+	})
+	c.stopADS()
+	c.startADS()
+	c.apply(state...)
+	c.server.Open()
+	waitFor(t, "Envoy is back", func() bool { return len(c.server.Status()) == 1 && len(c.server.Status()[0].Types) == 3 })
+	if code, body := c.get(books); code != 200 {
+		t.Errorf("after a restart: %d %q", code, body)
+	}
+	if got, err := say(conn, r, "still here"); err != nil || got != "one: still here\n" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }

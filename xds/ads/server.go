@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -126,27 +128,13 @@ func (s *Server) Serve(ctx context.Context, lis net.Listener, opts ...grpc.Serve
 	return nil
 }
 
-// StreamAggregatedResources refuses: the state-of-the-world variant would re-send the whole table on each change.
-func (s *Server) StreamAggregatedResources(discovery.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
-	return status.Error(codes.Unimplemented, "this control plane serves delta ADS: set api_type to DELTA_GRPC (catalyst envoy bootstrap prints a bootstrap)")
-}
-
 // DeltaAggregatedResources serves one Envoy.
 func (s *Server) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
 	st := newStream(s)
-	s.mu.Lock()
-	if len(s.streams) >= maxStreams {
-		s.mu.Unlock()
+	if !s.join(st) {
 		return status.Errorf(codes.ResourceExhausted, "%d Envoys are connected already", maxStreams)
 	}
-	s.streams[st] = true
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.streams, st)
-		s.mu.Unlock()
-		s.cfg.Log.Info("Envoy disconnected", "node", st.node)
-	}()
+	defer s.leave(st)
 	requests := make(chan *discovery.DeltaDiscoveryRequest)
 	failed := make(chan error, 1)
 	ctx := rpc.Context()
@@ -167,6 +155,33 @@ func (s *Server) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryServi
 	return s.serve(ctx, st, rpc, requests, failed)
 }
 
+// join books a stream; false if there are too many.
+func (s *Server) join(st *stream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.streams) >= maxStreams {
+		return false
+	}
+	s.streams[st] = true
+	return true
+}
+
+// leave forgets a stream, and all that was kept of its Envoy.
+func (s *Server) leave(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.streams, st)
+	s.cfg.Log.Info("Envoy disconnected", "node", st.node)
+}
+
+// meet takes an Envoy's name from its first request. The caller holds mu.
+func (s *Server) meet(st *stream, n *core.Node) {
+	if n != nil && st.node == "" {
+		st.node = n.GetId()
+		s.cfg.Log.Info("Envoy connected", "node", st.node)
+	}
+}
+
 func (s *Server) serve(ctx context.Context, st *stream, rpc discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer,
 	requests <-chan *discovery.DeltaDiscoveryRequest, failed <-chan error) error {
 	retry := time.NewTimer(time.Hour)
@@ -177,7 +192,7 @@ func (s *Server) serve(ctx context.Context, st *stream, rpc discovery.Aggregated
 		case <-ctx.Done():
 			return nil
 		case err := <-failed:
-			if errors.Is(ctx.Err(), context.Canceled) || status.Code(err) == codes.Canceled || err.Error() == "EOF" {
+			if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled {
 				return nil
 			}
 			return err
@@ -209,10 +224,7 @@ func (s *Server) serve(ctx context.Context, st *stream, rpc discovery.Aggregated
 func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := req.GetNode(); n != nil && st.node == "" {
-		st.node, st.version = n.GetId(), n.GetUserAgentName()
-		s.cfg.Log.Info("Envoy connected", "node", st.node)
-	}
+	s.meet(st, req.GetNode())
 	if xds.Order(req.GetTypeUrl()) < 0 {
 		return status.Errorf(codes.InvalidArgument, "type %q is not served here", req.GetTypeUrl())
 	}
@@ -252,7 +264,11 @@ func (s *Server) answered(st *stream, sub *subscription, req *discovery.DeltaDis
 		return
 	}
 	delete(st.outstanding, req.GetResponseNonce())
-	words := req.GetErrorDetail().GetMessage()
+	s.book(st, sub, out, req.GetErrorDetail().GetMessage())
+}
+
+// book keeps what an Envoy took of a response, and what it refused with which words; "" if it took all. The caller holds mu.
+func (s *Server) book(st *stream, sub *subscription, out *response, words string) {
 	for _, r := range out.resources {
 		ref := xds.Ref{Type: r.Type, Name: r.Name}
 		if words != "" && blames(words, r.Name, out.resources) {

@@ -19,7 +19,6 @@ import (
 type stream struct {
 	s           *Server
 	node        string
-	version     string
 	since       time.Time
 	signal      chan struct{}
 	subs        map[string]*subscription // by type
