@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/e2e/examples"
 	"github.com/catalyst-router/catalyst/e2e/lab"
+	"github.com/catalyst-router/catalyst/envoy"
 )
 
 // world starts nodes and peers them: "a-b b-c", the first of each pair dials.
@@ -366,5 +368,66 @@ func TestBadInput(t *testing.T) {
 	_, err = l.Run(t.Context(), "node", "--identity", filepath.Join(n("a").Dir, "identity"), "--data", filepath.Join(n("a").Dir, "data"), "--peering-listen", "", "--admin", "")
 	if err == nil || !strings.Contains(err.Error(), "another node runs") {
 		t.Errorf("two nodes over one directory: %v", err)
+	}
+}
+
+// An Envoy on another machine gets its configuration over mutual TLS, under the name that its certificate has, and no other.
+func TestRemoteEnvoy(t *testing.T) {
+	binary, err := filepath.Abs("../bin/catalyst")
+	must(t, err)
+	l, err := lab.New(t.Context(), binary, "acme.example")
+	must(t, err)
+	t.Cleanup(func() { must(t, l.Close()) })
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	ads := free.Addr().String()
+	must(t, free.Close())
+	t.Setenv("CATALYST_ENVOY_ADS", ads)
+	t.Setenv("CATALYST_ENVOY_ENABLED", "false")
+	a, err := l.Add(t.Context(), "a")
+	must(t, err)
+	offer(t, a, "books", "one")
+	bundle := filepath.Join(l.Dir, "proxy")
+	_, err = l.Run(t.Context(), "org", "issue-node", "proxy", "--dir", filepath.Join(l.Dir, "org"), "--out", bundle)
+	must(t, err)
+	admin := filepath.Join(l.Dir, "admin.sock")
+	text, err := l.Run(t.Context(), "envoy", "bootstrap", "--remote", ads, "--identity", bundle, "--control-plane", "a", "--admin", admin)
+	must(t, err)
+	stop := runEnvoy(t, l.Dir, text)
+	answers(t, a, "books", "one") // the remote Envoy opens the same egress, here on the same machine
+	out, err := a.CLI(t.Context(), "envoy", "status")
+	must(t, err)
+	if !strings.Contains(out, "acme.example/proxy") {
+		t.Errorf("status does not know it:\n%s", out)
+	}
+	stop()
+	// Under another name than its certificate's it is refused.
+	stop = runEnvoy(t, l.Dir, strings.ReplaceAll(text, "acme.example/proxy", "acme.example/other"))
+	defer stop()
+	must(t, lab.Eventually(t.Context(), "the refusal", func(context.Context) error {
+		log, err := os.ReadFile(filepath.Join(l.Dir, "envoy.log"))
+		if err == nil && !strings.Contains(string(log), "the certificate is that of") {
+			err = errors.New("nothing yet")
+		}
+		return err
+	}))
+}
+
+// runEnvoy runs an Envoy on a bootstrap, as a user would.
+func runEnvoy(t *testing.T, dir, bootstrap string) (stop func()) {
+	t.Helper()
+	path := filepath.Join(dir, "bootstrap.json")
+	must(t, os.WriteFile(path, []byte(bootstrap), 0o600))
+	binary, err := envoy.Find("")
+	must(t, err)
+	log, err := os.Create(filepath.Join(dir, "envoy.log"))
+	must(t, err)
+	cmd := exec.Command(binary, "-c", path, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warn")
+	cmd.Stdout, cmd.Stderr = log, log
+	must(t, cmd.Start())
+	return func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = log.Close()
 	}
 }

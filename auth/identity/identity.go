@@ -131,6 +131,18 @@ func (s *Source) ServerTLS() *tls.Config {
 	return harden(tlsconfig.MTLSServerConfig(s, s, tlsconfig.AdaptMatcher(isNode)))
 }
 
+// OwnServerTLS is ServerTLS for the nodes of this node's own organisation alone.
+func (s *Source) OwnServerTLS() *tls.Config {
+	own := s.Material().Node.Org
+	return harden(tlsconfig.MTLSServerConfig(s, s, tlsconfig.AdaptMatcher(func(id spiffeid.ID) error {
+		n, err := bgp.ParseNodeID(id.String())
+		if err == nil && n.Org != own {
+			err = fmt.Errorf("%s is of another organisation than %s", n, own)
+		}
+		return err
+	})))
+}
+
 // ClientTLS returns the TLS configuration to dial exactly that node.
 func (s *Source) ClientTLS(peer bgp.NodeID) *tls.Config {
 	return harden(tlsconfig.MTLSClientConfig(s, s, tlsconfig.AdaptMatcher(func(id spiffeid.ID) error {

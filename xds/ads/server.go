@@ -130,7 +130,10 @@ func (s *Server) Serve(ctx context.Context, lis net.Listener, opts ...grpc.Serve
 
 // DeltaAggregatedResources serves one Envoy.
 func (s *Server) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
-	st := newStream(s)
+	st, err := newStream(rpc.Context(), s)
+	if err != nil {
+		return err
+	}
 	if !s.join(st) {
 		return status.Errorf(codes.ResourceExhausted, "%d Envoys are connected already", maxStreams)
 	}
@@ -174,12 +177,17 @@ func (s *Server) leave(st *stream) {
 	s.cfg.Log.Info("Envoy disconnected", "node", st.node)
 }
 
-// meet takes an Envoy's name from its first request. The caller holds mu.
-func (s *Server) meet(st *stream, n *core.Node) {
-	if n != nil && st.node == "" {
-		st.node = n.GetId()
-		s.cfg.Log.Info("Envoy connected", "node", st.node)
+// meet takes an Envoy's name from its first request. One that comes by TLS has to be the one that its certificate names. The caller holds mu.
+func (s *Server) meet(st *stream, n *core.Node) error {
+	if n == nil || st.node != "" {
+		return nil
 	}
+	if st.certified != "" && n.GetId() != st.certified {
+		return status.Errorf(codes.PermissionDenied, "node id %q: the certificate is that of %q", n.GetId(), st.certified)
+	}
+	st.node = n.GetId()
+	s.cfg.Log.Info("Envoy connected", "node", st.node)
+	return nil
 }
 
 func (s *Server) serve(ctx context.Context, st *stream, rpc discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer,
@@ -224,7 +232,9 @@ func (s *Server) serve(ctx context.Context, st *stream, rpc discovery.Aggregated
 func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.meet(st, req.GetNode())
+	if err := s.meet(st, req.GetNode()); err != nil {
+		return err
+	}
 	if xds.Order(req.GetTypeUrl()) < 0 {
 		return status.Errorf(codes.InvalidArgument, "type %q is not served here", req.GetTypeUrl())
 	}

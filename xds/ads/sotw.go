@@ -30,7 +30,10 @@ type whole struct {
 // StreamAggregatedResources serves one Envoy with the state-of-the-world variant: each change of a type sends all of it, so it is for clients that know
 // nothing else. Versions are hashes of content here too: an unchanged type is not sent, and a refused version is not sent again.
 func (s *Server) StreamAggregatedResources(rpc discovery.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
-	st := newStream(s)
+	st, err := newStream(rpc.Context(), s)
+	if err != nil {
+		return err
+	}
 	if !s.join(st) {
 		return status.Errorf(codes.ResourceExhausted, "%d Envoys are connected already", maxStreams)
 	}
@@ -86,7 +89,9 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 	if xds.Order(t) < 0 {
 		return status.Errorf(codes.InvalidArgument, "type %q is not served here", t)
 	}
-	s.meet(st, req.GetNode())
+	if err := s.meet(st, req.GetNode()); err != nil {
+		return err
+	}
 	names := map[string]bool{}
 	for _, name := range req.GetResourceNames() {
 		names[name] = true

@@ -2,6 +2,7 @@ package ads
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"strconv"
@@ -9,8 +10,13 @@ import (
 	"time"
 
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/xds"
 )
@@ -19,6 +25,7 @@ import (
 type stream struct {
 	s           *Server
 	node        string
+	certified   string // what its certificate names; "" on a Unix socket
 	since       time.Time
 	signal      chan struct{}
 	subs        map[string]*subscription // by type
@@ -47,11 +54,22 @@ type subscription struct {
 	fresh bool
 }
 
-func newStream(s *Server) *stream {
-	return &stream{
-		s: s, since: time.Now(), signal: make(chan struct{}, 1), subs: map[string]*subscription{}, pending: map[string]map[string]bool{},
-		outstanding: map[string]*response{}, nacks: map[xds.Ref]Refused{},
+// newStream begins a stream, whose client may have a certificate.
+func newStream(ctx context.Context, s *Server) (*stream, error) {
+	certified := ""
+	if p, ok := peer.FromContext(ctx); ok {
+		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
+			n, err := identity.PeerOf(info.State)
+			if err != nil {
+				return nil, status.Error(codes.Unauthenticated, err.Error())
+			}
+			certified = n.String()
+		}
 	}
+	return &stream{
+		s: s, certified: certified, since: time.Now(), signal: make(chan struct{}, 1), subs: map[string]*subscription{}, pending: map[string]map[string]bool{},
+		outstanding: map[string]*response{}, nacks: map[xds.Ref]Refused{},
+	}, nil
 }
 
 // newSubscription reads the first request of a type: without names it is for all (xDS protocol, "How the client specifies what resources

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/catalyst-router/catalyst/auth/identity"
+	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/envoy"
 	"github.com/catalyst-router/catalyst/graphql/operator/client"
 )
@@ -22,6 +24,9 @@ func (a *app) envoyBootstrap() *cobra.Command {
 	data := cmd.Flags().String("data", "data", "the node's data directory")
 	id := cmd.Flags().String("node-id", "envoy", "how the Envoy names itself")
 	admin := cmd.Flags().String("admin", "", "Unix socket for Envoy's admin interface (default: NODE-ID-admin.sock in the data directory)")
+	remote := cmd.Flags().String("remote", "", "HOST:PORT of the node's envoy.ads, for an Envoy on another machine; wants --identity and --control-plane")
+	bundle := cmd.Flags().String("identity", "", "directory of the bundle that a remote Envoy shows; its node is the Envoy's name")
+	control := cmd.Flags().String("control-plane", "", "name of the node that a remote Envoy expects")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		dir, err := filepath.Abs(*data)
 		if err != nil {
@@ -30,7 +35,13 @@ func (a *app) envoyBootstrap() *cobra.Command {
 		if *admin == "" {
 			*admin = filepath.Join(dir, *id+"-admin.sock")
 		}
-		b, err := envoy.Bootstrap(envoy.BootstrapConfig{NodeID: *id, ADS: filepath.Join(dir, "ads.sock"), Admin: *admin})
+		cfg := envoy.BootstrapConfig{NodeID: *id, ADS: filepath.Join(dir, "ads.sock"), Admin: *admin}
+		if *remote != "" {
+			if err := remoteBootstrap(&cfg, *remote, *bundle, *control); err != nil {
+				return usageError{err}
+			}
+		}
+		b, err := envoy.Bootstrap(cfg)
 		if err != nil {
 			return err
 		}
@@ -38,6 +49,28 @@ func (a *app) envoyBootstrap() *cobra.Command {
 		return err
 	}
 	return cmd
+}
+
+// remoteBootstrap makes a bootstrap one for an Envoy on another machine.
+func remoteBootstrap(cfg *envoy.BootstrapConfig, remote, bundle, control string) error {
+	if bundle == "" || control == "" {
+		return fmt.Errorf("want --identity and --control-plane with --remote")
+	}
+	src, err := identity.Open(bundle)
+	if err != nil {
+		return err
+	}
+	self := src.Material().Node
+	node, err := bgp.NewNodeID(string(self.Org), control)
+	if err != nil {
+		return fmt.Errorf("control plane: %w", err)
+	}
+	dir, err := filepath.Abs(bundle)
+	if err != nil {
+		return err
+	}
+	cfg.NodeID, cfg.Remote, cfg.Identity, cfg.ControlPlane = self.String(), remote, dir, node.URI()
+	return nil
 }
 
 func (a *app) envoyStatus() *cobra.Command {

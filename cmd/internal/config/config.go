@@ -44,6 +44,7 @@ type Envoy struct {
 	Ingress   string `yaml:"ingress" doc:"IP:PORT of the mesh ingress; empty for a node that offers nothing" default:"127.0.0.1:8443"`
 	Advertise string `yaml:"advertise" doc:"HOST:PORT of the mesh ingress as other nodes reach it; empty for the same" default:""`
 	Egress    string `yaml:"egress" doc:"IP:PORT of the plain HTTP egress; whoever reaches it may use every service" default:"127.0.0.1:8080"`
+	ADS       string `yaml:"ads" doc:"HOST:PORT where Envoys on other machines of this organisation get their configuration, over mutual TLS; empty for the Unix socket alone" default:""`
 	TCPPorts  string `yaml:"tcp-ports" doc:"loopback ports of TCP services: a list of ports and [first, last] pairs" default:"[[10000, 10999]]"`
 	AccessLog string `yaml:"access-log" doc:"file of Envoy's access log in JSON; empty for none, /dev/stdout for Envoy's own log" default:""`
 	Workers   int    `yaml:"workers" doc:"worker threads of Envoy, 1 to 256" default:"2"`
@@ -157,12 +158,12 @@ func (c *Config) set(f Field, text, from string) error {
 func (c *Config) check() []error {
 	var errs []error
 	bad := func(key, format string, args ...any) { errs = append(errs, fmt.Errorf(key+": "+format, args...)) }
-	for key, v := range map[string]string{"identity": c.Identity, "data": c.Data, "envoy.egress": c.Envoy.Egress} {
+	for key, v := range map[string]string{"identity": c.Identity, "data": c.Data, "envoy.egress": c.Envoy.Egress, "envoy.ads": c.Envoy.ADS} {
 		if v == "" {
 			bad(key, "must not be empty")
 		}
 	}
-	for key, v := range map[string]string{"admin": c.Admin, "peering.listen": c.Peering.Listen, "envoy.ingress": c.Envoy.Ingress, "envoy.advertise": c.Envoy.Advertise, "envoy.egress": c.Envoy.Egress} {
+	for key, v := range map[string]string{"admin": c.Admin, "peering.listen": c.Peering.Listen, "envoy.ingress": c.Envoy.Ingress, "envoy.advertise": c.Envoy.Advertise, "envoy.egress": c.Envoy.Egress, "envoy.ads": c.Envoy.ADS} {
 		if v == "" {
 			continue
 		}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
@@ -141,6 +143,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	remoteADS, err := d.listen("tcp", d.cfg.Envoy.ADS, "envoy.ads")
+	if err != nil {
+		return err
+	}
 	api, err := d.listen("unix", d.cfg.Socket, "socket")
 	if err != nil {
 		return err
@@ -157,6 +163,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 	g.Go(func() error { return d.id.Run(ctx, d.tel.Log) })
 	g.Go(func() error { return d.fwd.run(ctx) })
 	g.Go(func() error { return d.ads.Serve(ctx, adsListener) })
+	if remoteADS != nil {
+		g.Go(func() error {
+			return d.ads.Serve(ctx, remoteADS, grpc.Creds(credentials.NewTLS(d.id.OwnServerTLS())))
+		})
+	}
 	g.Go(func() error { return serveHTTP(ctx, api, d.operatorAPI()) })
 	if admin != nil {
 		g.Go(func() error { return serveHTTP(ctx, admin, d.adminHTTP()) })
