@@ -158,7 +158,7 @@ func (c *Config) set(f Field, text, from string) error {
 func (c *Config) check() []error {
 	var errs []error
 	bad := func(key, format string, args ...any) { errs = append(errs, fmt.Errorf(key+": "+format, args...)) }
-	for key, v := range map[string]string{"identity": c.Identity, "data": c.Data, "envoy.egress": c.Envoy.Egress, "envoy.ads": c.Envoy.ADS} {
+	for key, v := range map[string]string{"identity": c.Identity, "data": c.Data, "envoy.egress": c.Envoy.Egress} {
 		if v == "" {
 			bad(key, "must not be empty")
 		}
