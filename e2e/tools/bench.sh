@@ -6,7 +6,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 out=$root/.tools/bench
 mkdir -p "$out"
 cd "$root/e2e/bench"
-go build -o "$out/" ./routing ./dataplane github.com/osrg/gobgp/v4/cmd/gobgpd
+go build -o "$out/" ./routing ./dataplane ./throughput github.com/osrg/gobgp/v4/cmd/gobgpd
 rivals=catalyst,gobgp
 PATH=$PATH:/usr/sbin:/sbin
 if command -v bird >/dev/null; then rivals+=,bird; else echo 'BIRD is not installed (apt-get install bird2): its column is missing' >&2; fi
@@ -16,3 +16,6 @@ echo '== routing'
 echo
 echo '== from the declaration of a service to the first 200 through Envoy'
 "$out/dataplane" -services "${SERVICES:-10,1000,10000}"
+echo
+echo '== over two Envoys, 32 connections (ours writes an access log)'
+"$out/throughput" -catalyst "$root/bin/catalyst"
