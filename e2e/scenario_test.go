@@ -344,6 +344,7 @@ func TestBadInput(t *testing.T) {
 	}{
 		{[]string{"route", "add", "BAD NAME!!", "--addr", "127.0.0.1:1"}, "letters, digits, hyphens and dots"},
 		{[]string{"route", "add", "x.bravo.example", "--addr", "127.0.0.1:1"}, "does not lie below acme.example"},
+		{[]string{"route", "add", "*.x.acme.example", "--addr", "127.0.0.1:1"}, "exact names only"},
 		{[]string{"route", "add", "x", "--addr", "nope"}, "want HOST:PORT"},
 		{[]string{"route", "add", "x", "--addr", "127.0.0.1:1", "-p", "udp"}, "want tcp, http, http2, grpc or graphql"},
 		{[]string{"route", "add", "x", "--addr", "127.0.0.1:1", "--weight", "5000"}, "weight"},

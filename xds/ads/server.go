@@ -138,12 +138,17 @@ func (s *Server) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryServi
 		return status.Errorf(codes.ResourceExhausted, "%d Envoys are connected already", maxStreams)
 	}
 	defer s.leave(st)
-	requests := make(chan *discovery.DeltaDiscoveryRequest)
-	failed := make(chan error, 1)
 	ctx := rpc.Context()
-	go func() { // ends with the stream, which ends when this function returns
+	requests, failed := receive(ctx, rpc.Recv)
+	return s.serve(ctx, st, rpc, requests, failed)
+}
+
+// receive reads a stream in a goroutine that ends with it.
+func receive[T any](ctx context.Context, recv func() (T, error)) (<-chan T, <-chan error) {
+	requests, failed := make(chan T), make(chan error, 1)
+	go func() {
 		for {
-			req, err := rpc.Recv()
+			req, err := recv()
 			if err != nil {
 				failed <- err
 				return
@@ -155,7 +160,15 @@ func (s *Server) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryServi
 			}
 		}
 	}()
-	return s.serve(ctx, st, rpc, requests, failed)
+	return requests, failed
+}
+
+// hungUp returns nil for an end of a stream that is nobody's fault.
+func hungUp(err error) error {
+	if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled {
+		return nil
+	}
+	return err
 }
 
 // join books a stream; false if there are too many.
@@ -200,10 +213,7 @@ func (s *Server) serve(ctx context.Context, st *stream, rpc discovery.Aggregated
 		case <-ctx.Done():
 			return nil
 		case err := <-failed:
-			if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled {
-				return nil
-			}
-			return err
+			return hungUp(err)
 		case req := <-requests:
 			if err := s.request(st, req); err != nil {
 				return err

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"io"
 	"maps"
 	"slices"
@@ -39,21 +38,7 @@ func (s *Server) StreamAggregatedResources(rpc discovery.AggregatedDiscoveryServ
 	}
 	defer s.leave(st)
 	ctx := rpc.Context()
-	requests, failed := make(chan *discovery.DiscoveryRequest), make(chan error, 1)
-	go func() { // ends with the stream, which ends when this function returns
-		for {
-			req, err := rpc.Recv()
-			if err != nil {
-				failed <- err
-				return
-			}
-			select {
-			case requests <- req:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
+	requests, failed := receive(ctx, rpc.Recv)
 	opened := s.open
 	last := map[string]*whole{}
 	for {
@@ -61,10 +46,7 @@ func (s *Server) StreamAggregatedResources(rpc discovery.AggregatedDiscoveryServ
 		case <-ctx.Done():
 			return nil
 		case err := <-failed:
-			if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled {
-				return nil
-			}
-			return err
+			return hungUp(err)
 		case req := <-requests:
 			if err := s.wholeRequest(st, last, req); err != nil {
 				return err

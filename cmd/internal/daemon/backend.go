@@ -324,6 +324,9 @@ func (b *backend) checkService(in operator.ServiceInput) (journal.Service, error
 	if err != nil {
 		return journal.Service{}, err
 	}
+	if name.IsWildcard() {
+		return journal.Service{}, fmt.Errorf("service %s: the data plane serves exact names only; offer each name", name)
+	}
 	s := journal.Service{Name: name, Address: in.Address, HealthPath: in.HealthPath, Region: in.Region, Tags: slices.Compact(slices.Sorted(slices.Values(in.Tags)))}
 	errs := []error{checkAddress("address", in.Address)}
 	s.Protocol, err = bgp.ParseProtocol(in.Protocol)
