@@ -70,10 +70,12 @@ func run(ctx context.Context, binary string, period time.Duration) (err error) {
 		return err
 	}
 	hand, stop, err := byHand(ctx, l, api.Addr().String(), echo.Addr().String())
+	if stop != nil {
+		defer stop()
+	}
 	if err != nil {
 		return err
 	}
-	defer stop()
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tHTTP req/s\tp50\tp99\tTCP lines/s\tp50\tp99\tnew TCP connections/s\t")
 	for _, t := range []target{{"direct", api.Addr().String(), echo.Addr().String()}, hand, compiled, hand, compiled} {

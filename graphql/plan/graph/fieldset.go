@@ -1,0 +1,184 @@
+package graph
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/parser"
+)
+
+// fieldSet reads the selection of a key, requirement or provision on values of the given types.
+func (g *Graph) fieldSet(s string, types TypeSet) (*Selection, error) {
+	s = strings.TrimSpace(s)
+	if !strings.HasPrefix(s, "{") {
+		s = "{" + s + "}"
+	}
+	doc, err := parser.ParseQuery(&ast.Source{Input: s})
+	if err != nil {
+		return nil, fmt.Errorf("parse selection %q: %w", s, err)
+	}
+	if len(doc.Operations) != 1 || len(doc.Fragments) != 0 {
+		return nil, fmt.Errorf("parse selection %q: not a selection", s)
+	}
+	n := Normaliser{Graph: g, Limit: 10_000}
+	sel, err := n.Normalise(doc.Operations[0].SelectionSet, types)
+	if err != nil {
+		return nil, fmt.Errorf("read selection %q: %w", s, err)
+	}
+	if err := g.check(sel); err != nil {
+		return nil, fmt.Errorf("read selection %q: %w", s, err)
+	}
+	return sel, nil
+}
+
+// check reports fields that do not exist, and leaves with and composites without a selection.
+func (g *Graph) check(sel *Selection) error {
+	for _, e := range sel.Entries {
+		if e.Name == TypeName {
+			continue
+		}
+		for _, id := range e.On.IDs() {
+			t := g.objects[id]
+			f := t.Fields[e.Name]
+			if f == nil {
+				return fmt.Errorf("no field %s.%s", t.Name, e.Name)
+			}
+			if f.Named.Composite() != (e.Sub != nil) {
+				return fmt.Errorf("field %s.%s has a wrong selection", t.Name, e.Name)
+			}
+		}
+		if e.Sub != nil {
+			if err := g.check(e.Sub); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// keys reads the keys of all types. A key that cannot be read (a corrupt supergraph) is left out: others may do.
+func (r *reader) keys() error {
+	for _, d := range r.defs {
+		t := r.g.types[d.Name]
+		if d.Kind != ast.Object && d.Kind != ast.Interface {
+			continue
+		}
+		for _, dir := range d.Directives.ForNames(r.names.join("type")) {
+			s, _ := r.graph(dir)
+			if text(dir, "key") == "" {
+				continue
+			}
+			sel, err := r.g.fieldSet(text(dir, "key"), t.Possible)
+			if err != nil {
+				continue
+			}
+			t.In[s].Keys = append(t.In[s].Keys, &Key{Fields: sel, Resolvable: flag(dir, "resolvable", true), Text: text(dir, "key")})
+			for _, e := range sel.Entries {
+				if in := t.FieldIn(e.Name, s); in != nil {
+					in.KeyField = true
+					if t.In[s].Extension { // Federation 1 marks the keys of extensions external, and resolves them nevertheless
+						in.External = false
+					}
+				} else if f := t.Fields[e.Name]; f != nil && f.In[s] == nil && t.Kind == ast.Object && d.Directives.ForName(r.names.join("owner")) != nil {
+					f.In[s] = &FieldIn{Type: f.Type, Named: f.Named, KeyField: true} // v0.1 leaves them out
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// fieldSets reads requirements, provisions and context arguments, and works out the shapes of fields.
+func (r *reader) fieldSets() error {
+	for _, d := range r.defs {
+		t := r.g.types[d.Name]
+		for _, fd := range d.Fields {
+			f := t.Fields[fd.Name]
+			if f == nil {
+				continue
+			}
+			for _, dir := range fd.Directives.ForNames(r.names.join("field")) {
+				if s, ok := r.graph(dir); ok {
+					r.fieldSet(f, s, dir)
+				}
+			}
+			f.Shape = make([]string, len(f.In))
+			for s, in := range f.In {
+				if in != nil {
+					f.Shape[s] = shape(in.Type, in.Named)
+				}
+			}
+		}
+	}
+	// Interface objects lend what was just read.
+	for _, t := range r.g.objects {
+		for _, f := range t.Fields {
+			for s, in := range f.In {
+				if in != nil && in.Via != nil {
+					via, src := in.Via, in.Via.Fields[f.Name].In[s]
+					*in = *src
+					in.Via = via
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (r *reader) fieldSet(f *Field, s int, dir *ast.Directive) {
+	in := f.In[s]
+	broken := func(error) { f.In[s] = nil }
+	if q := text(dir, "requires"); q != "" {
+		sel, err := r.g.fieldSet(q, f.Parent.Possible)
+		if err != nil {
+			broken(err)
+			return
+		}
+		in.Requires = sel
+	}
+	if q := text(dir, "provides"); q != "" {
+		// A provision that cannot be read costs a fetch, not the field.
+		if sel, err := r.g.fieldSet(q, in.Named.Possible); err == nil {
+			in.Provides = sel
+		}
+	}
+	a := dir.Arguments.ForName("contextArguments")
+	if a == nil || a.Value == nil {
+		return
+	}
+	for _, c := range a.Value.Children {
+		ca := ContextArgument{Selection: map[string]*Selection{}}
+		var q string
+		for _, x := range c.Value.Children {
+			switch x.Name {
+			case "name":
+				ca.Name = x.Value.Raw
+			case "context":
+				ca.Context = x.Value.Raw
+			case "type":
+				ca.Type = x.Value.Raw
+			case "selection":
+				q = x.Value.Raw
+			}
+		}
+		for name, t := range r.g.types {
+			for _, ctx := range t.Contexts {
+				if ctx == ca.Context {
+					if sel, err := r.g.fieldSet(q, t.Possible); err == nil {
+						ca.Selection[name] = sel
+					}
+				}
+			}
+		}
+		in.Contexts = append(in.Contexts, ca)
+	}
+}
+
+func shape(t *ast.Type, named *Type) string {
+	s := t.String()
+	if named.Composite() {
+		s = strings.Replace(s, named.Name, "{}", 1)
+	}
+	return s
+}

@@ -1,0 +1,573 @@
+package graph
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/parser"
+	"github.com/vektah/gqlparser/v2/validator"
+)
+
+// Read reads a supergraph schema. It understands the join specification v0.1 to v0.5 and, beside it, the features
+// inaccessible, authenticated, requiresScopes, policy, cost and context; other features do not matter to execution.
+//
+// The error says which part of the schema could not be understood. Elements that only break one field (a requirement naming an
+// unknown field) make that field unresolvable in that subgraph, not the graph.
+func Read(sdl string) (*Graph, error) {
+	doc, err := parser.ParseSchema(&ast.Source{Name: "supergraph.graphql", Input: sdl})
+	if err != nil {
+		return nil, fmt.Errorf("parse supergraph: %w", err)
+	}
+	r := &reader{doc: doc, g: &Graph{types: map[string]*Type{}, roots: map[ast.Operation]*Type{}}, sub: map[string]int{}, names: features(doc)}
+	for _, step := range []func() error{r.subgraphs, r.definitions, r.objects, r.fields, r.possible, r.interfaceObjects, r.keys, r.fieldSets, r.api} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return r.g, nil
+}
+
+type reader struct {
+	doc   *ast.SchemaDocument
+	g     *Graph
+	sub   map[string]int // subgraph number by enum value
+	defs  []*ast.Definition
+	names names
+}
+
+// subgraphs reads the join__Graph enum.
+func (r *reader) subgraphs() error {
+	def := r.doc.Definitions.ForName(r.names.join("Graph"))
+	if def == nil {
+		return fmt.Errorf("read supergraph: no enum %s: the schema is not a supergraph of the join specification", r.names.join("Graph"))
+	}
+	for _, v := range def.EnumValues {
+		s := Subgraph{Enum: v.Name, Name: v.Name}
+		if d := v.Directives.ForName(r.names.join("graph")); d != nil {
+			s.Name, s.URL = text(d, "name"), text(d, "url")
+		}
+		r.sub[v.Name] = len(r.g.Subgraphs)
+		r.g.Subgraphs = append(r.g.Subgraphs, s)
+	}
+	if len(r.g.Subgraphs) == 0 {
+		return fmt.Errorf("read supergraph: %s has no subgraph", def.Name)
+	}
+	return nil
+}
+
+// definitions gathers the types that are not machinery.
+func (r *reader) definitions() error {
+	for _, d := range r.doc.Definitions {
+		if r.names.machinery(d.Name) || d.BuiltIn {
+			continue
+		}
+		if r.g.types[d.Name] != nil {
+			return fmt.Errorf("read supergraph: type %s is defined twice", d.Name)
+		}
+		r.defs = append(r.defs, d)
+		r.g.types[d.Name] = &Type{
+			Name: d.Name, Kind: d.Kind, In: make([]*TypeIn, len(r.g.Subgraphs)), Interfaces: d.Interfaces,
+			Auth: r.auth(d.Directives), Inaccessible: r.inaccessible(d.Directives), Weight: r.weight(d.Directives),
+		}
+	}
+	for _, d := range r.doc.Extensions {
+		if def := r.doc.Definitions.ForName(d.Name); def != nil && !r.names.machinery(d.Name) {
+			def.Fields = append(def.Fields, d.Fields...)
+			def.Interfaces = append(def.Interfaces, d.Interfaces...)
+			def.Types = append(def.Types, d.Types...)
+			def.EnumValues = append(def.EnumValues, d.EnumValues...)
+			def.Directives = append(def.Directives, d.Directives...)
+		}
+	}
+	for _, name := range []string{"Int", "Float", "String", "Boolean", "ID"} {
+		if r.g.types[name] == nil {
+			r.g.types[name] = &Type{Name: name, Kind: ast.Scalar, In: make([]*TypeIn, len(r.g.Subgraphs)), Weight: -1}
+		}
+	}
+	return nil
+}
+
+// objects numbers the object types, finds the roots, and records which subgraph knows which type.
+func (r *reader) objects() error {
+	var names []string
+	for _, d := range r.defs {
+		if d.Kind == ast.Object {
+			names = append(names, d.Name)
+		}
+	}
+	slices.Sort(names)
+	r.g.Types = NewTypeIndex(names)
+	r.g.objects = make([]*Type, len(names))
+	for i, n := range names {
+		t := r.g.types[n]
+		t.ID, t.Possible, r.g.objects[i] = TypeID(i), SetOf(TypeID(i)), t
+	}
+	roots := map[ast.Operation]string{ast.Query: "Query", ast.Mutation: "Mutation", ast.Subscription: "Subscription"}
+	for _, sd := range append(slices.Clone(r.doc.Schema), r.doc.SchemaExtension...) {
+		for _, ot := range sd.OperationTypes {
+			roots[ot.Operation] = ot.Type
+		}
+	}
+	for op, name := range roots {
+		if t := r.g.types[name]; t != nil && t.Kind == ast.Object {
+			r.g.roots[op] = t
+		}
+	}
+	if r.g.roots[ast.Query] == nil {
+		return fmt.Errorf("read supergraph: no query root type")
+	}
+	for _, d := range r.defs {
+		t := r.g.types[d.Name]
+		found := false
+		for _, dir := range d.Directives.ForNames(r.names.join("type")) {
+			s, ok := r.graph(dir)
+			if !ok {
+				return fmt.Errorf("read supergraph: type %s is in an unknown subgraph %q", d.Name, text(dir, "graph"))
+			}
+			found = true
+			in := t.In[s]
+			if in == nil {
+				in = &TypeIn{}
+				t.In[s] = in
+			}
+			in.Extension = in.Extension || flag(dir, "extension", false)
+			in.InterfaceObject = in.InterfaceObject || flag(dir, "isInterfaceObject", false)
+		}
+		for _, dir := range d.Directives.ForNames(r.names.join("owner")) {
+			if s, ok := r.graph(dir); ok && t.In[s] == nil {
+				t.In[s], found = &TypeIn{}, true
+			}
+		}
+		if !found { // v0.1 says nothing about value types: everybody has them
+			for s := range t.In {
+				t.In[s] = &TypeIn{}
+			}
+		}
+		for _, dir := range d.Directives.ForNames(r.names.context) {
+			t.Contexts = append(t.Contexts, text(dir, "name"))
+		}
+	}
+	return nil
+}
+
+// fields reads the fields of objects and interfaces, without their selections.
+func (r *reader) fields() error {
+	for _, d := range r.defs {
+		t := r.g.types[d.Name]
+		if d.Kind == ast.Enum {
+			t.Values = map[string]struct{}{}
+			for _, v := range d.EnumValues {
+				if !r.inaccessible(v.Directives) {
+					t.Values[v.Name] = struct{}{}
+				}
+			}
+		}
+		if d.Kind != ast.Object && d.Kind != ast.Interface {
+			continue
+		}
+		t.Fields = make(map[string]*Field, len(d.Fields))
+		owner := -1
+		if dir := d.Directives.ForName(r.names.join("owner")); dir != nil {
+			owner, _ = r.graph(dir)
+		}
+		for _, fd := range d.Fields {
+			f := &Field{
+				Parent: t, Name: fd.Name, Type: fd.Type, Named: r.g.types[fd.Type.Name()], Def: fd, In: make([]*FieldIn, len(r.g.Subgraphs)),
+				Auth: r.auth(fd.Directives), Weight: r.weight(fd.Directives), List: r.listSize(fd.Directives),
+			}
+			if f.Named == nil {
+				return fmt.Errorf("read supergraph: field %s.%s has an unknown type %s", t.Name, f.Name, fd.Type.Name())
+			}
+			if err := r.owners(f, owner); err != nil {
+				return err
+			}
+			t.Fields[f.Name] = f
+		}
+	}
+	return nil
+}
+
+// owners reads which subgraphs have a field.
+func (r *reader) owners(f *Field, owner int) error {
+	named := 0
+	dirs := f.Def.Directives.ForNames(r.names.join("field"))
+	for _, dir := range dirs {
+		s, ok := r.graph(dir)
+		if !ok {
+			if dir.Arguments.ForName("graph") != nil {
+				return fmt.Errorf("read supergraph: field %s.%s is in an unknown subgraph %q", f.Parent.Name, f.Name, text(dir, "graph"))
+			}
+			continue
+		}
+		named++
+		in := &FieldIn{
+			Type: f.Type, Named: f.Named, External: flag(dir, "external", false) || flag(dir, "usedOverridden", false),
+			Label: text(dir, "overrideLabel"), LabelOn: dir.Arguments.ForName("override") != nil,
+		}
+		if in.Label != "" && !slices.Contains(r.g.Labels, in.Label) {
+			r.g.Labels = append(r.g.Labels, in.Label)
+			slices.Sort(r.g.Labels)
+		}
+		if s := text(dir, "type"); s != "" {
+			typ, err := parseType(s)
+			if err != nil {
+				return fmt.Errorf("read supergraph: field %s.%s: %w", f.Parent.Name, f.Name, err)
+			}
+			in.Type, in.Named = typ, r.g.types[typ.Name()]
+			if in.Named == nil {
+				return fmt.Errorf("read supergraph: field %s.%s has an unknown type %s", f.Parent.Name, f.Name, typ.Name())
+			}
+		}
+		f.In[s] = in
+	}
+	if named > 0 || len(dirs) > 0 && owner < 0 {
+		return nil
+	}
+	for s, in := range f.Parent.In { // no word about subgraphs: it is everywhere its type is (in v0.1: where the type is owned)
+		if in != nil && (owner < 0 || s == owner) {
+			f.In[s] = &FieldIn{Type: f.Type, Named: f.Named}
+		}
+	}
+	return nil
+}
+
+// possible works out which object types can stand for a type, overall and in each subgraph.
+func (r *reader) possible() error {
+	for _, d := range r.defs {
+		t := r.g.types[d.Name]
+		switch d.Kind {
+		case ast.Object:
+			for _, in := range t.In {
+				if in != nil {
+					in.Possible = t.Possible
+				}
+			}
+			r.implements(t, d)
+		case ast.Union:
+			r.members(t, d)
+		}
+	}
+	// A value of an interface object comes without its run-time type.
+	for _, d := range r.defs {
+		t := r.g.types[d.Name]
+		if d.Kind != ast.Interface {
+			continue
+		}
+		for _, in := range t.In {
+			if in != nil && in.InterfaceObject {
+				in.Possible = t.Possible
+			}
+		}
+	}
+	return nil
+}
+
+func (r *reader) implements(t *Type, d *ast.Definition) {
+	for _, name := range d.Interfaces {
+		if i := r.g.types[name]; i != nil {
+			i.Possible = i.Possible.Or(t.Possible)
+		}
+	}
+	dirs := d.Directives.ForNames(r.names.join("implements"))
+	for _, dir := range dirs {
+		i := r.g.types[text(dir, "interface")]
+		if s, ok := r.graph(dir); ok && i != nil && i.In[s] != nil && t.In[s] != nil {
+			i.In[s].Possible = i.In[s].Possible.Or(t.Possible)
+		}
+	}
+	if len(dirs) > 0 {
+		return
+	}
+	for _, name := range d.Interfaces { // v0.1, or a supergraph that leaves it out
+		if i := r.g.types[name]; i != nil {
+			for s, in := range i.In {
+				if in != nil && t.In[s] != nil {
+					in.Possible = in.Possible.Or(t.Possible)
+				}
+			}
+		}
+	}
+}
+
+func (r *reader) members(u *Type, d *ast.Definition) {
+	for _, name := range d.Types {
+		if t := r.g.types[name]; t != nil {
+			u.Possible = u.Possible.Or(t.Possible)
+		}
+	}
+	dirs := d.Directives.ForNames(r.names.join("unionMember"))
+	for _, dir := range dirs {
+		t := r.g.types[text(dir, "member")]
+		if s, ok := r.graph(dir); ok && t != nil && u.In[s] != nil {
+			u.In[s].Possible = u.In[s].Possible.Or(t.Possible)
+		}
+	}
+	if len(dirs) > 0 {
+		return
+	}
+	for _, name := range d.Types {
+		if t := r.g.types[name]; t != nil {
+			for s, in := range u.In {
+				if in != nil && t.In[s] != nil {
+					in.Possible = in.Possible.Or(t.Possible)
+				}
+			}
+		}
+	}
+}
+
+// interfaceObjects gives the implementations of an interface the fields that a subgraph adds to it as an object.
+func (r *reader) interfaceObjects() error {
+	for _, d := range r.defs {
+		i := r.g.types[d.Name]
+		if d.Kind != ast.Interface {
+			continue
+		}
+		for s, in := range i.In {
+			if in == nil || !in.InterfaceObject {
+				continue
+			}
+			for _, id := range i.Possible.IDs() {
+				t := r.g.objects[id]
+				for name, f := range i.Fields {
+					have := t.Fields[name]
+					if have == nil || f.In[s] == nil || have.In[s] != nil {
+						continue
+					}
+					via := *f.In[s]
+					via.Via = i
+					have.In[s] = &via
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (r *reader) graph(d *ast.Directive) (int, bool) {
+	s, ok := r.sub[text(d, "graph")]
+	return s, ok
+}
+
+// text returns a string or enum argument, or "".
+func text(d *ast.Directive, name string) string {
+	if a := d.Arguments.ForName(name); a != nil && a.Value != nil && a.Value.Kind != ast.NullValue {
+		return a.Value.Raw
+	}
+	return ""
+}
+
+func flag(d *ast.Directive, name string, def bool) bool {
+	if a := d.Arguments.ForName(name); a != nil && a.Value != nil {
+		return a.Value.Raw == "true"
+	}
+	return def
+}
+
+// parseType reads a type in GraphQL notation.
+func parseType(s string) (*ast.Type, error) {
+	doc, err := parser.ParseSchema(&ast.Source{Input: "type T { f: " + s + " }"})
+	if err != nil || len(doc.Definitions) != 1 || len(doc.Definitions[0].Fields) != 1 {
+		return nil, fmt.Errorf("parse type %q", s)
+	}
+	return doc.Definitions[0].Fields[0].Type, nil
+}
+
+// api makes the schema that clients see.
+func (r *reader) api() error {
+	doc := &ast.SchemaDocument{Schema: stripSchema(r.doc.Schema), Directives: r.directives()}
+	for _, d := range r.defs {
+		if !r.g.types[d.Name].Inaccessible {
+			if d := r.accessible(d); d != nil {
+				doc.Definitions = append(doc.Definitions, d)
+			}
+		}
+	}
+	for _, sd := range doc.Schema {
+		sd.OperationTypes = slices.DeleteFunc(sd.OperationTypes, func(o *ast.OperationTypeDefinition) bool { return doc.Definitions.ForName(o.Type) == nil })
+	}
+	prelude := validator.PreludeDocument()
+	prelude.Merge(doc)
+	schema, err := validator.ValidateSchemaDocument(prelude)
+	if err != nil {
+		return fmt.Errorf("make API schema: %w", gqlerror.WrapIfUnwrapped(err))
+	}
+	r.g.Schema = schema
+	return nil
+}
+
+func stripSchema(in ast.SchemaDefinitionList) ast.SchemaDefinitionList {
+	var out ast.SchemaDefinitionList
+	for _, sd := range in {
+		c := *sd
+		c.Directives = nil
+		c.OperationTypes = slices.Clone(sd.OperationTypes)
+		out = append(out, &c)
+	}
+	return out
+}
+
+// directives keeps the directives that clients may use in operations, and @specifiedBy and the like are in the prelude.
+func (r *reader) directives() ast.DirectiveDefinitionList {
+	var out ast.DirectiveDefinitionList
+	for _, d := range r.doc.Directives {
+		if r.names.machineryDirective(d.Name) || validator.PreludeDocument().Directives.ForName(d.Name) != nil {
+			continue
+		}
+		c := *d
+		c.Locations = slices.DeleteFunc(slices.Clone(d.Locations), func(l ast.DirectiveLocation) bool { return !executable[l] })
+		c.Arguments = r.arguments(d.Arguments)
+		if len(c.Locations) > 0 {
+			out = append(out, &c)
+		}
+	}
+	return out
+}
+
+//nolint:gochecknoglobals // a set of constants
+var executable = map[ast.DirectiveLocation]bool{
+	ast.LocationQuery: true, ast.LocationMutation: true, ast.LocationSubscription: true, ast.LocationField: true,
+	ast.LocationFragmentDefinition: true, ast.LocationFragmentSpread: true, ast.LocationInlineFragment: true, ast.LocationVariableDefinition: true,
+}
+
+// accessible copies a definition without machinery and without what clients must not see; nil if nothing is left.
+func (r *reader) accessible(d *ast.Definition) *ast.Definition {
+	c := *d
+	c.Directives = r.plain(d.Directives)
+	c.Interfaces = slices.DeleteFunc(slices.Clone(d.Interfaces), r.hidden)
+	c.Types, c.TypePositions = nil, nil
+	for _, t := range d.Types {
+		if !r.hidden(t) {
+			c.Types = append(c.Types, t)
+		}
+	}
+	c.Fields, c.EnumValues = nil, nil
+	for _, f := range d.Fields {
+		if r.inaccessible(f.Directives) || r.hidden(f.Type.Name()) {
+			continue
+		}
+		cf := *f
+		cf.Directives, cf.Arguments = r.plain(f.Directives), r.arguments(f.Arguments)
+		c.Fields = append(c.Fields, &cf)
+	}
+	for _, v := range d.EnumValues {
+		if !r.inaccessible(v.Directives) {
+			cv := *v
+			cv.Directives = r.plain(v.Directives)
+			c.EnumValues = append(c.EnumValues, &cv)
+		}
+	}
+	if len(d.Fields) > 0 && len(c.Fields) == 0 || len(d.EnumValues) > 0 && len(c.EnumValues) == 0 || len(d.Types) > 0 && len(c.Types) == 0 {
+		return nil
+	}
+	return &c
+}
+
+func (r *reader) arguments(in ast.ArgumentDefinitionList) ast.ArgumentDefinitionList {
+	var out ast.ArgumentDefinitionList
+	for _, a := range in {
+		if r.inaccessible(a.Directives) || r.hidden(a.Type.Name()) {
+			continue
+		}
+		c := *a
+		c.Directives = r.plain(a.Directives)
+		out = append(out, &c)
+	}
+	return out
+}
+
+func (r *reader) hidden(name string) bool {
+	t := r.g.types[name]
+	return t == nil || t.Inaccessible
+}
+
+// plain keeps only the directives that introspection shows.
+func (r *reader) plain(ds ast.DirectiveList) ast.DirectiveList {
+	var out ast.DirectiveList
+	for _, d := range ds {
+		switch d.Name {
+		case "deprecated", "specifiedBy", "oneOf":
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func (r *reader) inaccessible(ds ast.DirectiveList) bool {
+	return ds.ForName(r.names.inaccessible) != nil
+}
+
+func (r *reader) weight(ds ast.DirectiveList) int {
+	d := ds.ForName(r.names.cost)
+	if d == nil {
+		return -1
+	}
+	return number(d, "weight", -1)
+}
+
+func (r *reader) listSize(ds ast.DirectiveList) *ListSize {
+	d := ds.ForName(r.names.listSize)
+	if d == nil {
+		return nil
+	}
+	return &ListSize{
+		Assumed: number(d, "assumedSize", -1), Slicing: texts(d.Arguments.ForName("slicingArguments")),
+		Sized: texts(d.Arguments.ForName("sizedFields")), NeedsOne: flag(d, "requireOneSlicingArgument", true),
+	}
+}
+
+// auth reads the three authorisation directives; nil if there are none.
+func (r *reader) auth(ds ast.DirectiveList) *Auth {
+	a := &Auth{Authenticated: ds.ForName(r.names.authenticated) != nil}
+	if d := ds.ForName(r.names.requiresScopes); d != nil {
+		a.Scopes = lists(d.Arguments.ForName("scopes"))
+	}
+	if d := ds.ForName(r.names.policy); d != nil {
+		a.Policies = lists(d.Arguments.ForName("policies"))
+	}
+	if !a.Authenticated && a.Scopes == nil && a.Policies == nil {
+		return nil
+	}
+	return a
+}
+
+func lists(a *ast.Argument) [][]string {
+	out := [][]string{}
+	if a == nil || a.Value == nil {
+		return out
+	}
+	for _, c := range a.Value.Children {
+		var in []string
+		for _, v := range c.Value.Children {
+			in = append(in, v.Value.Raw)
+		}
+		out = append(out, in)
+	}
+	return out
+}
+
+func texts(a *ast.Argument) []string {
+	if a == nil || a.Value == nil {
+		return nil
+	}
+	var out []string
+	for _, c := range a.Value.Children {
+		out = append(out, c.Value.Raw)
+	}
+	return out
+}
+
+func number(d *ast.Directive, name string, def int) int {
+	a := d.Arguments.ForName(name)
+	if a == nil || a.Value == nil {
+		return def
+	}
+	var n int
+	if _, err := fmt.Sscan(strings.TrimSpace(a.Value.Raw), &n); err != nil {
+		return def
+	}
+	return n
+}
