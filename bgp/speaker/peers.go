@@ -117,7 +117,7 @@ func (s *Speaker) retry(now time.Time, p *peer) bool {
 
 func (s *Speaker) dial(p *peer) {
 	p.dialAt = time.Time{}
-	if p.session != nil || s.stopped {
+	if p.session != nil || s.stopped || p.cfg.Disabled || len(p.cfg.Addresses) == 0 { // what was due may have been configured away
 		return
 	}
 	address := p.cfg.Addresses[p.address%len(p.cfg.Addresses)]
