@@ -40,6 +40,8 @@ func world(t *testing.T, names, links string) (*lab.Lab, func(string) *lab.Node)
 			for name, n := range l.Nodes {
 				log, _ := os.ReadFile(filepath.Join(n.Dir, "node.log"))
 				t.Logf("node %s:\n%s", name, log[max(0, len(log)-6000):])
+				access, _ := os.ReadFile(filepath.Join(n.Dir, "access.log"))
+				t.Logf("access log of %s:\n%s", name, access[max(0, len(access)-1500):])
 			}
 		}
 		if err := l.Close(); err != nil {
@@ -431,4 +433,31 @@ func runEnvoy(t *testing.T, dir, bootstrap string) (stop func()) {
 		_ = cmd.Wait()
 		_ = log.Close()
 	}
+}
+
+// An Envoy that dies is started again, and gets all that it had; a workload that fails its health check is left.
+func TestEnvoyIsRestartedAndWorkloadsAreChecked(t *testing.T) {
+	_, n := world(t, "a b", "a-b")
+	offer(t, n("a"), "books", "one", "--health", "/health")
+	answers(t, n("b"), "books", "one")
+	before := n("a").EnvoyPID()
+	n("a").KillEnvoy()
+	answers(t, n("b"), "books", "one")
+	if now := n("a").EnvoyPID(); now == before {
+		t.Errorf("Envoy %d was killed, and is still the one", before)
+	}
+	// The workload answers, but says that it is not well.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	sick := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	go func() { _ = examples.ServeHTTP(t.Context(), l, sick) }()
+	_, err = n("a").CLI(t.Context(), "route", "update", "books", "--addr", l.Addr().String(), "--health", "/health")
+	must(t, err)
+	must(t, lab.Eventually(t.Context(), "the workload is left", func(ctx context.Context) error {
+		status, body, err := n("b").Get(ctx, "books.acme.example", "/books")
+		if err == nil && (status != http.StatusServiceUnavailable || !strings.Contains(body, "no path to it answers")) {
+			err = fmt.Errorf("%d %s", status, body)
+		}
+		return err
+	}))
 }

@@ -34,7 +34,7 @@ func Find(named string) (string, error) {
 		}
 		up := filepath.Dir(dir)
 		if up == dir {
-			return "", fmt.Errorf("no Envoy found: install one, name it with --envoy or CATALYST_ENVOY, or run make tools; --no-envoy runs without")
+			return "", fmt.Errorf("no Envoy found: install one, name it with --envoy-binary or CATALYST_ENVOY, or run make tools; --no-envoy runs without")
 		}
 		dir = up
 	}

@@ -52,7 +52,7 @@ func (c *Compiler) localCluster(f *Forwarding, targets []Target) (*cluster.Clust
 			cl.ClusterDiscoveryType = &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS}
 		}
 		group.LbEndpoints = append(group.LbEndpoints, ep)
-		if hc := healthCheck(f.Protocol, t.Backend.HealthPath); hc != nil {
+		if hc := healthCheck(f, t.Backend.HealthPath); hc != nil {
 			cl.HealthChecks = []*core.HealthCheck{hc}
 		}
 	}
@@ -185,8 +185,10 @@ func tls13() *tls.TlsParameters {
 	}
 }
 
-// healthCheck returns the active check that the operator asked for; nil for none.
-func healthCheck(p bgp.Protocol, path string) *core.HealthCheck {
+// healthCheck returns the active check that the operator asked for; nil for none. It asks under the service's own name: Envoy would take the
+// cluster's, which is no host name, and a strict workload would refuse that.
+func healthCheck(f *Forwarding, path string) *core.HealthCheck {
+	p, host := f.Protocol, string(f.Service)
 	if path == "" {
 		return nil
 	}
@@ -198,9 +200,9 @@ func healthCheck(p bgp.Protocol, path string) *core.HealthCheck {
 	case bgp.TCP:
 		hc.HealthChecker = &core.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &core.HealthCheck_TcpHealthCheck{}}
 	case bgp.GRPC:
-		hc.HealthChecker = &core.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &core.HealthCheck_GrpcHealthCheck{}}
+		hc.HealthChecker = &core.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &core.HealthCheck_GrpcHealthCheck{Authority: host}}
 	default:
-		check := &core.HealthCheck_HttpHealthCheck{Path: "/" + strings.TrimPrefix(path, "/")}
+		check := &core.HealthCheck_HttpHealthCheck{Host: host, Path: "/" + strings.TrimPrefix(path, "/")}
 		if p == bgp.HTTP2 {
 			check.CodecClientType = typev3.CodecClientType_HTTP2
 		}

@@ -15,10 +15,10 @@ func node(i byte) bgp.NodeID { return bgp.NodeID{Org: "acme.example", Name: fmt.
 
 // outside is what carries effects out, and knows which would be nonsense.
 type outside struct {
-	t       *testing.T
-	live    map[ConnID]int // streams that stand, with the UPDATEs under way on each
-	next    ConnID
-	dialing map[bgp.NodeID]int
+	t     *testing.T
+	live  map[ConnID]int // streams that stand, with the UPDATEs under way on each
+	next  ConnID
+	dials map[bgp.NodeID]int
 }
 
 func (o *outside) take(effects []Effect) {
@@ -40,7 +40,7 @@ func (o *outside) take(effects []Effect) {
 			}
 			delete(o.live, eff.Conn)
 		case Dial:
-			o.dialing[eff.Peer]++
+			o.dials[eff.Peer]++
 		}
 	}
 }
@@ -128,7 +128,7 @@ func FuzzStep(f *testing.F) {
 		now := time.Unix(1_700_000_000, 0)
 		s := New(Config{Self: node(0), BootID: 9, GracefulRestart: time.Minute, Restarting: len(script)%2 == 0}, rand.New(rand.NewPCG(1, 1)))
 		s.Start(now)
-		o := &outside{t: t, live: map[ConnID]int{}, dialing: map[bgp.NodeID]int{}}
+		o := &outside{t: t, live: map[ConnID]int{}, dials: map[bgp.NodeID]int{}}
 		cursor := s.Table().Subscribe()
 		for ; len(script) >= 3; script = script[3:] {
 			op, a, b := script[0], script[1], script[2]

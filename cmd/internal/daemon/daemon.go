@@ -158,6 +158,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	// The router outlives the others, so that it can say farewell.
 	routerCtx, stopRouter := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRouter()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.router.Run(routerCtx, peers) })
 	g.Go(func() error { return d.id.Run(ctx, d.tel.Log) })
@@ -176,6 +178,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		g.Go(func() error { return d.sup.Run(ctx) })
 	}
 	if err := d.restore(ctx); err != nil {
+		cancel()
 		stopRouter()
 		return errors.Join(err, g.Wait())
 	}
