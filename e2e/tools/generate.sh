@@ -5,5 +5,8 @@ set -euo pipefail
 # gqlgen must not load the package that it generates for: its hand-written half does not compile without the other.
 (cd graphql/operator && go tool gqlgen generate)
 (cd graphql/operator/client && go tool genqlient genqlient.yaml)
+for example in books movies products orders; do
+	(cd "e2e/examples/$example" && go tool gqlgen generate)
+done
 mkdir -p docs/reference
 go run ./cmd/catalyst config reference > docs/reference/configuration.md
