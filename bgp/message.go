@@ -13,7 +13,7 @@ const (
 	MaxSubscriptions = 10_000          // names of one OPEN or SUBSCRIBE
 )
 
-// Message is one of *Open, *Update, Keepalive, *Notification, *Refresh and *Subscribe.
+// Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe and *Report.
 type Message interface{ message() }
 
 func (*Open) message()         {}
@@ -66,6 +66,8 @@ type Capabilities struct {
 	Subscribe bool
 	// Liveness is the interval at which the sender wants and sends keepalives when fast liveness is on; 0 when off.
 	Liveness time.Duration
+	// Reports tells that REPORT is understood.
+	Reports bool
 }
 
 // NLRI names one route of an UPDATE.

@@ -40,15 +40,21 @@ type conn struct {
 	last  bool          // guarded by mu: end the stream when the queue is empty
 }
 
-// send queues a message; whatever is not an UPDATE goes ahead of those.
+// bulk tells whether a message waits behind others, and costs a credit.
+func bulk(m bgp.Message) bool {
+	switch m.(type) {
+	case *bgp.Update, *bgp.Report:
+		return true
+	}
+	return false
+}
+
+// send queues a message; whatever is not bulk goes ahead of what is.
 func (c *conn) send(m bgp.Message) {
 	c.mu.Lock()
 	at := len(c.queue)
-	if _, bulk := m.(*bgp.Update); !bulk {
-		for at > 0 {
-			if _, bulk := c.queue[at-1].(*bgp.Update); !bulk {
-				break
-			}
+	if !bulk(m) {
+		for at > 0 && bulk(c.queue[at-1]) {
 			at--
 		}
 	}
@@ -88,7 +94,7 @@ func (c *conn) next() (batch []bgp.Message, last bool) {
 	return batch, c.last
 }
 
-// write sends what is queued until the stream ends; sent is called after each UPDATE that the stream took.
+// write sends what is queued until the stream ends; sent is called after each bulk message that the stream took.
 func (c *conn) write(ctx context.Context, sent func()) {
 	for {
 		select {
@@ -101,7 +107,7 @@ func (c *conn) write(ctx context.Context, sent func()) {
 			if err := c.stream.SendMsg(&rawFrame{b: wire.Append(nil, m)}); err != nil {
 				return
 			}
-			if _, bulk := m.(*bgp.Update); bulk {
+			if bulk(m) {
 				sent()
 			}
 		}

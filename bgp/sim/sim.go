@@ -288,6 +288,7 @@ func (n *Net) send(node *Node, eff speaker.Send) {
 	}
 	msg := copied(eff.Msg)
 	_, update := msg.(*bgp.Update)
+	_, report := msg.(*bgp.Report)
 	boot := node.boot
 	n.at(n.delay(node.ID, s.to.ID), func() {
 		if !n.reachable(node.ID, s.to.ID) {
@@ -296,7 +297,7 @@ func (n *Net) send(node *Node, eff speaker.Send) {
 		if s.to.streams[s.other.id] != nil {
 			n.step(s.to, speaker.Received{Conn: s.other.id, Msg: msg})
 		}
-		if update && node.boot == boot && node.up {
+		if (update || report) && node.boot == boot && node.up {
 			n.step(node, speaker.Writable{Conn: s.id})
 		}
 	})

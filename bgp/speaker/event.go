@@ -107,7 +107,7 @@ type Undecodable struct {
 	Notification *bgp.Notification
 }
 
-// Writable tells that the shell has handed one UPDATE of a stream on and takes another.
+// Writable tells that the shell has handed one UPDATE or REPORT of a stream on and takes another.
 type Writable struct{ Conn ConnID }
 
 // NextHopChanged tells whether a peer's data plane can be reached, and at what cost.
@@ -159,7 +159,7 @@ type Dial struct {
 	Address string
 }
 
-// Send hands a message to a stream. An *bgp.Update costs one credit, which Writable gives back; all others go at once.
+// Send hands a message to a stream. An *bgp.Update and a *bgp.Report cost one credit, which Writable gives back; all others go at once.
 type Send struct {
 	Conn ConnID
 	Msg  bgp.Message

@@ -53,7 +53,7 @@ func (s *Speaker) open(p *peer) bgp.Open {
 		Version: bgp.Version, Node: s.cfg.Self, HoldTime: hold, Ingress: s.cfg.Ingress, Role: opposite(p.cfg.Role), BootID: s.cfg.BootID,
 		Capabilities: bgp.Capabilities{
 			GracefulRestart: s.cfg.GracefulRestart, Restarting: !s.deferUntil.IsZero(), LongLivedStale: s.cfg.LongLivedStale,
-			AddPath: p.cfg.AddPath, Refresh: true,
+			AddPath: p.cfg.AddPath, Refresh: true, Reports: true,
 		},
 	}
 }
@@ -93,6 +93,8 @@ func (s *Speaker) received(now time.Time, ev Received) {
 		s.update(now, c, m)
 	case *bgp.Refresh:
 		s.table.Resend(p.id)
+	case *bgp.Report:
+		s.report(now, c, m)
 	}
 }
 
@@ -184,6 +186,7 @@ func (s *Speaker) update(now time.Time, c *conn, u *bgp.Update) {
 	switch u.Marker {
 	case bgp.EndOfRIB:
 		p.eor = true
+		s.repeat(p)
 		p.staleUntil, p.lastUntil = time.Time{}, time.Time{}
 		s.table.Sweep(p.id)
 	case bgp.EndOfRefresh:
@@ -269,7 +272,7 @@ func (s *Speaker) drop(c *conn) {
 	delete(s.conns, c.id)
 	p.conns = slices.DeleteFunc(p.conns, func(o *conn) bool { return o == c })
 	if p.session == c {
-		p.session = nil
+		p.session, p.reports, p.reportOrder = nil, nil, nil
 	}
 }
 

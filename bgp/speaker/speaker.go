@@ -50,6 +50,7 @@ type Speaker struct {
 	freed  []rib.PeerID // numbers of removed peers, until the table lets go of them
 	spare  []rib.PeerID
 
+	reports    reports
 	deferUntil time.Time // zero: published already
 	restored   bool
 	draining   bool
@@ -76,6 +77,9 @@ type peer struct {
 	lastErr               string
 	lastErrRemote         bool
 	since                 time.Time
+	// Reports that wait for the stream to take them; the newest of each service and reporter.
+	reports     map[reportKey]bgp.Report
+	reportOrder []reportKey
 }
 
 // conn is one stream.
@@ -155,6 +159,8 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 			s.draining = ev.On
 			s.table.SetDraining(ev.On)
 		}
+	case Problem:
+		s.problem(now, ev)
 	case Shutdown:
 		s.shutdown(now, ev)
 	}
@@ -189,6 +195,7 @@ func (s *Speaker) due(now time.Time) {
 			s.table.Sweep(p.id)
 		}
 	}
+	s.reportsDue(now)
 	s.freed = slices.DeleteFunc(s.freed, func(id rib.PeerID) bool {
 		gone := s.table.Gone(id)
 		if gone {
@@ -206,7 +213,7 @@ func (s *Speaker) NextDeadline(now time.Time) time.Time {
 	if s.table.Working() {
 		return now
 	}
-	d := s.deferUntil
+	d := fsm.Earliest(s.deferUntil, s.reportDeadline())
 	for _, p := range s.order {
 		for _, c := range p.conns {
 			d = fsm.Earliest(d, c.fsm.Deadline())
@@ -238,6 +245,7 @@ func (s *Speaker) flush(now time.Time) {
 			}
 			s.emit(Send{c.id, u})
 		}
+		s.flushReports(now, p)
 	}
 }
 

@@ -29,7 +29,8 @@ func (o *outside) take(effects []Effect) {
 			if !ok {
 				o.t.Fatalf("sends %T on stream %d, which does not stand", eff.Msg, eff.Conn)
 			}
-			if _, update := eff.Msg.(*bgp.Update); update {
+			_, update := eff.Msg.(*bgp.Update)
+			if _, report := eff.Msg.(*bgp.Report); update || report {
 				if o.live[eff.Conn] = n + 1; n+1 > credits {
 					o.t.Fatalf("%d UPDATEs under way on one stream", n+1)
 				}
@@ -50,10 +51,13 @@ func message(kind, arg byte) bgp.Message {
 	from := node(arg)
 	set := func(a bgp.Attributes) []byte { return attr.Append(nil, &a) }
 	svc := bgp.Service(fmt.Sprintf("s%d.acme.example", arg%8))
+	if kind == 8 {
+		return &bgp.Report{Service: []bgp.Service{svc, "l1.acme.example"}[arg%2], Node: node(arg / 2), Kind: bgp.ReportKind(arg % 3), Hops: arg}
+	}
 	switch kind % 8 {
 	case 0:
 		return &bgp.Open{Version: bgp.Version, Node: from, HoldTime: time.Duration(arg) * time.Second, BootID: uint64(arg % 3),
-			Capabilities: bgp.Capabilities{GracefulRestart: time.Duration(arg%4) * time.Minute, LongLivedStale: time.Duration(arg%2) * time.Hour, Restarting: arg%5 == 0, AddPath: arg % 3}}
+			Capabilities: bgp.Capabilities{GracefulRestart: time.Duration(arg%4) * time.Minute, LongLivedStale: time.Duration(arg%2) * time.Hour, Restarting: arg%5 == 0, AddPath: arg % 3, Reports: arg%2 == 0}}
 	case 1:
 		return bgp.Keepalive{}
 	case 2:
@@ -114,6 +118,8 @@ func (o *outside) event(op, a, b byte) Event {
 		return Undecodable{Conn: conn, Notification: bgp.Notify(bgp.MessageHeaderError, 0, "x")}
 	case 12:
 		return Restored{}
+	case 13:
+		return Problem{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", a%8)), Kind: bgp.ReportKind(b % 3), Text: "x"}
 	}
 	return Tick{}
 }
@@ -124,6 +130,7 @@ func FuzzStep(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 5, 1, 0, 20, 1, 1, 21, 1, 0, 22, 1, 5, 6, 1, 0, 13, 0, 200})
 	f.Add([]byte{0, 0, 1, 0, 1, 1, 5, 1, 0, 5, 2, 1, 20, 1, 33, 20, 2, 34, 21, 1, 0, 21, 2, 0, 3, 1, 1, 22, 1, 9, 24, 1, 1, 6, 1, 1, 1, 1, 1})
 	f.Add([]byte{12, 0, 0, 0, 2, 2, 5, 3, 1, 20, 1, 7, 21, 1, 1, 23, 1, 7, 26, 1, 1, 10, 0, 0, 2, 3, 3})
+	f.Add([]byte{0, 0, 1, 5, 1, 0, 20, 1, 4, 21, 1, 0, 22, 1, 5, 13, 5, 1, 8, 1, 0, 13, 5, 0, 3, 1, 1, 28, 1, 3, 13, 5, 1, 22, 1, 255, 30, 0, 255})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		now := time.Unix(1_700_000_000, 0)
 		s := New(Config{Self: node(0), BootID: 9, GracefulRestart: time.Minute, Restarting: len(script)%2 == 0}, rand.New(rand.NewPCG(1, 1)))
@@ -134,7 +141,7 @@ func FuzzStep(f *testing.F) {
 			op, a, b := script[0], script[1], script[2]
 			now = now.Add(time.Duration(b) * 100 * time.Millisecond)
 			var ev Event
-			if conn := ConnID(a % 16); op >= 20 && op < 28 {
+			if conn := ConnID(a % 16); op >= 20 && op < 29 {
 				if _, ok := o.live[conn]; !ok {
 					continue
 				}

@@ -39,6 +39,8 @@ func Decode(frame []byte) (bgp.Message, *bgp.Notification) {
 			m = &bgp.Refresh{}
 		case frameSubscribe:
 			m, err = decodeSubscribe(f.bytes)
+		case frameReport:
+			m, err = decodeReport(f.bytes)
 		}
 		return err
 	})
@@ -149,6 +151,8 @@ func decodeCapabilities(b []byte, c *bgp.Capabilities) error {
 			c.Subscribe = f.value != 0
 		case 7:
 			c.Liveness = duration(f.value)
+		case 12:
+			c.Reports = f.value != 0
 		}
 		return nil
 	})
@@ -175,17 +179,47 @@ func decodeNotification(b []byte) (*bgp.Notification, error) {
 		case 2:
 			sub = f.value
 		case 3:
-			text = strings.ToValidUTF8(string(f.bytes[:min(len(f.bytes), bgp.MaxNotificationText)]), "")
+			text = printable(f.bytes, bgp.MaxNotificationText)
 		}
 		return nil
 	})
-	clean := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' ' // it ends on the other operator's terminal
+	return &bgp.Notification{Code: bgp.Code(min(code, math.MaxUint8)), Subcode: bgp.Subcode(min(sub, math.MaxUint8)), Text: text}, err
+}
+
+// printable returns at most so many bytes of a text that ends on the other operator's terminal.
+func printable(b []byte, limit int) string {
+	text := strings.ToValidUTF8(string(b[:min(len(b), limit)]), "")
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return ' '
 		}
 		return r
 	}, text)
-	return &bgp.Notification{Code: bgp.Code(min(code, math.MaxUint8)), Subcode: bgp.Subcode(min(sub, math.MaxUint8)), Text: clean}, err
+}
+
+// decodeReport reads a report. One that names no service or no node says nothing, and comes out with the zero value there: it is not worth the session.
+func decodeReport(b []byte) (*bgp.Report, error) {
+	r := &bgp.Report{}
+	err := fields(b, func(f field) error {
+		switch f.number {
+		case 1:
+			if svc := bgp.Service(f.bytes); svc.Check() == nil {
+				r.Service = svc
+			}
+		case 2:
+			if node, err := bgp.ParseNodeID(string(f.bytes)); err == nil {
+				r.Node = node
+			}
+		case 3:
+			r.Kind = bgp.ReportKind(min(f.value, math.MaxUint8))
+		case 4:
+			r.Text = printable(f.bytes, bgp.MaxReportText)
+		case 5:
+			r.Hops = uint8(min(f.value, math.MaxUint8))
+		}
+		return nil
+	})
+	return r, err
 }
 
 func decodeSubscribe(b []byte) (*bgp.Subscribe, error) {
@@ -220,6 +254,9 @@ func decodeUpdate(b []byte) (*bgp.Update, error) {
 	}
 	d.routes = make([]bgp.NLRI, announced)
 	err = fields(b, d.field)
+	if d.u.Trace.TraceID == [16]byte{} {
+		d.u.Trace.SpanID = [8]byte{} // a span of no trace
+	}
 	return d.u, err
 }
 

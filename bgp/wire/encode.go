@@ -17,6 +17,7 @@ const (
 	frameNotification = 4
 	frameRefresh      = 5
 	frameSubscribe    = 6
+	frameReport       = 12
 )
 
 // Append appends m's frame to dst.
@@ -42,6 +43,8 @@ func Append(dst []byte, m bgp.Message) []byte {
 			b = appendText(b, 1, string(s))
 		}
 		return appendMessage(dst, frameSubscribe, b)
+	case *bgp.Report:
+		return appendMessage(dst, frameReport, reportBody(m))
 	}
 	panic(fmt.Sprintf("wire: message of unknown type %T", m)) // a new message type without its case here
 }
@@ -82,6 +85,7 @@ func openBody(o *bgp.Open) []byte {
 	c = appendBool(c, 5, o.Capabilities.Refresh)
 	c = appendBool(c, 6, o.Capabilities.Subscribe)
 	c = appendUint(c, 7, millis(o.Capabilities.Liveness))
+	c = appendBool(c, 12, o.Capabilities.Reports)
 	var b []byte
 	b = appendUint(b, 1, uint64(o.Version))
 	b = appendText(b, 2, o.Node.String())
@@ -93,6 +97,15 @@ func openBody(o *bgp.Open) []byte {
 		b = protowire.AppendFixed64(b, o.BootID)
 	}
 	return appendMessage(b, 7, c)
+}
+
+func reportBody(r *bgp.Report) []byte {
+	var b []byte
+	b = appendText(b, 1, string(r.Service))
+	b = appendText(b, 2, r.Node.String())
+	b = appendUint(b, 3, uint64(r.Kind))
+	b = appendText(b, 4, r.Text)
+	return appendUint(b, 5, uint64(r.Hops))
 }
 
 // appendUpdate writes sizes first and bodies after, so that nothing is copied twice.

@@ -27,7 +27,7 @@ func messages() []bgp.Message {
 	}
 	return []bgp.Message{
 		&bgp.Open{Version: 1, Node: bgp.NodeID{Org: "acme.example", Name: "a"}, HoldTime: 90 * time.Second, Ingress: "127.0.0.1:8443", Role: bgp.RoleCustomer, BootID: 77,
-			Capabilities: bgp.Capabilities{GracefulRestart: 2 * time.Minute, Restarting: true, LongLivedStale: time.Hour, AddPath: 4, Refresh: true, Subscribe: true, Liveness: 300 * time.Millisecond}},
+			Capabilities: bgp.Capabilities{GracefulRestart: 2 * time.Minute, Restarting: true, LongLivedStale: time.Hour, AddPath: 4, Refresh: true, Subscribe: true, Liveness: 300 * time.Millisecond, Reports: true}},
 		bgp.Keepalive{},
 		&bgp.Notification{Code: bgp.Cease, Subcode: bgp.AdminShutdown, Text: "bis zwölf"},
 		&bgp.Refresh{},
@@ -38,6 +38,8 @@ func messages() []bgp.Message {
 			Announced: []bgp.Group{{Attributes: encodedSet(a), Routes: []bgp.NLRI{{Service: "x.bravo.example"}, {Service: "y.bravo.example", PathID: 3}}}},
 			Trace:     bgp.Trace{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Declared: 1_700_000_000_000_000_000},
 		},
+		&bgp.Report{Service: "books.acme.example", Node: bgp.NodeID{Org: "bravo.example", Name: "edge-1"}, Kind: bgp.ReportRefused, Text: "kann nicht", Hops: 2},
+		&bgp.Report{},
 	}
 }
 
@@ -179,6 +181,23 @@ func TestNotificationTextIsSafeForATerminal(t *testing.T) {
 	text := m.(*bgp.Notification).Text
 	if strings.ContainsAny(text, "\x1b\n") || len(text) > bgp.MaxNotificationText {
 		t.Errorf("text is %q", text)
+	}
+}
+
+// A report that is no good costs nothing but itself, and what it says is safe for a terminal.
+func TestReportsAreBounded(t *testing.T) {
+	odd := &peeringv1.Report{Service: "NO NAME", Node: "nobody", Kind: 1 << 20, Text: "\x1b[2J\u009b" + strings.Repeat("x", 5000), Hops: 1 << 30}
+	frame, err := proto.Marshal(&peeringv1.Frame{Message: &peeringv1.Frame_Report{Report: odd}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, n := Decode(frame)
+	if n != nil {
+		t.Fatalf("costs the session: %v", n)
+	}
+	r := m.(*bgp.Report)
+	if r.Service != "" || !r.Node.IsZero() || r.Kind != 255 || r.Hops != 255 || len(r.Text) > bgp.MaxReportText || strings.ContainsAny(r.Text, "\x1b\u009b") {
+		t.Errorf("got %+v", r)
 	}
 }
 

@@ -200,6 +200,7 @@ type Frame struct {
 	//	*Frame_Notification
 	//	*Frame_Refresh
 	//	*Frame_Subscribe
+	//	*Frame_Report
 	Message       isFrame_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -296,6 +297,15 @@ func (x *Frame) GetSubscribe() *Subscribe {
 	return nil
 }
 
+func (x *Frame) GetReport() *Report {
+	if x != nil {
+		if x, ok := x.Message.(*Frame_Report); ok {
+			return x.Report
+		}
+	}
+	return nil
+}
+
 type isFrame_Message interface {
 	isFrame_Message()
 }
@@ -324,6 +334,10 @@ type Frame_Subscribe struct {
 	Subscribe *Subscribe `protobuf:"bytes,6,opt,name=subscribe,proto3,oneof"`
 }
 
+type Frame_Report struct {
+	Report *Report `protobuf:"bytes,12,opt,name=report,proto3,oneof"`
+}
+
 func (*Frame_Open) isFrame_Message() {}
 
 func (*Frame_Update) isFrame_Message() {}
@@ -335,6 +349,8 @@ func (*Frame_Notification) isFrame_Message() {}
 func (*Frame_Refresh) isFrame_Message() {}
 
 func (*Frame_Subscribe) isFrame_Message() {}
+
+func (*Frame_Report) isFrame_Message() {}
 
 // Open is the first message in each direction (RFC 4271 §4.2).
 type Open struct {
@@ -439,6 +455,7 @@ type Capabilities struct {
 	Refresh           bool                   `protobuf:"varint,5,opt,name=refresh,proto3" json:"refresh,omitempty"`                                               // RFC 7313
 	Subscribe         bool                   `protobuf:"varint,6,opt,name=subscribe,proto3" json:"subscribe,omitempty"`                                           // after RFC 4684
 	LivenessMs        uint64                 `protobuf:"varint,7,opt,name=liveness_ms,json=livenessMs,proto3" json:"liveness_ms,omitempty"`
+	Reports           bool                   `protobuf:"varint,12,opt,name=reports,proto3" json:"reports,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -520,6 +537,13 @@ func (x *Capabilities) GetLivenessMs() uint64 {
 		return x.LivenessMs
 	}
 	return 0
+}
+
+func (x *Capabilities) GetReports() bool {
+	if x != nil {
+		return x.Reports
+	}
+	return false
 }
 
 // Update withdraws and announces routes, in this order; at most 1,000 of them (RFC 4271 §4.3).
@@ -1096,18 +1120,96 @@ func (x *Subscribe) GetServices() []string {
 	return nil
 }
 
+// Report tells the originator of a service what a node has against it. It is repeated every 30 seconds while it holds.
+type Report struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`  // who reports
+	Kind          uint32                 `protobuf:"varint,3,opt,name=kind,proto3" json:"kind,omitempty"` // 0 resolved, 1 refused by its Envoy, 2 could not be compiled
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`  // at most 400 bytes
+	Hops          uint32                 `protobuf:"varint,5,opt,name=hops,proto3" json:"hops,omitempty"` // nodes that have passed it on, at most 64
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Report) Reset() {
+	*x = Report{}
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Report) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Report) ProtoMessage() {}
+
+func (x *Report) ProtoReflect() protoreflect.Message {
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Report.ProtoReflect.Descriptor instead.
+func (*Report) Descriptor() ([]byte, []int) {
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Report) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Report) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Report) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Report) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Report) GetHops() uint32 {
+	if x != nil {
+		return x.Hops
+	}
+	return 0
+}
+
 var File_catalyst_peering_v1_peering_proto protoreflect.FileDescriptor
 
 const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\n" +
-	"!catalyst/peering/v1/peering.proto\x12\x13catalyst.peering.v1\"\xfd\x02\n" +
+	"!catalyst/peering/v1/peering.proto\x12\x13catalyst.peering.v1\"\xb4\x03\n" +
 	"\x05Frame\x12/\n" +
 	"\x04open\x18\x01 \x01(\v2\x19.catalyst.peering.v1.OpenH\x00R\x04open\x125\n" +
 	"\x06update\x18\x02 \x01(\v2\x1b.catalyst.peering.v1.UpdateH\x00R\x06update\x12>\n" +
 	"\tkeepalive\x18\x03 \x01(\v2\x1e.catalyst.peering.v1.KeepaliveH\x00R\tkeepalive\x12G\n" +
 	"\fnotification\x18\x04 \x01(\v2!.catalyst.peering.v1.NotificationH\x00R\fnotification\x128\n" +
 	"\arefresh\x18\x05 \x01(\v2\x1c.catalyst.peering.v1.RefreshH\x00R\arefresh\x12>\n" +
-	"\tsubscribe\x18\x06 \x01(\v2\x1e.catalyst.peering.v1.SubscribeH\x00R\tsubscribeB\t\n" +
+	"\tsubscribe\x18\x06 \x01(\v2\x1e.catalyst.peering.v1.SubscribeH\x00R\tsubscribe\x125\n" +
+	"\x06report\x18\f \x01(\v2\x1b.catalyst.peering.v1.ReportH\x00R\x06reportB\t\n" +
 	"\amessage\"\xe4\x01\n" +
 	"\x04Open\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
@@ -1117,7 +1219,7 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\aingress\x18\x04 \x01(\tR\aingress\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\rR\x04role\x12\x17\n" +
 	"\aboot_id\x18\x06 \x01(\x06R\x06bootId\x12E\n" +
-	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\x81\x02\n" +
+	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\x9b\x02\n" +
 	"\fCapabilities\x12.\n" +
 	"\x13graceful_restart_ms\x18\x01 \x01(\x04R\x11gracefulRestartMs\x12\x1e\n" +
 	"\n" +
@@ -1128,7 +1230,8 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\arefresh\x18\x05 \x01(\bR\arefresh\x12\x1c\n" +
 	"\tsubscribe\x18\x06 \x01(\bR\tsubscribe\x12\x1f\n" +
 	"\vliveness_ms\x18\a \x01(\x04R\n" +
-	"livenessMs\"\x93\x02\n" +
+	"livenessMs\x12\x18\n" +
+	"\areports\x18\f \x01(\bR\areports\"\x93\x02\n" +
 	"\x06Update\x128\n" +
 	"\twithdrawn\x18\x01 \x03(\v2\x1a.catalyst.peering.v1.RouteR\twithdrawn\x128\n" +
 	"\tannounced\x18\x02 \x03(\v2\x1a.catalyst.peering.v1.GroupR\tannounced\x123\n" +
@@ -1174,7 +1277,13 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\x04text\x18\x03 \x01(\tR\x04text\"\t\n" +
 	"\aRefresh\"'\n" +
 	"\tSubscribe\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservices*o\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\"r\n" +
+	"\x06Report\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\rR\x04kind\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\x12\x12\n" +
+	"\x04hops\x18\x05 \x01(\rR\x04hops*o\n" +
 	"\x06Marker\x12\x16\n" +
 	"\x12MARKER_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11MARKER_END_OF_RIB\x10\x01\x12\x1b\n" +
@@ -1208,7 +1317,7 @@ func file_catalyst_peering_v1_peering_proto_rawDescGZIP() []byte {
 }
 
 var file_catalyst_peering_v1_peering_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_catalyst_peering_v1_peering_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_catalyst_peering_v1_peering_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_catalyst_peering_v1_peering_proto_goTypes = []any{
 	(Marker)(0),          // 0: catalyst.peering.v1.Marker
 	(Protocol)(0),        // 1: catalyst.peering.v1.Protocol
@@ -1225,6 +1334,7 @@ var file_catalyst_peering_v1_peering_proto_goTypes = []any{
 	(*Notification)(nil), // 12: catalyst.peering.v1.Notification
 	(*Refresh)(nil),      // 13: catalyst.peering.v1.Refresh
 	(*Subscribe)(nil),    // 14: catalyst.peering.v1.Subscribe
+	(*Report)(nil),       // 15: catalyst.peering.v1.Report
 }
 var file_catalyst_peering_v1_peering_proto_depIdxs = []int32{
 	4,  // 0: catalyst.peering.v1.Frame.open:type_name -> catalyst.peering.v1.Open
@@ -1233,21 +1343,22 @@ var file_catalyst_peering_v1_peering_proto_depIdxs = []int32{
 	12, // 3: catalyst.peering.v1.Frame.notification:type_name -> catalyst.peering.v1.Notification
 	13, // 4: catalyst.peering.v1.Frame.refresh:type_name -> catalyst.peering.v1.Refresh
 	14, // 5: catalyst.peering.v1.Frame.subscribe:type_name -> catalyst.peering.v1.Subscribe
-	5,  // 6: catalyst.peering.v1.Open.capabilities:type_name -> catalyst.peering.v1.Capabilities
-	7,  // 7: catalyst.peering.v1.Update.withdrawn:type_name -> catalyst.peering.v1.Route
-	8,  // 8: catalyst.peering.v1.Update.announced:type_name -> catalyst.peering.v1.Group
-	0,  // 9: catalyst.peering.v1.Update.marker:type_name -> catalyst.peering.v1.Marker
-	7,  // 10: catalyst.peering.v1.Group.routes:type_name -> catalyst.peering.v1.Route
-	1,  // 11: catalyst.peering.v1.Attributes.protocol:type_name -> catalyst.peering.v1.Protocol
-	10, // 12: catalyst.peering.v1.Attributes.next_hop:type_name -> catalyst.peering.v1.NextHop
-	2,  // 13: catalyst.peering.v1.Attributes.health:type_name -> catalyst.peering.v1.Health
-	3,  // 14: catalyst.peering.v1.Peering.Session:input_type -> catalyst.peering.v1.Frame
-	3,  // 15: catalyst.peering.v1.Peering.Session:output_type -> catalyst.peering.v1.Frame
-	15, // [15:16] is the sub-list for method output_type
-	14, // [14:15] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	15, // 6: catalyst.peering.v1.Frame.report:type_name -> catalyst.peering.v1.Report
+	5,  // 7: catalyst.peering.v1.Open.capabilities:type_name -> catalyst.peering.v1.Capabilities
+	7,  // 8: catalyst.peering.v1.Update.withdrawn:type_name -> catalyst.peering.v1.Route
+	8,  // 9: catalyst.peering.v1.Update.announced:type_name -> catalyst.peering.v1.Group
+	0,  // 10: catalyst.peering.v1.Update.marker:type_name -> catalyst.peering.v1.Marker
+	7,  // 11: catalyst.peering.v1.Group.routes:type_name -> catalyst.peering.v1.Route
+	1,  // 12: catalyst.peering.v1.Attributes.protocol:type_name -> catalyst.peering.v1.Protocol
+	10, // 13: catalyst.peering.v1.Attributes.next_hop:type_name -> catalyst.peering.v1.NextHop
+	2,  // 14: catalyst.peering.v1.Attributes.health:type_name -> catalyst.peering.v1.Health
+	3,  // 15: catalyst.peering.v1.Peering.Session:input_type -> catalyst.peering.v1.Frame
+	3,  // 16: catalyst.peering.v1.Peering.Session:output_type -> catalyst.peering.v1.Frame
+	16, // [16:17] is the sub-list for method output_type
+	15, // [15:16] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_catalyst_peering_v1_peering_proto_init() }
@@ -1262,6 +1373,7 @@ func file_catalyst_peering_v1_peering_proto_init() {
 		(*Frame_Notification)(nil),
 		(*Frame_Refresh)(nil),
 		(*Frame_Subscribe)(nil),
+		(*Frame_Report)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1269,7 +1381,7 @@ func file_catalyst_peering_v1_peering_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_catalyst_peering_v1_peering_proto_rawDesc), len(file_catalyst_peering_v1_peering_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
