@@ -62,18 +62,20 @@ const (
 // Server serves any number of Envoys the same view. It is safe for concurrent use.
 type Server struct {
 	discovery.UnimplementedAggregatedDiscoveryServiceServer
-	cfg  Config
-	open chan struct{}
+	cfg   Config
+	open  chan struct{}
+	first chan struct{}
 
 	mu        sync.Mutex
 	resources map[string]map[string]*xds.Resource // by type and name; guarded by mu
 	streams   map[*stream]bool                    // guarded by mu
 	opened    bool                                // guarded by mu
+	met       bool                                // first is closed; guarded by mu
 }
 
 // NewServer returns a server that has nothing and answers nobody.
 func NewServer(cfg Config) *Server {
-	return &Server{cfg: cfg, open: make(chan struct{}), resources: map[string]map[string]*xds.Resource{}, streams: map[*stream]bool{}}
+	return &Server{cfg: cfg, open: make(chan struct{}), first: make(chan struct{}), resources: map[string]map[string]*xds.Resource{}, streams: map[*stream]bool{}}
 }
 
 // Publish applies a delta and lets every Envoy know.
@@ -113,6 +115,9 @@ func (s *Server) Open() {
 		close(s.open)
 	}
 }
+
+// Wanted is closed when the first Envoy connects: before that nobody needs a view.
+func (s *Server) Wanted() <-chan struct{} { return s.first }
 
 // Serve answers Envoys on lis until ctx ends. The listener decides who may connect: a Unix socket of mode 0600, or TLS.
 func (s *Server) Serve(ctx context.Context, lis net.Listener, opts ...grpc.ServerOption) error {
@@ -179,6 +184,10 @@ func (s *Server) join(st *stream) bool {
 		return false
 	}
 	s.streams[st] = true
+	if !s.met {
+		s.met = true
+		close(s.first)
+	}
 	return true
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -65,8 +64,7 @@ func (a *app) runNode(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	if os.Getenv("GOGC") == "" {
-		// The tables are bytes and numbers: collecting often costs little, and halves what they hold beside them.
-		debug.SetGCPercent(40)
+		defer daemon.KeepHeapTight()()
 	}
 	log := telemetry.Logger(a.io.Err, cfg.Log.Level, cfg.Log.Format)
 	tel, err := telemetry.New(ctx, log, id.Material().Node.String(), a.version)

@@ -84,6 +84,9 @@ func (f *forwarder) run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
+	if !f.wanted(ctx) {
+		return nil
+	}
 	feed, err := f.d.router.Subscribe(ctx)
 	if err != nil {
 		return nil //nolint:nilerr // the node is stopping
@@ -140,6 +143,23 @@ func (f *forwarder) run(ctx context.Context) error {
 		case <-synced:
 			synced = nil
 			f.open(published, synced)
+		}
+	}
+}
+
+// wanted waits for an Envoy, this node's own or one that connects, and tells whether there is one. Before that nothing is compiled: a node
+// that only passes routes on holds no view of them.
+func (f *forwarder) wanted(ctx context.Context) bool {
+	if f.d.sup != nil {
+		return true
+	}
+	for {
+		select {
+		case <-f.d.ads.Wanted():
+			return true
+		case <-f.again: // compiled with everything else, once it is
+		case <-ctx.Done():
+			return false
 		}
 	}
 }
