@@ -147,6 +147,7 @@ type Candidate struct {
 	Path
 	Reject Reject // Accepted, or why it is not used at all
 	Tier   int    // 0 carries traffic; higher ones are backups; -1 for a rejected path
+	Term   string // of the import chain, that decided; "" for its default or none
 	// Lost is the rung at which the path lost against the best one; ReasonOnly for the best itself if it is alone, and else the rung
 	// at which the best beat the second.
 	Lost Reason
@@ -168,7 +169,7 @@ func (t *Table) Explain(name bgp.Service) []Candidate {
 				tier++
 			}
 		}
-		c := Candidate{Path: t.path(list[n].path), Tier: tier}
+		c := Candidate{Path: t.path(list[n].path), Tier: tier, Term: t.importTerm(list[n].path)}
 		if other := max(n, 1); other < len(list) {
 			_, c.Lost = t.compare(&list[0], &list[other])
 		}
@@ -176,7 +177,7 @@ func (t *Table) Explain(name bgp.Service) []Candidate {
 	}
 	for i := t.svcs[svc].head; i != none; i = t.paths[i].next {
 		if r := t.paths[i].reject; r != Accepted {
-			out = append(out, Candidate{Path: t.path(i), Reject: r, Tier: -1})
+			out = append(out, Candidate{Path: t.path(i), Reject: r, Tier: -1, Term: t.importTerm(i)})
 		}
 	}
 	return out

@@ -49,6 +49,11 @@ func (s *pendingSet) pop() (uint32, bool) {
 	return svc, true
 }
 
+// waits tells whether a service is yet to be told of.
+func (s *pendingSet) waits(svc uint32) bool {
+	return s.scanning && svc >= s.at || int(svc/64) < len(s.bits) && s.bits[svc/64]&(1<<(svc%64)) != 0
+}
+
 // rescan begins the scan (again).
 func (s *pendingSet) rescan() { s.scanning, s.at = true, 0 }
 

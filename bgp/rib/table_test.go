@@ -219,6 +219,7 @@ func TestTableAgreesWithTwin(t *testing.T) {
 				if got, want := p.holds[svc], w.exported(id, svc); got != want {
 					t.Fatalf("peer %d holds %q of %s, want %q", id, got, svc, want)
 				}
+				compareExport(t, tab, p.cfg.Node, svc, w.exported(id, svc) != "")
 			}
 		}
 		for batch := cursor.Next(nil, 100); len(batch) > 0; batch = cursor.Next(nil, 100) {
@@ -258,6 +259,15 @@ func compareBest(t *rapid.T, tab *Table, w *twin, svc bgp.Service) {
 	}
 	if len(all) == 0 || all[0].Peer != w.peers[id].cfg.Node {
 		t.Fatalf("%s: best is %+v, want that of peer %d", svc, all, id)
+	}
+}
+
+// compareExport holds the explanation of an export against what was done.
+func compareExport(t *rapid.T, tab *Table, peer bgp.NodeID, svc bgp.Service, told bool) {
+	for _, e := range tab.Exports(svc) {
+		if e.Peer == peer && (e.Told != told || e.Pending || told != (e.Why == NotWithheld)) {
+			t.Fatalf("%s to %s is explained as %+v, told: %t", svc, peer, e, told)
+		}
 	}
 }
 

@@ -1,0 +1,171 @@
+package rib
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attr"
+)
+
+// Withheld says why a peer is not told of a service.
+type Withheld uint8
+
+// The reasons, in the order in which they are looked at.
+const (
+	NotWithheld      Withheld = iota
+	WithheldNoPath            // there is no accepted path to tell of
+	WithheldDown              // there is no session
+	WithheldSplit             // the best path comes from the peer itself
+	WithheldNoAdv             // it is marked no-advertise (RFC 1997)
+	WithheldNoExport          // it is marked no-export, and the peer is of another organisation (RFC 1997)
+	WithheldNoRule            // there is no export rule for a peer of another organisation (RFC 8212)
+	WithheldReflect           // neither side is a client of this hub (RFC 4456 §6)
+	WithheldHops              // one more hop would be too many
+	WithheldLoop              // the peer, or its organisation, is on the path already
+	WithheldLeak              // only-to-customer keeps it from the peer (RFC 9234)
+	WithheldFilter            // an export rule said no
+)
+
+var withheldTexts = [...]string{
+	NotWithheld: "told", WithheldNoPath: "there is no accepted path to tell of", WithheldDown: "there is no session", WithheldSplit: "the best path comes from this peer itself",
+	WithheldNoAdv: "marked no-advertise", WithheldNoExport: "marked no-export, and the peer is of another organisation", WithheldNoRule: "no export rule for this organisation (RFC 8212)",
+	WithheldReflect: "neither this peer nor the announcer is a client of this hub (RFC 4456)", WithheldHops: "the path would be too long", WithheldLoop: "the peer or its organisation is on the path already",
+	WithheldLeak: "only-to-customer, and the peer is no customer (RFC 9234)", WithheldFilter: "an export rule rejects it",
+}
+
+// String says the reason in words.
+func (w Withheld) String() string {
+	if int(w) < len(withheldTexts) {
+		return withheldTexts[w]
+	}
+	return fmt.Sprintf("withheld(%d)", uint8(w))
+}
+
+// Export is what one peer is told of a service, and why not if it is not.
+type Export struct {
+	Peer    bgp.NodeID
+	Told    bool // it holds a path of this node's
+	Pending bool // it has yet to hear of the newest state
+	Why     Withheld
+	Term    string // of the export chain, that decided; "" for its default or none
+}
+
+// Exports returns, for each peer in the order of their ids, what it is told of a service; nil for an unknown name.
+func (t *Table) Exports(name bgp.Service) []Export {
+	svc := t.names.find([]byte(name))
+	if svc == none {
+		return nil
+	}
+	var all []Export
+	for _, p := range t.peers[1:] {
+		if p == nil || p.cfg.Node.IsZero() {
+			continue
+		}
+		e := Export{Peer: p.cfg.Node, Told: t.holds(p, svc), Pending: p.up && p.dirty.waits(svc)}
+		e.Why, e.Term = t.withheld(p, svc)
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b Export) int { return a.Peer.Compare(b.Peer) })
+	return all
+}
+
+// Told tells whether a peer holds a path of a service that this node sent it.
+func (t *Table) Told(id PeerID, name bgp.Service) bool {
+	svc := t.names.find([]byte(name))
+	return svc != none && t.holds(t.peers[id], svc)
+}
+
+func (t *Table) holds(p *peer, svc uint32) bool { return p.holds(svc) }
+
+// withheld explains exported for the path that a peer would be told of.
+func (t *Table) withheld(p *peer, svc uint32) (Withheld, string) {
+	s := &t.svcs[svc]
+	switch {
+	case !p.up:
+		return WithheldDown, ""
+	case s.ties == 0:
+		return WithheldNoPath, ""
+	}
+	first, term := t.why(p, s.head)
+	if p.cfg.AddPath < 2 || first == NotWithheld {
+		return first, term
+	}
+	for i := t.paths[s.head].next; i != none && t.paths[i].reject == Accepted; i = t.paths[i].next {
+		if why, term := t.why(p, i); why == NotWithheld {
+			return why, term
+		}
+	}
+	return first, term
+}
+
+// why explains exported for one path; a test holds the two together.
+func (t *Table) why(p *peer, i uint32) (Withheld, string) {
+	x := &t.paths[i]
+	from, s := t.peers[x.peer], &t.sums[x.attrs]
+	b := t.attrs.bytes(x.attrs)
+	internal := !p.cfg.External && !from.cfg.External && x.peer != Local
+	switch {
+	case x.peer == p.id:
+		return WithheldSplit, ""
+	case s.Has(attr.HasNoAdvertise):
+		return WithheldNoAdv, ""
+	case p.cfg.External && s.Has(attr.HasNoExport):
+		return WithheldNoExport, ""
+	case p.cfg.External && p.cfg.Export == nil:
+		return WithheldNoRule, ""
+	case internal && t.hub && !from.cfg.Client && !p.cfg.Client:
+		return WithheldReflect, ""
+	case int(s.Hops)+1 > bgp.MaxHops:
+		return WithheldHops, ""
+	case attr.ContainsNode(b, p.short), p.cfg.External && attr.EntersOrg(b, p.cfg.Node.Org):
+		return WithheldLoop, ""
+	case p.cfg.External && t.onlyDown(p, s):
+		return WithheldLeak, ""
+	case p.cfg.Export == nil:
+		return NotWithheld, ""
+	}
+	set := t.exported(p, i)
+	t.releaseSet(set)
+	a, err := attr.Parse(b)
+	if err != nil {
+		return WithheldFilter, ""
+	}
+	v := p.cfg.Export.Apply(t.name(x.svc), &a)
+	if set == none {
+		return WithheldFilter, v.Term
+	}
+	return NotWithheld, v.Term
+}
+
+// importTerm returns the term of the import chain that decided for a path; "" for the default, or where there is no chain.
+func (t *Table) importTerm(i uint32) string {
+	x := &t.paths[i]
+	p := t.peers[x.peer]
+	if p.cfg.Import == nil || x.raw == none || x.reject != Accepted && x.reject != RejectFilter {
+		return ""
+	}
+	a, err := attr.Parse(t.attrs.bytes(x.raw))
+	if err != nil {
+		return ""
+	}
+	if p.cfg.External {
+		a.LocalPref = 0
+	}
+	return p.cfg.Import.Apply(t.name(x.svc), &a).Term
+}
+
+// Names calls yield for up to n names from number from on that have a path, accepted or not, and returns the number to go on from; 0 at the end.
+func (t *Table) Names(from uint32, n int, yield func(bgp.Service)) uint32 {
+	for svc := from; int(svc) < len(t.svcs); svc++ {
+		if n == 0 {
+			return svc
+		}
+		n--
+		if t.names.counts[svc] > 0 && t.svcs[svc].head != none {
+			yield(bgp.Service(strings.Clone(string(t.name(svc)))))
+		}
+	}
+	return 0
+}
