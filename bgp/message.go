@@ -13,7 +13,7 @@ const (
 	MaxSubscriptions = 10_000          // names of one OPEN or SUBSCRIBE
 )
 
-// Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe and *Report.
+// Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe, *Report, *WalkRequest and *WalkReply.
 type Message interface{ message() }
 
 func (*Open) message()         {}
@@ -68,6 +68,8 @@ type Capabilities struct {
 	Liveness time.Duration
 	// Reports tells that REPORT is understood.
 	Reports bool
+	// Walk tells that WALK-REQUEST is understood and answered.
+	Walk bool
 }
 
 // NLRI names one route of an UPDATE.

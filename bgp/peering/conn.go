@@ -43,7 +43,7 @@ type conn struct {
 // bulk tells whether a message waits behind others, and costs a credit.
 func bulk(m bgp.Message) bool {
 	switch m.(type) {
-	case *bgp.Update, *bgp.Report:
+	case *bgp.Update, *bgp.Report, *bgp.WalkRequest, *bgp.WalkReply:
 		return true
 	}
 	return false

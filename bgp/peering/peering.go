@@ -39,6 +39,8 @@ type Config struct {
 	Log      *slog.Logger     // required
 	// Observe is told of every step and how long it took; nil for nobody. It is called from the loop and must not block.
 	Observe func(ev speaker.Event, took time.Duration, waiting int)
+	// Answer answers the traces of peers, each in a goroutine of its own; nil to decline them all.
+	Answer Answer
 	// Record is told of every event before it is taken, for replay; nil for nobody.
 	Record func(now time.Time, ev speaker.Event)
 }
@@ -60,6 +62,7 @@ type Router struct {
 	wake  chan struct{}
 	ready chan struct{} // closed when the data plane may be published
 	done  chan struct{} // closed when the loop has ended
+	walks *walks
 
 	ctx   context.Context // of Run
 	tasks sync.WaitGroup
@@ -80,10 +83,11 @@ type op struct {
 
 // New returns a router that does nothing until Run.
 func New(cfg Config) *Router {
+	cfg.Speaker.Walk = cfg.Answer != nil
 	return &Router{
 		cfg: cfg, sp: speaker.New(cfg.Speaker, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))), //nolint:gosec // jitter, not secrets
 		in: make(chan speaker.Event, inbox), ops: make(chan op), wake: make(chan struct{}, 1), ready: make(chan struct{}), done: make(chan struct{}),
-		conns: map[speaker.ConnID]*conn{},
+		conns: map[speaker.ConnID]*conn{}, walks: newWalks(),
 	}
 }
 
@@ -233,6 +237,8 @@ func (r *Router) carryOut(eff speaker.Effect) {
 			break
 		}
 		log.Debug("routes rejected", "peer", eff.Peer.String(), "count", eff.Count, "reason", eff.Reason.String())
+	case speaker.Heard:
+		r.heard(eff)
 	case speaker.PublishReady:
 		log.Info("tables complete", "why", eff.Why)
 		close(r.ready)

@@ -62,15 +62,23 @@ type host struct {
 
 func start(t *testing.T, src *identity.Source, boot uint64) *host {
 	t.Helper()
+	return startWith(t, src, boot, func(*Config) {})
+}
+
+// startWith is start with a configuration that change adapts.
+func startWith(t *testing.T, src *identity.Source, boot uint64, change func(*Config)) *host {
+	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	id := src.Material().Node
-	r := New(Config{
+	cfg := Config{
 		Speaker:  speaker.Config{Self: id, BootID: boot, Ingress: "127.0.0.1:1", GracefulRestart: time.Minute, DialMin: 20 * time.Millisecond, DialMax: 200 * time.Millisecond},
 		Identity: src, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
-	})
+	}
+	change(&cfg)
+	r := New(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &host{Router: r, id: id, addr: lis.Addr().String(), stop: cancel, done: make(chan struct{})}
 	go func() {

@@ -287,8 +287,11 @@ func (n *Net) send(node *Node, eff speaker.Send) {
 		return
 	}
 	msg := copied(eff.Msg)
-	_, update := msg.(*bgp.Update)
-	_, report := msg.(*bgp.Report)
+	costs := false
+	switch msg.(type) {
+	case *bgp.Update, *bgp.Report, *bgp.WalkRequest, *bgp.WalkReply:
+		costs = true
+	}
 	boot := node.boot
 	n.at(n.delay(node.ID, s.to.ID), func() {
 		if !n.reachable(node.ID, s.to.ID) {
@@ -297,7 +300,7 @@ func (n *Net) send(node *Node, eff speaker.Send) {
 		if s.to.streams[s.other.id] != nil {
 			n.step(s.to, speaker.Received{Conn: s.other.id, Msg: msg})
 		}
-		if (update || report) && node.boot == boot && node.up {
+		if costs && node.boot == boot && node.up {
 			n.step(node, speaker.Writable{Conn: s.id})
 		}
 	})

@@ -124,6 +124,13 @@ type Drain struct{ On bool }
 // publishes nothing: a table without peers would look complete.
 type Restored struct{}
 
+// Say hands a peer a message about the tracing of calls: a *bgp.WalkRequest or *bgp.WalkReply. It is dropped if the peer has no session, does not know
+// such messages, or reads too slowly: the asker stops waiting by itself.
+type Say struct {
+	Peer bgp.NodeID
+	Msg  bgp.Message
+}
+
 // Tick is due at NextDeadline.
 type Tick struct{}
 
@@ -147,6 +154,7 @@ func (Writable) event()       {}
 func (NextHopChanged) event() {}
 func (Drain) event()          {}
 func (Restored) event()       {}
+func (Say) event()            {}
 func (Tick) event()           {}
 func (Shutdown) event()       {}
 
@@ -159,7 +167,8 @@ type Dial struct {
 	Address string
 }
 
-// Send hands a message to a stream. An *bgp.Update and a *bgp.Report cost one credit, which Writable gives back; all others go at once.
+// Send hands a message to a stream. An *bgp.Update, *bgp.Report, *bgp.WalkRequest or *bgp.WalkReply costs one credit, which Writable gives back; all
+// others go at once.
 type Send struct {
 	Conn ConnID
 	Msg  bgp.Message
@@ -192,6 +201,12 @@ type Rejected struct {
 	Malformed []bgp.Malformed
 }
 
+// Heard hands on what an established peer says about the tracing of calls: a *bgp.WalkRequest, which wants an answer by Say, or a *bgp.WalkReply.
+type Heard struct {
+	Peer bgp.NodeID
+	Msg  bgp.Message
+}
+
 // PublishReady tells that a restarted node has its tables together: Envoy may be given what they say (RFC 4724 §4.1).
 type PublishReady struct{ Why string }
 
@@ -202,6 +217,7 @@ func (SessionChanged) effect() {}
 func (LimitReached) effect()   {}
 func (Rejected) effect()       {}
 func (PublishReady) effect()   {}
+func (Heard) effect()          {}
 
 // String names a consequence as the configuration does.
 func (o OverLimit) String() string {

@@ -53,7 +53,7 @@ func (s *Speaker) open(p *peer) bgp.Open {
 		Version: bgp.Version, Node: s.cfg.Self, HoldTime: hold, Ingress: s.cfg.Ingress, Role: opposite(p.cfg.Role), BootID: s.cfg.BootID,
 		Capabilities: bgp.Capabilities{
 			GracefulRestart: s.cfg.GracefulRestart, Restarting: !s.deferUntil.IsZero(), LongLivedStale: s.cfg.LongLivedStale,
-			AddPath: p.cfg.AddPath, Refresh: true, Reports: true,
+			AddPath: p.cfg.AddPath, Refresh: true, Reports: true, Walk: s.cfg.Walk,
 		},
 	}
 }
@@ -95,7 +95,29 @@ func (s *Speaker) received(now time.Time, ev Received) {
 		s.table.Resend(p.id)
 	case *bgp.Report:
 		s.report(now, c, m)
+	case *bgp.WalkRequest:
+		if s.cfg.Walk {
+			s.emit(Heard{p.cfg.Node, m})
+		}
+	case *bgp.WalkReply:
+		s.emit(Heard{p.cfg.Node, m})
 	}
+}
+
+// say sends a message of a trace, if the peer takes it now.
+func (s *Speaker) say(now time.Time, ev Say) {
+	p := s.peers[ev.Peer]
+	if p == nil || p.session == nil || p.session.credits == 0 {
+		return
+	}
+	if _, ask := ev.Msg.(*bgp.WalkRequest); ask && !p.caps.Walk {
+		return
+	}
+	c := p.session
+	if c.credits--; c.credits == 0 {
+		c.stuckFrom = now
+	}
+	s.emit(Send{c.id, ev.Msg})
 }
 
 // outcome carries on what the machine of a stream says.

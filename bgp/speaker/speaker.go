@@ -26,6 +26,8 @@ type Config struct {
 	Restarting bool
 	// Deferral bounds that wait. Zero means 30s.
 	Deferral time.Duration
+	// Walk tells that this node answers WALK-REQUEST.
+	Walk bool
 	// DialMin and DialMax bound the dialler's back-off. Zero means 1s and 60s.
 	DialMin, DialMax time.Duration
 }
@@ -154,6 +156,8 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 		if p := s.peers[ev.Node]; p != nil {
 			s.table.SetNextHop(p.id, ev.Usable, ev.Cost)
 		}
+	case Say:
+		s.say(now, ev)
 	case Drain:
 		if s.draining != ev.On {
 			s.draining = ev.On

@@ -29,8 +29,8 @@ func (o *outside) take(effects []Effect) {
 			if !ok {
 				o.t.Fatalf("sends %T on stream %d, which does not stand", eff.Msg, eff.Conn)
 			}
-			_, update := eff.Msg.(*bgp.Update)
-			if _, report := eff.Msg.(*bgp.Report); update || report {
+			switch eff.Msg.(type) {
+			case *bgp.Update, *bgp.Report, *bgp.WalkRequest, *bgp.WalkReply:
 				if o.live[eff.Conn] = n + 1; n+1 > credits {
 					o.t.Fatalf("%d UPDATEs under way on one stream", n+1)
 				}
@@ -51,13 +51,13 @@ func message(kind, arg byte) bgp.Message {
 	from := node(arg)
 	set := func(a bgp.Attributes) []byte { return attr.Append(nil, &a) }
 	svc := bgp.Service(fmt.Sprintf("s%d.acme.example", arg%8))
-	if kind == 8 {
+	if kind == 10 {
 		return &bgp.Report{Service: []bgp.Service{svc, "l1.acme.example"}[arg%2], Node: node(arg / 2), Kind: bgp.ReportKind(arg % 3), Hops: arg}
 	}
-	switch kind % 8 {
+	switch kind % 11 {
 	case 0:
 		return &bgp.Open{Version: bgp.Version, Node: from, HoldTime: time.Duration(arg) * time.Second, BootID: uint64(arg % 3),
-			Capabilities: bgp.Capabilities{GracefulRestart: time.Duration(arg%4) * time.Minute, LongLivedStale: time.Duration(arg%2) * time.Hour, Restarting: arg%5 == 0, AddPath: arg % 3, Reports: arg%2 == 0}}
+			Capabilities: bgp.Capabilities{GracefulRestart: time.Duration(arg%4) * time.Minute, LongLivedStale: time.Duration(arg%2) * time.Hour, Restarting: arg%5 == 0, AddPath: arg % 3, Reports: arg%2 == 0, Walk: arg%2 == 0}}
 	case 1:
 		return bgp.Keepalive{}
 	case 2:
@@ -70,6 +70,10 @@ func message(kind, arg byte) bgp.Message {
 		return &bgp.Notification{Code: bgp.Code(arg % 10), Subcode: bgp.Subcode(arg % 12)}
 	case 6:
 		return &bgp.Refresh{}
+	case 7:
+		return &bgp.WalkRequest{ID: uint64(arg), Service: svc, TTL: arg}
+	case 8:
+		return &bgp.WalkReply{ID: uint64(arg)}
 	}
 	return &bgp.Subscribe{Services: []bgp.Service{svc}}
 }
@@ -77,7 +81,7 @@ func message(kind, arg byte) bgp.Message {
 // event makes an event of three bytes.
 func (o *outside) event(op, a, b byte) Event {
 	conn := ConnID(a % 16)
-	switch op % 14 {
+	switch op % 16 {
 	case 0:
 		p := Peer{Node: node(1 + a%3), MaxRoutes: int(b % 5), OverLimit: OverLimit(b % 2), Client: b%7 == 0, Disabled: b%11 == 0, AddPath: b % 3}
 		if a%2 == 0 {
@@ -120,6 +124,11 @@ func (o *outside) event(op, a, b byte) Event {
 		return Restored{}
 	case 13:
 		return Problem{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", a%8)), Kind: bgp.ReportKind(b % 3), Text: "x"}
+	case 14:
+		if b%2 == 0 {
+			return Say{Peer: node(a), Msg: &bgp.WalkReply{ID: uint64(b)}}
+		}
+		return Say{Peer: node(a), Msg: &bgp.WalkRequest{ID: uint64(b)}}
 	}
 	return Tick{}
 }
@@ -133,7 +142,7 @@ func FuzzStep(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 5, 1, 0, 20, 1, 4, 21, 1, 0, 22, 1, 5, 13, 5, 1, 8, 1, 0, 13, 5, 0, 3, 1, 1, 28, 1, 3, 13, 5, 1, 22, 1, 255, 30, 0, 255})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		now := time.Unix(1_700_000_000, 0)
-		s := New(Config{Self: node(0), BootID: 9, GracefulRestart: time.Minute, Restarting: len(script)%2 == 0}, rand.New(rand.NewPCG(1, 1)))
+		s := New(Config{Self: node(0), BootID: 9, GracefulRestart: time.Minute, Walk: true, Restarting: len(script)%2 == 0}, rand.New(rand.NewPCG(1, 1)))
 		s.Start(now)
 		o := &outside{t: t, live: map[ConnID]int{}, dials: map[bgp.NodeID]int{}}
 		cursor := s.Table().Subscribe()
@@ -141,7 +150,7 @@ func FuzzStep(f *testing.F) {
 			op, a, b := script[0], script[1], script[2]
 			now = now.Add(time.Duration(b) * 100 * time.Millisecond)
 			var ev Event
-			if conn := ConnID(a % 16); op >= 20 && op < 29 {
+			if conn := ConnID(a % 16); op >= 20 && op < 31 {
 				if _, ok := o.live[conn]; !ok {
 					continue
 				}

@@ -41,6 +41,10 @@ func Decode(frame []byte) (bgp.Message, *bgp.Notification) {
 			m, err = decodeSubscribe(f.bytes)
 		case frameReport:
 			m, err = decodeReport(f.bytes)
+		case frameWalkRequest:
+			m, err = decodeWalkRequest(f.bytes)
+		case frameWalkReply:
+			m, err = decodeWalkReply(f.bytes)
 		}
 		return err
 	})
@@ -153,6 +157,8 @@ func decodeCapabilities(b []byte, c *bgp.Capabilities) error {
 			c.Liveness = duration(f.value)
 		case 12:
 			c.Reports = f.value != 0
+		case 13:
+			c.Walk = f.value != 0
 		}
 		return nil
 	})

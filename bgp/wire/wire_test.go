@@ -27,7 +27,7 @@ func messages() []bgp.Message {
 	}
 	return []bgp.Message{
 		&bgp.Open{Version: 1, Node: bgp.NodeID{Org: "acme.example", Name: "a"}, HoldTime: 90 * time.Second, Ingress: "127.0.0.1:8443", Role: bgp.RoleCustomer, BootID: 77,
-			Capabilities: bgp.Capabilities{GracefulRestart: 2 * time.Minute, Restarting: true, LongLivedStale: time.Hour, AddPath: 4, Refresh: true, Subscribe: true, Liveness: 300 * time.Millisecond, Reports: true}},
+			Capabilities: bgp.Capabilities{GracefulRestart: 2 * time.Minute, Restarting: true, LongLivedStale: time.Hour, AddPath: 4, Refresh: true, Subscribe: true, Liveness: 300 * time.Millisecond, Reports: true, Walk: true}},
 		bgp.Keepalive{},
 		&bgp.Notification{Code: bgp.Cease, Subcode: bgp.AdminShutdown, Text: "bis zwölf"},
 		&bgp.Refresh{},
@@ -40,6 +40,14 @@ func messages() []bgp.Message {
 		},
 		&bgp.Report{Service: "books.acme.example", Node: bgp.NodeID{Org: "bravo.example", Name: "edge-1"}, Kind: bgp.ReportRefused, Text: "kann nicht", Hops: 2},
 		&bgp.Report{},
+		&bgp.WalkRequest{ID: 1 << 63, Service: "books.acme.example", TTL: 8, Budget: 5 * time.Second, Search: true},
+		&bgp.WalkReply{ID: 7, Hops: []bgp.WalkHop{
+			{Node: bgp.NodeID{Org: "acme.example", Name: "b"}, Steps: []bgp.WalkStep{
+				{Name: "route", State: bgp.WalkOK, Text: "via acme.example/a", Took: 12 * time.Microsecond},
+				{Name: "tls", State: bgp.WalkFailed, Text: "certificate has expired", Advice: "issue another"},
+			}},
+			{Node: bgp.NodeID{Org: "acme.example", Name: "a"}, Note: "does not answer traces"},
+		}},
 	}
 }
 
@@ -170,6 +178,39 @@ func TestLimitsOfAMessage(t *testing.T) {
 		if _, n := Decode(frame); n == nil {
 			t.Errorf("%q passes", frame)
 		}
+	}
+}
+
+// A reply that is too much in every way is cut to what fits, at either end.
+func TestWalkReplyIsBounded(t *testing.T) {
+	long := strings.Repeat("ö\x1b", 1000)
+	hop := bgp.WalkHop{Node: bgp.NodeID{Org: "acme.example", Name: "b"}, Note: long}
+	for range 100 {
+		hop.Steps = append(hop.Steps, bgp.WalkStep{Name: long, State: 9, Text: long, Advice: long, Took: time.Hour})
+	}
+	reply := &bgp.WalkReply{ID: 1}
+	for range 100 {
+		reply.Hops = append(reply.Hops, hop)
+	}
+	frame := Append(nil, reply)
+	if len(frame) > bgp.MaxMessageSize {
+		t.Errorf("%d bytes, the limit is %d", len(frame), bgp.MaxMessageSize)
+	}
+	m, n := Decode(frame)
+	if n != nil {
+		t.Fatal(n)
+	}
+	got := m.(*bgp.WalkReply)
+	if len(got.Hops) != bgp.MaxWalkHops || len(got.Hops[0].Steps) != bgp.MaxWalkSteps {
+		t.Fatalf("%d hops of %d steps", len(got.Hops), len(got.Hops[0].Steps))
+	}
+	s := got.Hops[0].Steps[0]
+	if len(s.Text) > bgp.MaxWalkText || strings.Contains(s.Text, "\x1b") || s.State != bgp.WalkUnknown || s.Took > bgp.MaxWalkBudget {
+		t.Errorf("step is %+v", s)
+	}
+	if m, n := Decode(Append(nil, &bgp.WalkRequest{ID: 1, Service: "no name", TTL: 255, Budget: time.Hour})); n != nil ||
+		*m.(*bgp.WalkRequest) != (bgp.WalkRequest{ID: 1, TTL: bgp.MaxWalkHops, Budget: bgp.MaxWalkBudget}) {
+		t.Errorf("request is %+v, %v", m, n)
 	}
 }
 
