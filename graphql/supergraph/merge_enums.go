@@ -1,0 +1,123 @@
+package supergraph
+
+import (
+	"slices"
+
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+// use says where an enum appears: a coordinate of each kind, or "".
+type use struct{ input, output string }
+
+// uses finds how the supergraph uses its enums.
+func (m *merger) uses() map[string]*use {
+	out := map[string]*use{}
+	at := func(t *ast.Type, input, output string) {
+		n := t.Name()
+		if d := m.types[n]; d == nil || d.kind != ast.Enum {
+			return
+		}
+		u := out[n]
+		if u == nil {
+			u = &use{}
+			out[n] = u
+		}
+		if u.input == "" {
+			u.input = input
+		}
+		if u.output == "" {
+			u.output = output
+		}
+	}
+	for _, n := range m.order {
+		t := m.types[n]
+		for _, f := range t.fields {
+			if t.kind == ast.InputObject {
+				at(f.typ, f.coordinate(), "")
+				continue
+			}
+			at(f.typ, "", f.coordinate())
+			for _, a := range f.args {
+				at(a.Type, f.coordinate()+"("+a.Name+":)", "")
+			}
+		}
+	}
+	return out
+}
+
+// mergeEnums merges enum values: all of them where clients only receive the enum, the common ones where they only send it; where
+// they do both, all subgraphs must have the same.
+func (m *merger) mergeEnums() {
+	uses := m.uses()
+	for _, n := range m.order {
+		if t := m.types[n]; t.kind == ast.Enum {
+			u := uses[n]
+			if u == nil {
+				u = &use{}
+			}
+			m.mergeEnum(t, u)
+		}
+	}
+}
+
+func (m *merger) mergeEnum(t *mergedType, u *use) {
+	for _, d := range t.in {
+		if d == nil {
+			continue
+		}
+		for _, v := range d.values {
+			if !slices.ContainsFunc(t.values, func(o *mergedValue) bool { return o.name == v.Name }) {
+				t.values = append(t.values, m.mergeValue(t, v.Name))
+			}
+		}
+	}
+	failed := len(m.errs)
+	t.values = slices.DeleteFunc(t.values, func(v *mergedValue) bool { return !m.keepValue(t, v, u) })
+	if len(t.values) == 0 && len(m.errs) == failed {
+		m.fail(EmptyMergedEnumType, t.name, m.having(t), "none of the values of enum type %q are defined consistently in all the subgraphs defining that type", t.name)
+	}
+}
+
+func (m *merger) mergeValue(t *mergedType, name string) *mergedValue {
+	v := &mergedValue{name: name, in: make([]bool, len(m.subs))}
+	var texts []string
+	var sources []directiveSource
+	for _, d := range t.in {
+		if d == nil {
+			continue
+		}
+		for _, o := range d.values {
+			if o.Name == name {
+				v.in[d.sub.index] = true
+				texts = append(texts, o.Description)
+				sources = append(sources, directiveSource{d.sub, o.Directives})
+			}
+		}
+	}
+	v.description = m.describe(t.name+"."+name, texts)
+	v.dirs = m.mergeDirectives(t.name+"."+name, sources)
+	return v
+}
+
+func (m *merger) keepValue(t *mergedType, v *mergedValue, u *use) bool {
+	var with, without []*subgraph
+	for _, s := range m.having(t) {
+		if v.in[s.index] {
+			with = append(with, s)
+		} else {
+			without = append(without, s)
+		}
+	}
+	if len(without) == 0 || u.input == "" || v.dirs.ForName("inaccessible") != nil {
+		return true
+	}
+	at := t.name + "." + v.name
+	if u.output == "" {
+		m.hint("INCONSISTENT_ENUM_VALUE_FOR_INPUT_ENUM", at, without, "value %q of enum type %q is left out of the supergraph: it is not in %s", v.name, t.name, m.nameList(without))
+		return false
+	}
+	m.fail(EnumValueMismatch, at, append(with, without...),
+		"enum type %q is used as both input type (for example, as type of %q) and output type (for example, as type of %q), but value %q is not defined in all the subgraphs defining %q: it is in %s but not in %s",
+		t.name, u.input, u.output, v.name, t.name, m.nameList(with), m.nameList(without))
+	return true
+}

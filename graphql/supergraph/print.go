@@ -1,0 +1,376 @@
+package supergraph
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+// print writes the supergraph in the notation of the join specification v0.5, types sorted by name.
+func (m *merger) print() string {
+	p := &printer{m: m}
+	p.schema()
+	p.directiveDefinitions()
+	for _, n := range p.names() {
+		switch t := m.types[n]; {
+		case t != nil:
+			p.typeDef(t)
+		case n == "join__Graph":
+			p.graphs()
+		default:
+			p.b.WriteString(machineTypes()[n])
+		}
+	}
+	return strings.TrimSuffix(p.b.String(), "\n")
+}
+
+type printer struct {
+	m *merger
+	b strings.Builder
+}
+
+// names are the names of the types to print, sorted.
+func (p *printer) names() []string {
+	out := append(slices.Clone(p.m.order), "join__Graph")
+	for n := range machineTypes() {
+		if feature, _, _ := strings.Cut(n, "__"); feature == "join" || feature == "link" || p.m.featured(feature) {
+			out = append(out, n)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// featured reports whether a feature's directives appear in the supergraph.
+func (m *merger) featured(name string) bool {
+	switch name {
+	case "context":
+		return m.contextual()
+	case "cost":
+		return m.used["cost"] || m.used["listSize"]
+	}
+	return m.used[name]
+}
+
+func (m *merger) contextual() bool {
+	return slices.ContainsFunc(m.subs, func(s *subgraph) bool { return len(s.contexts) > 0 })
+}
+
+// machineTypes are the types of the join specification and its companions.
+func machineTypes() map[string]string {
+	return map[string]string{
+		"join__FieldSet":             "scalar join__FieldSet\n\n",
+		"join__FieldValue":           "scalar join__FieldValue\n\n",
+		"join__DirectiveArguments":   "scalar join__DirectiveArguments\n\n",
+		"join__ContextArgument":      "input join__ContextArgument {\n  name: String!\n  type: String!\n  context: String!\n  selection: join__FieldValue!\n}\n\n",
+		"link__Import":               "scalar link__Import\n\n",
+		"link__Purpose":              "enum link__Purpose {\n  SECURITY\n  EXECUTION\n}\n\n",
+		"context__ContextFieldValue": "scalar context__ContextFieldValue\n\n",
+		"policy__Policy":             "scalar policy__Policy\n\n",
+		"requiresScopes__Scope":      "scalar requiresScopes__Scope\n\n",
+	}
+}
+
+func (p *printer) schema() {
+	if d := p.schemaDescription(); d != "" {
+		p.describe("", d)
+	}
+	p.b.WriteString("schema\n")
+	link := func(url, more string) { p.b.WriteString("  @link(url: \"" + url + "\"" + more + ")\n") }
+	link(specs+"link/v1.0", "")
+	link(specs+"join/v0.5", ", for: EXECUTION")
+	for _, f := range p.m.features() {
+		var more string
+		switch f {
+		case "cost/v0.1":
+			more = p.costImports()
+		case "tag/v0.3":
+			more = p.as("tag")
+		default:
+			name, _, _ := strings.Cut(f, "/")
+			more = p.as(name) + ", for: SECURITY"
+		}
+		link(specs+f, more)
+	}
+	p.composedLinks(link)
+	for _, d := range p.m.schemaDirs {
+		p.b.WriteString("  " + p.directive(d) + "\n")
+	}
+	p.b.WriteString("{\n")
+	for _, op := range []ast.Operation{ast.Query, ast.Mutation, ast.Subscription} {
+		if p.m.types[defaultRoot(op)] != nil {
+			p.b.WriteString("  " + string(op) + ": " + defaultRoot(op) + "\n")
+		}
+	}
+	p.b.WriteString("}\n\n")
+}
+
+func (p *printer) schemaDescription() string {
+	var texts []string
+	for _, s := range p.m.subs {
+		texts = append(texts, s.described)
+	}
+	return p.m.describe("schema", texts)
+}
+
+// features lists the specifications, beside link and join, that the supergraph uses.
+func (m *merger) features() []string {
+	var out []string
+	for _, f := range []string{"tag/v0.3", "inaccessible/v0.2", "authenticated/v0.1", "requiresScopes/v0.1", "policy/v0.1", "cost/v0.1", "context/v0.1"} {
+		if name, _, _ := strings.Cut(f, "/"); m.featured(name) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// local is the name of a directive in the supergraph: what the subgraphs that import it call it.
+func (m *merger) local(name string) string {
+	if composed := m.composedAs(name); composed != nil || name == "link" {
+		return strings.TrimPrefix(name, "~")
+	}
+	for _, s := range m.subs {
+		if n := s.links.local[name]; n != "" && !strings.Contains(n, "__") {
+			return n
+		}
+	}
+	return strings.TrimPrefix(name, "~")
+}
+
+func (p *printer) as(name string) string {
+	if n := p.m.local(name); n != name {
+		return ", as: \"" + n + "\""
+	}
+	return ""
+}
+
+func (p *printer) costImports() string {
+	var items []string
+	for _, n := range []string{"cost", "listSize"} {
+		if !p.m.used[n] {
+			continue
+		}
+		if l := p.m.local(n); l != n {
+			items = append(items, "{name: \"@"+n+"\", as: \"@"+l+"\"}")
+		} else if n != "cost" {
+			items = append(items, "\"@"+n+"\"")
+		}
+	}
+	if len(items) == 0 {
+		return ""
+	}
+	return ", import: [" + strings.Join(items, ", ") + "]"
+}
+
+func (p *printer) composedLinks(link func(url, more string)) {
+	done := map[string]bool{}
+	for _, c := range p.m.composed {
+		if done[c.feature.identity] {
+			continue
+		}
+		done[c.feature.identity] = true
+		var items []string
+		for _, o := range p.m.composed {
+			if o.feature.identity != c.feature.identity {
+				continue
+			}
+			for _, i := range o.feature.imports {
+				if i.as == "@"+o.name {
+					items = append(items, importText(i))
+				}
+			}
+		}
+		more := ""
+		if c.feature.as != c.feature.name {
+			more = ", as: \"" + c.feature.as + "\""
+		}
+		if len(items) > 0 {
+			more += ", import: [" + strings.Join(items, ", ") + "]"
+		}
+		link(c.feature.identity+"/"+p.m.newest(c.feature).String(), more)
+	}
+}
+
+func importText(i imported) string {
+	if i.as == i.name {
+		return strconv.Quote(i.name)
+	}
+	return "{name: " + strconv.Quote(i.name) + ", as: " + strconv.Quote(i.as) + "}"
+}
+
+// newest is the newest version of a feature among the composed directives.
+func (m *merger) newest(f *feature) version {
+	v := f.version
+	for _, c := range m.composed {
+		if c.feature.identity == f.identity && v.less(c.feature.version) {
+			v = c.feature.version
+		}
+	}
+	return v
+}
+
+const joinDefinitions = `directive @join__directive(graphs: [join__Graph!], name: String!, args: join__DirectiveArguments) repeatable on SCHEMA | OBJECT | INTERFACE | FIELD_DEFINITION
+
+directive @join__enumValue(graph: join__Graph!) repeatable on ENUM_VALUE
+
+directive @join__field(graph: join__Graph, requires: join__FieldSet, provides: join__FieldSet, type: String, external: Boolean, override: String, usedOverridden: Boolean, overrideLabel: String, contextArguments: [join__ContextArgument!]) repeatable on FIELD_DEFINITION | INPUT_FIELD_DEFINITION
+
+directive @join__graph(name: String!, url: String!) on ENUM_VALUE
+
+directive @join__implements(graph: join__Graph!, interface: String!) repeatable on OBJECT | INTERFACE
+
+directive @join__type(graph: join__Graph!, key: join__FieldSet, extension: Boolean! = false, resolvable: Boolean! = true, isInterfaceObject: Boolean! = false) repeatable on OBJECT | INTERFACE | UNION | ENUM | INPUT_OBJECT | SCALAR
+
+directive @join__unionMember(graph: join__Graph!, member: String!) repeatable on UNION
+
+directive @link(url: String, as: String, for: link__Purpose, import: [link__Import]) repeatable on SCHEMA
+
+`
+
+func (p *printer) directiveDefinitions() {
+	p.b.WriteString(joinDefinitions)
+	for i := range directiveSpecs {
+		if s := directiveSpecs[i]; p.m.used[s.name] && s.feature != "" {
+			p.featureDefinition(s)
+		}
+	}
+	if p.m.featured("context") {
+		p.b.WriteString("directive @context(name: String!) repeatable on INTERFACE | OBJECT | UNION\n\ndirective @context__fromContext(field: context__ContextFieldValue) on ARGUMENT_DEFINITION\n\n")
+	}
+	for _, c := range p.m.composed {
+		p.definition(c.definition, c.name)
+	}
+	for _, d := range p.m.dirs {
+		p.definition(d, d.Name)
+	}
+}
+
+func (p *printer) featureDefinition(s directiveSpec) {
+	args := make([]string, len(s.args))
+	for i, a := range s.args {
+		args[i] = a.name + ": " + a.typ
+		if a.name == "requireOneSlicingArgument" {
+			args[i] += " = true"
+		}
+	}
+	p.b.WriteString("directive @" + p.m.local(s.name))
+	if len(args) > 0 {
+		p.b.WriteString("(" + strings.Join(args, ", ") + ")")
+	}
+	if s.repeatable {
+		p.b.WriteString(" repeatable")
+	}
+	p.b.WriteString(" on " + strings.Join(s.on, " | ") + "\n\n")
+}
+
+func (p *printer) definition(d *ast.DirectiveDefinition, name string) {
+	p.describe("", d.Description)
+	p.b.WriteString("directive @" + strings.TrimPrefix(name, "~"))
+	p.arguments(d.Arguments)
+	if d.IsRepeatable {
+		p.b.WriteString(" repeatable")
+	}
+	locs := make([]string, len(d.Locations))
+	for i, l := range d.Locations {
+		locs[i] = string(l)
+	}
+	p.b.WriteString(" on " + strings.Join(locs, " | ") + "\n\n")
+}
+
+// graphs prints the join__Graph enum.
+func (p *printer) graphs() {
+	p.b.WriteString("enum join__Graph {\n")
+	for _, s := range p.m.subs {
+		p.b.WriteString("  " + s.enum + " @join__graph(name: " + quote(s.name) + ", url: " + quote(s.url) + ")\n")
+	}
+	p.b.WriteString("}\n\n")
+}
+
+// quote writes a GraphQL string.
+func quote(s string) string {
+	return (&ast.Value{Kind: ast.StringValue, Raw: s}).String()
+}
+
+// describe writes a description as a block string.
+func (p *printer) describe(indent, text string) {
+	if text == "" {
+		return
+	}
+	if strings.ContainsAny(text, "\\\"") || strings.HasPrefix(text, " ") || strings.HasSuffix(text, " ") || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' }) {
+		p.b.WriteString(indent + quote(text) + "\n")
+		return
+	}
+	p.b.WriteString(indent + "\"\"\"\n")
+	for _, line := range strings.Split(text, "\n") {
+		if line != "" {
+			p.b.WriteString(indent + line)
+		}
+		p.b.WriteByte('\n')
+	}
+	p.b.WriteString(indent + "\"\"\"\n")
+}
+
+// directive prints an application.
+func (p *printer) directive(d *ast.Directive) string {
+	out := "@" + p.m.local(d.Name)
+	if len(d.Arguments) == 0 {
+		return out
+	}
+	args := make([]string, len(d.Arguments))
+	for i, a := range d.Arguments {
+		args[i] = a.Name + ": " + printValue(a.Value)
+	}
+	return out + "(" + strings.Join(args, ", ") + ")"
+}
+
+// printValue prints a constant; block strings become strings.
+func printValue(v *ast.Value) string {
+	switch v.Kind {
+	case ast.StringValue, ast.BlockValue:
+		return quote(v.Raw)
+	case ast.ListValue:
+		parts := make([]string, len(v.Children))
+		for i, c := range v.Children {
+			parts[i] = printValue(c.Value)
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case ast.ObjectValue:
+		parts := make([]string, len(v.Children))
+		for i, c := range v.Children {
+			parts[i] = c.Name + ": " + printValue(c.Value)
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
+	}
+	return v.String()
+}
+
+func (p *printer) arguments(args ast.ArgumentDefinitionList) {
+	if len(args) == 0 {
+		return
+	}
+	described := slices.ContainsFunc(args, func(a *ast.ArgumentDefinition) bool { return a.Description != "" })
+	p.b.WriteByte('(')
+	for i, a := range args {
+		switch {
+		case described:
+			p.b.WriteByte('\n')
+			p.describe("    ", a.Description)
+			p.b.WriteString("    ")
+		case i > 0:
+			p.b.WriteString(", ")
+		}
+		p.b.WriteString(a.Name + ": " + a.Type.String())
+		if a.DefaultValue != nil {
+			p.b.WriteString(" = " + printValue(a.DefaultValue))
+		}
+		for _, d := range a.Directives {
+			p.b.WriteString(" " + p.directive(d))
+		}
+	}
+	if described {
+		p.b.WriteString("\n  ")
+	}
+	p.b.WriteByte(')')
+}
