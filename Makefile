@@ -38,6 +38,10 @@ race: tools ## the tests under the race detector (wants a C compiler, as Go's de
 e2e: tools build ## the end-to-end scenarios: real nodes, real Envoys
 	$(GO) test -tags e2e -count=1 -timeout 20m ./e2e/...
 
+.PHONY: soak
+soak: tools build ## churn around real nodes for FOR (default 1h): memory, goroutines and books must stay
+	$(GO) test -tags e2e -count=1 -timeout 0 ./e2e/soak -v -args -for $(or $(FOR),1h) -rate $(or $(RATE),300)
+
 .PHONY: demo
 demo: tools build ## three nodes and three Envoys in a line; ONCE=1 ends by itself
 	$(GO) run ./e2e/demo $(if $(ONCE),-once)

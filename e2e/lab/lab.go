@@ -33,6 +33,7 @@ type Node struct {
 	Name, Dir                       string
 	Peering, Ingress, Egress, Admin string
 	Ports                           string // pool of TCP ports
+	Flags                           []string
 	lab                             *Lab
 	cmd                             *exec.Cmd
 	done                            chan struct{}
@@ -72,14 +73,14 @@ func (l *Lab) Run(ctx context.Context, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// Add issues a node and starts it.
-func (l *Lab) Add(ctx context.Context, name string) (*Node, error) {
+// Add issues a node and starts it, with further flags of catalyst node.
+func (l *Lab) Add(ctx context.Context, name string, flags ...string) (*Node, error) {
 	free, err := freePorts(4 + 4)
 	if err != nil {
 		return nil, err
 	}
 	at := func(i int) string { return "127.0.0.1:" + strconv.Itoa(free[i]) }
-	n := &Node{Name: name, Dir: filepath.Join(l.Dir, name), Peering: at(0), Ingress: at(1), Egress: at(2), Admin: at(3), lab: l,
+	n := &Node{Name: name, Dir: filepath.Join(l.Dir, name), Peering: at(0), Ingress: at(1), Egress: at(2), Admin: at(3), lab: l, Flags: flags,
 		Ports: fmt.Sprintf("[%d, %d, %d, %d]", free[4], free[5], free[6], free[7])}
 	if _, err := l.Run(ctx, "org", "issue-node", name, "--dir", filepath.Join(l.Dir, "org"), "--out", filepath.Join(n.Dir, "identity")); err != nil {
 		return nil, err
@@ -109,9 +110,10 @@ func (n *Node) Start(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	n.cmd = exec.Command(n.lab.Binary, "node", "--identity", filepath.Join(n.Dir, "identity"), "--data", filepath.Join(n.Dir, "data"), //nolint:noctx // Stop ends it
+	args := append([]string{"node", "--identity", filepath.Join(n.Dir, "identity"), "--data", filepath.Join(n.Dir, "data"),
 		"--peering-listen", n.Peering, "--envoy-ingress", n.Ingress, "--envoy-egress", n.Egress, "--admin", n.Admin, "--envoy-tcp-ports", n.Ports,
-		"--envoy-access-log", filepath.Join(n.Dir, "access.log"), "--envoy-workers", "1", "--peering-deferral", "10s", "--log-level", "debug")
+		"--envoy-access-log", filepath.Join(n.Dir, "access.log"), "--envoy-workers", "1", "--peering-deferral", "10s", "--log-level", "debug"}, n.Flags...)
+	n.cmd = exec.Command(n.lab.Binary, args...) //nolint:noctx // Stop ends it
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := n.cmd.Start(); err != nil {
