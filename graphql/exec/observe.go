@@ -39,8 +39,9 @@ type FetchResult struct {
 	BytesIn int
 	// Retries is how often it was sent again.
 	Retries int
-	// Code is the error code if the request failed as a whole, or "".
+	// Code is the error code if the request failed as a whole, or "". Err is why, with addresses, for operators.
 	Code string
+	Err  error
 	// Errors is the number of errors the subgraph reported.
 	Errors int
 }
