@@ -1,7 +1,419 @@
 package plan
 
-import "errors"
+import (
+	"fmt"
+	"slices"
 
-func (p *Planner) plan(*Operation, *Facts) (*Plan, error) {
-	return nil, errors.New("not yet")
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+)
+
+// builder makes one draft of a plan: which subgraph is asked for what, and what each request waits for. Where it has a choice
+// it takes the cheapest option, or the one that choices names; the search tries builders with different choices.
+type builder struct {
+	p    *Planner
+	g    *graph.Graph
+	f    *Facts
+	kind Kind
+
+	root   *position
+	groups []*group
+	// answers are the slots of the client's entries, one or more for each.
+	answers map[*graph.Entry][]*slot
+	todo    []task
+
+	// block is the deferred fragment being built, 0 for none; parents says which one encloses which.
+	block   int
+	parents []int
+	// segment is the step of a mutation being built.
+	segment int
+
+	estimates map[estimateKey]estimate
+	choices   map[string]int // the subgraph to take, by decision
+	decisions []decision
+	floor     int // rounds that the plan needs anyway
+	positions int
+	version   int // counts what was built, to know when a table is out of date
+	steps     int // work done
 }
+
+// decision is a choice that the builder had.
+type decision struct {
+	name    string
+	options []int // subgraphs
+	taken   int   // one of them
+}
+
+// task is a selection still to be built at a position.
+type task struct {
+	pos *position
+	sel *graph.Selection
+}
+
+// group is a request in the making: root fields, or entities at one position.
+type group struct {
+	id  int
+	sub int
+	// pos is where the entities are; the root for root fields.
+	pos    *position
+	entity bool
+	// via is the interface under whose name entities are represented, or nil if under their own.
+	via   *graph.Type
+	view  *view
+	needs []need
+	// reads are the groups whose data it needs, feeds those that need its own. depth is the longest chain of reads.
+	reads, feeds []*group
+	depth        int
+	block        int
+	segment      int
+	wave         int
+	merged       *group // the group that took this one in, or nil
+}
+
+// need is what the representations of some types consist of.
+type need struct {
+	on   graph.TypeSet
+	keys []*graph.Selection // one for each type, all spelt alike
+	text string
+	// requires are selections that the subgraph's fields need to be told.
+	requires []*graph.Selection
+}
+
+// position is a place in the merged tree where objects are.
+type position struct {
+	id   int
+	slot *slot // whose values are here; nil for the root
+	// types that the client's view of the schema allows here; reach those that the subgraphs can really return.
+	types, reach graph.TypeSet
+	views        []*view
+	slots        []*slot
+	scope        *scope
+	// iface is the interface that some view knows as an object only, or nil.
+	iface    *graph.Type
+	entering map[int]bool
+	table    *table
+}
+
+// static reports whether objects here have one possible type only.
+func (p *position) static() bool { return p.types.Len() == 1 }
+
+// slot is a field of the merged tree.
+type slot struct {
+	pos        *position
+	name, args string
+	vars       []string
+	on         graph.TypeSet
+	source     string
+	client     string // response key; "" if the client did not ask for it
+	child      *position
+	supplies   []supply
+	directives string
+}
+
+// supply says that a view fetches a slot for some types.
+type supply struct {
+	view *view
+	on   graph.TypeSet
+}
+
+// view is what one group selects at one position.
+type view struct {
+	group *group
+	pos   *position
+	// declared is the type that the subgraph declares here; nil where entities are entered.
+	declared *graph.Type
+	possible graph.TypeSet
+	// opaque: the subgraph knows an interface as an object, and cannot tell run-time types.
+	opaque   bool
+	provided *graph.Selection
+	picks    []*pick
+}
+
+// pick is a slot selected in a view.
+type pick struct {
+	slot  *slot
+	on    graph.TypeSet
+	child *view
+}
+
+func (b *builder) newPosition(s *slot, types graph.TypeSet, sc *scope) *position {
+	b.positions++
+	return &position{id: b.positions, slot: s, types: types, scope: sc, entering: map[int]bool{}}
+}
+
+func (b *builder) newGroup(sub int, pos *position) *group {
+	gr := &group{id: len(b.groups), sub: sub, pos: pos, depth: 1, block: b.block, segment: b.segment}
+	gr.view = &view{group: gr, pos: pos}
+	b.groups = append(b.groups, gr)
+	pos.views = append(pos.views, gr.view)
+	b.version++
+	return gr
+}
+
+// rootGroup returns the request for root fields of a subgraph in this step and block, made if need be.
+func (b *builder) rootGroup(sub int) *group {
+	for _, gr := range b.groups {
+		if !gr.entity && gr.sub == sub && gr.block == b.block && gr.segment == b.segment {
+			return gr
+		}
+	}
+	gr := b.newGroup(sub, b.root)
+	t := b.g.Root(b.kind.operation())
+	gr.view.declared, gr.view.possible = t, t.Possible
+	return gr
+}
+
+// read makes a group wait for others.
+func (gr *group) read(deps []*group) {
+	for _, d := range deps {
+		if d == gr || slices.Contains(gr.reads, d) {
+			continue
+		}
+		gr.reads = append(gr.reads, d)
+		d.feeds = append(d.feeds, gr)
+		gr.deepen(d.depth + 1)
+	}
+}
+
+func (gr *group) deepen(depth int) {
+	if depth <= gr.depth {
+		return
+	}
+	gr.depth = depth
+	for _, f := range gr.feeds {
+		f.deepen(depth + 1)
+	}
+}
+
+// waitsFor reports whether gr needs d, or is it.
+func (gr *group) waitsFor(d *group) bool {
+	if gr == d {
+		return true
+	}
+	if gr.depth <= d.depth {
+		return false
+	}
+	for _, r := range gr.reads {
+		if r.waitsFor(d) {
+			return true
+		}
+	}
+	return false
+}
+
+// visible reports whether what a group fetches is there for the block being built.
+func (b *builder) visible(gr *group) bool {
+	for at := b.block; ; at = b.parents[at] {
+		if gr.block == at {
+			return true
+		}
+		if at == 0 {
+			return false
+		}
+	}
+}
+
+func (b *builder) rounds() int {
+	n := b.floor
+	for _, gr := range b.groups {
+		n = max(n, gr.depth)
+	}
+	return n
+}
+
+// operation is the kind in the parser's terms.
+func (k Kind) operation() ast.Operation {
+	switch k {
+	case Mutation:
+		return ast.Mutation
+	case Subscribe:
+		return ast.Subscription
+	}
+	return ast.Query
+}
+
+// build drafts the requests for a selection on the root type.
+func (b *builder) build(sel *graph.Selection) error {
+	t := b.g.Root(b.kind.operation())
+	b.root = b.newPosition(nil, t.Possible, newScope())
+	b.root.reach = t.Possible
+	if b.kind == Query {
+		b.todo = append(b.todo, task{b.root, sel})
+		return b.run()
+	}
+	return b.serial(sel)
+}
+
+// serial drafts root fields in order, each with all it needs before the next; neighbours that need nothing else share a request.
+func (b *builder) serial(sel *graph.Selection) error {
+	last := -1 // subgraph of the last step, if the next one may join it
+	for _, e := range sel.Entries {
+		if e.Denied || e.Name == graph.TypeName || isIntrospection(e.Name) {
+			continue
+		}
+		sl := b.slot(b.root, e, e.On)[0]
+		b.answers[e] = []*slot{sl}
+		sub := b.serialSubgraph(sl, e, last)
+		if sub < 0 {
+			return b.unresolvable(sl, e.On)
+		}
+		if sub != last {
+			b.segment++
+		}
+		before := len(b.groups)
+		gr := b.rootGroup(sub)
+		if before < len(b.groups) {
+			before++
+		}
+		b.pick(gr.view, sl, e.On)
+		if e.Sub != nil {
+			b.todo = append(b.todo, task{sl.child, e.Sub})
+		}
+		if err := b.run(); err != nil {
+			return err
+		}
+		last = sub
+		if len(b.groups) > before {
+			last = -1
+		}
+	}
+	return nil
+}
+
+// serialSubgraph chooses the subgraph of a root field of a mutation or subscription, or -1.
+func (b *builder) serialSubgraph(sl *slot, e *graph.Entry, last int) int {
+	best, bestCost := -1, estimate{}
+	for s := range b.g.Subgraphs {
+		in := b.root.field(b.g, sl, e.On)
+		if in == nil || !b.usable(in.In[s]) || in.In[s].External {
+			continue
+		}
+		c := b.estimateBelow(in.In[s], e.Sub, s)
+		if best < 0 || c.less(bestCost) || s == last && !bestCost.less(c) {
+			best, bestCost = s, c
+		}
+	}
+	return best
+}
+
+// field returns the definition of a slot's field on the first of some types.
+func (p *position) field(g *graph.Graph, sl *slot, on graph.TypeSet) *graph.Field {
+	for _, id := range on.IDs() {
+		if f := g.Object(id).Fields[sl.name]; f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// run works off what is to be built.
+func (b *builder) run() error {
+	for len(b.todo) > 0 {
+		t := b.todo[0]
+		b.todo = b.todo[1:]
+		if err := b.selection(t.pos, t.sel); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// selection builds a client's selection at a position. Entries with the fewest possible subgraphs come first, so that the
+// others can join them.
+func (b *builder) selection(pos *position, sel *graph.Selection) error {
+	type job struct {
+		e    *graph.Entry
+		sl   *slot
+		on   graph.TypeSet
+		rank int
+	}
+	var jobs []job
+	discriminates := false
+	for _, e := range sel.Entries {
+		if !pos.reach.Overlaps(e.On) {
+			continue
+		}
+		if !e.On.Contains(pos.types) || e.Name == graph.TypeName {
+			discriminates = true
+		}
+		if e.Denied || e.Name == graph.TypeName || pos.slot == nil && isIntrospection(e.Name) || e.Defer != b.block {
+			continue
+		}
+		for _, sl := range b.slot(pos, e, e.On) {
+			on := sl.on.And(e.On).And(pos.reach)
+			if !slices.Contains(b.answers[e], sl) {
+				b.answers[e] = append(b.answers[e], sl)
+			}
+			if !on.Empty() {
+				jobs = append(jobs, job{e, sl, on, b.rank(sl, on)})
+			}
+		}
+	}
+	slices.SortStableFunc(jobs, func(x, y job) int { return x.rank - y.rank })
+	for _, j := range jobs {
+		if err := b.supply(j.sl, j.on, j.e.Sub); err != nil {
+			return err
+		}
+	}
+	if discriminates && b.block == 0 {
+		if _, err := b.typename(pos); err != nil {
+			return err
+		}
+	}
+	for _, e := range sel.Entries {
+		if e.Sub == nil || e.Denied {
+			continue
+		}
+		for _, sl := range b.answers[e] {
+			b.todo = append(b.todo, task{sl.child, e.Sub})
+		}
+	}
+	return nil
+}
+
+// rank orders the entries of a selection: single owners, then several, then those that need something first.
+func (b *builder) rank(sl *slot, on graph.TypeSet) int {
+	n, needs := 0, 0
+	f := sl.pos.field(b.g, sl, on)
+	for _, in := range f.In {
+		if b.usable(in) && !in.External {
+			n++
+			if in.Requires != nil {
+				needs = 1000
+			}
+		}
+	}
+	return n + needs
+}
+
+// usable reports whether a subgraph has a field at all, given the override labels that are on.
+func (b *builder) usable(in *graph.FieldIn) bool {
+	return in != nil && (in.Label == "" || b.f.Labels[in.Label] == in.LabelOn)
+}
+
+func (b *builder) unresolvable(sl *slot, on graph.TypeSet) error {
+	names := ""
+	for i, id := range on.IDs() {
+		if i > 0 {
+			names += "|"
+		}
+		names += b.g.Object(id).Name
+	}
+	return fmt.Errorf("no subgraph can resolve %s.%s at %q", names, sl.name, sl.pos.path())
+}
+
+// path names a position for people and for decisions.
+func (p *position) path() string {
+	if p.slot == nil {
+		return ""
+	}
+	up := p.slot.pos.path()
+	s := p.slot.source
+	if up != "" {
+		s = up + "." + s
+	}
+	return s
+}
+
+func isIntrospection(name string) bool { return name == "__schema" || name == "__type" }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -29,6 +30,7 @@ type Planner struct {
 	opts  Options
 	ops   *lru.Cache[opKey, *Operation]
 	plans *lru.Cache[string, *Plan]
+	hops  sync.Map // hopKey → []int16
 }
 
 type opKey struct{ query, name string }

@@ -254,7 +254,8 @@ type Object struct {
 	// Fields in the client's order. For one run-time type no two have the same Key.
 	Fields []Field
 	// Possible are the object types that may stand here. A value whose `__typename` is outside it is printed as null (it is
-	// inaccessible, or the subgraph lies).
+	// inaccessible, or the subgraph lies). A value without `__typename` is of an unknown one of them (its subgraph knows an
+	// interface as an object, and nobody needs to know): only fields with On nil are printed.
 	Possible graph.TypeSet
 	// Static is the type's name if only one is possible: then objects here carry no `__typename`, and must not need one.
 	Static string

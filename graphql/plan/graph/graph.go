@@ -20,6 +20,7 @@ type Graph struct {
 	types   map[string]*Type
 	objects []*Type // by TypeID
 	roots   map[ast.Operation]*Type
+	hidden  TypeSet
 }
 
 // Subgraph is a service behind the supergraph.
@@ -174,6 +175,9 @@ func (g *Graph) Type(name string) *Type { return g.types[name] }
 
 // Object returns the object type of the given number.
 func (g *Graph) Object(id TypeID) *Type { return g.objects[id] }
+
+// Hidden are the object types that clients must not see.
+func (g *Graph) Hidden() TypeSet { return g.hidden }
 
 // Root returns the root type of an operation kind, or nil.
 func (g *Graph) Root(op ast.Operation) *Type { return g.roots[op] }

@@ -104,6 +104,9 @@ func (r *reader) objects() error {
 	for i, n := range names {
 		t := r.g.types[n]
 		t.ID, t.Possible, r.g.objects[i] = TypeID(i), SetOf(TypeID(i)), t
+		if t.Inaccessible {
+			r.g.hidden = r.g.hidden.Or(t.Possible)
+		}
 	}
 	roots := map[ast.Operation]string{ast.Query: "Query", ast.Mutation: "Mutation", ast.Subscription: "Subscription"}
 	for _, sd := range append(slices.Clone(r.doc.Schema), r.doc.SchemaExtension...) {

@@ -15,6 +15,8 @@ type Selection struct {
 	Entries []*Entry
 	// Types are the object types the selection was made for.
 	Types TypeSet
+	// Deferred are the numbers of the deferred fragments that stand directly in it.
+	Deferred []int
 }
 
 // Entry is one field of a selection.
@@ -30,8 +32,8 @@ type Entry struct {
 	Sub *Selection
 	// Defer is the number of the deferred fragment the entry belongs to, or 0.
 	Defer int
-	// Source is the response key in the merged tree; the planner sets it.
-	Source string
+	// Client says that the client asked for it, under Key.
+	Client bool
 	// Denied says that the caller may not see the field.
 	Denied bool
 	// Field is the syntax it came from.
@@ -56,6 +58,9 @@ type Normaliser struct {
 	// Defer, if not nil, is told of each deferred fragment and returns its number (from 1). parent is the number of the
 	// enclosing one, or 0.
 	Defer func(label string, parent int) int
+	// Client says that the selection is a client's. Hidden are then the types that clients must not see.
+	Client bool
+	Hidden TypeSet
 	// Limit is the greatest number of entries made. Zero means 100 000.
 	Limit int
 
@@ -89,7 +94,7 @@ func (n *Normaliser) normalise(parts []part, types TypeSet) (*Selection, error) 
 			return nil, err
 		}
 	}
-	sel := &Selection{Types: types, Entries: make([]*Entry, 0, len(c.list))}
+	sel := &Selection{Types: types, Entries: make([]*Entry, 0, len(c.list)), Deferred: c.deferred}
 	for _, p := range c.list {
 		e := p.Entry
 		if p.subs != nil && !e.Denied {
@@ -115,14 +120,18 @@ func (n *Normaliser) below(e *Entry) TypeSet {
 			}
 		}
 	}
+	if n.Hidden != nil {
+		out = out.Minus(n.Hidden)
+	}
 	return out
 }
 
 type collector struct {
-	n     *Normaliser
-	list  []*pending
-	byKey map[string][]*pending
-	seen  []visit
+	n        *Normaliser
+	list     []*pending
+	byKey    map[string][]*pending
+	seen     []visit
+	deferred []int
 }
 
 type visit struct {
@@ -139,28 +148,28 @@ func (c *collector) collect(set ast.SelectionSet, on TypeSet, deferred int) erro
 	for _, s := range set {
 		switch s := s.(type) {
 		case *ast.Field:
-			if !n.included(s.Directives) {
+			if !n.Included(s.Directives) {
 				continue
 			}
 			if err := c.field(s, on, deferred); err != nil {
 				return err
 			}
 		case *ast.InlineFragment:
-			if !n.included(s.Directives) {
+			if !n.Included(s.Directives) {
 				continue
 			}
-			if err := c.collect(s.SelectionSet, n.narrow(on, s.TypeCondition), n.deferral(s.Directives, deferred)); err != nil {
+			if err := c.collect(s.SelectionSet, n.narrow(on, s.TypeCondition), c.deferral(s.Directives, deferred)); err != nil {
 				return err
 			}
 		case *ast.FragmentSpread:
-			if !n.included(s.Directives) {
+			if !n.Included(s.Directives) {
 				continue
 			}
 			def := n.Fragments.ForName(s.Name)
 			if def == nil {
 				continue
 			}
-			d := n.deferral(s.Directives, deferred)
+			d := c.deferral(s.Directives, deferred)
 			at := n.narrow(on, def.TypeCondition)
 			v := visit{s.Name, at, d}
 			if slices.ContainsFunc(c.seen, func(o visit) bool { return o.name == v.name && o.fragment == v.fragment && o.on.Contains(v.on) }) {
@@ -258,7 +267,8 @@ func (c *collector) add(key string, f *ast.Field, on TypeSet, deferred int, deni
 	if on.Empty() {
 		return nil
 	}
-	e := &pending{Entry: &Entry{Key: key, Name: f.Name, On: on, Defer: deferred, Denied: denied, Field: f}}
+	n := c.n
+	e := &pending{Entry: &Entry{Key: key, Name: f.Name, On: on, Defer: deferred, Denied: denied, Field: f, Client: n.Client}}
 	e.Args, e.Vars = Arguments(f.Arguments)
 	if sub != nil {
 		e.subs = []part{*sub}
@@ -278,7 +288,8 @@ func (c *collector) insert(e *pending, at int) error {
 // earlier is the fragment that is delivered first: no fragment at all, or the one found first.
 func earlier(a, b int) int { return min(a, b) }
 
-func (n *Normaliser) included(ds ast.DirectiveList) bool {
+// Included reports whether @skip and @include let a selection in.
+func (n *Normaliser) Included(ds ast.DirectiveList) bool {
 	for _, d := range ds {
 		if d.Name != "skip" && d.Name != "include" {
 			continue
@@ -301,7 +312,8 @@ func (n *Normaliser) condition(d *ast.Directive) bool {
 	return arg.Value.Raw == "true"
 }
 
-func (n *Normaliser) deferral(ds ast.DirectiveList, parent int) int {
+func (c *collector) deferral(ds ast.DirectiveList, parent int) int {
+	n := c.n
 	if n.Defer == nil {
 		return parent
 	}
@@ -313,7 +325,9 @@ func (n *Normaliser) deferral(ds ast.DirectiveList, parent int) int {
 	if a := d.Arguments.ForName("label"); a != nil && a.Value != nil {
 		label = a.Value.Raw
 	}
-	return n.Defer(label, parent)
+	number := n.Defer(label, parent)
+	c.deferred = append(c.deferred, number)
+	return number
 }
 
 // Arguments renders arguments as GraphQL text with parentheses and lists the variables in them.

@@ -1,0 +1,478 @@
+package plan
+
+import (
+	"math/bits"
+
+	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+)
+
+// subset is a set of subgraphs.
+type subset []uint64
+
+func (s subset) has(i int) bool { return i/64 < len(s) && s[i/64]&(1<<(i%64)) != 0 }
+
+func (s subset) with(i int) subset {
+	out := make(subset, max(len(s), i/64+1))
+	copy(out, s)
+	out[i/64] |= 1 << (i % 64)
+	return out
+}
+
+func (s subset) or(o subset) subset {
+	if len(o) == 0 {
+		return s
+	}
+	out := make(subset, max(len(s), len(o)))
+	copy(out, s)
+	for i, w := range o {
+		out[i] |= w
+	}
+	return out
+}
+
+func (s subset) len() int {
+	n := 0
+	for _, w := range s {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
+
+// way is how a subgraph's view of a position is had for some types.
+type way struct {
+	ok    bool
+	depth int    // of the group the view is in
+	fresh subset // subgraphs that need a new request for it
+	how   means
+	view  *view      // seen
+	key   *graph.Key // entered
+	via   *graph.Type
+}
+
+type means uint8
+
+const (
+	seen    means = iota + 1 // a view is there
+	rooted                   // by root fields
+	around                   // the field above is selected in that subgraph as well
+	entered                  // by a key
+)
+
+// cheaper orders ways by depth, then by requests.
+func (w way) cheaper(o way) bool {
+	if !o.ok || !w.ok {
+		return w.ok
+	}
+	if w.depth != o.depth {
+		return w.depth < o.depth
+	}
+	return w.fresh.len() < o.fresh.len()
+}
+
+// table holds the ways to all subgraphs from a position, for some types.
+type table struct {
+	version, block int
+	types          graph.TypeSet
+	ways           []way
+}
+
+// waysTo works out how each subgraph can be had at a position for objects of the given types, all of which have the same keys.
+func (b *builder) waysTo(pos *position, types graph.TypeSet) []way {
+	if t := pos.table; t != nil && t.version == b.version && t.block == b.block && t.types.Equal(types) && len(pos.entering) == 0 {
+		return t.ways
+	}
+	ways := make([]way, len(b.g.Subgraphs))
+	if pos.slot == nil {
+		b.rootWays(ways)
+	} else {
+		b.seenWays(pos, types, ways)
+		b.aroundWays(pos, ways)
+		b.enteredWays(pos, types, ways)
+	}
+	if len(pos.entering) == 0 {
+		pos.table = &table{b.version, b.block, types, ways}
+	}
+	return ways
+}
+
+func (b *builder) rootWays(ways []way) {
+	for _, v := range b.root.views {
+		if v.group.block == b.block && v.group.segment == b.segment {
+			ways[v.group.sub] = way{ok: true, depth: v.group.depth, how: seen, view: v}
+		}
+	}
+	if b.kind != Query {
+		return
+	}
+	for s := range ways {
+		if !ways[s].ok {
+			ways[s] = way{ok: true, depth: 1, how: rooted, fresh: subset{}.with(s)}
+		}
+	}
+}
+
+// seenWays notes the views that are there. Views of an enclosing block are no place to add to: its answer would wait.
+func (b *builder) seenWays(pos *position, types graph.TypeSet, ways []way) {
+	for _, v := range pos.views {
+		if v.group.block != b.block || !v.possible.Overlaps(types) {
+			continue
+		}
+		w := way{ok: true, depth: v.group.depth, how: seen, view: v}
+		if w.cheaper(ways[v.group.sub]) {
+			ways[v.group.sub] = w
+		}
+	}
+}
+
+// aroundWays selects the field that leads here in other subgraphs too, from wherever they can be had.
+func (b *builder) aroundWays(pos *position, ways []way) {
+	up := pos.slot
+	if b.kind != Query && up.pos.slot == nil {
+		return // a mutation runs once
+	}
+	var from []way
+	on := up.on.And(up.pos.reach)
+	for s := range ways {
+		if ways[s].how == seen || pos.entering[s] || !b.plain(up.name, on, s) {
+			continue
+		}
+		if from == nil {
+			from = b.waysTo(up.pos, on)
+		}
+		if w := from[s]; w.ok && (w.how != seen || w.view.possible.Contains(on)) {
+			w.how, w.view = around, nil
+			if w.cheaper(ways[s]) {
+				ways[s] = w
+			}
+		}
+	}
+}
+
+// plain reports whether a subgraph resolves a field of all the types without being told anything.
+func (b *builder) plain(name string, on graph.TypeSet, s int) bool {
+	for _, id := range on.IDs() {
+		f := b.g.Object(id).Fields[name]
+		if f == nil {
+			return false
+		}
+		if in := f.In[s]; !b.usable(in) || in.External || in.Requires != nil || in.Contexts != nil {
+			return false
+		}
+	}
+	return !on.Empty()
+}
+
+// enteredWays follows keys from the subgraphs that can be had to those that can be entered, until nothing gets cheaper.
+func (b *builder) enteredWays(pos *position, types graph.TypeSet, ways []way) {
+	for changed := true; changed; {
+		changed = false
+		for s := range ways {
+			if ways[s].how == seen && ways[s].view.possible.Contains(types) || pos.entering[s] {
+				continue
+			}
+			for _, d := range b.doors(pos, types, s) {
+				if w := b.enter1(pos, types, s, d, ways); w.cheaper(ways[s]) {
+					ways[s], changed = w, true
+				}
+			}
+		}
+	}
+}
+
+// door is a key by which a subgraph can be entered.
+type door struct {
+	key *graph.Key
+	via *graph.Type
+}
+
+// doors lists the keys by which subgraph s can be entered with objects of the given types, which have the same keys.
+func (b *builder) doors(pos *position, types graph.TypeSet, s int) []door {
+	var out []door
+	first := b.g.Object(types.IDs()[0])
+	if in := first.In[s]; in != nil {
+		for _, k := range in.Keys {
+			if k.Resolvable {
+				out = append(out, door{key: k})
+			}
+		}
+	}
+	for _, name := range first.Interfaces {
+		i := b.g.Type(name)
+		if i == nil || i.In[s] == nil || !i.Possible.Contains(types) {
+			continue
+		}
+		if !i.In[s].InterfaceObject && (pos.iface != i || b.named(pos, types)) {
+			continue
+		}
+		for _, k := range i.In[s].Keys {
+			if k.Resolvable {
+				out = append(out, door{key: k, via: i})
+			}
+		}
+	}
+	return out
+}
+
+// named reports whether the run-time types of objects at a position are known.
+func (b *builder) named(pos *position, types graph.TypeSet) bool {
+	return pos.static() || b.supplied(b.typenameSlot(pos)).Contains(types)
+}
+
+// enter1 prices the entry of a subgraph by one key.
+func (b *builder) enter1(pos *position, types graph.TypeSet, s int, d door, ways []way) way {
+	out := way{ok: true, how: entered, key: d.key, via: d.via}
+	need := func(sel *graph.Selection) bool {
+		for _, e := range sel.Entries {
+			on := e.On.And(types)
+			if on.Empty() {
+				continue
+			}
+			w := b.source(pos, e, on, s, ways)
+			if !w.ok {
+				return false
+			}
+			out.depth = max(out.depth, w.depth)
+			out.fresh = out.fresh.or(w.fresh)
+		}
+		return true
+	}
+	if !need(d.key.Fields) {
+		return way{}
+	}
+	if d.via == nil && !pos.static() && !b.named(pos, types) { // the type's name is needed, too
+		w := b.cheapestNamer(pos, types, s, ways)
+		if !w.ok {
+			return way{}
+		}
+		out.depth, out.fresh = max(out.depth, w.depth), out.fresh.or(w.fresh)
+	}
+	out.depth++
+	if gr := b.groupAt(pos, s, d.via, out.depth); gr == nil {
+		out.fresh = out.fresh.with(s)
+	} else {
+		out.depth = max(out.depth, gr.depth)
+	}
+	return out
+}
+
+// groupAt finds a group that enters s at the position and that could take in what comes with the given depth.
+func (b *builder) groupAt(pos *position, s int, via *graph.Type, depth int) *group {
+	for _, gr := range b.groups {
+		if gr.entity && gr.pos == pos && gr.sub == s && gr.via == via && gr.block == b.block && gr.segment == b.segment && gr.depth >= depth {
+			return gr
+		}
+	}
+	return nil
+}
+
+func (b *builder) cheapestNamer(pos *position, types graph.TypeSet, not int, ways []way) way {
+	var best way
+	for s, w := range ways {
+		if s == not || !w.ok || w.how == seen && w.view.opaque || w.how != seen && !b.names(pos, types, s, w) {
+			continue
+		}
+		if w.cheaper(best) {
+			best = w
+		}
+	}
+	return best
+}
+
+// names reports whether a view of s at the position would tell run-time types.
+func (b *builder) names(pos *position, types graph.TypeSet, s int, w way) bool {
+	switch w.how {
+	case seen:
+		return !w.view.opaque
+	case entered:
+		return w.via == nil || !w.via.In[s].InterfaceObject
+	case around:
+		f := pos.slot.pos.field(b.g, pos.slot, pos.slot.on)
+		t := f.In[s].Named.Known(s)
+		return t == nil || !t.InterfaceObject
+	}
+	return !types.Empty()
+}
+
+// source prices the cheapest way to have an entry of a key or requirement without subgraph not.
+func (b *builder) source(pos *position, e *graph.Entry, on graph.TypeSet, not int, ways []way) way {
+	if sl := b.existing(pos, e, on); sl != nil && e.Sub == nil {
+		w := way{ok: true}
+		for _, gr := range b.suppliers(sl, on) {
+			w.depth = max(w.depth, gr.depth)
+		}
+		return w
+	}
+	var best way
+	for s := range ways {
+		if s == not || !ways[s].ok {
+			continue
+		}
+		w := ways[s]
+		extra := b.serves(e, on, s, w)
+		if extra < 0 {
+			continue
+		}
+		w.depth += extra
+		if w.cheaper(best) {
+			best = w
+		}
+	}
+	if v := b.enclosing(pos, e, on); v.cheaper(best) {
+		best = v
+	}
+	return best
+}
+
+// enclosing finds an entry that was not fetched, in a view of an enclosing block: nothing but keys may be added there.
+func (b *builder) enclosing(pos *position, e *graph.Entry, on graph.TypeSet) way {
+	if b.block == 0 {
+		return way{}
+	}
+	var best way
+	for _, v := range pos.views {
+		if v.group.block == b.block || !b.visible(v.group) {
+			continue
+		}
+		w := way{ok: true, depth: v.group.depth, how: seen, view: v}
+		if x := b.serves(e, on, v.group.sub, w); x == 0 && w.cheaper(best) {
+			best = w
+		}
+	}
+	return best
+}
+
+// existing returns a slot that already fetches an entry for all the types.
+func (b *builder) existing(pos *position, e *graph.Entry, on graph.TypeSet) *slot {
+	for _, sl := range pos.slots {
+		if sl.name == e.Name && sl.args == e.Args && b.supplied(sl).Contains(on) {
+			return sl
+		}
+	}
+	return nil
+}
+
+// serves reports how many more rounds a subgraph that is had in some way needs to deliver an entry: 0 if it has all of it,
+// -1 if it cannot.
+func (b *builder) serves(e *graph.Entry, on graph.TypeSet, s int, w way) int {
+	var prov *graph.Selection
+	var lent *graph.Type
+	if w.view != nil {
+		if !w.view.possible.Contains(on) {
+			return -1
+		}
+		prov = w.view.provided
+		if w.view.opaque {
+			lent = w.view.declared
+		}
+	} else if w.via != nil && w.via.In[s].InterfaceObject {
+		lent = w.via
+	}
+	worst := 0
+	for _, id := range on.IDs() {
+		t := b.g.Object(id)
+		if e.Name == graph.TypeName {
+			if lent != nil {
+				return -1
+			}
+			continue
+		}
+		f := t.Fields[e.Name]
+		if f == nil || !b.local(f, s, prov, lent) {
+			return -1
+		}
+		if e.Sub == nil {
+			continue
+		}
+		n := b.servesAll(e.Sub, f.In[s].Named, s, provided(prov, f, f.In[s]), 0)
+		if n < 0 {
+			return -1
+		}
+		worst = max(worst, n)
+	}
+	return worst
+}
+
+// local reports whether a view of s with a provision resolves a field as it is. lent is the interface it knows as an object.
+func (b *builder) local(f *graph.Field, s int, prov *graph.Selection, lent *graph.Type) bool {
+	in := f.In[s]
+	if !b.usable(in) || in.Requires != nil && !provides(prov, f) || in.Contexts != nil {
+		return false
+	}
+	if in.Via != lent && in.Via != nil {
+		return false
+	}
+	return !in.External || provides(prov, f)
+}
+
+func provides(prov *graph.Selection, f *graph.Field) bool {
+	return prov != nil && prov.Find(f.Parent.ID, f.Name) != nil
+}
+
+// servesAll is serves for a selection on values declared as t in s.
+func (b *builder) servesAll(sel *graph.Selection, t *graph.Type, s int, prov *graph.Selection, depth int) int {
+	b.steps++
+	if depth > 20 {
+		return -1
+	}
+	types, lent := possibleIn(t, s)
+	worst := 0
+	for _, e := range sel.Entries {
+		for _, id := range e.On.And(types).IDs() {
+			if e.Name == graph.TypeName {
+				if lent != nil {
+					return -1
+				}
+				continue
+			}
+			f := b.g.Object(id).Fields[e.Name]
+			if f == nil {
+				return -1
+			}
+			n := 0
+			switch {
+			case b.local(f, s, prov, lent):
+				if e.Sub != nil {
+					n = b.servesAll(e.Sub, f.In[s].Named, s, provided(prov, f, f.In[s]), depth+1)
+				}
+			default:
+				n = b.hop(f, s)
+			}
+			if n < 0 {
+				return -1
+			}
+			worst = max(worst, n)
+		}
+	}
+	return worst
+}
+
+// possibleIn returns the object types of values declared as t in s, and t itself if s knows the interface as an object.
+func possibleIn(t *graph.Type, s int) (graph.TypeSet, *graph.Type) {
+	in := t.Known(s)
+	switch {
+	case in == nil:
+		return t.Possible, nil
+	case in.InterfaceObject:
+		return in.Possible, t
+	}
+	return in.Possible, nil
+}
+
+// hop is the number of rounds from s to some subgraph that resolves a field, or -1.
+func (b *builder) hop(f *graph.Field, s int) int {
+	best := -1
+	hops := b.p.hopsFrom(f.Parent, s)
+	for to, in := range f.In {
+		if to == s || !b.usable(in) || in.External || hops[to] < 0 {
+			continue
+		}
+		n := int(hops[to])
+		if in.Requires != nil {
+			n++
+		}
+		if best < 0 || n < best {
+			best = n
+		}
+	}
+	return best
+}

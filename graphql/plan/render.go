@@ -1,0 +1,151 @@
+package plan
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+)
+
+// renderer prints the operations of requests.
+type renderer struct {
+	g    *graph.Graph
+	vars map[string]bool // client variables met
+}
+
+// selection appends what a view selects, in braces.
+func (r *renderer) selection(dst []byte, v *view) []byte {
+	dst = append(dst, '{')
+	n := len(dst)
+	plain, rest := r.divide(v)
+	dst = r.picks(dst, plain)
+	for _, f := range r.fragments(v, rest) {
+		if len(dst) > n {
+			dst = append(dst, ' ')
+		}
+		dst = append(append(dst, "...on "...), f.name...)
+		dst = append(r.picks(append(dst, '{'), f.picks), '}')
+	}
+	if len(dst) == n {
+		dst = append(dst, graph.TypeName...)
+	}
+	return append(dst, '}')
+}
+
+func (r *renderer) picks(dst []byte, picks []*pick) []byte {
+	for i, p := range picks {
+		if i > 0 {
+			dst = append(dst, ' ')
+		}
+		s := p.slot
+		if s.source != s.name {
+			dst = append(append(dst, s.source...), ':')
+		}
+		dst = append(append(append(dst, s.name...), s.args...), s.directives...)
+		for _, v := range s.vars {
+			r.vars[v] = true
+		}
+		if p.child != nil {
+			dst = r.selection(dst, p.child)
+		}
+	}
+	return dst
+}
+
+// divide separates what can be selected on the declared type from what needs fragments.
+func (r *renderer) divide(v *view) (plain, rest []*pick) {
+	for _, p := range v.picks {
+		switch {
+		case v.declared == nil:
+			rest = append(rest, p)
+		case v.opaque || v.declared.Kind == "OBJECT" || p.slot.name == graph.TypeName:
+			plain = append(plain, p)
+		case p.on.Contains(v.possible) && r.declares(v.declared, p.slot.name, v.group.sub):
+			plain = append(plain, p)
+		default:
+			rest = append(rest, p)
+		}
+	}
+	return plain, rest
+}
+
+func (r *renderer) declares(t *graph.Type, field string, sub int) bool {
+	if field == graph.TypeName {
+		return true
+	}
+	in := t.FieldIn(field, sub)
+	return in != nil
+}
+
+// fragment is an inline fragment to be.
+type fragment struct {
+	name  string
+	picks []*pick
+}
+
+// fragments distributes picks over the object types of a view; types with equal picks share a fragment where an interface or
+// union fits exactly.
+func (r *renderer) fragments(v *view, picks []*pick) []fragment {
+	if len(picks) == 0 {
+		return nil
+	}
+	if v.opaque { // an entry by the name of an interface that is an object there
+		return []fragment{{v.group.via.Name, picks}}
+	}
+	type bunch struct {
+		types graph.TypeSet
+		picks []*pick
+	}
+	var bunches []*bunch
+	for _, id := range v.possible.IDs() {
+		var mine []*pick
+		for _, p := range picks {
+			if p.on.Has(id) {
+				mine = append(mine, p)
+			}
+		}
+		if mine == nil {
+			continue
+		}
+		i := slices.IndexFunc(bunches, func(o *bunch) bool { return slices.Equal(o.picks, mine) })
+		if i < 0 {
+			bunches = append(bunches, &bunch{picks: mine})
+			i = len(bunches) - 1
+		}
+		bunches[i].types = bunches[i].types.Or(graph.SetOf(id))
+	}
+	var out []fragment
+	for _, c := range bunches {
+		if name := r.cover(v, c.types, c.picks); name != "" {
+			out = append(out, fragment{name, c.picks})
+			continue
+		}
+		for _, id := range c.types.IDs() {
+			out = append(out, fragment{r.g.Object(id).Name, c.picks})
+		}
+	}
+	return out
+}
+
+// cover finds an interface of the subgraph that stands for exactly these of a view's types and has all the fields.
+func (r *renderer) cover(v *view, types graph.TypeSet, picks []*pick) string {
+	if types.Len() < 2 {
+		return ""
+	}
+	names := slices.Clone(r.g.Object(types.IDs()[0]).Interfaces)
+	sort.Strings(names)
+	for _, name := range names {
+		i := r.g.Type(name)
+		if i == nil {
+			continue
+		}
+		in := i.Known(v.group.sub)
+		if in == nil || in.InterfaceObject || !in.Possible.And(v.possible).Equal(types) {
+			continue
+		}
+		if !slices.ContainsFunc(picks, func(p *pick) bool { return !r.declares(i, p.slot.name, v.group.sub) }) {
+			return name
+		}
+	}
+	return ""
+}
