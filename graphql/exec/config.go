@@ -90,6 +90,8 @@ type Subscription struct {
 	Protocol Protocol
 	// URL, if it is another one than the subgraph's. ws and wss mean http and https.
 	URL string
+	// Transport for WebSockets, which need HTTP/1.1; nil means the subgraph's, restricted to it.
+	Transport http.RoundTripper
 	// Init returns the payload of connection_init as a JSON object, from the headers of the subscription; nil means none is sent.
 	Init func(http.Header) []byte
 	// Ping is how often a WebSocket is pinged; a peer that does not answer within the same time is given up. Zero means 20 s.

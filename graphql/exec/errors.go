@@ -71,6 +71,13 @@ func (p *clientPath) set(q *clientPath) {
 	p.ends = append(p.ends[:0], q.ends...)
 }
 
+// pop removes the last element.
+func (p *clientPath) pop() {
+	n := len(p.hashes) - 1
+	p.hashes, p.ends = p.hashes[:n], p.ends[:n]
+	p.json = p.json[:p.ends[n-1]]
+}
+
 // keepCommon cuts p to what it has in common with q.
 func (p *clientPath) keepCommon(q *clientPath) {
 	n := 0
@@ -161,6 +168,9 @@ func (l *errorList) count() int {
 	}
 	return n
 }
+
+// flush forgets the errors, but not what they explain.
+func (l *errorList) flush() { l.buf, l.entries, l.dropped = l.buf[:0], l.entries[:0], 0 }
 
 // room reports whether one more error may be added, and counts it as dropped otherwise.
 func (l *errorList) room() bool {

@@ -161,7 +161,7 @@ func (r *execution) printer(sc *scope, out *buffer) *printer {
 	p := &r.print
 	p.t, p.out, p.errs, p.base = &r.tree, out.b[:0], &sc.errs, nil
 	p.path, p.max, p.over = p.path[:0], r.e.cfg.MaxOperationBytes, false
-	p.vars = r.variable
+	p.vars, p.nulled = r.variable, nil
 	return p
 }
 

@@ -11,15 +11,20 @@ import (
 
 // Executor carries out plans. It is safe for concurrent use.
 type Executor struct {
-	cfg    Config
-	subs   map[string]*subgraph
-	own    *http.Transport // closed by Close; nil if Config.Transport was given
-	seed   maphash.Seed
-	flight flight
+	cfg  Config
+	subs map[string]*subgraph
+	own  *http.Transport // closed by Close; nil if Config.Transport was given
+	// upgrades has, for transports that may speak HTTP/2, one that does not, for WebSockets. Closed by Close.
+	upgrades map[http.RoundTripper]*http.Transport
+	seed     maphash.Seed
+	flight   flight
 	pools
 	stop   context.CancelFunc
 	done   context.Context // ends with Close
-	active sync.WaitGroup  // streams
+	active sync.WaitGroup  // goroutines of streams
+
+	mu     sync.Mutex
+	closed bool // guarded by mu
 }
 
 // New returns an executor for the subgraphs of cfg.
@@ -38,6 +43,9 @@ func New(cfg Config) (*Executor, error) {
 		if err != nil {
 			return nil, err
 		}
+		if s.Subscription.Transport == nil {
+			sub.upgrade = e.upgrade(sub.transport)
+		}
 		e.subs[name] = sub
 	}
 	e.done, e.stop = context.WithCancel(context.Background())
@@ -47,11 +55,36 @@ func New(cfg Config) (*Executor, error) {
 // Close ends all streams, waits for them, and closes the connections of the executor's own transport. Operations that still
 // run end by themselves; their connections are closed then.
 func (e *Executor) Close() {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
 	e.stop()
 	e.active.Wait()
 	if e.own != nil {
 		e.own.CloseIdleConnections()
 	}
+	for _, t := range e.upgrades {
+		t.CloseIdleConnections()
+	}
+}
+
+// upgrade returns a transport like t that speaks HTTP/1.1 only, or t if it is of an unknown kind.
+func (e *Executor) upgrade(t http.RoundTripper) http.RoundTripper {
+	from, ok := t.(*http.Transport)
+	if !ok {
+		return t
+	}
+	if e.upgrades[t] == nil {
+		to := from.Clone()
+		to.ForceAttemptHTTP2 = false
+		to.Protocols = new(http.Protocols)
+		to.Protocols.SetHTTP1(true)
+		if e.upgrades == nil {
+			e.upgrades = map[http.RoundTripper]*http.Transport{}
+		}
+		e.upgrades[t] = to
+	}
+	return e.upgrades[t]
 }
 
 // Execute carries out a query or a mutation. It always returns a response: what failed is null and explained in `errors`. When

@@ -18,7 +18,7 @@ import (
 
 // The builders of this file make plans by hand, in the form in which the planner makes them.
 
-var testTypes = graph.NewTypeIndex([]string{"Author", "Book", "Film", "Query", "Review", "User"})
+var testTypes = graph.NewTypeIndex([]string{"Author", "Book", "Film", "Query", "Review", "Subscription", "User"})
 
 func set(names ...string) graph.TypeSet {
 	var ids []graph.TypeID

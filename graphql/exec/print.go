@@ -22,6 +22,8 @@ type printer struct {
 	// max bounds len(out). When it is reached, nothing more is printed and data is null.
 	max  int
 	over bool
+	// nulled collects the hashes of the positions where there is null instead of what was found; nil if nobody wants to know.
+	nulled map[uint64]struct{}
 
 	scratch clientPath
 }
@@ -132,6 +134,9 @@ func (p *printer) value(n uint32, f *plan.Field, wrap []plan.Wrap) bool {
 		return false
 	}
 	p.out = append(p.out, "null"...)
+	if p.nulled != nil {
+		p.nulled[p.clientPath().last()] = struct{}{}
+	}
 	return true
 }
 

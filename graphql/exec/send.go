@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/catalyst-router/catalyst/graphql/plan"
@@ -24,6 +25,10 @@ type subgraph struct {
 	host      string
 	transport http.RoundTripper
 	slots     chan struct{}
+	// Of subscriptions: the URL, nil if it is the same; a transport that can upgrade to WebSocket; and whether probing has found SSE.
+	events  *url.URL
+	upgrade http.RoundTripper
+	sse     atomic.Bool
 }
 
 func newSubgraph(name string, s Subgraph, cfg *Config) (*subgraph, error) {
@@ -34,11 +39,19 @@ func newSubgraph(name string, s Subgraph, cfg *Config) (*subgraph, error) {
 	s.Timeout = orDefault(s.Timeout, DefaultTimeout)
 	s.Backoff = orDefault(s.Backoff, 25*time.Millisecond)
 	s.MaxResponseBytes = orDefault(s.MaxResponseBytes, cfg.MaxResponseBytes)
-	return &subgraph{
+	sub := &subgraph{
 		Subgraph: s, name: name, url: u, host: s.Host,
 		transport: orDefault(s.Transport, cfg.Transport),
 		slots:     make(chan struct{}, orDefault(s.MaxRequests, DefaultSubgraphRequests)),
-	}, nil
+	}
+	sub.upgrade = orDefault(s.Subscription.Transport, sub.transport)
+	if s.Subscription.URL != "" {
+		if sub.events, err = url.Parse(s.Subscription.URL); err != nil {
+			return nil, fmt.Errorf("subgraph %s: Subscription.URL: %w", name, err)
+		}
+		sub.events.Scheme = strings.Replace(sub.events.Scheme, "ws", "http", 1)
+	}
+	return sub, nil
 }
 
 // message is a request to a subgraph in the making.
