@@ -1,0 +1,103 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	health "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/catalyst-router/catalyst/bgp"
+)
+
+// maxAnswer bounds what is read of an answer: its status is what counts.
+const maxAnswer = 64 << 10
+
+// Ask does one check, on a connection of its own: one that was opened long ago says nothing of whether new ones are taken. A nil error is success.
+func Ask(ctx context.Context, t Target) error {
+	switch t.Check.Kind {
+	case HTTP:
+		return askHTTP(ctx, t)
+	case GRPC:
+		return askGRPC(ctx, t)
+	case None, TCP:
+	}
+	return askTCP(ctx, t)
+}
+
+func askTCP(ctx context.Context, t Target) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", t.Address)
+	if err != nil {
+		return errors.New(refusal(err))
+	}
+	return conn.Close()
+}
+
+// askHTTP asks under the service's own name: a strict workload would refuse another.
+func askHTTP(ctx context.Context, t Target) error {
+	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxAnswer, Protocols: new(http.Protocols)}
+	if t.Protocol == bgp.HTTP2 || t.Protocol == bgp.GRPC {
+		transport.Protocols.SetUnencryptedHTTP2(true)
+	} else {
+		transport.Protocols.SetHTTP1(true)
+	}
+	defer transport.CloseIdleConnections()
+	path, err := url.ParseRequestURI(t.Check.Argument)
+	if err != nil {
+		return fmt.Errorf("health: path %q: %w", t.Check.Argument, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.Address+path.RequestURI(), nil)
+	if err != nil {
+		return err
+	}
+	req.Host = string(t.Service)
+	req.Header.Set("User-Agent", "catalyst-health")
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return fmt.Errorf("GET %s: %s", t.Check.Argument, refusal(err))
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
+	_ = resp.Body.Close()
+	if resp.StatusCode < 200 || resp.StatusCode > 399 {
+		return fmt.Errorf("GET %s: %s", t.Check.Argument, resp.Status)
+	}
+	return nil
+}
+
+func askGRPC(ctx context.Context, t Target) error {
+	cc, err := grpc.NewClient("passthrough:///"+t.Address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority(string(t.Service)),
+		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithNoProxy(), grpc.WithUserAgent("catalyst-health"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cc.Close() }()
+	resp, err := health.NewHealthClient(cc).Check(ctx, &health.HealthCheckRequest{Service: t.Check.Argument})
+	if err != nil {
+		return fmt.Errorf("grpc.health.v1: %s: %s", status.Code(err), status.Convert(err).Message())
+	}
+	if resp.GetStatus() != health.HealthCheckResponse_SERVING {
+		return fmt.Errorf("grpc.health.v1: %s", resp.GetStatus())
+	}
+	return nil
+}
+
+// refusal says why a connection was not made, without the addresses that differ from try to try.
+func refusal(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return dns.Error()
+	}
+	return err.Error()
+}

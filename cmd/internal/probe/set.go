@@ -1,0 +1,218 @@
+package probe
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
+)
+
+// maxAtOnce bounds the checks that are under way at a moment, of all services together.
+const maxAtOnce = 64
+
+// Target is a workload and how to check it.
+type Target struct {
+	Service  bgp.Service // whose name is the Host of HTTP and the authority of gRPC
+	Protocol bgp.Protocol
+	Address  string // HOST:PORT
+	Check    Check  // Kind is not None
+}
+
+// Config is what a set needs.
+type Config struct {
+	Log *slog.Logger // required
+	// Changed is told that a service's health has changed; what it is now, Status tells. It is called from the service's own goroutine and may block,
+	// until its context ends with the check.
+	Changed func(context.Context, bgp.Service)
+	// Ask does one check; nil for the real one.
+	Ask func(context.Context, Target) error
+}
+
+// Set checks any number of services, each at its own pace. It is safe for concurrent use.
+type Set struct {
+	cfg   Config
+	slots chan struct{}
+
+	mu      sync.Mutex
+	ctx     context.Context // of Run; nil before and after; guarded by mu
+	tasks   sync.WaitGroup
+	watches map[bgp.Service]*watch // guarded by mu
+}
+
+// watch is one service's checks.
+type watch struct {
+	target Target
+	cancel context.CancelFunc
+	first  chan struct{} // closed after the first result
+	status Status        // guarded by the set's mu
+}
+
+// NewSet returns a set that checks nothing until Run.
+func NewSet(cfg Config) *Set {
+	if cfg.Ask == nil {
+		cfg.Ask = Ask
+	}
+	return &Set{cfg: cfg, slots: make(chan struct{}, maxAtOnce), watches: map[bgp.Service]*watch{}}
+}
+
+// Run lets the checks run until ctx ends, and waits for them.
+func (s *Set) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	s.ctx = ctx
+	for _, w := range s.watches {
+		s.start(w)
+	}
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	s.ctx = nil
+	s.mu.Unlock()
+	s.tasks.Wait()
+	return nil
+}
+
+// Put checks a service from now on, or in another way than before. A target that is the same goes on as it is.
+func (s *Set) Put(t Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.watches[t.Service]; w != nil {
+		if w.target == t {
+			return
+		}
+		s.stop(w)
+	}
+	w := &watch{target: t, first: make(chan struct{})}
+	s.watches[t.Service] = w
+	if s.ctx != nil {
+		s.start(w)
+	}
+}
+
+// Remove checks a service no longer.
+func (s *Set) Remove(svc bgp.Service) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.watches[svc]; w != nil {
+		s.stop(w)
+		delete(s.watches, svc)
+	}
+}
+
+// Status returns what is known of a service, and whether it is checked.
+func (s *Set) Status(svc bgp.Service) (Status, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.watches[svc]
+	if w == nil {
+		return Status{}, false
+	}
+	return w.status, true
+}
+
+// All calls yield for every service that is checked, in no order.
+func (s *Set) All(yield func(bgp.Service, Status)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for svc, w := range s.watches {
+		yield(svc, w.status)
+	}
+}
+
+// First waits until a service has had its first result, is not checked any more, or ctx ends.
+func (s *Set) First(ctx context.Context, svc bgp.Service) {
+	s.mu.Lock()
+	w := s.watches[svc]
+	s.mu.Unlock()
+	if w == nil {
+		return
+	}
+	select {
+	case <-w.first:
+	case <-ctx.Done():
+	}
+}
+
+// start begins a watch's checks. The caller holds mu.
+func (s *Set) start(w *watch) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	w.cancel = cancel
+	s.tasks.Go(func() { s.watch(ctx, w) })
+}
+
+func (s *Set) stop(w *watch) {
+	if w.cancel != nil {
+		w.cancel()
+	}
+}
+
+// watch checks one service until ctx ends.
+func (s *Set) watch(ctx context.Context, w *watch) {
+	m := NewMachine(w.target.Check, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))) //nolint:gosec // jitter, not secrets
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for first := true; ; first = false {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		began := time.Now()
+		failure, asked := s.ask(ctx, w.target, m.check.Timeout)
+		if !asked {
+			return
+		}
+		changed := m.Result(time.Now(), failure)
+		s.mu.Lock()
+		current := s.watches[w.target.Service] == w
+		w.status = m.Status()
+		s.mu.Unlock()
+		if !current {
+			return
+		}
+		if first {
+			close(w.first)
+		}
+		if changed {
+			s.tell(ctx, w.target, m.Status())
+		}
+		timer.Reset(max(0, time.Until(began.Add(m.Next()))))
+	}
+}
+
+// ask does one check; asked is false if ctx ended meanwhile.
+func (s *Set) ask(ctx context.Context, t Target, timeout time.Duration) (failure string, asked bool) {
+	select {
+	case s.slots <- struct{}{}:
+	case <-ctx.Done():
+		return "", false
+	}
+	defer func() { <-s.slots }()
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := s.cfg.Ask(limited, t)
+	switch {
+	case ctx.Err() != nil:
+		return "", false
+	case err != nil && limited.Err() != nil:
+		return "no answer within " + timeout.String(), true
+	case err != nil:
+		return err.Error(), true
+	}
+	return "", true
+}
+
+func (s *Set) tell(ctx context.Context, t Target, st Status) {
+	if st.Health == bgp.HealthDown {
+		s.cfg.Log.Warn("the workload of a service is down", "service", string(t.Service), "address", t.Address, "check", t.Check.String(), "error", st.Error)
+	} else {
+		s.cfg.Log.Info("the workload of a service is up", "service", string(t.Service), "address", t.Address, "check", t.Check.String())
+	}
+	if s.cfg.Changed != nil {
+		s.cfg.Changed(ctx, t.Service)
+	}
+}
