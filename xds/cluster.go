@@ -30,14 +30,14 @@ const (
 	sniMesh = "mesh.catalyst.internal"
 	// matchKey is where Envoy looks for the transport socket of an endpoint.
 	matchKey = "envoy.transport_socket_match"
+	// metadataKey is where this compiler's own metadata are.
+	metadataKey = "catalyst"
+	maxNamed    = 5 // nodes of an answer
 )
 
-// localCluster holds the workloads of a service beside this node.
-func (c *Compiler) localCluster(f *Forwarding, targets []Target) (*cluster.Cluster, error) {
-	name := clusterName(f)
-	if f.Protocol == bgp.TCP {
-		name = workPrefix + string(f.Service)
-	}
+// localCluster holds the workloads of a service beside this node. Where there are backups, one that takes no connections is left for them at once; their node's
+// own checks take it out of the routes a little later.
+func (c *Compiler) localCluster(f *Forwarding, name string, targets []Target, backups bool) (*cluster.Cluster, error) {
 	cl := &cluster.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
 		CircuitBreakers: breakers(), CommonLbConfig: noPanic(),
@@ -52,9 +52,9 @@ func (c *Compiler) localCluster(f *Forwarding, targets []Target) (*cluster.Clust
 			cl.ClusterDiscoveryType = &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS}
 		}
 		group.LbEndpoints = append(group.LbEndpoints, ep)
-		if hc := healthCheck(f, t.Backend.HealthPath); hc != nil {
-			cl.HealthChecks = []*core.HealthCheck{hc}
-		}
+	}
+	if backups {
+		cl.OutlierDetection = outliers()
 	}
 	cl.LoadAssignment = &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{group}}
 	switch f.Protocol {
@@ -65,15 +65,34 @@ func (c *Compiler) localCluster(f *Forwarding, targets []Target) (*cluster.Clust
 	return cl, nil
 }
 
+// downCluster is the name of a service that is announced and has no target. It has no endpoints, and its metadata say whose workload is down (see
+// localReplies).
+func (c *Compiler) downCluster(f *Forwarding) *cluster.Cluster {
+	nodes := make([]string, 0, len(f.Down))
+	for _, n := range f.Down[:min(len(f.Down), maxNamed)] {
+		nodes = append(nodes, n.String())
+	}
+	if more := len(f.Down) - maxNamed; more > 0 {
+		nodes = append(nodes, fmt.Sprintf("and %d more", more))
+	}
+	name := clusterName(f)
+	return &cluster.Cluster{
+		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
+		TypedExtensionProtocolOptions: http2Upstream(), CommonLbConfig: noPanic(), LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name},
+		Metadata: &core.Metadata{FilterMetadata: map[string]*structpb.Struct{metadataKey: {Fields: map[string]*structpb.Value{
+			"down": structpb.NewStringValue(" Its workload is down, says " + strings.Join(nodes, ", ") + ".")}}}},
+	}
+}
+
 // hopCluster holds the mesh ingresses of the next hops, by priority. Each endpoint's certificate has to be that of its node.
-func (c *Compiler) hopCluster(f *Forwarding) (*cluster.Cluster, error) {
+func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 	cl := &cluster.Cluster{
 		ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
 		TypedExtensionProtocolOptions: http2Upstream(), CircuitBreakers: breakers(), CommonLbConfig: noPanic(), OutlierDetection: outliers(),
 		LoadAssignment: &endpoint.ClusterLoadAssignment{},
 	}
 	var nodes []bgp.NodeID
-	for priority, tier := range f.Tiers {
+	for priority, tier := range tiers {
 		group := &endpoint.LocalityLbEndpoints{Priority: uint32(priority)}
 		for _, t := range tier {
 			if t.NextHop.Address == "" {
@@ -125,13 +144,13 @@ func pipe(path string) *core.Address {
 	return &core.Address{Address: &core.Address_Pipe{Pipe: &core.Pipe{Path: path, Mode: 0o600}}}
 }
 
-// alias is a service's name for a cluster of next hops: an aggregate of one (Envoy's docs, "Aggregate cluster"). It has no endpoints and no TLS of its
-// own; hosts, their health and the connections to them are those of the cluster that it names.
-func alias(name, target string) *cluster.Cluster {
+// alias is a service's name for clusters in order of preference: an aggregate, most often of one (Envoy's docs, "Aggregate cluster"). It has no endpoints and no TLS of
+// its own; hosts, their health and the connections to them are those of the clusters that it names.
+func alias(name string, targets ...string) *cluster.Cluster {
 	return &cluster.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), LbPolicy: cluster.Cluster_CLUSTER_PROVIDED,
 		ClusterDiscoveryType: &cluster.Cluster_ClusterType{ClusterType: &cluster.Cluster_CustomClusterType{
-			Name: "envoy.clusters.aggregate", TypedConfig: toAny(&aggregate.ClusterConfig{Clusters: []string{target}})}},
+			Name: "envoy.clusters.aggregate", TypedConfig: toAny(&aggregate.ClusterConfig{Clusters: targets})}},
 		TypedExtensionProtocolOptions: http2Upstream(), CircuitBreakers: breakers(), CommonLbConfig: noPanic(),
 	}
 }
@@ -185,33 +204,7 @@ func tls13() *tls.TlsParameters {
 	}
 }
 
-// healthCheck returns the active check that the operator asked for; nil for none. It asks under the service's own name: Envoy would take the
-// cluster's, which is no host name, and a strict workload would refuse that.
-func healthCheck(f *Forwarding, path string) *core.HealthCheck {
-	p, host := f.Protocol, string(f.Service)
-	if path == "" {
-		return nil
-	}
-	hc := &core.HealthCheck{
-		Timeout: durationpb.New(2 * time.Second), Interval: durationpb.New(5 * time.Second), NoTrafficInterval: durationpb.New(5 * time.Second),
-		UnhealthyThreshold: wrapperspb.UInt32(2), HealthyThreshold: wrapperspb.UInt32(1),
-	}
-	switch p {
-	case bgp.TCP:
-		hc.HealthChecker = &core.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &core.HealthCheck_TcpHealthCheck{}}
-	case bgp.GRPC:
-		hc.HealthChecker = &core.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &core.HealthCheck_GrpcHealthCheck{Authority: host}}
-	default:
-		check := &core.HealthCheck_HttpHealthCheck{Host: host, Path: "/" + strings.TrimPrefix(path, "/")}
-		if p == bgp.HTTP2 {
-			check.CodecClientType = typev3.CodecClientType_HTTP2
-		}
-		hc.HealthChecker = &core.HealthCheck_HttpHealthCheck_{HttpHealthCheck: check}
-	}
-	return hc
-}
-
-// outliers leaves a next hop that does not answer; what the workload behind it answers does not count.
+// outliers leaves a target that takes no connections; what the workload behind it answers does not count.
 func outliers() *cluster.OutlierDetection {
 	return &cluster.OutlierDetection{
 		SplitExternalLocalOriginErrors: true, ConsecutiveLocalOriginFailure: wrapperspb.UInt32(2),

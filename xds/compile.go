@@ -43,6 +43,7 @@ const (
 	httpPrefix   = "http/"       // a service that speaks HTTP, whatever its version
 	tcpPrefix    = "tcp/"        // a TCP service, as it is reached by CONNECT
 	workPrefix   = "workload/"   // the workload of a TCP service beside this node
+	localPrefix  = "local/"      // the workloads of any other service beside this node, where it has backups
 	tcpListeners = "tcp-egress/" // a TCP service's loopback port
 	workName     = "tcp-workloads"
 )
@@ -151,7 +152,7 @@ func (c *Compiler) replace(svc bgp.Service, old, next *compiled) (dropped []Ref)
 
 // service builds the resources of one service; nil if it is gone.
 func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
-	if len(f.Tiers) == 0 {
+	if f.gone() {
 		c.cfg.Ports.Release(f.Service)
 		return nil, nil
 	}
@@ -188,21 +189,48 @@ func clusterName(f *Forwarding) string {
 	return httpPrefix + string(f.Service)
 }
 
-// clusters returns what a service needs: its workloads beside this node, or the next hops and a name for them. Next hops are shared by
+// clusters returns what a service needs: its workloads beside this node, its next hops, and a name for them in order of preference. Next hops are shared by
 // all services with the same ones and named by their content, so that they are never edited, and neither are their connections.
 func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
-	if local := f.local(); len(local) > 0 {
-		cl, err := c.localCluster(f, local)
-		if err != nil || f.Protocol != bgp.TCP || c.cfg.Ingress == "" {
-			return []*cluster.Cluster{cl}, err
+	if len(f.Tiers) == 0 {
+		return []*cluster.Cluster{c.downCluster(f)}, nil
+	}
+	local, runs := f.local(), f.runs()
+	switch {
+	case f.Protocol == bgp.TCP && len(local) > 0:
+		return c.localTCP(f, local)
+	case len(local) > 0 && len(runs) == 1: // as most services beside a node are: one cluster is enough
+		cl, err := c.localCluster(f, clusterName(f), local, false)
+		return []*cluster.Cluster{cl}, err
+	}
+	var all []*cluster.Cluster
+	var names []string
+	for n, r := range runs {
+		build := c.hopCluster
+		if r.local {
+			name := localPrefix + string(f.Service)
+			if slices.Contains(names, name) {
+				continue // it has all workloads
+			}
+			build = func([][]Target) (*cluster.Cluster, error) { return c.localCluster(f, name, local, n < len(runs)-1) }
 		}
-		return []*cluster.Cluster{cl, alias(clusterName(f), hopsPrefix+workName)}, nil
+		cl, err := build(r.tiers)
+		if err != nil {
+			return nil, err
+		}
+		all, names = append(all, cl), append(names, cl.GetName())
 	}
-	hops, err := c.hopCluster(f)
-	if err != nil {
-		return nil, err
+	return append(all, alias(clusterName(f), names...)), nil
+}
+
+// localTCP returns the clusters of a TCP service with a workload beside this node. Paths through others are not its backups: a stream to them is a CONNECT, one
+// to the workload is not, and Envoy cannot change its mind in between. When the workload is down, its node finds out and the service is compiled anew.
+func (c *Compiler) localTCP(f *Forwarding, local []Target) ([]*cluster.Cluster, error) {
+	cl, err := c.localCluster(f, workPrefix+string(f.Service), local, false)
+	if err != nil || c.cfg.Ingress == "" {
+		return []*cluster.Cluster{cl}, err
 	}
-	return []*cluster.Cluster{hops, alias(clusterName(f), hops.GetName())}, nil
+	return []*cluster.Cluster{cl, alias(clusterName(f), hopsPrefix+workName)}, nil
 }
 
 // contentName names a message by what is in it.
@@ -250,10 +278,12 @@ func order(d *Delta) {
 	})
 }
 
-// naming is 0 for a cluster of next hops, which others name, and 1 for the others.
+// naming is 0 for a cluster of next hops or workloads, which others name, and 1 for the others.
 func naming(name string) int {
-	if strings.HasPrefix(name, hopsPrefix) {
-		return 0
+	for _, prefix := range []string{hopsPrefix, localPrefix, workPrefix} {
+		if strings.HasPrefix(name, prefix) {
+			return 0
+		}
 	}
 	return 1
 }
@@ -290,7 +320,7 @@ func NamesOf(typeURL string, svc bgp.Service) []string {
 	case TypeListener:
 		return []string{tcpListeners + string(svc)}
 	case TypeCluster:
-		return []string{httpPrefix + string(svc), tcpPrefix + string(svc), workPrefix + string(svc)}
+		return []string{httpPrefix + string(svc), tcpPrefix + string(svc), workPrefix + string(svc), localPrefix + string(svc)}
 	}
 	return nil
 }

@@ -52,8 +52,11 @@ func cases() map[string]Forwarding {
 		"http_with_backup":  {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{a}, {b}}},
 		"grpc_shared":       {Service: "stock.acme.example", Protocol: bgp.GRPC, Tiers: [][]Target{{heavy, b}}},
 		"tcp_remote":        {Service: "lines.acme.example", Protocol: bgp.TCP, Tiers: [][]Target{{a}}},
-		"tcp_local":         {Service: "lines.acme.example", Protocol: bgp.TCP, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432", HealthPath: "tcp"}}}}},
-		"http_local_by_dns": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{{Backend: Backend{Address: "web.internal:80", HealthPath: "/health"}}}, {b}}},
+		"tcp_local":         {Service: "lines.acme.example", Protocol: bgp.TCP, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432"}}}}},
+		"http_local_by_dns": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{{Backend: Backend{Address: "web.internal:80"}}}, {b}}},
+		"http_local_last":   {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{a}, {{Backend: Backend{Address: "127.0.0.1:80"}}}, {b}}},
+		"http_down":         {Service: "books.acme.example", Protocol: bgp.HTTP, Down: []bgp.NodeID{a.NextHop.Node, b.NextHop.Node}},
+		"tcp_down":          {Service: "lines.acme.example", Protocol: bgp.TCP, Down: []bgp.NodeID{a.NextHop.Node}},
 	}
 }
 
@@ -64,7 +67,7 @@ func TestGolden(t *testing.T) {
 			if len(problems) > 0 {
 				t.Fatal(problems)
 			}
-			ar := &txtar.Archive{Comment: fmt.Appendf(nil, "%s, %s, tiers %+v\n", f.Service, f.Protocol, f.Tiers)}
+			ar := &txtar.Archive{Comment: fmt.Appendf(nil, "%s, %s, tiers %+v, down %v\n", f.Service, f.Protocol, f.Tiers, f.Down)}
 			for _, r := range d.Set {
 				ar.Files = append(ar.Files, txtar.File{Name: r.Type[strings.LastIndexByte(r.Type, '.')+1:] + " " + r.Name, Data: readable(t, r)})
 			}

@@ -9,8 +9,11 @@ type Forwarding struct {
 	Service  bgp.Service
 	Protocol bgp.Protocol
 	// Tiers holds the targets in use: those of the first tier share the traffic by weight, each later tier takes over when all
-	// before it are dead. Empty means that the service is gone.
+	// before it are dead.
 	Tiers [][]Target
+	// Down names the nodes that say of their workload that it is down, where there is no target for that reason: requests are answered with that word. With neither
+	// Tiers nor Down the service is gone.
+	Down []bgp.NodeID
 	// Revision is that of the Loc-RIB.
 	Revision uint64
 	Trace    bgp.Trace
@@ -28,9 +31,43 @@ type Target struct {
 // Backend is a workload beside this node.
 type Backend struct {
 	Address string // HOST:PORT; the host is an IP address or a DNS name
-	// HealthPath is asked for every HealthInterval seconds over HTTP, where set; a gRPC service is asked by grpc.health.v1 with "grpc",
-	// a TCP service by connecting with "tcp".
-	HealthPath string
+}
+
+// gone tells whether nothing is left of a service.
+func (f *Forwarding) gone() bool { return len(f.Tiers) == 0 && len(f.Down) == 0 }
+
+// run is a part of a service's tiers that one cluster holds: workloads beside this node, or next hops.
+type run struct {
+	local bool
+	tiers [][]Target
+}
+
+// runs cuts the tiers into runs, in order of preference. A tier that has both comes as two, workloads first.
+func (f *Forwarding) runs() []run {
+	var all []run
+	add := func(local bool, targets []Target) {
+		if len(targets) == 0 {
+			return
+		}
+		if n := len(all); n > 0 && all[n-1].local == local {
+			all[n-1].tiers = append(all[n-1].tiers, targets)
+			return
+		}
+		all = append(all, run{local, [][]Target{targets}})
+	}
+	for _, tier := range f.Tiers {
+		var here, there []Target
+		for _, t := range tier {
+			if t.Backend.Address != "" {
+				here = append(here, t)
+			} else {
+				there = append(there, t)
+			}
+		}
+		add(true, here)
+		add(false, there)
+	}
+	return all
 }
 
 // Change is a batch of newest states.

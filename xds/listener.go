@@ -122,10 +122,17 @@ func (c *Compiler) localReplies() *hcm.LocalReplyConfig {
 		}
 	}
 	at := " at " + c.cfg.Self.String() + ".\n"
+	unreachable := reply("UH", "")
+	unreachable.Body = nil
+	unreachable.BodyFormatOverride = &core.SubstitutionFormatString{
+		OmitEmptyValues: true, // a service whose workload is not down has no such metadata
+		Format: &core.SubstitutionFormatString_TextFormatSource{TextFormatSource: &core.DataSource{Specifier: &core.DataSource_InlineString{
+			InlineString: "the service is known, but no path to it answers at " + c.cfg.Self.String() + ".%CLUSTER_METADATA(" + metadataKey + ":down)%\n"}}},
+	}
 	return &hcm.LocalReplyConfig{Mappers: []*hcm.ResponseMapper{
 		reply("NR", "no service of this name is known"+at),
 		reply("NC", "no service of this name is known"+at),
-		reply("UH", "the service is known, but no path to it answers"+at),
+		unreachable,
 		reply("UF", "the next hop to the service could not be reached"+at),
 	}}
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
@@ -39,15 +40,22 @@ type Peer struct {
 
 // Service is a service of this node.
 type Service struct {
-	Name        bgp.Service     `json:"name"`
-	Protocol    bgp.Protocol    `json:"protocol"`
-	Address     string          `json:"address"` // HOST:PORT of the workload
-	HealthPath  string          `json:"health_path,omitempty"`
-	Region      string          `json:"region,omitempty"`
-	Tags        []string        `json:"tags,omitempty"`
-	Communities []bgp.Community `json:"communities,omitempty"`
-	Weight      uint32          `json:"weight,omitempty"`
-	MED         uint32          `json:"med,omitempty"`
+	Name     bgp.Service  `json:"name"`
+	Protocol bgp.Protocol `json:"protocol"`
+	Address  string       `json:"address"` // HOST:PORT of the workload
+	// HealthPath is how the workload is checked, as package probe spells it; "" for not at all. Zero values of the others stand for its defaults.
+	HealthPath     string        `json:"health_path,omitempty"`
+	HealthInterval time.Duration `json:"health_interval,omitempty"`
+	HealthTimeout  time.Duration `json:"health_timeout,omitempty"`
+	HealthRise     int           `json:"health_rise,omitempty"`
+	HealthFall     int           `json:"health_fall,omitempty"`
+	// WithdrawDown has the service withdrawn while its workload is down, instead of announced as down.
+	WithdrawDown bool            `json:"withdraw_down,omitempty"`
+	Region       string          `json:"region,omitempty"`
+	Tags         []string        `json:"tags,omitempty"`
+	Communities  []bgp.Community `json:"communities,omitempty"`
+	Weight       uint32          `json:"weight,omitempty"`
+	MED          uint32          `json:"med,omitempty"`
 }
 
 // Journal is an open store. It is safe for concurrent use; there is one writer at a time.

@@ -179,14 +179,26 @@ type ComplexityRoot struct {
 		Version  func(childComplexity int) int
 	}
 
+	Report struct {
+		Kind  func(childComplexity int) int
+		Node  func(childComplexity int) int
+		Since func(childComplexity int) int
+		Text  func(childComplexity int) int
+		Via   func(childComplexity int) int
+	}
+
 	Route struct {
-		Envoys   func(childComplexity int) int
-		Paths    func(childComplexity int) int
-		Port     func(childComplexity int) int
-		Problem  func(childComplexity int) int
-		Protocol func(childComplexity int) int
-		Revision func(childComplexity int) int
-		Service  func(childComplexity int) int
+		Envoys      func(childComplexity int) int
+		Health      func(childComplexity int) int
+		HealthError func(childComplexity int) int
+		HealthSince func(childComplexity int) int
+		Paths       func(childComplexity int) int
+		Port        func(childComplexity int) int
+		Problem     func(childComplexity int) int
+		Protocol    func(childComplexity int) int
+		Reports     func(childComplexity int) int
+		Revision    func(childComplexity int) int
+		Service     func(childComplexity int) int
 	}
 
 	RoutePage struct {
@@ -195,15 +207,24 @@ type ComplexityRoot struct {
 	}
 
 	Service struct {
-		Address     func(childComplexity int) int
-		Communities func(childComplexity int) int
-		HealthPath  func(childComplexity int) int
-		Med         func(childComplexity int) int
-		Protocol    func(childComplexity int) int
-		Region      func(childComplexity int) int
-		Service     func(childComplexity int) int
-		Tags        func(childComplexity int) int
-		Weight      func(childComplexity int) int
+		Address         func(childComplexity int) int
+		Communities     func(childComplexity int) int
+		Health          func(childComplexity int) int
+		HealthError     func(childComplexity int) int
+		HealthFall      func(childComplexity int) int
+		HealthHeldUntil func(childComplexity int) int
+		HealthInterval  func(childComplexity int) int
+		HealthPath      func(childComplexity int) int
+		HealthRise      func(childComplexity int) int
+		HealthSince     func(childComplexity int) int
+		HealthTimeout   func(childComplexity int) int
+		Med             func(childComplexity int) int
+		Protocol        func(childComplexity int) int
+		Region          func(childComplexity int) int
+		Service         func(childComplexity int) int
+		Tags            func(childComplexity int) int
+		Weight          func(childComplexity int) int
+		WhenDown        func(childComplexity int) int
 	}
 
 	Subscription struct {
@@ -932,12 +953,61 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Refused.Version(childComplexity), true
 
+	case "Report.kind":
+		if e.ComplexityRoot.Report.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Report.Kind(childComplexity), true
+	case "Report.node":
+		if e.ComplexityRoot.Report.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Report.Node(childComplexity), true
+	case "Report.since":
+		if e.ComplexityRoot.Report.Since == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Report.Since(childComplexity), true
+	case "Report.text":
+		if e.ComplexityRoot.Report.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Report.Text(childComplexity), true
+	case "Report.via":
+		if e.ComplexityRoot.Report.Via == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Report.Via(childComplexity), true
+
 	case "Route.envoys":
 		if e.ComplexityRoot.Route.Envoys == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Route.Envoys(childComplexity), true
+	case "Route.health":
+		if e.ComplexityRoot.Route.Health == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Route.Health(childComplexity), true
+	case "Route.healthError":
+		if e.ComplexityRoot.Route.HealthError == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Route.HealthError(childComplexity), true
+	case "Route.healthSince":
+		if e.ComplexityRoot.Route.HealthSince == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Route.HealthSince(childComplexity), true
 	case "Route.paths":
 		if e.ComplexityRoot.Route.Paths == nil {
 			break
@@ -962,6 +1032,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Route.Protocol(childComplexity), true
+	case "Route.reports":
+		if e.ComplexityRoot.Route.Reports == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Route.Reports(childComplexity), true
 	case "Route.revision":
 		if e.ComplexityRoot.Route.Revision == nil {
 			break
@@ -1000,12 +1076,60 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Service.Communities(childComplexity), true
+	case "Service.health":
+		if e.ComplexityRoot.Service.Health == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.Health(childComplexity), true
+	case "Service.healthError":
+		if e.ComplexityRoot.Service.HealthError == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.HealthError(childComplexity), true
+	case "Service.healthFall":
+		if e.ComplexityRoot.Service.HealthFall == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.HealthFall(childComplexity), true
+	case "Service.healthHeldUntil":
+		if e.ComplexityRoot.Service.HealthHeldUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.HealthHeldUntil(childComplexity), true
+	case "Service.healthInterval":
+		if e.ComplexityRoot.Service.HealthInterval == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.HealthInterval(childComplexity), true
 	case "Service.healthPath":
 		if e.ComplexityRoot.Service.HealthPath == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Service.HealthPath(childComplexity), true
+	case "Service.healthRise":
+		if e.ComplexityRoot.Service.HealthRise == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.HealthRise(childComplexity), true
+	case "Service.healthSince":
+		if e.ComplexityRoot.Service.HealthSince == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.HealthSince(childComplexity), true
+	case "Service.healthTimeout":
+		if e.ComplexityRoot.Service.HealthTimeout == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.HealthTimeout(childComplexity), true
 	case "Service.med":
 		if e.ComplexityRoot.Service.Med == nil {
 			break
@@ -1042,6 +1166,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Service.Weight(childComplexity), true
+	case "Service.whenDown":
+		if e.ComplexityRoot.Service.WhenDown == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.WhenDown(childComplexity), true
 
 	case "Subscription.changes":
 		if e.ComplexityRoot.Subscription.Changes == nil {
@@ -1417,6 +1547,22 @@ func (ec *executionContext) childFields_Refused(ctx context.Context, field graph
 	return nil, fmt.Errorf("no field named %q was found under type Refused", field.Name)
 }
 
+func (ec *executionContext) childFields_Report(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_Report_node(ctx, field)
+	case "kind":
+		return ec.fieldContext_Report_kind(ctx, field)
+	case "text":
+		return ec.fieldContext_Report_text(ctx, field)
+	case "since":
+		return ec.fieldContext_Report_since(ctx, field)
+	case "via":
+		return ec.fieldContext_Report_via(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Report", field.Name)
+}
+
 func (ec *executionContext) childFields_Route(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "service":
@@ -1429,6 +1575,14 @@ func (ec *executionContext) childFields_Route(ctx context.Context, field graphql
 		return ec.fieldContext_Route_port(ctx, field)
 	case "problem":
 		return ec.fieldContext_Route_problem(ctx, field)
+	case "health":
+		return ec.fieldContext_Route_health(ctx, field)
+	case "healthSince":
+		return ec.fieldContext_Route_healthSince(ctx, field)
+	case "healthError":
+		return ec.fieldContext_Route_healthError(ctx, field)
+	case "reports":
+		return ec.fieldContext_Route_reports(ctx, field)
 	case "paths":
 		return ec.fieldContext_Route_paths(ctx, field)
 	case "envoys":
@@ -1457,6 +1611,24 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_address(ctx, field)
 	case "healthPath":
 		return ec.fieldContext_Service_healthPath(ctx, field)
+	case "healthInterval":
+		return ec.fieldContext_Service_healthInterval(ctx, field)
+	case "healthTimeout":
+		return ec.fieldContext_Service_healthTimeout(ctx, field)
+	case "healthRise":
+		return ec.fieldContext_Service_healthRise(ctx, field)
+	case "healthFall":
+		return ec.fieldContext_Service_healthFall(ctx, field)
+	case "whenDown":
+		return ec.fieldContext_Service_whenDown(ctx, field)
+	case "health":
+		return ec.fieldContext_Service_health(ctx, field)
+	case "healthSince":
+		return ec.fieldContext_Service_healthSince(ctx, field)
+	case "healthError":
+		return ec.fieldContext_Service_healthError(ctx, field)
+	case "healthHeldUntil":
+		return ec.fieldContext_Service_healthHeldUntil(ctx, field)
 	case "region":
 		return ec.fieldContext_Service_region(ctx, field)
 	case "tags":
@@ -4557,6 +4729,121 @@ func (ec *executionContext) fieldContext_Refused_at(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Refused", field, false, false, "String")
 }
 
+func (ec *executionContext) _Report_node(ctx context.Context, field graphql.CollectedField, obj *Report) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Report_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Report_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Report", field, false, false, "String")
+}
+
+func (ec *executionContext) _Report_kind(ctx context.Context, field graphql.CollectedField, obj *Report) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Report_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Report_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Report", field, false, false, "String")
+}
+
+func (ec *executionContext) _Report_text(ctx context.Context, field graphql.CollectedField, obj *Report) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Report_text(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Text, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Report_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Report", field, false, false, "String")
+}
+
+func (ec *executionContext) _Report_since(ctx context.Context, field graphql.CollectedField, obj *Report) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Report_since(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Since, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Report_since(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Report", field, false, false, "String")
+}
+
+func (ec *executionContext) _Report_via(ctx context.Context, field graphql.CollectedField, obj *Report) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Report_via(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Via, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Report_via(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Report", field, false, false, "String")
+}
+
 func (ec *executionContext) _Route_service(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4670,6 +4957,107 @@ func (ec *executionContext) _Route_problem(ctx context.Context, field graphql.Co
 }
 func (ec *executionContext) fieldContext_Route_problem(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Route", field, false, false, "String")
+}
+
+func (ec *executionContext) _Route_health(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Route_health(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Health, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Route_health(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Route", field, false, false, "String")
+}
+
+func (ec *executionContext) _Route_healthSince(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Route_healthSince(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HealthSince, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Route_healthSince(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Route", field, false, false, "String")
+}
+
+func (ec *executionContext) _Route_healthError(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Route_healthError(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HealthError, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Route_healthError(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Route", field, false, false, "String")
+}
+
+func (ec *executionContext) _Route_reports(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Route_reports(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reports, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Report) graphql.Marshaler {
+			return ec.marshalNReport2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐReportᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Route_reports(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Route",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Report(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Route_paths(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
@@ -4880,6 +5268,213 @@ func (ec *executionContext) _Service_healthPath(ctx context.Context, field graph
 	)
 }
 func (ec *executionContext) fieldContext_Service_healthPath(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_healthInterval(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_healthInterval(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HealthInterval, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_healthInterval(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_healthTimeout(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_healthTimeout(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HealthTimeout, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_healthTimeout(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_healthRise(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_healthRise(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HealthRise, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_healthRise(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Service_healthFall(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_healthFall(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HealthFall, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_healthFall(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Service_whenDown(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_whenDown(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.WhenDown, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_whenDown(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_health(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_health(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Health, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_health(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_healthSince(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_healthSince(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HealthSince, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_healthSince(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_healthError(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_healthError(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HealthError, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_healthError(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_healthHeldUntil(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_healthHeldUntil(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HealthHeldUntil, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_healthHeldUntil(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
 }
 
@@ -6244,6 +6839,21 @@ func (ec *executionContext) unmarshalInputServiceInput(ctx context.Context, obj 
 	if _, present := asMap["healthPath"]; !present {
 		asMap["healthPath"] = ""
 	}
+	if _, present := asMap["healthInterval"]; !present {
+		asMap["healthInterval"] = ""
+	}
+	if _, present := asMap["healthTimeout"]; !present {
+		asMap["healthTimeout"] = ""
+	}
+	if _, present := asMap["healthRise"]; !present {
+		asMap["healthRise"] = 0
+	}
+	if _, present := asMap["healthFall"]; !present {
+		asMap["healthFall"] = 0
+	}
+	if _, present := asMap["whenDown"]; !present {
+		asMap["whenDown"] = ""
+	}
 	if _, present := asMap["region"]; !present {
 		asMap["region"] = ""
 	}
@@ -6260,7 +6870,7 @@ func (ec *executionContext) unmarshalInputServiceInput(ctx context.Context, obj 
 		asMap["med"] = 0
 	}
 
-	fieldsInOrder := [...]string{"service", "protocol", "address", "healthPath", "region", "tags", "communities", "weight", "med"}
+	fieldsInOrder := [...]string{"service", "protocol", "address", "healthPath", "healthInterval", "healthTimeout", "healthRise", "healthFall", "whenDown", "region", "tags", "communities", "weight", "med"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -6295,6 +6905,41 @@ func (ec *executionContext) unmarshalInputServiceInput(ctx context.Context, obj 
 				return it, err
 			}
 			it.HealthPath = data
+		case "healthInterval":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("healthInterval"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.HealthInterval = data
+		case "healthTimeout":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("healthTimeout"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.HealthTimeout = data
+		case "healthRise":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("healthRise"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.HealthRise = data
+		case "healthFall":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("healthFall"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.HealthFall = data
+		case "whenDown":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("whenDown"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.WhenDown = data
 		case "region":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("region"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -7284,6 +7929,59 @@ func (ec *executionContext) _Refused(ctx context.Context, sel ast.SelectionSet, 
 	return out
 }
 
+var reportImplementors = []string{"Report"}
+
+func (ec *executionContext) _Report(ctx context.Context, sel ast.SelectionSet, obj *Report) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, reportImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Report")
+		case "node":
+			out.Values[i] = ec._Report_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "kind":
+			out.Values[i] = ec._Report_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "text":
+			out.Values[i] = ec._Report_text(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "since":
+			out.Values[i] = ec._Report_since(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "via":
+			out.Values[i] = ec._Report_via(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var routeImplementors = []string{"Route"}
 
 func (ec *executionContext) _Route(ctx context.Context, sel ast.SelectionSet, obj *Route) graphql.Marshaler {
@@ -7317,6 +8015,26 @@ func (ec *executionContext) _Route(ctx context.Context, sel ast.SelectionSet, ob
 			}
 		case "problem":
 			out.Values[i] = ec._Route_problem(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "health":
+			out.Values[i] = ec._Route_health(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "healthSince":
+			out.Values[i] = ec._Route_healthSince(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "healthError":
+			out.Values[i] = ec._Route_healthError(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reports":
+			out.Values[i] = ec._Route_reports(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -7413,6 +8131,51 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "healthPath":
 			out.Values[i] = ec._Service_healthPath(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "healthInterval":
+			out.Values[i] = ec._Service_healthInterval(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "healthTimeout":
+			out.Values[i] = ec._Service_healthTimeout(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "healthRise":
+			out.Values[i] = ec._Service_healthRise(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "healthFall":
+			out.Values[i] = ec._Service_healthFall(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "whenDown":
+			out.Values[i] = ec._Service_whenDown(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "health":
+			out.Values[i] = ec._Service_health(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "healthSince":
+			out.Values[i] = ec._Service_healthSince(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "healthError":
+			out.Values[i] = ec._Service_healthError(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "healthHeldUntil":
+			out.Values[i] = ec._Service_healthHeldUntil(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -8054,6 +8817,26 @@ func (ec *executionContext) marshalNRefused2ᚕgithubᚗcomᚋcatalystᚑrouter�
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNRefused2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐRefused(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNReport2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐReport(ctx context.Context, sel ast.SelectionSet, v Report) graphql.Marshaler {
+	return ec._Report(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNReport2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐReportᚄ(ctx context.Context, sel ast.SelectionSet, v []Report) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNReport2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐReport(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {

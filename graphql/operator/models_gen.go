@@ -151,6 +151,17 @@ type Refused struct {
 	At       string `json:"at"`
 }
 
+// What a node cannot do with a service, in its own words.
+type Report struct {
+	Node string `json:"node"`
+	// refused (by its Envoy) or not compiled
+	Kind  string `json:"kind"`
+	Text  string `json:"text"`
+	Since string `json:"since"`
+	// The peer that passed it on.
+	Via string `json:"via"`
+}
+
 type Route struct {
 	Service  string `json:"service"`
 	Protocol string `json:"protocol"`
@@ -158,7 +169,14 @@ type Route struct {
 	// The TCP port on loopback, 0 for services that are reached by HTTP.
 	Port int `json:"port"`
 	// Why the data plane could not be given the service; empty if it could.
-	Problem string       `json:"problem"`
+	Problem string `json:"problem"`
+	// What its workload's own node says: unknown, up, down or draining; of the best path.
+	Health string `json:"health"`
+	// Since when, and what the last failed check said; for services of this node only.
+	HealthSince string `json:"healthSince"`
+	HealthError string `json:"healthError"`
+	// What other nodes have against this node's service.
+	Reports []Report     `json:"reports"`
 	Paths   []Path       `json:"paths"`
 	Envoys  []EnvoyRoute `json:"envoys"`
 }
@@ -169,27 +187,49 @@ type RoutePage struct {
 }
 
 type Service struct {
-	Service     string   `json:"service"`
-	Protocol    string   `json:"protocol"`
-	Address     string   `json:"address"`
-	HealthPath  string   `json:"healthPath"`
-	Region      string   `json:"region"`
-	Tags        []string `json:"tags"`
-	Communities []string `json:"communities"`
-	Weight      int      `json:"weight"`
-	Med         int      `json:"med"`
+	Service  string `json:"service"`
+	Protocol string `json:"protocol"`
+	Address  string `json:"address"`
+	// How the workload is checked: http:/PATH, grpc, grpc:SERVICE or tcp; empty for not at all.
+	HealthPath string `json:"healthPath"`
+	// Durations such as 5s; empty for the default. So are the thresholds where they are 0.
+	HealthInterval string `json:"healthInterval"`
+	HealthTimeout  string `json:"healthTimeout"`
+	// Successes in a row that make it up again, failures that make it down.
+	HealthRise int `json:"healthRise"`
+	HealthFall int `json:"healthFall"`
+	// announce (as down) or withdraw
+	WhenDown string `json:"whenDown"`
+	// unknown, up or down
+	Health      string `json:"health"`
+	HealthSince string `json:"healthSince"`
+	// What the last failed check said; empty when it is up and answers.
+	HealthError string `json:"healthError"`
+	// Until when a flapping service is kept down although it answers; empty if it is not.
+	HealthHeldUntil string   `json:"healthHeldUntil"`
+	Region          string   `json:"region"`
+	Tags            []string `json:"tags"`
+	Communities     []string `json:"communities"`
+	Weight          int      `json:"weight"`
+	Med             int      `json:"med"`
 }
 
 type ServiceInput struct {
-	Service     string   `json:"service"`
-	Protocol    string   `json:"protocol"`
-	Address     string   `json:"address"`
-	HealthPath  string   `json:"healthPath"`
-	Region      string   `json:"region"`
-	Tags        []string `json:"tags"`
-	Communities []string `json:"communities"`
-	Weight      int      `json:"weight"`
-	Med         int      `json:"med"`
+	Service  string `json:"service"`
+	Protocol string `json:"protocol"`
+	Address  string `json:"address"`
+	// http:/PATH (or the path alone), grpc, grpc:SERVICE or tcp; empty for no check.
+	HealthPath     string   `json:"healthPath"`
+	HealthInterval string   `json:"healthInterval"`
+	HealthTimeout  string   `json:"healthTimeout"`
+	HealthRise     int      `json:"healthRise"`
+	HealthFall     int      `json:"healthFall"`
+	WhenDown       string   `json:"whenDown"`
+	Region         string   `json:"region"`
+	Tags           []string `json:"tags"`
+	Communities    []string `json:"communities"`
+	Weight         int      `json:"weight"`
+	Med            int      `json:"med"`
 }
 
 type Subscription struct {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/catalyst-router/catalyst/graphql/operator/client"
 )
@@ -24,7 +25,7 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&in.Address, "addr", "", "HOST:PORT of the workload")
 	f.StringVarP(&in.Protocol, "protocol", "p", "http", "tcp, http, http2, grpc or graphql")
-	f.StringVar(&in.HealthPath, "health", "", "let Envoy check the workload: a path for HTTP, grpc for grpc.health.v1, tcp to connect")
+	healthFlags(f, &in)
 	f.StringVar(&in.Region, "region", "", "region")
 	f.StringSliceVar(&in.Tags, "tag", nil, "tag, as often as needed")
 	f.StringSliceVar(&in.Communities, "community", nil, "ORG:KEY:VALUE or a well-known community, as often as needed")
@@ -45,6 +46,16 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// healthFlags are those that say how the workload is checked.
+func healthFlags(f *pflag.FlagSet, in *client.ServiceInput) {
+	f.StringVar(&in.HealthPath, "health", "", "let the node check the workload: http:/PATH (or the path alone), grpc, grpc:SERVICE (grpc.health.v1) or tcp (connect); without it there is no check")
+	f.StringVar(&in.HealthInterval, "health-interval", "", "time between two checks, 100ms to 1h (default 5s)")
+	f.StringVar(&in.HealthTimeout, "health-timeout", "", "how long a check may take, 10ms to the interval (default 2s, or the interval if that is shorter)")
+	f.IntVar(&in.HealthRise, "health-rise", 0, "successes in a row after which a service that is down is up (default 1)")
+	f.IntVar(&in.HealthFall, "health-fall", 0, "failures in a row after which it is down (default 2)")
+	f.StringVar(&in.WhenDown, "when-down", "", "announce it as down, so that others know why, or withdraw it (default announce)")
 }
 
 func (a *app) routeRemove() *cobra.Command {
@@ -73,7 +84,7 @@ func (a *app) routeList() *cobra.Command {
 			return err
 		}
 		return a.print(routes, func(w io.Writer) {
-			row(w, "SERVICE", "PROTOCOL", "VIA", "PATH", "PATHS", "TCP PORT", "PROBLEM")
+			row(w, "SERVICE", "PROTOCOL", "HEALTH", "VIA", "PATH", "PATHS", "TCP PORT", "PROBLEM")
 			for _, r := range routes {
 				best := r.Paths[0]
 				via := best.Peer
@@ -84,7 +95,7 @@ func (a *app) routeList() *cobra.Command {
 				if r.Port > 0 {
 					port = fmt.Sprint(r.Port)
 				}
-				row(w, r.Service, r.Protocol, via, short(best.NodePath), len(r.Paths), port, r.Problem)
+				row(w, r.Service, r.Protocol, r.Health, via, short(best.NodePath), len(r.Paths), port, r.Problem)
 			}
 		})
 	}
@@ -116,9 +127,13 @@ func (a *app) localList(cmd *cobra.Command) error {
 		return err
 	}
 	return a.print(resp.Services, func(w io.Writer) {
-		row(w, "SERVICE", "PROTOCOL", "ADDRESS", "REGION", "TAGS")
+		row(w, "SERVICE", "PROTOCOL", "ADDRESS", "CHECK", "HEALTH", "REGION", "TAGS")
 		for _, s := range resp.Services {
-			row(w, s.Service, s.Protocol, s.Address, s.Region, strings.Join(s.Tags, ","))
+			check := s.HealthPath
+			if check == "" {
+				check = "none"
+			}
+			row(w, s.Service, s.Protocol, s.Address, check, healthWords(s.Health, s.HealthSince, s.HealthError), s.Region, strings.Join(s.Tags, ","))
 		}
 	})
 }
@@ -153,7 +168,7 @@ func (a *app) routeShow() *cobra.Command {
 			head(w, r)
 			for _, p := range r.Paths {
 				if p.Tier >= 0 {
-					row(w, use(p.Tier), p.NextHop, short(p.NodePath))
+					row(w, use(p.Tier, p.Health), p.NextHop, short(p.NodePath))
 				}
 			}
 		})
@@ -166,16 +181,35 @@ func head(w io.Writer, r *client.RouteFields) {
 	if r.Port > 0 {
 		row(w, "TCP port", r.Port)
 	}
+	row(w, "health", healthWords(r.Health, r.HealthSince, r.HealthError))
 	if r.Problem != "" {
 		row(w, "problem", r.Problem)
 	}
+	for _, c := range r.Reports {
+		row(w, "problem", fmt.Sprintf("%s at node %s for %s: %s", c.Kind, c.Node, since(c.Since), c.Text))
+	}
 }
 
-func use(tier int) string {
-	switch tier {
-	case -1:
+// healthWords is a service's health in one line.
+func healthWords(health, from, failure string) string {
+	words := health
+	if from != "" {
+		words += " for " + since(from)
+	}
+	if failure != "" {
+		words += ": " + failure
+	}
+	return words
+}
+
+// use says what a path is good for. One whose workload is down is kept, and carries nothing.
+func use(tier int, health string) string {
+	switch {
+	case health == "down":
+		return "down"
+	case tier == -1:
 		return "not used"
-	case 0:
+	case tier == 0:
 		return "in use"
 	}
 	return fmt.Sprintf("backup %d", tier)
@@ -218,7 +252,7 @@ func explainPaths(w io.Writer, r *client.RouteFields) {
 		if p.Stale {
 			why += " (stale)"
 		}
-		row(w, use(p.Tier), from, p.NextHop, short(p.NodePath), p.LocalPref, p.Health, why)
+		row(w, use(p.Tier, p.Health), from, p.NextHop, short(p.NodePath), p.LocalPref, p.Health, why)
 	}
 }
 

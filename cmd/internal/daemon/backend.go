@@ -9,10 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/attr"
@@ -112,7 +108,8 @@ func (b *backend) Routes(ctx context.Context, after, first int) (*operator.Route
 
 // route shows a route as it is in the Loc-RIB.
 func (b *backend) route(sel *rib.Selected) *operator.Route {
-	r := &operator.Route{Service: string(sel.Service), Revision: int(sel.Revision), Paths: []operator.Path{}, Envoys: []operator.EnvoyRoute{}, Problem: b.d.fwd.problem(sel.Service)}
+	r := b.newRoute(sel.Service)
+	r.Revision = int(sel.Revision)
 	for tier, paths := range sel.Tiers {
 		for i := range paths {
 			r.Paths = append(r.Paths, pathOf(&rib.Candidate{Path: paths[i], Tier: tier}))
@@ -122,9 +119,18 @@ func (b *backend) route(sel *rib.Selected) *operator.Route {
 	return r
 }
 
+// newRoute is a route with what this node has against it, and without paths.
+func (b *backend) newRoute(svc bgp.Service) *operator.Route {
+	return &operator.Route{Service: string(svc), Paths: []operator.Path{}, Envoys: []operator.EnvoyRoute{}, Reports: []operator.Report{}, Problem: b.d.fwd.problem(svc)}
+}
+
 func (b *backend) complete(r *operator.Route, svc bgp.Service, tiers [][]rib.Path) {
 	if len(tiers) > 0 && len(tiers[0]) > 0 {
-		r.Protocol = tiers[0][0].Attrs.Protocol.String()
+		best := &tiers[0][0].Attrs
+		r.Protocol, r.Health = best.Protocol.String(), best.Health.String()
+	}
+	if st, ok := b.d.probes.Status(svc); ok {
+		r.HealthSince, r.HealthError = stamp(st.Since), st.Error
 	}
 	r.Port = int(b.d.ports.Of(svc))
 }
@@ -136,10 +142,15 @@ func (b *backend) Route(ctx context.Context, service string) (*operator.Route, e
 		return nil, err
 	}
 	var all []rib.Candidate
-	if err := b.d.router.Query(ctx, func(s *speaker.Speaker) { all = s.Table().Explain(svc) }); err != nil || all == nil {
+	var complaints []speaker.Complaint
+	err = b.d.router.Query(ctx, func(s *speaker.Speaker) { all, complaints = s.Table().Explain(svc), s.Complaints(svc) })
+	if err != nil || all == nil {
 		return nil, err
 	}
-	r := &operator.Route{Service: string(svc), Paths: []operator.Path{}, Envoys: []operator.EnvoyRoute{}, Problem: b.d.fwd.problem(svc)}
+	r := b.newRoute(svc)
+	for _, c := range complaints {
+		r.Reports = append(r.Reports, operator.Report{Node: c.Node.String(), Kind: c.Kind.String(), Text: c.Text, Since: stamp(c.Since), Via: c.Peer.String()})
+	}
 	for i := range all {
 		p := pathOf(&all[i])
 		if p.DecidedBy = all[i].Lost.String(); all[i].Reject != rib.Accepted {
@@ -159,7 +170,9 @@ func (b *backend) Services(ctx context.Context) ([]operator.Service, error) {
 	services, err := b.d.journal.Services(ctx)
 	all := make([]operator.Service, 0, len(services))
 	for _, s := range services {
-		all = append(all, serviceOf(s))
+		out := serviceOf(s)
+		b.d.showHealth(&out)
+		all = append(all, out)
 	}
 	return all, err
 }
@@ -293,11 +306,13 @@ func (b *backend) SetService(ctx context.Context, in operator.ServiceInput, crea
 		return nil, err
 	}
 	b.d.fwd.setBackend(s)
-	if err := b.d.router.Do(ctx, speaker.LocalSet{Service: s.Name, Attributes: attributesOf(s), Trace: b.declare(ctx, s.Name)}); err != nil {
+	b.d.check(&s)
+	if err := b.d.announce(ctx, s.Name, b.d.declare(ctx, "route.declare", s.Name)); err != nil {
 		return nil, err
 	}
 	b.d.fwd.moved(ctx, s.Name)
 	out := serviceOf(s)
+	b.d.showHealth(&out)
 	return &out, nil
 }
 
@@ -312,13 +327,6 @@ func (b *backend) existing(name bgp.Service, create bool) error {
 	return nil
 }
 
-// declare begins the trace of a change.
-func (b *backend) declare(ctx context.Context, svc bgp.Service) bgp.Trace {
-	_, span := b.d.tel.Tracer.Start(ctx, "route.declare", trace.WithAttributes(attribute.String("catalyst.service", string(svc)), attribute.String("catalyst.node", b.d.self.String())))
-	defer span.End()
-	return bgp.Trace{TraceID: span.SpanContext().TraceID(), SpanID: span.SpanContext().SpanID(), Declared: time.Now().UnixNano()}
-}
-
 func (b *backend) checkService(in operator.ServiceInput) (journal.Service, error) {
 	name, err := bgp.ParseService(in.Service, b.d.self.Org)
 	if err != nil {
@@ -327,10 +335,13 @@ func (b *backend) checkService(in operator.ServiceInput) (journal.Service, error
 	if name.IsWildcard() {
 		return journal.Service{}, fmt.Errorf("service %s: the data plane serves exact names only; offer each name", name)
 	}
-	s := journal.Service{Name: name, Address: in.Address, HealthPath: in.HealthPath, Region: in.Region, Tags: slices.Compact(slices.Sorted(slices.Values(in.Tags)))}
+	s := journal.Service{Name: name, Address: in.Address, Region: in.Region, Tags: slices.Compact(slices.Sorted(slices.Values(in.Tags)))}
 	errs := []error{checkAddress("address", in.Address)}
-	s.Protocol, err = bgp.ParseProtocol(in.Protocol)
-	errs = append(errs, err)
+	if s.Protocol, err = bgp.ParseProtocol(in.Protocol); err != nil {
+		errs = append(errs, err)
+	} else {
+		errs = append(errs, healthInput(&s, &in)...)
+	}
 	for _, text := range in.Communities {
 		c, err := bgp.ParseCommunity(text)
 		errs = append(errs, err)
@@ -344,9 +355,6 @@ func (b *backend) checkService(in operator.ServiceInput) (journal.Service, error
 	}
 	if len(in.Tags) > bgp.MaxTags {
 		errs = append(errs, fmt.Errorf("tags: %d: the limit is %d", len(in.Tags), bgp.MaxTags))
-	}
-	if len(in.HealthPath) > bgp.MaxEndpointLength {
-		errs = append(errs, fmt.Errorf("healthPath: longer than %d characters", bgp.MaxEndpointLength))
 	}
 	s.Weight, s.MED = uint32(max(0, in.Weight)), uint32(max(0, in.Med))
 	if err := errors.Join(errs...); err != nil {
@@ -383,9 +391,9 @@ func (b *backend) RemoveService(ctx context.Context, service string) (bool, erro
 	if err != nil || !had {
 		return false, err
 	}
-	err = b.d.router.Do(ctx, speaker.LocalRemoved{Service: name, Trace: b.declare(ctx, name)})
+	b.d.probes.Remove(name)
 	b.d.fwd.dropBackend(name)
-	return true, err
+	return true, b.d.announce(ctx, name, b.d.declare(ctx, "route.declare", name))
 }
 
 // Drain implements operator.Backend.

@@ -43,7 +43,19 @@ func serviceOf(s journal.Service) operator.Service {
 	for _, c := range s.Communities {
 		out.Communities = append(out.Communities, c.String())
 	}
+	out.HealthInterval, out.HealthTimeout, out.HealthRise, out.HealthFall = period(s.HealthInterval), period(s.HealthTimeout), s.HealthRise, s.HealthFall
+	if out.WhenDown = whenDownAnnounce; s.WithdrawDown {
+		out.WhenDown = whenDownWithdraw
+	}
 	return out
+}
+
+// period is a duration as the API gives it; "" for the default.
+func period(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
 }
 
 func viewOf(v speaker.PeerView) operator.Peer {

@@ -25,6 +25,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/peering"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
+	"github.com/catalyst-router/catalyst/cmd/internal/probe"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/envoy"
 	"github.com/catalyst-router/catalyst/graphql/operator"
@@ -48,11 +49,14 @@ type Daemon struct {
 	ports     *envoy.PortPool
 	sup       *envoy.Supervisor // nil without Envoy
 	fwd       *forwarder
+	probes    *probe.Set
 	met       *metrics
 	listeners []net.Listener // closed at the end
 
 	mu       sync.Mutex
 	draining bool // guarded by mu
+
+	announcing sync.Mutex // held while the router is told of a service of this node, so that the newest word is the last
 }
 
 // Paths of a node's files below its data directory.
@@ -97,6 +101,7 @@ func New(ctx context.Context, cfg *config.Config, version string, tel *telemetry
 		},
 	})
 	d.fwd = newForwarder(d)
+	d.probes = probe.NewSet(probe.Config{Log: tel.Log, Changed: d.healthChanged})
 	return d, d.met.observe(d)
 }
 
@@ -164,6 +169,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	g.Go(func() error { return d.router.Run(routerCtx, peers) })
 	g.Go(func() error { return d.id.Run(ctx, d.tel.Log) })
 	g.Go(func() error { return d.fwd.run(ctx) })
+	g.Go(func() error { return d.probes.Run(ctx) })
 	g.Go(func() error { return d.ads.Serve(ctx, adsListener) })
 	if remoteADS != nil {
 		g.Go(func() error {
@@ -243,15 +249,8 @@ func (d *Daemon) listen(network, address, key string) (net.Listener, error) {
 
 // restore gives the router what the operator ordered before.
 func (d *Daemon) restore(ctx context.Context) error {
-	services, err := d.journal.Services(ctx)
-	if err != nil {
+	if err := d.restoreServices(ctx); err != nil {
 		return err
-	}
-	for _, s := range services {
-		d.fwd.setBackend(s)
-		if err := d.router.Do(ctx, speaker.LocalSet{Service: s.Name, Attributes: attributesOf(s)}); err != nil {
-			return err
-		}
 	}
 	peers, err := d.journal.Peers(ctx)
 	if err != nil {

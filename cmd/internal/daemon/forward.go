@@ -45,6 +45,14 @@ func (f *forwarder) setBackend(s journal.Service) {
 	f.backends[s.Name] = s
 }
 
+// backend returns a service of this node as the operator ordered it.
+func (f *forwarder) backend(svc bgp.Service) (journal.Service, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, ok := f.backends[svc]
+	return s, ok
+}
+
 // offers tells whether a service is one of this node's own.
 func (f *forwarder) offers(svc bgp.Service) bool {
 	f.mu.Lock()
@@ -195,12 +203,14 @@ func (f *forwarder) apply(ctx context.Context, batch []rib.Selected) {
 	f.d.ads.Publish(delta)
 }
 
-// forwarding translates a route into what the data plane needs to know.
+// forwarding translates a route into what the data plane needs to know. What is down is no target; what drains is one, and gets nothing new, as long as there is
+// another.
 func (f *forwarder) forwarding(sel *rib.Selected) xds.Forwarding {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.local, sel.Service)
 	out := xds.Forwarding{Service: sel.Service, Revision: sel.Revision, Trace: sel.Trace}
+	calm := false // some target does not drain
 	for _, tier := range sel.Tiers {
 		var targets []xds.Target
 		for i := range tier {
@@ -208,25 +218,53 @@ func (f *forwarder) forwarding(sel *rib.Selected) xds.Forwarding {
 			if out.Protocol == 0 {
 				out.Protocol = p.Attrs.Protocol
 			}
-			if p.Attrs.Protocol != out.Protocol {
+			t, ok := f.target(sel, p)
+			switch {
+			case p.Attrs.Protocol != out.Protocol || !ok:
 				continue // two nodes disagree on what the service speaks: the best path's word counts
+			case p.Attrs.Health == bgp.HealthDown:
+				out.Down = append(out.Down, originOf(p))
+				continue
 			}
-			t := xds.Target{Weight: p.Attrs.Weight, Draining: p.Attrs.Health == bgp.HealthDraining, NextHop: p.NextHop}
-			if p.Local {
-				f.local[sel.Service] = *sel
-				b, ok := f.backends[sel.Service]
-				if !ok {
-					continue // it is being removed
-				}
-				t.Backend = xds.Backend{Address: b.Address, HealthPath: b.HealthPath}
-			}
+			calm = calm || !t.Draining
 			targets = append(targets, t)
 		}
 		if len(targets) > 0 {
 			out.Tiers = append(out.Tiers, targets)
 		}
 	}
+	if len(out.Tiers) > 0 {
+		out.Down = nil
+	}
+	for _, tier := range out.Tiers {
+		for i := range tier {
+			tier[i].Draining = tier[i].Draining && calm
+		}
+	}
 	return out
+}
+
+// target is where a path leads; false if its service is being removed from this node. The caller holds mu.
+func (f *forwarder) target(sel *rib.Selected, p *rib.Path) (xds.Target, bool) {
+	t := xds.Target{
+		Weight: p.Attrs.Weight, NextHop: p.NextHop,
+		Draining: p.Attrs.Health == bgp.HealthDraining || p.Attrs.HasCommunity(bgp.GracefulShutdown),
+	}
+	if !p.Local {
+		return t, true
+	}
+	f.local[sel.Service] = *sel
+	b, ok := f.backends[sel.Service]
+	t.Backend = xds.Backend{Address: b.Address}
+	return t, ok
+}
+
+// originOf is the node beside which a path's workload is.
+func originOf(p *rib.Path) bgp.NodeID {
+	if p.Local {
+		return p.Peer
+	}
+	return p.Attrs.Origin()
 }
 
 // acknowledged follows a change to its end: the acknowledgement of an Envoy.

@@ -3,12 +3,16 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/cmd/internal/probe"
 	"github.com/catalyst-router/catalyst/xds/ads"
 )
 
@@ -18,7 +22,7 @@ type metrics struct {
 	step, compile, ack, convergence    metric.Float64Histogram
 	compiledServices, events, refusals metric.Int64Counter
 	sessions, routes, queue, updates   metric.Int64ObservableGauge
-	table, ports                       metric.Int64ObservableGauge
+	table, ports, health, serviceUp    metric.Int64ObservableGauge
 	err                                error
 }
 
@@ -56,6 +60,8 @@ func newMetrics(m metric.Meter) *metrics {
 	x.updates = gauge("catalyst.updates", "UPDATE messages by peer and direction")
 	x.queue = gauge("catalyst.queue.length", "what waits: messages for the speaker, services that a peer has yet to hear of")
 	x.table = gauge("catalyst.table.size", "services, paths, attribute sets and bytes of the tables")
+	x.health = gauge("catalyst.services.health", "services of this node that are checked, by health")
+	x.serviceUp = gauge("catalyst.service.up", "1 for a checked service of this node whose workload is up, 0 for one that is down; at most 500, by name")
 	x.ports = gauge("catalyst.ports", "TCP ports by use")
 	return x
 }
@@ -113,12 +119,38 @@ func (x *metrics) observe(d *Daemon) error {
 		for state, n := range states {
 			o.ObserveInt64(x.sessions, n, metric.WithAttributes(attribute.String("state", state)))
 		}
+		x.services(o, d.probes)
 		taken, free := d.ports.Taken()
 		o.ObserveInt64(x.ports, int64(len(taken)), metric.WithAttributes(attribute.String("use", "taken")))
 		o.ObserveInt64(x.ports, int64(free), metric.WithAttributes(attribute.String("use", "free")))
 		return nil
-	}, x.sessions, x.routes, x.updates, x.queue, x.table, x.ports)
+	}, x.sessions, x.routes, x.updates, x.queue, x.table, x.ports, x.health, x.serviceUp)
 	return err
+}
+
+// maxServiceSeries bounds the time series of one metric.
+const maxServiceSeries = 500
+
+func (x *metrics) services(o metric.Observer, probes *probe.Set) {
+	up := map[bgp.Service]bool{}
+	states := map[bgp.Health]int64{bgp.HealthUnknown: 0, bgp.HealthUp: 0, bgp.HealthDown: 0}
+	probes.All(func(svc bgp.Service, s probe.Status) {
+		states[s.Health]++
+		if s.Health != bgp.HealthUnknown {
+			up[svc] = s.Health == bgp.HealthUp
+		}
+	})
+	for state, n := range states {
+		o.ObserveInt64(x.health, n, metric.WithAttributes(attribute.String("state", state.String())))
+	}
+	names := slices.Sorted(maps.Keys(up))
+	for _, svc := range names[:min(len(names), maxServiceSeries)] {
+		value := int64(0)
+		if up[svc] {
+			value = 1
+		}
+		o.ObserveInt64(x.serviceUp, value, metric.WithAttributes(attribute.String("service", string(svc))))
+	}
 }
 
 func (x *metrics) peer(o metric.Observer, v *speaker.PeerView) {

@@ -347,6 +347,18 @@ func (v *GetRouteRoute) GetPort() int { return v.RouteFields.Port }
 // GetProblem returns GetRouteRoute.Problem, and is useful for accessing the field via an interface.
 func (v *GetRouteRoute) GetProblem() string { return v.RouteFields.Problem }
 
+// GetHealth returns GetRouteRoute.Health, and is useful for accessing the field via an interface.
+func (v *GetRouteRoute) GetHealth() string { return v.RouteFields.Health }
+
+// GetHealthSince returns GetRouteRoute.HealthSince, and is useful for accessing the field via an interface.
+func (v *GetRouteRoute) GetHealthSince() string { return v.RouteFields.HealthSince }
+
+// GetHealthError returns GetRouteRoute.HealthError, and is useful for accessing the field via an interface.
+func (v *GetRouteRoute) GetHealthError() string { return v.RouteFields.HealthError }
+
+// GetReports returns GetRouteRoute.Reports, and is useful for accessing the field via an interface.
+func (v *GetRouteRoute) GetReports() []*RouteFieldsReportsReport { return v.RouteFields.Reports }
+
 // GetPaths returns GetRouteRoute.Paths, and is useful for accessing the field via an interface.
 func (v *GetRouteRoute) GetPaths() []*RouteFieldsPathsPath { return v.RouteFields.Paths }
 
@@ -389,6 +401,14 @@ type __premarshalGetRouteRoute struct {
 
 	Problem string `json:"problem"`
 
+	Health string `json:"health"`
+
+	HealthSince string `json:"healthSince"`
+
+	HealthError string `json:"healthError"`
+
+	Reports []*RouteFieldsReportsReport `json:"reports"`
+
 	Paths []*RouteFieldsPathsPath `json:"paths"`
 
 	Envoys []*RouteFieldsEnvoysEnvoyRoute `json:"envoys"`
@@ -410,6 +430,10 @@ func (v *GetRouteRoute) __premarshalJSON() (*__premarshalGetRouteRoute, error) {
 	retval.Revision = v.RouteFields.Revision
 	retval.Port = v.RouteFields.Port
 	retval.Problem = v.RouteFields.Problem
+	retval.Health = v.RouteFields.Health
+	retval.HealthSince = v.RouteFields.HealthSince
+	retval.HealthError = v.RouteFields.HealthError
+	retval.Reports = v.RouteFields.Reports
 	retval.Paths = v.RouteFields.Paths
 	retval.Envoys = v.RouteFields.Envoys
 	return &retval, nil
@@ -784,6 +808,24 @@ func (v *ListRoutesRoutesRoutePageRoutesRoute) GetPort() int { return v.RouteFie
 // GetProblem returns ListRoutesRoutesRoutePageRoutesRoute.Problem, and is useful for accessing the field via an interface.
 func (v *ListRoutesRoutesRoutePageRoutesRoute) GetProblem() string { return v.RouteFields.Problem }
 
+// GetHealth returns ListRoutesRoutesRoutePageRoutesRoute.Health, and is useful for accessing the field via an interface.
+func (v *ListRoutesRoutesRoutePageRoutesRoute) GetHealth() string { return v.RouteFields.Health }
+
+// GetHealthSince returns ListRoutesRoutesRoutePageRoutesRoute.HealthSince, and is useful for accessing the field via an interface.
+func (v *ListRoutesRoutesRoutePageRoutesRoute) GetHealthSince() string {
+	return v.RouteFields.HealthSince
+}
+
+// GetHealthError returns ListRoutesRoutesRoutePageRoutesRoute.HealthError, and is useful for accessing the field via an interface.
+func (v *ListRoutesRoutesRoutePageRoutesRoute) GetHealthError() string {
+	return v.RouteFields.HealthError
+}
+
+// GetReports returns ListRoutesRoutesRoutePageRoutesRoute.Reports, and is useful for accessing the field via an interface.
+func (v *ListRoutesRoutesRoutePageRoutesRoute) GetReports() []*RouteFieldsReportsReport {
+	return v.RouteFields.Reports
+}
+
 // GetPaths returns ListRoutesRoutesRoutePageRoutesRoute.Paths, and is useful for accessing the field via an interface.
 func (v *ListRoutesRoutesRoutePageRoutesRoute) GetPaths() []*RouteFieldsPathsPath {
 	return v.RouteFields.Paths
@@ -830,6 +872,14 @@ type __premarshalListRoutesRoutesRoutePageRoutesRoute struct {
 
 	Problem string `json:"problem"`
 
+	Health string `json:"health"`
+
+	HealthSince string `json:"healthSince"`
+
+	HealthError string `json:"healthError"`
+
+	Reports []*RouteFieldsReportsReport `json:"reports"`
+
 	Paths []*RouteFieldsPathsPath `json:"paths"`
 
 	Envoys []*RouteFieldsEnvoysEnvoyRoute `json:"envoys"`
@@ -851,6 +901,10 @@ func (v *ListRoutesRoutesRoutePageRoutesRoute) __premarshalJSON() (*__premarshal
 	retval.Revision = v.RouteFields.Revision
 	retval.Port = v.RouteFields.Port
 	retval.Problem = v.RouteFields.Problem
+	retval.Health = v.RouteFields.Health
+	retval.HealthSince = v.RouteFields.HealthSince
+	retval.HealthError = v.RouteFields.HealthError
+	retval.Reports = v.RouteFields.Reports
 	retval.Paths = v.RouteFields.Paths
 	retval.Envoys = v.RouteFields.Envoys
 	return &retval, nil
@@ -881,6 +935,37 @@ func (v *ListServicesServicesService) GetAddress() string { return v.ServiceFiel
 
 // GetHealthPath returns ListServicesServicesService.HealthPath, and is useful for accessing the field via an interface.
 func (v *ListServicesServicesService) GetHealthPath() string { return v.ServiceFields.HealthPath }
+
+// GetHealthInterval returns ListServicesServicesService.HealthInterval, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetHealthInterval() string {
+	return v.ServiceFields.HealthInterval
+}
+
+// GetHealthTimeout returns ListServicesServicesService.HealthTimeout, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetHealthTimeout() string { return v.ServiceFields.HealthTimeout }
+
+// GetHealthRise returns ListServicesServicesService.HealthRise, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetHealthRise() int { return v.ServiceFields.HealthRise }
+
+// GetHealthFall returns ListServicesServicesService.HealthFall, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetHealthFall() int { return v.ServiceFields.HealthFall }
+
+// GetWhenDown returns ListServicesServicesService.WhenDown, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetWhenDown() string { return v.ServiceFields.WhenDown }
+
+// GetHealth returns ListServicesServicesService.Health, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetHealth() string { return v.ServiceFields.Health }
+
+// GetHealthSince returns ListServicesServicesService.HealthSince, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetHealthSince() string { return v.ServiceFields.HealthSince }
+
+// GetHealthError returns ListServicesServicesService.HealthError, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetHealthError() string { return v.ServiceFields.HealthError }
+
+// GetHealthHeldUntil returns ListServicesServicesService.HealthHeldUntil, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetHealthHeldUntil() string {
+	return v.ServiceFields.HealthHeldUntil
+}
 
 // GetRegion returns ListServicesServicesService.Region, and is useful for accessing the field via an interface.
 func (v *ListServicesServicesService) GetRegion() string { return v.ServiceFields.Region }
@@ -931,6 +1016,24 @@ type __premarshalListServicesServicesService struct {
 
 	HealthPath string `json:"healthPath"`
 
+	HealthInterval string `json:"healthInterval"`
+
+	HealthTimeout string `json:"healthTimeout"`
+
+	HealthRise int `json:"healthRise"`
+
+	HealthFall int `json:"healthFall"`
+
+	WhenDown string `json:"whenDown"`
+
+	Health string `json:"health"`
+
+	HealthSince string `json:"healthSince"`
+
+	HealthError string `json:"healthError"`
+
+	HealthHeldUntil string `json:"healthHeldUntil"`
+
 	Region string `json:"region"`
 
 	Tags []string `json:"tags"`
@@ -957,6 +1060,15 @@ func (v *ListServicesServicesService) __premarshalJSON() (*__premarshalListServi
 	retval.Protocol = v.ServiceFields.Protocol
 	retval.Address = v.ServiceFields.Address
 	retval.HealthPath = v.ServiceFields.HealthPath
+	retval.HealthInterval = v.ServiceFields.HealthInterval
+	retval.HealthTimeout = v.ServiceFields.HealthTimeout
+	retval.HealthRise = v.ServiceFields.HealthRise
+	retval.HealthFall = v.ServiceFields.HealthFall
+	retval.WhenDown = v.ServiceFields.WhenDown
+	retval.Health = v.ServiceFields.Health
+	retval.HealthSince = v.ServiceFields.HealthSince
+	retval.HealthError = v.ServiceFields.HealthError
+	retval.HealthHeldUntil = v.ServiceFields.HealthHeldUntil
 	retval.Region = v.ServiceFields.Region
 	retval.Tags = v.ServiceFields.Tags
 	retval.Communities = v.ServiceFields.Communities
@@ -1166,7 +1278,14 @@ type RouteFields struct {
 	// The TCP port on loopback, 0 for services that are reached by HTTP.
 	Port int `json:"port"`
 	// Why the data plane could not be given the service; empty if it could.
-	Problem string                         `json:"problem"`
+	Problem string `json:"problem"`
+	// What its workload's own node says: unknown, up, down or draining; of the best path.
+	Health string `json:"health"`
+	// Since when, and what the last failed check said; for services of this node only.
+	HealthSince string `json:"healthSince"`
+	HealthError string `json:"healthError"`
+	// What other nodes have against this node's service.
+	Reports []*RouteFieldsReportsReport    `json:"reports"`
 	Paths   []*RouteFieldsPathsPath        `json:"paths"`
 	Envoys  []*RouteFieldsEnvoysEnvoyRoute `json:"envoys"`
 }
@@ -1185,6 +1304,18 @@ func (v *RouteFields) GetPort() int { return v.Port }
 
 // GetProblem returns RouteFields.Problem, and is useful for accessing the field via an interface.
 func (v *RouteFields) GetProblem() string { return v.Problem }
+
+// GetHealth returns RouteFields.Health, and is useful for accessing the field via an interface.
+func (v *RouteFields) GetHealth() string { return v.Health }
+
+// GetHealthSince returns RouteFields.HealthSince, and is useful for accessing the field via an interface.
+func (v *RouteFields) GetHealthSince() string { return v.HealthSince }
+
+// GetHealthError returns RouteFields.HealthError, and is useful for accessing the field via an interface.
+func (v *RouteFields) GetHealthError() string { return v.HealthError }
+
+// GetReports returns RouteFields.Reports, and is useful for accessing the field via an interface.
+func (v *RouteFields) GetReports() []*RouteFieldsReportsReport { return v.Reports }
 
 // GetPaths returns RouteFields.Paths, and is useful for accessing the field via an interface.
 func (v *RouteFields) GetPaths() []*RouteFieldsPathsPath { return v.Paths }
@@ -1290,17 +1421,62 @@ func (v *RouteFieldsPathsPath) GetRejected() string { return v.Rejected }
 // GetDecidedBy returns RouteFieldsPathsPath.DecidedBy, and is useful for accessing the field via an interface.
 func (v *RouteFieldsPathsPath) GetDecidedBy() string { return v.DecidedBy }
 
+// RouteFieldsReportsReport includes the requested fields of the GraphQL type Report.
+// The GraphQL type's documentation follows.
+//
+// What a node cannot do with a service, in its own words.
+type RouteFieldsReportsReport struct {
+	Node string `json:"node"`
+	// refused (by its Envoy) or not compiled
+	Kind  string `json:"kind"`
+	Text  string `json:"text"`
+	Since string `json:"since"`
+	// The peer that passed it on.
+	Via string `json:"via"`
+}
+
+// GetNode returns RouteFieldsReportsReport.Node, and is useful for accessing the field via an interface.
+func (v *RouteFieldsReportsReport) GetNode() string { return v.Node }
+
+// GetKind returns RouteFieldsReportsReport.Kind, and is useful for accessing the field via an interface.
+func (v *RouteFieldsReportsReport) GetKind() string { return v.Kind }
+
+// GetText returns RouteFieldsReportsReport.Text, and is useful for accessing the field via an interface.
+func (v *RouteFieldsReportsReport) GetText() string { return v.Text }
+
+// GetSince returns RouteFieldsReportsReport.Since, and is useful for accessing the field via an interface.
+func (v *RouteFieldsReportsReport) GetSince() string { return v.Since }
+
+// GetVia returns RouteFieldsReportsReport.Via, and is useful for accessing the field via an interface.
+func (v *RouteFieldsReportsReport) GetVia() string { return v.Via }
+
 // ServiceFields includes the GraphQL fields of Service requested by the fragment ServiceFields.
 type ServiceFields struct {
-	Service     string   `json:"service"`
-	Protocol    string   `json:"protocol"`
-	Address     string   `json:"address"`
-	HealthPath  string   `json:"healthPath"`
-	Region      string   `json:"region"`
-	Tags        []string `json:"tags"`
-	Communities []string `json:"communities"`
-	Weight      int      `json:"weight"`
-	Med         int      `json:"med"`
+	Service  string `json:"service"`
+	Protocol string `json:"protocol"`
+	Address  string `json:"address"`
+	// How the workload is checked: http:/PATH, grpc, grpc:SERVICE or tcp; empty for not at all.
+	HealthPath string `json:"healthPath"`
+	// Durations such as 5s; empty for the default. So are the thresholds where they are 0.
+	HealthInterval string `json:"healthInterval"`
+	HealthTimeout  string `json:"healthTimeout"`
+	// Successes in a row that make it up again, failures that make it down.
+	HealthRise int `json:"healthRise"`
+	HealthFall int `json:"healthFall"`
+	// announce (as down) or withdraw
+	WhenDown string `json:"whenDown"`
+	// unknown, up or down
+	Health      string `json:"health"`
+	HealthSince string `json:"healthSince"`
+	// What the last failed check said; empty when it is up and answers.
+	HealthError string `json:"healthError"`
+	// Until when a flapping service is kept down although it answers; empty if it is not.
+	HealthHeldUntil string   `json:"healthHeldUntil"`
+	Region          string   `json:"region"`
+	Tags            []string `json:"tags"`
+	Communities     []string `json:"communities"`
+	Weight          int      `json:"weight"`
+	Med             int      `json:"med"`
 }
 
 // GetService returns ServiceFields.Service, and is useful for accessing the field via an interface.
@@ -1314,6 +1490,33 @@ func (v *ServiceFields) GetAddress() string { return v.Address }
 
 // GetHealthPath returns ServiceFields.HealthPath, and is useful for accessing the field via an interface.
 func (v *ServiceFields) GetHealthPath() string { return v.HealthPath }
+
+// GetHealthInterval returns ServiceFields.HealthInterval, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetHealthInterval() string { return v.HealthInterval }
+
+// GetHealthTimeout returns ServiceFields.HealthTimeout, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetHealthTimeout() string { return v.HealthTimeout }
+
+// GetHealthRise returns ServiceFields.HealthRise, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetHealthRise() int { return v.HealthRise }
+
+// GetHealthFall returns ServiceFields.HealthFall, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetHealthFall() int { return v.HealthFall }
+
+// GetWhenDown returns ServiceFields.WhenDown, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetWhenDown() string { return v.WhenDown }
+
+// GetHealth returns ServiceFields.Health, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetHealth() string { return v.Health }
+
+// GetHealthSince returns ServiceFields.HealthSince, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetHealthSince() string { return v.HealthSince }
+
+// GetHealthError returns ServiceFields.HealthError, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetHealthError() string { return v.HealthError }
+
+// GetHealthHeldUntil returns ServiceFields.HealthHeldUntil, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetHealthHeldUntil() string { return v.HealthHeldUntil }
 
 // GetRegion returns ServiceFields.Region, and is useful for accessing the field via an interface.
 func (v *ServiceFields) GetRegion() string { return v.Region }
@@ -1331,15 +1534,21 @@ func (v *ServiceFields) GetWeight() int { return v.Weight }
 func (v *ServiceFields) GetMed() int { return v.Med }
 
 type ServiceInput struct {
-	Service     string   `json:"service"`
-	Protocol    string   `json:"protocol"`
-	Address     string   `json:"address"`
-	HealthPath  string   `json:"healthPath"`
-	Region      string   `json:"region"`
-	Tags        []string `json:"tags"`
-	Communities []string `json:"communities"`
-	Weight      int      `json:"weight"`
-	Med         int      `json:"med"`
+	Service  string `json:"service"`
+	Protocol string `json:"protocol"`
+	Address  string `json:"address"`
+	// http:/PATH (or the path alone), grpc, grpc:SERVICE or tcp; empty for no check.
+	HealthPath     string   `json:"healthPath"`
+	HealthInterval string   `json:"healthInterval"`
+	HealthTimeout  string   `json:"healthTimeout"`
+	HealthRise     int      `json:"healthRise"`
+	HealthFall     int      `json:"healthFall"`
+	WhenDown       string   `json:"whenDown"`
+	Region         string   `json:"region"`
+	Tags           []string `json:"tags"`
+	Communities    []string `json:"communities"`
+	Weight         int      `json:"weight"`
+	Med            int      `json:"med"`
 }
 
 // GetService returns ServiceInput.Service, and is useful for accessing the field via an interface.
@@ -1353,6 +1562,21 @@ func (v *ServiceInput) GetAddress() string { return v.Address }
 
 // GetHealthPath returns ServiceInput.HealthPath, and is useful for accessing the field via an interface.
 func (v *ServiceInput) GetHealthPath() string { return v.HealthPath }
+
+// GetHealthInterval returns ServiceInput.HealthInterval, and is useful for accessing the field via an interface.
+func (v *ServiceInput) GetHealthInterval() string { return v.HealthInterval }
+
+// GetHealthTimeout returns ServiceInput.HealthTimeout, and is useful for accessing the field via an interface.
+func (v *ServiceInput) GetHealthTimeout() string { return v.HealthTimeout }
+
+// GetHealthRise returns ServiceInput.HealthRise, and is useful for accessing the field via an interface.
+func (v *ServiceInput) GetHealthRise() int { return v.HealthRise }
+
+// GetHealthFall returns ServiceInput.HealthFall, and is useful for accessing the field via an interface.
+func (v *ServiceInput) GetHealthFall() int { return v.HealthFall }
+
+// GetWhenDown returns ServiceInput.WhenDown, and is useful for accessing the field via an interface.
+func (v *ServiceInput) GetWhenDown() string { return v.WhenDown }
 
 // GetRegion returns ServiceInput.Region, and is useful for accessing the field via an interface.
 func (v *ServiceInput) GetRegion() string { return v.Region }
@@ -1612,6 +1836,33 @@ func (v *SetServiceSetService) GetAddress() string { return v.ServiceFields.Addr
 // GetHealthPath returns SetServiceSetService.HealthPath, and is useful for accessing the field via an interface.
 func (v *SetServiceSetService) GetHealthPath() string { return v.ServiceFields.HealthPath }
 
+// GetHealthInterval returns SetServiceSetService.HealthInterval, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetHealthInterval() string { return v.ServiceFields.HealthInterval }
+
+// GetHealthTimeout returns SetServiceSetService.HealthTimeout, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetHealthTimeout() string { return v.ServiceFields.HealthTimeout }
+
+// GetHealthRise returns SetServiceSetService.HealthRise, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetHealthRise() int { return v.ServiceFields.HealthRise }
+
+// GetHealthFall returns SetServiceSetService.HealthFall, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetHealthFall() int { return v.ServiceFields.HealthFall }
+
+// GetWhenDown returns SetServiceSetService.WhenDown, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetWhenDown() string { return v.ServiceFields.WhenDown }
+
+// GetHealth returns SetServiceSetService.Health, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetHealth() string { return v.ServiceFields.Health }
+
+// GetHealthSince returns SetServiceSetService.HealthSince, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetHealthSince() string { return v.ServiceFields.HealthSince }
+
+// GetHealthError returns SetServiceSetService.HealthError, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetHealthError() string { return v.ServiceFields.HealthError }
+
+// GetHealthHeldUntil returns SetServiceSetService.HealthHeldUntil, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetHealthHeldUntil() string { return v.ServiceFields.HealthHeldUntil }
+
 // GetRegion returns SetServiceSetService.Region, and is useful for accessing the field via an interface.
 func (v *SetServiceSetService) GetRegion() string { return v.ServiceFields.Region }
 
@@ -1661,6 +1912,24 @@ type __premarshalSetServiceSetService struct {
 
 	HealthPath string `json:"healthPath"`
 
+	HealthInterval string `json:"healthInterval"`
+
+	HealthTimeout string `json:"healthTimeout"`
+
+	HealthRise int `json:"healthRise"`
+
+	HealthFall int `json:"healthFall"`
+
+	WhenDown string `json:"whenDown"`
+
+	Health string `json:"health"`
+
+	HealthSince string `json:"healthSince"`
+
+	HealthError string `json:"healthError"`
+
+	HealthHeldUntil string `json:"healthHeldUntil"`
+
 	Region string `json:"region"`
 
 	Tags []string `json:"tags"`
@@ -1687,6 +1956,15 @@ func (v *SetServiceSetService) __premarshalJSON() (*__premarshalSetServiceSetSer
 	retval.Protocol = v.ServiceFields.Protocol
 	retval.Address = v.ServiceFields.Address
 	retval.HealthPath = v.ServiceFields.HealthPath
+	retval.HealthInterval = v.ServiceFields.HealthInterval
+	retval.HealthTimeout = v.ServiceFields.HealthTimeout
+	retval.HealthRise = v.ServiceFields.HealthRise
+	retval.HealthFall = v.ServiceFields.HealthFall
+	retval.WhenDown = v.ServiceFields.WhenDown
+	retval.Health = v.ServiceFields.Health
+	retval.HealthSince = v.ServiceFields.HealthSince
+	retval.HealthError = v.ServiceFields.HealthError
+	retval.HealthHeldUntil = v.ServiceFields.HealthHeldUntil
 	retval.Region = v.ServiceFields.Region
 	retval.Tags = v.ServiceFields.Tags
 	retval.Communities = v.ServiceFields.Communities
@@ -1937,6 +2215,16 @@ fragment RouteFields on Route {
 	revision
 	port
 	problem
+	health
+	healthSince
+	healthError
+	reports {
+		node
+		kind
+		text
+		since
+		via
+	}
 	paths {
 		peer
 		local
@@ -2147,6 +2435,16 @@ fragment RouteFields on Route {
 	revision
 	port
 	problem
+	health
+	healthSince
+	healthError
+	reports {
+		node
+		kind
+		text
+		since
+		via
+	}
 	paths {
 		peer
 		local
@@ -2212,6 +2510,15 @@ fragment ServiceFields on Service {
 	protocol
 	address
 	healthPath
+	healthInterval
+	healthTimeout
+	healthRise
+	healthFall
+	whenDown
+	health
+	healthSince
+	healthError
+	healthHeldUntil
 	region
 	tags
 	communities
@@ -2419,6 +2726,15 @@ fragment ServiceFields on Service {
 	protocol
 	address
 	healthPath
+	healthInterval
+	healthTimeout
+	healthRise
+	healthFall
+	whenDown
+	health
+	healthSince
+	healthError
+	healthHeldUntil
 	region
 	tags
 	communities

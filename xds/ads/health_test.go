@@ -1,0 +1,282 @@
+package ads_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/xds"
+	"github.com/catalyst-router/catalyst/xds/ads"
+)
+
+// A service whose workload is down is answered with that word and with who says so, by HTTP and by CONNECT; it comes back.
+func TestDownIsSaidInTheAnswer(t *testing.T) {
+	org := newAuthority(t, "acme.example")
+	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
+	a.server.Open()
+	c.server.Open()
+	const lines = bgp.Service("lines.acme.example")
+	up := to(books, bgp.HTTP, []xds.Target{backend(workload(t, "one"))})
+	down := func(svc bgp.Service, p bgp.Protocol) xds.Forwarding {
+		return xds.Forwarding{Service: svc, Protocol: p, Down: []bgp.NodeID{a.id}}
+	}
+	const word = "the service is known, but no path to it answers at acme.example/"
+	a.apply(up, down(lines, bgp.TCP))
+	c.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}), to(lines, bgp.TCP, []xds.Target{a.hop()}))
+	c.eventually(books, 200, "one")
+	a.apply(down(books, bgp.HTTP))
+	c.eventually(books, 503, word+"a. Its workload is down, says acme.example/a.\n") // the last node's word comes through
+	c.apply(down(books, bgp.HTTP))
+	c.eventually(books, 503, word+"c. Its workload is down, says acme.example/a.\n")
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", c.port(lines)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Errorf("a TCP service that is down answers %d bytes", n)
+	}
+	_ = conn.Close()
+	a.apply(up)
+	c.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}))
+	c.eventually(books, 200, "one")
+}
+
+// port returns the port of a TCP service.
+func (p *plane) port(svc bgp.Service) uint16 {
+	port, err := p.cfg.Ports.Port(svc)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return port
+}
+
+// stoppable is a workload that can be killed and started again at the same address.
+type stoppable struct {
+	t       *testing.T
+	address string
+	srv     *httptest.Server
+	handler http.Handler
+}
+
+func newStoppable(t *testing.T, handler http.Handler) *stoppable {
+	s := &stoppable{t: t, handler: handler, address: "127.0.0.1:0"}
+	s.start()
+	t.Cleanup(func() { s.srv.Close() })
+	return s
+}
+
+func (s *stoppable) start() {
+	s.t.Helper()
+	l, err := net.Listen("tcp", s.address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.address = l.Addr().String()
+	s.srv = httptest.NewUnstartedServer(s.handler)
+	_ = s.srv.Listener.Close()
+	s.srv.Listener = l
+	s.srv.Start()
+}
+
+func (s *stoppable) stop() {
+	s.srv.CloseClientConnections()
+	s.srv.Close()
+}
+
+func says(name string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, name) })
+}
+
+// A workload beside the node that dies is left for the paths through others by the data plane itself: not one request fails, before anybody has checked anything.
+func TestLocalWorkloadFailsOverAtOnce(t *testing.T) {
+	org := newAuthority(t, "acme.example")
+	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
+	for _, p := range []*plane{a, b, c} {
+		p.server.Open()
+	}
+	here := newStoppable(t, says("here"))
+	a.apply(to(books, bgp.HTTP, []xds.Target{backend(here.address)}, []xds.Target{b.hop()}))
+	b.apply(to(books, bgp.HTTP, []xds.Target{backend(workload(t, "there"))}))
+	c.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}))
+	for _, p := range []*plane{b, a, c} {
+		p.eventually(books, 200, map[bool]string{true: "there", false: "here"}[p == b])
+	}
+	here.stop()
+	for n := range 30 {
+		for _, p := range []*plane{a, c} {
+			if code, body := p.get(books); code != 200 || !strings.Contains(body, "there") {
+				t.Errorf("request %d at %s: %d %q", n, p.id.Name, code, body)
+			}
+		}
+	}
+	here.start()
+	a.eventually(books, 200, "here")
+}
+
+// stream opens a response of a service that lasts, and returns a function that tells whether it is still alive.
+func (p *plane) stream(svc bgp.Service) (alive func() error) {
+	p.t.Helper()
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://"+p.egress+"/", nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req.Host = string(svc)
+	resp, err := (&http.Transport{}).RoundTrip(req)
+	if err != nil || resp.StatusCode != 200 {
+		p.t.Fatal(resp, err)
+	}
+	p.t.Cleanup(func() { _ = resp.Body.Close() })
+	r := bufio.NewReader(resp.Body)
+	return func() error {
+		_, err := r.ReadString('\n')
+		return err
+	}
+}
+
+// ticking answers with a line every few milliseconds, for as long as the client stays.
+func ticking() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for n := 0; r.Context().Err() == nil; n++ {
+			fmt.Fprintln(w, n)
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
+}
+
+// Changes of a service's way are make-before-break: streams on the old way go on, whether the next hop changes, a backup comes or goes, the clusters of the old
+// way are removed, or the old next hop drains.
+func TestStreamsOutliveChangesOfTheWay(t *testing.T) {
+	org := newAuthority(t, "acme.example")
+	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
+	for _, p := range []*plane{a, b, c} {
+		p.server.Open()
+	}
+	w := newStoppable(t, ticking())
+	local := to(books, bgp.HTTP, []xds.Target{backend(w.address)})
+	a.apply(local)
+	b.apply(to(books, bgp.HTTP, []xds.Target{backend(w.address)}))
+	draining := a.hop()
+	draining.Draining = true
+	c.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}))
+	c.answers(books)
+	far, near := c.stream(books), a.stream(books)
+	for _, step := range []struct {
+		name string
+		at   *plane
+		way  xds.Forwarding
+	}{
+		{"a backup at a", a, to(books, bgp.HTTP, []xds.Target{backend(w.address)}, []xds.Target{b.hop()})},
+		{"a backup at c", c, to(books, bgp.HTTP, []xds.Target{a.hop()}, []xds.Target{b.hop()})},
+		{"draining at c", c, to(books, bgp.HTTP, []xds.Target{b.hop()}, []xds.Target{draining})},
+		{"only b at c", c, to(books, bgp.HTTP, []xds.Target{b.hop()})},
+		{"no backup at a", a, local},
+	} {
+		step.at.apply(step.way)
+		for _, p := range []*plane{a, c} {
+			waitFor(t, step.name+": all is acknowledged", func() bool {
+				return !slices.ContainsFunc(p.server.Service(books), func(s ads.ServiceStatus) bool { return s.Acked != s.Current })
+			})
+		}
+		for range 50 { // a quarter of a second of lines
+			if err := far(); err != nil {
+				t.Fatalf("%s: the stream through c is cut: %v", step.name, err)
+			}
+			if err := near(); err != nil {
+				t.Fatalf("%s: the stream at a is cut: %v", step.name, err)
+			}
+		}
+	}
+	waitFor(t, "the old next hops are removed", func() bool { // what is left: the way to b, and to workloads beside the node
+		clusters := regexp.MustCompile(`(?m)^hops/\S+?::added_via_api`).FindAllString(c.admin("/clusters"), -1)
+		return len(clusters) == 2
+	})
+	for range 50 {
+		if err := far(); err != nil {
+			t.Fatalf("after the old cluster is gone: %v", err)
+		}
+	}
+}
+
+// answers waits for the head of an answer that never ends.
+func (p *plane) answers(svc bgp.Service) {
+	p.t.Helper()
+	waitFor(p.t, string(svc)+" answers", func() bool {
+		ctx, cancel := context.WithTimeout(p.t.Context(), 5*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.egress+"/", nil)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		req.Host = string(svc)
+		resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == 200
+	})
+}
+
+func (p *plane) admin(path string) string {
+	p.t.Helper()
+	text, err := p.sup.Admin().Get(p.t.Context(), path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// The endpoint of a next hop that drains is DRAINING in Envoy: nothing new goes there while another is in use.
+func TestDrainingNextHop(t *testing.T) {
+	org := newAuthority(t, "acme.example")
+	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
+	for _, p := range []*plane{a, b, c} {
+		p.server.Open()
+	}
+	a.apply(to(books, bgp.HTTP, []xds.Target{backend(workload(t, "a"))}))
+	b.apply(to(books, bgp.HTTP, []xds.Target{backend(workload(t, "b"))}))
+	draining := a.hop()
+	draining.Draining = true
+	c.apply(to(books, bgp.HTTP, []xds.Target{draining, b.hop()})) // even where they would share the traffic
+	c.eventually(books, 200, "b saw")
+	for range 20 {
+		if code, body := c.get(books); code != 200 || !strings.HasPrefix(body, "b") {
+			t.Errorf("got %d %q, want b", code, body)
+		}
+	}
+	var all struct {
+		Statuses []struct {
+			Hosts []struct {
+				Address struct {
+					Socket struct {
+						Port int `json:"port_value"`
+					} `json:"socket_address"`
+				}
+				Health struct {
+					EDS string `json:"eds_health_status"`
+				} `json:"health_status"`
+			} `json:"host_statuses"`
+		} `json:"cluster_statuses"`
+	}
+	if err := json.Unmarshal([]byte(c.admin("/clusters?format=json")), &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, cl := range all.Statuses {
+		for _, h := range cl.Hosts {
+			if at := fmt.Sprintf("127.0.0.1:%d", h.Address.Socket.Port); at == a.ingress && h.Health.EDS != "DRAINING" || at == b.ingress && h.Health.EDS != "HEALTHY" {
+				t.Errorf("%s is %s", at, h.Health.EDS)
+			}
+		}
+	}
+}
