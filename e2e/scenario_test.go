@@ -1,6 +1,5 @@
 //go:build e2e
 
-// Package e2e runs the scenarios that need real processes: nodes, their Envoys, and traffic between them.
 package e2e
 
 import (
