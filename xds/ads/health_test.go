@@ -132,7 +132,7 @@ func (p *plane) stream(svc bgp.Service) (alive func() error) {
 	}
 	req.Host = string(svc)
 	resp, err := (&http.Transport{}).RoundTrip(req)
-	if err != nil || resp.StatusCode != 200 {
+	if err != nil || resp.StatusCode != http.StatusOK {
 		p.t.Fatal(resp, err)
 	}
 	p.t.Cleanup(func() { _ = resp.Body.Close() })
@@ -224,7 +224,7 @@ func (p *plane) answers(svc bgp.Service) {
 			return false
 		}
 		_ = resp.Body.Close()
-		return resp.StatusCode == 200
+		return resp.StatusCode == http.StatusOK
 	})
 }
 
