@@ -372,3 +372,21 @@ func FirstForeignOrg(b []byte, own bgp.Org) string {
 	}
 	return ""
 }
+
+// CountHubs returns the length of the cluster list of b, which has passed Check.
+func CountHubs(b []byte) int {
+	n := 0
+	for range hops(alias(b), fieldClusterList) {
+		n++
+	}
+	return n
+}
+
+// NextHopNode returns the node of the next hop that b, which has passed Check, names, in its short form; "" if it names none. It aliases b.
+func NextHopNode(b []byte) string {
+	for v := range hops(alias(b), fieldNextHop) {
+		node, _, _ := splitNextHop(v)
+		return node
+	}
+	return ""
+}

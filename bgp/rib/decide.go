@@ -14,23 +14,24 @@ type Reason uint8
 
 // The rungs, in order.
 const (
-	ReasonOnly      Reason = iota // there is no other path
-	ReasonUsable                  // the other's workload is down, or its next hop does not answer
-	ReasonFresh                   // the other is stale (RFC 4724), or more so (RFC 9494)
-	ReasonLocalPref               // higher local preference; graceful-shutdown counts as 0 (RFC 8326)
-	ReasonOrgPath                 // shorter organisation path
-	ReasonNodePath                // shorter node path
-	ReasonMED                     // lower MED among paths from one neighbouring organisation
-	ReasonExternal                // from another organisation over from our own
-	ReasonNextHop                 // lower cost of the next hop
-	ReasonPeer                    // lower peer id; such paths are used together
-	ReasonPathID                  // lower path id of the same peer; likewise
+	ReasonOnly        Reason = iota // there is no other path
+	ReasonUsable                    // the other's workload is down, or its next hop does not answer
+	ReasonFresh                     // the other is stale (RFC 4724), or more so (RFC 9494)
+	ReasonLocalPref                 // higher local preference; graceful-shutdown counts as 0 (RFC 8326)
+	ReasonOrgPath                   // shorter organisation path
+	ReasonNodePath                  // shorter node path
+	ReasonMED                       // lower MED among paths from one neighbouring organisation
+	ReasonExternal                  // from another organisation over from our own
+	ReasonNextHop                   // lower cost of the next hop
+	ReasonClusterList               // fewer hubs on the way (RFC 4456 §9); such paths are used together, as all that follow
+	ReasonPeer                      // lower peer id
+	ReasonPathID                    // lower path id of the same peer
 )
 
 var reasonTexts = [...]string{
 	ReasonOnly: "the only path", ReasonUsable: "usable", ReasonFresh: "not stale", ReasonLocalPref: "higher local preference",
 	ReasonOrgPath: "shorter organisation path", ReasonNodePath: "shorter node path", ReasonMED: "lower MED",
-	ReasonExternal: "external over internal", ReasonNextHop: "nearer next hop", ReasonPeer: "lower peer id", ReasonPathID: "lower path id",
+	ReasonExternal: "external over internal", ReasonNextHop: "nearer next hop", ReasonClusterList: "fewer hubs on the way", ReasonPeer: "lower peer id", ReasonPathID: "lower path id",
 }
 
 // String names the rung.
@@ -120,10 +121,22 @@ func (t *Table) compare(a, b *candidate) (int, Reason) {
 		return c, why
 	}
 	x, y := &t.paths[a.path], &t.paths[b.path]
+	// Without this rung two hubs, each of which prefers the other's copy by its id, withdraw from each other and announce again for ever.
+	if c := cmp.Compare(t.hubs(x), t.hubs(y)); c != 0 {
+		return c, ReasonClusterList
+	}
 	if x.peer != y.peer {
 		return t.peers[x.peer].cfg.Node.Compare(t.peers[y.peer].cfg.Node), ReasonPeer
 	}
 	return cmp.Compare(x.id, y.id), ReasonPathID
+}
+
+// hubs counts the hubs that reflected a path.
+func (t *Table) hubs(x *path) int {
+	if !t.sums[x.attrs].Has(attr.HasClusterList) {
+		return 0
+	}
+	return attr.CountHubs(t.attrs.bytes(x.attrs))
 }
 
 // candidate is an accepted path with its keys.

@@ -26,6 +26,7 @@ const (
 	WithheldLoop              // the peer, or its organisation, is on the path already
 	WithheldLeak              // only-to-customer keeps it from the peer (RFC 9234)
 	WithheldFilter            // an export rule said no
+	WithheldUnwanted          // the peer does not subscribe to it (after RFC 4684)
 )
 
 var withheldTexts = [...]string{
@@ -33,6 +34,7 @@ var withheldTexts = [...]string{
 	WithheldNoAdv: "marked no-advertise", WithheldNoExport: "marked no-export, and the peer is of another organisation", WithheldNoRule: "no export rule for this organisation (RFC 8212)",
 	WithheldReflect: "neither this peer nor the announcer is a client of this hub (RFC 4456)", WithheldHops: "the path would be too long", WithheldLoop: "the peer or its organisation is on the path already",
 	WithheldLeak: "only-to-customer, and the peer is no customer (RFC 9234)", WithheldFilter: "an export rule rejects it",
+	WithheldUnwanted: "the peer does not subscribe to this name",
 }
 
 // String says the reason in words.
@@ -109,6 +111,8 @@ func (t *Table) why(p *peer, i uint32) (Withheld, string) {
 	switch {
 	case x.peer == p.id:
 		return WithheldSplit, ""
+	case p.wanted != nil && !p.wanted.Has(t.name(x.svc)):
+		return WithheldUnwanted, ""
 	case s.Has(attr.HasNoAdvertise):
 		return WithheldNoAdv, ""
 	case p.cfg.External && s.Has(attr.HasNoExport):

@@ -132,7 +132,8 @@ func (t *Table) announce(p *peer, n *bgp.NLRI, set uint32, verdict Reject, res *
 			return
 		}
 		i = t.link(p, svc, n.PathID)
-	} else if old := &t.paths[i]; old.gen == p.gen && old.raw == set && (old.reject == verdict || old.reject == RejectFilter && verdict == Accepted) {
+	} else if old := &t.paths[i]; (old.gen == p.gen || p.refreshing) && old.raw == set && (old.reject == verdict || old.reject == RejectFilter && verdict == Accepted) {
+		t.refresh(p, i)
 		res.Unchanged++
 		res.Rejected[old.reject] += min(1, int(old.reject))
 		return

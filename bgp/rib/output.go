@@ -46,7 +46,7 @@ func (t *Table) Down(id PeerID) {
 		}
 		t.releaseName(svc)
 	}
-	p.up, p.out, p.more, p.dirty, p.marker, p.begin, p.resend = false, nil, nil, pendingSet{}, bgp.NoMarker, false, false
+	p.up, p.out, p.more, p.dirty, p.wanted, p.marker, p.begin, p.resend = false, nil, nil, pendingSet{}, nil, bgp.NoMarker, false, false
 	p.count.Advertised = 0
 }
 
@@ -160,15 +160,15 @@ func (t *Table) tell(w *writer, svc uint32, again bool) {
 func (t *Table) tellMany(w *writer, svc uint32, again bool) {
 	p := w.p
 	var want []sent
-	hops := map[PeerID]bool{}
-	n := 0
+	var hops []string
 	for i := t.svcs[svc].head; i != none && len(want) < p.cfg.AddPath && t.paths[i].reject == Accepted; i = t.paths[i].next {
-		if n++; hops[t.paths[i].peer] {
+		hop := t.nextHop(i)
+		if slices.Contains(hops, hop) {
 			continue
 		}
 		if set := t.exported(p, i); set != none {
 			want = append(want, sent{id: i + 1, set: set})
-			hops[t.paths[i].peer] = true
+			hops = append(hops, hop)
 		}
 	}
 	held := p.more[svc]
@@ -194,6 +194,15 @@ func (t *Table) tellMany(w *writer, svc uint32, again bool) {
 	}
 }
 
+// nextHop returns the node whose Envoy path i leads to, in its short form: the announcer, or whom a hub names (RFC 4456 §10).
+func (t *Table) nextHop(i uint32) string {
+	x := &t.paths[i]
+	if hop := attr.NextHopNode(t.attrs.bytes(x.attrs)); hop != "" {
+		return hop
+	}
+	return t.peers[x.peer].short
+}
+
 // exported returns the set under which path i goes to peer p, counted, before the hop of this node is put in front; none if it
 // does not go there.
 func (t *Table) exported(p *peer, i uint32) uint32 {
@@ -202,6 +211,7 @@ func (t *Table) exported(p *peer, i uint32) uint32 {
 	internal := !p.cfg.External && !from.cfg.External && x.peer != Local
 	switch {
 	case x.peer == p.id,
+		p.wanted != nil && !p.wanted.Has(t.name(x.svc)),
 		s.Has(attr.HasNoAdvertise),
 		p.cfg.External && (s.Has(attr.HasNoExport) || p.cfg.Export == nil),
 		internal && t.hub && !from.cfg.Client && !p.cfg.Client, // RFC 4456 §6

@@ -107,9 +107,10 @@ type peer struct {
 	out    []uint32 // by service id: number of the set it was sent, plus 1; 0 for none
 	more   map[uint32][]sent
 	dirty  pendingSet
-	marker bgp.Marker // to be sent when the scan is through
-	begin  bool       // BeginOfRefresh is owed
-	resend bool       // the scan sends again what is unchanged
+	wanted *filter.Names // what it subscribes to; nil for everything
+	marker bgp.Marker    // to be sent when the scan is through
+	begin  bool          // BeginOfRefresh is owed
+	resend bool          // the scan sends again what is unchanged
 }
 
 // Counts are the table's totals.
@@ -155,7 +156,9 @@ func (t *Table) UpdatePeer(id PeerID, cfg PeerConfig) {
 	if !equalChains(old.Import, cfg.Import) || old.External != cfg.External || old.Role != cfg.Role {
 		t.walk(p, refilter)
 	}
-	if p.up && (!equalChains(old.Export, cfg.Export) || old.Client != cfg.Client || old.Role != cfg.Role || old.AddPath != cfg.AddPath) {
+	if old.Client != cfg.Client {
+		t.rescanAll() // who is a client decides what goes to every other (RFC 4456 §6)
+	} else if p.up && (!equalChains(old.Export, cfg.Export) || old.Role != cfg.Role || old.AddPath != cfg.AddPath) {
 		p.dirty.rescan()
 	}
 }
@@ -163,6 +166,7 @@ func (t *Table) UpdatePeer(id PeerID, cfg PeerConfig) {
 // RemovePeer withdraws all that the peer announced and forgets it. The number is free when Gone says so.
 func (t *Table) RemovePeer(id PeerID) {
 	t.Down(id)
+	t.peers[id].cfg.Client = false
 	t.walk(t.peers[id], removeAll)
 	t.findHub()
 }
@@ -176,10 +180,15 @@ func (t *Table) Gone(id PeerID) bool {
 	return true
 }
 
+// findHub works out whether this node reflects; if that changes, so may every export.
 func (t *Table) findHub() {
+	was := t.hub
 	t.hub = false
 	for _, p := range t.peers {
 		t.hub = t.hub || p != nil && p.cfg.Client
+	}
+	if t.hub != was {
+		t.rescanAll()
 	}
 }
 

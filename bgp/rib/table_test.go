@@ -36,6 +36,7 @@ type twinPeer struct {
 	paths  map[bgp.Service]twinPath
 	usable bool
 	holds  map[bgp.Service]string // what it was sent, encoded
+	wants  map[bgp.Service]bool   // nil for everything
 }
 
 type twinPath struct {
@@ -87,6 +88,9 @@ func (w *twin) best(svc bgp.Service) (PeerID, *twinPath) {
 
 func (w *twin) exported(to PeerID, svc bgp.Service) string {
 	from, p := w.best(svc)
+	if wants := w.peers[to].wants; wants != nil && !wants[svc] {
+		return ""
+	}
 	if p == nil || from == to || slices.Contains(p.attrs.NodePath, w.peers[to].cfg.Node) || p.attrs.HasCommunity(bgp.NoAdvertise) {
 		return ""
 	}
@@ -183,6 +187,7 @@ func TestTableAgreesWithTwin(t *testing.T) {
 				id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
 				tab.Down(id)
 				clear(w.peers[id].holds)
+				w.peers[id].wants = nil
 				tab.Established(id, "127.0.0.1:2")
 			},
 			"next hop": func(t *rapid.T) {
@@ -198,6 +203,18 @@ func TestTableAgreesWithTwin(t *testing.T) {
 				cfg.Export = rapid.SampledFrom(chains).Draw(t, "export")
 				w.peers[id].cfg = cfg
 				tab.UpdatePeer(id, cfg)
+			},
+			"subscribe": func(t *rapid.T) {
+				id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
+				var names *filter.Names
+				w.peers[id].wants = nil
+				switch rapid.IntRange(0, 2).Draw(t, "to") {
+				case 1:
+					names, w.peers[id].wants = filter.NewNames(services[:1]), map[bgp.Service]bool{services[0]: true}
+				case 2:
+					names, w.peers[id].wants = filter.NewNames(services[1:]), map[bgp.Service]bool{services[1]: true, services[2]: true}
+				}
+				tab.SetWanted(id, names)
 			},
 			"drain": func(t *rapid.T) { drain(PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))) },
 			"consume": func(t *rapid.T) {

@@ -1,6 +1,10 @@
 package rib
 
-import "github.com/catalyst-router/catalyst/bgp"
+import (
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attr"
+	"github.com/catalyst-router/catalyst/bgp/filter"
+)
 
 // A walk goes over a peer's paths in slices, so that a peer with a million of them holds nothing up.
 type walk struct {
@@ -11,10 +15,12 @@ type walk struct {
 type walkKind uint8
 
 const (
-	redecide  walkKind = iota // something about the peer changed that the decision looks at
-	refilter                  // its import rules changed
-	sweep                     // remove what is stale
-	removeAll                 // remove everything
+	redecide    walkKind = iota // something about the peer changed that the decision looks at
+	refilter                    // its import rules changed
+	sweep                       // remove what is stale
+	sweepOld                    // remove what was stale before the session dropped once more
+	sweepMarked                 // remove what is stale and not to be kept for long (RFC 9494)
+	removeAll                   // remove everything
 )
 
 func (t *Table) walk(p *peer, kind walkKind) {
@@ -62,6 +68,9 @@ func (t *Table) visit(p *peer, i uint32, kind walkKind) {
 	x := &t.paths[i]
 	switch kind {
 	case redecide:
+		if x.gen != p.gen {
+			x.gen = p.gen - 1 // generations are few: two are all that a peer has
+		}
 		t.touch(x.svc)
 	case refilter:
 		raw := t.retainSet(x.raw)
@@ -76,6 +85,16 @@ func (t *Table) visit(p *peer, i uint32, kind walkKind) {
 		if x.gen != p.gen {
 			t.unlink(p, i)
 		}
+	case sweepOld:
+		if x.gen != p.gen && x.gen != p.gen-1 {
+			t.unlink(p, i)
+		}
+	case sweepMarked:
+		if set := x.attrs; x.gen != p.gen && set != none && t.sums[set].Has(attr.HasNoLongLived) {
+			t.unlink(p, i)
+			break
+		}
+		t.touch(x.svc)
 	case removeAll:
 		t.unlink(p, i)
 	}
@@ -84,16 +103,21 @@ func (t *Table) visit(p *peer, i uint32, kind walkKind) {
 // MarkStale keeps a peer's paths while it is away: they serve, ranked after every fresh one, until Sweep (RFC 4724 §4.2).
 func (t *Table) MarkStale(id PeerID) {
 	p := t.peers[id]
+	for i := range p.walks {
+		if p.walks[i].kind == sweep { // what it was to remove still goes, and no more
+			p.walks[i].kind = sweepOld
+		}
+	}
 	p.gen++
 	p.longLived, p.refreshing = false, false
 	p.count.Stale = p.count.Received
 	t.walk(p, redecide)
 }
 
-// MarkLongLived lets a peer's stale paths serve only as the last resort (RFC 9494).
+// MarkLongLived lets a peer's stale paths serve only as the last resort, and removes those that are marked no-llgr (RFC 9494 §4.2).
 func (t *Table) MarkLongLived(id PeerID) {
 	t.peers[id].longLived = true
-	t.walk(t.peers[id], redecide)
+	t.walk(t.peers[id], sweepMarked)
 }
 
 // Sweep removes what is stale of a peer: its table is complete, or its time is over.
@@ -105,8 +129,14 @@ func (t *Table) Sweep(id PeerID) {
 	}
 }
 
-// Clear removes all that a peer announced.
-func (t *Table) Clear(id PeerID) { t.walk(t.peers[id], removeAll) }
+// Clear removes all that a peer announced. What it announces again while that goes on stays.
+func (t *Table) Clear(id PeerID) {
+	p := t.peers[id]
+	p.gen++
+	p.longLived, p.refreshing = false, false
+	p.count.Stale = p.count.Received
+	t.walk(p, sweep)
+}
 
 // SetNextHop says whether a peer's data plane can be reached, and at what cost; lower is better, any unit.
 func (t *Table) SetNextHop(id PeerID, usable bool, cost uint32) {
@@ -117,21 +147,55 @@ func (t *Table) SetNextHop(id PeerID, usable bool, cost uint32) {
 	}
 }
 
-// BeginRefresh makes a peer's paths such as have to be announced again until EndOfRefresh, when Sweep removes the others. They
-// rank as before meanwhile (RFC 7313 §4.2).
+// BeginRefresh makes a peer's paths such as have to be announced again until EndRefresh removes the others. They rank as before
+// meanwhile (RFC 7313 §4.2). While some have to be announced again in any case it changes nothing.
 func (t *Table) BeginRefresh(id PeerID) {
 	p := t.peers[id]
+	if p.count.Stale > 0 {
+		return
+	}
 	p.gen++
 	p.refreshing = true
 	p.count.Stale = p.count.Received
 }
 
+// EndRefresh removes what was not announced again since BeginRefresh; without one it does nothing (RFC 7313 §4.2).
+func (t *Table) EndRefresh(id PeerID) {
+	if t.peers[id].refreshing {
+		t.Sweep(id)
+	}
+}
+
 // SetDraining marks all that this node announces with graceful-shutdown, so that its peers prefer every other path (RFC 8326).
 func (t *Table) SetDraining(on bool) {
 	t.draining = on
+	t.rescanAll()
+}
+
+// rescanAll looks again at what each peer holds: something changed that all exports depend on.
+func (t *Table) rescanAll() {
 	for _, p := range t.peers[1:] {
 		if p != nil && p.up {
 			p.dirty.rescan()
+		}
+	}
+}
+
+// SetWanted says which services a peer wants to hear of (after RFC 4684); nil for all. The exact difference is sent.
+func (t *Table) SetWanted(id PeerID, names *filter.Names) {
+	p := t.peers[id]
+	changed, patterns := filter.Difference(p.wanted, names)
+	p.wanted = names
+	if !p.up {
+		return
+	}
+	if patterns {
+		p.dirty.rescan()
+		return
+	}
+	for _, name := range changed {
+		if svc := t.names.find([]byte(name)); svc != none && p.dirty.mark(svc, p.holds(svc)) {
+			t.names.retain(svc)
 		}
 	}
 }

@@ -212,7 +212,7 @@ func (s *Speaker) update(now time.Time, c *conn, u *bgp.Update) {
 		p.staleUntil, p.lastUntil = time.Time{}, time.Time{}
 		s.table.Sweep(p.id)
 	case bgp.EndOfRefresh:
-		s.table.Sweep(p.id)
+		s.table.EndRefresh(p.id)
 	}
 	if res.OverLimit {
 		s.overLimit(now, c)
