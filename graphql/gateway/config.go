@@ -1,0 +1,77 @@
+package gateway
+
+import (
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+)
+
+// Config is how a gateway treats its clients. The zero value serves anonymous callers, with the limits told at each field.
+type Config struct {
+	// Log, Tracer and Meter; nil means none.
+	Log    *slog.Logger
+	Tracer trace.Tracer
+	Meter  metric.Meter
+
+	// NoIntrospection refuses __schema and __type.
+	NoIntrospection bool
+	// NoPage serves no GraphiQL to browsers.
+	NoPage bool
+	// Share lets identical queries to a subgraph that are in flight for one caller share one answer.
+	Share bool
+
+	// MaxBody of a request in bytes. Zero means 2 MiB.
+	MaxBody int64
+	// MaxCost refuses operations whose static cost (@cost, @listSize) is higher. Zero means no limit.
+	MaxCost int
+	// MaxBatch is how many operations one request may hold as a JSON list. Zero means that lists are refused.
+	MaxBatch int
+	// MaxConcurrent operations in flight, streams apart; more are refused with 503. Zero means 2,048.
+	MaxConcurrent int
+	// Timeout of a query or mutation; what is there by then is answered. Zero means 30 s.
+	Timeout time.Duration
+	// Slow operations are logged from this duration on. Zero means 1 s, less than zero never.
+	Slow time.Duration
+
+	CSRF      CSRF
+	CORS      CORS
+	Documents Documents
+	Headers   HeaderRules
+	Identity  Identity
+	Streams   Streams
+	Uploads   Uploads
+	Cache     Cache
+}
+
+// withDefaults fills in what is zero.
+func (c Config) withDefaults() Config {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Tracer == nil {
+		c.Tracer = noop.NewTracerProvider().Tracer("")
+	}
+	if c.Meter == nil {
+		c.Meter = metricnoop.NewMeterProvider().Meter("")
+	}
+	c.MaxBody = or(c.MaxBody, 2<<20)
+	c.MaxConcurrent = or(c.MaxConcurrent, 2048)
+	c.Timeout = or(c.Timeout, 30*time.Second)
+	c.Slow = or(c.Slow, time.Second)
+	c.Documents = c.Documents.withDefaults()
+	c.Streams = c.Streams.withDefaults()
+	c.Uploads = c.Uploads.withDefaults()
+	return c
+}
+
+func or[T comparable](v, fallback T) T {
+	var zero T
+	if v == zero {
+		return fallback
+	}
+	return v
+}

@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/catalyst-router/catalyst/graphql/exec"
+)
+
+// figures are the gateway's metrics.
+type figures struct {
+	operations, fetches        metric.Float64Histogram
+	errors, documents, reloads metric.Int64Counter
+	requests, entities         metric.Int64Counter
+	cache                      metric.Int64Counter
+
+	mu    sync.Mutex
+	names map[string]bool // operation names that have a series of their own
+	since time.Time       // of the current snapshot
+}
+
+// mostNames bounds the series: operation names are the clients' choice.
+const mostNames = 200
+
+func newFigures(m metric.Meter, g *Gateway) *figures {
+	f := &figures{names: map[string]bool{}}
+	buckets := metric.WithExplicitBucketBoundaries(.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30)
+	// The errors are about names and units, which are constants here.
+	f.operations, _ = m.Float64Histogram("catalyst_graphql_operation_duration", metric.WithUnit("s"), buckets, metric.WithDescription("operations of clients, by name, kind and outcome"))
+	f.fetches, _ = m.Float64Histogram("catalyst_graphql_fetch_duration", metric.WithUnit("s"), buckets, metric.WithDescription("requests to subgraphs"))
+	f.errors, _ = m.Int64Counter("catalyst_graphql_errors", metric.WithDescription("failed requests of clients and to subgraphs, by code"))
+	f.documents, _ = m.Int64Counter("catalyst_graphql_documents", metric.WithDescription("how documents came: inline, persisted, automatic, stored, missing"))
+	f.reloads, _ = m.Int64Counter("catalyst_graphql_schema_reloads", metric.WithDescription("graphs published, and refused"))
+	f.requests, _ = m.Int64Counter("catalyst_graphql_subgraph_requests", metric.WithDescription("requests to subgraphs, and those that shared the answer of one in flight"))
+	f.entities, _ = m.Int64Counter("catalyst_graphql_subgraph_entities", metric.WithDescription("representations sent to subgraphs"))
+	f.cache, _ = m.Int64Counter("catalyst_graphql_response_cache", metric.WithDescription("look-ups in the response cache, by result"))
+	_, _ = m.Int64ObservableGauge("catalyst_graphql_subgraphs", metric.WithDescription("subgraphs of the graph that is served"), metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+		if s := g.Current(); s != nil {
+			o.Observe(int64(len(s.graph.Subgraphs)))
+			s.Release()
+		}
+		return nil
+	}))
+	_, _ = m.Int64ObservableGauge("catalyst_graphql_streams", metric.WithDescription("streams to clients"), metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+		o.Observe(g.streams.open())
+		return nil
+	}))
+	return f
+}
+
+// name is an operation's name for metrics.
+func (f *figures) name(operation string) string {
+	if operation == "" {
+		return "(anonymous)"
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.names[operation] {
+		if len(f.names) >= mostNames || len(operation) > 80 {
+			return "(other)"
+		}
+		f.names[operation] = true
+	}
+	return operation
+}
+
+// finished counts an operation that was executed.
+func (f *figures) finished(ctx context.Context, name, kind, outcome string, took time.Duration) {
+	f.operations.Record(ctx, took.Seconds(), metric.WithAttributes(attribute.String("operation", f.name(name)), attribute.String("kind", kind), attribute.String("outcome", outcome)))
+}
+
+// refused counts a request that was not executed.
+func (f *figures) refused(ctx context.Context, code string) {
+	f.errors.Add(ctx, 1, metric.WithAttributes(attribute.String("code", code), attribute.String("subgraph", "")))
+}
+
+func (f *figures) document(ctx context.Context, how string) {
+	f.documents.Add(ctx, 1, metric.WithAttributes(attribute.String("how", how)))
+}
+
+func (f *figures) fetched(fetch exec.Fetch, res exec.FetchResult) {
+	ctx := context.Background()
+	f.requests.Add(ctx, 1, metric.WithAttributes(attribute.String("subgraph", fetch.Service), attribute.Bool("shared", fetch.Shared)))
+	f.entities.Add(ctx, int64(fetch.Entities), metric.WithAttributes(attribute.String("subgraph", fetch.Service)))
+	f.fetches.Record(ctx, res.Duration.Seconds(), metric.WithAttributes(attribute.String("subgraph", fetch.Service), attribute.String("kind", fetch.Kind)))
+	if res.Code != "" {
+		f.errors.Add(ctx, 1, metric.WithAttributes(attribute.String("code", res.Code), attribute.String("subgraph", fetch.Service)))
+	}
+}
+
+func (f *figures) swapped(*Snapshot) {
+	f.reloads.Add(context.Background(), 1, metric.WithAttributes(attribute.String("result", "published")))
+}
+
+// RefusedGraph counts a graph that could not be published; the current one goes on serving.
+func (g *Gateway) RefusedGraph(why string, err error) {
+	g.figures.reloads.Add(context.Background(), 1, metric.WithAttributes(attribute.String("result", "refused")))
+	g.cfg.Log.Error("graph refused, the former one goes on serving", "why", why, "error", err)
+}
