@@ -20,7 +20,6 @@ type figures struct {
 
 	mu    sync.Mutex
 	names map[string]bool // operation names that have a series of their own
-	since time.Time       // of the current snapshot
 }
 
 // mostNames bounds the series: operation names are the clients' choice.

@@ -62,10 +62,3 @@ func (l *lru[V]) drop(e *list.Element) {
 	delete(l.entries, old.key)
 	l.bytes -= old.bytes
 }
-
-// size is how many bytes are kept.
-func (l *lru[V]) size() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.bytes
-}

@@ -125,7 +125,7 @@ func (s *socket) init(ctx context.Context) *closing {
 		case m.Type == "pong":
 			continue
 		case m.Type == "subscribe":
-			return &closing{closeUnauthorized, "Unauthorized"}
+			return &closing{closeUnauthorized, "Unauthorized"} //nolint:misspell // the protocol.s word
 		case m.Type != "connection_init":
 			return &closing{closeInvalid, "want connection_init first"}
 		}
