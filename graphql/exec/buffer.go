@@ -1,8 +1,6 @@
 package exec
 
 import (
-	"bytes"
-	"io"
 	"sync"
 	"sync/atomic"
 )
@@ -31,9 +29,6 @@ func (p *pools) newBuffer(n int) *buffer {
 	return b
 }
 
-// retain adds a reference.
-func (b *buffer) retain() { b.refs.Add(1) }
-
 // release drops a reference; with the last one the memory is used again.
 func (b *buffer) release() {
 	if b.refs.Add(-1) > 0 {
@@ -43,26 +38,4 @@ func (b *buffer) release() {
 		b.b = nil
 	}
 	b.home.Put(b)
-}
-
-// reader returns the contents as a request body, which holds a reference of its own until it is closed: net/http may read a
-// body after it has returned the answer.
-func (b *buffer) reader() io.ReadCloser {
-	b.retain()
-	r := &bufferReader{buf: b}
-	r.Reset(b.b)
-	return r
-}
-
-type bufferReader struct {
-	bytes.Reader
-	buf    *buffer
-	closed atomic.Bool
-}
-
-func (r *bufferReader) Close() error {
-	if !r.closed.Swap(true) {
-		r.buf.release()
-	}
-	return nil
 }

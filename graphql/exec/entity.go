@@ -182,18 +182,17 @@ func (r *execution) collect(w *entityWork, f *plan.EntityFetch, i int) {
 // entityRequest sends the k-th request of an entity fetch: batch k of each group that has one.
 func (r *execution) entityRequest(sc *scope, f *plan.EntityFetch, w *entityWork, k int) {
 	batches := make([]*batch, len(f.Groups))
-	asked, size := 0, len(f.Head)+len(f.Tail)+64
+	asked, size := 0, 0
 	for i := range f.Groups {
 		if g := &w.groups[i]; k < g.used {
 			batches[i] = g.batches[k]
 			asked += len(batches[i].reps.spans)
-			size += len(batches[i].reps.json)
+			size += len(batches[i].reps.json) + len("[]")
 		}
 	}
-	body := r.e.newBuffer(size)
-	body.b = r.appendBody(body.b, &f.Request, func(dst []byte, v int) []byte { return appendGiven(dst, f, w, batches, v) })
+	body := r.newBody(&f.Request, size)
+	body = r.appendBody(body, &f.Request, func(dst []byte, v int) []byte { return appendGiven(dst, f, w, batches, v) })
 	x := r.ask(&f.Request, body, asked)
-	body.release()
 	r.mu.Lock()
 	r.mergeEntities(sc, f, &x, batches)
 	r.mu.Unlock()

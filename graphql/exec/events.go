@@ -157,10 +157,7 @@ func (v *events) receive() error {
 	if sub == nil {
 		return &sourceError{fetchError: fetchError{code: CodeUnknownSubgraph, text: "Subgraph '" + req.Service + "' is not known."}}
 	}
-	body := r.e.newBuffer(len(req.Head) + 256)
-	body.b = r.appendBody(body.b, req, nil)
-	defer body.release()
-	m := message{sub: sub, req: req, body: body}
+	m := message{sub: sub, req: req, body: r.appendBody(r.newBody(req, 0), req, nil)}
 	if r.req.Header != nil {
 		m.header = r.req.Header(req.Service)
 	}
@@ -178,7 +175,7 @@ func (v *events) receive() error {
 
 // session opens the stream once and queues events until it ends. It reports whether there were any.
 func (v *events) session(m *message) (got bool, err error) {
-	x := exchange{ctx: v.r.ctx, req: m.req, info: Fetch{Service: m.sub.name, Request: m.req.ID, Operation: v.r.plan.Name, Kind: m.req.Kind.String(), BytesOut: len(m.body.b)}}
+	x := exchange{ctx: v.r.ctx, req: m.req, info: Fetch{Service: m.sub.name, Request: m.req.ID, Operation: v.r.plan.Name, Kind: m.req.Kind.String(), BytesOut: len(m.body)}}
 	start := time.Now()
 	observed := http.Header{}
 	if o := v.r.e.cfg.Observer; o != nil {

@@ -22,14 +22,23 @@ type exchange struct {
 
 // fetch asks for root fields and merges them into the root.
 func (r *execution) fetch(sc *scope, f *plan.Fetch) {
-	body := r.e.newBuffer(len(f.Head) + 256)
-	body.b = r.appendBody(body.b, &f.Request, nil)
-	x := r.ask(&f.Request, body, 0)
-	body.release()
+	x := r.ask(&f.Request, r.appendBody(r.newBody(&f.Request, 0), &f.Request, nil), 0)
 	r.mu.Lock()
 	r.mergeRoot(sc, f, &x)
 	r.mu.Unlock()
 	r.observe(&x)
+}
+
+// newBody returns an empty body with room for the request and for given bytes of values that are not the client's.
+func (r *execution) newBody(req *plan.Request, given int) []byte {
+	n := len(req.Head) + len(req.Tail) + given
+	for i := range req.Variables {
+		n += len(req.Variables[i].JSON) + 1
+		if c := req.Variables[i].Client; c >= 0 {
+			n += len(r.req.Variables[r.plan.Variables[c].Name])
+		}
+	}
+	return make([]byte, 0, n)
 }
 
 // appendBody appends the HTTP body of a request. given returns the value of variable i, for those that are not the client's.
@@ -63,9 +72,9 @@ func (r *execution) appendBody(dst []byte, req *plan.Request, given func(dst []b
 }
 
 // ask sends a request and waits for the answer.
-func (r *execution) ask(req *plan.Request, body *buffer, entities int) exchange {
+func (r *execution) ask(req *plan.Request, body []byte, entities int) exchange {
 	x := exchange{ctx: r.ctx, req: req, info: Fetch{
-		Service: req.Service, Request: req.ID, Operation: r.plan.Name, Kind: req.Kind.String(), Entities: entities, BytesOut: len(body.b),
+		Service: req.Service, Request: req.ID, Operation: r.plan.Name, Kind: req.Kind.String(), Entities: entities, BytesOut: len(body),
 	}}
 	sub := r.e.subs[req.Service]
 	if sub == nil {

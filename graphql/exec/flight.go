@@ -20,7 +20,7 @@ type flight struct {
 type call struct {
 	sub    *subgraph
 	caller string
-	body   *buffer // the sender's
+	body   []byte
 	header http.Header
 
 	done   chan struct{}
@@ -31,13 +31,13 @@ type call struct {
 
 // same reports whether the call is for the same bytes to the same subgraph with the same headers, by the same caller.
 func (c *call) same(m *message, caller string) bool {
-	return c.sub == m.sub && c.caller == caller && bytes.Equal(c.body.b, m.body.b) && maps.EqualFunc(c.header, m.header, slices.Equal)
+	return c.sub == m.sub && c.caller == caller && bytes.Equal(c.body, m.body) && maps.EqualFunc(c.header, m.header, slices.Equal)
 }
 
 // shared sends the message, or waits for an identical one that is under way; it says which. When the sender of the latter goes away, one of those
 // who wait becomes the sender.
 func (e *Executor) shared(ctx context.Context, m *message, caller string, send func() answer) (answer, bool) {
-	key := maphash.Bytes(e.seed, m.body.b)
+	key := maphash.Bytes(e.seed, m.body)
 	for {
 		c, mine := e.flight.join(key, m, caller)
 		if c == nil {
@@ -85,7 +85,6 @@ func (f *flight) leave(key uint64, c *call, a answer) {
 	if a.body != nil {
 		a.body.refs.Add(c.sharers)
 	}
-	c.body = nil
 	close(c.done)
 	f.mu.Unlock()
 }

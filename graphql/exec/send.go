@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"bytes"
 	"compress/flate"
 	"compress/gzip"
 	"context"
@@ -58,7 +59,7 @@ func newSubgraph(name string, s Subgraph, cfg *Config) (*subgraph, error) {
 type message struct {
 	sub    *subgraph
 	req    *plan.Request
-	body   *buffer
+	body   []byte      // never used again: net/http may read it after it has returned the answer
 	header http.Header // from Request.Header, not to be changed
 	upload *multipartBody
 }
@@ -134,12 +135,12 @@ func (e *Executor) once(ctx context.Context, m *message, observed http.Header, l
 		Header: m.httpHeader(observed),
 	}).WithContext(ctx)
 	if m.upload != nil {
-		req.Body, req.ContentLength = m.upload.open(m.body.b)
+		req.Body, req.ContentLength = m.upload.open(m.body)
 		req.Header["Content-Type"] = []string{m.upload.contentType()}
 	} else {
-		req.ContentLength = int64(len(m.body.b))
-		req.Body = m.body.reader()
-		req.GetBody = func() (io.ReadCloser, error) { return m.body.reader(), nil }
+		req.ContentLength = int64(len(m.body))
+		req.Body = m.reader()
+		req.GetBody = func() (io.ReadCloser, error) { return m.reader(), nil }
 	}
 	if m.req.Kind == plan.Query {
 		req.Header["X-Idempotency-Key"] = []string{} // never sent: tells net/http that it may use another connection if a kept one is gone
@@ -156,6 +157,9 @@ func (e *Executor) once(ctx context.Context, m *message, observed http.Header, l
 	}
 	return a
 }
+
+// reader returns the body, as a type that net/http knows to be in memory: then header and body are one write.
+func (m *message) reader() io.ReadCloser { return io.NopCloser(bytes.NewReader(m.body)) }
 
 // httpHeader returns the header of a request. Each of its values is its own.
 func (m *message) httpHeader(observed http.Header) http.Header {

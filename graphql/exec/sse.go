@@ -30,7 +30,7 @@ func (e *Executor) openSSE(ctx context.Context, m *message, observed http.Header
 	late := time.AfterFunc(m.sub.Timeout, cancel)
 	req := (&http.Request{
 		Method: http.MethodPost, URL: m.sub.url, Host: m.sub.host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: m.httpHeader(observed), ContentLength: int64(len(m.body.b)), Body: m.body.reader(),
+		Header: m.httpHeader(observed), ContentLength: int64(len(m.body)), Body: m.reader(),
 	}).WithContext(ctx)
 	if m.sub.events != nil {
 		req.URL = m.sub.events

@@ -78,7 +78,7 @@ func TestDefer(t *testing.T) {
 		ByID: {
 			`{` + first + `,"pending":[{"id":"0","path":["list",0],"label":"price"},{"id":"1","path":["list",2],"label":"price"},{"id":"2","path":["list",0]},{"id":"3","path":["list",2]}],"hasNext":true}`,
 			`{"data":{"price":1},` + noPrice + `,"id":"0"}`,
-			`"completed":[{"id":"0"},{"id":"1"}]`,
+			`{"id":"0"},{"id":"1"}`,
 			`{"data":{"author":{"name":"X"}},"id":"2"}`,
 			`"pending":[{"id":"4","path":["list",0,"author"],"label":"bio"}]`,
 			`{"data":{"bio":"born"},"id":"4"}`,

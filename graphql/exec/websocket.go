@@ -94,7 +94,7 @@ func (s *wsSource) begin(ctx context.Context, m *message) error {
 		}
 		switch kind {
 		case "connection_ack":
-			msg := append([]byte(`{"id":"1","type":"subscribe","payload":`), m.body.b...)
+			msg := append([]byte(`{"id":"1","type":"subscribe","payload":`), m.body...)
 			if err := s.conn.Write(ctx, websocket.MessageText, append(msg, '}')); err != nil {
 				return s.lost(ctx, err)
 			}
