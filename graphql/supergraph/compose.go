@@ -7,6 +7,9 @@ func Compose(subgraphs []Subgraph, opts Options) *Result {
 		return &Result{Errors: errs}
 	}
 	m := merge(subs, opts)
+	if len(m.errs) == 0 {
+		m.satisfiable()
+	}
 	if len(m.errs) > 0 {
 		return &Result{Errors: m.errs, Hints: m.hints}
 	}
@@ -23,7 +26,9 @@ func prepare(in []Subgraph) ([]*subgraph, []Error) {
 		subs[i] = loaders[i].s
 	}
 	for _, l := range loaders {
-		l.check()
+		if l.doc != nil {
+			l.check()
+		}
 	}
 	for _, l := range loaders {
 		if len(l.errs) == 0 && !l.s.federated() {
@@ -32,19 +37,14 @@ func prepare(in []Subgraph) ([]*subgraph, []Error) {
 	}
 	for _, l := range loaders {
 		if len(l.errs) == 0 {
-			l.validate()
+			l.rules()
+			l.errs = append(l.errs, l.selections...)
 		}
 		errs = append(errs, l.errs...)
 	}
 	enums(subs)
 	return subs, errs
 }
-
-// check is what a schema must keep to before anything else is asked of it.
-func (l *loader) check() {}
-
-// validate runs the federation rules on a schema that is right GraphQL.
-func (l *loader) validate() {}
 
 // ComposeLargest composes as many of the subgraphs as it can.
 func ComposeLargest(subgraphs []Subgraph, previous []string, opts Options) (r *Result, excluded map[string][]Error) {

@@ -124,9 +124,9 @@ func (s *subgraph) visit(t *typeDef, sels []*selection, fn func(f *fieldDef, lea
 }
 
 // addKeys reads the applications of @key among directives.
-func (l *loader) addKeys(t *typeDef, ds ast.DirectiveList, inExtension bool) {
+func (l *loader) addKeys(t *typeDef, ds ast.DirectiveList, extension bool) {
 	for _, d := range ds.ForNames("key") {
-		k := &key{resolvable: true, extension: inExtension, dir: d}
+		k := &key{resolvable: true, extension: extension, dir: d}
 		if a := d.Arguments.ForName("resolvable"); a != nil && a.Value != nil && a.Value.Raw == "false" {
 			k.resolvable = false
 		}
@@ -141,17 +141,16 @@ func (l *loader) addKeys(t *typeDef, ds ast.DirectiveList, inExtension bool) {
 func (l *loader) fieldSetOf(d *ast.Directive, coordinate string, invalid, invalidType Code) (string, *fieldSet) {
 	a := d.Arguments.ForName("fields")
 	if a == nil || a.Value == nil {
-		l.fail(InvalidGraphQL, d.Position, coordinate, "on %s: @%s must have the argument fields", coordinate, d.Name)
 		return "", nil
 	}
 	text, ok := fieldsText(a.Value, l.s.federated())
 	if !ok {
-		l.fail(invalidType, d.Position, coordinate, "on %s, for @%s(fields: %s): the argument must be a string", coordinate, d.Name, a.Value.String())
+		l.later(invalidType, d.Position, coordinate, "on %s, for @%s(fields: %s): the argument must be a string", coordinate, d.Name, a.Value.String())
 		return "", nil
 	}
 	fs, err := parseFieldSet(text)
 	if err != nil {
-		l.fail(invalid, d.Position, coordinate, "on %s, for @%s(fields: %q): %v", coordinate, d.Name, text, err)
+		l.later(invalid, d.Position, coordinate, "on %s, for @%s(fields: %q): %v", coordinate, d.Name, text, err)
 		return "", nil
 	}
 	return text, fs

@@ -16,6 +16,8 @@ type loader struct {
 	s    *subgraph
 	doc  *ast.SchemaDocument
 	errs []Error
+	// selections is what is wrong with the federation directives' selections: it stands behind what is wrong with the GraphQL.
+	selections []Error
 }
 
 // load parses a schema and resolves its names. The subgraph has no types if the SDL cannot be parsed.
@@ -74,6 +76,11 @@ func (l *loader) syntax(err error) {
 // fail records an error of this subgraph.
 func (l *loader) fail(code Code, at *ast.Position, coordinate, format string, args ...any) {
 	l.errs = append(l.errs, l.s.failure(code, at, coordinate, format, args...))
+}
+
+// later records an error of this subgraph that only counts if the schema is right GraphQL.
+func (l *loader) later(code Code, at *ast.Position, coordinate, format string, args ...any) {
+	l.selections = append(l.selections, l.s.failure(code, at, coordinate, format, args...))
 }
 
 func (s *subgraph) failure(code Code, at *ast.Position, coordinate, format string, args ...any) Error {
@@ -175,10 +182,11 @@ func (l *loader) add(d *ast.Definition, extension bool) {
 	case t.kind != d.Kind:
 		l.fail(InvalidGraphQL, d.Position, name, "cannot extend %s %s as %s", strings.ToLower(string(t.kind)), name, strings.ToLower(string(d.Kind)))
 		return
-	case !extension && t.defined:
+	case !extension && t.pos != nil && t.once:
 		l.fail(InvalidGraphQL, d.Position, name, "there can be only one type named %q", d.Name)
 		return
 	}
+	t.once = t.once || !extension
 	l.extend(t, d, extension)
 }
 
@@ -204,13 +212,16 @@ func rootClash(name string) Code {
 
 func (l *loader) extend(t *typeDef, d *ast.Definition, extension bool) {
 	l.canonical(d.Directives)
-	t.extended = t.extended || extension || d.Directives.ForName("extends") != nil
-	t.defined = t.defined || !extension && d.Directives.ForName("extends") == nil
+	marked := d.Directives.ForName("extends") != nil
+	t.extended = t.extended || extension || marked
+	t.defined = t.defined || !extension && (!marked || l.s.federated())
 	if t.description == "" {
 		t.description = d.Description
 	}
-	inExtension := extension || d.Directives.ForName("extends") != nil
-	l.addKeys(t, d.Directives, inExtension)
+	l.addKeys(t, d.Directives, extension)
+	if len(d.Directives.ForNames("shareable")) > 1 {
+		l.later(InvalidShareableUsage, d.Position, t.name, "invalid duplicate application of @shareable on the same type declaration of %q", t.name)
+	}
 	t.dirs = append(t.dirs, d.Directives...)
 	t.interfaces = l.union(t.interfaces, d.Interfaces, d, "implements")
 	t.members = l.union(t.members, l.renameAll(d.Types), d, "member")
@@ -223,7 +234,7 @@ func (l *loader) extend(t *typeDef, d *ast.Definition, extension bool) {
 		t.values = append(t.values, v)
 	}
 	for _, f := range d.Fields {
-		l.addField(t, f, d, inExtension)
+		l.addField(t, f, d)
 	}
 }
 
@@ -239,7 +250,7 @@ func (l *loader) union(have, more []string, d *ast.Definition, what string) []st
 	return have
 }
 
-func (l *loader) addField(t *typeDef, f *ast.FieldDefinition, d *ast.Definition, inExtension bool) {
+func (l *loader) addField(t *typeDef, f *ast.FieldDefinition, d *ast.Definition) {
 	if t.name == "Query" && machineField(f.Name) {
 		return
 	}
@@ -255,7 +266,7 @@ func (l *loader) addField(t *typeDef, f *ast.FieldDefinition, d *ast.Definition,
 	}
 	fd := &fieldDef{
 		parent: t, name: f.Name, description: f.Description, typ: f.Type, args: f.Arguments, defaultValue: f.DefaultValue,
-		dirs: f.Directives, pos: f.Position, inExtension: inExtension,
+		dirs: f.Directives, pos: f.Position,
 	}
 	fd.shareable = f.Directives.ForName("shareable") != nil || d.Directives.ForName("shareable") != nil
 	fd.external = f.Directives.ForName("external") != nil || d.Directives.ForName("external") != nil

@@ -128,7 +128,7 @@ func (m *merger) kindsOf(t *mergedType) string {
 	var parts []string
 	for _, d := range t.in {
 		if d != nil {
-			what := strings.ToLower(strings.ReplaceAll(string(d.kind), "_", " "))
+			what := lower(d.kind)
 			if d.interfaceObject {
 				what = "interface object"
 			}
@@ -145,7 +145,7 @@ func (m *merger) bases() {
 		if n == "Query" || n == "Mutation" || n == "Subscription" {
 			continue
 		}
-		if slices.ContainsFunc(t.in, func(d *typeDef) bool { return d != nil && (d.defined || d.sub.federated()) }) {
+		if slices.ContainsFunc(t.in, func(d *typeDef) bool { return d != nil && d.defined }) {
 			continue
 		}
 		m.fail(ExtensionWithNoBase, n, m.having(t), "type %q is an extension type, but there is no type definition for it in any subgraph", n)

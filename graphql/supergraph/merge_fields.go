@@ -102,7 +102,7 @@ func (m *merger) sharing(f *mergedField) {
 	var not []*fieldDef
 	take := func(d *fieldDef) {
 		resolving = append(resolving, d)
-		if !d.shareable && !d.keyField {
+		if !d.shareable && !d.keyField && !d.external {
 			not = append(not, d)
 		}
 	}

@@ -43,7 +43,8 @@ type typeDef struct {
 	values      []*ast.EnumValueDefinition
 	pos         *ast.Position
 
-	defined, extended bool // by a definition, by an extension (or @extends)
+	once              bool // there is a definition
+	defined, extended bool // it is a definition, an extension (@extends makes one of the other in Federation 1), or both
 	keys              []*key
 	interfaceObject   bool
 	conditions        []string // contexts the type sets
@@ -62,7 +63,7 @@ type key struct {
 	text       string
 	fields     *fieldSet
 	resolvable bool
-	extension  bool // declared by an extension
+	extension  bool // declared by "extend"
 	dir        *ast.Directive
 }
 
@@ -77,7 +78,6 @@ type fieldDef struct {
 	dirs         ast.DirectiveList
 	pos          *ast.Position
 
-	inExtension   bool
 	external      bool // @external, and not only for show on an extended type's key
 	shareable     bool
 	keyField      bool // selected by a key

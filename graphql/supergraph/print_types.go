@@ -74,7 +74,7 @@ func (p *printer) typeJoins(t *mergedType) []string {
 		}
 		for _, k := range d.keys {
 			text := g + ", key: " + quote(k.text)
-			if k.extension && !d.sub.federated() {
+			if k.extension && d.sub.federated() {
 				text += ", extension: true"
 			}
 			if !k.resolvable {

@@ -26,9 +26,20 @@ func (l *loader) upgrade(all []*subgraph) {
 		}
 	}
 	s.marksFromScratch()
-	for _, n := range s.order {
+	for _, n := range slices.Clone(s.order) {
 		l.upgradeObject(s.types[n])
 	}
+}
+
+// referenced reports whether a field, a union or an argument names the type.
+func (s *subgraph) referenced(name string) bool {
+	for _, n := range s.order {
+		t := s.types[n]
+		if slices.Contains(t.members, name) || slices.ContainsFunc(t.fields, func(f *fieldDef) bool { return f.typ.Name() == name }) {
+			return true
+		}
+	}
+	return false
 }
 
 // upgradeInterface drops what means nothing on interfaces.
@@ -155,7 +166,12 @@ func (l *loader) upgradeObject(t *typeDef) {
 	t.drop(func(f *fieldDef) bool {
 		return f.external && !f.keyField && !f.provided && !f.required && !l.s.implements(f)
 	})
-	if before > 0 && len(t.fields) == 0 {
+	switch {
+	case before == 0 || len(t.fields) > 0:
+	case !l.s.referenced(t.name):
+		delete(l.s.types, t.name)
+		l.s.order = slices.DeleteFunc(l.s.order, func(n string) bool { return n == t.name })
+	default:
 		l.fail(TypeWithOnlyUnusedExternal, t.pos, t.name, "type %s contains only external fields and all of them are unused (by @key, @requires or @provides)", t.name)
 	}
 	for _, f := range t.fields {

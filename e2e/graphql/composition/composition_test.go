@@ -1,0 +1,211 @@
+//go:build e2e
+
+// Package composition compares our composer with those of others.
+package composition
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+	"github.com/catalyst-router/catalyst/graphql/supergraph"
+)
+
+// request and answer are the lines of oracle.js.
+type request struct {
+	Subgraphs []wire `json:"subgraphs"`
+	Ours      string `json:"ours,omitempty"`
+}
+
+type wire struct {
+	Name string `json:"name"`
+	URL  string `json:"url"`
+	SDL  string `json:"sdl"`
+}
+
+type answer struct {
+	Errors []struct{ Code, Message string }
+	Crash  string
+	SDL    string
+	API    string
+	Guild  []string
+	Ours   *struct {
+		Error string
+		API   string
+		Plans []struct{ Query, Theirs, Ours string }
+	}
+}
+
+// oracle is a running oracle.js.
+type oracle struct {
+	in  *json.Encoder
+	out *bufio.Scanner
+}
+
+func start(t *testing.T) *oracle {
+	t.Helper()
+	install(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 9*time.Minute) // ends with the pipe, after the test
+	cmd := exec.CommandContext(ctx, "node", "oracle.js")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start oracle: %v", err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("oracle: %v", err)
+		}
+		cancel()
+	})
+	scan := bufio.NewScanner(out)
+	scan.Buffer(nil, 64<<20)
+	return &oracle{in: json.NewEncoder(in), out: scan}
+}
+
+// install fetches the oracles once.
+func install(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("node_modules/.package-lock.json"); err == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund").CombinedOutput(); err != nil {
+		t.Fatalf("npm ci: %v\n%s", err, out)
+	}
+}
+
+func (o *oracle) ask(t *testing.T, subgraphs []supergraph.Subgraph, ours string) answer {
+	t.Helper()
+	req := request{Ours: ours}
+	for _, s := range subgraphs {
+		req.Subgraphs = append(req.Subgraphs, wire{s.Name, s.URL, s.SDL})
+	}
+	if err := o.in.Encode(req); err != nil {
+		t.Fatalf("ask the oracle: %v", err)
+	}
+	if !o.out.Scan() {
+		t.Fatalf("the oracle gave no answer: %v", o.out.Err())
+	}
+	var a answer
+	if err := json.Unmarshal(o.out.Bytes(), &a); err != nil {
+		t.Fatalf("read the oracle's answer: %v", err)
+	}
+	return a
+}
+
+// TestHandWritten gives the composer's own cases to Apollo's.
+func TestHandWritten(t *testing.T) {
+	o := start(t)
+	files, err := filepath.Glob("../../../graphql/supergraph/testdata/compose/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			subgraphs, deviates := read(t, file)
+			diff := o.differ(t, subgraphs)
+			switch {
+			case deviates && diff == "":
+				t.Error("the file says that it deviates from Apollo's composer, but it does not")
+			case !deviates && diff != "":
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// read reads the subgraphs of a case. A comment with "Deviation:" in it says that we differ, and why.
+func read(t *testing.T, file string) (out []supergraph.Subgraph, deviates bool) {
+	t.Helper()
+	a, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range a.Files {
+		if name, ok := strings.CutSuffix(f.Name, ".graphql"); ok {
+			out = append(out, supergraph.Subgraph{Name: name, URL: "http://" + name + ".example/graphql", SDL: string(f.Data)})
+		}
+	}
+	return out, bytes.Contains(a.Comment, []byte("Deviation:"))
+}
+
+// differ composes with both composers and says where they differ; "" if they agree.
+func (o *oracle) differ(t *testing.T, subgraphs []supergraph.Subgraph) string {
+	t.Helper()
+	ours := supergraph.Compose(subgraphs, supergraph.Options{})
+	theirs := o.ask(t, subgraphs, ours.SDL)
+	if theirs.Crash != "" {
+		t.Logf("the oracle crashed: %s", theirs.Crash)
+		return ""
+	}
+	switch {
+	case len(ours.Errors) > 0 && theirs.SDL != "":
+		return fmt.Sprintf("we reject, they accept: %v", ours.Errors)
+	case len(ours.Errors) == 0 && theirs.SDL == "":
+		return fmt.Sprintf("we accept, they reject: %v", theirs.Errors)
+	case theirs.SDL == "":
+		return codes(ours, theirs)
+	}
+	return sameGraph(ours.SDL, theirs)
+}
+
+func codes(ours *supergraph.Result, theirs answer) string {
+	var a, b []string
+	for _, e := range ours.Errors {
+		a = append(a, string(e.Code))
+	}
+	for _, e := range theirs.Errors {
+		b = append(b, e.Code)
+	}
+	slices.Sort(a)
+	slices.Sort(b)
+	a, b = slices.Compact(a), slices.Compact(b)
+	if slices.Equal(a, b) {
+		return ""
+	}
+	return fmt.Sprintf("codes differ: ours %v\n  %v\ntheirs %v\n  %v", a, ours.Errors, b, theirs.Errors)
+}
+
+// sameGraph compares what both composers accepted: the API schema, and the plans that Apollo's planner makes of both.
+func sameGraph(sdl string, theirs answer) string {
+	if theirs.Ours == nil || theirs.Ours.Error != "" {
+		return fmt.Sprintf("Apollo's planner does not take our supergraph: %+v\n%s", theirs.Ours, sdl)
+	}
+	if diff := cmp.Diff(theirs.API, theirs.Ours.API); diff != "" {
+		return "API schema differs (-theirs +ours):\n" + diff
+	}
+	for _, p := range theirs.Ours.Plans {
+		if p.Ours != p.Theirs {
+			return fmt.Sprintf("plan of %s differs (-theirs +ours):\n%s", p.Query, cmp.Diff(p.Theirs, p.Ours))
+		}
+	}
+	for name, s := range map[string]string{"our": sdl, "their": theirs.SDL} {
+		if _, err := graph.Read(s); err != nil {
+			return fmt.Sprintf("our planner does not read %s supergraph: %v", name, err)
+		}
+	}
+	return ""
+}
