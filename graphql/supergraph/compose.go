@@ -45,9 +45,3 @@ func prepare(in []Subgraph) ([]*subgraph, []Error) {
 	enums(subs)
 	return subs, errs
 }
-
-// ComposeLargest composes as many of the subgraphs as it can.
-func ComposeLargest(subgraphs []Subgraph, previous []string, opts Options) (r *Result, excluded map[string][]Error) {
-	_ = previous
-	return Compose(subgraphs, opts), nil
-}

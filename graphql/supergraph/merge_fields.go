@@ -349,8 +349,12 @@ func (m *merger) interfaceObjectFields() {
 	}
 }
 
-// plainRoots lets a later plain schema's root field replace an earlier one's.
+// plainRoots lets a later plain schema's root field replace an earlier one's. Beside federated schemas, plain ones share their
+// root fields as Federation 1 does.
 func (m *merger) plainRoots() {
+	if m.opts.RootConflict == LastWins && slices.ContainsFunc(m.subs, func(s *subgraph) bool { return !s.plain }) {
+		return
+	}
 	for _, n := range []string{"Query", "Mutation", "Subscription"} {
 		t := m.types[n]
 		if t == nil {

@@ -278,6 +278,10 @@ func (s *satisfier) unsatisfied(st *step, o *mergedType, f *mergedField, at []*p
 		return
 	}
 	s.failed[f.coordinate()] = true
+	if s.stitched(f, at) {
+		s.m.hint("UNREACHABLE_FIELD", f.coordinate(), s.m.withField(f), "field %q cannot be asked for where another plain schema returns a %s: a key would join them", f.coordinate(), o.name)
+		return
+	}
 	var b strings.Builder
 	b.WriteString("the following supergraph API query:\n" + s.query(st, o.name, f) + "\ncannot be satisfied by the subgraphs because:")
 	e := Error{Code: SatisfiabilityError, Coordinate: f.coordinate()}
@@ -288,12 +292,22 @@ func (s *satisfier) unsatisfied(st *step, o *mergedType, f *mergedField, at []*p
 		}
 	}
 	for i, d := range f.in {
+		if d != nil && !d.external && !slices.Contains(e.Subgraphs, s.m.subs[i].name) {
+			e.Subgraphs = append(e.Subgraphs, s.m.subs[i].name)
+		}
 		if d != nil && !d.external {
 			e.Locations = append(e.Locations, Location{s.m.subs[i].name, d.pos.Line, d.pos.Column})
 		}
 	}
 	e.Message = b.String()
 	s.errs = append(s.errs, e)
+}
+
+// stitched reports whether only plain schemas take part: types that happen to have one name are merged, whether or not a value of
+// the one can be found in the other.
+func (s *satisfier) stitched(f *mergedField, at []*position) bool {
+	return !slices.ContainsFunc(at, func(p *position) bool { return !p.sub.plain }) &&
+		!slices.ContainsFunc(f.in, func(d *fieldDef) bool { return d != nil && !d.parent.sub.plain })
 }
 
 // reason says why a field cannot be had from a position.

@@ -1,6 +1,5 @@
 //go:build e2e
 
-// Package composition compares our composer with those of others.
 package composition
 
 import (
