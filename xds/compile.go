@@ -14,6 +14,7 @@ import (
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	aggregate "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/aggregate/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 
@@ -323,4 +324,17 @@ func NamesOf(typeURL string, svc bgp.Service) []string {
 		return []string{httpPrefix + string(svc), tcpPrefix + string(svc), workPrefix + string(svc), localPrefix + string(svc)}
 	}
 	return nil
+}
+
+// Targets returns the clusters that a resource names as those it stands for; nil for a resource that stands for itself.
+func Targets(r *Resource) []string {
+	if r.Type != TypeCluster {
+		return nil
+	}
+	var cl cluster.Cluster
+	var agg aggregate.ClusterConfig
+	if proto.Unmarshal(r.Body, &cl) != nil || cl.GetClusterType() == nil || cl.GetClusterType().GetTypedConfig().UnmarshalTo(&agg) != nil {
+		return nil
+	}
+	return agg.GetClusters()
 }

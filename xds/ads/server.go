@@ -308,7 +308,7 @@ func (s *Server) book(st *stream, sub *subscription, out *response, words string
 			}
 			continue
 		}
-		sub.acked[r.Name] = r.Version
+		sub.acked[r.Name] = ack{r.Version, time.Now().UnixNano()}
 		delete(st.nacks, ref)
 		if s.cfg.OnAck != nil {
 			s.cfg.OnAck(Acknowledged{Node: st.node, Resource: ref, Version: r.Version, Service: r.Service, Trace: r.Trace, Took: time.Since(out.sent)})

@@ -80,7 +80,7 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 	}
 	sub := st.subs[t]
 	if sub == nil {
-		sub = &subscription{fresh: true, wildcard: len(names) == 0, known: map[string]string{}, acked: map[string]string{}}
+		sub = &subscription{fresh: true, wildcard: len(names) == 0, known: map[string]string{}, acked: map[string]ack{}}
 		st.subs[t] = sub
 		last[t] = &whole{}
 		st.pending[t] = map[string]bool{}

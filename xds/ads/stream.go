@@ -49,9 +49,24 @@ type subscription struct {
 	wildcard bool
 	names    map[string]bool
 	known    map[string]string // version that it was sent, or said that it has
-	acked    map[string]string
+	acked    map[string]ack
 	// fresh subscriptions are answered even if there is nothing: Envoy waits for it.
 	fresh bool
+}
+
+// ack is what an Envoy has taken of one resource.
+type ack struct {
+	version string
+	at      int64 // Unix nanoseconds; 0 if it had it when it connected
+}
+
+// acksOf takes what an Envoy says that it has as taken.
+func acksOf(known map[string]string) map[string]ack {
+	acks := make(map[string]ack, len(known))
+	for name, version := range known {
+		acks[name] = ack{version: version}
+	}
+	return acks
 }
 
 // newStream begins a stream, whose client may have a certificate.
@@ -79,7 +94,7 @@ func newSubscription(req *discovery.DeltaDiscoveryRequest) *subscription {
 	if known == nil {
 		known = map[string]string{}
 	}
-	return &subscription{fresh: true, wildcard: len(req.GetResourceNamesSubscribe()) == 0, names: map[string]bool{}, known: maps.Clone(known), acked: maps.Clone(known)}
+	return &subscription{fresh: true, wildcard: len(req.GetResourceNamesSubscribe()) == 0, names: map[string]bool{}, known: maps.Clone(known), acked: acksOf(known)}
 }
 
 func (sub *subscription) subscribe(name string) {
@@ -246,11 +261,15 @@ func (s *Server) Status() []NodeStatus {
 
 // ServiceStatus is what an Envoy has of one service's resource.
 type ServiceStatus struct {
-	Node     string
-	Resource xds.Ref
-	Current  string // version that was compiled
-	Acked    string // version that the Envoy has taken; "" for none
-	Error    string // why it refuses the current one, in its own words; "" if it does not
+	Node      string
+	Resource  xds.Ref
+	Current   string    // version that was compiled
+	Sent      string    // version that it was sent, or said that it has; "" for none
+	Acked     string    // version that the Envoy has taken; "" for none
+	AckedAt   time.Time // zero if it had it when it connected
+	Error     string    // why it refuses one, in its own words; "" if it does not
+	Refused   string    // the version that it refuses
+	RefusedAt time.Time
 }
 
 // Service returns, for each connected Envoy, what it has of a service.
@@ -258,17 +277,10 @@ func (s *Server) Service(svc bgp.Service) []ServiceStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []ServiceStatus
-	for t, byName := range s.resources {
-		for _, name := range xds.NamesOf(t, svc) {
-			r := byName[name]
-			if r == nil {
-				continue
-			}
-			for st := range s.streams {
-				if sub := st.subs[t]; sub != nil && sub.covers(name) {
-					ref := xds.Ref{Type: t, Name: name}
-					all = append(all, ServiceStatus{Node: st.node, Resource: ref, Current: r.Version, Acked: sub.acked[name], Error: st.nacks[ref].Error})
-				}
+	for _, ref := range s.refsOf(svc) {
+		for st := range s.streams {
+			if sub := st.subs[ref.Type]; sub != nil && sub.covers(ref.Name) {
+				all = append(all, st.statusOf(sub, ref, s.resources[ref.Type][ref.Name].Version))
 			}
 		}
 	}
@@ -276,4 +288,43 @@ func (s *Server) Service(svc bgp.Service) []ServiceStatus {
 		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.Resource.Name, b.Resource.Name))
 	})
 	return all
+}
+
+// statusOf is what a stream's Envoy has of one resource, whose newest version is current.
+func (st *stream) statusOf(sub *subscription, ref xds.Ref, current string) ServiceStatus {
+	out := ServiceStatus{Node: st.node, Resource: ref, Current: current, Sent: sub.known[ref.Name], Acked: sub.acked[ref.Name].version}
+	if at := sub.acked[ref.Name].at; at != 0 {
+		out.AckedAt = time.Unix(0, at)
+	}
+	if r, refused := st.nacks[ref]; refused {
+		out.Error, out.Refused, out.RefusedAt = r.Error, r.Version, r.At
+	}
+	return out
+}
+
+// refsOf returns the resources that a service stands on, the shared next hops included. The caller holds mu.
+func (s *Server) refsOf(svc bgp.Service) []xds.Ref {
+	var refs []xds.Ref
+	for t, byName := range s.resources {
+		for _, name := range xds.NamesOf(t, svc) {
+			r := byName[name]
+			if r == nil {
+				continue
+			}
+			refs = append(refs, xds.Ref{Type: t, Name: name})
+			for _, target := range xds.Targets(r) {
+				if ref := (xds.Ref{Type: xds.TypeCluster, Name: target}); byName[target] != nil && !slices.Contains(refs, ref) {
+					refs = append(refs, ref)
+				}
+			}
+		}
+	}
+	return refs
+}
+
+// Compiled returns the resources that a service stands on, whether or not an Envoy has them.
+func (s *Server) Compiled(svc bgp.Service) []xds.Ref {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refsOf(svc)
 }
