@@ -3,6 +3,7 @@ package peering
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
@@ -15,6 +16,7 @@ const feedBatch = 500
 type Batch struct {
 	Changed []rib.Selected
 	Synced  bool // the first dump is complete with this batch, or was before
+	Skipped int  // states that were replaced by newer ones before they could be told
 }
 
 // A Feed gives one consumer the Loc-RIB: everything, then changes. One that falls behind gets the newest state of each service when it
@@ -68,7 +70,7 @@ func (r *Router) feed() {
 		if len(f.c) > 0 || !f.cursor.Pending() && f.synced {
 			continue
 		}
-		b := Batch{Changed: f.cursor.Next(nil, feedBatch)}
+		b := Batch{Changed: f.cursor.Next(nil, feedBatch), Skipped: f.cursor.Skipped()}
 		b.Synced = f.cursor.Synced() && len(b.Changed) < feedBatch
 		if len(b.Changed) == 0 && b.Synced == f.synced {
 			continue
@@ -87,30 +89,43 @@ func (r *Router) closeFeeds() {
 	}
 }
 
-// A Watch gives one consumer what sessions do. One that falls behind loses the oldest and is told how many.
+// A Watch gives one consumer what sessions do. One that falls behind misses some and is told how many.
 type Watch struct {
-	c    chan speaker.Effect
-	lost int
+	r    *Router
+	c    chan speaker.SessionChanged
+	lost atomic.Int64
 }
 
-// Watch returns a new watch of session events; stop ends it.
-func (r *Router) Watch(ctx context.Context) (events <-chan speaker.Effect, stop func(), err error) {
-	w := &Watch{c: make(chan speaker.Effect, 64)}
-	err = r.Query(ctx, func(*speaker.Speaker) { r.watchers = append(r.watchers, w) })
-	return w.c, func() {
-		_ = r.Query(context.WithoutCancel(ctx), func(*speaker.Speaker) {
-			r.watchers = slices.DeleteFunc(r.watchers, func(o *Watch) bool { return o == w })
-		})
-	}, err
+// watchRoom is how many changes of sessions wait for a consumer.
+const watchRoom = 64
+
+// Watch returns a new watch of what sessions do. It has to be closed.
+func (r *Router) Watch(ctx context.Context) (*Watch, error) {
+	w := &Watch{r: r, c: make(chan speaker.SessionChanged, watchRoom)}
+	return w, r.Query(ctx, func(*speaker.Speaker) { r.watchers = append(r.watchers, w) })
+}
+
+// Events gives the changes, oldest first; it is closed when the router stops.
+func (w *Watch) Events() <-chan speaker.SessionChanged { return w.c }
+
+// Lost returns how many changes the consumer missed since the last call.
+func (w *Watch) Lost() int { return int(w.lost.Swap(0)) }
+
+// Close ends a watch.
+func (w *Watch) Close(ctx context.Context) error {
+	return w.r.Query(ctx, func(*speaker.Speaker) {
+		w.r.watchers = slices.DeleteFunc(w.r.watchers, func(o *Watch) bool { return o == w })
+	})
 }
 
 func (w *Watch) offer(eff speaker.Effect) {
-	if _, ok := eff.(speaker.SessionChanged); !ok {
+	change, ok := eff.(speaker.SessionChanged)
+	if !ok {
 		return
 	}
 	select {
-	case w.c <- eff:
+	case w.c <- change:
 	default:
-		w.lost++
+		w.lost.Add(1)
 	}
 }

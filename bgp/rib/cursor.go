@@ -11,6 +11,8 @@ type Cursor struct {
 	t     *Table
 	set   pendingSet
 	known []uint64 // services that the consumer has
+	// skipped counts the states that were replaced before the consumer took them.
+	skipped int
 }
 
 // Selected is a service's newest state in the Loc-RIB.
@@ -65,7 +67,16 @@ func (c *Cursor) knows(svc uint32) bool {
 func (c *Cursor) mark(t *Table, svc uint32) {
 	if c.set.mark(svc, c.knows(svc)) {
 		t.names.retain(svc)
+	} else if !c.set.scanning {
+		c.skipped++
 	}
+}
+
+// Skipped returns how many states the consumer will never see, because a newer one of the same service took their place, since the last call.
+func (c *Cursor) Skipped() int {
+	n := c.skipped
+	c.skipped = 0
+	return n
 }
 
 // Synced tells whether the first pass over everything is through.

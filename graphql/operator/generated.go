@@ -41,6 +41,8 @@ type ComplexityRoot struct {
 		Kind    func(childComplexity int) int
 		Route   func(childComplexity int) int
 		Service func(childComplexity int) int
+		Session func(childComplexity int) int
+		Skipped func(childComplexity int) int
 	}
 
 	Count struct {
@@ -58,17 +60,31 @@ type ComplexityRoot struct {
 	}
 
 	EnvoyRoute struct {
-		Acknowledged func(childComplexity int) int
-		Error        func(childComplexity int) int
-		Node         func(childComplexity int) int
-		Resource     func(childComplexity int) int
-		Version      func(childComplexity int) int
+		Acknowledged   func(childComplexity int) int
+		AcknowledgedAt func(childComplexity int) int
+		Error          func(childComplexity int) int
+		Node           func(childComplexity int) int
+		Refused        func(childComplexity int) int
+		RefusedAt      func(childComplexity int) int
+		Resource       func(childComplexity int) int
+		Sent           func(childComplexity int) int
+		Version        func(childComplexity int) int
 	}
 
 	EnvoyType struct {
 		Acknowledged func(childComplexity int) int
 		Sent         func(childComplexity int) int
 		Type         func(childComplexity int) int
+	}
+
+	Explanation struct {
+		Down      func(childComplexity int) int
+		GoneSince func(childComplexity int) int
+		Nearest   func(childComplexity int) int
+		Route     func(childComplexity int) int
+		Service   func(childComplexity int) int
+		Told      func(childComplexity int) int
+		Verdict   func(childComplexity int) int
 	}
 
 	Mutation struct {
@@ -105,6 +121,7 @@ type ComplexityRoot struct {
 		Communities func(childComplexity int) int
 		DecidedBy   func(childComplexity int) int
 		Health      func(childComplexity int) int
+		ImportTerm  func(childComplexity int) int
 		Local       func(childComplexity int) int
 		LocalPref   func(childComplexity int) int
 		Med         func(childComplexity int) int
@@ -150,6 +167,13 @@ type ComplexityRoot struct {
 		UpdatesOut      func(childComplexity int) int
 	}
 
+	PeerDown struct {
+		LastError       func(childComplexity int) int
+		LastErrorByPeer func(childComplexity int) int
+		Node            func(childComplexity int) int
+		State           func(childComplexity int) int
+	}
+
 	Port struct {
 		Port    func(childComplexity int) int
 		Service func(childComplexity int) int
@@ -162,6 +186,7 @@ type ComplexityRoot struct {
 
 	Query struct {
 		Envoys   func(childComplexity int) int
+		Explain  func(childComplexity int, service string) int
 		Node     func(childComplexity int) int
 		Peer     func(childComplexity int, node string) int
 		Peers    func(childComplexity int) int
@@ -169,6 +194,7 @@ type ComplexityRoot struct {
 		Route    func(childComplexity int, service string) int
 		Routes   func(childComplexity int, after int, first int) int
 		Services func(childComplexity int) int
+		Trace    func(childComplexity int, service string) int
 	}
 
 	Refused struct {
@@ -227,8 +253,53 @@ type ComplexityRoot struct {
 		WhenDown        func(childComplexity int) int
 	}
 
+	SessionChange struct {
+		ByPeer func(childComplexity int) int
+		From   func(childComplexity int) int
+		Peer   func(childComplexity int) int
+		Reason func(childComplexity int) int
+		To     func(childComplexity int) int
+	}
+
 	Subscription struct {
-		Changes func(childComplexity int) int
+		Changes func(childComplexity int, match []string, peers bool) int
+	}
+
+	Told struct {
+		Peer  func(childComplexity int) int
+		State func(childComplexity int) int
+		Term  func(childComplexity int) int
+		Why   func(childComplexity int) int
+	}
+
+	Walk struct {
+		Broken   func(childComplexity int) int
+		Complete func(childComplexity int) int
+		Hops     func(childComplexity int) int
+		Millis   func(childComplexity int) int
+		Ok       func(childComplexity int) int
+		Service  func(childComplexity int) int
+	}
+
+	WalkBroken struct {
+		Advice func(childComplexity int) int
+		Node   func(childComplexity int) int
+		Step   func(childComplexity int) int
+		Text   func(childComplexity int) int
+	}
+
+	WalkHop struct {
+		Node  func(childComplexity int) int
+		Note  func(childComplexity int) int
+		Steps func(childComplexity int) int
+	}
+
+	WalkStep struct {
+		Advice func(childComplexity int) int
+		Millis func(childComplexity int) int
+		Name   func(childComplexity int) int
+		State  func(childComplexity int) int
+		Text   func(childComplexity int) int
 	}
 }
 
@@ -250,12 +321,14 @@ type QueryResolver interface {
 	Peer(ctx context.Context, node string) (*Peer, error)
 	Routes(ctx context.Context, after int, first int) (*RoutePage, error)
 	Route(ctx context.Context, service string) (*Route, error)
+	Explain(ctx context.Context, service string) (*Explanation, error)
+	Trace(ctx context.Context, service string) (*Walk, error)
 	Services(ctx context.Context) ([]Service, error)
 	Envoys(ctx context.Context) ([]Envoy, error)
 	Ports(ctx context.Context) (*Ports, error)
 }
 type SubscriptionResolver interface {
-	Changes(ctx context.Context) (<-chan *Change, error)
+	Changes(ctx context.Context, match []string, peers bool) (<-chan *Change, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -294,6 +367,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Change.Service(childComplexity), true
+	case "Change.session":
+		if e.ComplexityRoot.Change.Session == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Change.Session(childComplexity), true
+	case "Change.skipped":
+		if e.ComplexityRoot.Change.Skipped == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Change.Skipped(childComplexity), true
 
 	case "Count.count":
 		if e.ComplexityRoot.Count.Count == nil {
@@ -351,6 +436,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EnvoyRoute.Acknowledged(childComplexity), true
+	case "EnvoyRoute.acknowledgedAt":
+		if e.ComplexityRoot.EnvoyRoute.AcknowledgedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EnvoyRoute.AcknowledgedAt(childComplexity), true
 	case "EnvoyRoute.error":
 		if e.ComplexityRoot.EnvoyRoute.Error == nil {
 			break
@@ -363,12 +454,30 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EnvoyRoute.Node(childComplexity), true
+	case "EnvoyRoute.refused":
+		if e.ComplexityRoot.EnvoyRoute.Refused == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EnvoyRoute.Refused(childComplexity), true
+	case "EnvoyRoute.refusedAt":
+		if e.ComplexityRoot.EnvoyRoute.RefusedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EnvoyRoute.RefusedAt(childComplexity), true
 	case "EnvoyRoute.resource":
 		if e.ComplexityRoot.EnvoyRoute.Resource == nil {
 			break
 		}
 
 		return e.ComplexityRoot.EnvoyRoute.Resource(childComplexity), true
+	case "EnvoyRoute.sent":
+		if e.ComplexityRoot.EnvoyRoute.Sent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EnvoyRoute.Sent(childComplexity), true
 	case "EnvoyRoute.version":
 		if e.ComplexityRoot.EnvoyRoute.Version == nil {
 			break
@@ -394,6 +503,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EnvoyType.Type(childComplexity), true
+
+	case "Explanation.down":
+		if e.ComplexityRoot.Explanation.Down == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Explanation.Down(childComplexity), true
+	case "Explanation.goneSince":
+		if e.ComplexityRoot.Explanation.GoneSince == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Explanation.GoneSince(childComplexity), true
+	case "Explanation.nearest":
+		if e.ComplexityRoot.Explanation.Nearest == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Explanation.Nearest(childComplexity), true
+	case "Explanation.route":
+		if e.ComplexityRoot.Explanation.Route == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Explanation.Route(childComplexity), true
+	case "Explanation.service":
+		if e.ComplexityRoot.Explanation.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Explanation.Service(childComplexity), true
+	case "Explanation.told":
+		if e.ComplexityRoot.Explanation.Told == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Explanation.Told(childComplexity), true
+	case "Explanation.verdict":
+		if e.ComplexityRoot.Explanation.Verdict == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Explanation.Verdict(childComplexity), true
 
 	case "Mutation.drain":
 		if e.ComplexityRoot.Mutation.Drain == nil {
@@ -589,6 +741,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Path.Health(childComplexity), true
+	case "Path.importTerm":
+		if e.ComplexityRoot.Path.ImportTerm == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Path.ImportTerm(childComplexity), true
 	case "Path.local":
 		if e.ComplexityRoot.Path.Local == nil {
 			break
@@ -831,6 +989,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Peer.UpdatesOut(childComplexity), true
 
+	case "PeerDown.lastError":
+		if e.ComplexityRoot.PeerDown.LastError == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerDown.LastError(childComplexity), true
+	case "PeerDown.lastErrorByPeer":
+		if e.ComplexityRoot.PeerDown.LastErrorByPeer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerDown.LastErrorByPeer(childComplexity), true
+	case "PeerDown.node":
+		if e.ComplexityRoot.PeerDown.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerDown.Node(childComplexity), true
+	case "PeerDown.state":
+		if e.ComplexityRoot.PeerDown.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerDown.State(childComplexity), true
+
 	case "Port.port":
 		if e.ComplexityRoot.Port.Port == nil {
 			break
@@ -863,6 +1046,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Envoys(childComplexity), true
+	case "Query.explain":
+		if e.ComplexityRoot.Query.Explain == nil {
+			break
+		}
+
+		args, err := ec.field_Query_explain_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Explain(childComplexity, args["service"].(string)), true
 
 	case "Query.node":
 		if e.ComplexityRoot.Query.Node == nil {
@@ -921,6 +1115,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Services(childComplexity), true
+	case "Query.trace":
+		if e.ComplexityRoot.Query.Trace == nil {
+			break
+		}
+
+		args, err := ec.field_Query_trace_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Trace(childComplexity, args["service"].(string)), true
 
 	case "Refused.at":
 		if e.ComplexityRoot.Refused.At == nil {
@@ -1173,12 +1378,185 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Service.WhenDown(childComplexity), true
 
+	case "SessionChange.byPeer":
+		if e.ComplexityRoot.SessionChange.ByPeer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SessionChange.ByPeer(childComplexity), true
+	case "SessionChange.from":
+		if e.ComplexityRoot.SessionChange.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SessionChange.From(childComplexity), true
+	case "SessionChange.peer":
+		if e.ComplexityRoot.SessionChange.Peer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SessionChange.Peer(childComplexity), true
+	case "SessionChange.reason":
+		if e.ComplexityRoot.SessionChange.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SessionChange.Reason(childComplexity), true
+	case "SessionChange.to":
+		if e.ComplexityRoot.SessionChange.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SessionChange.To(childComplexity), true
+
 	case "Subscription.changes":
 		if e.ComplexityRoot.Subscription.Changes == nil {
 			break
 		}
 
-		return e.ComplexityRoot.Subscription.Changes(childComplexity), true
+		args, err := ec.field_Subscription_changes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.Changes(childComplexity, args["match"].([]string), args["peers"].(bool)), true
+
+	case "Told.peer":
+		if e.ComplexityRoot.Told.Peer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Told.Peer(childComplexity), true
+	case "Told.state":
+		if e.ComplexityRoot.Told.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Told.State(childComplexity), true
+	case "Told.term":
+		if e.ComplexityRoot.Told.Term == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Told.Term(childComplexity), true
+	case "Told.why":
+		if e.ComplexityRoot.Told.Why == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Told.Why(childComplexity), true
+
+	case "Walk.broken":
+		if e.ComplexityRoot.Walk.Broken == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Walk.Broken(childComplexity), true
+	case "Walk.complete":
+		if e.ComplexityRoot.Walk.Complete == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Walk.Complete(childComplexity), true
+	case "Walk.hops":
+		if e.ComplexityRoot.Walk.Hops == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Walk.Hops(childComplexity), true
+	case "Walk.millis":
+		if e.ComplexityRoot.Walk.Millis == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Walk.Millis(childComplexity), true
+	case "Walk.ok":
+		if e.ComplexityRoot.Walk.Ok == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Walk.Ok(childComplexity), true
+	case "Walk.service":
+		if e.ComplexityRoot.Walk.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Walk.Service(childComplexity), true
+
+	case "WalkBroken.advice":
+		if e.ComplexityRoot.WalkBroken.Advice == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WalkBroken.Advice(childComplexity), true
+	case "WalkBroken.node":
+		if e.ComplexityRoot.WalkBroken.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WalkBroken.Node(childComplexity), true
+	case "WalkBroken.step":
+		if e.ComplexityRoot.WalkBroken.Step == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WalkBroken.Step(childComplexity), true
+	case "WalkBroken.text":
+		if e.ComplexityRoot.WalkBroken.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WalkBroken.Text(childComplexity), true
+
+	case "WalkHop.node":
+		if e.ComplexityRoot.WalkHop.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WalkHop.Node(childComplexity), true
+	case "WalkHop.note":
+		if e.ComplexityRoot.WalkHop.Note == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WalkHop.Note(childComplexity), true
+	case "WalkHop.steps":
+		if e.ComplexityRoot.WalkHop.Steps == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WalkHop.Steps(childComplexity), true
+
+	case "WalkStep.advice":
+		if e.ComplexityRoot.WalkStep.Advice == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WalkStep.Advice(childComplexity), true
+	case "WalkStep.millis":
+		if e.ComplexityRoot.WalkStep.Millis == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WalkStep.Millis(childComplexity), true
+	case "WalkStep.name":
+		if e.ComplexityRoot.WalkStep.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WalkStep.Name(childComplexity), true
+	case "WalkStep.state":
+		if e.ComplexityRoot.WalkStep.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WalkStep.State(childComplexity), true
+	case "WalkStep.text":
+		if e.ComplexityRoot.WalkStep.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WalkStep.Text(childComplexity), true
 
 	}
 	return 0, false
@@ -1311,6 +1689,10 @@ func (ec *executionContext) childFields_Change(ctx context.Context, field graphq
 		return ec.fieldContext_Change_service(ctx, field)
 	case "route":
 		return ec.fieldContext_Change_route(ctx, field)
+	case "session":
+		return ec.fieldContext_Change_session(ctx, field)
+	case "skipped":
+		return ec.fieldContext_Change_skipped(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Change", field.Name)
 }
@@ -1351,10 +1733,18 @@ func (ec *executionContext) childFields_EnvoyRoute(ctx context.Context, field gr
 		return ec.fieldContext_EnvoyRoute_resource(ctx, field)
 	case "version":
 		return ec.fieldContext_EnvoyRoute_version(ctx, field)
+	case "sent":
+		return ec.fieldContext_EnvoyRoute_sent(ctx, field)
 	case "acknowledged":
 		return ec.fieldContext_EnvoyRoute_acknowledged(ctx, field)
+	case "acknowledgedAt":
+		return ec.fieldContext_EnvoyRoute_acknowledgedAt(ctx, field)
 	case "error":
 		return ec.fieldContext_EnvoyRoute_error(ctx, field)
+	case "refused":
+		return ec.fieldContext_EnvoyRoute_refused(ctx, field)
+	case "refusedAt":
+		return ec.fieldContext_EnvoyRoute_refusedAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EnvoyRoute", field.Name)
 }
@@ -1369,6 +1759,26 @@ func (ec *executionContext) childFields_EnvoyType(ctx context.Context, field gra
 		return ec.fieldContext_EnvoyType_acknowledged(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EnvoyType", field.Name)
+}
+
+func (ec *executionContext) childFields_Explanation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "service":
+		return ec.fieldContext_Explanation_service(ctx, field)
+	case "route":
+		return ec.fieldContext_Explanation_route(ctx, field)
+	case "told":
+		return ec.fieldContext_Explanation_told(ctx, field)
+	case "verdict":
+		return ec.fieldContext_Explanation_verdict(ctx, field)
+	case "goneSince":
+		return ec.fieldContext_Explanation_goneSince(ctx, field)
+	case "nearest":
+		return ec.fieldContext_Explanation_nearest(ctx, field)
+	case "down":
+		return ec.fieldContext_Explanation_down(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Explanation", field.Name)
 }
 
 func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1447,6 +1857,8 @@ func (ec *executionContext) childFields_Path(ctx context.Context, field graphql.
 		return ec.fieldContext_Path_rejected(ctx, field)
 	case "decidedBy":
 		return ec.fieldContext_Path_decidedBy(ctx, field)
+	case "importTerm":
+		return ec.fieldContext_Path_importTerm(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Path", field.Name)
 }
@@ -1509,6 +1921,20 @@ func (ec *executionContext) childFields_Peer(ctx context.Context, field graphql.
 		return ec.fieldContext_Peer_rejections(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Peer", field.Name)
+}
+
+func (ec *executionContext) childFields_PeerDown(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_PeerDown_node(ctx, field)
+	case "state":
+		return ec.fieldContext_PeerDown_state(ctx, field)
+	case "lastError":
+		return ec.fieldContext_PeerDown_lastError(ctx, field)
+	case "lastErrorByPeer":
+		return ec.fieldContext_PeerDown_lastErrorByPeer(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PeerDown", field.Name)
 }
 
 func (ec *executionContext) childFields_Port(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1641,6 +2067,96 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_med(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Service", field.Name)
+}
+
+func (ec *executionContext) childFields_SessionChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "peer":
+		return ec.fieldContext_SessionChange_peer(ctx, field)
+	case "from":
+		return ec.fieldContext_SessionChange_from(ctx, field)
+	case "to":
+		return ec.fieldContext_SessionChange_to(ctx, field)
+	case "reason":
+		return ec.fieldContext_SessionChange_reason(ctx, field)
+	case "byPeer":
+		return ec.fieldContext_SessionChange_byPeer(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SessionChange", field.Name)
+}
+
+func (ec *executionContext) childFields_Told(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "peer":
+		return ec.fieldContext_Told_peer(ctx, field)
+	case "state":
+		return ec.fieldContext_Told_state(ctx, field)
+	case "why":
+		return ec.fieldContext_Told_why(ctx, field)
+	case "term":
+		return ec.fieldContext_Told_term(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Told", field.Name)
+}
+
+func (ec *executionContext) childFields_Walk(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "service":
+		return ec.fieldContext_Walk_service(ctx, field)
+	case "ok":
+		return ec.fieldContext_Walk_ok(ctx, field)
+	case "complete":
+		return ec.fieldContext_Walk_complete(ctx, field)
+	case "hops":
+		return ec.fieldContext_Walk_hops(ctx, field)
+	case "broken":
+		return ec.fieldContext_Walk_broken(ctx, field)
+	case "millis":
+		return ec.fieldContext_Walk_millis(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Walk", field.Name)
+}
+
+func (ec *executionContext) childFields_WalkBroken(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_WalkBroken_node(ctx, field)
+	case "step":
+		return ec.fieldContext_WalkBroken_step(ctx, field)
+	case "text":
+		return ec.fieldContext_WalkBroken_text(ctx, field)
+	case "advice":
+		return ec.fieldContext_WalkBroken_advice(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WalkBroken", field.Name)
+}
+
+func (ec *executionContext) childFields_WalkHop(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_WalkHop_node(ctx, field)
+	case "note":
+		return ec.fieldContext_WalkHop_note(ctx, field)
+	case "steps":
+		return ec.fieldContext_WalkHop_steps(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WalkHop", field.Name)
+}
+
+func (ec *executionContext) childFields_WalkStep(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_WalkStep_name(ctx, field)
+	case "state":
+		return ec.fieldContext_WalkStep_state(ctx, field)
+	case "text":
+		return ec.fieldContext_WalkStep_text(ctx, field)
+	case "advice":
+		return ec.fieldContext_WalkStep_advice(ctx, field)
+	case "millis":
+		return ec.fieldContext_WalkStep_millis(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WalkStep", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1881,6 +2397,20 @@ func (ec *executionContext) field_Query___type_args(ctx context.Context, rawArgs
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_explain_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "service",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["service"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_peer_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -1928,6 +2458,42 @@ func (ec *executionContext) field_Query_routes_args(ctx context.Context, rawArgs
 		return nil, err
 	}
 	args["first"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_trace_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "service",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["service"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_changes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "match",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["match"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "peers",
+		func(ctx context.Context, v any) (bool, error) {
+			return ec.unmarshalNBoolean2bool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["peers"] = arg1
 	return args, nil
 }
 
@@ -2081,6 +2647,61 @@ func (ec *executionContext) fieldContext_Change_route(_ context.Context, field g
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Change_session(ctx context.Context, field graphql.CollectedField, obj *Change) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Change_session(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Session, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *SessionChange) graphql.Marshaler {
+			return ec.marshalOSessionChange2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSessionChange(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Change_session(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Change",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SessionChange(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Change_skipped(ctx context.Context, field graphql.CollectedField, obj *Change) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Change_skipped(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Skipped, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Change_skipped(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Change", field, false, false, "Int")
 }
 
 func (ec *executionContext) _Count_name(ctx context.Context, field graphql.CollectedField, obj *Count) (ret graphql.Marshaler) {
@@ -2354,6 +2975,29 @@ func (ec *executionContext) fieldContext_EnvoyRoute_version(_ context.Context, f
 	return graphql.NewScalarFieldContext("EnvoyRoute", field, false, false, "String")
 }
 
+func (ec *executionContext) _EnvoyRoute_sent(ctx context.Context, field graphql.CollectedField, obj *EnvoyRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EnvoyRoute_sent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Sent, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EnvoyRoute_sent(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EnvoyRoute", field, false, false, "String")
+}
+
 func (ec *executionContext) _EnvoyRoute_acknowledged(ctx context.Context, field graphql.CollectedField, obj *EnvoyRoute) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2377,6 +3021,29 @@ func (ec *executionContext) fieldContext_EnvoyRoute_acknowledged(_ context.Conte
 	return graphql.NewScalarFieldContext("EnvoyRoute", field, false, false, "String")
 }
 
+func (ec *executionContext) _EnvoyRoute_acknowledgedAt(ctx context.Context, field graphql.CollectedField, obj *EnvoyRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EnvoyRoute_acknowledgedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AcknowledgedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EnvoyRoute_acknowledgedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EnvoyRoute", field, false, false, "String")
+}
+
 func (ec *executionContext) _EnvoyRoute_error(ctx context.Context, field graphql.CollectedField, obj *EnvoyRoute) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2397,6 +3064,52 @@ func (ec *executionContext) _EnvoyRoute_error(ctx context.Context, field graphql
 	)
 }
 func (ec *executionContext) fieldContext_EnvoyRoute_error(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EnvoyRoute", field, false, false, "String")
+}
+
+func (ec *executionContext) _EnvoyRoute_refused(ctx context.Context, field graphql.CollectedField, obj *EnvoyRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EnvoyRoute_refused(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Refused, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EnvoyRoute_refused(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EnvoyRoute", field, false, false, "String")
+}
+
+func (ec *executionContext) _EnvoyRoute_refusedAt(ctx context.Context, field graphql.CollectedField, obj *EnvoyRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EnvoyRoute_refusedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RefusedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EnvoyRoute_refusedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("EnvoyRoute", field, false, false, "String")
 }
 
@@ -2467,6 +3180,194 @@ func (ec *executionContext) _EnvoyType_acknowledged(ctx context.Context, field g
 }
 func (ec *executionContext) fieldContext_EnvoyType_acknowledged(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("EnvoyType", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Explanation_service(ctx context.Context, field graphql.CollectedField, obj *Explanation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Explanation_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Explanation_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Explanation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Explanation_route(ctx context.Context, field graphql.CollectedField, obj *Explanation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Explanation_route(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Route, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Route) graphql.Marshaler {
+			return ec.marshalORoute2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐRoute(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Explanation_route(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Explanation",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Route(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Explanation_told(ctx context.Context, field graphql.CollectedField, obj *Explanation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Explanation_told(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Told, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Told) graphql.Marshaler {
+			return ec.marshalNTold2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐToldᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Explanation_told(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Explanation",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Told(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Explanation_verdict(ctx context.Context, field graphql.CollectedField, obj *Explanation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Explanation_verdict(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Verdict, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Explanation_verdict(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Explanation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Explanation_goneSince(ctx context.Context, field graphql.CollectedField, obj *Explanation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Explanation_goneSince(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.GoneSince, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Explanation_goneSince(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Explanation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Explanation_nearest(ctx context.Context, field graphql.CollectedField, obj *Explanation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Explanation_nearest(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nearest, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Explanation_nearest(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Explanation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Explanation_down(ctx context.Context, field graphql.CollectedField, obj *Explanation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Explanation_down(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Down, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []PeerDown) graphql.Marshaler {
+			return ec.marshalNPeerDown2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerDownᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Explanation_down(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Explanation",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PeerDown(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Mutation_setPeer(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -3515,6 +4416,29 @@ func (ec *executionContext) fieldContext_Path_decidedBy(_ context.Context, field
 	return graphql.NewScalarFieldContext("Path", field, false, false, "String")
 }
 
+func (ec *executionContext) _Path_importTerm(ctx context.Context, field graphql.CollectedField, obj *Path) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Path_importTerm(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ImportTerm, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Path_importTerm(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Path", field, false, false, "String")
+}
+
 func (ec *executionContext) _Peer_node(ctx context.Context, field graphql.CollectedField, obj *Peer) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4145,6 +5069,98 @@ func (ec *executionContext) fieldContext_Peer_rejections(_ context.Context, fiel
 	return fc, nil
 }
 
+func (ec *executionContext) _PeerDown_node(ctx context.Context, field graphql.CollectedField, obj *PeerDown) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerDown_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerDown_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerDown", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerDown_state(ctx context.Context, field graphql.CollectedField, obj *PeerDown) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerDown_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerDown_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerDown", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerDown_lastError(ctx context.Context, field graphql.CollectedField, obj *PeerDown) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerDown_lastError(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastError, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerDown_lastError(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerDown", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerDown_lastErrorByPeer(ctx context.Context, field graphql.CollectedField, obj *PeerDown) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerDown_lastErrorByPeer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastErrorByPeer, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerDown_lastErrorByPeer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerDown", field, false, false, "Boolean")
+}
+
 func (ec *executionContext) _Port_service(ctx context.Context, field graphql.CollectedField, obj *Port) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4436,6 +5452,94 @@ func (ec *executionContext) fieldContext_Query_route(ctx context.Context, field 
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_route_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_explain(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_explain(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Explain(ctx, fc.Args["service"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Explanation) graphql.Marshaler {
+			return ec.marshalNExplanation2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐExplanation(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_explain(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Explanation(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_explain_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_trace(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_trace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Trace(ctx, fc.Args["service"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Walk) graphql.Marshaler {
+			return ec.marshalNWalk2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalk(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_trace(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Walk(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_trace_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -5593,6 +6697,121 @@ func (ec *executionContext) fieldContext_Service_med(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Service", field, false, false, "Int")
 }
 
+func (ec *executionContext) _SessionChange_peer(ctx context.Context, field graphql.CollectedField, obj *SessionChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SessionChange_peer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Peer, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SessionChange_peer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SessionChange", field, false, false, "String")
+}
+
+func (ec *executionContext) _SessionChange_from(ctx context.Context, field graphql.CollectedField, obj *SessionChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SessionChange_from(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.From, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SessionChange_from(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SessionChange", field, false, false, "String")
+}
+
+func (ec *executionContext) _SessionChange_to(ctx context.Context, field graphql.CollectedField, obj *SessionChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SessionChange_to(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.To, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SessionChange_to(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SessionChange", field, false, false, "String")
+}
+
+func (ec *executionContext) _SessionChange_reason(ctx context.Context, field graphql.CollectedField, obj *SessionChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SessionChange_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SessionChange_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SessionChange", field, false, false, "String")
+}
+
+func (ec *executionContext) _SessionChange_byPeer(ctx context.Context, field graphql.CollectedField, obj *SessionChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SessionChange_byPeer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ByPeer, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SessionChange_byPeer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SessionChange", field, false, false, "Boolean")
+}
+
 func (ec *executionContext) _Subscription_changes(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
 	return graphql.ResolveFieldStream(
 		ctx,
@@ -5602,7 +6821,8 @@ func (ec *executionContext) _Subscription_changes(ctx context.Context, field gra
 			return ec.fieldContext_Subscription_changes(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.Subscription().Changes(ctx)
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().Changes(ctx, fc.Args["match"].([]string), fc.Args["peers"].(bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *Change) graphql.Marshaler {
@@ -5612,7 +6832,7 @@ func (ec *executionContext) _Subscription_changes(ctx context.Context, field gra
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_Subscription_changes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+func (ec *executionContext) fieldContext_Subscription_changes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	fc = &graphql.FieldContext{
 		Object:     "Subscription",
 		Field:      field,
@@ -5622,7 +6842,551 @@ func (ec *executionContext) fieldContext_Subscription_changes(_ context.Context,
 			return ec.childFields_Change(ctx, field)
 		},
 	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_changes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Told_peer(ctx context.Context, field graphql.CollectedField, obj *Told) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Told_peer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Peer, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Told_peer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Told", field, false, false, "String")
+}
+
+func (ec *executionContext) _Told_state(ctx context.Context, field graphql.CollectedField, obj *Told) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Told_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Told_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Told", field, false, false, "String")
+}
+
+func (ec *executionContext) _Told_why(ctx context.Context, field graphql.CollectedField, obj *Told) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Told_why(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Why, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Told_why(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Told", field, false, false, "String")
+}
+
+func (ec *executionContext) _Told_term(ctx context.Context, field graphql.CollectedField, obj *Told) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Told_term(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Term, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Told_term(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Told", field, false, false, "String")
+}
+
+func (ec *executionContext) _Walk_service(ctx context.Context, field graphql.CollectedField, obj *Walk) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Walk_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Walk_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Walk", field, false, false, "String")
+}
+
+func (ec *executionContext) _Walk_ok(ctx context.Context, field graphql.CollectedField, obj *Walk) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Walk_ok(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ok, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Walk_ok(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Walk", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Walk_complete(ctx context.Context, field graphql.CollectedField, obj *Walk) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Walk_complete(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Complete, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Walk_complete(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Walk", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Walk_hops(ctx context.Context, field graphql.CollectedField, obj *Walk) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Walk_hops(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Hops, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []WalkHop) graphql.Marshaler {
+			return ec.marshalNWalkHop2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkHopᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Walk_hops(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Walk",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_WalkHop(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Walk_broken(ctx context.Context, field graphql.CollectedField, obj *Walk) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Walk_broken(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Broken, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *WalkBroken) graphql.Marshaler {
+			return ec.marshalOWalkBroken2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkBroken(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Walk_broken(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Walk",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_WalkBroken(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Walk_millis(ctx context.Context, field graphql.CollectedField, obj *Walk) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Walk_millis(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Millis, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Walk_millis(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Walk", field, false, false, "Float")
+}
+
+func (ec *executionContext) _WalkBroken_node(ctx context.Context, field graphql.CollectedField, obj *WalkBroken) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WalkBroken_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WalkBroken_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WalkBroken", field, false, false, "String")
+}
+
+func (ec *executionContext) _WalkBroken_step(ctx context.Context, field graphql.CollectedField, obj *WalkBroken) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WalkBroken_step(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Step, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WalkBroken_step(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WalkBroken", field, false, false, "String")
+}
+
+func (ec *executionContext) _WalkBroken_text(ctx context.Context, field graphql.CollectedField, obj *WalkBroken) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WalkBroken_text(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Text, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WalkBroken_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WalkBroken", field, false, false, "String")
+}
+
+func (ec *executionContext) _WalkBroken_advice(ctx context.Context, field graphql.CollectedField, obj *WalkBroken) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WalkBroken_advice(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Advice, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WalkBroken_advice(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WalkBroken", field, false, false, "String")
+}
+
+func (ec *executionContext) _WalkHop_node(ctx context.Context, field graphql.CollectedField, obj *WalkHop) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WalkHop_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WalkHop_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WalkHop", field, false, false, "String")
+}
+
+func (ec *executionContext) _WalkHop_note(ctx context.Context, field graphql.CollectedField, obj *WalkHop) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WalkHop_note(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Note, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WalkHop_note(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WalkHop", field, false, false, "String")
+}
+
+func (ec *executionContext) _WalkHop_steps(ctx context.Context, field graphql.CollectedField, obj *WalkHop) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WalkHop_steps(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Steps, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []WalkStep) graphql.Marshaler {
+			return ec.marshalNWalkStep2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkStepᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WalkHop_steps(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "WalkHop",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_WalkStep(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _WalkStep_name(ctx context.Context, field graphql.CollectedField, obj *WalkStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WalkStep_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WalkStep_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WalkStep", field, false, false, "String")
+}
+
+func (ec *executionContext) _WalkStep_state(ctx context.Context, field graphql.CollectedField, obj *WalkStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WalkStep_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WalkStep_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WalkStep", field, false, false, "String")
+}
+
+func (ec *executionContext) _WalkStep_text(ctx context.Context, field graphql.CollectedField, obj *WalkStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WalkStep_text(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Text, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WalkStep_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WalkStep", field, false, false, "String")
+}
+
+func (ec *executionContext) _WalkStep_advice(ctx context.Context, field graphql.CollectedField, obj *WalkStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WalkStep_advice(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Advice, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WalkStep_advice(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WalkStep", field, false, false, "String")
+}
+
+func (ec *executionContext) _WalkStep_millis(ctx context.Context, field graphql.CollectedField, obj *WalkStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WalkStep_millis(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Millis, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WalkStep_millis(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WalkStep", field, false, false, "Float")
 }
 
 func (ec *executionContext) ___Directive_name(ctx context.Context, field graphql.CollectedField, obj *introspection.Directive) (ret graphql.Marshaler) {
@@ -7026,6 +8790,16 @@ func (ec *executionContext) _Change(ctx context.Context, sel ast.SelectionSet, o
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "session":
+			out.Values[i] = ec._Change_session(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "skipped":
+			out.Values[i] = ec._Change_skipped(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -7165,13 +8939,33 @@ func (ec *executionContext) _EnvoyRoute(ctx context.Context, sel ast.SelectionSe
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "sent":
+			out.Values[i] = ec._EnvoyRoute_sent(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "acknowledged":
 			out.Values[i] = ec._EnvoyRoute_acknowledged(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "acknowledgedAt":
+			out.Values[i] = ec._EnvoyRoute_acknowledgedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "error":
 			out.Values[i] = ec._EnvoyRoute_error(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "refused":
+			out.Values[i] = ec._EnvoyRoute_refused(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "refusedAt":
+			out.Values[i] = ec._EnvoyRoute_refusedAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -7215,6 +9009,69 @@ func (ec *executionContext) _EnvoyType(ctx context.Context, sel ast.SelectionSet
 			}
 		case "acknowledged":
 			out.Values[i] = ec._EnvoyType_acknowledged(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var explanationImplementors = []string{"Explanation"}
+
+func (ec *executionContext) _Explanation(ctx context.Context, sel ast.SelectionSet, obj *Explanation) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, explanationImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Explanation")
+		case "service":
+			out.Values[i] = ec._Explanation_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "route":
+			out.Values[i] = ec._Explanation_route(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "told":
+			out.Values[i] = ec._Explanation_told(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "verdict":
+			out.Values[i] = ec._Explanation_verdict(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "goneSince":
+			out.Values[i] = ec._Explanation_goneSince(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "nearest":
+			out.Values[i] = ec._Explanation_nearest(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "down":
+			out.Values[i] = ec._Explanation_down(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -7522,6 +9379,11 @@ func (ec *executionContext) _Path(ctx context.Context, sel ast.SelectionSet, obj
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "importTerm":
+			out.Values[i] = ec._Path_importTerm(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -7702,6 +9564,54 @@ func (ec *executionContext) _Peer(ctx context.Context, sel ast.SelectionSet, obj
 	return out
 }
 
+var peerDownImplementors = []string{"PeerDown"}
+
+func (ec *executionContext) _PeerDown(ctx context.Context, sel ast.SelectionSet, obj *PeerDown) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, peerDownImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PeerDown")
+		case "node":
+			out.Values[i] = ec._PeerDown_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "state":
+			out.Values[i] = ec._PeerDown_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "lastError":
+			out.Values[i] = ec._PeerDown_lastError(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "lastErrorByPeer":
+			out.Values[i] = ec._PeerDown_lastErrorByPeer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var portImplementors = []string{"Port"}
 
 func (ec *executionContext) _Port(ctx context.Context, sel ast.SelectionSet, obj *Port) graphql.Marshaler {
@@ -7826,6 +9736,18 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_route(ctx, field)
+				})
+		case "explain":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_explain(ctx, field)
+				})
+		case "trace":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_trace(ctx, field)
 				})
 		case "services":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -8221,6 +10143,59 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 	return out
 }
 
+var sessionChangeImplementors = []string{"SessionChange"}
+
+func (ec *executionContext) _SessionChange(ctx context.Context, sel ast.SelectionSet, obj *SessionChange) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, sessionChangeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SessionChange")
+		case "peer":
+			out.Values[i] = ec._SessionChange_peer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "from":
+			out.Values[i] = ec._SessionChange_from(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "to":
+			out.Values[i] = ec._SessionChange_to(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._SessionChange_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "byPeer":
+			out.Values[i] = ec._SessionChange_byPeer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var subscriptionImplementors = []string{"Subscription"}
 
 func (ec *executionContext) _Subscription(ctx context.Context, sel ast.SelectionSet) func(ctx context.Context) graphql.Marshaler {
@@ -8239,6 +10214,256 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 	default:
 		panic("unknown field " + strconv.Quote(fields[0].Name))
 	}
+}
+
+var toldImplementors = []string{"Told"}
+
+func (ec *executionContext) _Told(ctx context.Context, sel ast.SelectionSet, obj *Told) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, toldImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Told")
+		case "peer":
+			out.Values[i] = ec._Told_peer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "state":
+			out.Values[i] = ec._Told_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "why":
+			out.Values[i] = ec._Told_why(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "term":
+			out.Values[i] = ec._Told_term(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var walkImplementors = []string{"Walk"}
+
+func (ec *executionContext) _Walk(ctx context.Context, sel ast.SelectionSet, obj *Walk) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, walkImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Walk")
+		case "service":
+			out.Values[i] = ec._Walk_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "ok":
+			out.Values[i] = ec._Walk_ok(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "complete":
+			out.Values[i] = ec._Walk_complete(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "hops":
+			out.Values[i] = ec._Walk_hops(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "broken":
+			out.Values[i] = ec._Walk_broken(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "millis":
+			out.Values[i] = ec._Walk_millis(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var walkBrokenImplementors = []string{"WalkBroken"}
+
+func (ec *executionContext) _WalkBroken(ctx context.Context, sel ast.SelectionSet, obj *WalkBroken) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, walkBrokenImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("WalkBroken")
+		case "node":
+			out.Values[i] = ec._WalkBroken_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "step":
+			out.Values[i] = ec._WalkBroken_step(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "text":
+			out.Values[i] = ec._WalkBroken_text(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "advice":
+			out.Values[i] = ec._WalkBroken_advice(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var walkHopImplementors = []string{"WalkHop"}
+
+func (ec *executionContext) _WalkHop(ctx context.Context, sel ast.SelectionSet, obj *WalkHop) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, walkHopImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("WalkHop")
+		case "node":
+			out.Values[i] = ec._WalkHop_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "note":
+			out.Values[i] = ec._WalkHop_note(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "steps":
+			out.Values[i] = ec._WalkHop_steps(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var walkStepImplementors = []string{"WalkStep"}
+
+func (ec *executionContext) _WalkStep(ctx context.Context, sel ast.SelectionSet, obj *WalkStep) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, walkStepImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("WalkStep")
+		case "name":
+			out.Values[i] = ec._WalkStep_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "state":
+			out.Values[i] = ec._WalkStep_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "text":
+			out.Values[i] = ec._WalkStep_text(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "advice":
+			out.Values[i] = ec._WalkStep_advice(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "millis":
+			out.Values[i] = ec._WalkStep_millis(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
 }
 
 var __DirectiveImplementors = []string{"__Directive"}
@@ -8705,6 +10930,28 @@ func (ec *executionContext) marshalNEnvoyType2ᚕgithubᚗcomᚋcatalystᚑroute
 	return ret
 }
 
+func (ec *executionContext) marshalNExplanation2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐExplanation(ctx context.Context, sel ast.SelectionSet, v *Explanation) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Explanation!")
+		return graphql.Null
+	}
+	return ec._Explanation(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNFloat2float64(ctx context.Context, v any) (float64, error) {
+	res, err := graphql.UnmarshalFloatContext(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNFloat2float64(ctx context.Context, sel ast.SelectionSet, v float64) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalFloatContext(v)
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "Float!")
+	}
+	return graphql.WrapContextMarshaler(ctx, res)
+}
+
 func (ec *executionContext) unmarshalNInt2int(ctx context.Context, v any) (int, error) {
 	res, err := graphql.UnmarshalInt(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -8773,6 +11020,26 @@ func (ec *executionContext) marshalNPeer2ᚖgithubᚗcomᚋcatalystᚑrouterᚋc
 		return graphql.Null
 	}
 	return ec._Peer(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNPeerDown2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerDown(ctx context.Context, sel ast.SelectionSet, v PeerDown) graphql.Marshaler {
+	return ec._PeerDown(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNPeerDown2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerDownᚄ(ctx context.Context, sel ast.SelectionSet, v []PeerDown) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNPeerDown2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerDown(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalNPeerInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerInput(ctx context.Context, v any) (PeerInput, error) {
@@ -8942,6 +11209,74 @@ func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel
 	for i := range v {
 		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
 	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNTold2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTold(ctx context.Context, sel ast.SelectionSet, v Told) graphql.Marshaler {
+	return ec._Told(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNTold2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐToldᚄ(ctx context.Context, sel ast.SelectionSet, v []Told) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTold2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTold(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNWalk2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalk(ctx context.Context, sel ast.SelectionSet, v *Walk) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Walk!")
+		return graphql.Null
+	}
+	return ec._Walk(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNWalkHop2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkHop(ctx context.Context, sel ast.SelectionSet, v WalkHop) graphql.Marshaler {
+	return ec._WalkHop(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNWalkHop2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkHopᚄ(ctx context.Context, sel ast.SelectionSet, v []WalkHop) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNWalkHop2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkHop(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNWalkStep2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkStep(ctx context.Context, sel ast.SelectionSet, v WalkStep) graphql.Marshaler {
+	return ec._WalkStep(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNWalkStep2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkStepᚄ(ctx context.Context, sel ast.SelectionSet, v []WalkStep) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNWalkStep2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkStep(ctx, sel, v[i])
+	})
 
 	for _, e := range ret {
 		if e == graphql.Null {
@@ -9138,6 +11473,13 @@ func (ec *executionContext) marshalORoute2ᚖgithubᚗcomᚋcatalystᚑrouterᚋ
 	return ec._Route(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOSessionChange2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSessionChange(ctx context.Context, sel ast.SelectionSet, v *SessionChange) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._SessionChange(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalOString2ᚖstring(ctx context.Context, v any) (*string, error) {
 	if v == nil {
 		return nil, nil
@@ -9154,6 +11496,13 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	_ = ctx
 	res := graphql.MarshalString(*v)
 	return res
+}
+
+func (ec *executionContext) marshalOWalkBroken2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkBroken(ctx context.Context, sel ast.SelectionSet, v *WalkBroken) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._WalkBroken(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalO__EnumValue2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐEnumValueᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.EnumValue) graphql.Marshaler {

@@ -3,10 +3,14 @@
 package operator
 
 type Change struct {
-	// dump, synced, changed or removed
+	// dump, synced, changed, removed, session, or coalesced
 	Kind    string `json:"kind"`
 	Service string `json:"service"`
 	Route   *Route `json:"route"`
+	// What a session did, for kind session.
+	Session *SessionChange `json:"session"`
+	// How many states were skipped because they were replaced before they could be told, for kind coalesced.
+	Skipped int `json:"skipped"`
 }
 
 type Count struct {
@@ -28,14 +32,37 @@ type EnvoyRoute struct {
 	Node         string `json:"node"`
 	Resource     string `json:"resource"`
 	Version      string `json:"version"`
+	Sent         string `json:"sent"`
 	Acknowledged string `json:"acknowledged"`
-	Error        string `json:"error"`
+	// Empty if it had this version already when it connected.
+	AcknowledgedAt string `json:"acknowledgedAt"`
+	// Why it refuses a version, in its own words.
+	Error     string `json:"error"`
+	Refused   string `json:"refused"`
+	RefusedAt string `json:"refusedAt"`
 }
 
 type EnvoyType struct {
 	Type         string `json:"type"`
 	Sent         int    `json:"sent"`
 	Acknowledged int    `json:"acknowledged"`
+}
+
+type Explanation struct {
+	// The name in full.
+	Service string `json:"service"`
+	// Null for a name that nothing is known of.
+	Route *Route `json:"route"`
+	// What each peer is told of it, and why not where it is not.
+	Told []Told `json:"told"`
+	// In one sentence, what is the matter; empty if nothing is.
+	Verdict string `json:"verdict"`
+	// When the last route to it went away, if that was not long ago.
+	GoneSince string `json:"goneSince"`
+	// Names that are known and much like it.
+	Nearest []string `json:"nearest"`
+	// Peers without a session, any of which might announce it.
+	Down []PeerDown `json:"down"`
 }
 
 type Mutation struct {
@@ -82,6 +109,8 @@ type Path struct {
 	Rejected    string   `json:"rejected"`
 	// The step of the decision that told it from the best path.
 	DecidedBy string `json:"decidedBy"`
+	// The term of the peer's import rules that decided; empty for their default, or where there are none.
+	ImportTerm string `json:"importTerm"`
 }
 
 type Peer struct {
@@ -113,6 +142,13 @@ type Peer struct {
 	MaxRoutes       int      `json:"maxRoutes"`
 	// Rejected routes by reason, since the peer was configured.
 	Rejections []Count `json:"rejections"`
+}
+
+type PeerDown struct {
+	Node            string `json:"node"`
+	State           string `json:"state"`
+	LastError       string `json:"lastError"`
+	LastErrorByPeer bool   `json:"lastErrorByPeer"`
 }
 
 type PeerInput struct {
@@ -232,5 +268,57 @@ type ServiceInput struct {
 	Med            int      `json:"med"`
 }
 
+type SessionChange struct {
+	Peer   string `json:"peer"`
+	From   string `json:"from"`
+	To     string `json:"to"`
+	Reason string `json:"reason"`
+	ByPeer bool   `json:"byPeer"`
+}
+
 type Subscription struct {
+}
+
+type Told struct {
+	Peer string `json:"peer"`
+	// told, pending, not told or down
+	State string `json:"state"`
+	Why   string `json:"why"`
+	// The term of the export rules that decided.
+	Term string `json:"term"`
+}
+
+type Walk struct {
+	Service string `json:"service"`
+	// Nothing on the way is broken, as far as anybody could tell.
+	Ok bool `json:"ok"`
+	// Every step that could be looked at holds, and none is unknown.
+	Complete bool      `json:"complete"`
+	Hops     []WalkHop `json:"hops"`
+	// The first step that is broken; null if none is.
+	Broken *WalkBroken `json:"broken"`
+	Millis float64     `json:"millis"`
+}
+
+type WalkBroken struct {
+	Node   string `json:"node"`
+	Step   string `json:"step"`
+	Text   string `json:"text"`
+	Advice string `json:"advice"`
+}
+
+type WalkHop struct {
+	Node string `json:"node"`
+	// Why the node itself says nothing, if so.
+	Note  string     `json:"note"`
+	Steps []WalkStep `json:"steps"`
+}
+
+type WalkStep struct {
+	Name string `json:"name"`
+	// ok, failed or unknown
+	State  string  `json:"state"`
+	Text   string  `json:"text"`
+	Advice string  `json:"advice"`
+	Millis float64 `json:"millis"`
 }

@@ -26,7 +26,9 @@ type Backend interface {
 	SetService(ctx context.Context, in ServiceInput, create bool) (*Service, error)
 	RemoveService(ctx context.Context, service string) (bool, error)
 	Drain(ctx context.Context, on bool) (bool, error)
-	Changes(ctx context.Context) (<-chan *Change, error)
+	Explain(ctx context.Context, service string) (*Explanation, error)
+	Trace(ctx context.Context, service string) (*Walk, error)
+	Changes(ctx context.Context, match []string, peers bool) (<-chan *Change, error)
 }
 
 // Authorizer decides whether the caller may do something.
@@ -97,6 +99,14 @@ func (q query) Ports(ctx context.Context) (*Ports, error) {
 	return allowed(ctx, q.resolver, "ports", func() (*Ports, error) { return q.b.Ports(ctx) })
 }
 
+func (q query) Explain(ctx context.Context, service string) (*Explanation, error) {
+	return allowed(ctx, q.resolver, "explain", func() (*Explanation, error) { return q.b.Explain(ctx, service) })
+}
+
+func (q query) Trace(ctx context.Context, service string) (*Walk, error) {
+	return allowed(ctx, q.resolver, "trace", func() (*Walk, error) { return q.b.Trace(ctx, service) })
+}
+
 type mutation struct{ *resolver }
 
 func (m mutation) SetPeer(ctx context.Context, input PeerInput) (*Peer, error) {
@@ -125,6 +135,6 @@ func (m mutation) Drain(ctx context.Context, on bool) (bool, error) {
 
 type subscription struct{ *resolver }
 
-func (s subscription) Changes(ctx context.Context) (<-chan *Change, error) {
-	return allowed(ctx, s.resolver, "changes", func() (<-chan *Change, error) { return s.b.Changes(ctx) })
+func (s subscription) Changes(ctx context.Context, match []string, peers bool) (<-chan *Change, error) {
+	return allowed(ctx, s.resolver, "changes", func() (<-chan *Change, error) { return s.b.Changes(ctx, match, peers) })
 }

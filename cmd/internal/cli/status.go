@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -56,27 +55,6 @@ func showNode(w io.Writer, n *client.GetNodeNode, up, peers int) {
 	if n.Draining {
 		row(w, "note", "draining: peers are asked to prefer other paths")
 	}
-}
-
-func (a *app) watchCommand() *cobra.Command {
-	return &cobra.Command{Use: "watch", Short: "Every route, then every change, as it happens", Args: exactArgs(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
-		enc := json.NewEncoder(a.io.Out)
-		return a.client().Changes(cmd.Context(), func(c client.Change) error {
-			if a.output != "table" {
-				return enc.Encode(c)
-			}
-			switch {
-			case c.Kind == "synced":
-				fmt.Fprintln(a.io.Out, "-- that was the table; changes follow --")
-			case c.Route != nil && len(c.Route.Paths) > 0:
-				best := c.Route.Paths[0]
-				fmt.Fprintf(a.io.Out, "%-8s %s by %s, %d path(s)\n", c.Kind, c.Service, best.NextHop, len(c.Route.Paths))
-			default:
-				fmt.Fprintf(a.io.Out, "%-8s %s\n", c.Kind, c.Service)
-			}
-			return nil
-		})
-	}}
 }
 
 func (a *app) drainCommand() *cobra.Command {

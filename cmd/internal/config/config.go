@@ -34,6 +34,7 @@ type Peering struct {
 	Listen          string        `yaml:"listen" doc:"HOST:PORT where peers may dial this node, over mutual TLS; empty to dial only" default:"127.0.0.1:7443"`
 	GracefulRestart time.Duration `yaml:"graceful-restart" doc:"how long peers are asked to keep this node's routes when a session drops; 0s to 4095s" default:"120s"`
 	LongLivedStale  time.Duration `yaml:"long-lived-stale" doc:"how much longer they may serve as last resort; 0s to 168h" default:"0s"`
+	Trace           string        `yaml:"trace" doc:"whom catalyst trace of other nodes is answered: organisation (nodes of this organisation about every name, others about what they were given a route to), given (all about what they were given a route to) or off" default:"organisation"`
 	Deferral        time.Duration `yaml:"deferral" doc:"how long a restarted node waits for its peers' tables before it publishes to Envoy; at least 1s" default:"30s"`
 }
 
@@ -185,6 +186,11 @@ func (c *Config) check() []error {
 	}
 	if d := c.Peering.Deferral; d < time.Second {
 		bad("peering.deferral", "%s: want at least 1s", d)
+	}
+	switch c.Peering.Trace {
+	case "organisation", "given", "off":
+	default:
+		bad("peering.trace", "%q: want organisation, given or off", c.Peering.Trace)
 	}
 	if n := c.Envoy.Workers; n < 1 || n > 256 {
 		bad("envoy.workers", "%d: want 1 to 256", n)

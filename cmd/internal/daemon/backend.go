@@ -160,7 +160,10 @@ func (b *backend) Route(ctx context.Context, service string) (*operator.Route, e
 	}
 	b.complete(r, svc, [][]rib.Path{{all[0].Path}})
 	for _, s := range b.d.ads.Service(svc) {
-		r.Envoys = append(r.Envoys, operator.EnvoyRoute{Node: s.Node, Resource: s.Resource.Name, Version: s.Current, Acknowledged: s.Acked, Error: s.Error})
+		r.Envoys = append(r.Envoys, operator.EnvoyRoute{
+			Node: s.Node, Resource: s.Resource.Name, Version: s.Current, Sent: s.Sent, Acknowledged: s.Acked, AcknowledgedAt: stamp(s.AckedAt),
+			Error: s.Error, Refused: s.Refused, RefusedAt: stamp(s.RefusedAt),
+		})
 	}
 	return r, nil
 }
@@ -402,58 +405,4 @@ func (b *backend) Drain(ctx context.Context, on bool) (bool, error) {
 	b.d.draining = on
 	b.d.mu.Unlock()
 	return on, b.d.router.Do(ctx, speaker.Drain{On: on})
-}
-
-// Changes implements operator.Backend.
-func (b *backend) Changes(ctx context.Context) (<-chan *operator.Change, error) {
-	feed, err := b.d.router.Subscribe(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := make(chan *operator.Change)
-	go func() { // ends with the subscriber, or with the node
-		defer close(out)
-		defer func() { _ = feed.Close(context.WithoutCancel(ctx)) }()
-		synced := false
-		for {
-			batch, ok := feed.Next(ctx)
-			if !ok {
-				return
-			}
-			for i := range batch.Changed {
-				if !offer(ctx, out, b.change(&batch.Changed[i], synced)) {
-					return
-				}
-			}
-			if batch.Synced && !synced {
-				synced = true
-				if !offer(ctx, out, &operator.Change{Kind: "synced"}) {
-					return
-				}
-			}
-		}
-	}()
-	return out, nil
-}
-
-func (b *backend) change(sel *rib.Selected, synced bool) *operator.Change {
-	c := &operator.Change{Kind: "dump", Service: string(sel.Service)}
-	switch {
-	case len(sel.Tiers) == 0:
-		c.Kind = "removed"
-		return c
-	case synced:
-		c.Kind = "changed"
-	}
-	c.Route = b.route(sel)
-	return c
-}
-
-func offer(ctx context.Context, out chan<- *operator.Change, c *operator.Change) bool {
-	select {
-	case out <- c:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

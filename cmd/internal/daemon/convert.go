@@ -81,6 +81,7 @@ func pathOf(c *rib.Candidate) operator.Path {
 		Med: int(c.Attrs.MED), Weight: int(c.Attrs.Weight), Health: c.Attrs.Health.String(), Region: c.Attrs.Region,
 		Tags: append([]string{}, c.Attrs.Tags...), Communities: []string{}, Stale: c.Stale,
 	}
+	p.ImportTerm = c.Term
 	if c.Reject != rib.Accepted {
 		p.Rejected = c.Reject.String()
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/probe"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
+	"github.com/catalyst-router/catalyst/cmd/internal/walk"
 	"github.com/catalyst-router/catalyst/envoy"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 	"github.com/catalyst-router/catalyst/xds"
@@ -51,6 +52,7 @@ type Daemon struct {
 	fwd       *forwarder
 	probes    *probe.Set
 	met       *metrics
+	walker    *walk.Walker
 	listeners []net.Listener // closed at the end
 
 	mu       sync.Mutex
@@ -93,8 +95,9 @@ func New(ctx context.Context, cfg *config.Config, version string, tel *telemetry
 		return nil, errors.Join(err, d.journal.Close())
 	}
 	d.met = newMetrics(tel.Meter)
+	d.walker = newWalker(d)
 	d.router = peering.New(peering.Config{
-		Identity: id, Log: tel.Log, Observe: d.met.stepped,
+		Identity: id, Log: tel.Log, Observe: d.met.stepped, Answer: d.answer(),
 		Speaker: speaker.Config{
 			Self: d.self, BootID: d.bootID, Ingress: cfg.Envoy.Advertise, GracefulRestart: cfg.Peering.GracefulRestart,
 			LongLivedStale: cfg.Peering.LongLivedStale, Deferral: cfg.Peering.Deferral, Restarting: d.sup != nil && d.sup.Running() != 0,

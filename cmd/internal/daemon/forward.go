@@ -27,6 +27,7 @@ type forwarder struct {
 	backends map[bgp.Service]journal.Service // guarded by mu
 	local    map[bgp.Service]rib.Selected    // of services of this node, to compile again when the backend moves; guarded by mu
 	problems map[bgp.Service]string          // guarded by mu
+	gone     departures                      // guarded by mu
 }
 
 func newForwarder(d *Daemon) *forwarder {
@@ -73,6 +74,13 @@ func (f *forwarder) moved(ctx context.Context, svc bgp.Service) {
 	case f.again <- svc:
 	case <-ctx.Done():
 	}
+}
+
+// goneSince returns when a service's last route went away; zero if that is not known.
+func (f *forwarder) goneSince(svc bgp.Service) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.gone.at[svc]
 }
 
 func (f *forwarder) problem(svc bgp.Service) string {
@@ -192,6 +200,9 @@ func (f *forwarder) apply(ctx context.Context, batch []rib.Selected) {
 	f.mu.Lock()
 	for i := range batch {
 		delete(f.problems, batch[i].Service)
+		if len(batch[i].Tiers) == 0 {
+			f.gone.note(batch[i].Service, began)
+		}
 	}
 	for _, p := range problems {
 		f.problems[p.Service] = p.Err.Error()

@@ -42,19 +42,30 @@ func New(socket string) *Client {
 
 // Change is one element of the subscription.
 type Change struct {
-	Kind    string       `json:"kind"`
-	Service string       `json:"service"`
-	Route   *RouteFields `json:"route"`
+	Kind    string         `json:"kind"`
+	Service string         `json:"service,omitempty"`
+	Route   *RouteFields   `json:"route,omitempty"`
+	Session *SessionChange `json:"session,omitempty"`
+	Skipped int            `json:"skipped,omitempty"`
+}
+
+// SessionChange is what a session did.
+type SessionChange struct {
+	Peer   string `json:"peer"`
+	From   string `json:"from"`
+	To     string `json:"to"`
+	Reason string `json:"reason,omitempty"`
+	ByPeer bool   `json:"byPeer,omitempty"`
 }
 
 // changesQuery is written out because the subscription is read by hand; RouteFields is the generated fragment.
-const changesQuery = `subscription { changes { kind service route { service protocol revision port problem
-  paths { peer local nodePath origin nextHop tier localPref med weight health region tags communities stale rejected decidedBy }
-  envoys { node resource version acknowledged error } } } }`
+const changesQuery = `subscription ($match: [String!]!, $peers: Boolean!) { changes(match: $match, peers: $peers) { kind service skipped session { peer from to reason byPeer } route { service protocol revision port problem
+  paths { peer local nodePath origin nextHop tier localPref med weight health region tags communities stale rejected decidedBy importTerm }
+  envoys { node resource version sent acknowledged acknowledgedAt error refused refusedAt } } } }`
 
-// Changes calls yield for each change until it returns an error, the node stops or ctx ends (GraphQL over server-sent events).
-func (c *Client) Changes(ctx context.Context, yield func(Change) error) error {
-	body, err := json.Marshal(map[string]string{"query": changesQuery})
+// Changes calls yield for each change of a name that a pattern of match covers, of all if there is none, and with peers for what sessions do, until it returns an error, the node stops or ctx ends (GraphQL over server-sent events).
+func (c *Client) Changes(ctx context.Context, match []string, peers bool, yield func(Change) error) error {
+	body, err := json.Marshal(map[string]any{"query": changesQuery, "variables": map[string]any{"match": append([]string{}, match...), "peers": peers}})
 	if err != nil {
 		return err
 	}

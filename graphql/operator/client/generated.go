@@ -18,6 +18,214 @@ type DrainResponse struct {
 // GetDrain returns DrainResponse.Drain, and is useful for accessing the field via an interface.
 func (v *DrainResponse) GetDrain() bool { return v.Drain }
 
+// ExplainExplainExplanation includes the requested fields of the GraphQL type Explanation.
+type ExplainExplainExplanation struct {
+	// The name in full.
+	Service string `json:"service"`
+	// In one sentence, what is the matter; empty if nothing is.
+	Verdict string `json:"verdict"`
+	// When the last route to it went away, if that was not long ago.
+	GoneSince string `json:"goneSince"`
+	// Names that are known and much like it.
+	Nearest []string `json:"nearest"`
+	// Null for a name that nothing is known of.
+	Route *ExplainExplainExplanationRoute `json:"route"`
+	// What each peer is told of it, and why not where it is not.
+	Told []*ExplainExplainExplanationTold `json:"told"`
+	// Peers without a session, any of which might announce it.
+	Down []*ExplainExplainExplanationDownPeerDown `json:"down"`
+}
+
+// GetService returns ExplainExplainExplanation.Service, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanation) GetService() string { return v.Service }
+
+// GetVerdict returns ExplainExplainExplanation.Verdict, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanation) GetVerdict() string { return v.Verdict }
+
+// GetGoneSince returns ExplainExplainExplanation.GoneSince, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanation) GetGoneSince() string { return v.GoneSince }
+
+// GetNearest returns ExplainExplainExplanation.Nearest, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanation) GetNearest() []string { return v.Nearest }
+
+// GetRoute returns ExplainExplainExplanation.Route, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanation) GetRoute() *ExplainExplainExplanationRoute { return v.Route }
+
+// GetTold returns ExplainExplainExplanation.Told, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanation) GetTold() []*ExplainExplainExplanationTold { return v.Told }
+
+// GetDown returns ExplainExplainExplanation.Down, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanation) GetDown() []*ExplainExplainExplanationDownPeerDown { return v.Down }
+
+// ExplainExplainExplanationDownPeerDown includes the requested fields of the GraphQL type PeerDown.
+type ExplainExplainExplanationDownPeerDown struct {
+	Node            string `json:"node"`
+	State           string `json:"state"`
+	LastError       string `json:"lastError"`
+	LastErrorByPeer bool   `json:"lastErrorByPeer"`
+}
+
+// GetNode returns ExplainExplainExplanationDownPeerDown.Node, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationDownPeerDown) GetNode() string { return v.Node }
+
+// GetState returns ExplainExplainExplanationDownPeerDown.State, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationDownPeerDown) GetState() string { return v.State }
+
+// GetLastError returns ExplainExplainExplanationDownPeerDown.LastError, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationDownPeerDown) GetLastError() string { return v.LastError }
+
+// GetLastErrorByPeer returns ExplainExplainExplanationDownPeerDown.LastErrorByPeer, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationDownPeerDown) GetLastErrorByPeer() bool { return v.LastErrorByPeer }
+
+// ExplainExplainExplanationRoute includes the requested fields of the GraphQL type Route.
+type ExplainExplainExplanationRoute struct {
+	RouteFields `json:"-"`
+}
+
+// GetService returns ExplainExplainExplanationRoute.Service, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetService() string { return v.RouteFields.Service }
+
+// GetProtocol returns ExplainExplainExplanationRoute.Protocol, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetProtocol() string { return v.RouteFields.Protocol }
+
+// GetRevision returns ExplainExplainExplanationRoute.Revision, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetRevision() int { return v.RouteFields.Revision }
+
+// GetPort returns ExplainExplainExplanationRoute.Port, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetPort() int { return v.RouteFields.Port }
+
+// GetProblem returns ExplainExplainExplanationRoute.Problem, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetProblem() string { return v.RouteFields.Problem }
+
+// GetHealth returns ExplainExplainExplanationRoute.Health, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetHealth() string { return v.RouteFields.Health }
+
+// GetHealthSince returns ExplainExplainExplanationRoute.HealthSince, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetHealthSince() string { return v.RouteFields.HealthSince }
+
+// GetHealthError returns ExplainExplainExplanationRoute.HealthError, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetHealthError() string { return v.RouteFields.HealthError }
+
+// GetReports returns ExplainExplainExplanationRoute.Reports, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetReports() []*RouteFieldsReportsReport {
+	return v.RouteFields.Reports
+}
+
+// GetPaths returns ExplainExplainExplanationRoute.Paths, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetPaths() []*RouteFieldsPathsPath {
+	return v.RouteFields.Paths
+}
+
+// GetEnvoys returns ExplainExplainExplanationRoute.Envoys, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetEnvoys() []*RouteFieldsEnvoysEnvoyRoute {
+	return v.RouteFields.Envoys
+}
+
+func (v *ExplainExplainExplanationRoute) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ExplainExplainExplanationRoute
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ExplainExplainExplanationRoute = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.RouteFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalExplainExplainExplanationRoute struct {
+	Service string `json:"service"`
+
+	Protocol string `json:"protocol"`
+
+	Revision int `json:"revision"`
+
+	Port int `json:"port"`
+
+	Problem string `json:"problem"`
+
+	Health string `json:"health"`
+
+	HealthSince string `json:"healthSince"`
+
+	HealthError string `json:"healthError"`
+
+	Reports []*RouteFieldsReportsReport `json:"reports"`
+
+	Paths []*RouteFieldsPathsPath `json:"paths"`
+
+	Envoys []*RouteFieldsEnvoysEnvoyRoute `json:"envoys"`
+}
+
+func (v *ExplainExplainExplanationRoute) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ExplainExplainExplanationRoute) __premarshalJSON() (*__premarshalExplainExplainExplanationRoute, error) {
+	var retval __premarshalExplainExplainExplanationRoute
+
+	retval.Service = v.RouteFields.Service
+	retval.Protocol = v.RouteFields.Protocol
+	retval.Revision = v.RouteFields.Revision
+	retval.Port = v.RouteFields.Port
+	retval.Problem = v.RouteFields.Problem
+	retval.Health = v.RouteFields.Health
+	retval.HealthSince = v.RouteFields.HealthSince
+	retval.HealthError = v.RouteFields.HealthError
+	retval.Reports = v.RouteFields.Reports
+	retval.Paths = v.RouteFields.Paths
+	retval.Envoys = v.RouteFields.Envoys
+	return &retval, nil
+}
+
+// ExplainExplainExplanationTold includes the requested fields of the GraphQL type Told.
+type ExplainExplainExplanationTold struct {
+	Peer string `json:"peer"`
+	// told, pending, not told or down
+	State string `json:"state"`
+	Why   string `json:"why"`
+	// The term of the export rules that decided.
+	Term string `json:"term"`
+}
+
+// GetPeer returns ExplainExplainExplanationTold.Peer, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationTold) GetPeer() string { return v.Peer }
+
+// GetState returns ExplainExplainExplanationTold.State, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationTold) GetState() string { return v.State }
+
+// GetWhy returns ExplainExplainExplanationTold.Why, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationTold) GetWhy() string { return v.Why }
+
+// GetTerm returns ExplainExplainExplanationTold.Term, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationTold) GetTerm() string { return v.Term }
+
+// ExplainResponse is returned by Explain on success.
+type ExplainResponse struct {
+	// Why a service is reached as it is, or is not: every path, every peer, every Envoy; for an unknown name, what is nearest to it.
+	Explain *ExplainExplainExplanation `json:"explain"`
+}
+
+// GetExplain returns ExplainResponse.Explain, and is useful for accessing the field via an interface.
+func (v *ExplainResponse) GetExplain() *ExplainExplainExplanation { return v.Explain }
+
 // GetNodeNode includes the requested fields of the GraphQL type Node.
 type GetNodeNode struct {
 	Id                   string `json:"id"`
@@ -1331,8 +1539,14 @@ type RouteFieldsEnvoysEnvoyRoute struct {
 	Node         string `json:"node"`
 	Resource     string `json:"resource"`
 	Version      string `json:"version"`
+	Sent         string `json:"sent"`
 	Acknowledged string `json:"acknowledged"`
-	Error        string `json:"error"`
+	// Empty if it had this version already when it connected.
+	AcknowledgedAt string `json:"acknowledgedAt"`
+	// Why it refuses a version, in its own words.
+	Error     string `json:"error"`
+	Refused   string `json:"refused"`
+	RefusedAt string `json:"refusedAt"`
 }
 
 // GetNode returns RouteFieldsEnvoysEnvoyRoute.Node, and is useful for accessing the field via an interface.
@@ -1344,11 +1558,23 @@ func (v *RouteFieldsEnvoysEnvoyRoute) GetResource() string { return v.Resource }
 // GetVersion returns RouteFieldsEnvoysEnvoyRoute.Version, and is useful for accessing the field via an interface.
 func (v *RouteFieldsEnvoysEnvoyRoute) GetVersion() string { return v.Version }
 
+// GetSent returns RouteFieldsEnvoysEnvoyRoute.Sent, and is useful for accessing the field via an interface.
+func (v *RouteFieldsEnvoysEnvoyRoute) GetSent() string { return v.Sent }
+
 // GetAcknowledged returns RouteFieldsEnvoysEnvoyRoute.Acknowledged, and is useful for accessing the field via an interface.
 func (v *RouteFieldsEnvoysEnvoyRoute) GetAcknowledged() string { return v.Acknowledged }
 
+// GetAcknowledgedAt returns RouteFieldsEnvoysEnvoyRoute.AcknowledgedAt, and is useful for accessing the field via an interface.
+func (v *RouteFieldsEnvoysEnvoyRoute) GetAcknowledgedAt() string { return v.AcknowledgedAt }
+
 // GetError returns RouteFieldsEnvoysEnvoyRoute.Error, and is useful for accessing the field via an interface.
 func (v *RouteFieldsEnvoysEnvoyRoute) GetError() string { return v.Error }
+
+// GetRefused returns RouteFieldsEnvoysEnvoyRoute.Refused, and is useful for accessing the field via an interface.
+func (v *RouteFieldsEnvoysEnvoyRoute) GetRefused() string { return v.Refused }
+
+// GetRefusedAt returns RouteFieldsEnvoysEnvoyRoute.RefusedAt, and is useful for accessing the field via an interface.
+func (v *RouteFieldsEnvoysEnvoyRoute) GetRefusedAt() string { return v.RefusedAt }
 
 // RouteFieldsPathsPath includes the requested fields of the GraphQL type Path.
 type RouteFieldsPathsPath struct {
@@ -1371,6 +1597,8 @@ type RouteFieldsPathsPath struct {
 	Rejected    string   `json:"rejected"`
 	// The step of the decision that told it from the best path.
 	DecidedBy string `json:"decidedBy"`
+	// The term of the peer's import rules that decided; empty for their default, or where there are none.
+	ImportTerm string `json:"importTerm"`
 }
 
 // GetPeer returns RouteFieldsPathsPath.Peer, and is useful for accessing the field via an interface.
@@ -1420,6 +1648,9 @@ func (v *RouteFieldsPathsPath) GetRejected() string { return v.Rejected }
 
 // GetDecidedBy returns RouteFieldsPathsPath.DecidedBy, and is useful for accessing the field via an interface.
 func (v *RouteFieldsPathsPath) GetDecidedBy() string { return v.DecidedBy }
+
+// GetImportTerm returns RouteFieldsPathsPath.ImportTerm, and is useful for accessing the field via an interface.
+func (v *RouteFieldsPathsPath) GetImportTerm() string { return v.ImportTerm }
 
 // RouteFieldsReportsReport includes the requested fields of the GraphQL type Report.
 // The GraphQL type's documentation follows.
@@ -1973,6 +2204,110 @@ func (v *SetServiceSetService) __premarshalJSON() (*__premarshalSetServiceSetSer
 	return &retval, nil
 }
 
+// TraceResponse is returned by Trace on success.
+type TraceResponse struct {
+	// Walks a call from here to the workload, over every node that answers, and names the first thing that is broken.
+	Trace *TraceTraceWalk `json:"trace"`
+}
+
+// GetTrace returns TraceResponse.Trace, and is useful for accessing the field via an interface.
+func (v *TraceResponse) GetTrace() *TraceTraceWalk { return v.Trace }
+
+// TraceTraceWalk includes the requested fields of the GraphQL type Walk.
+type TraceTraceWalk struct {
+	Service string `json:"service"`
+	// Nothing on the way is broken, as far as anybody could tell.
+	Ok bool `json:"ok"`
+	// Every step that could be looked at holds, and none is unknown.
+	Complete bool                         `json:"complete"`
+	Millis   float64                      `json:"millis"`
+	Hops     []*TraceTraceWalkHopsWalkHop `json:"hops"`
+	// The first step that is broken; null if none is.
+	Broken *TraceTraceWalkBroken `json:"broken"`
+}
+
+// GetService returns TraceTraceWalk.Service, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalk) GetService() string { return v.Service }
+
+// GetOk returns TraceTraceWalk.Ok, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalk) GetOk() bool { return v.Ok }
+
+// GetComplete returns TraceTraceWalk.Complete, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalk) GetComplete() bool { return v.Complete }
+
+// GetMillis returns TraceTraceWalk.Millis, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalk) GetMillis() float64 { return v.Millis }
+
+// GetHops returns TraceTraceWalk.Hops, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalk) GetHops() []*TraceTraceWalkHopsWalkHop { return v.Hops }
+
+// GetBroken returns TraceTraceWalk.Broken, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalk) GetBroken() *TraceTraceWalkBroken { return v.Broken }
+
+// TraceTraceWalkBroken includes the requested fields of the GraphQL type WalkBroken.
+type TraceTraceWalkBroken struct {
+	Node   string `json:"node"`
+	Step   string `json:"step"`
+	Text   string `json:"text"`
+	Advice string `json:"advice"`
+}
+
+// GetNode returns TraceTraceWalkBroken.Node, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalkBroken) GetNode() string { return v.Node }
+
+// GetStep returns TraceTraceWalkBroken.Step, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalkBroken) GetStep() string { return v.Step }
+
+// GetText returns TraceTraceWalkBroken.Text, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalkBroken) GetText() string { return v.Text }
+
+// GetAdvice returns TraceTraceWalkBroken.Advice, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalkBroken) GetAdvice() string { return v.Advice }
+
+// TraceTraceWalkHopsWalkHop includes the requested fields of the GraphQL type WalkHop.
+type TraceTraceWalkHopsWalkHop struct {
+	Node string `json:"node"`
+	// Why the node itself says nothing, if so.
+	Note  string                                    `json:"note"`
+	Steps []*TraceTraceWalkHopsWalkHopStepsWalkStep `json:"steps"`
+}
+
+// GetNode returns TraceTraceWalkHopsWalkHop.Node, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalkHopsWalkHop) GetNode() string { return v.Node }
+
+// GetNote returns TraceTraceWalkHopsWalkHop.Note, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalkHopsWalkHop) GetNote() string { return v.Note }
+
+// GetSteps returns TraceTraceWalkHopsWalkHop.Steps, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalkHopsWalkHop) GetSteps() []*TraceTraceWalkHopsWalkHopStepsWalkStep {
+	return v.Steps
+}
+
+// TraceTraceWalkHopsWalkHopStepsWalkStep includes the requested fields of the GraphQL type WalkStep.
+type TraceTraceWalkHopsWalkHopStepsWalkStep struct {
+	Name string `json:"name"`
+	// ok, failed or unknown
+	State  string  `json:"state"`
+	Text   string  `json:"text"`
+	Advice string  `json:"advice"`
+	Millis float64 `json:"millis"`
+}
+
+// GetName returns TraceTraceWalkHopsWalkHopStepsWalkStep.Name, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetName() string { return v.Name }
+
+// GetState returns TraceTraceWalkHopsWalkHopStepsWalkStep.State, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetState() string { return v.State }
+
+// GetText returns TraceTraceWalkHopsWalkHopStepsWalkStep.Text, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetText() string { return v.Text }
+
+// GetAdvice returns TraceTraceWalkHopsWalkHopStepsWalkStep.Advice, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetAdvice() string { return v.Advice }
+
+// GetMillis returns TraceTraceWalkHopsWalkHopStepsWalkStep.Millis, and is useful for accessing the field via an interface.
+func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetMillis() float64 { return v.Millis }
+
 // __DrainInput is used internally by genqlient
 type __DrainInput struct {
 	On bool `json:"on"`
@@ -1980,6 +2315,14 @@ type __DrainInput struct {
 
 // GetOn returns __DrainInput.On, and is useful for accessing the field via an interface.
 func (v *__DrainInput) GetOn() bool { return v.On }
+
+// __ExplainInput is used internally by genqlient
+type __ExplainInput struct {
+	Service string `json:"service"`
+}
+
+// GetService returns __ExplainInput.Service, and is useful for accessing the field via an interface.
+func (v *__ExplainInput) GetService() string { return v.Service }
 
 // __GetPeerInput is used internally by genqlient
 type __GetPeerInput struct {
@@ -2057,6 +2400,14 @@ func (v *__SetServiceInput) GetInput() *ServiceInput { return v.Input }
 // GetCreate returns __SetServiceInput.Create, and is useful for accessing the field via an interface.
 func (v *__SetServiceInput) GetCreate() bool { return v.Create }
 
+// __TraceInput is used internally by genqlient
+type __TraceInput struct {
+	Service string `json:"service"`
+}
+
+// GetService returns __TraceInput.Service, and is useful for accessing the field via an interface.
+func (v *__TraceInput) GetService() string { return v.Service }
+
 // The mutation executed by Drain.
 const Drain_Operation = `
 mutation Drain ($on: Boolean!) {
@@ -2078,6 +2429,105 @@ func Drain(
 	}
 
 	data_ = &DrainResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by Explain.
+const Explain_Operation = `
+query Explain ($service: String!) {
+	explain(service: $service) {
+		service
+		verdict
+		goneSince
+		nearest
+		route {
+			... RouteFields
+		}
+		told {
+			peer
+			state
+			why
+			term
+		}
+		down {
+			node
+			state
+			lastError
+			lastErrorByPeer
+		}
+	}
+}
+fragment RouteFields on Route {
+	service
+	protocol
+	revision
+	port
+	problem
+	health
+	healthSince
+	healthError
+	reports {
+		node
+		kind
+		text
+		since
+		via
+	}
+	paths {
+		peer
+		local
+		nodePath
+		origin
+		nextHop
+		tier
+		localPref
+		med
+		weight
+		health
+		region
+		tags
+		communities
+		stale
+		rejected
+		decidedBy
+		importTerm
+	}
+	envoys {
+		node
+		resource
+		version
+		sent
+		acknowledged
+		acknowledgedAt
+		error
+		refused
+		refusedAt
+	}
+}
+`
+
+func Explain(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	service string,
+) (data_ *ExplainResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "Explain",
+		Query:  Explain_Operation,
+		Variables: &__ExplainInput{
+			Service: service,
+		},
+	}
+
+	data_ = &ExplainResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -2242,13 +2692,18 @@ fragment RouteFields on Route {
 		stale
 		rejected
 		decidedBy
+		importTerm
 	}
 	envoys {
 		node
 		resource
 		version
+		sent
 		acknowledged
+		acknowledgedAt
 		error
+		refused
+		refusedAt
 	}
 }
 `
@@ -2462,13 +2917,18 @@ fragment RouteFields on Route {
 		stale
 		rejected
 		decidedBy
+		importTerm
 	}
 	envoys {
 		node
 		resource
 		version
+		sent
 		acknowledged
+		acknowledgedAt
 		error
+		refused
+		refusedAt
 	}
 }
 `
@@ -2759,6 +3219,60 @@ func SetService(
 	}
 
 	data_ = &SetServiceResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by Trace.
+const Trace_Operation = `
+query Trace ($service: String!) {
+	trace(service: $service) {
+		service
+		ok
+		complete
+		millis
+		hops {
+			node
+			note
+			steps {
+				name
+				state
+				text
+				advice
+				millis
+			}
+		}
+		broken {
+			node
+			step
+			text
+			advice
+		}
+	}
+}
+`
+
+func Trace(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	service string,
+) (data_ *TraceResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "Trace",
+		Query:  Trace_Operation,
+		Variables: &__TraceInput{
+			Service: service,
+		},
+	}
+
+	data_ = &TraceResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

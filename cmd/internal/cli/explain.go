@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/catalyst-router/catalyst/graphql/operator/client"
+)
+
+func (a *app) routeExplain() *cobra.Command {
+	return &cobra.Command{
+		Use: "explain NAME", Short: "Every path to a service and what decided, what each peer is told, and what each Envoy has of it; for an unknown name, what is nearest",
+		Args: exactArgs(1, "a service name"), RunE: func(cmd *cobra.Command, args []string) error {
+			resp, err := client.Explain(cmd.Context(), a.client(), args[0])
+			if err != nil {
+				return err
+			}
+			x := resp.Explain
+			if err := a.print(x, func(w io.Writer) { showExplanation(w, x) }); err != nil {
+				return err
+			}
+			if x.Route == nil {
+				return fmt.Errorf("%s is not known here", x.Service)
+			}
+			return nil
+		},
+	}
+}
+
+func showExplanation(w io.Writer, x *client.ExplainExplainExplanation) {
+	if x.Route == nil {
+		explainUnknown(w, x)
+		return
+	}
+	r := &x.Route.RouteFields
+	head(w, r)
+	if x.Verdict != "" {
+		row(w, "verdict", x.Verdict)
+	}
+	explainPaths(w, r)
+	explainTold(w, x)
+	explainEnvoys(w, r)
+}
+
+// explainUnknown says what there is to say of a name that nothing is known of.
+func explainUnknown(w io.Writer, x *client.ExplainExplainExplanation) {
+	fmt.Fprintln(w, x.Verdict+".")
+	for _, n := range x.Nearest {
+		fmt.Fprintf(w, "Known, and much like it: %s\n", n)
+	}
+	for _, p := range x.Down {
+		by := "this side"
+		if p.LastErrorByPeer {
+			by = "the other side"
+		}
+		fmt.Fprintf(w, "Without a session: %s (%s); the last word was that of %s: %s\n", p.Node, p.State, by, p.LastError)
+	}
+	fmt.Fprintf(w, "For it to be known here, a node has to offer it (catalyst route add), and each on the way has to pass it on: catalyst trace %s asks them.\n", x.Service)
+}
+
+func explainPaths(w io.Writer, r *client.RouteFields) {
+	fmt.Fprintln(w, "\nPATHS")
+	row(w, "USE", "FROM", "NEXT HOP", "NODE PATH", "PREF", "HEALTH", "WHY")
+	for i, p := range r.Paths {
+		from := p.Peer
+		if p.Local {
+			from = "this node"
+		}
+		row(w, use(p.Tier, p.Health), from, p.NextHop, short(p.NodePath), p.LocalPref, p.Health, why(r, i))
+	}
+}
+
+// why is what decided of a path.
+func why(r *client.RouteFields, i int) string {
+	p := r.Paths[i]
+	var text string
+	switch {
+	case p.Rejected != "" && p.ImportTerm != "":
+		text = p.Rejected + ": term " + p.ImportTerm
+	case p.Rejected != "":
+		text = p.Rejected
+	case i == 0 && len(r.Paths) == 1:
+		text = p.DecidedBy
+	case i == 0:
+		text = "best: " + p.DecidedBy
+	case p.Tier == 0:
+		text = "equal to the best, used together with it"
+	default:
+		text = "the best has: " + p.DecidedBy
+	}
+	if p.Rejected == "" && p.ImportTerm != "" {
+		text += ", by import term " + p.ImportTerm
+	}
+	if p.Stale {
+		text += " (stale)"
+	}
+	return text
+}
+
+func explainTold(w io.Writer, x *client.ExplainExplainExplanation) {
+	if len(x.Told) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nPEERS")
+	row(w, "PEER", "IS", "WHY", "EXPORT TERM")
+	for _, t := range x.Told {
+		row(w, t.Peer, t.State, t.Why, t.Term)
+	}
+}
+
+func explainEnvoys(w io.Writer, r *client.RouteFields) {
+	fmt.Fprintln(w, "\nENVOY")
+	if len(r.Envoys) == 0 {
+		fmt.Fprintln(w, "no Envoy has anything of it: see catalyst envoy status")
+		return
+	}
+	row(w, "NODE", "RESOURCE", "GIVEN", "ACKNOWLEDGED", "AT", "REFUSED BECAUSE")
+	for _, e := range r.Envoys {
+		at := e.AcknowledgedAt
+		if at == "" && e.Acknowledged != "" {
+			at = "had it before"
+		}
+		refused := e.Error
+		if refused != "" {
+			refused = e.Refused + " at " + e.RefusedAt + ": " + refused
+		}
+		row(w, e.Node, e.Resource, e.Version, e.Acknowledged, at, refused)
+	}
+}
