@@ -596,7 +596,7 @@ func TestStateOfTheWorld(t *testing.T) {
 	c.eventually(books, 200, "one")
 	waitFor(t, "everything is acknowledged", func() bool {
 		all := c.server.Service(books)
-		return len(all) == 1 && all[0].Acked == all[0].Current
+		return len(all) == 2 && all[0].Acked == all[0].Current && all[1].Acked == all[1].Current && !all[1].AckedAt.IsZero() // next hops, and their name
 	})
 	c.stopADS()
 	c.startADS()
