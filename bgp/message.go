@@ -9,8 +9,9 @@ const (
 	MaxMessageSize   = 256 << 10 // bytes of one message; a sender fills an UPDATE to MaxUpdateSize
 	MaxUpdateSize    = 64 << 10  // bytes that a sender puts into one UPDATE (RFC 8654)
 	DefaultHoldTime  = 90 * time.Second
-	MinHoldTime      = 3 * time.Second // a shorter one, other than 0, is refused (RFC 4271 §4.2)
-	MaxSubscriptions = 10_000          // names of one OPEN or SUBSCRIBE
+	MinHoldTime      = 3 * time.Second       // a shorter one, other than 0, is refused (RFC 4271 §4.2)
+	MinLiveness      = 50 * time.Millisecond // the shortest interval of liveness; below it a scheduler's hiccup is a dead peer
+	MaxSubscriptions = 10_000                // names of one OPEN or SUBSCRIBE
 )
 
 // Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe, *Report, *WalkRequest and *WalkReply.
@@ -64,7 +65,8 @@ type Capabilities struct {
 	Refresh bool
 	// Subscribe tells that the sender wants only the names it subscribes to (after RFC 4684).
 	Subscribe bool
-	// Liveness is the interval at which the sender wants and sends keepalives when fast liveness is on; 0 when off.
+	// Liveness is the interval at which the sender wants and sends keepalives when fast liveness is on; 0 when off. The session uses the
+	// longer of both sides', and is over after three of them without a word (after RFC 5880 §6.8.4).
 	Liveness time.Duration
 	// Reports tells that REPORT is understood.
 	Reports bool
@@ -110,11 +112,16 @@ type Update struct {
 
 // Malformed is one departure from the specification that did not cost the session.
 type Malformed struct {
-	Service   Service // "" if the name itself could not be read
+	Service   Service // the first route that it concerned; "" if the name itself could not be read
 	Attribute string  // name of the field in the protobuf definition
 	Reason    string
-	Withdrawn bool // treat-as-withdraw; otherwise only the attribute was dropped
+	Withdrawn bool   // treat-as-withdraw; otherwise only the attribute was dropped
+	Routes    int    // that it concerned
+	Bytes     []byte // the offending bytes, at most MaxFaultBytes
 }
+
+// MaxFaultBytes is the most that is kept of what could not be read.
+const MaxFaultBytes = 256
 
 // Trace is the W3C trace context and birth of the change that caused an UPDATE, so that one trace and one figure of convergence
 // follow it over every hop. The zero value is no trace.
@@ -131,4 +138,7 @@ type Keepalive struct{}
 type Refresh struct{}
 
 // Subscribe replaces the names that the sender wants to hear of; a name "*.acme.example" stands for all below it.
-type Subscribe struct{ Services []Service }
+type Subscribe struct {
+	Services   []Service
+	Everything bool // the names do not matter
+}

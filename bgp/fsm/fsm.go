@@ -46,6 +46,9 @@ func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // openHold is how long a peer may take for its OPEN (RFC 4271 §8.2.2 suggests four minutes; a stream that is up has no reason to).
 const openHold = 30 * time.Second
 
+// lostAfter is how many liveness intervals a peer may miss (RFC 5880's detect multiplier).
+const lostAfter = 3
+
 // Config is what a session needs to know.
 type Config struct {
 	Open   bgp.Open   // what this node says; HoldTime 0 or at least bgp.MinHoldTime
@@ -58,8 +61,10 @@ type Session struct {
 	state     State
 	peer      bgp.Open // from OpenConfirm on
 	hold      time.Duration
-	holdUntil time.Time // zero: no hold timer
-	keepAt    time.Time // zero: no keepalives
+	holdUntil time.Time     // zero: no hold timer
+	keepAt    time.Time     // zero: no keepalives
+	live      time.Duration // negotiated liveness interval; 0 for none
+	liveUntil time.Time     // zero: not watched
 	upSince   time.Time
 }
 
@@ -106,8 +111,8 @@ func (s *Session) Receive(now time.Time, m bgp.Message) Outcome {
 		if _, ok := m.(bgp.Keepalive); !ok {
 			return fail(bgp.FSMError, 2, "want KEEPALIVE before %T", m)
 		}
-		s.alive(now)
 		s.state, s.upSince = Established, now
+		s.alive(now)
 		return Outcome{Up: true}
 	}
 	if _, ok := m.(*bgp.Open); ok {
@@ -135,9 +140,12 @@ func (s *Session) open(now time.Time, o *bgp.Open) Outcome {
 	s.peer = *o
 	s.hold = min(s.cfg.Open.HoldTime, o.HoldTime)
 	s.state = OpenConfirm
+	if own, other := s.cfg.Open.Capabilities.Liveness, o.Capabilities.Liveness; own > 0 && other > 0 {
+		s.live = max(own, other, bgp.MinLiveness)
+	}
 	s.alive(now)
-	if s.hold > 0 {
-		s.keepAt = now.Add(s.hold / 3)
+	if every := s.every(); every > 0 {
+		s.keepAt = now.Add(every)
 	}
 	return Outcome{Send: []bgp.Message{bgp.Keepalive{}}}
 }
@@ -155,14 +163,37 @@ func rolesFit(own, other bgp.Role) bool {
 	return other == bgp.RoleProvider
 }
 
+// every is the interval of keepalives; 0 for none.
+func (s *Session) every() time.Duration {
+	if s.live > 0 && (s.hold == 0 || s.live < s.hold/3) {
+		return s.live
+	}
+	return s.hold / 3
+}
+
+// Liveness returns the negotiated liveness interval, 0 for none; valid from OpenConfirm on.
+func (s *Session) Liveness() time.Duration { return s.live }
+
 func (s *Session) alive(now time.Time) {
 	s.holdUntil = time.Time{}
 	if s.hold > 0 {
 		s.holdUntil = now.Add(s.hold)
 	}
+	if s.live > 0 && s.state == Established {
+		s.liveUntil = now.Add(lostAfter * s.live)
+	}
 }
 
-// Tick does what is due at now.
+// Beat sends a keepalive if one is due, and judges nobody: what the peer said may still be waiting to be read.
+func (s *Session) Beat(now time.Time) Outcome {
+	if s.keepAt.IsZero() || now.Before(s.keepAt) {
+		return Outcome{}
+	}
+	s.keepAt = now.Add(s.every())
+	return Outcome{Send: []bgp.Message{bgp.Keepalive{}}}
+}
+
+// Tick does what is due at now. All that was read of the peer before has to have been given to Receive.
 func (s *Session) Tick(now time.Time) Outcome {
 	if !s.holdUntil.IsZero() && !now.Before(s.holdUntil) {
 		if s.state == OpenSent {
@@ -170,15 +201,20 @@ func (s *Session) Tick(now time.Time) Outcome {
 		}
 		return fail(bgp.HoldTimerExpired, 0, "nothing heard for %s", s.hold)
 	}
-	if !s.keepAt.IsZero() && !now.Before(s.keepAt) {
-		s.keepAt = now.Add(s.hold / 3)
-		return Outcome{Send: []bgp.Message{bgp.Keepalive{}}}
+	if late := now.Sub(s.liveUntil); !s.liveUntil.IsZero() && late >= 0 {
+		if late < s.live {
+			return fail(bgp.Cease, bgp.LivenessLost, "nothing heard for %s", lostAfter*s.live)
+		}
+		// It is this node that was away for so long: whoever slept through a peer's words is no judge of its silence.
+		s.liveUntil = now.Add(s.live)
 	}
-	return Outcome{}
+	return s.Beat(now)
 }
 
 // Deadline returns when Tick is due; zero for never.
-func (s *Session) Deadline() time.Time { return Earliest(s.holdUntil, s.keepAt) }
+func (s *Session) Deadline() time.Time {
+	return Earliest(s.holdUntil, Earliest(s.keepAt, s.liveUntil))
+}
 
 func fail(c bgp.Code, sub bgp.Subcode, format string, args ...any) Outcome {
 	n := bgp.Notify(c, sub, format, args...)

@@ -184,6 +184,9 @@ func (r *Router) loop(ctx context.Context) {
 			}
 			close(o.done)
 		case <-timer.C:
+			for range len(r.in) { // a peer is judged by all that was read of it
+				r.step(<-r.in)
+			}
 			r.step(speaker.Tick{})
 		case <-r.wake:
 		}
@@ -382,7 +385,7 @@ func (r *Router) read(ctx context.Context, c *conn) error {
 		m, n := wire.Decode(f.b)
 		var ev speaker.Event = speaker.Received{Conn: c.id, Msg: m}
 		if n != nil {
-			ev = speaker.Undecodable{Conn: c.id, Notification: n}
+			ev = speaker.Undecodable{Conn: c.id, Notification: n, Frame: f.b[:min(len(f.b), bgp.MaxFaultBytes)]}
 		}
 		if !r.post(ev) {
 			return ctx.Err()

@@ -63,6 +63,13 @@ func (t *Table) Resend(id PeerID) {
 	}
 }
 
+// OweEndOfRIB has End-of-RIB sent to a peer once it has been told of all.
+func (t *Table) OweEndOfRIB(id PeerID) {
+	if p := t.peers[id]; p.up {
+		p.marker = bgp.EndOfRIB
+	}
+}
+
 // Pending returns how many services a peer has yet to hear of.
 func (t *Table) Pending(id PeerID) int {
 	p := t.peers[id]

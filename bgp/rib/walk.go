@@ -138,6 +138,9 @@ func (t *Table) Clear(id PeerID) {
 	t.walk(p, sweep)
 }
 
+// ResetBlocked counts what a peer's limit leaves out from zero again.
+func (t *Table) ResetBlocked(id PeerID) { t.peers[id].count.Blocked = 0 }
+
 // SetNextHop says whether a peer's data plane can be reached, and at what cost; lower is better, any unit.
 func (t *Table) SetNextHop(id PeerID, usable bool, cost uint32) {
 	p := t.peers[id]

@@ -36,6 +36,14 @@ type Peer struct {
 	MaxRoutes int
 	// OverLimit says what happens beyond MaxRoutes. Zero means Block.
 	OverLimit OverLimit
+	// Liveness is the interval of fast keepalives; zero for none. It counts if the peer has one as well, the longer of both: after three of them
+	// without a word the session is over.
+	Liveness time.Duration
+	// Subscribe holds the names to ask the peer for; nil for everything.
+	Subscribe []bgp.Service
+	// LongLivedStale bounds how long its routes serve as last resort after its restart time (RFC 9494); zero for as long as it asks, negative for
+	// not at all.
+	LongLivedStale time.Duration
 	// AddPath is how many paths a service it may send to this node; zero means 1 (RFC 7911).
 	AddPath uint8
 	// Disabled keeps the peer configured without a session.
@@ -48,7 +56,8 @@ type OverLimit uint8
 // The consequences.
 const (
 	OverLimitBlock OverLimit = iota // what is beyond is not taken
-	OverLimitClose                  // the session is closed, and dialled again at the slowest pace
+	OverLimitClose                  // the session is closed, and refused for a minute
+	OverLimitWarn                   // it is said, and all is taken
 )
 
 // PeerRemoved removes a peer: the session is closed and its routes are withdrawn.
@@ -105,6 +114,7 @@ type Received struct {
 type Undecodable struct {
 	Conn         ConnID
 	Notification *bgp.Notification
+	Frame        []byte // what could not be read; not kept
 }
 
 // Writable tells that the shell has handed one UPDATE or REPORT of a stream on and takes another.
@@ -190,7 +200,7 @@ type SessionChanged struct {
 type LimitReached struct {
 	Peer   bgp.NodeID
 	Limit  int
-	Closed bool
+	Closed bool // the session; otherwise the rest is left out, or taken if the peer's OverLimit is warn
 }
 
 // Rejected tells of routes of one UPDATE that were not accepted, or were malformed, for the log.
@@ -226,6 +236,21 @@ func (o OverLimit) String() string {
 		return "block"
 	case OverLimitClose:
 		return "close"
+	case OverLimitWarn:
+		return "warn"
 	}
 	return fmt.Sprintf("OverLimit(%d)", uint8(o))
+}
+
+// ParseOverLimit reads what String writes; "" is block.
+func ParseOverLimit(s string) (OverLimit, error) {
+	for _, o := range []OverLimit{OverLimitBlock, OverLimitClose, OverLimitWarn} {
+		if s == o.String() {
+			return o, nil
+		}
+	}
+	if s == "" {
+		return OverLimitBlock, nil
+	}
+	return 0, fmt.Errorf("%q: want block, close or warn", s)
 }

@@ -2,9 +2,11 @@ package speaker
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/filter"
 	"github.com/catalyst-router/catalyst/bgp/fsm"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 )
@@ -22,23 +24,66 @@ func (s *Speaker) setPeer(now time.Time, cfg Peer) {
 	}
 	old := p.cfg
 	p.cfg = cfg
-	raised := cfg.MaxRoutes > old.MaxRoutes && p.count.overLimit
+	before := s.limitOf(p, old)
 	s.table.UpdatePeer(p.id, s.ribConfig(p))
+	after := s.limitOf(p, cfg)
+	raised := p.count.overLimit && (after == 0 || before > 0 && after > before)
+	if raised {
+		p.count.overLimit = p.session != nil
+		p.damping = damping{}
+	}
 	switch {
 	case cfg.Disabled && !old.Disabled:
 		s.closeAll(now, p, bgp.Notify(bgp.Cease, bgp.AdminShutdown, "disabled at %s", s.cfg.Self))
 		p.dialAt = time.Time{}
 		p.state = fsm.Idle
-	case p.session != nil && (old.HoldTime != cfg.HoldTime || old.Role != cfg.Role || old.AddPath != cfg.AddPath):
+	case p.session != nil && (old.HoldTime != cfg.HoldTime || old.Role != cfg.Role || old.AddPath != cfg.AddPath || old.Liveness != cfg.Liveness):
 		s.closeAll(now, p, bgp.Notify(bgp.Cease, bgp.ConfigChange, "configuration changed at %s", s.cfg.Self))
 		s.dialNow(now, p)
-	case p.session != nil && raised:
-		p.count.overLimit = false
-		s.emit(Send{p.session.id, &bgp.Refresh{}})
 	case p.session == nil:
 		p.backoff.Reset()
 		s.dialNow(now, p)
+	default:
+		if raised {
+			s.askAgain(p)
+		}
+		s.resubscribe(p, old.Subscribe)
 	}
+}
+
+// askAgain asks an established peer for what was left out over its limit (RFC 2918).
+func (s *Speaker) askAgain(p *peer) {
+	p.refreshAt = time.Time{}
+	if p.session == nil {
+		return
+	}
+	p.count.overLimit = false
+	s.table.ResetBlocked(p.id)
+	s.emit(Send{p.session.id, &bgp.Refresh{}})
+}
+
+// resubscribe tells an established peer what is wanted of it, if that is not what it was.
+func (s *Speaker) resubscribe(p *peer, old []bgp.Service) {
+	if slices.Equal(p.cfg.Subscribe, old) && (p.cfg.Subscribe == nil) == (old == nil) {
+		return
+	}
+	s.emit(Send{p.session.id, &bgp.Subscribe{Services: p.cfg.Subscribe, Everything: p.cfg.Subscribe == nil}})
+}
+
+// subscribed takes what a peer wants to hear of; the difference goes out (after RFC 4684).
+func (s *Speaker) subscribed(p *peer, m *bgp.Subscribe) {
+	p.session.waiting = false
+	if m.Everything {
+		p.wants = nil
+		s.table.SetWanted(p.id, nil)
+		return
+	}
+	kept := &bgp.Subscribe{Services: make([]bgp.Service, 0, len(m.Services))}
+	for _, name := range m.Services {
+		kept.Services = append(kept.Services, bgp.Service(strings.Clone(string(name))))
+	}
+	p.wants = kept
+	s.table.SetWanted(p.id, filter.NewNames(kept.Services))
 }
 
 // takeID returns a number that the table does not use.
@@ -59,13 +104,25 @@ func (s *Speaker) maxRoutes(p *peer) int {
 	return p.cfg.MaxRoutes
 }
 
+// limitOf is how many routes the table takes of a peer; 0 for all.
+func (s *Speaker) limitOf(p *peer, cfg Peer) int {
+	limit := cfg.MaxRoutes
+	if limit == 0 && s.external(p) {
+		limit = defaultLimit
+	}
+	switch {
+	case cfg.OverLimit == OverLimitWarn:
+		return 0
+	case cfg.OverLimit == OverLimitClose && limit > 0:
+		return limit + 1 // the one too many is taken, and closes the session
+	}
+	return limit
+}
+
 func (s *Speaker) external(p *peer) bool { return p.cfg.Node.Org != s.cfg.Self.Org }
 
 func (s *Speaker) ribConfig(p *peer) rib.PeerConfig {
-	limit := s.maxRoutes(p)
-	if p.cfg.OverLimit == OverLimitClose && limit > 0 {
-		limit++ // the one too many is taken, and closes the session
-	}
+	limit := s.limitOf(p, p.cfg)
 	return rib.PeerConfig{
 		Node: p.cfg.Node, External: s.external(p), Role: p.cfg.Role, Client: p.cfg.Client,
 		Import: p.cfg.Import, Export: p.cfg.Export, MaxRoutes: limit, AddPath: int(p.caps.AddPath),
@@ -89,6 +146,7 @@ func (s *Speaker) resetPeer(now time.Time, ev PeerReset) {
 	if p := s.peers[ev.Node]; p != nil {
 		s.closeAll(now, p, bgp.Notify(bgp.Cease, bgp.AdminReset, "%s", ev.Text))
 		p.backoff.Reset()
+		p.damping = damping{}
 		s.dialNow(now, p)
 	}
 }
@@ -102,7 +160,7 @@ func (s *Speaker) closeAll(now time.Time, p *peer, n *bgp.Notification) {
 // dialNow makes a first attempt due, if the peer is to be dialled.
 func (s *Speaker) dialNow(now time.Time, p *peer) {
 	if len(p.cfg.Addresses) > 0 && !p.cfg.Disabled && !s.stopped && p.session == nil {
-		p.dialAt = now
+		p.dialAt = p.damping.after(now)
 	}
 }
 
@@ -111,7 +169,7 @@ func (s *Speaker) retry(now time.Time, p *peer) bool {
 	if len(p.cfg.Addresses) == 0 || p.cfg.Disabled || s.stopped {
 		return false
 	}
-	p.dialAt = now.Add(p.backoff.Next(s.rnd))
+	p.dialAt = p.damping.after(now.Add(p.backoff.Next(s.rnd)))
 	return true
 }
 

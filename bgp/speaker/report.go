@@ -230,9 +230,7 @@ func (s *Speaker) flushReports(now time.Time, p *peer) {
 		p.reportOrder = p.reportOrder[1:]
 		r := p.reports[key]
 		delete(p.reports, key)
-		if c.credits--; c.credits == 0 {
-			c.stuckFrom = now
-		}
+		c.spend(now)
 		s.emit(Send{c.id, &r})
 	}
 }

@@ -1,6 +1,7 @@
 package speaker
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -25,6 +26,12 @@ func (s *Speaker) connUp(now time.Time, ev ConnUp) {
 		return
 	case p.cfg.Disabled:
 		refuse(bgp.ConnectionRejected, "%s is disabled at %s", ev.Remote, s.cfg.Self)
+		return
+	case p.damping.holds(now):
+		refuse(bgp.ConnectionRejected, "%s holds it down until %s: %s", s.cfg.Self, p.damping.until.UTC().Format(time.TimeOnly), p.damping.why)
+		return
+	case ev.Dialled && p.session != nil:
+		refuse(bgp.CollisionResolution, "another stream with %s is established", p.cfg.Node)
 		return
 	case len(p.conns) >= maxConns:
 		refuse(bgp.ConnectionRejected, "%d streams between %s and %s already", len(p.conns), ev.Remote, s.cfg.Self)
@@ -53,7 +60,7 @@ func (s *Speaker) open(p *peer) bgp.Open {
 		Version: bgp.Version, Node: s.cfg.Self, HoldTime: hold, Ingress: s.cfg.Ingress, Role: opposite(p.cfg.Role), BootID: s.cfg.BootID,
 		Capabilities: bgp.Capabilities{
 			GracefulRestart: s.cfg.GracefulRestart, Restarting: !s.deferUntil.IsZero(), LongLivedStale: s.cfg.LongLivedStale,
-			AddPath: p.cfg.AddPath, Refresh: true, Reports: true, Walk: s.cfg.Walk,
+			AddPath: p.cfg.AddPath, Refresh: true, Subscribe: p.cfg.Subscribe != nil, Liveness: p.cfg.Liveness, Reports: true, Walk: s.cfg.Walk,
 		},
 	}
 }
@@ -93,6 +100,8 @@ func (s *Speaker) received(now time.Time, ev Received) {
 		s.update(now, c, m)
 	case *bgp.Refresh:
 		s.table.Resend(p.id)
+	case *bgp.Subscribe:
+		s.subscribed(p, m)
 	case *bgp.Report:
 		s.report(now, c, m)
 	case *bgp.WalkRequest:
@@ -114,9 +123,7 @@ func (s *Speaker) say(now time.Time, ev Say) {
 		return
 	}
 	c := p.session
-	if c.credits--; c.credits == 0 {
-		c.stuckFrom = now
-	}
+	c.spend(now)
 	s.emit(Send{c.id, ev.Msg})
 }
 
@@ -144,6 +151,11 @@ func (s *Speaker) collide(now time.Time, c *conn) {
 		if other == c || other.fsm.State() == fsm.OpenSent {
 			continue
 		}
+		if other == p.session && c.dialled == other.dialled && !c.dialled && c.fsm.Peer().BootID == other.fsm.Peer().BootID {
+			// Who dials again has lost the stream that this side still takes for alive.
+			s.lose(now, other, bgp.Notify(bgp.Cease, bgp.CollisionResolution, "%s has dialled again", p.cfg.Node))
+			continue
+		}
 		if boot := c.fsm.Peer().BootID; boot != other.fsm.Peer().BootID {
 			s.reborn(now, c, other)
 			return
@@ -169,16 +181,20 @@ func (s *Speaker) reborn(now time.Time, c, old *conn) {
 		s.fail(now, c, bgp.Notify(bgp.OpenMessageError, bgp.BadNodeID, "%s is connected already, from another process: two nodes with one id?", c.peer.cfg.Node), false)
 		return
 	}
-	s.fail(now, old, bgp.Notify(bgp.Cease, bgp.ConnectionRejected, "%s has restarted", old.peer.cfg.Node), false)
+	s.lose(now, old, bgp.Notify(bgp.Cease, bgp.ConnectionRejected, "%s has restarted", old.peer.cfg.Node))
 }
 
 func (s *Speaker) established(now time.Time, c *conn) {
 	p := c.peer
 	if p.session != nil { // its OPEN has been through collide, so this cannot stay
-		s.fail(now, p.session, bgp.Notify(bgp.Cease, bgp.CollisionResolution, "superseded"), false)
+		s.lose(now, p.session, bgp.Notify(bgp.Cease, bgp.CollisionResolution, "superseded"))
 	}
 	open := c.fsm.Peer()
+	if open.BootID != p.bootID && !open.Capabilities.Restarting || open.Capabilities.GracefulRestart == 0 {
+		s.forgetStale(p) // its data plane did not outlive it, or it has no graceful restart any more (RFC 4724 §4.2)
+	}
 	p.session, p.caps, p.bootID, p.since = c, open.Capabilities, open.BootID, now
+	p.eor, p.wants, p.refreshAt, c.waiting = false, nil, time.Time{}, open.Capabilities.Subscribe
 	p.backoff.Reset()
 	p.dialAt = time.Time{}
 	p.lastErr = ""
@@ -186,6 +202,9 @@ func (s *Speaker) established(now time.Time, c *conn) {
 	s.table.UpdatePeer(p.id, s.ribConfig(p))
 	s.table.Established(p.id, open.Ingress)
 	s.setState(p, fsm.Established)
+	if p.cfg.Subscribe != nil {
+		s.emit(Send{c.id, &bgp.Subscribe{Services: p.cfg.Subscribe}})
+	}
 }
 
 func (s *Speaker) update(now time.Time, c *conn, u *bgp.Update) {
@@ -202,20 +221,28 @@ func (s *Speaker) update(now time.Time, c *conn, u *bgp.Update) {
 		}
 	}
 	if len(u.Malformed) > 0 {
-		p.count.Malformed += uint64(len(u.Malformed))
+		for i := range u.Malformed {
+			p.malformed(now, &u.Malformed[i])
+		}
 		s.emit(Rejected{Peer: p.cfg.Node, Reason: rib.RejectDraft, Malformed: u.Malformed})
 	}
 	switch u.Marker {
 	case bgp.EndOfRIB:
 		p.eor = true
 		s.repeat(p)
-		p.staleUntil, p.lastUntil = time.Time{}, time.Time{}
-		s.table.Sweep(p.id)
+		s.forgetStale(p)
 	case bgp.EndOfRefresh:
 		s.table.EndRefresh(p.id)
 	}
-	if res.OverLimit {
+	limit, received := s.maxRoutes(p), s.table.PeerCounts(p.id).Received
+	switch {
+	case limit == 0:
+	case res.OverLimit, p.cfg.OverLimit == OverLimitWarn && received > limit:
 		s.overLimit(now, c)
+	case p.count.overLimit && p.cfg.OverLimit == OverLimitWarn:
+		p.count.overLimit = false
+	case p.count.overLimit && len(u.Withdrawn) > 0 && received < limit && p.refreshAt.IsZero():
+		p.refreshAt = now.Add(roomPause)
 	}
 }
 
@@ -228,10 +255,8 @@ func (s *Speaker) overLimit(now time.Time, c *conn) {
 	}
 	p.count.overLimit = true
 	if closing {
+		p.damping.until, p.damping.why = now.Add(limitPause), fmt.Sprintf("it announced more than %d routes", limit)
 		s.fail(now, c, bgp.Notify(bgp.Cease, bgp.MaxRoutesReached, "more than %d routes", limit), false)
-		if !p.dialAt.IsZero() {
-			p.dialAt = now.Add(time.Minute)
-		}
 	}
 }
 
@@ -242,8 +267,18 @@ func (s *Speaker) fail(now time.Time, c *conn, n *bgp.Notification, remote bool)
 	}
 	s.emit(CloseConn{c.id})
 	// Only what was not said on purpose leaves the routes in place (RFC 4724 §4, with RFC 8538 for an expired hold timer).
-	kept := n.Code == bgp.HoldTimerExpired || n.Code == bgp.SendHoldExpired
+	kept := n.Code == bgp.HoldTimerExpired || n.Code == bgp.SendHoldExpired || n.Code == bgp.Cease && n.Subcode == bgp.LivenessLost
+	if kept && c == c.peer.session {
+		c.peer.damping.lost(now)
+	}
 	s.ended(now, c, n.Error(), remote, kept)
+}
+
+// lose ends a session whose peer has come back on another stream: its routes stay, as if the first had broken.
+func (s *Speaker) lose(now time.Time, c *conn, n *bgp.Notification) {
+	s.emit(Send{c.id, n})
+	s.emit(CloseConn{c.id})
+	s.ended(now, c, n.Error(), false, true)
 }
 
 func (s *Speaker) connDown(now time.Time, ev ConnDown) {
@@ -260,8 +295,7 @@ func (s *Speaker) ended(now time.Time, c *conn, reason string, remote, keepRoute
 	if was {
 		s.table.Down(p.id)
 		if keepRoutes && p.caps.GracefulRestart > 0 {
-			s.table.MarkStale(p.id)
-			p.staleUntil, p.lastUntil = now.Add(p.caps.GracefulRestart), time.Time{}
+			s.keepStale(now, p)
 		} else {
 			p.staleUntil, p.lastUntil = time.Time{}, time.Time{}
 			s.table.Clear(p.id)
@@ -298,15 +332,43 @@ func (s *Speaker) drop(c *conn) {
 	}
 }
 
+// keepStale lets a peer's routes serve on. One that fails again before it has sent its table has no more time than the first failure gave
+// it, so that nothing is stale for ever (RFC 4724 §4.2 would have it removed, and cut off a data plane that runs).
+func (s *Speaker) keepStale(now time.Time, p *peer) {
+	s.table.MarkStale(p.id)
+	switch {
+	case !p.lastUntil.IsZero():
+		s.table.MarkLongLived(p.id)
+	case p.staleUntil.IsZero():
+		p.staleUntil = now.Add(p.caps.GracefulRestart)
+	}
+}
+
+func (s *Speaker) forgetStale(p *peer) {
+	p.staleUntil, p.lastUntil = time.Time{}, time.Time{}
+	s.table.Sweep(p.id)
+}
+
 // restartExpired ends the time for which a peer's stale routes are kept.
 func (s *Speaker) restartExpired(now time.Time, p *peer) {
 	p.staleUntil = time.Time{}
-	if p.caps.LongLivedStale > 0 && p.session == nil {
-		p.lastUntil = now.Add(p.caps.LongLivedStale)
+	if d := p.longLived(); d > 0 && p.session == nil {
+		p.lastUntil = now.Add(d)
 		s.table.MarkLongLived(p.id)
 		return
 	}
 	s.table.Sweep(p.id)
+}
+
+// longLived is how long a peer's routes serve as last resort: as it asks, within what the operator allows (RFC 9494 §4.3).
+func (p *peer) longLived() time.Duration {
+	switch {
+	case p.cfg.LongLivedStale < 0:
+		return 0
+	case p.cfg.LongLivedStale > 0:
+		return min(p.cfg.LongLivedStale, p.caps.LongLivedStale)
+	}
+	return p.caps.LongLivedStale
 }
 
 func (s *Speaker) setState(p *peer, to fsm.State) {

@@ -33,11 +33,13 @@ type Config struct {
 }
 
 const (
-	credits       = 8    // UPDATEs under way on one stream
-	bulkSlice     = 2000 // paths of bulk work in one step
-	defaultLimit  = 1000 // routes of a peer of another organisation
-	maxConns      = 4    // streams with one peer at once; more are refused
-	stuckRestarts = 2    // hold times without progress that a peer may take (RFC 9687)
+	credits       = 8                // UPDATEs under way on one stream
+	bulkSlice     = 2000             // paths of bulk work in one step
+	defaultLimit  = 1000             // routes of a peer of another organisation
+	limitPause    = time.Minute      // without a peer that was closed for its number of routes
+	roomPause     = 10 * time.Second // before what was left out is asked for again, once there is room
+	maxConns      = 4                // streams with one peer at once; more are refused
+	stuckRestarts = 2                // hold times without progress that a peer may take (RFC 9687)
 )
 
 // A Speaker is one node's protocol core. It is not safe for concurrent use.
@@ -70,10 +72,14 @@ type peer struct {
 	backoff fsm.Backoff
 	dialAt  time.Time // zero: no attempt is due
 	address int       // index of the next address to dial
-	eor     bool      // it has sent End-of-RIB since this process started
+	eor     bool      // it has sent End-of-RIB in its newest session
 	// Graceful restart as helper: until when its stale routes are kept, and when as last resort.
 	staleUntil, lastUntil time.Time
+	damping               damping
+	refreshAt             time.Time        // when to ask for what was left out over the limit; zero for never
 	caps                  bgp.Capabilities // of its last OPEN
+	wants                 *bgp.Subscribe   // what it asks for; nil for everything
+	faults                []Fault          // the newest, the oldest first
 	bootID                uint64
 	count                 Counters
 	lastErr               string
@@ -91,7 +97,17 @@ type conn struct {
 	dialled   bool
 	fsm       *fsm.Session
 	credits   int
-	stuckFrom time.Time // since when no credit came back; zero if some are left
+	stuckFrom time.Time // since when the stream has taken nothing of what it was given; zero if nothing is under way
+	waiting   bool      // for a SUBSCRIBE, before which it gets nothing
+	owesEnd   bool      // of End-of-RIB, to a peer that is told of routes before the deferral is over
+}
+
+// spend gives a stream one more message.
+func (c *conn) spend(now time.Time) {
+	c.credits--
+	if c.stuckFrom.IsZero() {
+		c.stuckFrom = now
+	}
 }
 
 // New returns a speaker without peers.
@@ -127,7 +143,7 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 	case Received:
 		s.received(now, ev)
 	case Writable:
-		s.writable(ev.Conn)
+		s.writable(now, ev.Conn)
 	case Tick:
 	case Restored:
 		s.restored = true
@@ -150,6 +166,7 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 		s.dialFailed(now, ev)
 	case Undecodable:
 		if c := s.conns[ev.Conn]; c != nil {
+			c.peer.fault(Fault{At: now, Degree: SessionReset, Reason: ev.Notification.Error()}, ev.Frame)
 			s.fail(now, c, ev.Notification, false)
 		}
 	case NextHopChanged:
@@ -168,7 +185,8 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 	case Shutdown:
 		s.shutdown(now, ev)
 	}
-	s.due(now)
+	_, tick := ev.(Tick)
+	s.due(now, tick)
 	s.table.Work(bulkSlice)
 	s.publish(now)
 	s.flush(now)
@@ -177,12 +195,14 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 
 func (s *Speaker) emit(e Effect) { s.effects = append(s.effects, e) }
 
-// due does whatever a deadline has come for.
-func (s *Speaker) due(now time.Time) {
+// due does whatever a deadline has come for. Peers are only judged at a Tick, which the outside gives after all that it has read.
+func (s *Speaker) due(now time.Time, tick bool) {
 	for _, p := range s.order {
 		for _, c := range slices.Clone(p.conns) {
-			if d := c.fsm.Deadline(); !d.IsZero() && !now.Before(d) {
+			if d := c.fsm.Deadline(); !d.IsZero() && !now.Before(d) && tick {
 				s.outcome(now, c, c.fsm.Tick(now))
+			} else if !d.IsZero() && !now.Before(d) {
+				s.outcome(now, c, c.fsm.Beat(now))
 			}
 			if limit := s.sendHold(c); limit > 0 && !c.stuckFrom.IsZero() && now.Sub(c.stuckFrom) >= limit {
 				s.fail(now, c, bgp.Notify(bgp.SendHoldExpired, 0, "nothing could be sent for %s", limit), false)
@@ -190,6 +210,9 @@ func (s *Speaker) due(now time.Time) {
 		}
 		if !p.dialAt.IsZero() && !now.Before(p.dialAt) {
 			s.dial(p)
+		}
+		if !p.refreshAt.IsZero() && !now.Before(p.refreshAt) {
+			s.askAgain(p)
 		}
 		if !p.staleUntil.IsZero() && !now.Before(p.staleUntil) {
 			s.restartExpired(now, p)
@@ -225,38 +248,50 @@ func (s *Speaker) NextDeadline(now time.Time) time.Time {
 				d = fsm.Earliest(d, c.stuckFrom.Add(limit))
 			}
 		}
-		d = fsm.Earliest(d, fsm.Earliest(p.dialAt, fsm.Earliest(p.staleUntil, p.lastUntil)))
+		d = fsm.Earliest(d, fsm.Earliest(fsm.Earliest(p.dialAt, p.refreshAt), fsm.Earliest(p.staleUntil, p.lastUntil)))
 	}
 	return d
 }
 
 // flush gives every established peer what it has to hear, as far as its stream takes it. A restarted node says nothing before its own tables
-// are complete: its End-of-RIB would make peers sweep what it has not learned again yet (RFC 4724 §4.1).
+// are complete: its End-of-RIB would make peers sweep what it has not learned again yet (RFC 4724 §4.1). A peer without graceful restart
+// has nothing to sweep, and hears of each route at once, with End-of-RIB when the tables are complete.
 func (s *Speaker) flush(now time.Time) {
-	if !s.deferUntil.IsZero() {
-		return
-	}
+	deferring := !s.deferUntil.IsZero()
 	for _, p := range s.order {
 		c := p.session
-		for c != nil && c.credits > 0 && s.table.Pending(p.id) > 0 {
+		if c == nil || c.waiting || deferring && p.caps.GracefulRestart > 0 {
+			continue
+		}
+		if c.owesEnd && !deferring {
+			c.owesEnd = false
+			s.table.OweEndOfRIB(p.id)
+		}
+		for c.credits > 0 && s.table.Pending(p.id) > 0 {
 			u := new(bgp.Update)
 			if !s.table.NextUpdate(p.id, u) {
 				break
 			}
-			p.count.sent(u)
-			if c.credits--; c.credits == 0 {
-				c.stuckFrom = now
+			if deferring && u.Marker == bgp.EndOfRIB {
+				c.owesEnd, u.Marker = true, bgp.NoMarker
+				if len(u.Announced)+len(u.Withdrawn) == 0 {
+					continue
+				}
 			}
+			p.count.sent(u)
+			c.spend(now)
 			s.emit(Send{c.id, u})
 		}
 		s.flushReports(now, p)
 	}
 }
 
-func (s *Speaker) writable(id ConnID) {
+func (s *Speaker) writable(now time.Time, id ConnID) {
 	if c := s.conns[id]; c != nil {
 		c.credits = min(c.credits+1, credits)
-		c.stuckFrom = time.Time{}
+		if c.stuckFrom = now; c.credits == credits {
+			c.stuckFrom = time.Time{}
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package speaker
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
@@ -15,7 +17,8 @@ type Counters struct {
 	UpdatesIn, UpdatesOut     uint64
 	AnnouncedIn, AnnouncedOut uint64
 	WithdrawnIn, WithdrawnOut uint64
-	Malformed                 uint64
+	Malformed                 uint64 // routes and messages
+	Faults                    map[FaultKind]uint64
 	Rejected                  map[int]uint64
 	overLimit                 bool
 }
@@ -58,7 +61,19 @@ type PeerView struct {
 	Remote    bool
 	// StaleUntil is how long its stale routes are kept; zero if it has none.
 	StaleUntil time.Time
-	EndOfRIB   bool // it has sent its whole table
+	// LastResortUntil is how long they serve as last resort (RFC 9494); zero if they do not.
+	LastResortUntil time.Time
+	EndOfRIB        bool // it has sent its whole table
+	// Liveness is the negotiated interval of fast keepalives; 0 for none.
+	Liveness time.Duration
+	// Wants are the names that it subscribes to, if Selective; otherwise it wants everything.
+	Wants     []bgp.Service
+	Selective bool
+	// HeldUntil is until when it is neither dialled nor let in, and HeldFor why; zero and "" if it was never held down. It may have passed.
+	HeldUntil time.Time
+	HeldFor   string
+	Losses    int     // sessions lost to silence of late
+	Faults    []Fault // the newest, the oldest first
 	// Notice says in words what an operator would otherwise search for.
 	Notice string
 }
@@ -94,14 +109,22 @@ func (s *Speaker) view(p *peer) PeerView {
 	v := PeerView{
 		Config: p.cfg, External: s.external(p), State: p.state, NextDial: p.dialAt, BootID: p.bootID, Caps: p.caps,
 		Routes: s.table.PeerCounts(p.id), Counters: p.count, LastError: p.lastErr, Remote: p.lastErrRemote,
-		StaleUntil: p.staleUntil, EndOfRIB: p.eor, Notice: s.notice(p),
+		StaleUntil: p.staleUntil, LastResortUntil: p.lastUntil, EndOfRIB: p.eor, Notice: s.notice(p),
+		Losses: p.damping.losses, Faults: slices.Clone(p.faults),
+	}
+	v.Counters.Faults = maps.Clone(p.count.Faults)
+	if p.session == nil {
+		v.HeldUntil, v.HeldFor = p.damping.until, p.damping.why
+	}
+	if p.wants != nil {
+		v.Wants, v.Selective = p.wants.Services, true
 	}
 	v.Counters.Rejected = map[int]uint64{}
 	for reason, n := range p.count.Rejected {
 		v.Counters.Rejected[reason] = n
 	}
 	if c := p.session; c != nil {
-		v.Since, v.HoldTime, v.Ingress = p.since, c.fsm.HoldTime(), c.fsm.Peer().Ingress
+		v.Since, v.HoldTime, v.Ingress, v.Liveness = p.since, c.fsm.HoldTime(), c.fsm.Peer().Ingress, c.fsm.Liveness()
 		v.Pending = s.table.Pending(p.id)
 	}
 	return v

@@ -231,6 +231,9 @@ func decodeReport(b []byte) (*bgp.Report, error) {
 func decodeSubscribe(b []byte) (*bgp.Subscribe, error) {
 	s := &bgp.Subscribe{}
 	err := fields(b, func(f field) error {
+		if f.number == 2 {
+			s.Everything = f.value != 0
+		}
 		if f.number != 1 {
 			return nil
 		}
@@ -350,16 +353,15 @@ func (d *updateDecoder) group(b []byte) error {
 // repair mends a set if its routes can do without what is wrong with it, and withdraws them if not; it tells which.
 func (d *updateDecoder) repair(g *bgp.Group) bool {
 	fixed, dropped, err := attr.Repair(g.Attributes)
-	for _, n := range g.Routes {
-		if err != nil {
-			d.malformed(bgp.Malformed{Service: n.Service, Attribute: "attributes", Reason: err.Error(), Withdrawn: true})
-			continue
-		}
-		for _, p := range dropped {
-			d.malformed(bgp.Malformed{Service: n.Service, Attribute: p.Attribute, Reason: p.Reason})
-		}
+	var first bgp.Service
+	if len(g.Routes) > 0 {
+		first = g.Routes[0].Service
+	}
+	for _, p := range dropped {
+		d.malformed(bgp.Malformed{Service: first, Attribute: p.Attribute, Reason: p.Reason, Routes: len(g.Routes), Bytes: g.Attributes})
 	}
 	if err != nil {
+		d.malformed(bgp.Malformed{Service: first, Attribute: "attributes", Reason: err.Error(), Withdrawn: true, Routes: len(g.Routes), Bytes: g.Attributes})
 		d.u.Withdrawn = append(d.u.Withdrawn, g.Routes...)
 		return false
 	}
@@ -367,16 +369,20 @@ func (d *updateDecoder) repair(g *bgp.Group) bool {
 	return true
 }
 
+// malformed enters a fault; what is beyond the limit is counted with the last.
 func (d *updateDecoder) malformed(m bgp.Malformed) {
-	if len(d.u.Malformed) < maxMalformed {
-		d.u.Malformed = append(d.u.Malformed, m)
+	if n := len(d.u.Malformed); n == maxMalformed {
+		d.u.Malformed[n-1].Routes += m.Routes
+		return
 	}
+	m.Bytes = m.Bytes[:min(len(m.Bytes), bgp.MaxFaultBytes)]
+	d.u.Malformed = append(d.u.Malformed, m)
 }
 
 // route reads a service's name and path id, and says whether the name is one.
 func (d *updateDecoder) route(b []byte) (bgp.NLRI, bool) {
 	var n bgp.NLRI
-	ok := true
+	whole, ok := b, true
 	for len(b) > 0 {
 		num, typ, size := protowire.ConsumeTag(b)
 		if size < 0 {
@@ -408,6 +414,6 @@ func (d *updateDecoder) route(b []byte) (bgp.NLRI, bool) {
 			return n, true
 		}
 	}
-	d.malformed(bgp.Malformed{Attribute: "service", Reason: "is no service name", Withdrawn: true})
+	d.malformed(bgp.Malformed{Attribute: "service", Reason: "is no service name", Withdrawn: true, Routes: 1, Bytes: whole})
 	return bgp.NLRI{}, false
 }

@@ -44,6 +44,7 @@ func Append(dst []byte, m bgp.Message) []byte {
 		for _, s := range m.Services {
 			b = appendText(b, 1, string(s))
 		}
+		b = appendBool(b, 2, m.Everything)
 		return appendMessage(dst, frameSubscribe, b)
 	case *bgp.Report:
 		return appendMessage(dst, frameReport, reportBody(m))

@@ -536,7 +536,7 @@ type Capabilities struct {
 	AddPath           uint32                 `protobuf:"varint,4,opt,name=add_path,json=addPath,proto3" json:"add_path,omitempty"`                                // RFC 7911: paths a service that the sender wants
 	Refresh           bool                   `protobuf:"varint,5,opt,name=refresh,proto3" json:"refresh,omitempty"`                                               // RFC 7313
 	Subscribe         bool                   `protobuf:"varint,6,opt,name=subscribe,proto3" json:"subscribe,omitempty"`                                           // after RFC 4684
-	LivenessMs        uint64                 `protobuf:"varint,7,opt,name=liveness_ms,json=livenessMs,proto3" json:"liveness_ms,omitempty"`
+	LivenessMs        uint64                 `protobuf:"varint,7,opt,name=liveness_ms,json=livenessMs,proto3" json:"liveness_ms,omitempty"`                       // after RFC 5880: interval of keepalives; both sides have to ask, the longer counts
 	Reports           bool                   `protobuf:"varint,12,opt,name=reports,proto3" json:"reports,omitempty"`
 	Walk              bool                   `protobuf:"varint,13,opt,name=walk,proto3" json:"walk,omitempty"` // WALK-REQUEST is answered
 	unknownFields     protoimpl.UnknownFields
@@ -1168,7 +1168,8 @@ func (*Refresh) Descriptor() ([]byte, []int) {
 // Subscribe replaces the names that the sender wants to hear of.
 type Subscribe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Services      []string               `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"` // at most 10,000
+	Services      []string               `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`      // at most 10,000
+	Everything    bool                   `protobuf:"varint,2,opt,name=everything,proto3" json:"everything,omitempty"` // whatever the names
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1208,6 +1209,13 @@ func (x *Subscribe) GetServices() []string {
 		return x.Services
 	}
 	return nil
+}
+
+func (x *Subscribe) GetEverything() bool {
+	if x != nil {
+		return x.Everything
+	}
+	return false
 }
 
 // Report tells the originator of a service what a node has against it. It is repeated every 30 seconds while it holds.
@@ -1637,9 +1645,12 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
 	"\asubcode\x18\x02 \x01(\rR\asubcode\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\"\t\n" +
-	"\aRefresh\"'\n" +
+	"\aRefresh\"G\n" +
 	"\tSubscribe\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservices\"r\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\x12\x1e\n" +
+	"\n" +
+	"everything\x18\x02 \x01(\bR\n" +
+	"everything\"r\n" +
 	"\x06Report\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x12\n" +
