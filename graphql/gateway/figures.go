@@ -91,7 +91,7 @@ func (f *figures) fetched(fetch exec.Fetch, res exec.FetchResult) {
 	}
 }
 
-func (f *figures) swapped(*Snapshot) {
+func (f *figures) swapped() {
 	f.reloads.Add(context.Background(), 1, metric.WithAttributes(attribute.String("result", "published")))
 }
 

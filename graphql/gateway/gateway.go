@@ -39,17 +39,22 @@ func New(cfg Config) *Gateway {
 }
 
 // Swap makes a snapshot the current one and takes over the caller's hold of it. The operations that are asked most are planned on it
-// first, so that the first requests after the swap are as fast as those before. The former snapshot goes on for what runs on it.
+// first, so that the first requests after the swap are as fast as those before. The former snapshot goes on for what runs on it. A nil
+// snapshot leaves the gateway without a graph.
 func (g *Gateway) Swap(s *Snapshot) {
 	g.swaps.Lock()
 	defer g.swaps.Unlock()
-	g.warm(s)
+	if s != nil {
+		g.warm(s)
+	}
 	old := g.current.Swap(s)
 	if old != nil {
 		old.Release()
 	}
-	g.figures.swapped(s)
-	g.cfg.Log.Info("graph published", "why", s.Why(), "subgraphs", len(s.Graph().Subgraphs))
+	g.figures.swapped()
+	if s != nil {
+		g.cfg.Log.Info("graph published", "why", s.Why(), "subgraphs", len(s.Graph().Subgraphs))
+	}
 }
 
 // Current returns the current snapshot, held for the caller, who must Release it; nil if there is none yet.
@@ -70,10 +75,15 @@ func (g *Gateway) Ready() string {
 	return ""
 }
 
-// Close ends all streams with a word to their clients, waits for them, and lets the current snapshot go. Requests must have ended.
-func (g *Gateway) Close() {
+// Drain ends all streams with a word to their clients, waits for them, and lets no new ones begin. Other operations go on.
+func (g *Gateway) Drain() {
 	g.stop()
 	g.streams.wait()
+}
+
+// Close drains and lets the current snapshot go.
+func (g *Gateway) Close() {
+	g.Drain()
 	if s := g.current.Swap(nil); s != nil {
 		s.Release()
 	}

@@ -44,7 +44,7 @@ type streamCounter struct {
 	mu     sync.Mutex
 	n      int
 	closed bool
-	empty  chan struct{} // made by wait; closed at n == 0
+	empty  chan struct{} // made when closed; closed when none is left
 }
 
 func (c *streamCounter) begin() bool {
@@ -74,10 +74,11 @@ func (c *streamCounter) open() int64 {
 // wait closes the counter and waits until all streams have ended.
 func (c *streamCounter) wait() {
 	c.mu.Lock()
-	c.closed = true
-	c.empty = make(chan struct{})
-	if c.n == 0 {
-		close(c.empty)
+	if !c.closed {
+		c.closed, c.empty = true, make(chan struct{})
+		if c.n == 0 {
+			close(c.empty)
+		}
 	}
 	c.mu.Unlock()
 	<-c.empty

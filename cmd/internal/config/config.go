@@ -26,6 +26,7 @@ type Config struct {
 	Admin    string  `yaml:"admin" doc:"HOST:PORT of /metrics, /healthz and /readyz; empty for none" default:"127.0.0.1:9464"`
 	Peering  Peering `yaml:"peering"`
 	Envoy    Envoy   `yaml:"envoy"`
+	Gateway  Gateway `yaml:"gateway"`
 	Log      Log     `yaml:"log"`
 }
 
@@ -149,8 +150,13 @@ func (c *Config) set(f Field, text, from string) error {
 		if _, err := fmt.Sscanf(text, "%d", p); err != nil {
 			return fmt.Errorf("%s (%s): %q: want a whole number", f.Key, from, text)
 		}
-	default:
-		return fmt.Errorf("%s: a field of this type cannot be set from text", f.Key)
+	default: // lists and objects, in the notation of YAML
+		if text == "" {
+			return nil
+		}
+		if err := yaml.UnmarshalWithOptions([]byte(text), p, yaml.Strict()); err != nil {
+			return fmt.Errorf("%s (%s): %q: %s", f.Key, from, text, yaml.FormatError(err, false, false))
+		}
 	}
 	return nil
 }
@@ -198,6 +204,7 @@ func (c *Config) check() []error {
 	if _, err := envoy.ParsePorts(c.Envoy.TCPPorts); err != nil {
 		bad("envoy.tcp-ports", "%v", err)
 	}
+	c.Gateway.check(bad)
 	switch c.Log.Level {
 	case "debug", "info", "warn", "error":
 	default:
