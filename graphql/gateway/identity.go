@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"net/http"
@@ -22,14 +24,13 @@ type Principal struct {
 	Key string
 	// Expires is when the token does; streams end then. Zero means never.
 	Expires time.Time
-	// Claims are all of the token's, for policies.
-	Claims map[string]any
 }
 
 // Verifier verifies bearer tokens. The error is for the log and must not contain the token; ErrUnavailable in it says that the token could
 // be neither accepted nor refused.
 type Verifier interface {
-	Verify(ctx context.Context, token string) (*Principal, error)
+	// The certificate is the one that the caller's TLS connection was made with, or nil.
+	Verify(ctx context.Context, token string, certificate *x509.Certificate) (*Principal, error)
 }
 
 // ErrUnavailable says that tokens cannot be verified at the moment.
@@ -61,7 +62,7 @@ type caller struct {
 }
 
 // identify verifies the caller of a request by its Authorization header.
-func (g *Gateway) identify(ctx context.Context, h http.Header) (*caller, *failure) {
+func (g *Gateway) identify(ctx context.Context, h http.Header, conn *tls.ConnectionState) (*caller, *failure) {
 	cfg := &g.cfg.Identity
 	values := h.Values("Authorization")
 	if cfg.Verifier == nil {
@@ -78,7 +79,7 @@ func (g *Gateway) identify(ctx context.Context, h http.Header) (*caller, *failur
 	if token = strings.TrimSpace(token); len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return nil, unauthenticated("The Authorization header must be one bearer token.", "invalid_request")
 	}
-	p, err := cfg.Verifier.Verify(ctx, token)
+	p, err := cfg.Verifier.Verify(ctx, token, certificate(conn))
 	if errors.Is(err, ErrUnavailable) {
 		g.cfg.Log.Error("a token could not be verified", "error", err)
 		return nil, refuse(http.StatusServiceUnavailable, CodeUnauthenticated, "Tokens cannot be verified at the moment.").with("Retry-After", "5")
@@ -92,6 +93,13 @@ func (g *Gateway) identify(ctx context.Context, h http.Header) (*caller, *failur
 		c.scopes[s] = true
 	}
 	return c, nil
+}
+
+func certificate(conn *tls.ConnectionState) *x509.Certificate {
+	if conn == nil || len(conn.PeerCertificates) == 0 {
+		return nil
+	}
+	return conn.PeerCertificates[0]
 }
 
 // unauthenticated is the answer of RFC 6750 §3.

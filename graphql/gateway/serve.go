@@ -56,7 +56,7 @@ func (g *Gateway) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		return fail
 	}
 	defer dropUploads(all)
-	who, fail := g.identify(ctx, r.Header)
+	who, fail := g.identify(ctx, r.Header, r.TLS)
 	if fail != nil {
 		return fail
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -39,6 +40,7 @@ type socket struct {
 	g    *Gateway
 	conn *websocket.Conn
 	from origin // caller is nil until connection_init
+	tls  *tls.ConnectionState
 
 	mu         sync.Mutex
 	operations map[string]context.CancelFunc // by id
@@ -73,7 +75,7 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	conn.SetReadLimit(g.cfg.MaxBody)
-	s := &socket{g: g, conn: conn, from: origin{header: r.Header.Clone()}, operations: map[string]context.CancelFunc{}}
+	s := &socket{g: g, conn: conn, from: origin{header: r.Header.Clone()}, tls: r.TLS, operations: map[string]context.CancelFunc{}}
 	s.serve(r.Context())
 }
 
@@ -131,7 +133,7 @@ func (s *socket) init(ctx context.Context) *closing {
 		}
 		headersOf(m.Payload, s.from.header)
 		var fail *failure
-		if s.from.caller, fail = s.g.identify(ctx, s.from.header); fail != nil {
+		if s.from.caller, fail = s.g.identify(ctx, s.from.header, s.tls); fail != nil {
 			s.g.figures.refused(ctx, fail.code())
 			return &closing{closeForbidden, "Forbidden: " + fail.errs[0].Message}
 		}

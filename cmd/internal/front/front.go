@@ -147,7 +147,8 @@ func (f *Front) Run(ctx context.Context) error {
 			_ = l.Close()
 			return err
 		}
-		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: certs.get})
+		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: certs.get,
+			ClientAuth: tls.RequestClientCert}) // for tokens bound to a certificate; nothing else trusts it
 	}
 	srv := &http.Server{Handler: f.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 128 << 10, Protocols: new(http.Protocols)}
 	srv.Protocols.SetHTTP1(true)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/graphql/gateway"
+	"github.com/catalyst-router/catalyst/graphql/gateway/bearer"
 )
 
 // rules translates the configuration, which has been checked.
@@ -57,4 +58,15 @@ func (f *Front) documents(rules *gateway.Config) error {
 	return nil
 }
 
-func (f *Front) identity(_ context.Context, _ *gateway.Config) error { return nil }
+func (f *Front) identity(ctx context.Context, rules *gateway.Config) error {
+	rules.Identity.Required = f.cfg.Required
+	if f.cfg.JWKS == "" {
+		return nil
+	}
+	v, err := bearer.New(ctx, bearer.Config{Source: f.cfg.JWKS, Issuer: f.cfg.Issuer, Audience: f.cfg.Audience, Log: f.tel.Log})
+	if err != nil {
+		return fmt.Errorf("gateway.jwks: %w", err)
+	}
+	rules.Identity.Verifier, f.keys = v, v
+	return nil
+}
