@@ -107,12 +107,18 @@ func printCases() []executeCase {
 			`{"data":{"items":[{"__typename":"Book","title":"Go"},{"__typename":"Film","length":90}]}}`,
 			`{"data":{"items":[{"__typename":"Book","title":"Go"},{"__typename":"Film","title":90}]}}`)),
 		named("impossible, unknown and missing types", one(object("Query", field("items", "[Item]", abstract("Item", set("Book"), field("id", "ID", nil)))),
-			`{"data":{"items":[{"__typename":"Film","id":"1"},{"__typename":"Nothing","id":"2"},{"id":"3"},{"__typename":7,"id":"4"},{"__typename":"Book","id":"5"}]}}`,
+			`{"data":{"items":[{"__typename":"Film","id":"1"},{"__typename":"Nothing","id":"2"},{"__typename":null,"id":"3"},{"__typename":7,"id":"4"},{"__typename":"Book","id":"5"}]}}`,
 			`{"data":{"items":[null,null,null,null,{"id":"5"}]},"errors":[`+
 				`{"message":"Field Query.items has an object without a type that is possible here.","path":["items",0],"extensions":{"code":"INVALID_SUBGRAPH_VALUE"}},`+
 				`{"message":"Field Query.items has an object without a type that is possible here.","path":["items",1],"extensions":{"code":"INVALID_SUBGRAPH_VALUE"}},`+
 				`{"message":"Field Query.items has an object without a type that is possible here.","path":["items",2],"extensions":{"code":"INVALID_SUBGRAPH_VALUE"}},`+
 				`{"message":"Field Query.items has an object without a type that is possible here.","path":["items",3],"extensions":{"code":"INVALID_SUBGRAPH_VALUE"}}]}`)),
+		named("no type where none is needed, and where one is", one(object("Query", field("a", "Media", abstract("Media", set("Book", "Film"), field("id", "ID", nil), on(field("n", "Int", nil), "Book", "Film"))),
+			field("b", "Media", abstract("Media", set("Book", "Film"), on(field("id", "ID", nil), "Book"))), field("c", "Media", abstract("Media", set("Book", "Film"), typeName("t")))),
+			`{"data":{"a":{"id":"1"},"b":{"id":"2"},"c":{}}}`,
+			`{"data":{"a":{"id":"1","n":null},"b":null,"c":null},"errors":[`+
+				`{"message":"Field Query.b has an object without a type that is possible here.","path":["b"],"extensions":{"code":"INVALID_SUBGRAPH_VALUE"}},`+
+				`{"message":"Field Query.c has an object without a type that is possible here.","path":["c"],"extensions":{"code":"INVALID_SUBGRAPH_VALUE"}}]}`)),
 		{name: "denied parts", root: fetch(0, "a", "{x}", "me"),
 			shape: object("Query", field("me", "User", object("User", field("id", "ID", nil), denied(field("secret", "String", nil)))),
 				field("you", "User", object("User", denied(field("secret", "String!", nil))))),

@@ -46,10 +46,10 @@ func (p *printer) data(n uint32, o *plan.Object) (null bool) {
 
 // object writes object n. It returns false if a null has to propagate to it; what it has written is then the caller's to remove.
 func (p *printer) object(n uint32, o *plan.Object) bool {
-	id := o.StaticID
+	id, known := o.StaticID, true
 	if o.Static == "" {
-		var ok bool
-		if id, ok = p.t.typeOf(n); !ok || !o.Possible.Has(id) {
+		id, known = p.t.typeOf(n)
+		if known && !o.Possible.Has(id) || !known && !p.mayBeUntyped(n, o) {
 			p.wrongType(n)
 			return false
 		}
@@ -58,7 +58,7 @@ func (p *printer) object(n uint32, o *plan.Object) bool {
 	first, hint := true, uint32(0)
 	for i := range o.Fields {
 		f := &o.Fields[i]
-		if f.On != nil && !f.On.Has(id) {
+		if f.On != nil && known && !f.On.Has(id) {
 			continue
 		}
 		if !first {
@@ -87,6 +87,19 @@ func (p *printer) object(n uint32, o *plan.Object) bool {
 	}
 	p.out = append(p.out, '}')
 	return !p.over
+}
+
+// mayBeUntyped reports whether object n, whose type is not known, can be printed nevertheless: it has no `__typename`, and nothing depends on it.
+func (p *printer) mayBeUntyped(n uint32, o *plan.Object) bool {
+	if p.t.field(n, "__typename", 0) != 0 {
+		return false
+	}
+	for i := range o.Fields {
+		if f := &o.Fields[i]; f.Shape == plan.TypeName || f.On != nil && !f.On.Contains(o.Possible) {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *printer) typeName(o *plan.Object, id graph.TypeID) {
