@@ -207,7 +207,7 @@ func (e *emitter) repFields(pos *position, wants []want, on graph.TypeSet) []Rep
 				if sl.name != en.Name || sl.args != en.Args || !sl.on.Overlaps(at) || !e.fetches(sl, at) {
 					continue
 				}
-				i := slices.IndexFunc(fields, func(f *field) bool { return f.slot == sl })
+				i := slices.IndexFunc(fields, func(f *field) bool { return f.slot == sl || sl.child == nil && f.slot.source == sl.source })
 				if i < 0 {
 					// another alias of the same field will do only once
 					if slices.ContainsFunc(fields, func(f *field) bool { return f.slot.name == sl.name && f.on.Contains(at) }) {

@@ -1,6 +1,10 @@
 package plan
 
-import "github.com/catalyst-router/catalyst/graphql/plan/graph"
+import (
+	"fmt"
+
+	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+)
 
 // hopsFrom returns how many entity requests lie between a view of an object in one subgraph and a view of it in each other
 // one: -1 if no chain of keys leads there. The result is shared and must not be changed.
@@ -111,4 +115,32 @@ func (p *Planner) has(t *graph.Type, e *graph.Entry, s, depth int) int16 {
 		}
 	}
 	return worst
+}
+
+type textOn struct{ text, types string }
+
+// keyOf returns a key that several types have, for all of them.
+func (p *Planner) keyOf(k *graph.Key, types graph.TypeSet) *graph.Key {
+	sel := p.widened(k.Fields, k.Text, types)
+	if sel == k.Fields {
+		return k
+	}
+	return &graph.Key{Fields: sel, Resolvable: k.Resolvable, Text: k.Text}
+}
+
+// widened returns a selection that several types have in the same words, for all of them.
+func (p *Planner) widened(sel *graph.Selection, text string, types graph.TypeSet) *graph.Selection {
+	if sel.Types.Contains(types) {
+		return sel
+	}
+	id := textOn{text, fmt.Sprint(types)}
+	if v, ok := p.texts.Load(id); ok {
+		return v.(*graph.Selection)
+	}
+	wide, err := p.graph.FieldSet(text, types)
+	if err != nil { // each of them alone could be read
+		return sel
+	}
+	v, _ := p.texts.LoadOrStore(id, wide)
+	return v.(*graph.Selection)
 }

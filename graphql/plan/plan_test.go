@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"golang.org/x/tools/txtar"
+	"pgregory.net/rapid"
 
 	"github.com/catalyst-router/catalyst/graphql/plan"
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
@@ -24,7 +25,7 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-func archives(t testing.TB) []string {
+func archives(t rapid.TB) []string {
 	t.Helper()
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -42,7 +43,7 @@ func section(ar *txtar.Archive, name string) ([]byte, bool) {
 	return nil, false
 }
 
-func planner(t testing.TB, ar *txtar.Archive) *plan.Planner {
+func planner(t rapid.TB, ar *txtar.Archive) *plan.Planner {
 	t.Helper()
 	sdl, ok := section(ar, "supergraph")
 	if !ok {
@@ -84,7 +85,7 @@ func testArchive(t *testing.T, file string) {
 	}
 }
 
-func planText(t testing.TB, p *plan.Planner, query, facts string) string {
+func planText(t rapid.TB, p *plan.Planner, query, facts string) string {
 	op, errs := p.Prepare(query, "")
 	if errs != nil {
 		return errs.Error() + "\n"
@@ -96,7 +97,7 @@ func planText(t testing.TB, p *plan.Planner, query, facts string) string {
 	return pl.String()
 }
 
-func factsOf(t testing.TB, op *plan.Operation, text string) plan.Facts {
+func factsOf(t rapid.TB, op *plan.Operation, text string) plan.Facts {
 	f := plan.Facts{Labels: map[string]bool{}, Scopes: map[string]bool{}, Policies: map[string]bool{}, Conditions: make([]bool, len(op.Conditions))}
 	for line := range strings.Lines(text) {
 		word, arg, _ := strings.Cut(strings.TrimSpace(line), " ")

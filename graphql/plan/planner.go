@@ -31,6 +31,7 @@ type Planner struct {
 	ops   *lru.Cache[opKey, *Operation]
 	plans *lru.Cache[string, *Plan]
 	hops  sync.Map // hopKey → []int16
+	texts sync.Map // textOn → *graph.Selection
 }
 
 type opKey struct{ query, name string }

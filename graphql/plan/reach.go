@@ -192,7 +192,7 @@ func (b *builder) doors(pos *position, types graph.TypeSet, s int) []door {
 	if in := first.In[s]; in != nil {
 		for _, k := range in.Keys {
 			if k.Resolvable {
-				out = append(out, door{key: k})
+				out = append(out, door{key: b.p.keyOf(k, types)})
 			}
 		}
 	}
@@ -268,7 +268,7 @@ func (b *builder) groupAt(pos *position, s int, via *graph.Type, depth int) *gro
 func (b *builder) cheapestNamer(pos *position, types graph.TypeSet, not int, ways []way) way {
 	var best way
 	for s, w := range ways {
-		if s == not || !w.ok || w.how == seen && w.view.opaque || w.how != seen && !b.names(pos, types, s, w) {
+		if s == not && w.how != seen || !w.ok || w.how == seen && w.view.opaque || w.how != seen && !b.names(pos, types, s, w) {
 			continue
 		}
 		if w.cheaper(best) {
@@ -304,7 +304,7 @@ func (b *builder) source(pos *position, e *graph.Entry, on graph.TypeSet, not in
 	}
 	var best way
 	for s := range ways {
-		if s == not || !ways[s].ok {
+		if s == not && ways[s].how != seen || !ways[s].ok {
 			continue
 		}
 		w := ways[s]

@@ -26,7 +26,10 @@ func (r *renderer) selection(dst []byte, v *view) []byte {
 		dst = append(append(dst, "...on "...), f.name...)
 		dst = append(r.picks(append(dst, '{'), f.picks), '}')
 	}
-	if len(dst) == n {
+	if len(dst) == n { // something has to stand there; an interface's name must not pass for a type's
+		if v.opaque {
+			dst = append(dst, "_:"...)
+		}
 		dst = append(dst, graph.TypeName...)
 	}
 	return append(dst, '}')

@@ -145,12 +145,15 @@ func (b *builder) join() {
 		}
 		for _, o := range b.groups[i+1:] {
 			if o.entity && o.merged == nil && o.pos == gr.pos && o.sub == gr.sub && o.via == gr.via && o.wave == gr.wave && o.block == gr.block &&
-				o.segment == gr.segment && !slices.ContainsFunc(o.needs, gr.contradicts) && !slices.ContainsFunc(o.needs, func(n need) bool { return gr.otherKey(n) }) {
+				o.segment == gr.segment && !slices.ContainsFunc(o.needs, gr.unlike) {
 				gr.take(o)
 			}
 		}
 	}
 }
+
+// unlike reports whether a need cannot share the group's representations.
+func (gr *group) unlike(n need) bool { return gr.contradicts(n) || gr.tooWide(n) || gr.otherKey(n) }
 
 // otherKey reports whether the group enters some of the types by another key.
 func (gr *group) otherKey(n need) bool {

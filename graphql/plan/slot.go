@@ -3,7 +3,6 @@ package plan
 import (
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
@@ -35,18 +34,45 @@ func (b *builder) slot(pos *position, e *graph.Entry, types graph.TypeSet) []*sl
 	return out
 }
 
-// sameShape partitions types by the shape their field has in the subgraphs.
+// sameShape partitions types such that in no subgraph their field has different shapes.
 func (b *builder) sameShape(name string, types graph.TypeSet) []graph.TypeSet {
 	if types.Len() == 1 || name == graph.TypeName {
 		return []graph.TypeSet{types}
 	}
-	return partition(types, func(id graph.TypeID) string {
+	var out []graph.TypeSet
+	var shapes [][]string
+next:
+	for _, id := range types.IDs() {
 		f := b.g.Object(id).Fields[name]
 		if f == nil {
-			return ""
+			continue
 		}
-		return strings.Join(f.Shape, "\x00")
-	})
+		for i := range out {
+			if joint, ok := joinShapes(shapes[i], f.Shape); ok {
+				out[i], shapes[i] = out[i].Or(graph.SetOf(id)), joint
+				continue next
+			}
+		}
+		out, shapes = append(out, graph.SetOf(id)), append(shapes, f.Shape)
+	}
+	return out
+}
+
+// joinShapes unites the shapes that fields have by subgraph, "" where there is none; false if they differ somewhere.
+func joinShapes(x, y []string) ([]string, bool) {
+	if slices.Equal(x, y) {
+		return x, true
+	}
+	out := slices.Clone(x)
+	for s := range out {
+		switch {
+		case out[s] == "":
+			out[s] = y[s]
+		case y[s] != "" && y[s] != out[s]:
+			return nil, false
+		}
+	}
+	return out, true
 }
 
 // partition groups types by a property, in the order of their first members.
@@ -138,7 +164,7 @@ func (b *builder) conflicts(pos *position, s *slot, source string) bool {
 		if o.pos == pos && !same && (o.on.Overlaps(s.on) || b.opaque(o) || b.opaque(s)) {
 			return true
 		}
-		if b.shapeOf(o) != b.shapeOf(s) && b.clash(o, s) {
+		if _, ok := joinShapes(b.shapeOf(o), b.shapeOf(s)); !ok {
 			return true
 		}
 	}
@@ -151,26 +177,17 @@ func (b *builder) opaque(s *slot) bool {
 	return f != nil && slices.ContainsFunc(f.In, func(in *graph.FieldIn) bool { return in != nil && in.Via != nil })
 }
 
-func (b *builder) shapeOf(s *slot) string {
-	f := s.pos.field(b.g, s, s.on)
-	if f == nil {
-		return ""
-	}
-	return strings.Join(f.Shape, "\x00")
-}
-
-// clash reports whether the fields of two slots differ in shape in some subgraph that has both.
-func (b *builder) clash(x, y *slot) bool {
-	fx, fy := x.pos.field(b.g, x, x.on), y.pos.field(b.g, y, y.on)
-	if fx == nil || fy == nil {
-		return fx != fy
-	}
-	for s := range fx.Shape {
-		if fx.Shape[s] != "" && fy.Shape[s] != "" && fx.Shape[s] != fy.Shape[s] {
-			return true
+// shapeOf is the shape of a slot's field by subgraph.
+func (b *builder) shapeOf(s *slot) []string {
+	out := make([]string, len(b.g.Subgraphs))
+	for _, id := range s.on.IDs() {
+		if f := b.g.Object(id).Fields[s.name]; f != nil {
+			if joint, ok := joinShapes(out, f.Shape); ok {
+				out = joint
+			}
 		}
 	}
-	return false
+	return out
 }
 
 // supplied returns the types for which what is visible to this block already fetches a slot.

@@ -53,7 +53,7 @@ func (b *builder) classes(sl *slot, types graph.TypeSet) []graph.TypeSet {
 			in := f.In[s]
 			fmt.Fprintf(&k, "%t %s", in.External, in.Named.Name)
 			if in.Requires != nil {
-				k.WriteString(in.Requires.String())
+				k.WriteString(in.RequiresText)
 			}
 			if in.Via != nil {
 				k.WriteString(in.Via.Name)
@@ -117,7 +117,7 @@ func (b *builder) options(sl *slot, class graph.TypeSet, sub *graph.Selection) [
 		return nil
 	}
 	for s, in := range f.In {
-		if !b.usable(in) || sl.pos.entering[s] && in.Requires == nil {
+		if !b.usable(in) || sl.pos.entering[s] && (in.Requires != nil || ways[s].how != seen) {
 			continue
 		}
 		for _, o := range b.waysOf(sl, class, f, s, ways) {
@@ -146,7 +146,7 @@ func (b *builder) options(sl *slot, class graph.TypeSet, sub *graph.Selection) [
 func (b *builder) atHand(sl *slot, class graph.TypeSet) (option, bool) {
 	var best option
 	for _, v := range sl.pos.views {
-		if v.group.block != b.block || sl.pos.entering[v.group.sub] || best.way.ok && best.way.depth <= v.group.depth {
+		if v.group.block != b.block || best.way.ok && best.way.depth <= v.group.depth {
 			continue
 		}
 		if b.resolves(v, sl.name, class) {
@@ -209,6 +209,9 @@ func (b *builder) waysOf(sl *slot, class graph.TypeSet, f *graph.Field, s int, w
 		return append(out, option{way: w})
 	}
 	if in.External {
+		return nil
+	}
+	if sl.pos.entering[s] {
 		return nil
 	}
 	// A view is there, but not for these types or not of this field: enter.
@@ -274,21 +277,21 @@ func (b *builder) andTold(pos *position, class graph.TypeSet, sel *graph.Selecti
 // namers lists the subgraphs that can tell run-time types.
 func (b *builder) namers(pos *position, class graph.TypeSet) []option {
 	for _, v := range pos.views {
-		if b.visible(v.group) && !v.opaque && v.possible.Contains(class) && !pos.entering[v.group.sub] {
+		if b.visible(v.group) && !v.opaque && v.possible.Contains(class) {
 			return []option{{sub: v.group.sub, way: way{ok: true, depth: v.group.depth, how: seen, view: v}}}
 		}
 	}
 	var out []option
 	ways := b.waysTo(pos, class)
 	for s, w := range ways {
-		if pos.entering[s] {
+		if pos.entering[s] && w.how != seen {
 			continue
 		}
 		if w.how == seen && w.view.opaque {
 			w = way{}
 		}
 		for _, d := range b.doors(pos, class, s) {
-			if d.via == nil || d.via.In[s].InterfaceObject {
+			if d.via == nil || d.via.In[s].InterfaceObject || pos.entering[s] {
 				continue
 			}
 			if e := b.enter1(pos, class, s, d, ways); e.cheaper(w) {
@@ -343,13 +346,19 @@ func (b *builder) enter(pos *position, types graph.TypeSet, s int, w way, field 
 	if pos.entering[s] {
 		return nil, fmt.Errorf("a key of %s at %q needs itself", b.g.Subgraphs[s].Name, pos.path())
 	}
-	pos.entering[s] = true
-	deps, err := b.require(pos, w.key.Fields, types)
-	delete(pos.entering, s)
+	deps, err := b.requireApart(pos, w.key.Fields, types, s)
 	if err != nil {
 		return nil, err
 	}
-	if w.via == nil && !pos.static() {
+	all := types
+	if w.via != nil {
+		if all = b.unnamed(pos, types, w.via.Possible, deps, field); !types.Contains(all) {
+			if deps, err = b.requireApart(pos, w.key.Fields, all, s); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if !pos.static() && (w.via == nil || !all.Contains(pos.reach)) {
 		more, err := b.typenameFor(pos, types, s)
 		if err != nil {
 			return nil, err
@@ -361,17 +370,44 @@ func (b *builder) enter(pos *position, types graph.TypeSet, s int, w way, field 
 		return nil, err
 	}
 	deps = union(deps, more)
-	n := need{on: types, keys: []*graph.Selection{w.key.Fields}, text: w.key.Text}
+	n := need{on: all, keys: []*graph.Selection{w.key.Fields}, text: w.key.Text}
 	if field != nil && field.Requires != nil {
-		more, err := b.require(pos, field.Requires, types)
+		told := b.p.widened(field.Requires, field.RequiresText, types)
+		more, err := b.require(pos, told, types)
 		if err != nil {
 			return nil, err
 		}
 		deps = union(deps, more)
-		n.requires = append(n.requires, field.Requires)
+		n.requires = append(n.requires, told)
 	}
 	gr := b.entityGroup(pos, s, w.via, deps, n)
 	return gr.view, nil
+}
+
+// requireApart is require without entering s.
+func (b *builder) requireApart(pos *position, sel *graph.Selection, types graph.TypeSet, s int) ([]*group, error) {
+	pos.entering[s] = true
+	defer delete(pos.entering, s)
+	return b.require(pos, sel, types)
+}
+
+// unnamed widens the types for which an interface's entities are asked for, if waiting to know them would take longer.
+func (b *builder) unnamed(pos *position, types, possible graph.TypeSet, deps []*group, field *graph.FieldIn) graph.TypeSet {
+	if types.Contains(pos.reach) || !possible.Contains(pos.reach) || field != nil && field.Requires != nil {
+		return types
+	}
+	if b.named(pos, types) && deepest(b.suppliers(b.typenameSlot(pos), types)) <= deepest(deps) {
+		return types
+	}
+	return pos.reach
+}
+
+func deepest(gs []*group) int {
+	n := 0
+	for _, gr := range gs {
+		n = max(n, gr.depth)
+	}
+	return n
 }
 
 func union(a, c []*group) []*group {
@@ -475,16 +511,13 @@ func (b *builder) requireSlot(sl *slot, e *graph.Entry, on graph.TypeSet) ([]*gr
 
 // entityGroup returns the request that enters s at a position with a need, made if no request can take it in without waiting longer.
 func (b *builder) entityGroup(pos *position, s int, via *graph.Type, deps []*group, n need) *group {
-	depth := 0
-	for _, d := range deps {
-		depth = max(depth, d.depth)
-	}
+	depth := deepest(deps)
 	var gr *group
 	for _, o := range b.groups {
 		if !o.entity || o.pos != pos || o.sub != s || o.via != via || o.block != b.block || o.segment != b.segment || o.depth <= depth {
 			continue
 		}
-		if slices.ContainsFunc(deps, func(d *group) bool { return d.waitsFor(o) }) || o.contradicts(n) {
+		if slices.ContainsFunc(deps, func(d *group) bool { return d.waitsFor(o) }) || o.contradicts(n) || o.tooWide(n) {
 			continue
 		}
 		gr = o
@@ -526,6 +559,16 @@ func include(list, more []*graph.Selection) []*graph.Selection {
 		}
 	}
 	return list
+}
+
+// tooWide reports whether fields with requirements would be asked of objects that they are not wanted of, since the subgraph
+// cannot tell types.
+func (gr *group) tooWide(n need) bool {
+	if !gr.view.opaque {
+		return false
+	}
+	needy := n.requires != nil || slices.ContainsFunc(gr.needs, func(o need) bool { return o.requires != nil })
+	return needy && !gr.view.possible.Equal(n.on)
 }
 
 // contradicts reports whether representations would need one field with different arguments.

@@ -8,8 +8,8 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 )
 
-// fieldSet reads the selection of a key, requirement or provision on values of the given types.
-func (g *Graph) fieldSet(s string, types TypeSet) (*Selection, error) {
+// FieldSet reads the selection of a key, requirement or provision on values of the given types.
+func (g *Graph) FieldSet(s string, types TypeSet) (*Selection, error) {
 	s = strings.TrimSpace(s)
 	if !strings.HasPrefix(s, "{") {
 		s = "{" + s + "}"
@@ -69,7 +69,7 @@ func (r *reader) keys() error {
 			if text(dir, "key") == "" {
 				continue
 			}
-			sel, err := r.g.fieldSet(text(dir, "key"), t.Possible)
+			sel, err := r.g.FieldSet(text(dir, "key"), t.Possible)
 			if err != nil {
 				continue
 			}
@@ -130,16 +130,16 @@ func (r *reader) fieldSet(f *Field, s int, dir *ast.Directive) {
 	in := f.In[s]
 	broken := func(error) { f.In[s] = nil }
 	if q := text(dir, "requires"); q != "" {
-		sel, err := r.g.fieldSet(q, f.Parent.Possible)
+		sel, err := r.g.FieldSet(q, f.Parent.Possible)
 		if err != nil {
 			broken(err)
 			return
 		}
-		in.Requires = sel
+		in.Requires, in.RequiresText = sel, q
 	}
 	if q := text(dir, "provides"); q != "" {
 		// A provision that cannot be read costs a fetch, not the field.
-		if sel, err := r.g.fieldSet(q, in.Named.Possible); err == nil {
+		if sel, err := r.g.FieldSet(q, in.Named.Possible); err == nil {
 			in.Provides = sel
 		}
 	}
@@ -165,7 +165,7 @@ func (r *reader) fieldSet(f *Field, s int, dir *ast.Directive) {
 		for name, t := range r.g.types {
 			for _, ctx := range t.Contexts {
 				if ctx == ca.Context {
-					if sel, err := r.g.fieldSet(q, t.Possible); err == nil {
+					if sel, err := r.g.FieldSet(q, t.Possible); err == nil {
 						ca.Selection[name] = sel
 					}
 				}

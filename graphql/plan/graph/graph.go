@@ -110,8 +110,9 @@ type FieldIn struct {
 	// Type in the subgraph, and its innermost type.
 	Type  *ast.Type
 	Named *Type
-	// Requires is what the subgraph needs to be told of the entity to resolve the field; nil if nothing.
-	Requires *Selection
+	// Requires is what the subgraph needs to be told of the entity to resolve the field; nil if nothing. RequiresText is its text.
+	Requires     *Selection
+	RequiresText string
 	// Provides is what the subgraph can resolve below this field although it could not elsewhere; nil if nothing.
 	Provides *Selection
 	// External says that the subgraph names the field but does not resolve it (except where it is provided).
