@@ -32,6 +32,7 @@ type Lab struct {
 type Node struct {
 	Name, Dir                       string
 	Peering, Ingress, Egress, Admin string
+	Gateway                         string // HOST:PORT of the GraphQL gateway
 	Ports                           string // pool of TCP ports
 	Flags                           []string
 	lab                             *Lab
@@ -75,13 +76,13 @@ func (l *Lab) Run(ctx context.Context, args ...string) (string, error) {
 
 // Add issues a node and starts it, with further flags of catalyst node.
 func (l *Lab) Add(ctx context.Context, name string, flags ...string) (*Node, error) {
-	free, err := freePorts(4 + 4)
+	free, err := freePorts(5 + 4)
 	if err != nil {
 		return nil, err
 	}
 	at := func(i int) string { return "127.0.0.1:" + strconv.Itoa(free[i]) }
-	n := &Node{Name: name, Dir: filepath.Join(l.Dir, name), Peering: at(0), Ingress: at(1), Egress: at(2), Admin: at(3), lab: l, Flags: flags,
-		Ports: fmt.Sprintf("[%d, %d, %d, %d]", free[4], free[5], free[6], free[7])}
+	n := &Node{Name: name, Dir: filepath.Join(l.Dir, name), Peering: at(0), Ingress: at(1), Egress: at(2), Admin: at(3), Gateway: at(4), lab: l, Flags: flags,
+		Ports: fmt.Sprintf("[%d, %d, %d, %d]", free[5], free[6], free[7], free[8])}
 	if _, err := l.Run(ctx, "org", "issue-node", name, "--dir", filepath.Join(l.Dir, "org"), "--out", filepath.Join(n.Dir, "identity")); err != nil {
 		return nil, err
 	}
@@ -111,7 +112,7 @@ func (n *Node) Start(ctx context.Context) error {
 	}
 	defer func() { _ = log.Close() }()
 	args := append([]string{"node", "--identity", filepath.Join(n.Dir, "identity"), "--data", filepath.Join(n.Dir, "data"),
-		"--peering-listen", n.Peering, "--envoy-ingress", n.Ingress, "--envoy-egress", n.Egress, "--admin", n.Admin, "--envoy-tcp-ports", n.Ports,
+		"--peering-listen", n.Peering, "--envoy-ingress", n.Ingress, "--envoy-egress", n.Egress, "--admin", n.Admin, "--gateway-listen", n.Gateway, "--envoy-tcp-ports", n.Ports,
 		"--envoy-access-log", filepath.Join(n.Dir, "access.log"), "--envoy-workers", "1", "--peering-deferral", "10s", "--log-level", "debug"}, n.Flags...)
 	n.cmd = exec.Command(n.lab.Binary, args...) //nolint:noctx // Stop ends it
 	n.cmd.Stdout, n.cmd.Stderr = log, log
@@ -224,6 +225,26 @@ func (n *Node) Get(ctx context.Context, service, path string) (status int, body 
 	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	return resp.StatusCode, string(b), err
+}
+
+// Query sends an operation to the node's GraphQL gateway, and returns the whole answer.
+func (n *Node) Query(ctx context.Context, operation string) (string, error) {
+	body, err := json.Marshal(map[string]string{"query": operation})
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+n.Gateway+"/graphql", bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	return strings.TrimSpace(string(b)), err
 }
 
 // TCPPort returns the loopback port of a TCP service at the node.

@@ -6,7 +6,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 out=$root/.tools/bench
 mkdir -p "$out"
 cd "$root/e2e/bench"
-go build -o "$out/" ./routing ./dataplane ./throughput github.com/osrg/gobgp/v4/cmd/gobgpd
+go build -o "$out/" ./routing ./dataplane ./throughput ./graphql github.com/osrg/gobgp/v4/cmd/gobgpd
 rivals=catalyst,gobgp
 PATH=$PATH:/usr/sbin:/sbin
 if command -v bird >/dev/null; then rivals+=,bird; else echo 'BIRD is not installed (apt-get install bird2): its column is missing' >&2; fi
@@ -19,3 +19,14 @@ echo '== from the declaration of a service to the first 200 through Envoy'
 echo
 echo '== over two Envoys, 32 connections (ours writes an access log)'
 "$out/throughput" -catalyst "$root/bin/catalyst"
+
+echo
+echo '== federation gateways, 50 connections'
+only=catalyst
+if command -v npm >/dev/null; then
+	(cd graphql/rivals && { [ -d node_modules ] || npm ci --no-audit --no-fund --silent; })
+	only+=,hive,apollo
+else
+	echo 'npm is not installed: the rivals of the gateway are missing' >&2
+fi
+"$out/graphql" -catalyst "$root/bin/catalyst" -rivals graphql/rivals -only "$only" -seconds "${SECONDS_EACH:-10}"

@@ -5,6 +5,7 @@ set -euo pipefail
 # gqlgen must not load the package that it generates for: its hand-written half does not compile without the other.
 (cd graphql/operator && go tool gqlgen generate)
 (cd graphql/operator/client && go tool genqlient genqlient.yaml)
+(cd graphql/operator/mesh && go tool gqlgen generate)
 for example in books movies products orders; do
 	(cd "e2e/examples/$example" && go tool gqlgen generate)
 done

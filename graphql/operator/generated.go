@@ -28,6 +28,7 @@ func NewExecutableSchema(cfg Config) graphql.ExecutableSchema {
 type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
+	Graph() GraphResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
 	Subscription() SubscriptionResolver
@@ -37,12 +38,38 @@ type DirectiveRoot struct {
 }
 
 type ComplexityRoot struct {
+	BrokenOperation struct {
+		Count  func(childComplexity int) int
+		Errors func(childComplexity int) int
+		Name   func(childComplexity int) int
+		Text   func(childComplexity int) int
+	}
+
 	Change struct {
 		Kind    func(childComplexity int) int
 		Route   func(childComplexity int) int
 		Service func(childComplexity int) int
 		Session func(childComplexity int) int
 		Skipped func(childComplexity int) int
+	}
+
+	Composition struct {
+		At           func(childComplexity int) int
+		Changes      func(childComplexity int) int
+		Error        func(childComplexity int) int
+		Excluded     func(childComplexity int) int
+		Hints        func(childComplexity int) int
+		Milliseconds func(childComplexity int) int
+		Subgraphs    func(childComplexity int) int
+		Why          func(childComplexity int) int
+	}
+
+	CompositionError struct {
+		Code       func(childComplexity int) int
+		Coordinate func(childComplexity int) int
+		Locations  func(childComplexity int) int
+		Message    func(childComplexity int) int
+		Subgraphs  func(childComplexity int) int
 	}
 
 	Count struct {
@@ -77,6 +104,11 @@ type ComplexityRoot struct {
 		Type         func(childComplexity int) int
 	}
 
+	Exclusion struct {
+		Errors   func(childComplexity int) int
+		Subgraph func(childComplexity int) int
+	}
+
 	Explanation struct {
 		Down      func(childComplexity int) int
 		GoneSince func(childComplexity int) int
@@ -87,8 +119,25 @@ type ComplexityRoot struct {
 		Verdict   func(childComplexity int) int
 	}
 
+	Graph struct {
+		APISchema func(childComplexity int) int
+		Endpoint  func(childComplexity int) int
+		History   func(childComplexity int, first int) int
+		Sdl       func(childComplexity int) int
+		Subgraphs func(childComplexity int) int
+	}
+
+	GraphCheck struct {
+		Broken  func(childComplexity int) int
+		Changes func(childComplexity int) int
+		Checked func(childComplexity int) int
+		Errors  func(childComplexity int) int
+		Hints   func(childComplexity int) int
+	}
+
 	Mutation struct {
 		Drain         func(childComplexity int, on bool) int
+		RefreshGraph  func(childComplexity int) int
 		RemovePeer    func(childComplexity int, node string, text string) int
 		RemoveService func(childComplexity int, service string) int
 		ResetPeer     func(childComplexity int, node string, text string) int
@@ -185,16 +234,19 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
-		Envoys   func(childComplexity int) int
-		Explain  func(childComplexity int, service string) int
-		Node     func(childComplexity int) int
-		Peer     func(childComplexity int, node string) int
-		Peers    func(childComplexity int) int
-		Ports    func(childComplexity int) int
-		Route    func(childComplexity int, service string) int
-		Routes   func(childComplexity int, after int, first int) int
-		Services func(childComplexity int) int
-		Trace    func(childComplexity int, service string) int
+		CheckSubgraph func(childComplexity int, name string, sdl string) int
+		Envoys        func(childComplexity int) int
+		Explain       func(childComplexity int, service string) int
+		Graph         func(childComplexity int) int
+		Node          func(childComplexity int) int
+		Peer          func(childComplexity int, node string) int
+		Peers         func(childComplexity int) int
+		Plan          func(childComplexity int, query string, operationName string) int
+		Ports         func(childComplexity int) int
+		Route         func(childComplexity int, service string) int
+		Routes        func(childComplexity int, after int, first int) int
+		Services      func(childComplexity int) int
+		Trace         func(childComplexity int, service string) int
 	}
 
 	Refused struct {
@@ -232,6 +284,12 @@ type ComplexityRoot struct {
 		Routes func(childComplexity int) int
 	}
 
+	SchemaChange struct {
+		Coordinate func(childComplexity int) int
+		Severity   func(childComplexity int) int
+		Text       func(childComplexity int) int
+	}
+
 	Service struct {
 		Address         func(childComplexity int) int
 		Communities     func(childComplexity int) int
@@ -259,6 +317,20 @@ type ComplexityRoot struct {
 		Peer   func(childComplexity int) int
 		Reason func(childComplexity int) int
 		To     func(childComplexity int) int
+	}
+
+	Subgraph struct {
+		Errors     func(childComplexity int) int
+		FetchError func(childComplexity int) int
+		FetchedAt  func(childComplexity int) int
+		Host       func(childComplexity int) int
+		Kind       func(childComplexity int) int
+		LeavesAt   func(childComplexity int) int
+		Name       func(childComplexity int) int
+		NextFetch  func(childComplexity int) int
+		Schema     func(childComplexity int) int
+		Status     func(childComplexity int) int
+		URL        func(childComplexity int) int
 	}
 
 	Subscription struct {
@@ -307,6 +379,9 @@ type ComplexityRoot struct {
 
 // region    ************************** generated!.gotpl **************************
 
+type GraphResolver interface {
+	History(ctx context.Context, obj *Graph, first int) ([]Composition, error)
+}
 type MutationResolver interface {
 	SetPeer(ctx context.Context, input PeerInput) (*Peer, error)
 	RemovePeer(ctx context.Context, node string, text string) (bool, error)
@@ -314,6 +389,7 @@ type MutationResolver interface {
 	SetService(ctx context.Context, input ServiceInput, create bool) (*Service, error)
 	RemoveService(ctx context.Context, service string) (bool, error)
 	Drain(ctx context.Context, on bool) (bool, error)
+	RefreshGraph(ctx context.Context) (bool, error)
 }
 type QueryResolver interface {
 	Node(ctx context.Context) (*Node, error)
@@ -326,6 +402,9 @@ type QueryResolver interface {
 	Services(ctx context.Context) ([]Service, error)
 	Envoys(ctx context.Context) ([]Envoy, error)
 	Ports(ctx context.Context) (*Ports, error)
+	Graph(ctx context.Context) (*Graph, error)
+	Plan(ctx context.Context, query string, operationName string) (string, error)
+	CheckSubgraph(ctx context.Context, name string, sdl string) (*GraphCheck, error)
 }
 type SubscriptionResolver interface {
 	Changes(ctx context.Context, match []string, peers bool) (<-chan *Change, error)
@@ -348,6 +427,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	ec := newExecutionContext(nil, e, nil)
 	_ = ec
 	switch typeName + "." + field {
+
+	case "BrokenOperation.count":
+		if e.ComplexityRoot.BrokenOperation.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokenOperation.Count(childComplexity), true
+	case "BrokenOperation.errors":
+		if e.ComplexityRoot.BrokenOperation.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokenOperation.Errors(childComplexity), true
+	case "BrokenOperation.name":
+		if e.ComplexityRoot.BrokenOperation.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokenOperation.Name(childComplexity), true
+	case "BrokenOperation.text":
+		if e.ComplexityRoot.BrokenOperation.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokenOperation.Text(childComplexity), true
 
 	case "Change.kind":
 		if e.ComplexityRoot.Change.Kind == nil {
@@ -379,6 +483,86 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Change.Skipped(childComplexity), true
+
+	case "Composition.at":
+		if e.ComplexityRoot.Composition.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Composition.At(childComplexity), true
+	case "Composition.changes":
+		if e.ComplexityRoot.Composition.Changes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Composition.Changes(childComplexity), true
+	case "Composition.error":
+		if e.ComplexityRoot.Composition.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Composition.Error(childComplexity), true
+	case "Composition.excluded":
+		if e.ComplexityRoot.Composition.Excluded == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Composition.Excluded(childComplexity), true
+	case "Composition.hints":
+		if e.ComplexityRoot.Composition.Hints == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Composition.Hints(childComplexity), true
+	case "Composition.milliseconds":
+		if e.ComplexityRoot.Composition.Milliseconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Composition.Milliseconds(childComplexity), true
+	case "Composition.subgraphs":
+		if e.ComplexityRoot.Composition.Subgraphs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Composition.Subgraphs(childComplexity), true
+	case "Composition.why":
+		if e.ComplexityRoot.Composition.Why == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Composition.Why(childComplexity), true
+
+	case "CompositionError.code":
+		if e.ComplexityRoot.CompositionError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CompositionError.Code(childComplexity), true
+	case "CompositionError.coordinate":
+		if e.ComplexityRoot.CompositionError.Coordinate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CompositionError.Coordinate(childComplexity), true
+	case "CompositionError.locations":
+		if e.ComplexityRoot.CompositionError.Locations == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CompositionError.Locations(childComplexity), true
+	case "CompositionError.message":
+		if e.ComplexityRoot.CompositionError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CompositionError.Message(childComplexity), true
+	case "CompositionError.subgraphs":
+		if e.ComplexityRoot.CompositionError.Subgraphs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CompositionError.Subgraphs(childComplexity), true
 
 	case "Count.count":
 		if e.ComplexityRoot.Count.Count == nil {
@@ -504,6 +688,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.EnvoyType.Type(childComplexity), true
 
+	case "Exclusion.errors":
+		if e.ComplexityRoot.Exclusion.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Exclusion.Errors(childComplexity), true
+	case "Exclusion.subgraph":
+		if e.ComplexityRoot.Exclusion.Subgraph == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Exclusion.Subgraph(childComplexity), true
+
 	case "Explanation.down":
 		if e.ComplexityRoot.Explanation.Down == nil {
 			break
@@ -547,6 +744,73 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Explanation.Verdict(childComplexity), true
 
+	case "Graph.apiSchema":
+		if e.ComplexityRoot.Graph.APISchema == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Graph.APISchema(childComplexity), true
+	case "Graph.endpoint":
+		if e.ComplexityRoot.Graph.Endpoint == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Graph.Endpoint(childComplexity), true
+	case "Graph.history":
+		if e.ComplexityRoot.Graph.History == nil {
+			break
+		}
+
+		args, err := ec.field_Graph_history_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Graph.History(childComplexity, args["first"].(int)), true
+	case "Graph.sdl":
+		if e.ComplexityRoot.Graph.Sdl == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Graph.Sdl(childComplexity), true
+	case "Graph.subgraphs":
+		if e.ComplexityRoot.Graph.Subgraphs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Graph.Subgraphs(childComplexity), true
+
+	case "GraphCheck.broken":
+		if e.ComplexityRoot.GraphCheck.Broken == nil {
+			break
+		}
+
+		return e.ComplexityRoot.GraphCheck.Broken(childComplexity), true
+	case "GraphCheck.changes":
+		if e.ComplexityRoot.GraphCheck.Changes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.GraphCheck.Changes(childComplexity), true
+	case "GraphCheck.checked":
+		if e.ComplexityRoot.GraphCheck.Checked == nil {
+			break
+		}
+
+		return e.ComplexityRoot.GraphCheck.Checked(childComplexity), true
+	case "GraphCheck.errors":
+		if e.ComplexityRoot.GraphCheck.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.GraphCheck.Errors(childComplexity), true
+	case "GraphCheck.hints":
+		if e.ComplexityRoot.GraphCheck.Hints == nil {
+			break
+		}
+
+		return e.ComplexityRoot.GraphCheck.Hints(childComplexity), true
+
 	case "Mutation.drain":
 		if e.ComplexityRoot.Mutation.Drain == nil {
 			break
@@ -558,6 +822,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Drain(childComplexity, args["on"].(bool)), true
+	case "Mutation.refreshGraph":
+		if e.ComplexityRoot.Mutation.RefreshGraph == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.RefreshGraph(childComplexity), true
 	case "Mutation.removePeer":
 		if e.ComplexityRoot.Mutation.RemovePeer == nil {
 			break
@@ -1040,6 +1310,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Ports.Taken(childComplexity), true
 
+	case "Query.checkSubgraph":
+		if e.ComplexityRoot.Query.CheckSubgraph == nil {
+			break
+		}
+
+		args, err := ec.field_Query_checkSubgraph_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.CheckSubgraph(childComplexity, args["name"].(string), args["sdl"].(string)), true
 	case "Query.envoys":
 		if e.ComplexityRoot.Query.Envoys == nil {
 			break
@@ -1057,6 +1338,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Explain(childComplexity, args["service"].(string)), true
+	case "Query.graph":
+		if e.ComplexityRoot.Query.Graph == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Graph(childComplexity), true
 
 	case "Query.node":
 		if e.ComplexityRoot.Query.Node == nil {
@@ -1081,6 +1368,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Peers(childComplexity), true
+	case "Query.plan":
+		if e.ComplexityRoot.Query.Plan == nil {
+			break
+		}
+
+		args, err := ec.field_Query_plan_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Plan(childComplexity, args["query"].(string), args["operationName"].(string)), true
 	case "Query.ports":
 		if e.ComplexityRoot.Query.Ports == nil {
 			break
@@ -1269,6 +1567,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RoutePage.Routes(childComplexity), true
 
+	case "SchemaChange.coordinate":
+		if e.ComplexityRoot.SchemaChange.Coordinate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SchemaChange.Coordinate(childComplexity), true
+	case "SchemaChange.severity":
+		if e.ComplexityRoot.SchemaChange.Severity == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SchemaChange.Severity(childComplexity), true
+	case "SchemaChange.text":
+		if e.ComplexityRoot.SchemaChange.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SchemaChange.Text(childComplexity), true
+
 	case "Service.address":
 		if e.ComplexityRoot.Service.Address == nil {
 			break
@@ -1408,6 +1725,73 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SessionChange.To(childComplexity), true
+
+	case "Subgraph.errors":
+		if e.ComplexityRoot.Subgraph.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subgraph.Errors(childComplexity), true
+	case "Subgraph.fetchError":
+		if e.ComplexityRoot.Subgraph.FetchError == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subgraph.FetchError(childComplexity), true
+	case "Subgraph.fetchedAt":
+		if e.ComplexityRoot.Subgraph.FetchedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subgraph.FetchedAt(childComplexity), true
+	case "Subgraph.host":
+		if e.ComplexityRoot.Subgraph.Host == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subgraph.Host(childComplexity), true
+	case "Subgraph.kind":
+		if e.ComplexityRoot.Subgraph.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subgraph.Kind(childComplexity), true
+	case "Subgraph.leavesAt":
+		if e.ComplexityRoot.Subgraph.LeavesAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subgraph.LeavesAt(childComplexity), true
+	case "Subgraph.name":
+		if e.ComplexityRoot.Subgraph.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subgraph.Name(childComplexity), true
+	case "Subgraph.nextFetch":
+		if e.ComplexityRoot.Subgraph.NextFetch == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subgraph.NextFetch(childComplexity), true
+	case "Subgraph.schema":
+		if e.ComplexityRoot.Subgraph.Schema == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subgraph.Schema(childComplexity), true
+	case "Subgraph.status":
+		if e.ComplexityRoot.Subgraph.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subgraph.Status(childComplexity), true
+	case "Subgraph.url":
+		if e.ComplexityRoot.Subgraph.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subgraph.URL(childComplexity), true
 
 	case "Subscription.changes":
 		if e.ComplexityRoot.Subscription.Changes == nil {
@@ -1661,7 +2045,7 @@ func newExecutionContext(
 	}
 }
 
-//go:embed "schema.graphqls"
+//go:embed "schema.graphqls" "graph.graphqls"
 var sourcesFS embed.FS
 
 func sourceData(filename string) string {
@@ -1674,12 +2058,27 @@ func sourceData(filename string) string {
 
 var sources = []*ast.Source{
 	{Name: "schema.graphqls", Input: sourceData("schema.graphqls"), BuiltIn: false},
+	{Name: "graph.graphqls", Input: sourceData("graph.graphqls"), BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
 // childFields_* functions provide shared child field context lookups.
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
+
+func (ec *executionContext) childFields_BrokenOperation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_BrokenOperation_name(ctx, field)
+	case "text":
+		return ec.fieldContext_BrokenOperation_text(ctx, field)
+	case "count":
+		return ec.fieldContext_BrokenOperation_count(ctx, field)
+	case "errors":
+		return ec.fieldContext_BrokenOperation_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BrokenOperation", field.Name)
+}
 
 func (ec *executionContext) childFields_Change(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
@@ -1695,6 +2094,44 @@ func (ec *executionContext) childFields_Change(ctx context.Context, field graphq
 		return ec.fieldContext_Change_skipped(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Change", field.Name)
+}
+
+func (ec *executionContext) childFields_Composition(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "at":
+		return ec.fieldContext_Composition_at(ctx, field)
+	case "milliseconds":
+		return ec.fieldContext_Composition_milliseconds(ctx, field)
+	case "why":
+		return ec.fieldContext_Composition_why(ctx, field)
+	case "subgraphs":
+		return ec.fieldContext_Composition_subgraphs(ctx, field)
+	case "excluded":
+		return ec.fieldContext_Composition_excluded(ctx, field)
+	case "hints":
+		return ec.fieldContext_Composition_hints(ctx, field)
+	case "changes":
+		return ec.fieldContext_Composition_changes(ctx, field)
+	case "error":
+		return ec.fieldContext_Composition_error(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Composition", field.Name)
+}
+
+func (ec *executionContext) childFields_CompositionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "code":
+		return ec.fieldContext_CompositionError_code(ctx, field)
+	case "message":
+		return ec.fieldContext_CompositionError_message(ctx, field)
+	case "coordinate":
+		return ec.fieldContext_CompositionError_coordinate(ctx, field)
+	case "subgraphs":
+		return ec.fieldContext_CompositionError_subgraphs(ctx, field)
+	case "locations":
+		return ec.fieldContext_CompositionError_locations(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CompositionError", field.Name)
 }
 
 func (ec *executionContext) childFields_Count(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1761,6 +2198,16 @@ func (ec *executionContext) childFields_EnvoyType(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type EnvoyType", field.Name)
 }
 
+func (ec *executionContext) childFields_Exclusion(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "subgraph":
+		return ec.fieldContext_Exclusion_subgraph(ctx, field)
+	case "errors":
+		return ec.fieldContext_Exclusion_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Exclusion", field.Name)
+}
+
 func (ec *executionContext) childFields_Explanation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "service":
@@ -1779,6 +2226,38 @@ func (ec *executionContext) childFields_Explanation(ctx context.Context, field g
 		return ec.fieldContext_Explanation_down(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Explanation", field.Name)
+}
+
+func (ec *executionContext) childFields_Graph(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "endpoint":
+		return ec.fieldContext_Graph_endpoint(ctx, field)
+	case "sdl":
+		return ec.fieldContext_Graph_sdl(ctx, field)
+	case "apiSchema":
+		return ec.fieldContext_Graph_apiSchema(ctx, field)
+	case "subgraphs":
+		return ec.fieldContext_Graph_subgraphs(ctx, field)
+	case "history":
+		return ec.fieldContext_Graph_history(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Graph", field.Name)
+}
+
+func (ec *executionContext) childFields_GraphCheck(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "errors":
+		return ec.fieldContext_GraphCheck_errors(ctx, field)
+	case "hints":
+		return ec.fieldContext_GraphCheck_hints(ctx, field)
+	case "changes":
+		return ec.fieldContext_GraphCheck_changes(ctx, field)
+	case "checked":
+		return ec.fieldContext_GraphCheck_checked(ctx, field)
+	case "broken":
+		return ec.fieldContext_GraphCheck_broken(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type GraphCheck", field.Name)
 }
 
 func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -2027,6 +2506,18 @@ func (ec *executionContext) childFields_RoutePage(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type RoutePage", field.Name)
 }
 
+func (ec *executionContext) childFields_SchemaChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "severity":
+		return ec.fieldContext_SchemaChange_severity(ctx, field)
+	case "coordinate":
+		return ec.fieldContext_SchemaChange_coordinate(ctx, field)
+	case "text":
+		return ec.fieldContext_SchemaChange_text(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SchemaChange", field.Name)
+}
+
 func (ec *executionContext) childFields_Service(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "service":
@@ -2083,6 +2574,34 @@ func (ec *executionContext) childFields_SessionChange(ctx context.Context, field
 		return ec.fieldContext_SessionChange_byPeer(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SessionChange", field.Name)
+}
+
+func (ec *executionContext) childFields_Subgraph(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Subgraph_name(ctx, field)
+	case "url":
+		return ec.fieldContext_Subgraph_url(ctx, field)
+	case "host":
+		return ec.fieldContext_Subgraph_host(ctx, field)
+	case "status":
+		return ec.fieldContext_Subgraph_status(ctx, field)
+	case "kind":
+		return ec.fieldContext_Subgraph_kind(ctx, field)
+	case "schema":
+		return ec.fieldContext_Subgraph_schema(ctx, field)
+	case "fetchedAt":
+		return ec.fieldContext_Subgraph_fetchedAt(ctx, field)
+	case "fetchError":
+		return ec.fieldContext_Subgraph_fetchError(ctx, field)
+	case "nextFetch":
+		return ec.fieldContext_Subgraph_nextFetch(ctx, field)
+	case "leavesAt":
+		return ec.fieldContext_Subgraph_leavesAt(ctx, field)
+	case "errors":
+		return ec.fieldContext_Subgraph_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Subgraph", field.Name)
 }
 
 func (ec *executionContext) childFields_Told(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -2275,6 +2794,20 @@ func (ec *executionContext) childFields___Type(ctx context.Context, field graphq
 
 // region    ***************************** args.gotpl *****************************
 
+func (ec *executionContext) field_Graph_history_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_drain_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -2397,6 +2930,28 @@ func (ec *executionContext) field_Query___type_args(ctx context.Context, rawArgs
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_checkSubgraph_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "sdl",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["sdl"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_explain_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -2422,6 +2977,28 @@ func (ec *executionContext) field_Query_peer_args(ctx context.Context, rawArgs m
 		return nil, err
 	}
 	args["node"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_plan_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "query",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["query"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "operationName",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["operationName"] = arg1
 	return args, nil
 }
 
@@ -2571,6 +3148,98 @@ func (ec *executionContext) field___Type_inputFields_args(ctx context.Context, r
 
 // region    **************************** field.gotpl *****************************
 
+func (ec *executionContext) _BrokenOperation_name(ctx context.Context, field graphql.CollectedField, obj *BrokenOperation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokenOperation_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokenOperation_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BrokenOperation", field, false, false, "String")
+}
+
+func (ec *executionContext) _BrokenOperation_text(ctx context.Context, field graphql.CollectedField, obj *BrokenOperation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokenOperation_text(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Text, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokenOperation_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BrokenOperation", field, false, false, "String")
+}
+
+func (ec *executionContext) _BrokenOperation_count(ctx context.Context, field graphql.CollectedField, obj *BrokenOperation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokenOperation_count(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Count, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokenOperation_count(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BrokenOperation", field, false, false, "Int")
+}
+
+func (ec *executionContext) _BrokenOperation_errors(ctx context.Context, field graphql.CollectedField, obj *BrokenOperation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokenOperation_errors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Errors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokenOperation_errors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BrokenOperation", field, false, false, "String")
+}
+
 func (ec *executionContext) _Change_kind(ctx context.Context, field graphql.CollectedField, obj *Change) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2702,6 +3371,323 @@ func (ec *executionContext) _Change_skipped(ctx context.Context, field graphql.C
 }
 func (ec *executionContext) fieldContext_Change_skipped(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Change", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Composition_at(ctx context.Context, field graphql.CollectedField, obj *Composition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Composition_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Composition_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Composition", field, false, false, "String")
+}
+
+func (ec *executionContext) _Composition_milliseconds(ctx context.Context, field graphql.CollectedField, obj *Composition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Composition_milliseconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Milliseconds, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Composition_milliseconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Composition", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Composition_why(ctx context.Context, field graphql.CollectedField, obj *Composition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Composition_why(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Why, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Composition_why(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Composition", field, false, false, "String")
+}
+
+func (ec *executionContext) _Composition_subgraphs(ctx context.Context, field graphql.CollectedField, obj *Composition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Composition_subgraphs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Subgraphs, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Composition_subgraphs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Composition", field, false, false, "String")
+}
+
+func (ec *executionContext) _Composition_excluded(ctx context.Context, field graphql.CollectedField, obj *Composition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Composition_excluded(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Excluded, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Exclusion) graphql.Marshaler {
+			return ec.marshalNExclusion2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐExclusionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Composition_excluded(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Composition",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Exclusion(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Composition_hints(ctx context.Context, field graphql.CollectedField, obj *Composition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Composition_hints(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Hints, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Composition_hints(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Composition", field, false, false, "String")
+}
+
+func (ec *executionContext) _Composition_changes(ctx context.Context, field graphql.CollectedField, obj *Composition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Composition_changes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Changes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []SchemaChange) graphql.Marshaler {
+			return ec.marshalNSchemaChange2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSchemaChangeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Composition_changes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Composition",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SchemaChange(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Composition_error(ctx context.Context, field graphql.CollectedField, obj *Composition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Composition_error(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Error, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Composition_error(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Composition", field, false, false, "String")
+}
+
+func (ec *executionContext) _CompositionError_code(ctx context.Context, field graphql.CollectedField, obj *CompositionError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CompositionError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CompositionError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CompositionError", field, false, false, "String")
+}
+
+func (ec *executionContext) _CompositionError_message(ctx context.Context, field graphql.CollectedField, obj *CompositionError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CompositionError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CompositionError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CompositionError", field, false, false, "String")
+}
+
+func (ec *executionContext) _CompositionError_coordinate(ctx context.Context, field graphql.CollectedField, obj *CompositionError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CompositionError_coordinate(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Coordinate, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CompositionError_coordinate(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CompositionError", field, false, false, "String")
+}
+
+func (ec *executionContext) _CompositionError_subgraphs(ctx context.Context, field graphql.CollectedField, obj *CompositionError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CompositionError_subgraphs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Subgraphs, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CompositionError_subgraphs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CompositionError", field, false, false, "String")
+}
+
+func (ec *executionContext) _CompositionError_locations(ctx context.Context, field graphql.CollectedField, obj *CompositionError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CompositionError_locations(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Locations, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CompositionError_locations(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CompositionError", field, false, false, "String")
 }
 
 func (ec *executionContext) _Count_name(ctx context.Context, field graphql.CollectedField, obj *Count) (ret graphql.Marshaler) {
@@ -3182,6 +4168,61 @@ func (ec *executionContext) fieldContext_EnvoyType_acknowledged(_ context.Contex
 	return graphql.NewScalarFieldContext("EnvoyType", field, false, false, "Int")
 }
 
+func (ec *executionContext) _Exclusion_subgraph(ctx context.Context, field graphql.CollectedField, obj *Exclusion) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Exclusion_subgraph(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Subgraph, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Exclusion_subgraph(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Exclusion", field, false, false, "String")
+}
+
+func (ec *executionContext) _Exclusion_errors(ctx context.Context, field graphql.CollectedField, obj *Exclusion) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Exclusion_errors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Errors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []CompositionError) graphql.Marshaler {
+			return ec.marshalNCompositionError2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCompositionErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Exclusion_errors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Exclusion",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CompositionError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Explanation_service(ctx context.Context, field graphql.CollectedField, obj *Explanation) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3365,6 +4406,293 @@ func (ec *executionContext) fieldContext_Explanation_down(_ context.Context, fie
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_PeerDown(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Graph_endpoint(ctx context.Context, field graphql.CollectedField, obj *Graph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Graph_endpoint(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Endpoint, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Graph_endpoint(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Graph", field, false, false, "String")
+}
+
+func (ec *executionContext) _Graph_sdl(ctx context.Context, field graphql.CollectedField, obj *Graph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Graph_sdl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Sdl, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Graph_sdl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Graph", field, false, false, "String")
+}
+
+func (ec *executionContext) _Graph_apiSchema(ctx context.Context, field graphql.CollectedField, obj *Graph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Graph_apiSchema(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.APISchema, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Graph_apiSchema(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Graph", field, false, false, "String")
+}
+
+func (ec *executionContext) _Graph_subgraphs(ctx context.Context, field graphql.CollectedField, obj *Graph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Graph_subgraphs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Subgraphs, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Subgraph) graphql.Marshaler {
+			return ec.marshalNSubgraph2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSubgraphᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Graph_subgraphs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Graph",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Subgraph(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Graph_history(ctx context.Context, field graphql.CollectedField, obj *Graph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Graph_history(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Graph().History(ctx, obj, fc.Args["first"].(int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Composition) graphql.Marshaler {
+			return ec.marshalNComposition2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCompositionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Graph_history(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Graph",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Composition(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Graph_history_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _GraphCheck_errors(ctx context.Context, field graphql.CollectedField, obj *GraphCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_GraphCheck_errors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Errors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []CompositionError) graphql.Marshaler {
+			return ec.marshalNCompositionError2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCompositionErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_GraphCheck_errors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "GraphCheck",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CompositionError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _GraphCheck_hints(ctx context.Context, field graphql.CollectedField, obj *GraphCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_GraphCheck_hints(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Hints, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_GraphCheck_hints(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("GraphCheck", field, false, false, "String")
+}
+
+func (ec *executionContext) _GraphCheck_changes(ctx context.Context, field graphql.CollectedField, obj *GraphCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_GraphCheck_changes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Changes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []SchemaChange) graphql.Marshaler {
+			return ec.marshalNSchemaChange2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSchemaChangeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_GraphCheck_changes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "GraphCheck",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SchemaChange(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _GraphCheck_checked(ctx context.Context, field graphql.CollectedField, obj *GraphCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_GraphCheck_checked(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Checked, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_GraphCheck_checked(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("GraphCheck", field, false, false, "Int")
+}
+
+func (ec *executionContext) _GraphCheck_broken(ctx context.Context, field graphql.CollectedField, obj *GraphCheck) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_GraphCheck_broken(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Broken, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []BrokenOperation) graphql.Marshaler {
+			return ec.marshalNBrokenOperation2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐBrokenOperationᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_GraphCheck_broken(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "GraphCheck",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BrokenOperation(ctx, field)
 		},
 	}
 	return fc, nil
@@ -3632,6 +4960,29 @@ func (ec *executionContext) fieldContext_Mutation_drain(ctx context.Context, fie
 		return fc, err
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_refreshGraph(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_refreshGraph(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Mutation().RefreshGraph(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_refreshGraph(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Mutation", field, true, true, "Boolean")
 }
 
 func (ec *executionContext) _Node_id(ctx context.Context, field graphql.CollectedField, obj *Node) (ret graphql.Marshaler) {
@@ -5642,6 +6993,126 @@ func (ec *executionContext) fieldContext_Query_ports(_ context.Context, field gr
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_graph(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_graph(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Graph(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Graph) graphql.Marshaler {
+			return ec.marshalOGraph2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐGraph(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_graph(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Graph(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_plan(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_plan(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Plan(ctx, fc.Args["query"].(string), fc.Args["operationName"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_plan(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type String does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_plan_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_checkSubgraph(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_checkSubgraph(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().CheckSubgraph(ctx, fc.Args["name"].(string), fc.Args["sdl"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *GraphCheck) graphql.Marshaler {
+			return ec.marshalNGraphCheck2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐGraphCheck(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_checkSubgraph(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_GraphCheck(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_checkSubgraph_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query___type(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6283,6 +7754,75 @@ func (ec *executionContext) fieldContext_RoutePage_next(_ context.Context, field
 	return graphql.NewScalarFieldContext("RoutePage", field, false, false, "Int")
 }
 
+func (ec *executionContext) _SchemaChange_severity(ctx context.Context, field graphql.CollectedField, obj *SchemaChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SchemaChange_severity(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Severity, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SchemaChange_severity(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SchemaChange", field, false, false, "String")
+}
+
+func (ec *executionContext) _SchemaChange_coordinate(ctx context.Context, field graphql.CollectedField, obj *SchemaChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SchemaChange_coordinate(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Coordinate, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SchemaChange_coordinate(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SchemaChange", field, false, false, "String")
+}
+
+func (ec *executionContext) _SchemaChange_text(ctx context.Context, field graphql.CollectedField, obj *SchemaChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SchemaChange_text(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Text, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SchemaChange_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SchemaChange", field, false, false, "String")
+}
+
 func (ec *executionContext) _Service_service(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6810,6 +8350,268 @@ func (ec *executionContext) _SessionChange_byPeer(ctx context.Context, field gra
 }
 func (ec *executionContext) fieldContext_SessionChange_byPeer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SessionChange", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Subgraph_name(ctx context.Context, field graphql.CollectedField, obj *Subgraph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subgraph_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subgraph_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Subgraph", field, false, false, "String")
+}
+
+func (ec *executionContext) _Subgraph_url(ctx context.Context, field graphql.CollectedField, obj *Subgraph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subgraph_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.URL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subgraph_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Subgraph", field, false, false, "String")
+}
+
+func (ec *executionContext) _Subgraph_host(ctx context.Context, field graphql.CollectedField, obj *Subgraph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subgraph_host(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Host, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subgraph_host(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Subgraph", field, false, false, "String")
+}
+
+func (ec *executionContext) _Subgraph_status(ctx context.Context, field graphql.CollectedField, obj *Subgraph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subgraph_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subgraph_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Subgraph", field, false, false, "String")
+}
+
+func (ec *executionContext) _Subgraph_kind(ctx context.Context, field graphql.CollectedField, obj *Subgraph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subgraph_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subgraph_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Subgraph", field, false, false, "String")
+}
+
+func (ec *executionContext) _Subgraph_schema(ctx context.Context, field graphql.CollectedField, obj *Subgraph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subgraph_schema(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Schema, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subgraph_schema(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Subgraph", field, false, false, "String")
+}
+
+func (ec *executionContext) _Subgraph_fetchedAt(ctx context.Context, field graphql.CollectedField, obj *Subgraph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subgraph_fetchedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FetchedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subgraph_fetchedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Subgraph", field, false, false, "String")
+}
+
+func (ec *executionContext) _Subgraph_fetchError(ctx context.Context, field graphql.CollectedField, obj *Subgraph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subgraph_fetchError(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FetchError, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subgraph_fetchError(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Subgraph", field, false, false, "String")
+}
+
+func (ec *executionContext) _Subgraph_nextFetch(ctx context.Context, field graphql.CollectedField, obj *Subgraph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subgraph_nextFetch(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NextFetch, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subgraph_nextFetch(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Subgraph", field, false, false, "String")
+}
+
+func (ec *executionContext) _Subgraph_leavesAt(ctx context.Context, field graphql.CollectedField, obj *Subgraph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subgraph_leavesAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LeavesAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subgraph_leavesAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Subgraph", field, false, false, "String")
+}
+
+func (ec *executionContext) _Subgraph_errors(ctx context.Context, field graphql.CollectedField, obj *Subgraph) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subgraph_errors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Errors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []CompositionError) graphql.Marshaler {
+			return ec.marshalNCompositionError2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCompositionErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subgraph_errors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subgraph",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CompositionError(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Subscription_changes(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
@@ -8764,6 +10566,54 @@ func UnmarshalServiceInput(ctx context.Context, raw any) (ServiceInput, error) {
 
 // region    **************************** object.gotpl ****************************
 
+var brokenOperationImplementors = []string{"BrokenOperation"}
+
+func (ec *executionContext) _BrokenOperation(ctx context.Context, sel ast.SelectionSet, obj *BrokenOperation) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, brokenOperationImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BrokenOperation")
+		case "name":
+			out.Values[i] = ec._BrokenOperation_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "text":
+			out.Values[i] = ec._BrokenOperation_text(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "count":
+			out.Values[i] = ec._BrokenOperation_count(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "errors":
+			out.Values[i] = ec._BrokenOperation_errors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var changeImplementors = []string{"Change"}
 
 func (ec *executionContext) _Change(ctx context.Context, sel ast.SelectionSet, obj *Change) graphql.Marshaler {
@@ -8797,6 +10647,127 @@ func (ec *executionContext) _Change(ctx context.Context, sel ast.SelectionSet, o
 			}
 		case "skipped":
 			out.Values[i] = ec._Change_skipped(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var compositionImplementors = []string{"Composition"}
+
+func (ec *executionContext) _Composition(ctx context.Context, sel ast.SelectionSet, obj *Composition) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, compositionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Composition")
+		case "at":
+			out.Values[i] = ec._Composition_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "milliseconds":
+			out.Values[i] = ec._Composition_milliseconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "why":
+			out.Values[i] = ec._Composition_why(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "subgraphs":
+			out.Values[i] = ec._Composition_subgraphs(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "excluded":
+			out.Values[i] = ec._Composition_excluded(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "hints":
+			out.Values[i] = ec._Composition_hints(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "changes":
+			out.Values[i] = ec._Composition_changes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "error":
+			out.Values[i] = ec._Composition_error(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var compositionErrorImplementors = []string{"CompositionError"}
+
+func (ec *executionContext) _CompositionError(ctx context.Context, sel ast.SelectionSet, obj *CompositionError) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, compositionErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CompositionError")
+		case "code":
+			out.Values[i] = ec._CompositionError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._CompositionError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "coordinate":
+			out.Values[i] = ec._CompositionError_coordinate(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "subgraphs":
+			out.Values[i] = ec._CompositionError_subgraphs(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "locations":
+			out.Values[i] = ec._CompositionError_locations(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -9029,6 +11000,44 @@ func (ec *executionContext) _EnvoyType(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
+var exclusionImplementors = []string{"Exclusion"}
+
+func (ec *executionContext) _Exclusion(ctx context.Context, sel ast.SelectionSet, obj *Exclusion) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, exclusionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Exclusion")
+		case "subgraph":
+			out.Values[i] = ec._Exclusion_subgraph(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "errors":
+			out.Values[i] = ec._Exclusion_errors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var explanationImplementors = []string{"Explanation"}
 
 func (ec *executionContext) _Explanation(ctx context.Context, sel ast.SelectionSet, obj *Explanation) graphql.Marshaler {
@@ -9072,6 +11081,113 @@ func (ec *executionContext) _Explanation(ctx context.Context, sel ast.SelectionS
 			}
 		case "down":
 			out.Values[i] = ec._Explanation_down(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var graphImplementors = []string{"Graph"}
+
+func (ec *executionContext) _Graph(ctx context.Context, sel ast.SelectionSet, obj *Graph) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, graphImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Graph")
+		case "endpoint":
+			out.Values[i] = ec._Graph_endpoint(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "sdl":
+			out.Values[i] = ec._Graph_sdl(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "apiSchema":
+			out.Values[i] = ec._Graph_apiSchema(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "subgraphs":
+			out.Values[i] = ec._Graph_subgraphs(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "history":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Graph_history(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var graphCheckImplementors = []string{"GraphCheck"}
+
+func (ec *executionContext) _GraphCheck(ctx context.Context, sel ast.SelectionSet, obj *GraphCheck) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, graphCheckImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("GraphCheck")
+		case "errors":
+			out.Values[i] = ec._GraphCheck_errors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "hints":
+			out.Values[i] = ec._GraphCheck_hints(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "changes":
+			out.Values[i] = ec._GraphCheck_changes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "checked":
+			out.Values[i] = ec._GraphCheck_checked(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "broken":
+			out.Values[i] = ec._GraphCheck_broken(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -9149,6 +11265,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "drain":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_drain(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "refreshGraph":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_refreshGraph(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -9767,6 +11890,24 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_ports(ctx, field)
 				})
+		case "graph":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_graph(ctx, field)
+				})
+		case "plan":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_plan(ctx, field)
+				})
+		case "checkSubgraph":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_checkSubgraph(ctx, field)
+				})
 		case "__type":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Query___type(ctx, field)
@@ -10025,6 +12166,49 @@ func (ec *executionContext) _RoutePage(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
+var schemaChangeImplementors = []string{"SchemaChange"}
+
+func (ec *executionContext) _SchemaChange(ctx context.Context, sel ast.SelectionSet, obj *SchemaChange) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, schemaChangeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SchemaChange")
+		case "severity":
+			out.Values[i] = ec._SchemaChange_severity(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "coordinate":
+			out.Values[i] = ec._SchemaChange_coordinate(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "text":
+			out.Values[i] = ec._SchemaChange_text(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var serviceImplementors = []string{"Service"}
 
 func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, obj *Service) graphql.Marshaler {
@@ -10176,6 +12360,89 @@ func (ec *executionContext) _SessionChange(ctx context.Context, sel ast.Selectio
 			}
 		case "byPeer":
 			out.Values[i] = ec._SessionChange_byPeer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var subgraphImplementors = []string{"Subgraph"}
+
+func (ec *executionContext) _Subgraph(ctx context.Context, sel ast.SelectionSet, obj *Subgraph) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, subgraphImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Subgraph")
+		case "name":
+			out.Values[i] = ec._Subgraph_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "url":
+			out.Values[i] = ec._Subgraph_url(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "host":
+			out.Values[i] = ec._Subgraph_host(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "status":
+			out.Values[i] = ec._Subgraph_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "kind":
+			out.Values[i] = ec._Subgraph_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "schema":
+			out.Values[i] = ec._Subgraph_schema(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "fetchedAt":
+			out.Values[i] = ec._Subgraph_fetchedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "fetchError":
+			out.Values[i] = ec._Subgraph_fetchError(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "nextFetch":
+			out.Values[i] = ec._Subgraph_nextFetch(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "leavesAt":
+			out.Values[i] = ec._Subgraph_leavesAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "errors":
+			out.Values[i] = ec._Subgraph_errors(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -10842,12 +13109,72 @@ func (ec *executionContext) marshalNBoolean2bool(ctx context.Context, sel ast.Se
 	return res
 }
 
+func (ec *executionContext) marshalNBrokenOperation2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐBrokenOperation(ctx context.Context, sel ast.SelectionSet, v BrokenOperation) graphql.Marshaler {
+	return ec._BrokenOperation(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNBrokenOperation2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐBrokenOperationᚄ(ctx context.Context, sel ast.SelectionSet, v []BrokenOperation) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNBrokenOperation2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐBrokenOperation(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNChange2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐChange(ctx context.Context, sel ast.SelectionSet, v *Change) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Change!")
 		return graphql.Null
 	}
 	return ec._Change(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNComposition2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐComposition(ctx context.Context, sel ast.SelectionSet, v Composition) graphql.Marshaler {
+	return ec._Composition(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNComposition2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCompositionᚄ(ctx context.Context, sel ast.SelectionSet, v []Composition) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNComposition2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐComposition(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNCompositionError2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCompositionError(ctx context.Context, sel ast.SelectionSet, v CompositionError) graphql.Marshaler {
+	return ec._CompositionError(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNCompositionError2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCompositionErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []CompositionError) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNCompositionError2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCompositionError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNCount2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCount(ctx context.Context, sel ast.SelectionSet, v Count) graphql.Marshaler {
@@ -10930,6 +13257,26 @@ func (ec *executionContext) marshalNEnvoyType2ᚕgithubᚗcomᚋcatalystᚑroute
 	return ret
 }
 
+func (ec *executionContext) marshalNExclusion2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐExclusion(ctx context.Context, sel ast.SelectionSet, v Exclusion) graphql.Marshaler {
+	return ec._Exclusion(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNExclusion2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐExclusionᚄ(ctx context.Context, sel ast.SelectionSet, v []Exclusion) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNExclusion2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐExclusion(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNExplanation2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐExplanation(ctx context.Context, sel ast.SelectionSet, v *Explanation) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Explanation!")
@@ -10950,6 +13297,14 @@ func (ec *executionContext) marshalNFloat2float64(ctx context.Context, sel ast.S
 		graphql.AddInvalidNullFromMarshaler(ctx, "Float!")
 	}
 	return graphql.WrapContextMarshaler(ctx, res)
+}
+
+func (ec *executionContext) marshalNGraphCheck2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐGraphCheck(ctx context.Context, sel ast.SelectionSet, v *GraphCheck) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "GraphCheck!")
+		return graphql.Null
+	}
+	return ec._GraphCheck(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNInt2int(ctx context.Context, v any) (int, error) {
@@ -11143,6 +13498,26 @@ func (ec *executionContext) marshalNRoutePage2ᚖgithubᚗcomᚋcatalystᚑroute
 	return ec._RoutePage(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNSchemaChange2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSchemaChange(ctx context.Context, sel ast.SelectionSet, v SchemaChange) graphql.Marshaler {
+	return ec._SchemaChange(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNSchemaChange2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSchemaChangeᚄ(ctx context.Context, sel ast.SelectionSet, v []SchemaChange) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSchemaChange2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSchemaChange(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNService2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐService(ctx context.Context, sel ast.SelectionSet, v Service) graphql.Marshaler {
 	return ec._Service(ctx, sel, &v)
 }
@@ -11209,6 +13584,26 @@ func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel
 	for i := range v {
 		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
 	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNSubgraph2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSubgraph(ctx context.Context, sel ast.SelectionSet, v Subgraph) graphql.Marshaler {
+	return ec._Subgraph(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNSubgraph2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSubgraphᚄ(ctx context.Context, sel ast.SelectionSet, v []Subgraph) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSubgraph2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSubgraph(ctx, sel, v[i])
+	})
 
 	for _, e := range ret {
 		if e == graphql.Null {
@@ -11457,6 +13852,13 @@ func (ec *executionContext) marshalOBoolean2ᚖbool(ctx context.Context, sel ast
 	_ = ctx
 	res := graphql.MarshalBoolean(*v)
 	return res
+}
+
+func (ec *executionContext) marshalOGraph2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐGraph(ctx context.Context, sel ast.SelectionSet, v *Graph) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Graph(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOPeer2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeer(ctx context.Context, sel ast.SelectionSet, v *Peer) graphql.Marshaler {

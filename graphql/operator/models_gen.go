@@ -2,6 +2,13 @@
 
 package operator
 
+type BrokenOperation struct {
+	Name   string   `json:"name"`
+	Text   string   `json:"text"`
+	Count  int      `json:"count"`
+	Errors []string `json:"errors"`
+}
+
 type Change struct {
 	// dump, synced, changed, removed, session, or coalesced
 	Kind    string `json:"kind"`
@@ -11,6 +18,27 @@ type Change struct {
 	Session *SessionChange `json:"session"`
 	// How many states were skipped because they were replaced before they could be told, for kind coalesced.
 	Skipped int `json:"skipped"`
+}
+
+type Composition struct {
+	At           string         `json:"at"`
+	Milliseconds float64        `json:"milliseconds"`
+	Why          string         `json:"why"`
+	Subgraphs    []string       `json:"subgraphs"`
+	Excluded     []Exclusion    `json:"excluded"`
+	Hints        []string       `json:"hints"`
+	Changes      []SchemaChange `json:"changes"`
+	// Why nothing was published; empty if it was.
+	Error string `json:"error"`
+}
+
+type CompositionError struct {
+	Code       string   `json:"code"`
+	Message    string   `json:"message"`
+	Coordinate string   `json:"coordinate"`
+	Subgraphs  []string `json:"subgraphs"`
+	// SUBGRAPH:LINE:COLUMN
+	Locations []string `json:"locations"`
 }
 
 type Count struct {
@@ -48,6 +76,11 @@ type EnvoyType struct {
 	Acknowledged int    `json:"acknowledged"`
 }
 
+type Exclusion struct {
+	Subgraph string             `json:"subgraph"`
+	Errors   []CompositionError `json:"errors"`
+}
+
 type Explanation struct {
 	// The name in full.
 	Service string `json:"service"`
@@ -63,6 +96,27 @@ type Explanation struct {
 	Nearest []string `json:"nearest"`
 	// Peers without a session, any of which might announce it.
 	Down []PeerDown `json:"down"`
+}
+
+type Graph struct {
+	// Where operations are sent.
+	Endpoint string `json:"endpoint"`
+	// The supergraph, in the notation of the join specification; empty while there is none.
+	Sdl string `json:"sdl"`
+	// What clients see.
+	APISchema string     `json:"apiSchema"`
+	Subgraphs []Subgraph `json:"subgraphs"`
+	// The last compositions, newest first.
+	History []Composition `json:"history"`
+}
+
+type GraphCheck struct {
+	Errors  []CompositionError `json:"errors"`
+	Hints   []string           `json:"hints"`
+	Changes []SchemaChange     `json:"changes"`
+	// Recorded operations that were tried, and those that would not be valid any more.
+	Checked int               `json:"checked"`
+	Broken  []BrokenOperation `json:"broken"`
 }
 
 type Mutation struct {
@@ -222,6 +276,13 @@ type RoutePage struct {
 	Next   int     `json:"next"`
 }
 
+type SchemaChange struct {
+	// breaking, dangerous or safe
+	Severity   string `json:"severity"`
+	Coordinate string `json:"coordinate"`
+	Text       string `json:"text"`
+}
+
 type Service struct {
 	Service  string `json:"service"`
 	Protocol string `json:"protocol"`
@@ -274,6 +335,22 @@ type SessionChange struct {
 	To     string `json:"to"`
 	Reason string `json:"reason"`
 	ByPeer bool   `json:"byPeer"`
+}
+
+type Subgraph struct {
+	Name string `json:"name"`
+	URL  string `json:"url"`
+	Host string `json:"host"`
+	// fetching, composing, serving, stale, outdated, leaving or excluded
+	Status string `json:"status"`
+	// How the schema was had: federation, sdl, introspection or given.
+	Kind       string             `json:"kind"`
+	Schema     string             `json:"schema"`
+	FetchedAt  string             `json:"fetchedAt"`
+	FetchError string             `json:"fetchError"`
+	NextFetch  string             `json:"nextFetch"`
+	LeavesAt   string             `json:"leavesAt"`
+	Errors     []CompositionError `json:"errors"`
 }
 
 type Subscription struct {

@@ -147,7 +147,9 @@ func read(status int, raw []byte, into any) error {
 		} `json:"errors"`
 	}
 	if err := json.Unmarshal(raw, &answer); err != nil || answer.Data == nil && answer.Errors == nil {
-		if status >= http.StatusInternalServerError {
+		// Only a service that has read the question says no to it; anything else, such as a proxy that does not know the service yet, may answer
+		// otherwise the next time.
+		if status != http.StatusOK && status != http.StatusBadRequest && status != http.StatusUnprocessableEntity {
 			return fmt.Errorf("HTTP status %d: %s", status, excerpt(raw))
 		}
 		return refusalError{fmt.Sprintf("HTTP status %d, and no GraphQL answer: %s", status, excerpt(raw))}

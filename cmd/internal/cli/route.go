@@ -26,6 +26,7 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 	f.StringVar(&in.Address, "addr", "", "HOST:PORT of the workload")
 	f.StringVarP(&in.Protocol, "protocol", "p", "http", "tcp, http, http2, grpc or graphql")
 	healthFlags(f, &in)
+	graphqlPath := f.String("graphql-path", "", "path of a graphql service's endpoint (default /graphql); travels as the tag graphql-path=PATH")
 	f.StringVar(&in.Region, "region", "", "region")
 	f.StringSliceVar(&in.Tags, "tag", nil, "tag, as often as needed")
 	f.StringSliceVar(&in.Communities, "community", nil, "ORG:KEY:VALUE or a well-known community, as often as needed")
@@ -37,6 +38,12 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 			return usageError{fmt.Errorf("want --addr HOST:PORT, where the workload listens")}
 		}
 		in.Tags, in.Communities = append([]string{}, in.Tags...), append([]string{}, in.Communities...)
+		if *graphqlPath != "" {
+			if in.Protocol != "graphql" || !strings.HasPrefix(*graphqlPath, "/") {
+				return usageError{fmt.Errorf("--graphql-path %q: want a path that begins with /, of a service with --protocol graphql", *graphqlPath)}
+			}
+			in.Tags = append(in.Tags, "graphql-path="+*graphqlPath)
+		}
 		resp, err := client.SetService(cmd.Context(), a.client(), &in, create)
 		if err != nil {
 			return err

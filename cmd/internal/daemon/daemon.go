@@ -50,6 +50,7 @@ type Daemon struct {
 	ports     *envoy.PortPool
 	sup       *envoy.Supervisor // nil without Envoy
 	fwd       *forwarder
+	graph     *federation // nil without gateway
 	probes    *probe.Set
 	met       *metrics
 	walker    *walk.Walker
@@ -104,6 +105,9 @@ func New(ctx context.Context, cfg *config.Config, version string, tel *telemetry
 		},
 	})
 	d.fwd = newForwarder(d)
+	if cfg.Gateway.Listen != "" {
+		d.graph = newFederation(d)
+	}
 	d.probes = probe.NewSet(probe.Config{Log: tel.Log, Changed: d.healthChanged})
 	return d, d.met.observe(d)
 }
@@ -163,6 +167,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	graphql, err := d.listen("tcp", d.cfg.Gateway.Listen, "gateway.listen")
+	if err != nil {
+		return err
+	}
 	// The router outlives the others, so that it can say farewell.
 	routerCtx, stopRouter := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRouter()
@@ -180,6 +188,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error { return serveHTTP(ctx, api, d.operatorAPI()) })
+	if graphql != nil {
+		g.Go(func() error { return d.graph.run(ctx) })
+		g.Go(func() error { return serveHTTP(ctx, graphql, d.graph.handler()) })
+	}
 	if admin != nil {
 		g.Go(func() error { return serveHTTP(ctx, admin, d.adminHTTP()) })
 	}

@@ -9,6 +9,251 @@ import (
 	"github.com/Khan/genqlient/graphql"
 )
 
+// CheckSubgraphCheckSubgraphGraphCheck includes the requested fields of the GraphQL type GraphCheck.
+type CheckSubgraphCheckSubgraphGraphCheck struct {
+	Hints []string `json:"hints"`
+	// Recorded operations that were tried, and those that would not be valid any more.
+	Checked int                                                           `json:"checked"`
+	Errors  []*CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError `json:"errors"`
+	Changes []*CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange    `json:"changes"`
+	Broken  []*CheckSubgraphCheckSubgraphGraphCheckBrokenBrokenOperation  `json:"broken"`
+}
+
+// GetHints returns CheckSubgraphCheckSubgraphGraphCheck.Hints, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheck) GetHints() []string { return v.Hints }
+
+// GetChecked returns CheckSubgraphCheckSubgraphGraphCheck.Checked, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheck) GetChecked() int { return v.Checked }
+
+// GetErrors returns CheckSubgraphCheckSubgraphGraphCheck.Errors, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheck) GetErrors() []*CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError {
+	return v.Errors
+}
+
+// GetChanges returns CheckSubgraphCheckSubgraphGraphCheck.Changes, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheck) GetChanges() []*CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange {
+	return v.Changes
+}
+
+// GetBroken returns CheckSubgraphCheckSubgraphGraphCheck.Broken, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheck) GetBroken() []*CheckSubgraphCheckSubgraphGraphCheckBrokenBrokenOperation {
+	return v.Broken
+}
+
+// CheckSubgraphCheckSubgraphGraphCheckBrokenBrokenOperation includes the requested fields of the GraphQL type BrokenOperation.
+type CheckSubgraphCheckSubgraphGraphCheckBrokenBrokenOperation struct {
+	Name   string   `json:"name"`
+	Text   string   `json:"text"`
+	Count  int      `json:"count"`
+	Errors []string `json:"errors"`
+}
+
+// GetName returns CheckSubgraphCheckSubgraphGraphCheckBrokenBrokenOperation.Name, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheckBrokenBrokenOperation) GetName() string { return v.Name }
+
+// GetText returns CheckSubgraphCheckSubgraphGraphCheckBrokenBrokenOperation.Text, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheckBrokenBrokenOperation) GetText() string { return v.Text }
+
+// GetCount returns CheckSubgraphCheckSubgraphGraphCheckBrokenBrokenOperation.Count, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheckBrokenBrokenOperation) GetCount() int { return v.Count }
+
+// GetErrors returns CheckSubgraphCheckSubgraphGraphCheckBrokenBrokenOperation.Errors, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheckBrokenBrokenOperation) GetErrors() []string {
+	return v.Errors
+}
+
+// CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange includes the requested fields of the GraphQL type SchemaChange.
+type CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange struct {
+	SchemaChangeFields `json:"-"`
+}
+
+// GetSeverity returns CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange.Severity, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange) GetSeverity() string {
+	return v.SchemaChangeFields.Severity
+}
+
+// GetCoordinate returns CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange.Coordinate, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange) GetCoordinate() string {
+	return v.SchemaChangeFields.Coordinate
+}
+
+// GetText returns CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange.Text, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange) GetText() string {
+	return v.SchemaChangeFields.Text
+}
+
+func (v *CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.SchemaChangeFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalCheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange struct {
+	Severity string `json:"severity"`
+
+	Coordinate string `json:"coordinate"`
+
+	Text string `json:"text"`
+}
+
+func (v *CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *CheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange) __premarshalJSON() (*__premarshalCheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange, error) {
+	var retval __premarshalCheckSubgraphCheckSubgraphGraphCheckChangesSchemaChange
+
+	retval.Severity = v.SchemaChangeFields.Severity
+	retval.Coordinate = v.SchemaChangeFields.Coordinate
+	retval.Text = v.SchemaChangeFields.Text
+	return &retval, nil
+}
+
+// CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError includes the requested fields of the GraphQL type CompositionError.
+type CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError struct {
+	CompositionErrorFields `json:"-"`
+}
+
+// GetCode returns CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError.Code, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError) GetCode() string {
+	return v.CompositionErrorFields.Code
+}
+
+// GetMessage returns CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError.Message, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError) GetMessage() string {
+	return v.CompositionErrorFields.Message
+}
+
+// GetCoordinate returns CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError.Coordinate, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError) GetCoordinate() string {
+	return v.CompositionErrorFields.Coordinate
+}
+
+// GetSubgraphs returns CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError.Subgraphs, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError) GetSubgraphs() []string {
+	return v.CompositionErrorFields.Subgraphs
+}
+
+// GetLocations returns CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError.Locations, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError) GetLocations() []string {
+	return v.CompositionErrorFields.Locations
+}
+
+func (v *CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.CompositionErrorFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalCheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError struct {
+	Code string `json:"code"`
+
+	Message string `json:"message"`
+
+	Coordinate string `json:"coordinate"`
+
+	Subgraphs []string `json:"subgraphs"`
+
+	Locations []string `json:"locations"`
+}
+
+func (v *CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *CheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError) __premarshalJSON() (*__premarshalCheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError, error) {
+	var retval __premarshalCheckSubgraphCheckSubgraphGraphCheckErrorsCompositionError
+
+	retval.Code = v.CompositionErrorFields.Code
+	retval.Message = v.CompositionErrorFields.Message
+	retval.Coordinate = v.CompositionErrorFields.Coordinate
+	retval.Subgraphs = v.CompositionErrorFields.Subgraphs
+	retval.Locations = v.CompositionErrorFields.Locations
+	return &retval, nil
+}
+
+// CheckSubgraphResponse is returned by CheckSubgraph on success.
+type CheckSubgraphResponse struct {
+	// What a schema would do to the graph, new or instead of the subgraph of its name. Nothing is changed.
+	CheckSubgraph *CheckSubgraphCheckSubgraphGraphCheck `json:"checkSubgraph"`
+}
+
+// GetCheckSubgraph returns CheckSubgraphResponse.CheckSubgraph, and is useful for accessing the field via an interface.
+func (v *CheckSubgraphResponse) GetCheckSubgraph() *CheckSubgraphCheckSubgraphGraphCheck {
+	return v.CheckSubgraph
+}
+
+// CompositionErrorFields includes the GraphQL fields of CompositionError requested by the fragment CompositionErrorFields.
+type CompositionErrorFields struct {
+	Code       string   `json:"code"`
+	Message    string   `json:"message"`
+	Coordinate string   `json:"coordinate"`
+	Subgraphs  []string `json:"subgraphs"`
+	// SUBGRAPH:LINE:COLUMN
+	Locations []string `json:"locations"`
+}
+
+// GetCode returns CompositionErrorFields.Code, and is useful for accessing the field via an interface.
+func (v *CompositionErrorFields) GetCode() string { return v.Code }
+
+// GetMessage returns CompositionErrorFields.Message, and is useful for accessing the field via an interface.
+func (v *CompositionErrorFields) GetMessage() string { return v.Message }
+
+// GetCoordinate returns CompositionErrorFields.Coordinate, and is useful for accessing the field via an interface.
+func (v *CompositionErrorFields) GetCoordinate() string { return v.Coordinate }
+
+// GetSubgraphs returns CompositionErrorFields.Subgraphs, and is useful for accessing the field via an interface.
+func (v *CompositionErrorFields) GetSubgraphs() []string { return v.Subgraphs }
+
+// GetLocations returns CompositionErrorFields.Locations, and is useful for accessing the field via an interface.
+func (v *CompositionErrorFields) GetLocations() []string { return v.Locations }
+
 // DrainResponse is returned by Drain on success.
 type DrainResponse struct {
 	// Moves traffic away from this node, or back to it (RFC 8326).
@@ -225,6 +470,152 @@ type ExplainResponse struct {
 
 // GetExplain returns ExplainResponse.Explain, and is useful for accessing the field via an interface.
 func (v *ExplainResponse) GetExplain() *ExplainExplainExplanation { return v.Explain }
+
+// GetGraphGraph includes the requested fields of the GraphQL type Graph.
+type GetGraphGraph struct {
+	// Where operations are sent.
+	Endpoint string `json:"endpoint"`
+	// The supergraph, in the notation of the join specification; empty while there is none.
+	Sdl string `json:"sdl"`
+	// What clients see.
+	ApiSchema string                            `json:"apiSchema"`
+	Subgraphs []*GetGraphGraphSubgraphsSubgraph `json:"subgraphs"`
+}
+
+// GetEndpoint returns GetGraphGraph.Endpoint, and is useful for accessing the field via an interface.
+func (v *GetGraphGraph) GetEndpoint() string { return v.Endpoint }
+
+// GetSdl returns GetGraphGraph.Sdl, and is useful for accessing the field via an interface.
+func (v *GetGraphGraph) GetSdl() string { return v.Sdl }
+
+// GetApiSchema returns GetGraphGraph.ApiSchema, and is useful for accessing the field via an interface.
+func (v *GetGraphGraph) GetApiSchema() string { return v.ApiSchema }
+
+// GetSubgraphs returns GetGraphGraph.Subgraphs, and is useful for accessing the field via an interface.
+func (v *GetGraphGraph) GetSubgraphs() []*GetGraphGraphSubgraphsSubgraph { return v.Subgraphs }
+
+// GetGraphGraphSubgraphsSubgraph includes the requested fields of the GraphQL type Subgraph.
+type GetGraphGraphSubgraphsSubgraph struct {
+	SubgraphFields `json:"-"`
+}
+
+// GetName returns GetGraphGraphSubgraphsSubgraph.Name, and is useful for accessing the field via an interface.
+func (v *GetGraphGraphSubgraphsSubgraph) GetName() string { return v.SubgraphFields.Name }
+
+// GetUrl returns GetGraphGraphSubgraphsSubgraph.Url, and is useful for accessing the field via an interface.
+func (v *GetGraphGraphSubgraphsSubgraph) GetUrl() string { return v.SubgraphFields.Url }
+
+// GetHost returns GetGraphGraphSubgraphsSubgraph.Host, and is useful for accessing the field via an interface.
+func (v *GetGraphGraphSubgraphsSubgraph) GetHost() string { return v.SubgraphFields.Host }
+
+// GetStatus returns GetGraphGraphSubgraphsSubgraph.Status, and is useful for accessing the field via an interface.
+func (v *GetGraphGraphSubgraphsSubgraph) GetStatus() string { return v.SubgraphFields.Status }
+
+// GetKind returns GetGraphGraphSubgraphsSubgraph.Kind, and is useful for accessing the field via an interface.
+func (v *GetGraphGraphSubgraphsSubgraph) GetKind() string { return v.SubgraphFields.Kind }
+
+// GetSchema returns GetGraphGraphSubgraphsSubgraph.Schema, and is useful for accessing the field via an interface.
+func (v *GetGraphGraphSubgraphsSubgraph) GetSchema() string { return v.SubgraphFields.Schema }
+
+// GetFetchedAt returns GetGraphGraphSubgraphsSubgraph.FetchedAt, and is useful for accessing the field via an interface.
+func (v *GetGraphGraphSubgraphsSubgraph) GetFetchedAt() string { return v.SubgraphFields.FetchedAt }
+
+// GetFetchError returns GetGraphGraphSubgraphsSubgraph.FetchError, and is useful for accessing the field via an interface.
+func (v *GetGraphGraphSubgraphsSubgraph) GetFetchError() string { return v.SubgraphFields.FetchError }
+
+// GetNextFetch returns GetGraphGraphSubgraphsSubgraph.NextFetch, and is useful for accessing the field via an interface.
+func (v *GetGraphGraphSubgraphsSubgraph) GetNextFetch() string { return v.SubgraphFields.NextFetch }
+
+// GetLeavesAt returns GetGraphGraphSubgraphsSubgraph.LeavesAt, and is useful for accessing the field via an interface.
+func (v *GetGraphGraphSubgraphsSubgraph) GetLeavesAt() string { return v.SubgraphFields.LeavesAt }
+
+// GetErrors returns GetGraphGraphSubgraphsSubgraph.Errors, and is useful for accessing the field via an interface.
+func (v *GetGraphGraphSubgraphsSubgraph) GetErrors() []*SubgraphFieldsErrorsCompositionError {
+	return v.SubgraphFields.Errors
+}
+
+func (v *GetGraphGraphSubgraphsSubgraph) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*GetGraphGraphSubgraphsSubgraph
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.GetGraphGraphSubgraphsSubgraph = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.SubgraphFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalGetGraphGraphSubgraphsSubgraph struct {
+	Name string `json:"name"`
+
+	Url string `json:"url"`
+
+	Host string `json:"host"`
+
+	Status string `json:"status"`
+
+	Kind string `json:"kind"`
+
+	Schema string `json:"schema"`
+
+	FetchedAt string `json:"fetchedAt"`
+
+	FetchError string `json:"fetchError"`
+
+	NextFetch string `json:"nextFetch"`
+
+	LeavesAt string `json:"leavesAt"`
+
+	Errors []*SubgraphFieldsErrorsCompositionError `json:"errors"`
+}
+
+func (v *GetGraphGraphSubgraphsSubgraph) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *GetGraphGraphSubgraphsSubgraph) __premarshalJSON() (*__premarshalGetGraphGraphSubgraphsSubgraph, error) {
+	var retval __premarshalGetGraphGraphSubgraphsSubgraph
+
+	retval.Name = v.SubgraphFields.Name
+	retval.Url = v.SubgraphFields.Url
+	retval.Host = v.SubgraphFields.Host
+	retval.Status = v.SubgraphFields.Status
+	retval.Kind = v.SubgraphFields.Kind
+	retval.Schema = v.SubgraphFields.Schema
+	retval.FetchedAt = v.SubgraphFields.FetchedAt
+	retval.FetchError = v.SubgraphFields.FetchError
+	retval.NextFetch = v.SubgraphFields.NextFetch
+	retval.LeavesAt = v.SubgraphFields.LeavesAt
+	retval.Errors = v.SubgraphFields.Errors
+	return &retval, nil
+}
+
+// GetGraphResponse is returned by GetGraph on success.
+type GetGraphResponse struct {
+	// The graph; null if this node runs no gateway.
+	Graph *GetGraphGraph `json:"graph"`
+}
+
+// GetGraph returns GetGraphResponse.Graph, and is useful for accessing the field via an interface.
+func (v *GetGraphResponse) GetGraph() *GetGraphGraph { return v.Graph }
 
 // GetNodeNode includes the requested fields of the GraphQL type Node.
 type GetNodeNode struct {
@@ -646,6 +1037,237 @@ func (v *GetRouteRoute) __premarshalJSON() (*__premarshalGetRouteRoute, error) {
 	retval.Envoys = v.RouteFields.Envoys
 	return &retval, nil
 }
+
+// GraphHistoryGraph includes the requested fields of the GraphQL type Graph.
+type GraphHistoryGraph struct {
+	// The last compositions, newest first.
+	History []*GraphHistoryGraphHistoryComposition `json:"history"`
+}
+
+// GetHistory returns GraphHistoryGraph.History, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraph) GetHistory() []*GraphHistoryGraphHistoryComposition { return v.History }
+
+// GraphHistoryGraphHistoryComposition includes the requested fields of the GraphQL type Composition.
+type GraphHistoryGraphHistoryComposition struct {
+	At           string   `json:"at"`
+	Milliseconds float64  `json:"milliseconds"`
+	Why          string   `json:"why"`
+	Subgraphs    []string `json:"subgraphs"`
+	Hints        []string `json:"hints"`
+	// Why nothing was published; empty if it was.
+	Error    string                                                    `json:"error"`
+	Excluded []*GraphHistoryGraphHistoryCompositionExcludedExclusion   `json:"excluded"`
+	Changes  []*GraphHistoryGraphHistoryCompositionChangesSchemaChange `json:"changes"`
+}
+
+// GetAt returns GraphHistoryGraphHistoryComposition.At, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryComposition) GetAt() string { return v.At }
+
+// GetMilliseconds returns GraphHistoryGraphHistoryComposition.Milliseconds, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryComposition) GetMilliseconds() float64 { return v.Milliseconds }
+
+// GetWhy returns GraphHistoryGraphHistoryComposition.Why, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryComposition) GetWhy() string { return v.Why }
+
+// GetSubgraphs returns GraphHistoryGraphHistoryComposition.Subgraphs, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryComposition) GetSubgraphs() []string { return v.Subgraphs }
+
+// GetHints returns GraphHistoryGraphHistoryComposition.Hints, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryComposition) GetHints() []string { return v.Hints }
+
+// GetError returns GraphHistoryGraphHistoryComposition.Error, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryComposition) GetError() string { return v.Error }
+
+// GetExcluded returns GraphHistoryGraphHistoryComposition.Excluded, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryComposition) GetExcluded() []*GraphHistoryGraphHistoryCompositionExcludedExclusion {
+	return v.Excluded
+}
+
+// GetChanges returns GraphHistoryGraphHistoryComposition.Changes, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryComposition) GetChanges() []*GraphHistoryGraphHistoryCompositionChangesSchemaChange {
+	return v.Changes
+}
+
+// GraphHistoryGraphHistoryCompositionChangesSchemaChange includes the requested fields of the GraphQL type SchemaChange.
+type GraphHistoryGraphHistoryCompositionChangesSchemaChange struct {
+	SchemaChangeFields `json:"-"`
+}
+
+// GetSeverity returns GraphHistoryGraphHistoryCompositionChangesSchemaChange.Severity, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryCompositionChangesSchemaChange) GetSeverity() string {
+	return v.SchemaChangeFields.Severity
+}
+
+// GetCoordinate returns GraphHistoryGraphHistoryCompositionChangesSchemaChange.Coordinate, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryCompositionChangesSchemaChange) GetCoordinate() string {
+	return v.SchemaChangeFields.Coordinate
+}
+
+// GetText returns GraphHistoryGraphHistoryCompositionChangesSchemaChange.Text, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryCompositionChangesSchemaChange) GetText() string {
+	return v.SchemaChangeFields.Text
+}
+
+func (v *GraphHistoryGraphHistoryCompositionChangesSchemaChange) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*GraphHistoryGraphHistoryCompositionChangesSchemaChange
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.GraphHistoryGraphHistoryCompositionChangesSchemaChange = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.SchemaChangeFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalGraphHistoryGraphHistoryCompositionChangesSchemaChange struct {
+	Severity string `json:"severity"`
+
+	Coordinate string `json:"coordinate"`
+
+	Text string `json:"text"`
+}
+
+func (v *GraphHistoryGraphHistoryCompositionChangesSchemaChange) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *GraphHistoryGraphHistoryCompositionChangesSchemaChange) __premarshalJSON() (*__premarshalGraphHistoryGraphHistoryCompositionChangesSchemaChange, error) {
+	var retval __premarshalGraphHistoryGraphHistoryCompositionChangesSchemaChange
+
+	retval.Severity = v.SchemaChangeFields.Severity
+	retval.Coordinate = v.SchemaChangeFields.Coordinate
+	retval.Text = v.SchemaChangeFields.Text
+	return &retval, nil
+}
+
+// GraphHistoryGraphHistoryCompositionExcludedExclusion includes the requested fields of the GraphQL type Exclusion.
+type GraphHistoryGraphHistoryCompositionExcludedExclusion struct {
+	Subgraph string                                                                        `json:"subgraph"`
+	Errors   []*GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError `json:"errors"`
+}
+
+// GetSubgraph returns GraphHistoryGraphHistoryCompositionExcludedExclusion.Subgraph, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryCompositionExcludedExclusion) GetSubgraph() string {
+	return v.Subgraph
+}
+
+// GetErrors returns GraphHistoryGraphHistoryCompositionExcludedExclusion.Errors, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryCompositionExcludedExclusion) GetErrors() []*GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError {
+	return v.Errors
+}
+
+// GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError includes the requested fields of the GraphQL type CompositionError.
+type GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError struct {
+	CompositionErrorFields `json:"-"`
+}
+
+// GetCode returns GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError.Code, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError) GetCode() string {
+	return v.CompositionErrorFields.Code
+}
+
+// GetMessage returns GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError.Message, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError) GetMessage() string {
+	return v.CompositionErrorFields.Message
+}
+
+// GetCoordinate returns GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError.Coordinate, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError) GetCoordinate() string {
+	return v.CompositionErrorFields.Coordinate
+}
+
+// GetSubgraphs returns GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError.Subgraphs, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError) GetSubgraphs() []string {
+	return v.CompositionErrorFields.Subgraphs
+}
+
+// GetLocations returns GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError.Locations, and is useful for accessing the field via an interface.
+func (v *GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError) GetLocations() []string {
+	return v.CompositionErrorFields.Locations
+}
+
+func (v *GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.CompositionErrorFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalGraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError struct {
+	Code string `json:"code"`
+
+	Message string `json:"message"`
+
+	Coordinate string `json:"coordinate"`
+
+	Subgraphs []string `json:"subgraphs"`
+
+	Locations []string `json:"locations"`
+}
+
+func (v *GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *GraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError) __premarshalJSON() (*__premarshalGraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError, error) {
+	var retval __premarshalGraphHistoryGraphHistoryCompositionExcludedExclusionErrorsCompositionError
+
+	retval.Code = v.CompositionErrorFields.Code
+	retval.Message = v.CompositionErrorFields.Message
+	retval.Coordinate = v.CompositionErrorFields.Coordinate
+	retval.Subgraphs = v.CompositionErrorFields.Subgraphs
+	retval.Locations = v.CompositionErrorFields.Locations
+	return &retval, nil
+}
+
+// GraphHistoryResponse is returned by GraphHistory on success.
+type GraphHistoryResponse struct {
+	// The graph; null if this node runs no gateway.
+	Graph *GraphHistoryGraph `json:"graph"`
+}
+
+// GetGraph returns GraphHistoryResponse.Graph, and is useful for accessing the field via an interface.
+func (v *GraphHistoryResponse) GetGraph() *GraphHistoryGraph { return v.Graph }
 
 // ListEnvoysEnvoysEnvoy includes the requested fields of the GraphQL type Envoy.
 type ListEnvoysEnvoysEnvoy struct {
@@ -1454,6 +2076,24 @@ func (v *PeerInput) GetImport() *string { return v.Import }
 // GetExport returns PeerInput.Export, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetExport() *string { return v.Export }
 
+// PlanOperationResponse is returned by PlanOperation on success.
+type PlanOperationResponse struct {
+	// How an operation would be carried out now, as a tree in text.
+	Plan string `json:"plan"`
+}
+
+// GetPlan returns PlanOperationResponse.Plan, and is useful for accessing the field via an interface.
+func (v *PlanOperationResponse) GetPlan() string { return v.Plan }
+
+// RefreshGraphResponse is returned by RefreshGraph on success.
+type RefreshGraphResponse struct {
+	// Asks every subgraph for its schema at once.
+	RefreshGraph bool `json:"refreshGraph"`
+}
+
+// GetRefreshGraph returns RefreshGraphResponse.RefreshGraph, and is useful for accessing the field via an interface.
+func (v *RefreshGraphResponse) GetRefreshGraph() bool { return v.RefreshGraph }
+
 // RemovePeerResponse is returned by RemovePeer on success.
 type RemovePeerResponse struct {
 	RemovePeer bool `json:"removePeer"`
@@ -1680,6 +2320,23 @@ func (v *RouteFieldsReportsReport) GetSince() string { return v.Since }
 
 // GetVia returns RouteFieldsReportsReport.Via, and is useful for accessing the field via an interface.
 func (v *RouteFieldsReportsReport) GetVia() string { return v.Via }
+
+// SchemaChangeFields includes the GraphQL fields of SchemaChange requested by the fragment SchemaChangeFields.
+type SchemaChangeFields struct {
+	// breaking, dangerous or safe
+	Severity   string `json:"severity"`
+	Coordinate string `json:"coordinate"`
+	Text       string `json:"text"`
+}
+
+// GetSeverity returns SchemaChangeFields.Severity, and is useful for accessing the field via an interface.
+func (v *SchemaChangeFields) GetSeverity() string { return v.Severity }
+
+// GetCoordinate returns SchemaChangeFields.Coordinate, and is useful for accessing the field via an interface.
+func (v *SchemaChangeFields) GetCoordinate() string { return v.Coordinate }
+
+// GetText returns SchemaChangeFields.Text, and is useful for accessing the field via an interface.
+func (v *SchemaChangeFields) GetText() string { return v.Text }
 
 // ServiceFields includes the GraphQL fields of Service requested by the fragment ServiceFields.
 type ServiceFields struct {
@@ -2204,6 +2861,140 @@ func (v *SetServiceSetService) __premarshalJSON() (*__premarshalSetServiceSetSer
 	return &retval, nil
 }
 
+// SubgraphFields includes the GraphQL fields of Subgraph requested by the fragment SubgraphFields.
+type SubgraphFields struct {
+	Name string `json:"name"`
+	Url  string `json:"url"`
+	Host string `json:"host"`
+	// fetching, composing, serving, stale, outdated, leaving or excluded
+	Status string `json:"status"`
+	// How the schema was had: federation, sdl, introspection or given.
+	Kind       string                                  `json:"kind"`
+	Schema     string                                  `json:"schema"`
+	FetchedAt  string                                  `json:"fetchedAt"`
+	FetchError string                                  `json:"fetchError"`
+	NextFetch  string                                  `json:"nextFetch"`
+	LeavesAt   string                                  `json:"leavesAt"`
+	Errors     []*SubgraphFieldsErrorsCompositionError `json:"errors"`
+}
+
+// GetName returns SubgraphFields.Name, and is useful for accessing the field via an interface.
+func (v *SubgraphFields) GetName() string { return v.Name }
+
+// GetUrl returns SubgraphFields.Url, and is useful for accessing the field via an interface.
+func (v *SubgraphFields) GetUrl() string { return v.Url }
+
+// GetHost returns SubgraphFields.Host, and is useful for accessing the field via an interface.
+func (v *SubgraphFields) GetHost() string { return v.Host }
+
+// GetStatus returns SubgraphFields.Status, and is useful for accessing the field via an interface.
+func (v *SubgraphFields) GetStatus() string { return v.Status }
+
+// GetKind returns SubgraphFields.Kind, and is useful for accessing the field via an interface.
+func (v *SubgraphFields) GetKind() string { return v.Kind }
+
+// GetSchema returns SubgraphFields.Schema, and is useful for accessing the field via an interface.
+func (v *SubgraphFields) GetSchema() string { return v.Schema }
+
+// GetFetchedAt returns SubgraphFields.FetchedAt, and is useful for accessing the field via an interface.
+func (v *SubgraphFields) GetFetchedAt() string { return v.FetchedAt }
+
+// GetFetchError returns SubgraphFields.FetchError, and is useful for accessing the field via an interface.
+func (v *SubgraphFields) GetFetchError() string { return v.FetchError }
+
+// GetNextFetch returns SubgraphFields.NextFetch, and is useful for accessing the field via an interface.
+func (v *SubgraphFields) GetNextFetch() string { return v.NextFetch }
+
+// GetLeavesAt returns SubgraphFields.LeavesAt, and is useful for accessing the field via an interface.
+func (v *SubgraphFields) GetLeavesAt() string { return v.LeavesAt }
+
+// GetErrors returns SubgraphFields.Errors, and is useful for accessing the field via an interface.
+func (v *SubgraphFields) GetErrors() []*SubgraphFieldsErrorsCompositionError { return v.Errors }
+
+// SubgraphFieldsErrorsCompositionError includes the requested fields of the GraphQL type CompositionError.
+type SubgraphFieldsErrorsCompositionError struct {
+	CompositionErrorFields `json:"-"`
+}
+
+// GetCode returns SubgraphFieldsErrorsCompositionError.Code, and is useful for accessing the field via an interface.
+func (v *SubgraphFieldsErrorsCompositionError) GetCode() string { return v.CompositionErrorFields.Code }
+
+// GetMessage returns SubgraphFieldsErrorsCompositionError.Message, and is useful for accessing the field via an interface.
+func (v *SubgraphFieldsErrorsCompositionError) GetMessage() string {
+	return v.CompositionErrorFields.Message
+}
+
+// GetCoordinate returns SubgraphFieldsErrorsCompositionError.Coordinate, and is useful for accessing the field via an interface.
+func (v *SubgraphFieldsErrorsCompositionError) GetCoordinate() string {
+	return v.CompositionErrorFields.Coordinate
+}
+
+// GetSubgraphs returns SubgraphFieldsErrorsCompositionError.Subgraphs, and is useful for accessing the field via an interface.
+func (v *SubgraphFieldsErrorsCompositionError) GetSubgraphs() []string {
+	return v.CompositionErrorFields.Subgraphs
+}
+
+// GetLocations returns SubgraphFieldsErrorsCompositionError.Locations, and is useful for accessing the field via an interface.
+func (v *SubgraphFieldsErrorsCompositionError) GetLocations() []string {
+	return v.CompositionErrorFields.Locations
+}
+
+func (v *SubgraphFieldsErrorsCompositionError) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*SubgraphFieldsErrorsCompositionError
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.SubgraphFieldsErrorsCompositionError = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.CompositionErrorFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalSubgraphFieldsErrorsCompositionError struct {
+	Code string `json:"code"`
+
+	Message string `json:"message"`
+
+	Coordinate string `json:"coordinate"`
+
+	Subgraphs []string `json:"subgraphs"`
+
+	Locations []string `json:"locations"`
+}
+
+func (v *SubgraphFieldsErrorsCompositionError) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *SubgraphFieldsErrorsCompositionError) __premarshalJSON() (*__premarshalSubgraphFieldsErrorsCompositionError, error) {
+	var retval __premarshalSubgraphFieldsErrorsCompositionError
+
+	retval.Code = v.CompositionErrorFields.Code
+	retval.Message = v.CompositionErrorFields.Message
+	retval.Coordinate = v.CompositionErrorFields.Coordinate
+	retval.Subgraphs = v.CompositionErrorFields.Subgraphs
+	retval.Locations = v.CompositionErrorFields.Locations
+	return &retval, nil
+}
+
 // TraceResponse is returned by Trace on success.
 type TraceResponse struct {
 	// Walks a call from here to the workload, over every node that answers, and names the first thing that is broken.
@@ -2308,6 +3099,18 @@ func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetAdvice() string { return v.A
 // GetMillis returns TraceTraceWalkHopsWalkHopStepsWalkStep.Millis, and is useful for accessing the field via an interface.
 func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetMillis() float64 { return v.Millis }
 
+// __CheckSubgraphInput is used internally by genqlient
+type __CheckSubgraphInput struct {
+	Name string `json:"name"`
+	Sdl  string `json:"sdl"`
+}
+
+// GetName returns __CheckSubgraphInput.Name, and is useful for accessing the field via an interface.
+func (v *__CheckSubgraphInput) GetName() string { return v.Name }
+
+// GetSdl returns __CheckSubgraphInput.Sdl, and is useful for accessing the field via an interface.
+func (v *__CheckSubgraphInput) GetSdl() string { return v.Sdl }
+
 // __DrainInput is used internally by genqlient
 type __DrainInput struct {
 	On bool `json:"on"`
@@ -2340,6 +3143,14 @@ type __GetRouteInput struct {
 // GetService returns __GetRouteInput.Service, and is useful for accessing the field via an interface.
 func (v *__GetRouteInput) GetService() string { return v.Service }
 
+// __GraphHistoryInput is used internally by genqlient
+type __GraphHistoryInput struct {
+	First int `json:"first"`
+}
+
+// GetFirst returns __GraphHistoryInput.First, and is useful for accessing the field via an interface.
+func (v *__GraphHistoryInput) GetFirst() int { return v.First }
+
 // __ListRoutesInput is used internally by genqlient
 type __ListRoutesInput struct {
 	After int `json:"after"`
@@ -2347,6 +3158,18 @@ type __ListRoutesInput struct {
 
 // GetAfter returns __ListRoutesInput.After, and is useful for accessing the field via an interface.
 func (v *__ListRoutesInput) GetAfter() int { return v.After }
+
+// __PlanOperationInput is used internally by genqlient
+type __PlanOperationInput struct {
+	Query         string `json:"query"`
+	OperationName string `json:"operationName"`
+}
+
+// GetQuery returns __PlanOperationInput.Query, and is useful for accessing the field via an interface.
+func (v *__PlanOperationInput) GetQuery() string { return v.Query }
+
+// GetOperationName returns __PlanOperationInput.OperationName, and is useful for accessing the field via an interface.
+func (v *__PlanOperationInput) GetOperationName() string { return v.OperationName }
 
 // __RemovePeerInput is used internally by genqlient
 type __RemovePeerInput struct {
@@ -2407,6 +3230,67 @@ type __TraceInput struct {
 
 // GetService returns __TraceInput.Service, and is useful for accessing the field via an interface.
 func (v *__TraceInput) GetService() string { return v.Service }
+
+// The query executed by CheckSubgraph.
+const CheckSubgraph_Operation = `
+query CheckSubgraph ($name: String!, $sdl: String!) {
+	checkSubgraph(name: $name, sdl: $sdl) {
+		hints
+		checked
+		errors {
+			... CompositionErrorFields
+		}
+		changes {
+			... SchemaChangeFields
+		}
+		broken {
+			name
+			text
+			count
+			errors
+		}
+	}
+}
+fragment CompositionErrorFields on CompositionError {
+	code
+	message
+	coordinate
+	subgraphs
+	locations
+}
+fragment SchemaChangeFields on SchemaChange {
+	severity
+	coordinate
+	text
+}
+`
+
+func CheckSubgraph(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	name string,
+	sdl string,
+) (data_ *CheckSubgraphResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "CheckSubgraph",
+		Query:  CheckSubgraph_Operation,
+		Variables: &__CheckSubgraphInput{
+			Name: name,
+			Sdl:  sdl,
+		},
+	}
+
+	data_ = &CheckSubgraphResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
 
 // The mutation executed by Drain.
 const Drain_Operation = `
@@ -2528,6 +3412,63 @@ func Explain(
 	}
 
 	data_ = &ExplainResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by GetGraph.
+const GetGraph_Operation = `
+query GetGraph {
+	graph {
+		endpoint
+		sdl
+		apiSchema
+		subgraphs {
+			... SubgraphFields
+		}
+	}
+}
+fragment SubgraphFields on Subgraph {
+	name
+	url
+	host
+	status
+	kind
+	schema
+	fetchedAt
+	fetchError
+	nextFetch
+	leavesAt
+	errors {
+		... CompositionErrorFields
+	}
+}
+fragment CompositionErrorFields on CompositionError {
+	code
+	message
+	coordinate
+	subgraphs
+	locations
+}
+`
+
+func GetGraph(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *GetGraphResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetGraph",
+		Query:  GetGraph_Operation,
+	}
+
+	data_ = &GetGraphResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -2722,6 +3663,68 @@ func GetRoute(
 	}
 
 	data_ = &GetRouteResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by GraphHistory.
+const GraphHistory_Operation = `
+query GraphHistory ($first: Int!) {
+	graph {
+		history(first: $first) {
+			at
+			milliseconds
+			why
+			subgraphs
+			hints
+			error
+			excluded {
+				subgraph
+				errors {
+					... CompositionErrorFields
+				}
+			}
+			changes {
+				... SchemaChangeFields
+			}
+		}
+	}
+}
+fragment CompositionErrorFields on CompositionError {
+	code
+	message
+	coordinate
+	subgraphs
+	locations
+}
+fragment SchemaChangeFields on SchemaChange {
+	severity
+	coordinate
+	text
+}
+`
+
+func GraphHistory(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	first int,
+) (data_ *GraphHistoryResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GraphHistory",
+		Query:  GraphHistory_Operation,
+		Variables: &__GraphHistoryInput{
+			First: first,
+		},
+	}
+
+	data_ = &GraphHistoryResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -2997,6 +4000,68 @@ func ListServices(
 	}
 
 	data_ = &ListServicesResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by PlanOperation.
+const PlanOperation_Operation = `
+query PlanOperation ($query: String!, $operationName: String!) {
+	plan(query: $query, operationName: $operationName)
+}
+`
+
+func PlanOperation(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	query string,
+	operationName string,
+) (data_ *PlanOperationResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "PlanOperation",
+		Query:  PlanOperation_Operation,
+		Variables: &__PlanOperationInput{
+			Query:         query,
+			OperationName: operationName,
+		},
+	}
+
+	data_ = &PlanOperationResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by RefreshGraph.
+const RefreshGraph_Operation = `
+mutation RefreshGraph {
+	refreshGraph
+}
+`
+
+func RefreshGraph(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *RefreshGraphResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "RefreshGraph",
+		Query:  RefreshGraph_Operation,
+	}
+
+	data_ = &RefreshGraphResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
