@@ -108,11 +108,15 @@ func (r *Registry) Run(ctx context.Context) error {
 	defer work.Wait()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	r.mu.Lock()
+	r.state.start(time.Now())
+	r.mu.Unlock()
 	var composing chan struct{} // closed when the composition under way is done; nil while there is none
 	for {
 		r.mu.Lock()
-		due := r.state.due(time.Now())
-		if r.state.dirty && composing == nil {
+		now := time.Now()
+		due := r.state.due(now)
+		if composing == nil && r.state.ready(now) {
 			composing = make(chan struct{})
 			in, done := r.state.take(), composing
 			work.Go(func() {

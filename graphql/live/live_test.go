@@ -160,6 +160,23 @@ func TestASilentSubgraphStopsNobody(t *testing.T) {
 	})
 }
 
+// At the start the graph waits a little for those that are late, so that clients do not see it grow.
+func TestTheFirstGraphWaitsALittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, Rules{StartWait: 5 * time.Second})
+		f.serve("books", books)
+		f.announce("books", "movies")
+		f.want("", "books composing", "movies fetching")
+		time.Sleep(4 * time.Second)
+		f.want("", "books composing", "movies fetching")
+		time.Sleep(time.Second)
+		f.want("books", "books serving", "movies fetching")
+		f.serve("movies", movies)
+		time.Sleep(30 * time.Second)
+		f.want("books movies", "books serving", "movies serving")
+	})
+}
+
 // One that hangs is given up after a time and holds nobody up.
 func TestAHangingSubgraphStopsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

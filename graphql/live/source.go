@@ -85,6 +85,8 @@ type Rules struct {
 	RetryMin, RetryMax time.Duration
 	// Linger is how long a subgraph stays in the graph after its route has gone. Zero means 10s; negative means not at all.
 	Linger time.Duration
+	// StartWait is how long the first graph waits for subgraphs whose schema has not been had; then the others serve. Zero means not at all.
+	StartWait time.Duration
 }
 
 func (r Rules) withDefaults() Rules {

@@ -17,6 +17,8 @@ type state struct {
 	dirty bool
 	// why collects what made it so, for the history.
 	why []string
+	// holdUntil is how long the first composition waits for schemas; zero once there has been one.
+	holdUntil time.Time
 }
 
 type sub struct {
@@ -42,6 +44,23 @@ type fetch struct {
 
 func newState(r Rules) *state {
 	return &state{rules: r.withDefaults(), subs: map[string]*sub{}}
+}
+
+// start begins the wait for the first schemas.
+func (s *state) start(now time.Time) { s.holdUntil = now.Add(s.rules.StartWait) }
+
+// ready tells whether there is something to compose, and nothing to wait for.
+func (s *state) ready(now time.Time) bool {
+	return s.dirty && (s.holdUntil.IsZero() || !now.Before(s.holdUntil) || s.complete())
+}
+
+func (s *state) complete() bool {
+	for _, x := range s.subs {
+		if x.schema == "" {
+			return false
+		}
+	}
+	return true
 }
 
 // put adds a subgraph, or replaces its announcement.
@@ -116,12 +135,17 @@ func (s *state) due(now time.Time) []fetch {
 // deadline is when due has something to do next; zero for never.
 func (s *state) deadline() time.Time {
 	var d time.Time
-	for _, x := range s.subs {
-		for _, t := range []time.Time{x.leaves, x.nextFetch} {
-			if !t.IsZero() && (d.IsZero() || t.Before(d)) {
-				d = t
-			}
+	earliest := func(t time.Time) {
+		if !t.IsZero() && (d.IsZero() || t.Before(d)) {
+			d = t
 		}
+	}
+	if s.dirty {
+		earliest(s.holdUntil)
+	}
+	for _, x := range s.subs {
+		earliest(x.leaves)
+		earliest(x.nextFetch)
 	}
 	return d
 }
@@ -165,7 +189,7 @@ func (s *state) take() input {
 			in.candidates = append(in.candidates, candidate{src: x.src, schema: x.schema, good: x.good})
 		}
 	}
-	s.dirty, s.why = false, nil
+	s.dirty, s.why, s.holdUntil = false, nil, time.Time{}
 	return in
 }
 

@@ -82,7 +82,8 @@ func TestFetchFails(t *testing.T) {
 		want     string
 	}{
 		"refuses everything": {answer(400, `{"errors":[{"message":"go away"}]}`), true, "federation: go away; sdl: go away; introspection: go away"},
-		"not GraphQL":        {answer(404, "<html>not  found"), true, "HTTP status 404, and no GraphQL answer: <html>not found"},
+		"not GraphQL":        {answer(400, "<html>what  is that?"), true, "HTTP status 400, and no GraphQL answer: <html>what is that?"},
+		"not known yet":      {answer(404, "no service of this name"), false, "HTTP status 404: no service of this name"},
 		"broken proxy":       {answer(503, "no healthy upstream"), false, "HTTP status 503: no healthy upstream"},
 		"wrong type":         {answer(200, `{"data":{"_service":[1],"_sdl":{}}}`), true, "another form"},
 		"endless": {func(w http.ResponseWriter, _ *http.Request) {

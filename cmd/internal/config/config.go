@@ -52,16 +52,6 @@ type Envoy struct {
 	Workers   int    `yaml:"workers" doc:"worker threads of Envoy, 1 to 256" default:"2"`
 }
 
-// Gateway is the GraphQL gateway over the routes with protocol graphql.
-type Gateway struct {
-	Listen          string        `yaml:"listen" doc:"HOST:PORT of the GraphQL gateway; empty for none" default:"127.0.0.1:4000"`
-	Poll            time.Duration `yaml:"poll" doc:"how often a subgraph is asked for its schema anew; at least 1s" default:"30s"`
-	Linger          time.Duration `yaml:"linger" doc:"how long a subgraph stays in the graph after its route has gone; 0s to 1h" default:"10s"`
-	SubgraphTimeout time.Duration `yaml:"subgraph-timeout" doc:"how long one request to a subgraph may take, with its retries; at least 10ms" default:"30s"`
-	Schemas         string        `yaml:"schemas" doc:"directory of SERVICE.graphql files, for subgraphs that do not tell their schema" default:""`
-	Operator        bool          `yaml:"operator" doc:"offer this node's operator API to the organisation, read-only and against a token with the scope catalyst:operator, and every node's as a subgraph; wants gateway.jwks" default:"false"`
-}
-
 // Log is what the node writes on standard error.
 type Log struct {
 	Level  string `yaml:"level" doc:"debug, info, warn or error" default:"info"`
@@ -180,7 +170,7 @@ func (c *Config) check() []error {
 			bad(key, "must not be empty")
 		}
 	}
-	for key, v := range map[string]string{"admin": c.Admin, "peering.listen": c.Peering.Listen, "envoy.ingress": c.Envoy.Ingress, "envoy.advertise": c.Envoy.Advertise, "envoy.egress": c.Envoy.Egress, "envoy.ads": c.Envoy.ADS, "gateway.listen": c.Gateway.Listen} {
+	for key, v := range map[string]string{"admin": c.Admin, "peering.listen": c.Peering.Listen, "envoy.ingress": c.Envoy.Ingress, "envoy.advertise": c.Envoy.Advertise, "envoy.egress": c.Envoy.Egress, "envoy.ads": c.Envoy.ADS} {
 		if v == "" {
 			continue
 		}
@@ -190,7 +180,7 @@ func (c *Config) check() []error {
 			bad(key, "%q: want HOST:PORT", v)
 		case (key == "envoy.ingress" || key == "envoy.egress") && net.ParseIP(host) == nil:
 			bad(key, "%q: want an IP address, such as 127.0.0.1, before the port", v)
-		case (key == "admin" || key == "gateway.listen") && !isLoopback(host):
+		case key == "admin" && !isLoopback(host):
 			bad(key, "%q: is beyond loopback and has no TLS; use 127.0.0.1", v)
 		}
 	}
@@ -203,21 +193,10 @@ func (c *Config) check() []error {
 	if d := c.Peering.Deferral; d < time.Second {
 		bad("peering.deferral", "%s: want at least 1s", d)
 	}
-<<<<<<< HEAD
 	switch c.Peering.Trace {
 	case "organisation", "given", "off":
 	default:
 		bad("peering.trace", "%q: want organisation, given or off", c.Peering.Trace)
-=======
-	if d := c.Gateway.Poll; d < time.Second {
-		bad("gateway.poll", "%s: want at least 1s", d)
-	}
-	if d := c.Gateway.Linger; d < 0 || d > time.Hour {
-		bad("gateway.linger", "%s: want 0s to 1h", d)
-	}
-	if d := c.Gateway.SubgraphTimeout; d < 10*time.Millisecond {
-		bad("gateway.subgraph-timeout", "%s: want at least 10ms", d)
->>>>>>> f09f583 (graphql/live: one graph of subgraphs that come and go with the routes)
 	}
 	if n := c.Envoy.Workers; n < 1 || n > 256 {
 		bad("envoy.workers", "%d: want 1 to 256", n)

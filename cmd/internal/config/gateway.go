@@ -21,6 +21,9 @@ type Gateway struct {
 	Supergraph string              `yaml:"supergraph" doc:"file with a composed supergraph, read again when it changes; for catalyst gateway alone" default:""`
 	Subgraphs  map[string]Subgraph `yaml:"subgraphs" doc:"subgraphs by name, each an object of url, host, h2c, timeout, retries, headers and keys; for catalyst gateway alone" default:""`
 	Poll       time.Duration       `yaml:"poll" doc:"how often subgraphs are asked for their schema anew, at least 100ms" default:"10s"`
+	Linger     time.Duration       `yaml:"linger" doc:"how long a subgraph stays in the graph after its route has gone; 0s to 1h" default:"10s"`
+	Schemas    string              `yaml:"schemas" doc:"directory of SERVICE.graphql files, the schemas of services that do not tell their own" default:""`
+	Operator   bool                `yaml:"operator" doc:"offer this node's operator API to the organisation, read-only and against a token with the scope catalyst:operator, and every node's as a subgraph; wants gateway.jwks" default:"false"`
 	StartWait  time.Duration       `yaml:"start-wait" doc:"how long the first graph waits for subgraphs that do not answer yet; then the others serve" default:"5s"`
 
 	Introspection bool          `yaml:"introspection" doc:"answer __schema and __type" default:"true"`
@@ -115,6 +118,8 @@ func (g *Gateway) check(bad func(key, format string, args ...any)) {
 	switch {
 	case g.JWKS != "" && (g.Issuer == "" || g.Audience == ""):
 		bad("gateway.jwks", "wants gateway.issuer and gateway.audience: a token for somebody else must not pass")
+	case g.JWKS == "" && g.Operator:
+		bad("gateway.operator", "wants gateway.jwks: nobody may read a node without a token")
 	case g.JWKS == "" && g.Required:
 		bad("gateway.require-identity", "wants gateway.jwks")
 	case g.OnlyPersisted && g.Documents == "":
@@ -158,6 +163,9 @@ func (g *Gateway) checkNumbers(bad func(key, format string, args ...any)) {
 		if v < 100*time.Millisecond {
 			bad("gateway."+key, "%s: want at least 100ms", v)
 		}
+	}
+	if g.Linger < 0 || g.Linger > time.Hour {
+		bad("gateway.linger", "%s: want 0s to 1h", g.Linger)
 	}
 	if g.StartWait < 0 || g.Slow < 0 {
 		bad("gateway.start-wait", "and gateway.slow must not be negative")

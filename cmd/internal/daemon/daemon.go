@@ -106,7 +106,9 @@ func New(ctx context.Context, cfg *config.Config, version string, tel *telemetry
 	})
 	d.fwd = newForwarder(d)
 	if cfg.Gateway.Listen != "" {
-		d.graph = newFederation(d)
+		if d.graph, err = newFederation(ctx, d); err != nil {
+			return nil, errors.Join(err, d.journal.Close())
+		}
 	}
 	d.probes = probe.NewSet(probe.Config{Log: tel.Log, Changed: d.healthChanged})
 	return d, d.met.observe(d)
@@ -167,10 +169,6 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	graphql, err := d.listen("tcp", d.cfg.Gateway.Listen, "gateway.listen")
-	if err != nil {
-		return err
-	}
 	// The router outlives the others, so that it can say farewell.
 	routerCtx, stopRouter := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRouter()
@@ -188,9 +186,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error { return serveHTTP(ctx, api, d.operatorAPI()) })
-	if graphql != nil {
+	if d.graph != nil {
 		g.Go(func() error { return d.graph.run(ctx) })
-		g.Go(func() error { return serveHTTP(ctx, graphql, d.graph.handler()) })
 	}
 	if admin != nil {
 		g.Go(func() error { return serveHTTP(ctx, admin, d.adminHTTP()) })

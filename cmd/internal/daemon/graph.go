@@ -4,20 +4,17 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/rib"
+	"github.com/catalyst-router/catalyst/cmd/internal/front"
 	"github.com/catalyst-router/catalyst/graphql/exec"
-	"github.com/catalyst-router/catalyst/graphql/gateway"
 	"github.com/catalyst-router/catalyst/graphql/live"
-	"github.com/catalyst-router/catalyst/graphql/subgraph"
 )
 
 // graphPathTag is the tag of a route whose endpoint is not at /graphql.
@@ -25,43 +22,33 @@ const graphPathTag = "graphql-path="
 
 // federation is the node's gateway: every route with protocol graphql is a subgraph, wherever its workload runs, and is asked through the local Envoy.
 type federation struct {
-	d         *Daemon
-	gateway   *gateway.Gateway
-	registry  *live.Registry
-	transport *http.Transport
-	client    *http.Client
-	egress    string // URL of Envoy's HTTP egress
+	d        *Daemon
+	front    *front.Front
+	registry *live.Registry
+	egress   string // URL of Envoy's HTTP egress
 }
 
-func newFederation(d *Daemon) *federation {
-	g := gateway.New(gateway.Config{Log: d.tel.Log, Tracer: d.tel.Tracer, Meter: d.tel.Meter})
-	f := &federation{d: d, gateway: g, egress: "http://" + d.cfg.Envoy.Egress, transport: exec.NewTransport(exec.TransportOptions{H2C: true})}
-	f.client = &http.Client{Transport: f.transport}
-	f.registry = live.New(live.Config{
-		Fetch: f.fetch, Publish: f.publish, Log: d.tel.Log,
-		Rules: live.Rules{Poll: d.cfg.Gateway.Poll, Linger: lingering(d.cfg.Gateway.Linger)},
-	})
-	return f
-}
-
-// lingering says in the registry's words how long a subgraph lingers: it takes zero for its default.
-func lingering(d time.Duration) time.Duration {
-	if d == 0 {
-		return -1
+func newFederation(ctx context.Context, d *Daemon) (*federation, error) {
+	g, err := front.New(ctx, d.cfg.Gateway, d.tel)
+	if err != nil {
+		return nil, err
 	}
-	return d
+	f := &federation{d: d, front: g, egress: "http://" + d.cfg.Envoy.Egress}
+	f.registry = g.Registry(func(src live.Source) exec.Subgraph {
+		return exec.Subgraph{URL: src.URL, Host: src.Host, Transport: g.H2C()}
+	})
+	return f, nil
 }
 
 // run follows the routes until ctx ends.
 func (f *federation) run(ctx context.Context) error {
-	defer f.transport.CloseIdleConnections()
-	defer f.gateway.Close()
 	feed, err := f.d.router.Subscribe(ctx)
 	if err != nil {
 		return nil //nolint:nilerr // the node is stopping
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return f.registry.Run(ctx) })
+	g.Go(func() error { return f.front.Run(ctx) })
 	g.Go(func() error {
 		for {
 			b, ok := feed.Next(ctx)
@@ -74,21 +61,6 @@ func (f *federation) run(ctx context.Context) error {
 		}
 	})
 	return g.Wait()
-}
-
-// handler serves the graph at /graphql.
-func (f *federation) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/graphql", f.gateway)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if why := f.gateway.Ready(); why != "" {
-			http.Error(w, why, http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
-	})
-	return mux
 }
 
 // route tells the registry of a route.
@@ -140,32 +112,4 @@ func (f *federation) given(name string) string {
 		return ""
 	}
 	return string(b)
-}
-
-func (f *federation) fetch(ctx context.Context, src live.Source) (string, string, error) {
-	header := http.Header{}
-	if src.Host != "" {
-		header.Set("Host", src.Host)
-	}
-	sdl, kind, err := subgraph.Fetch(ctx, f.client, src.URL, header)
-	return sdl, string(kind), err
-}
-
-// publish swaps the gateway's graph. Operations that run end on the one on which they began.
-func (f *federation) publish(_ context.Context, g *live.Graph) error {
-	if g == nil {
-		f.gateway.Swap(nil)
-		return nil
-	}
-	reach := map[string]exec.Subgraph{}
-	for _, s := range g.Sources {
-		reach[s.Name] = exec.Subgraph{URL: s.URL, Host: s.Host, Timeout: f.d.cfg.Gateway.SubgraphTimeout, Retries: 1}
-	}
-	snapshot, err := gateway.NewSnapshot(g.SDL, gateway.SnapshotOptions{Subgraphs: reach, Exec: exec.Config{Transport: f.transport}, Why: g.Why})
-	if err != nil {
-		f.gateway.RefusedGraph(g.Why, err)
-		return err
-	}
-	f.gateway.Swap(snapshot)
-	return nil
 }

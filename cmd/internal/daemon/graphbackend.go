@@ -30,7 +30,7 @@ func (b *backend) Graph(context.Context) (*operator.Graph, error) {
 	if current := f.registry.Current(); current != nil {
 		g.Sdl = current.SDL
 	}
-	if s := f.gateway.Current(); s != nil {
+	if s := f.front.Gateway().Current(); s != nil {
 		var text strings.Builder
 		formatter.NewFormatter(&text).FormatSchema(s.Graph().Schema)
 		g.APISchema = text.String()
@@ -79,7 +79,7 @@ func (b *backend) Plan(_ context.Context, query, operationName string) (string, 
 	if b.d.graph == nil {
 		return "", errNoGateway
 	}
-	s := b.d.graph.gateway.Current()
+	s := b.d.graph.front.Gateway().Current()
 	if s == nil {
 		return "", errNoGraph
 	}
@@ -104,7 +104,7 @@ func (b *backend) CheckSubgraph(_ context.Context, name, sdl string) (*operator.
 		name += "." + string(b.d.self.Org)
 	}
 	var recorded []live.Operation
-	for _, op := range b.d.graph.gateway.RecordedOperations() {
+	for _, op := range b.d.graph.front.Gateway().RecordedOperations() {
 		recorded = append(recorded, live.Operation{Name: op.Name, Text: op.Text, Count: op.Count})
 	}
 	r, err := b.d.graph.registry.Check(live.Source{Name: name, URL: "http://" + name, SDL: sdl}, recorded)

@@ -21,6 +21,9 @@ func (f *Front) RunAlone(ctx context.Context) error {
 		}
 		g.Go(func() error { return s.run(ctx) })
 	}
+	if len(f.cfg.Subgraphs) > 0 {
+		g.Go(func() error { return f.runSubgraphs(ctx) })
+	}
 	if f.cfg.Metrics != "" {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.cfg.Metrics)
 		if err != nil {
