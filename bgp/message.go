@@ -63,6 +63,8 @@ type Capabilities struct {
 	AddPath uint8
 	// Refresh tells that REFRESH with begin and end markers is understood (RFC 2918, RFC 7313).
 	Refresh bool
+	// Client tells that the sender reflects: the receiver is its client (RFC 4456), and need not tell it what another such hub said.
+	Client bool
 	// Subscribe tells that the sender wants only the names it subscribes to (after RFC 4684).
 	Subscribe bool
 	// Liveness is the interval at which the sender wants and sends keepalives when fast liveness is on; 0 when off. The session uses the

@@ -26,6 +26,7 @@ const (
 	WithheldLoop              // the peer, or its organisation, is on the path already
 	WithheldLeak              // only-to-customer keeps it from the peer (RFC 9234)
 	WithheldFilter            // an export rule said no
+	WithheldHub               // both are hubs of this node, and tell each other (RFC 4456)
 	WithheldUnwanted          // the peer does not subscribe to it (after RFC 4684)
 )
 
@@ -34,7 +35,7 @@ var withheldTexts = [...]string{
 	WithheldNoAdv: "marked no-advertise", WithheldNoExport: "marked no-export, and the peer is of another organisation", WithheldNoRule: "no export rule for this organisation (RFC 8212)",
 	WithheldReflect: "neither this peer nor the announcer is a client of this hub (RFC 4456)", WithheldHops: "the path would be too long", WithheldLoop: "the peer or its organisation is on the path already",
 	WithheldLeak: "only-to-customer, and the peer is no customer (RFC 9234)", WithheldFilter: "an export rule rejects it",
-	WithheldUnwanted: "the peer does not subscribe to this name",
+	WithheldHub: "the announcer and this peer are both hubs of this node, and tell each other (RFC 4456)", WithheldUnwanted: "the peer does not subscribe to this name",
 }
 
 // String says the reason in words.
@@ -121,6 +122,8 @@ func (t *Table) why(p *peer, i uint32) (Withheld, string) {
 		return WithheldNoRule, ""
 	case internal && t.hub && !from.cfg.Client && !p.cfg.Client:
 		return WithheldReflect, ""
+	case internal && from.cfg.Hub && p.cfg.Hub:
+		return WithheldHub, ""
 	case int(s.Hops)+1 > bgp.MaxHops:
 		return WithheldHops, ""
 	case attr.ContainsNode(b, p.short), p.cfg.External && attr.EntersOrg(b, p.cfg.Node.Org):

@@ -222,6 +222,7 @@ func (t *Table) exported(p *peer, i uint32) uint32 {
 		s.Has(attr.HasNoAdvertise),
 		p.cfg.External && (s.Has(attr.HasNoExport) || p.cfg.Export == nil),
 		internal && t.hub && !from.cfg.Client && !p.cfg.Client, // RFC 4456 §6
+		internal && from.cfg.Hub && p.cfg.Hub,
 		int(s.Hops)+1 > bgp.MaxHops:
 		return none
 	}

@@ -30,6 +30,8 @@ type PeerConfig struct {
 	// Client makes this node reflect the peer's routes to the others inside the organisation, and theirs to it, without entering
 	// the path (RFC 4456).
 	Client bool
+	// Hub tells that the peer reflects to this node as its client: hubs tell each other, and are not told what another of them said.
+	Hub bool
 	// Import and Export are nil where there is no rule: everything inside an organisation, nothing between two (RFC 8212).
 	Import, Export *filter.Chain
 	// MaxRoutes is how many routes the peer may announce, rejected ones included; 0 is no limit.
@@ -158,7 +160,7 @@ func (t *Table) UpdatePeer(id PeerID, cfg PeerConfig) {
 	}
 	if old.Client != cfg.Client {
 		t.rescanAll() // who is a client decides what goes to every other (RFC 4456 §6)
-	} else if p.up && (!equalChains(old.Export, cfg.Export) || old.Role != cfg.Role || old.AddPath != cfg.AddPath) {
+	} else if p.up && (!equalChains(old.Export, cfg.Export) || old.Role != cfg.Role || old.AddPath != cfg.AddPath || old.Hub != cfg.Hub) {
 		p.dirty.rescan()
 	}
 }

@@ -1,5 +1,6 @@
 // Package sim runs many speakers in one process, in virtual time: each message takes its link's delay, links can be cut and nodes can
-// crash, and nothing depends on the machine or its scheduler. The same seed gives the same run.
+// crash, and nothing depends on the machine or its scheduler. The same seed gives the same run. A stream between two nodes does what TCP
+// does: what is sent arrives in order and once, however much is lost on the way, or the stream ends.
 package sim
 
 import (
@@ -41,6 +42,7 @@ type Node struct {
 	boot    uint64
 	tickAt  time.Time
 	up      bool
+	fresh   bool // the next start has lost its data plane
 	// Table is what a consumer of the Loc-RIB has been told.
 	Table map[bgp.Service]rib.Selected
 	// Log holds what sessions did, in words.
@@ -48,16 +50,23 @@ type Node struct {
 }
 
 type link struct {
-	delay time.Duration
-	down  bool
+	delay  time.Duration
+	jitter time.Duration // at most so much more, at random for each message
+	down   bool
+	held   []*stream // with a backlog, in the order in which it began
 }
 
 // stream is one direction of a connection, as its sender sees it.
 type stream struct {
-	id     speaker.ConnID
-	to     *Node
-	other  *stream
-	closed bool
+	id      speaker.ConnID
+	from    *Node
+	to      *Node
+	other   *stream
+	closed  bool
+	stalled bool      // the receiver reads nothing
+	backlog []func()  // what waits for the link, or the receiver
+	last    time.Time // when the newest message under way arrives: none overtakes another
+	flying  int       // messages under way
 }
 
 // New returns an empty network; chance comes from the seed.
@@ -79,7 +88,7 @@ func (n *Net) Add(id bgp.NodeID, change func(*speaker.Config)) *Node {
 func (n *Net) start(node *Node, restarting bool) {
 	node.boot++
 	cfg := speaker.Config{
-		Self: node.ID, BootID: n.rnd.Uint64(), Ingress: node.ID.Name + ":8443", GracefulRestart: 2 * time.Minute, Restarting: restarting,
+		Self: node.ID, BootID: n.rnd.Uint64(), Ingress: node.ID.Name + ":8443", GracefulRestart: 2 * time.Minute, Restarting: restarting && !node.fresh,
 	}
 	if node.cfg != nil {
 		node.cfg(&cfg)
@@ -155,8 +164,87 @@ func (n *Net) Cut(a, b bgp.NodeID, noticed time.Duration) {
 	}
 }
 
-// Mend restores a link.
-func (n *Net) Mend(a, b bgp.NodeID) { n.links[pair(a, b)].down = false }
+// Mend restores a link: what was lost on it is sent again.
+func (n *Net) Mend(a, b bgp.NodeID) {
+	n.links[pair(a, b)].down = false
+	n.release(a, b)
+}
+
+// Jitter lets each message on a link take up to so much longer.
+func (n *Net) Jitter(a, b bgp.NodeID, most time.Duration) { n.links[pair(a, b)].jitter = most }
+
+// Stall lets a node read nothing of what another sends on the streams that stand, or go on.
+func (n *Net) Stall(reader, writer bgp.NodeID, on bool) {
+	for _, s := range n.nodes[writer].ordered() {
+		if s.to.ID == reader {
+			s.stalled = on
+		}
+	}
+	n.release(reader, writer)
+}
+
+// carry has a stream bring something to its other end, after all that it carries already.
+func (n *Net) carry(s *stream, do func()) {
+	if n.holds(s, do) {
+		return
+	}
+	when := n.Now.Add(n.delay(s.from.ID, s.to.ID))
+	if when.Before(s.last) {
+		when = s.last
+	}
+	s.last = when
+	s.flying++
+	n.at(when.Sub(n.Now), func() {
+		s.flying--
+		if !n.holds(s, do) { // else it was lost on the way, or is not read
+			do()
+		}
+	})
+}
+
+// holds puts something into a stream's backlog if it cannot go on now.
+func (n *Net) holds(s *stream, do func()) bool {
+	l := n.links[pair(s.from.ID, s.to.ID)]
+	if !s.stalled && len(s.backlog) == 0 && !l.down {
+		return false
+	}
+	if len(s.backlog) == 0 {
+		l.held = append(l.held, s)
+	}
+	s.backlog = append(s.backlog, do)
+	return true
+}
+
+// release lets the streams of a link go on.
+func (n *Net) release(a, b bgp.NodeID) {
+	l := n.links[pair(a, b)]
+	held := l.held
+	l.held = nil
+	for _, s := range held {
+		waiting := s.backlog
+		s.backlog = nil
+		for _, do := range waiting {
+			n.carry(s, do)
+		}
+	}
+}
+
+// Quiet tells whether nothing is under way or waits between two nodes.
+func (n *Net) Quiet(a, b bgp.NodeID) bool {
+	for _, side := range [][2]bgp.NodeID{{a, b}, {b, a}} {
+		node := n.nodes[side[0]]
+		v, _ := node.sp.Peer(side[1])
+		if v.Pending > 0 {
+			return false
+		}
+		for _, s := range node.streams {
+			if s.to.ID == side[1] && s.flying+len(s.backlog) > 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
 
 // Crash kills a node's process: its streams end at the other side.
 func (n *Net) Crash(id bgp.NodeID) {
@@ -164,7 +252,8 @@ func (n *Net) Crash(id bgp.NodeID) {
 	node.up = false
 	for _, s := range node.ordered() {
 		to, other := s.to, s.other
-		n.at(n.delay(id, to.ID), func() { n.ended(to, other, "connection reset") })
+		s.backlog, s.stalled = nil, false // a dead process sends nothing again, and its kernel answers with a reset
+		n.carry(s, func() { n.ended(to, other, "connection reset") })
 	}
 	node.streams = nil
 }
@@ -177,10 +266,14 @@ func (node *Node) ordered() []*stream {
 }
 
 func (n *Net) delay(a, b bgp.NodeID) time.Duration {
-	if l := n.links[pair(a, b)]; l != nil {
-		return l.delay
+	l := n.links[pair(a, b)]
+	switch {
+	case l == nil:
+		return time.Millisecond
+	case l.jitter > 0:
+		return l.delay + time.Duration(n.rnd.Int64N(int64(l.jitter)))
 	}
-	return time.Millisecond
+	return l.delay
 }
 
 func (n *Net) reachable(a, b bgp.NodeID) bool {
@@ -250,7 +343,7 @@ func (n *Net) carryOut(node *Node, eff speaker.Effect) {
 			s.closed = true
 			delete(node.streams, eff.Conn)
 			to, other := s.to, s.other
-			n.at(n.delay(node.ID, to.ID), func() { n.ended(to, other, "closed by peer") })
+			n.carry(s, func() { n.ended(to, other, "closed by peer") })
 		}
 	case speaker.SessionChanged:
 		node.Log = append(node.Log, fmt.Sprintf("%s %s→%s %s", eff.Peer.Name, eff.From, eff.To, eff.Reason))
@@ -273,7 +366,7 @@ func (n *Net) dial(node *Node, eff speaker.Dial) {
 		}
 		peer := n.nodes[eff.Peer]
 		n.conns += 2
-		here, there := &stream{id: n.conns - 1, to: peer}, &stream{id: n.conns, to: node}
+		here, there := &stream{id: n.conns - 1, from: node, to: peer}, &stream{id: n.conns, from: peer, to: node}
 		here.other, there.other = there, here
 		node.streams[here.id], peer.streams[there.id] = here, there
 		n.step(peer, speaker.ConnUp{Conn: there.id, Remote: node.ID})
@@ -293,11 +386,8 @@ func (n *Net) send(node *Node, eff speaker.Send) {
 		costs = true
 	}
 	boot := node.boot
-	n.at(n.delay(node.ID, s.to.ID), func() {
-		if !n.reachable(node.ID, s.to.ID) {
-			return
-		}
-		if s.to.streams[s.other.id] != nil {
+	n.carry(s, func() {
+		if s.to.streams[s.other.id] == s.other {
 			n.step(s.to, speaker.Received{Conn: s.other.id, Msg: msg})
 		}
 		if costs && node.boot == boot && node.up {

@@ -72,6 +72,9 @@ type PeerReset struct {
 	Text string
 }
 
+// PeerRefresh asks a peer for its whole table again, between markers; what it does not repeat goes (RFC 7313).
+type PeerRefresh struct{ Node bgp.NodeID }
+
 // LocalSet announces a service of this node, or replaces it.
 type LocalSet struct {
 	Service    bgp.Service
@@ -153,6 +156,7 @@ type Shutdown struct {
 func (PeerSet) event()        {}
 func (PeerRemoved) event()    {}
 func (PeerReset) event()      {}
+func (PeerRefresh) event()    {}
 func (LocalSet) event()       {}
 func (LocalRemoved) event()   {}
 func (ConnUp) event()         {}

@@ -37,7 +37,7 @@ func (s *Speaker) setPeer(now time.Time, cfg Peer) {
 		s.closeAll(now, p, bgp.Notify(bgp.Cease, bgp.AdminShutdown, "disabled at %s", s.cfg.Self))
 		p.dialAt = time.Time{}
 		p.state = fsm.Idle
-	case p.session != nil && (old.HoldTime != cfg.HoldTime || old.Role != cfg.Role || old.AddPath != cfg.AddPath || old.Liveness != cfg.Liveness):
+	case p.session != nil && (old.HoldTime != cfg.HoldTime || old.Role != cfg.Role || old.AddPath != cfg.AddPath || old.Liveness != cfg.Liveness || old.Client != cfg.Client):
 		s.closeAll(now, p, bgp.Notify(bgp.Cease, bgp.ConfigChange, "configuration changed at %s", s.cfg.Self))
 		s.dialNow(now, p)
 	case p.session == nil:
@@ -125,7 +125,7 @@ func (s *Speaker) ribConfig(p *peer) rib.PeerConfig {
 	limit := s.limitOf(p, p.cfg)
 	return rib.PeerConfig{
 		Node: p.cfg.Node, External: s.external(p), Role: p.cfg.Role, Client: p.cfg.Client,
-		Import: p.cfg.Import, Export: p.cfg.Export, MaxRoutes: limit, AddPath: int(p.caps.AddPath),
+		Import: p.cfg.Import, Export: p.cfg.Export, MaxRoutes: limit, AddPath: int(p.caps.AddPath), Hub: p.caps.Client && !s.external(p),
 	}
 }
 

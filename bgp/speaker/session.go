@@ -60,7 +60,7 @@ func (s *Speaker) open(p *peer) bgp.Open {
 		Version: bgp.Version, Node: s.cfg.Self, HoldTime: hold, Ingress: s.cfg.Ingress, Role: opposite(p.cfg.Role), BootID: s.cfg.BootID,
 		Capabilities: bgp.Capabilities{
 			GracefulRestart: s.cfg.GracefulRestart, Restarting: !s.deferUntil.IsZero(), LongLivedStale: s.cfg.LongLivedStale,
-			AddPath: p.cfg.AddPath, Refresh: true, Subscribe: p.cfg.Subscribe != nil, Liveness: p.cfg.Liveness, Reports: true, Walk: s.cfg.Walk,
+			AddPath: p.cfg.AddPath, Refresh: true, Client: p.cfg.Client, Subscribe: p.cfg.Subscribe != nil, Liveness: p.cfg.Liveness, Reports: true, Walk: s.cfg.Walk,
 		},
 	}
 }

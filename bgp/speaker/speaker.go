@@ -158,6 +158,10 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 		s.removePeer(now, ev)
 	case PeerReset:
 		s.resetPeer(now, ev)
+	case PeerRefresh:
+		if p := s.peers[ev.Node]; p != nil {
+			s.askAgain(p)
+		}
 	case ConnUp:
 		s.connUp(now, ev)
 	case ConnDown:

@@ -155,6 +155,8 @@ func decodeCapabilities(b []byte, c *bgp.Capabilities) error {
 			c.Subscribe = f.value != 0
 		case 7:
 			c.Liveness = duration(f.value)
+		case 8:
+			c.Client = f.value != 0
 		case 12:
 			c.Reports = f.value != 0
 		case 13:

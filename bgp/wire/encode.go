@@ -92,6 +92,7 @@ func openBody(o *bgp.Open) []byte {
 	c = appendBool(c, 5, o.Capabilities.Refresh)
 	c = appendBool(c, 6, o.Capabilities.Subscribe)
 	c = appendUint(c, 7, millis(o.Capabilities.Liveness))
+	c = appendBool(c, 8, o.Capabilities.Client)
 	c = appendBool(c, 12, o.Capabilities.Reports)
 	c = appendBool(c, 13, o.Capabilities.Walk)
 	var b []byte

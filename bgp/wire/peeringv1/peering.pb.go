@@ -537,6 +537,7 @@ type Capabilities struct {
 	Refresh           bool                   `protobuf:"varint,5,opt,name=refresh,proto3" json:"refresh,omitempty"`                                               // RFC 7313
 	Subscribe         bool                   `protobuf:"varint,6,opt,name=subscribe,proto3" json:"subscribe,omitempty"`                                           // after RFC 4684
 	LivenessMs        uint64                 `protobuf:"varint,7,opt,name=liveness_ms,json=livenessMs,proto3" json:"liveness_ms,omitempty"`                       // after RFC 5880: interval of keepalives; both sides have to ask, the longer counts
+	Client            bool                   `protobuf:"varint,8,opt,name=client,proto3" json:"client,omitempty"`                                                 // RFC 4456: the sender is a hub, and the receiver its client
 	Reports           bool                   `protobuf:"varint,12,opt,name=reports,proto3" json:"reports,omitempty"`
 	Walk              bool                   `protobuf:"varint,13,opt,name=walk,proto3" json:"walk,omitempty"` // WALK-REQUEST is answered
 	unknownFields     protoimpl.UnknownFields
@@ -620,6 +621,13 @@ func (x *Capabilities) GetLivenessMs() uint64 {
 		return x.LivenessMs
 	}
 	return 0
+}
+
+func (x *Capabilities) GetClient() bool {
+	if x != nil {
+		return x.Client
+	}
+	return false
 }
 
 func (x *Capabilities) GetReports() bool {
@@ -1588,7 +1596,7 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\aingress\x18\x04 \x01(\tR\aingress\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\rR\x04role\x12\x17\n" +
 	"\aboot_id\x18\x06 \x01(\x06R\x06bootId\x12E\n" +
-	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\xaf\x02\n" +
+	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\xc7\x02\n" +
 	"\fCapabilities\x12.\n" +
 	"\x13graceful_restart_ms\x18\x01 \x01(\x04R\x11gracefulRestartMs\x12\x1e\n" +
 	"\n" +
@@ -1599,7 +1607,8 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\arefresh\x18\x05 \x01(\bR\arefresh\x12\x1c\n" +
 	"\tsubscribe\x18\x06 \x01(\bR\tsubscribe\x12\x1f\n" +
 	"\vliveness_ms\x18\a \x01(\x04R\n" +
-	"livenessMs\x12\x18\n" +
+	"livenessMs\x12\x16\n" +
+	"\x06client\x18\b \x01(\bR\x06client\x12\x18\n" +
 	"\areports\x18\f \x01(\bR\areports\x12\x12\n" +
 	"\x04walk\x18\r \x01(\bR\x04walk\"\x93\x02\n" +
 	"\x06Update\x128\n" +
