@@ -370,7 +370,8 @@ func (s *script) expect(args []string) error {
 		return errors.New("it is not reached")
 	}
 	best := &sel.Tiers[0][0]
-	got, has := "", true
+	var got string
+	has := true
 	switch kind {
 	case "via":
 		if got = best.Peer.Name; best.Local {
