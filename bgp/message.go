@@ -1,6 +1,9 @@
 package bgp
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // Limits of messages, enforced before allocation.
 const (
@@ -110,6 +113,20 @@ type Update struct {
 	// Malformed counts, for the receiver's books, the routes that the decoder turned into withdrawals or whose attributes it
 	// dropped (RFC 7606). It is not on the wire.
 	Malformed []Malformed
+	// Encoded keeps the encoding where several streams are sent the same message; nil otherwise. It is not on the wire.
+	Encoded *Encoded
+}
+
+// Encoded is a message's encoding, made once by whichever stream comes first.
+type Encoded struct {
+	once sync.Once
+	b    []byte
+}
+
+// Bytes returns the encoding, which must not be changed; encode makes it.
+func (e *Encoded) Bytes(encode func() []byte) []byte {
+	e.once.Do(func() { e.b = encode() })
+	return e.b
 }
 
 // Malformed is one departure from the specification that did not cost the session.

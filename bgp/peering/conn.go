@@ -104,7 +104,7 @@ func (c *conn) write(ctx context.Context, sent func()) {
 		}
 		batch, last := c.next()
 		for _, m := range batch {
-			if err := c.stream.SendMsg(&rawFrame{b: wire.Append(nil, m)}); err != nil {
+			if err := c.stream.SendMsg(&rawFrame{b: encode(m)}); err != nil {
 				return
 			}
 			if bulk(m) {
@@ -118,6 +118,14 @@ func (c *conn) write(ctx context.Context, sent func()) {
 			return
 		}
 	}
+}
+
+// encode returns a message's frame. What several streams are sent is encoded by the first of them.
+func encode(m bgp.Message) []byte {
+	if u, ok := m.(*bgp.Update); ok && u.Encoded != nil {
+		return u.Encoded.Bytes(func() []byte { return wire.Append(nil, m) })
+	}
+	return wire.Append(nil, m)
 }
 
 // rawFrame is a message as gRPC sees it: bytes.

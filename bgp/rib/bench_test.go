@@ -39,10 +39,9 @@ func BenchmarkTransit(b *testing.B) {
 				runtime.GC()
 				runtime.ReadMemStats(&before)
 				b.StartTimer()
-				var u bgp.Update
 				for _, m := range in {
 					tab.Apply(1, m)
-					for tab.NextUpdate(2, &u) {
+					for u := tab.Update(2); u != nil; u = tab.Update(2) {
 					}
 				}
 				b.StopTimer()
@@ -72,14 +71,13 @@ func BenchmarkFailover(b *testing.B) {
 				tab.Apply(PeerID(from+1), m)
 			}
 		}
-		var u bgp.Update
-		for tab.NextUpdate(3, &u) {
+		for u := tab.Update(3); u != nil; u = tab.Update(3) {
 		}
 		b.StartTimer()
 		tab.Down(1)
 		tab.Clear(1)
 		for tab.Work(2000) {
-			for tab.NextUpdate(3, &u) {
+			for u := tab.Update(3); u != nil; u = tab.Update(3) {
 			}
 		}
 	}

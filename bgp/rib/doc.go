@@ -6,7 +6,7 @@
 //	t.Established(7, ingress)            // the table goes out, then End-of-RIB
 //	res := t.Apply(7, update)            // what the peer said
 //	for t.Work(1000) {}                  // bulk consequences, in slices
-//	for t.NextUpdate(8, &u) { send(u) }  // what another peer has to hear, newest state only
+//	for u := t.Update(8); u != nil; …    // what another peer has to hear, newest state only
 //	for _, s := range cursor.Next(100) { compile(s) }
 //
 // Cost is proportional to the change: a route costs the same in a table of ten and of a million. Services and attribute sets are

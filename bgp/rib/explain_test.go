@@ -43,9 +43,8 @@ func TestExportsSayWhy(t *testing.T) {
 				a.NodePath = []bgp.NodeID{node(0)}
 			}
 			tab.Apply(2, announcement("a.acme.example", a))
-			var u bgp.Update
 			told := false
-			for tab.NextUpdate(1, &u) {
+			for u := tab.Update(1); u != nil; u = tab.Update(1) {
 				told = told || len(u.Announced) > 0
 			}
 			for _, e := range tab.Exports("a.acme.example") {

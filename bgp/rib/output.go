@@ -48,6 +48,7 @@ func (t *Table) Down(id PeerID) {
 	}
 	p.up, p.out, p.more, p.dirty, p.wanted, p.marker, p.begin, p.resend = false, nil, nil, pendingSet{}, nil, bgp.NoMarker, false, false
 	p.count.Advertised = 0
+	t.recent.settle(t)
 }
 
 // Resend sends a peer its whole table again between markers, as its REFRESH asked (RFC 7313).
@@ -80,25 +81,45 @@ func (t *Table) Pending(id PeerID) int {
 	return n
 }
 
-// NextUpdate fills u with the next message for a peer, and tells whether there is one. It carries the newest state of each service,
-// only differences to what the peer holds, withdrawals first, equal attribute sets once. What u refers to belongs to the caller.
-func (t *Table) NextUpdate(id PeerID, u *bgp.Update) bool {
+// Update returns the next message for a peer; nil if there is none, or if all that was looked at in this call is known to it already, so that
+// Pending is still above 0. It carries the newest state of each service, only differences to what the peer holds, withdrawals first,
+// equal attribute sets once. Peers that have to hear the same are given the same message: it must not be changed.
+func (t *Table) Update(id PeerID) *bgp.Update {
 	p := t.peers[id]
-	*u = bgp.Update{}
 	if !p.up {
-		return false
+		return nil
 	}
 	if p.begin {
 		p.begin = false
-		u.Marker = bgp.BeginOfRefresh
-		return true
+		return &bgp.Update{Marker: bgp.BeginOfRefresh}
 	}
-	w := writer{t: t, p: p, u: u}
+	t.gather(p)
+	marker := bgp.NoMarker
+	if !p.dirty.scanning && p.marker != bgp.NoMarker && p.dirty.left(0) == 0 {
+		marker, p.marker, p.resend = p.marker, bgp.NoMarker, false
+	}
+	var u *bgp.Update
+	if len(t.draft.items) > 0 || marker != bgp.NoMarker {
+		u = t.message(p, marker)
+	}
+	for _, svc := range t.draft.popped {
+		t.releaseName(svc)
+	}
+	t.recent.settle(t)
+	return u
+}
+
+// gather drafts the next message for a peer.
+func (t *Table) gather(p *peer) {
 	// A scan over what the peer already has finds nothing to say; it is cut so that one call stays short.
 	const look = 20 * bgp.MaxUpdateRoutes
-	for n := 0; n < look && !w.full(); n++ {
+	d := &t.draft
+	d.reset()
+	for n := 0; n < look && !d.full() && (!p.dirty.cut || len(d.items) < bulkBatch); n++ {
 		svc, queued := p.dirty.pop()
-		if !queued {
+		if queued {
+			d.popped = append(d.popped, svc)
+		} else {
 			var more bool
 			if svc, more = p.dirty.scan(len(t.svcs)); !more {
 				break
@@ -107,15 +128,9 @@ func (t *Table) NextUpdate(id PeerID, u *bgp.Update) bool {
 				continue
 			}
 		}
-		t.tell(&w, svc, !queued && p.resend)
-		if queued {
-			t.releaseName(svc)
-		}
+		t.tell(p, svc, !queued && p.resend)
 	}
-	if !p.dirty.scanning && p.marker != bgp.NoMarker && p.dirty.left(0) == 0 {
-		u.Marker, p.marker, p.resend = p.marker, bgp.NoMarker, false
-	}
-	return len(u.Announced) > 0 || len(u.Withdrawn) > 0 || u.Marker != bgp.NoMarker || t.Pending(id) > 0 && t.NextUpdate(id, u)
+	p.dirty.cut = false
 }
 
 // holds tells whether the peer was sent something of a service.
@@ -123,11 +138,10 @@ func (p *peer) holds(svc uint32) bool {
 	return int(svc) < len(p.out) && p.out[svc] != 0 || len(p.more[svc]) > 0
 }
 
-// tell writes what a peer has to hear of one service.
-func (t *Table) tell(w *writer, svc uint32, again bool) {
-	p := w.p
+// tell drafts what a peer has to hear of one service.
+func (t *Table) tell(p *peer, svc uint32, again bool) {
 	if p.cfg.AddPath > 1 {
-		t.tellMany(w, svc, again)
+		t.tellMany(p, svc, again)
 		return
 	}
 	want := none
@@ -142,7 +156,7 @@ func (t *Table) tell(w *writer, svc uint32, again bool) {
 	case want == none && held == 0:
 		return
 	case want == none:
-		w.withdraw(svc, 0)
+		t.draft.withdraw(t, svc, 0)
 		p.out[svc] = 0
 		t.releaseSet(held - 1)
 		p.count.Advertised--
@@ -151,7 +165,7 @@ func (t *Table) tell(w *writer, svc uint32, again bool) {
 		t.releaseSet(want)
 		return
 	}
-	w.announce(svc, 0, want)
+	t.draft.announce(t, svc, 0, want)
 	for int(svc) >= len(p.out) {
 		p.out = append(p.out, 0)
 	}
@@ -164,8 +178,7 @@ func (t *Table) tell(w *writer, svc uint32, again bool) {
 }
 
 // tellMany is tell for a peer that takes the best several paths, with distinct next hops (RFC 7911).
-func (t *Table) tellMany(w *writer, svc uint32, again bool) {
-	p := w.p
+func (t *Table) tellMany(p *peer, svc uint32, again bool) {
 	var want []sent
 	var hops []string
 	for i := t.svcs[svc].head; i != none && len(want) < p.cfg.AddPath && t.paths[i].reject == Accepted; i = t.paths[i].next {
@@ -181,12 +194,12 @@ func (t *Table) tellMany(w *writer, svc uint32, again bool) {
 	held := p.more[svc]
 	for _, h := range held {
 		if !slices.ContainsFunc(want, func(s sent) bool { return s.id == h.id }) {
-			w.withdraw(svc, h.id)
+			t.draft.withdraw(t, svc, h.id)
 		}
 	}
 	for _, s := range want {
 		if again || !slices.Contains(held, s) {
-			w.announce(svc, s.id, s.set)
+			t.draft.announce(t, svc, s.id, s.set)
 		}
 	}
 	for _, h := range held {
@@ -278,81 +291,4 @@ func (t *Table) rewrite(p, from *peer, a *bgp.Attributes, reflect bool) {
 			a.OnlyToCustomer = t.cfg.Self.Org
 		}
 	}
-}
-
-// A writer fills one UPDATE.
-type writer struct {
-	t      *Table
-	p      *peer
-	u      *bgp.Update
-	bytes  int
-	routes int
-	arena  []byte
-	sets   map[uint32]int // number of a set → its group
-	nlri   []bgp.NLRI
-}
-
-func (w *writer) full() bool {
-	return w.routes >= bgp.MaxUpdateRoutes || w.bytes >= bgp.MaxUpdateSize-attr.MaxSize/16
-}
-
-func (w *writer) withdraw(svc, id uint32) {
-	name := w.t.name(svc)
-	w.u.Withdrawn = append(w.u.Withdrawn, bgp.NLRI{Service: name, PathID: id})
-	w.add(svc, len(name)+8)
-}
-
-func (w *writer) add(svc uint32, size int) {
-	w.routes++
-	w.bytes += size
-	if trace, ok := w.t.traces[svc]; ok && (w.u.Trace.Declared == 0 || trace.Declared < w.u.Trace.Declared) {
-		w.u.Trace = trace
-	}
-}
-
-// announce adds a service to the group of its set.
-func (w *writer) announce(svc, id, set uint32) {
-	name := w.t.name(svc)
-	g, known := w.groupOf(set)
-	if !known {
-		g = len(w.u.Announced)
-		w.u.Announced = append(w.u.Announced, bgp.Group{Attributes: w.encode(set), Routes: w.one()})
-		w.sets[set] = g
-		w.bytes += len(w.u.Announced[g].Attributes) + 8
-	}
-	w.u.Announced[g].Routes = append(w.u.Announced[g].Routes, bgp.NLRI{Service: name, PathID: id})
-	w.add(svc, len(name)+8)
-}
-
-func (w *writer) groupOf(set uint32) (int, bool) {
-	if w.sets == nil {
-		w.sets = map[uint32]int{}
-	}
-	g, ok := w.sets[set]
-	return g, ok
-}
-
-// one returns an empty list with room for one route, cut from a block: most sets have one.
-func (w *writer) one() []bgp.NLRI {
-	if len(w.nlri) == 0 {
-		w.nlri = make([]bgp.NLRI, 256)
-	}
-	list := w.nlri[:0:1]
-	w.nlri = w.nlri[1:]
-	return list
-}
-
-// encode copies a set into the message's own memory, with this node as the nearest hop unless it reflects.
-func (w *writer) encode(set uint32) []byte {
-	b := w.t.attrs.bytes(set)
-	if need := len(b) + len(w.t.self) + 8; cap(w.arena)-len(w.arena) < need {
-		w.arena = make([]byte, 0, max(need, 16<<10))
-	}
-	start := len(w.arena)
-	if w.t.sums[set].Has(attr.HasClusterList) {
-		w.arena = append(w.arena, b...)
-	} else {
-		w.arena = attr.PrependHop(w.arena, w.t.self, b)
-	}
-	return w.arena[start:len(w.arena):len(w.arena)]
 }

@@ -5,11 +5,14 @@ package rib
 // slices, and needs no memory for that.
 type pendingSet struct {
 	bits     []uint64
-	queue    []uint32 // of bits; popped from head
+	queue    []uint32 // of bits; popped from head; batchEnd marks the last of a batch
 	head     int
+	cut      bool // a batch ended with what was popped
 	scanning bool
 	at       uint32 // the scan's next service
 }
+
+const batchEnd = 1 << 31
 
 // mark enters a service and tells whether it was not there. While the scan has still to come by, nothing is entered, unless the
 // service is held already, since then its end would be missed.
@@ -34,7 +37,8 @@ func (s *pendingSet) pop() (uint32, bool) {
 	if s.head == len(s.queue) {
 		return 0, false
 	}
-	svc := s.queue[s.head]
+	svc := s.queue[s.head] &^ batchEnd
+	s.cut = s.cut || s.queue[s.head] != svc
 	s.head++
 	s.bits[svc/64] &^= 1 << (svc % 64)
 	if s.head == len(s.queue) {
@@ -52,6 +56,13 @@ func (s *pendingSet) pop() (uint32, bool) {
 // waits tells whether a service is yet to be told of.
 func (s *pendingSet) waits(svc uint32) bool {
 	return s.scanning && svc >= s.at || int(svc/64) < len(s.bits) && s.bits[svc/64]&(1<<(svc%64)) != 0
+}
+
+// endBatch marks that what waits last was the last of many that changed together.
+func (s *pendingSet) endBatch() {
+	if s.head < len(s.queue) {
+		s.queue[len(s.queue)-1] |= batchEnd
+	}
 }
 
 // rescan begins the scan (again).

@@ -12,14 +12,13 @@ import (
 // held is what a peer holds after it has taken all that waits for it.
 func held(t *testing.T, tab *Table, id PeerID, holds map[bgp.Service]string) (updates, announced, withdrawn int) {
 	t.Helper()
-	var u bgp.Update
-	for tab.NextUpdate(id, &u) {
+	for u := tab.Update(id); u != nil; u = tab.Update(id) {
 		updates++
 		withdrawn += len(u.Withdrawn)
 		for _, g := range u.Announced {
 			announced += len(g.Routes)
 		}
-		applyTo(t, holds, &u)
+		applyTo(t, holds, u)
 	}
 	return updates, announced, withdrawn
 }
@@ -215,8 +214,7 @@ func TestAddPathFillsIn(t *testing.T) {
 	}
 	holds := map[key]string{}
 	take := func() (announced, withdrawn int) {
-		var u bgp.Update
-		for tab.NextUpdate(5, &u) {
+		for u := tab.Update(5); u != nil; u = tab.Update(5) {
 			for _, n := range u.Withdrawn {
 				withdrawn++
 				delete(holds, key{n.Service, n.PathID})

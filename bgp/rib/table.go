@@ -2,6 +2,7 @@ package rib
 
 import (
 	"fmt"
+	"hash/maphash"
 	"unsafe"
 
 	"github.com/catalyst-router/catalyst/bgp"
@@ -60,7 +61,9 @@ type Table struct {
 	traces   map[uint32]bgp.Trace // of the newest change of a service; see maxTraces
 	changed  []uint32             // services to be decided, each once
 	cand     []candidate          // scratch of ranked
-	buf      []byte               // scratch
+	draft    draft                // scratch of Update
+	recent   recent
+	buf      []byte // scratch
 }
 
 // maxTraces bounds the services whose trace is remembered.
@@ -134,7 +137,7 @@ type PeerCounts struct {
 
 // New returns an empty table.
 func New(cfg Config) *Table {
-	t := &Table{cfg: cfg, self: cfg.Self.String(), names: newInterner(), attrs: newInterner(), spare: none, traces: map[uint32]bgp.Trace{}}
+	t := &Table{cfg: cfg, self: cfg.Self.String(), names: newInterner(), attrs: newInterner(), spare: none, traces: map[uint32]bgp.Trace{}, recent: recent{seed: maphash.MakeSeed()}}
 	t.peers = append(t.peers, &peer{id: Local, first: none, usable: true, cfg: PeerConfig{Node: cfg.Self}, short: t.self})
 	return t
 }
@@ -281,6 +284,13 @@ func (t *Table) settle(trace bgp.Trace) {
 			}
 		}
 		t.releaseName(svc)
+	}
+	if len(t.changed) >= bulkBatch {
+		for _, p := range t.peers[1:] {
+			if p != nil && p.up {
+				p.dirty.endBatch()
+			}
+		}
 	}
 	t.changed = t.changed[:0]
 	t.names.compact()

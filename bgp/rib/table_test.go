@@ -144,9 +144,8 @@ func TestTableAgreesWithTwin(t *testing.T) {
 		cursor := tab.Subscribe()
 		consumer := map[bgp.Service]Selected{}
 		drain := func(id PeerID) {
-			var u bgp.Update
-			for tab.NextUpdate(id, &u) {
-				applyTo(t, w.peers[id].holds, &u)
+			for u := tab.Update(id); u != nil; u = tab.Update(id) {
+				applyTo(t, w.peers[id].holds, u)
 			}
 		}
 		t.Repeat(map[string]func(*rapid.T){

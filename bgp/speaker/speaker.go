@@ -33,7 +33,7 @@ type Config struct {
 }
 
 const (
-	credits       = 8                // UPDATEs under way on one stream
+	credits       = 4                // UPDATEs under way on one stream
 	bulkSlice     = 2000             // paths of bulk work in one step
 	defaultLimit  = 1000             // routes of a peer of another organisation
 	limitPause    = time.Minute      // without a peer that was closed for its number of routes
@@ -59,6 +59,7 @@ type Speaker struct {
 	restored   bool
 	draining   bool
 	stopped    bool
+	more       bool // a peer's table was not looked through to the end, for the sake of a short step
 	effects    []Effect
 }
 
@@ -135,7 +136,7 @@ func (s *Speaker) Start(now time.Time) {
 func (s *Speaker) Publishing() bool { return s.deferUntil.IsZero() }
 
 // Step advances the speaker by one event at the given time and returns what the outside must now do. The effects are valid until
-// the next Step; their UPDATEs for as long as they are referred to.
+// the next Step; their UPDATEs for as long as they are referred to, and not to be changed: several streams may be sent the same.
 func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 	clear(s.effects)
 	s.effects = s.effects[:0]
@@ -241,7 +242,7 @@ func (s *Speaker) sendHold(c *conn) time.Duration { return stuckRestarts * c.fsm
 
 // NextDeadline returns when Tick is due: now or earlier while bulk work is left; zero for never.
 func (s *Speaker) NextDeadline(now time.Time) time.Time {
-	if s.table.Working() {
+	if s.more || s.table.Working() {
 		return now
 	}
 	d := fsm.Earliest(s.deferUntil, s.reportDeadline())
@@ -261,6 +262,7 @@ func (s *Speaker) NextDeadline(now time.Time) time.Time {
 // are complete: its End-of-RIB would make peers sweep what it has not learned again yet (RFC 4724 §4.1). A peer without graceful restart
 // has nothing to sweep, and hears of each route at once, with End-of-RIB when the tables are complete.
 func (s *Speaker) flush(now time.Time) {
+	s.more = false
 	deferring := !s.deferUntil.IsZero()
 	for _, p := range s.order {
 		c := p.session
@@ -272,12 +274,14 @@ func (s *Speaker) flush(now time.Time) {
 			s.table.OweEndOfRIB(p.id)
 		}
 		for c.credits > 0 && s.table.Pending(p.id) > 0 {
-			u := new(bgp.Update)
-			if !s.table.NextUpdate(p.id, u) {
+			u := s.table.Update(p.id)
+			if u == nil {
+				s.more = s.more || s.table.Pending(p.id) > 0
 				break
 			}
 			if deferring && u.Marker == bgp.EndOfRIB {
-				c.owesEnd, u.Marker = true, bgp.NoMarker
+				c.owesEnd = true
+				u = &bgp.Update{Withdrawn: u.Withdrawn, Announced: u.Announced, Trace: u.Trace} // others may be sent the same
 				if len(u.Announced)+len(u.Withdrawn) == 0 {
 					continue
 				}
