@@ -94,10 +94,7 @@ func (l *loader) unknownDirective(d *ast.Directive, coordinate string) {
 
 func (l *loader) checkSpec(d *ast.Directive, spec *directiveSpec, at, coordinate string) {
 	allowed := slices.Contains(spec.on, at)
-	if d.Name == "external" && at == onInterface || d.Name == "extends" {
-		allowed = true
-	}
-	if !allowed {
+	if !allowed && d.Name != "extends" {
 		l.fail(InvalidGraphQL, d.Position, coordinate, "directive @%s may not be used on %s", l.s.spelled(d.Name), at)
 		return
 	}

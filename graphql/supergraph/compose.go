@@ -31,16 +31,20 @@ func prepare(in []Subgraph) ([]*subgraph, []Error) {
 		}
 	}
 	for _, l := range loaders {
-		if len(l.errs) == 0 && !l.s.federated() {
+		errs = append(errs, l.errs...)
+	}
+	if len(errs) > 0 {
+		return subs, errs
+	}
+	for _, l := range loaders {
+		if !l.s.federated() {
 			l.upgrade(subs)
 		}
 	}
 	for _, l := range loaders {
-		if len(l.errs) == 0 {
-			l.rules()
-			l.errs = append(l.errs, l.selections...)
-		}
+		l.rules()
 		errs = append(errs, l.errs...)
+		errs = append(errs, l.selections...)
 	}
 	enums(subs)
 	return subs, errs

@@ -91,34 +91,43 @@ func (s *selection) String() string {
 	return out
 }
 
-// visit calls fn for every field that a selection on the type selects in the subgraph; fields it does not know are left out.
-// For a field of an interface, fn also gets the field of every implementation.
-func (s *subgraph) visit(t *typeDef, sels []*selection, fn func(f *fieldDef, leaf bool)) {
+// visit calls fn for every field that a selection on the type selects in the subgraph, up to the first that it does not know; then
+// it returns false. For a field of an interface, fn also gets the field of every implementation.
+func (s *subgraph) visit(t *typeDef, sels []*selection, fn func(f *fieldDef)) bool {
 	for _, sel := range sels {
 		if sel.name == "" {
 			on := t
 			if sel.on != "" {
 				on = s.types[sel.on]
 			}
-			if on != nil {
-				s.visit(on, sel.sub, fn)
+			if on == nil || !s.visit(on, sel.sub, fn) {
+				return false
 			}
 			continue
 		}
 		f := t.byName[sel.name]
-		if f == nil {
+		if f == nil && sel.name == "__typename" {
 			continue
 		}
-		fn(f, len(sel.sub) == 0)
-		if t.kind == ast.Interface {
-			for _, o := range s.possible(t.name) {
-				if g := s.types[o].byName[sel.name]; g != nil {
-					fn(g, len(sel.sub) == 0)
-				}
-			}
+		if f == nil {
+			return false
 		}
-		if next := s.types[f.typ.Name()]; next != nil && len(sel.sub) > 0 {
-			s.visit(next, sel.sub, fn)
+		s.visitField(t, f, fn)
+		if next := s.types[f.typ.Name()]; next != nil && len(sel.sub) > 0 && !s.visit(next, sel.sub, fn) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *subgraph) visitField(t *typeDef, f *fieldDef, fn func(f *fieldDef)) {
+	fn(f)
+	if t.kind != ast.Interface {
+		return
+	}
+	for _, o := range s.possible(t.name) {
+		if g := s.types[o].byName[f.name]; g != nil {
+			fn(g)
 		}
 	}
 }

@@ -269,7 +269,7 @@ func (l *loader) addField(t *typeDef, f *ast.FieldDefinition, d *ast.Definition)
 		dirs: f.Directives, pos: f.Position,
 	}
 	fd.shareable = f.Directives.ForName("shareable") != nil || d.Directives.ForName("shareable") != nil
-	fd.external = f.Directives.ForName("external") != nil || d.Directives.ForName("external") != nil
+	fd.external = f.Directives.ForName("external") != nil || l.s.federated() && d.Directives.ForName("external") != nil
 	if o := f.Directives.ForName("override"); o != nil {
 		fd.overrideFrom, fd.overrideLabel = argText(o, "from"), argText(o, "label")
 	}

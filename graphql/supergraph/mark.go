@@ -11,7 +11,7 @@ func (l *loader) mark() {
 	for _, n := range l.s.order {
 		t := l.s.types[n]
 		for _, k := range t.keys {
-			l.s.visit(t, k.fields.sels, func(f *fieldDef, _ bool) {
+			l.s.visit(t, k.fields.sels, func(f *fieldDef) {
 				f.keyField = true
 				if k.extension || t.dirs.ForName("extends") != nil {
 					f.external = false // named to say what the key is; not a field of somebody else's
@@ -27,13 +27,13 @@ func (l *loader) mark() {
 func (l *loader) markField(t *typeDef, f *fieldDef) {
 	if d := f.dirs.ForName("requires"); d != nil {
 		if _, f.requires = l.fieldSetOf(d, f.coordinate(), RequiresInvalidFields, RequiresInvalidFieldsType); f.requires != nil {
-			l.s.visit(t, f.requires.sels, func(g *fieldDef, _ bool) { g.required = true })
+			l.s.visit(t, f.requires.sels, func(g *fieldDef) { g.required = true })
 		}
 	}
 	if d := f.dirs.ForName("provides"); d != nil {
 		_, f.provides = l.fieldSetOf(d, f.coordinate(), ProvidesInvalidFields, ProvidesInvalidFieldsType)
 		if on := l.s.types[f.typ.Name()]; f.provides != nil && on != nil {
-			l.s.visit(on, f.provides.sels, func(g *fieldDef, _ bool) { g.provided = true })
+			l.s.visit(on, f.provides.sels, func(g *fieldDef) { g.provided = true })
 		}
 	}
 	for _, a := range f.args {

@@ -52,6 +52,9 @@ func (m *merger) mergeField(f *mergedField) {
 	if f.parent.kind == ast.Object {
 		m.sharing(f)
 	}
+	if f.parent.name == "Subscription" {
+		m.sharedSubscription(f, own)
+	}
 	texts := make([]string, len(own))
 	types := make([]*ast.Type, len(own))
 	for i, d := range own {
@@ -125,6 +128,15 @@ func (m *merger) sharing(f *mergedField) {
 	}
 	m.fail(InvalidFieldSharing, f.coordinate(), subsOf(resolving),
 		"non-shareable field %q is resolved from multiple subgraphs: it is resolved from %s and defined as non-shareable in %s", f.coordinate(), m.nameList(subsOf(resolving)), where)
+}
+
+// sharedSubscription refuses @shareable on subscriptions: an event comes from one place.
+func (m *merger) sharedSubscription(f *mergedField, own []*fieldDef) {
+	for _, d := range own {
+		if d.dirs.ForName("shareable") != nil {
+			m.fail(InvalidFieldSharing, f.coordinate(), subsOf([]*fieldDef{d}), "fields on the root level subscription object cannot be marked as shareable, but %q is in subgraph %q", f.coordinate(), d.parent.sub.name)
+		}
+	}
 }
 
 // migrating reports whether a progressive override explains why two subgraphs resolve the field.

@@ -65,6 +65,7 @@ type key struct {
 	resolvable bool
 	extension  bool // declared by "extend"
 	dir        *ast.Directive
+	wrong      bool // a rule found fault with it
 }
 
 // fieldDef is a field of an object, interface or input object.

@@ -27,7 +27,11 @@ func (m *merger) overrides() {
 
 func (m *merger) override(t *mergedType, f *fieldDef, byName map[string]*subgraph) {
 	own := f.parent.sub
-	if t.kind == ast.Interface && !f.parent.interfaceObject {
+	if f.parent.interfaceObject {
+		m.fail(OverrideCollisionWithAnotherDirective, f.coordinate(), []*subgraph{own}, "@override is not supported on fields of @interfaceObject types: it cannot be used on field %q on subgraph %q", f.coordinate(), own.name)
+		return
+	}
+	if t.kind == ast.Interface {
 		m.fail(OverrideOnInterface, f.coordinate(), []*subgraph{own}, "@override cannot be used on field %q on subgraph %q: @override is not supported on interface type fields", f.coordinate(), own.name)
 		return
 	}
@@ -45,6 +49,7 @@ func (m *merger) override(t *mergedType, f *fieldDef, byName map[string]*subgrap
 	from := byName[f.overrideFrom]
 	if from == nil {
 		m.hint("FROM_SUBGRAPH_DOES_NOT_EXIST", f.coordinate(), []*subgraph{own}, "source subgraph %q for field %q on subgraph %q does not exist", f.overrideFrom, f.coordinate(), own.name)
+		f.overrideLabel = "" // nothing to migrate from
 		return
 	}
 	var src *fieldDef
@@ -53,6 +58,7 @@ func (m *merger) override(t *mergedType, f *fieldDef, byName map[string]*subgrap
 	}
 	if src == nil {
 		m.hint("OVERRIDE_DIRECTIVE_CAN_BE_REMOVED", f.coordinate(), []*subgraph{own, from}, "field %q on subgraph %q no longer exists in the from subgraph: the @override directive can be removed", f.coordinate(), own.name)
+		f.overrideLabel = ""
 		return
 	}
 	m.overridden(f, src)
@@ -63,8 +69,9 @@ func (m *merger) overridden(f, src *fieldDef) {
 	switch {
 	case src.dirs.ForName("override") != nil:
 		m.fail(OverrideSourceHasOverride, f.coordinate(), subsOf([]*fieldDef{f, src}), "field %q on subgraph %q is also marked with directive @override in subgraph %q: only one @override directive is allowed per field", f.coordinate(), f.parent.sub.name, src.parent.sub.name)
-	case src.dirs.ForName("external") != nil:
-		m.collision(f, src, "external")
+	case src.external:
+		m.hint("OVERRIDE_DIRECTIVE_CAN_BE_REMOVED", f.coordinate(), subsOf([]*fieldDef{f, src}), "field %q on subgraph %q is not resolved anymore by the from subgraph (it is marked @external in %q): the @override directive can be removed", f.coordinate(), f.parent.sub.name, src.parent.sub.name)
+		f.overrideLabel = ""
 	case src.dirs.ForName("provides") != nil:
 		m.collision(f, src, "provides")
 	case src.dirs.ForName("requires") != nil:

@@ -288,7 +288,10 @@ func (r *reacher) resolves(c *closure, pl *place, f *fieldDef) bool {
 	if pl.start && !r.unlocks(c, pl.position.typ.keys) {
 		return false
 	}
-	return r.selects(c, f.requires.sels)
+	if pl.start {
+		return r.selects(c, f.requires.sels)
+	}
+	return r.selects(r.from(c.object, pl.position), f.requires.sels) // what it needs is fetched after it was entered
 }
 
 // owned says whether the field is this subgraph's under the override labels that are on.

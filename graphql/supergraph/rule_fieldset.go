@@ -44,9 +44,6 @@ func (v *setRule) fragment(t *typeDef, sel *selection, below bool) bool {
 	if on == nil || !on.composite() {
 		return v.fail(v.invalid, "unknown type %q in fragment", sel.on)
 	}
-	if !v.l.s.overlap(t, on) {
-		return v.fail(v.invalid, "a value of %s is never a %s", t.name, on.name)
-	}
 	return v.set(on, sel.sub, below)
 }
 
@@ -97,19 +94,4 @@ func (v *setRule) arguments(f *fieldDef, sel *selection) bool {
 		}
 	}
 	return true
-}
-
-// overlap reports whether a value can be of both types.
-func (s *subgraph) overlap(a, b *typeDef) bool {
-	if a == b {
-		return true
-	}
-	for _, x := range s.possible(a.name) {
-		for _, y := range s.possible(b.name) {
-			if x == y {
-				return true
-			}
-		}
-	}
-	return false
 }

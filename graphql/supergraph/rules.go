@@ -41,8 +41,11 @@ func (l *loader) keyRule(t *typeDef, k *key) {
 	v := &setRule{
 		l: l, directive: "key", where: "type " + t.name, coordinate: t.name, text: k.text, at: k.dir.Position,
 		invalid: KeyInvalidFields, directives: KeyDirectiveInFieldsArg,
-		field: func(v *setRule, f *fieldDef, _ *selection) bool {
+		field: func(v *setRule, f *fieldDef, sel *selection) bool {
 			if len(f.args) > 0 {
+				if !v.arguments(f, sel) {
+					return false
+				}
 				return v.fail(KeyFieldsHasArgs, "field %s cannot be included because it has arguments", f.coordinate())
 			}
 			kind := l.s.kindOf(f.typ.Name())
@@ -52,7 +55,7 @@ func (l *loader) keyRule(t *typeDef, k *key) {
 			return true
 		},
 	}
-	v.set(t, k.fields.sels, false)
+	k.wrong = !v.set(t, k.fields.sels, false)
 }
 
 // lower is a kind in prose.
@@ -100,8 +103,11 @@ func (l *loader) providesRule(t *typeDef, f *fieldDef) {
 	v := &setRule{
 		l: l, directive: "provides", where: "field " + f.coordinate(), coordinate: f.coordinate(), text: f.provides.text, at: d.Position,
 		invalid: ProvidesInvalidFields, directives: ProvidesDirectiveInFieldsArg, external: ProvidesFieldsMissingExternal,
-		field: func(v *setRule, g *fieldDef, _ *selection) bool {
+		field: func(v *setRule, g *fieldDef, sel *selection) bool {
 			if len(g.args) > 0 {
+				if !v.arguments(g, sel) {
+					return false
+				}
 				return v.fail(ProvidesFieldsHasArgs, "field %s cannot be included because it has arguments", g.coordinate())
 			}
 			return true
@@ -138,6 +144,9 @@ func (l *loader) interfaceKeyRule(t *typeDef) {
 		return
 	}
 	for _, k := range t.keys {
+		if k.wrong {
+			continue
+		}
 		for _, n := range l.s.possible(t.name) {
 			o := l.s.types[n]
 			i := slices.IndexFunc(o.keys, func(ok *key) bool { return sameSelections(ok.fields.sels, k.fields.sels) })

@@ -242,6 +242,9 @@ func (s *satisfier) sameRuntimeTypes(st *step, o *mergedType, f *mergedField, rs
 			continue
 		}
 		own := t.sub.possible(t.name)
+		if len(own) == 0 {
+			continue
+		}
 		common = slices.DeleteFunc(slices.Clone(common), func(n string) bool { return !slices.Contains(own, n) })
 		subs = append(subs, t.sub)
 	}

@@ -57,7 +57,7 @@ func (l *loader) ownExternals(t *typeDef, all []*subgraph) {
 		if o == nil || o == l.s || o.types[t.name] == nil || len(o.types[t.name].keys) == 0 {
 			continue
 		}
-		l.s.visit(t, o.types[t.name].keys[0].fields.sels, func(f *fieldDef, _ bool) { f.external, f.dirs = false, withoutDirective(f.dirs, "external") })
+		l.s.visit(t, o.types[t.name].keys[0].fields.sels, func(f *fieldDef) { f.external, f.dirs = false, withoutDirective(f.dirs, "external") })
 	}
 }
 
@@ -71,14 +71,14 @@ func (s *subgraph) marksFromScratch() {
 	for _, n := range s.order {
 		t := s.types[n]
 		for _, k := range t.keys {
-			s.visit(t, k.fields.sels, func(f *fieldDef, _ bool) { f.keyField = true })
+			s.visit(t, k.fields.sels, func(f *fieldDef) { f.keyField = true })
 		}
 		for _, f := range t.fields {
 			if f.requires != nil {
-				s.visit(t, f.requires.sels, func(g *fieldDef, _ bool) { g.required = true })
+				s.visit(t, f.requires.sels, func(g *fieldDef) { g.required = true })
 			}
 			if on := s.types[f.typ.Name()]; f.provides != nil && on != nil {
-				s.visit(on, f.provides.sels, func(g *fieldDef, _ bool) { g.provided = true })
+				s.visit(on, f.provides.sels, func(g *fieldDef) { g.provided = true })
 			}
 		}
 	}
@@ -172,7 +172,7 @@ func (l *loader) upgradeObject(t *typeDef) {
 		delete(l.s.types, t.name)
 		l.s.order = slices.DeleteFunc(l.s.order, func(n string) bool { return n == t.name })
 	default:
-		l.fail(TypeWithOnlyUnusedExternal, t.pos, t.name, "type %s contains only external fields and all of them are unused (by @key, @requires or @provides)", t.name)
+		l.later(TypeWithOnlyUnusedExternal, t.pos, t.name, "type %s contains only external fields and all of them are unused (by @key, @requires or @provides)", t.name)
 	}
 	for _, f := range t.fields {
 		if f.external {

@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +23,11 @@ import (
 
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 	"github.com/catalyst-router/catalyst/graphql/supergraph"
+)
+
+var (
+	mutations = flag.Int("mutations", 12, "mutations of each set that composes")
+	seed      = flag.Uint64("seed", 0, "added to the seed of every mutation")
 )
 
 // request and answer are the lines of oracle.js.
@@ -134,6 +141,49 @@ func TestHandWritten(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMutations changes one or two things in sets that compose and asks both composers again.
+func TestMutations(t *testing.T) {
+	o := start(t)
+	files, err := filepath.Glob("../../../graphql/supergraph/testdata/compose/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	rejected, total := 0, 0
+	for i, file := range files {
+		base, deviates := read(t, file)
+		if deviates || strings.Contains(file, "machinery") || len(supergraph.Compose(base, supergraph.Options{}).Errors) > 0 {
+			continue
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			for n := range *mutations {
+				r := rand.New(rand.NewPCG(uint64(i), uint64(n)+*seed))
+				subgraphs, what := mutate(r, base)
+				if subgraphs == nil {
+					continue
+				}
+				total++
+				if len(supergraph.Compose(subgraphs, supergraph.Options{}).Errors) > 0 {
+					rejected++
+				}
+				if diff := o.differ(t, subgraphs); diff != "" {
+					t.Errorf("seed %d, %s: %s%s", n, what, diff, changed(base, subgraphs))
+				}
+			}
+		})
+	}
+	t.Logf("%d mutations, %d of them rejected", total, rejected)
+}
+
+// changed shows what a mutation did.
+func changed(before, after []supergraph.Subgraph) string {
+	for i := range before {
+		if before[i].SDL != after[i].SDL {
+			return "\n" + before[i].Name + ":\n" + after[i].SDL
+		}
+	}
+	return ""
 }
 
 // read reads the subgraphs of a case. A comment with "Deviation:" in it says that we differ, and why.
