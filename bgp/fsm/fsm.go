@@ -261,3 +261,11 @@ func (b *Backoff) Reset() { b.failures = 0 }
 
 // HoldDeadline returns when the hold timer expires; zero if there is none.
 func (s *Session) HoldDeadline() time.Time { return s.holdUntil }
+
+// KeepDeadline returns when the next keepalive is due, and how long after the one before; zero if there are none.
+func (s *Session) KeepDeadline() (at time.Time, every time.Duration) {
+	if s.keepAt.IsZero() {
+		return time.Time{}, 0
+	}
+	return s.keepAt, s.every()
+}

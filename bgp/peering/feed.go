@@ -23,6 +23,7 @@ type Batch struct {
 // comes back, and holds nobody up.
 type Feed struct {
 	r      *Router
+	id     uint64 // for the recorder
 	c      chan Batch
 	cursor *rib.Cursor
 	synced bool // owned by the loop: told
@@ -34,6 +35,10 @@ func (r *Router) Subscribe(ctx context.Context) (*Feed, error) {
 	err := r.Query(ctx, func(s *speaker.Speaker) {
 		f.cursor = s.Table().Subscribe()
 		r.feeds = append(r.feeds, f)
+		r.nextFeed++
+		if f.id = r.nextFeed; r.cfg.Recorder != nil {
+			r.cfg.Recorder.FeedAdded(f.id)
+		}
 	})
 	return f, err
 }
@@ -53,6 +58,9 @@ func (f *Feed) Next(ctx context.Context) (Batch, bool) {
 func (f *Feed) Close(ctx context.Context) error {
 	return f.r.Query(ctx, func(s *speaker.Speaker) {
 		s.Table().Unsubscribe(f.cursor)
+		if f.r.cfg.Recorder != nil {
+			f.r.cfg.Recorder.FeedGone(f.id)
+		}
 		f.r.feeds = slices.DeleteFunc(f.r.feeds, func(o *Feed) bool { return o == f })
 	})
 }
@@ -69,6 +77,9 @@ func (r *Router) feed() {
 	for _, f := range r.feeds {
 		if len(f.c) > 0 || !f.cursor.Pending() && f.synced {
 			continue
+		}
+		if r.cfg.Recorder != nil {
+			r.cfg.Recorder.FeedTook(f.id, feedBatch)
 		}
 		b := Batch{Changed: f.cursor.Next(nil, feedBatch), Skipped: f.cursor.Skipped()}
 		b.Synced = f.cursor.Synced() && len(b.Changed) < feedBatch

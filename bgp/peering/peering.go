@@ -41,8 +41,18 @@ type Config struct {
 	Observe func(ev speaker.Event, took time.Duration, waiting int)
 	// Answer answers the traces of peers, each in a goroutine of its own; nil to decline them all.
 	Answer Answer
-	// Record is told of every event before it is taken, for replay; nil for nobody.
-	Record func(now time.Time, ev speaker.Event)
+	// Recorder keeps every event for replay; nil for nobody.
+	Recorder Recorder
+}
+
+// Recorder is told, from the loop, of all that the speaker takes and does, as bgp/record is. It must not block.
+type Recorder interface {
+	Begin(now time.Time, cfg speaker.Config, chance *rand.PCG)
+	Event(now time.Time, ev speaker.Event) // before it is taken
+	Done(now time.Time, sp *speaker.Speaker, effects []speaker.Effect)
+	FeedAdded(id uint64)
+	FeedTook(id uint64, n int)
+	FeedGone(id uint64)
 }
 
 const (
@@ -55,14 +65,16 @@ const (
 
 // Router is a running node's peering.
 type Router struct {
-	cfg   Config
-	sp    *speaker.Speaker
-	in    chan speaker.Event
-	ops   chan op
-	wake  chan struct{}
-	ready chan struct{} // closed when the data plane may be published
-	done  chan struct{} // closed when the loop has ended
-	walks *walks
+	cfg Config
+	sp  *speaker.Speaker
+	// chance is what sp draws from; owned by the loop, as sp is.
+	chance *rand.PCG
+	in     chan speaker.Event
+	ops    chan op
+	wake   chan struct{}
+	ready  chan struct{} // closed when the data plane may be published
+	done   chan struct{} // closed when the loop has ended
+	walks  *walks
 
 	ctx   context.Context // of Run
 	tasks sync.WaitGroup
@@ -71,6 +83,7 @@ type Router struct {
 	nextConn speaker.ConnID           // guarded by mu
 	conns    map[speaker.ConnID]*conn // guarded by mu
 	feeds    []*Feed                  // owned by the loop
+	nextFeed uint64                   // owned by the loop
 	watchers []*Watch                 // owned by the loop
 }
 
@@ -84,8 +97,9 @@ type op struct {
 // New returns a router that does nothing until Run.
 func New(cfg Config) *Router {
 	cfg.Speaker.Walk = cfg.Answer != nil
+	chance := rand.NewPCG(rand.Uint64(), rand.Uint64())
 	return &Router{
-		cfg: cfg, sp: speaker.New(cfg.Speaker, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))), //nolint:gosec // jitter, not secrets
+		cfg: cfg, chance: chance, sp: speaker.New(cfg.Speaker, rand.New(chance)), //nolint:gosec // jitter, not secrets
 		in: make(chan speaker.Event, inbox), ops: make(chan op), wake: make(chan struct{}, 1), ready: make(chan struct{}), done: make(chan struct{}),
 		conns: map[speaker.ConnID]*conn{}, walks: newWalks(),
 	}
@@ -159,7 +173,11 @@ func (r *Router) Run(ctx context.Context, lis net.Listener) error {
 
 // loop owns the speaker.
 func (r *Router) loop(ctx context.Context) {
-	r.sp.Start(time.Now())
+	now := time.Now()
+	r.sp.Start(now)
+	if r.cfg.Recorder != nil {
+		r.cfg.Recorder.Begin(now, r.cfg.Speaker, r.chance)
+	}
 	if r.sp.Publishing() {
 		close(r.ready)
 	}
@@ -205,10 +223,14 @@ func (r *Router) arm(timer *time.Timer) {
 
 func (r *Router) step(ev speaker.Event) {
 	now := time.Now()
-	if r.cfg.Record != nil {
-		r.cfg.Record(now, ev)
+	if r.cfg.Recorder != nil {
+		r.cfg.Recorder.Event(now, ev)
 	}
-	for _, eff := range r.sp.Step(now, ev) {
+	effects := r.sp.Step(now, ev)
+	if r.cfg.Recorder != nil {
+		r.cfg.Recorder.Done(now, r.sp, effects)
+	}
+	for _, eff := range effects {
 		r.carryOut(eff)
 	}
 	if r.cfg.Observe != nil {

@@ -176,3 +176,25 @@ func (t *Table) Names(from uint32, n int, yield func(bgp.Service)) uint32 {
 	}
 	return 0
 }
+
+// Raw calls yield for each path that a peer announces (Local for this node's own services), with the attributes as they came and whether it is from
+// before the session dropped, or before the table that it is sending again. The bytes are not to be changed, nor kept.
+func (t *Table) Raw(id PeerID, yield func(svc bgp.Service, pathID uint32, set []byte, old bool)) {
+	p := t.peers[id]
+	for i := p.first; i != none; i = t.paths[i].peerNext {
+		if x := &t.paths[i]; x.raw != none {
+			yield(bgp.Service(strings.Clone(string(t.name(x.svc)))), x.id, t.attrs.bytes(x.raw), x.gen != p.gen)
+		}
+	}
+}
+
+// Refreshing tells whether a peer is sending its table again, between markers.
+func (t *Table) Refreshing(id PeerID) bool { return t.peers[id].refreshing }
+
+// NextHop returns whether a peer's data plane can be reached, and at what cost, as SetNextHop said.
+func (t *Table) NextHop(id PeerID) (usable bool, cost uint32) {
+	return t.peers[id].usable, t.peers[id].cost
+}
+
+// IngressOf returns the mesh ingress of a peer, as its last OPEN said.
+func (t *Table) IngressOf(id PeerID) string { return t.peers[id].ingress }

@@ -26,8 +26,19 @@ type Net struct {
 	queue events
 	seq   uint64
 	conns speaker.ConnID
+	// Tape, if not nil, gives a starting node what records it; nil for nothing.
+	Tape func(bgp.NodeID) Tape
 	// Steps counts what the speakers were given, for bounds.
 	Steps int
+}
+
+// A Tape is told of all that a node's speaker takes and does, as bgp/record is.
+type Tape interface {
+	Begin(now time.Time, cfg speaker.Config, chance *rand.PCG)
+	Event(now time.Time, ev speaker.Event)
+	Done(now time.Time, sp *speaker.Speaker, effects []speaker.Effect)
+	FeedAdded(id uint64)
+	FeedTook(id uint64, n int)
 }
 
 // A Node is one speaker and what its consumers hold.
@@ -35,6 +46,7 @@ type Node struct {
 	ID      bgp.NodeID
 	sp      *speaker.Speaker
 	cursor  *rib.Cursor
+	tape    Tape // nil if nothing records it
 	cfg     func(*speaker.Config)
 	peers   map[bgp.NodeID]speaker.Peer
 	local   map[bgp.Service]bgp.Attributes
@@ -93,8 +105,16 @@ func (n *Net) start(node *Node, restarting bool) {
 	if node.cfg != nil {
 		node.cfg(&cfg)
 	}
-	node.sp = speaker.New(cfg, rand.New(rand.NewPCG(n.rnd.Uint64(), 2)))
+	chance := rand.NewPCG(n.rnd.Uint64(), 2)
+	node.sp = speaker.New(cfg, rand.New(chance))
 	node.sp.Start(n.Now)
+	if node.tape = nil; n.Tape != nil {
+		node.tape = n.Tape(node.ID)
+	}
+	if node.tape != nil {
+		node.tape.Begin(n.Now, cfg, chance)
+		node.tape.FeedAdded(0)
+	}
 	node.cursor = node.sp.Table().Subscribe()
 	node.streams, node.Table, node.up, node.tickAt = map[speaker.ConnID]*stream{}, map[bgp.Service]rib.Selected{}, true, time.Time{}
 	for _, svc := range slices.Sorted(maps.Keys(node.local)) {
@@ -303,10 +323,17 @@ func (n *Net) step(node *Node, ev speaker.Event) {
 		return
 	}
 	n.Steps++
-	for _, eff := range slices.Clone(node.sp.Step(n.Now, ev)) {
+	if node.tape != nil {
+		node.tape.Event(n.Now, ev)
+	}
+	effects := slices.Clone(node.sp.Step(n.Now, ev))
+	if node.tape != nil {
+		node.tape.Done(n.Now, node.sp, effects)
+	}
+	for _, eff := range effects {
 		n.carryOut(node, eff)
 	}
-	for batch := node.cursor.Next(nil, 1000); len(batch) > 0; batch = node.cursor.Next(nil, 1000) {
+	for batch := node.take(); len(batch) > 0; batch = node.take() {
 		for _, s := range batch {
 			if node.Table[s.Service] = s; len(s.Tiers) == 0 {
 				delete(node.Table, s.Service)
@@ -315,6 +342,17 @@ func (n *Net) step(node *Node, ev speaker.Event) {
 	}
 	n.arm(node)
 }
+
+// take takes what the node's consumer has yet to hear of.
+func (node *Node) take() []rib.Selected {
+	if node.tape != nil {
+		node.tape.FeedTook(0, consumerBatch)
+	}
+	return node.cursor.Next(nil, consumerBatch)
+}
+
+// consumerBatch is how much the consumer takes at once.
+const consumerBatch = 1000
 
 // arm makes sure that a Tick comes at the speaker's next deadline.
 func (n *Net) arm(node *Node) {

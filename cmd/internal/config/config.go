@@ -20,14 +20,15 @@ import (
 
 // Config is all that a node is told. The tags give the name, the default and the text of the reference.
 type Config struct {
-	Identity string  `yaml:"identity" doc:"directory of the node's bundle, as catalyst org issue-node writes it" default:"identity"`
-	Data     string  `yaml:"data" doc:"directory for the journal, Envoy's files and sockets" default:"data"`
-	Socket   string  `yaml:"socket" doc:"Unix socket of the operator API; empty for catalyst.sock in the data directory" default:""`
-	Admin    string  `yaml:"admin" doc:"HOST:PORT of /metrics, /healthz and /readyz; empty for none" default:"127.0.0.1:9464"`
-	Peering  Peering `yaml:"peering"`
-	Envoy    Envoy   `yaml:"envoy"`
-	Gateway  Gateway `yaml:"gateway"`
-	Log      Log     `yaml:"log"`
+	Identity  string    `yaml:"identity" doc:"directory of the node's bundle, as catalyst org issue-node writes it" default:"identity"`
+	Data      string    `yaml:"data" doc:"directory for the journal, Envoy's files and sockets" default:"data"`
+	Socket    string    `yaml:"socket" doc:"Unix socket of the operator API; empty for catalyst.sock in the data directory" default:""`
+	Admin     string    `yaml:"admin" doc:"HOST:PORT of /metrics, /healthz and /readyz; empty for none" default:"127.0.0.1:9464"`
+	Peering   Peering   `yaml:"peering"`
+	Envoy     Envoy     `yaml:"envoy"`
+	Gateway   Gateway   `yaml:"gateway"`
+	Log       Log       `yaml:"log"`
+	Recording Recording `yaml:"recording"`
 }
 
 // Peering is how the node speaks with its peers.
@@ -50,6 +51,13 @@ type Envoy struct {
 	TCPPorts  string `yaml:"tcp-ports" doc:"loopback ports of TCP services: a list of ports and [first, last] pairs" default:"[[10000, 10999]]"`
 	AccessLog string `yaml:"access-log" doc:"file of Envoy's access log in JSON; empty for none, /dev/stdout for Envoy's own log" default:""`
 	Workers   int    `yaml:"workers" doc:"worker threads of Envoy, 1 to 256" default:"2"`
+}
+
+// Recording keeps what happens to the routing of the node, for catalyst replay.
+type Recording struct {
+	Enabled   bool   `yaml:"enabled" doc:"record every event of routing, for catalyst replay; names, addresses and rules, no keys" default:"false"`
+	Directory string `yaml:"directory" doc:"where; empty for recording in the data directory" default:""`
+	Megabytes int    `yaml:"megabytes" doc:"how much all recordings together may take, 4 to 1048576; the oldest go first" default:"256"`
 }
 
 // Log is what the node writes on standard error.
@@ -197,6 +205,9 @@ func (c *Config) check() []error {
 	case "organisation", "given", "off":
 	default:
 		bad("peering.trace", "%q: want organisation, given or off", c.Peering.Trace)
+	}
+	if n := c.Recording.Megabytes; n < 4 || n > 1<<20 {
+		bad("recording.megabytes", "%d: want 4 to %d", n, 1<<20)
 	}
 	if n := c.Envoy.Workers; n < 1 || n > 256 {
 		bad("envoy.workers", "%d: want 1 to 256", n)

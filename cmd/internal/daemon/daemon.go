@@ -23,6 +23,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/journal"
 	"github.com/catalyst-router/catalyst/bgp/peering"
+	"github.com/catalyst-router/catalyst/bgp/record"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/probe"
@@ -54,7 +55,8 @@ type Daemon struct {
 	probes    *probe.Set
 	met       *metrics
 	walker    *walk.Walker
-	listeners []net.Listener // closed at the end
+	recorder  *record.Recorder // nil if nothing is recorded
+	listeners []net.Listener   // closed at the end
 
 	mu       sync.Mutex
 	draining bool // guarded by mu
@@ -68,6 +70,7 @@ const (
 	adsSocket   = "ads.sock"
 	adminSocket = "envoy-admin.sock"
 	tcpSocket   = "tcp.sock"
+	recordings  = "recording"
 	maxDataPath = 85 // a Unix socket's path may have 107 characters
 )
 
@@ -97,8 +100,12 @@ func New(ctx context.Context, cfg *config.Config, version string, tel *telemetry
 	}
 	d.met = newMetrics(tel.Meter)
 	d.walker = newWalker(d)
+	recorder, err := d.openRecorder()
+	if err != nil {
+		return nil, errors.Join(err, d.journal.Close())
+	}
 	d.router = peering.New(peering.Config{
-		Identity: id, Log: tel.Log, Observe: d.met.stepped, Answer: d.answer(),
+		Identity: id, Log: tel.Log, Observe: d.met.stepped, Answer: d.answer(), Recorder: recorder,
 		Speaker: speaker.Config{
 			Self: d.self, BootID: d.bootID, Ingress: cfg.Envoy.Advertise, GracefulRestart: cfg.Peering.GracefulRestart,
 			LongLivedStale: cfg.Peering.LongLivedStale, Deferral: cfg.Peering.Deferral, Restarting: d.sup != nil && d.sup.Running() != 0,
@@ -175,7 +182,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return d.router.Run(routerCtx, peers) })
+	recordCtx, stopRecord := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error { defer stopRecord(); return d.router.Run(routerCtx, peers) })
+	if d.recorder != nil {
+		g.Go(func() error { return d.recorder.Run(recordCtx) }) // to the router's last event
+	}
 	g.Go(func() error { return d.id.Run(ctx, d.tel.Log) })
 	g.Go(func() error { return d.fwd.run(ctx) })
 	g.Go(func() error { return d.probes.Run(ctx) })
@@ -327,4 +338,18 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
 	return nil
+}
+
+// openRecorder opens the recording, if one is asked for.
+func (d *Daemon) openRecorder() (peering.Recorder, error) {
+	if !d.cfg.Recording.Enabled {
+		return nil, nil //nolint:nilnil // none is asked for
+	}
+	dir := d.cfg.Recording.Directory
+	if dir == "" {
+		dir = filepath.Join(d.data, recordings)
+	}
+	var err error
+	d.recorder, err = record.Open(record.Config{Dir: dir, Bytes: int64(d.cfg.Recording.Megabytes) << 20, Version: d.version, Log: d.tel.Log})
+	return d.recorder, err
 }
