@@ -197,7 +197,7 @@ func (r *Recorder) checkpoint(now time.Time, sp *speaker.Speaker, continues bool
 	r.limit = max(r.cfg.Bytes/perBound, 2*r.size)
 }
 
-// FeedAdded, FeedTook and FeedGone note what a consumer of the Loc-RIB does.
+// FeedAdded notes that a consumer of the Loc-RIB came.
 func (r *Recorder) FeedAdded(id uint64) { r.feeds = append(r.feeds, id); r.feed(feedAdded, id, 0) }
 
 // FeedTook notes that a consumer asked for up to n services.
