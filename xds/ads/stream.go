@@ -270,6 +270,8 @@ type ServiceStatus struct {
 	Error     string    // why it refuses one, in its own words; "" if it does not
 	Refused   string    // the version that it refuses
 	RefusedAt time.Time
+	// Declared is when the change that made the resource was ordered, on whatever node; zero if that is not known.
+	Declared time.Time
 }
 
 // Service returns, for each connected Envoy, what it has of a service.
@@ -280,7 +282,7 @@ func (s *Server) Service(svc bgp.Service) []ServiceStatus {
 	for _, ref := range s.refsOf(svc) {
 		for st := range s.streams {
 			if sub := st.subs[ref.Type]; sub != nil && sub.covers(ref.Name) {
-				all = append(all, st.statusOf(sub, ref, s.resources[ref.Type][ref.Name].Version))
+				all = append(all, st.statusOf(sub, ref, s.resources[ref.Type][ref.Name], svc))
 			}
 		}
 	}
@@ -290,11 +292,14 @@ func (s *Server) Service(svc bgp.Service) []ServiceStatus {
 	return all
 }
 
-// statusOf is what a stream's Envoy has of one resource, whose newest version is current.
-func (st *stream) statusOf(sub *subscription, ref xds.Ref, current string) ServiceStatus {
-	out := ServiceStatus{Node: st.node, Resource: ref, Current: current, Sent: sub.known[ref.Name], Acked: sub.acked[ref.Name].version}
+// statusOf is what a stream's Envoy has of one resource, the newest of a service.
+func (st *stream) statusOf(sub *subscription, ref xds.Ref, r *xds.Resource, svc bgp.Service) ServiceStatus {
+	out := ServiceStatus{Node: st.node, Resource: ref, Current: r.Version, Sent: sub.known[ref.Name], Acked: sub.acked[ref.Name].version}
 	if at := sub.acked[ref.Name].at; at != 0 {
 		out.AckedAt = time.Unix(0, at)
+	}
+	if r.Service == svc && r.Trace.Declared > 0 { // a shared one may be older than the service
+		out.Declared = time.Unix(0, r.Trace.Declared)
 	}
 	if r, refused := st.nacks[ref]; refused {
 		out.Error, out.Refused, out.RefusedAt = r.Error, r.Version, r.At

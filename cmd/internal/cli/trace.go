@@ -56,7 +56,7 @@ func showWalk(out io.Writer, w *client.TraceTraceWalk) {
 			fmt.Fprintf(out, "What to do: %s\n", w.Broken.Advice)
 		}
 	case w.Complete:
-		fmt.Fprintf(out, "Everything on the way holds, over %d node(s), as of %.1f ms ago.\n", len(w.Hops), w.Millis)
+		fmt.Fprintf(out, "Everything on the way holds: %d node(s), looked at in %.1f ms.\n", len(w.Hops), w.Millis)
 	default:
 		fmt.Fprintln(out, "Nothing that could be looked at is broken; what is marked ? could not.")
 	}

@@ -281,7 +281,7 @@ func originOf(p *rib.Path) bgp.NodeID {
 // acknowledged follows a change to its end: the acknowledgement of an Envoy.
 func (f *forwarder) acknowledged(a ads.Acknowledged) {
 	ctx := context.Background()
-	f.d.met.acknowledged(ctx, a)
+	f.d.met.acknowledged(ctx, a, f.offers(a.Service))
 	f.span(ctx, "envoy.acknowledge", a.Service, a.Trace)
 }
 

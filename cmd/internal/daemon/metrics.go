@@ -83,10 +83,15 @@ func (x *metrics) compiled(ctx context.Context, took time.Duration, services int
 	x.compiledServices.Add(ctx, int64(services))
 }
 
-func (x *metrics) acknowledged(ctx context.Context, a ads.Acknowledged) {
+// acknowledged books an Envoy's acknowledgement; own tells that the service is this node's. A clock that is behind the originator's counts as no time.
+func (x *metrics) acknowledged(ctx context.Context, a ads.Acknowledged, own bool) {
 	x.ack.Record(ctx, a.Took.Seconds())
 	if a.Trace.Declared > 0 {
-		x.convergence.Record(ctx, time.Since(time.Unix(0, a.Trace.Declared)).Seconds())
+		origin := "elsewhere"
+		if own {
+			origin = "here"
+		}
+		x.convergence.Record(ctx, max(0, time.Since(time.Unix(0, a.Trace.Declared)).Seconds()), metric.WithAttributes(attribute.String("origin", origin)))
 	}
 }
 

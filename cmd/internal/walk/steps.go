@@ -216,7 +216,7 @@ func sent(all []ads.ServiceStatus, connected int) bgp.WalkStep {
 }
 
 func acknowledged(all []ads.ServiceStatus) bgp.WalkStep {
-	var last time.Time
+	var last, declared time.Time
 	for _, e := range all {
 		switch {
 		case e.Error != "":
@@ -231,11 +231,18 @@ func acknowledged(all []ads.ServiceStatus) bgp.WalkStep {
 		if e.AckedAt.After(last) {
 			last = e.AckedAt
 		}
+		if e.Declared.After(declared) {
+			declared = e.Declared
+		}
 	}
 	if last.IsZero() {
 		return step("acknowledged", bgp.WalkOK, "Envoy had it when it connected")
 	}
-	return step("acknowledged", bgp.WalkOK, "at %s", last.UTC().Format("2006-01-02 15:04:05.000"))
+	s := step("acknowledged", bgp.WalkOK, "at %s", last.UTC().Format("2006-01-02 15:04:05.000"))
+	if !declared.IsZero() && last.After(declared) {
+		s.Text += fmt.Sprintf(", %.1f ms after it was ordered", float64(last.Sub(declared).Microseconds())/1000)
+	}
+	return s
 }
 
 // envoy asks this node's Envoy itself.
