@@ -114,7 +114,11 @@ func effectText(eff speaker.Effect, n names) string {
 	case speaker.Dial:
 		return fmt.Sprintf("dial %s at %s", eff.Peer, eff.Address)
 	case speaker.SessionChanged:
-		return fmt.Sprintf("session with %s: %s to %s, by the peer: %t: %s", eff.Peer, eff.From, eff.To, eff.Remote, eff.Reason)
+		text := fmt.Sprintf("session with %s: %s to %s", eff.Peer, eff.From, eff.To)
+		if eff.Remote {
+			text += ", by the peer"
+		}
+		return strings.TrimSuffix(text+": "+eff.Reason, ": ")
 	case speaker.Heard:
 		return fmt.Sprintf("heard from %s: %s", eff.Peer, messageText(eff.Msg))
 	}

@@ -59,6 +59,8 @@ type Player struct {
 	// rebuilt tells that the tables come from a checkpoint.
 	rebuilt bool
 	cutOff  bool
+	// Stop tells that a step, by its number and time, is not to be taken, nor any after it; nil for none.
+	Stop func(n int, at time.Time) bool
 }
 
 // Play begins to replay files, in their order.
@@ -162,6 +164,9 @@ func (p *Player) Next() (*Step, error) {
 			return nil, err
 		}
 		step, err := p.take(body)
+		if errors.Is(err, io.EOF) {
+			return nil, io.EOF
+		}
 		if err != nil {
 			return nil, fmt.Errorf("after step %d: %w", p.n, err)
 		}
@@ -281,6 +286,9 @@ func (p *Player) event(body []byte) (*Step, error) {
 	ev, err := decodeEvent(rest)
 	if err != nil {
 		return nil, err
+	}
+	if p.Stop != nil && p.Stop(p.n+1, p.now.Add(dt)) {
+		return nil, io.EOF
 	}
 	p.now = p.now.Add(dt)
 	p.n++

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,7 +51,6 @@ func (a *app) replayCommand() *cobra.Command {
 type playing struct {
 	*record.Player
 	name  string
-	limit func(*record.Step) bool // tells that a step is beyond
 	first time.Time
 	last  time.Time
 	steps int
@@ -68,26 +68,31 @@ func (o *replayOptions) play(name string) (*playing, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	p := &playing{Player: player, name: name}
-	if p.limit, err = o.limit(p); err != nil {
+	if player.Stop, err = o.limit(); err != nil {
 		return nil, errors.Join(usageError{err}, player.Close())
 	}
 	return p, nil
 }
 
-// limit reads --until.
-func (o *replayOptions) limit(p *playing) (func(*record.Step) bool, error) {
-	var n int
+// limit reads --until; nil for no limit.
+func (o *replayOptions) limit() (func(n int, at time.Time) bool, error) {
 	if o.until == "" {
-		return func(*record.Step) bool { return false }, nil
+		return nil, nil //nolint:nilnil // no limit
 	}
-	if at, err := time.Parse(time.RFC3339, o.until); err == nil {
-		return func(s *record.Step) bool { return s.At.After(at) }, nil
+	if end, err := time.Parse(time.RFC3339, o.until); err == nil {
+		return func(_ int, at time.Time) bool { return at.After(end) }, nil
+	}
+	if last, err := strconv.Atoi(o.until); err == nil && last > 0 {
+		return func(n int, _ time.Time) bool { return n > last }, nil
 	}
 	if d, err := time.ParseDuration(o.until); err == nil && d >= 0 {
-		return func(s *record.Step) bool { return s.At.Sub(p.first) > d }, nil
-	}
-	if _, err := fmt.Sscanf(o.until+" ", "%d ", &n); err == nil && n > 0 && fmt.Sprint(n) == o.until {
-		return func(s *record.Step) bool { return s.N > n }, nil
+		var first time.Time
+		return func(_ int, at time.Time) bool {
+			if first.IsZero() {
+				first = at
+			}
+			return at.Sub(first) > d
+		}, nil
 	}
 	return nil, fmt.Errorf("--until %q: want the number of a step, a time such as 2026-11-24T12:00:00Z, or a duration such as 90s", o.until)
 }
@@ -103,9 +108,6 @@ func (p *playing) next() (*record.Step, error) {
 	}
 	if p.first.IsZero() {
 		p.first = s.At
-	}
-	if p.limit(s) {
-		return nil, nil
 	}
 	p.steps, p.last = p.steps+1, s.At
 	return s, nil

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -106,5 +107,8 @@ func (c *Client) Changes(ctx context.Context, match []string, peers bool, yield 
 			}
 		}
 	}
-	return lines.Err()
+	if err := lines.Err(); !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	return errors.New("the node has stopped")
 }
