@@ -64,3 +64,28 @@ func benchmarkStep(b *testing.B, routes int, recorded bool) {
 		i++
 	}
 }
+
+// BenchmarkCheckpoint is what the loop stands still for when another file begins, with a table of 100,000 routes.
+func BenchmarkCheckpoint(b *testing.B) {
+	now := time.Unix(1_700_000_000, 0)
+	sp := speaker.New(speaker.Config{Self: node(0), BootID: 1}, rand.New(rand.NewPCG(1, 1)))
+	r, err := Open(Config{Dir: b.TempDir(), Bytes: 1 << 40, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.chance = rand.NewPCG(1, 1)
+	step := func(ev speaker.Event) { sp.Step(now, ev) }
+	step(speaker.PeerSet{Peer: speaker.Peer{Node: node(1)}})
+	step(speaker.ConnUp{Conn: 1, Remote: node(1)})
+	step(speaker.Received{Conn: 1, Msg: &bgp.Open{Version: bgp.Version, Node: node(1), BootID: 2}})
+	step(speaker.Received{Conn: 1, Msg: bgp.Keepalive{}})
+	for i := range 100_000 {
+		a := bgp.Attributes{Protocol: bgp.HTTP, NodePath: []bgp.NodeID{node(1)}, Tags: []string{fmt.Sprintf("tag-%d", i)}}
+		step(speaker.Received{Conn: 1, Msg: &bgp.Update{Announced: []bgp.Group{{Attributes: attr.Append(nil, &a), Routes: []bgp.NLRI{{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", i))}}}}}})
+	}
+	for b.Loop() {
+		r.checkpoint(now, sp, true)
+		b.ReportMetric(float64(r.size)/100_000, "B/route")
+		r.take()
+	}
+}
