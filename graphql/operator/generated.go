@@ -112,6 +112,7 @@ type ComplexityRoot struct {
 	Explanation struct {
 		Down      func(childComplexity int) int
 		GoneSince func(childComplexity int) int
+		Hints     func(childComplexity int) int
 		Nearest   func(childComplexity int) int
 		Route     func(childComplexity int) int
 		Service   func(childComplexity int) int
@@ -713,6 +714,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Explanation.GoneSince(childComplexity), true
+	case "Explanation.hints":
+		if e.ComplexityRoot.Explanation.Hints == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Explanation.Hints(childComplexity), true
 	case "Explanation.nearest":
 		if e.ComplexityRoot.Explanation.Nearest == nil {
 			break
@@ -2222,6 +2229,8 @@ func (ec *executionContext) childFields_Explanation(ctx context.Context, field g
 		return ec.fieldContext_Explanation_goneSince(ctx, field)
 	case "nearest":
 		return ec.fieldContext_Explanation_nearest(ctx, field)
+	case "hints":
+		return ec.fieldContext_Explanation_hints(ctx, field)
 	case "down":
 		return ec.fieldContext_Explanation_down(ctx, field)
 	}
@@ -4376,6 +4385,29 @@ func (ec *executionContext) _Explanation_nearest(ctx context.Context, field grap
 	)
 }
 func (ec *executionContext) fieldContext_Explanation_nearest(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Explanation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Explanation_hints(ctx context.Context, field graphql.CollectedField, obj *Explanation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Explanation_hints(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Hints, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Explanation_hints(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Explanation", field, false, false, "String")
 }
 
@@ -11076,6 +11108,11 @@ func (ec *executionContext) _Explanation(ctx context.Context, sel ast.SelectionS
 			}
 		case "nearest":
 			out.Values[i] = ec._Explanation_nearest(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "hints":
+			out.Values[i] = ec._Explanation_hints(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -94,6 +94,8 @@ type Explanation struct {
 	GoneSince string `json:"goneSince"`
 	// Names that are known and much like it.
 	Nearest []string `json:"nearest"`
+	// Why a peer with a session may know it and this node not, for an unknown name.
+	Hints []string `json:"hints"`
 	// Peers without a session, any of which might announce it.
 	Down []PeerDown `json:"down"`
 }

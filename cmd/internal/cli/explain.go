@@ -50,6 +50,9 @@ func explainUnknown(w io.Writer, x *client.ExplainExplainExplanation) {
 	for _, n := range x.Nearest {
 		fmt.Fprintf(w, "Known, and much like it: %s\n", n)
 	}
+	for _, h := range x.Hints {
+		fmt.Fprintf(w, "It may be known to a peer: %s\n", h)
+	}
 	for _, p := range x.Down {
 		by := "this side"
 		if p.LastErrorByPeer {

@@ -12,6 +12,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/fsm"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/cmd/internal/walk"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 )
 
@@ -28,7 +29,7 @@ func (b *backend) Explain(ctx context.Context, service string) (*operator.Explan
 	if err != nil {
 		return nil, err
 	}
-	x := &operator.Explanation{Service: string(svc), Told: []operator.Told{}, Nearest: []string{}, Down: []operator.PeerDown{}, GoneSince: stamp(b.d.fwd.goneSince(svc))}
+	x := &operator.Explanation{Service: string(svc), Told: []operator.Told{}, Nearest: []string{}, Hints: []string{}, Down: []operator.PeerDown{}, GoneSince: stamp(b.d.fwd.goneSince(svc))}
 	var exports []rib.Export
 	var peers []speaker.PeerView
 	if err := b.d.router.Query(ctx, func(s *speaker.Speaker) { exports, peers = s.Table().Exports(svc), s.Peers() }); err != nil {
@@ -46,6 +47,7 @@ func (b *backend) Explain(ctx context.Context, service string) (*operator.Explan
 		}
 	}
 	if x.Route == nil {
+		x.Hints = append(x.Hints, walk.Hints(svc, peers)...)
 		if x.Nearest, err = b.nearest(ctx, svc); err != nil {
 			return nil, err
 		}

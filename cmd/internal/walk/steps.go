@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/filter"
 	"github.com/catalyst-router/catalyst/bgp/fsm"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
@@ -157,7 +158,7 @@ func export(f *Facts, to bgp.NodeID) []bgp.WalkStep {
 
 // unheard says that nothing is known of the name, by anybody who was asked. Where the walk begins that is what is broken; a node that was asked only
 // says so, unless it has an explanation.
-func unheard(f *Facts, asked int, begun bool) []bgp.WalkStep {
+func unheard(svc bgp.Service, f *Facts, asked int, begun bool) []bgp.WalkStep {
 	var down []string
 	for i := range f.Peers {
 		if p := &f.Peers[i]; p.State != fsm.Established {
@@ -171,6 +172,11 @@ func unheard(f *Facts, asked int, begun bool) []bgp.WalkStep {
 	}
 	if !begun {
 		return []bgp.WalkStep{step("route", bgp.WalkUnknown, "no path to it is known here")}
+	}
+	if hints := Hints(svc, f.Peers); len(hints) > 0 {
+		s := step("route", bgp.WalkFailed, "no path to it is known here; %s", strings.Join(hints, "; "))
+		s.Advice = "change what is asked of the peer, or its limit: catalyst peer show"
+		return []bgp.WalkStep{s}
 	}
 	s := step("route", bgp.WalkFailed, "no path to it is known here, nor to any of %d peers that could be asked, nor beyond", asked)
 	s.Advice = "is the name right, and does a node offer it? catalyst route explain names what is nearest"
@@ -313,4 +319,22 @@ func health(f *Facts) bgp.WalkStep {
 // withdrawn ends a walk at a node that offers the service and does not announce it now.
 func (w *Walker) withdrawn(ctx context.Context, f *Facts) []bgp.WalkStep {
 	return []bgp.WalkStep{step("route", bgp.WalkUnknown, "this node offers it, at %s, and has withdrawn it while its check fails", f.Workload.Address), w.backend(ctx, f), health(f)}
+}
+
+// Hints says why peers with a session may know a service that is not known here.
+func Hints(svc bgp.Service, peers []speaker.PeerView) []string {
+	var all []string
+	for i := range peers {
+		p := &peers[i]
+		if p.State != fsm.Established {
+			continue
+		}
+		if p.Config.Subscribe != nil && !slices.ContainsFunc(p.Config.Subscribe, func(s bgp.Service) bool { return filter.Covers(string(s), svc) }) {
+			all = append(all, fmt.Sprintf("%s is asked for the names that this node subscribes to, and this is none of them", p.Config.Node))
+		}
+		if p.Routes.Blocked > 0 {
+			all = append(all, fmt.Sprintf("%s announces more than it may, and what is beyond %d routes is not taken", p.Config.Node, p.Routes.Received))
+		}
+	}
+	return all
 }

@@ -214,7 +214,7 @@ func (w *Walker) search(ctx context.Context, f *Facts, hop bgp.WalkHop, req bgp.
 		found = w.ask(ctx, asked, req)
 	}
 	if found == nil {
-		hop.Steps = append(hop.Steps, unheard(f, len(asked), begun)...)
+		hop.Steps = append(hop.Steps, unheard(req.Service, f, len(asked), begun)...)
 		return []bgp.WalkHop{hop}
 	}
 	hop.Steps = append(hop.Steps, bgp.WalkStep{Name: "route", State: bgp.WalkUnknown, Text: fmt.Sprintf("no path to it is known here; %s says more", found[0].Node)})

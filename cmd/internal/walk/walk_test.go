@@ -187,6 +187,14 @@ func TestEachBreakIsNamed(t *testing.T) {
 			p := &w.nodes[id("b")].facts.Peers[1]
 			p.State, p.LastError, p.Remote = fsm.Active, "cease: administrative shutdown", true
 		}, "b", "session", "administrative shutdown"},
+		{"not subscribed to", func(w *world) {
+			w.unheard("c", "b", "a")
+			w.nodes[id("c")].facts.Peers[0].Config.Subscribe = []bgp.Service{"films.acme.example"}
+		}, "c", "route", "subscribes to"},
+		{"over the limit", func(w *world) {
+			w.unheard("c", "b", "a")
+			w.nodes[id("c")].facts.Peers[0].Routes = rib.PeerCounts{Received: 5, Blocked: 1}
+		}, "c", "route", "beyond 5 routes"},
 		{"nobody knows it", func(w *world) { w.unheard("c", "b", "a") }, "c", "route", "is the name right"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -273,6 +273,8 @@ type ExplainExplainExplanation struct {
 	GoneSince string `json:"goneSince"`
 	// Names that are known and much like it.
 	Nearest []string `json:"nearest"`
+	// Why a peer with a session may know it and this node not, for an unknown name.
+	Hints []string `json:"hints"`
 	// Null for a name that nothing is known of.
 	Route *ExplainExplainExplanationRoute `json:"route"`
 	// What each peer is told of it, and why not where it is not.
@@ -292,6 +294,9 @@ func (v *ExplainExplainExplanation) GetGoneSince() string { return v.GoneSince }
 
 // GetNearest returns ExplainExplainExplanation.Nearest, and is useful for accessing the field via an interface.
 func (v *ExplainExplainExplanation) GetNearest() []string { return v.Nearest }
+
+// GetHints returns ExplainExplainExplanation.Hints, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanation) GetHints() []string { return v.Hints }
 
 // GetRoute returns ExplainExplainExplanation.Route, and is useful for accessing the field via an interface.
 func (v *ExplainExplainExplanation) GetRoute() *ExplainExplainExplanationRoute { return v.Route }
@@ -3332,6 +3337,7 @@ query Explain ($service: String!) {
 		verdict
 		goneSince
 		nearest
+		hints
 		route {
 			... RouteFields
 		}
