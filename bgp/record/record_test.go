@@ -328,17 +328,56 @@ func TestDamagedFiles(t *testing.T) {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
 	}
-	flipped := slices.Clone(whole)
-	flipped[len(flipped)-20] ^= 1
-	p, err := playFrom(bytes.NewReader(flipped))
-	if err != nil {
-		t.Fatal(err)
+	for at := len(whole) - 100; at < len(whole); at++ {
+		flipped := slices.Clone(whole)
+		flipped[at] ^= 1
+		p, err := playFrom(bytes.NewReader(flipped))
+		for err == nil {
+			_, err = p.Next()
+		}
+		if errors.Is(err, io.EOF) && !p.CutOff() {
+			t.Fatalf("a change of byte %d of %d is not noticed", at, len(whole))
+		}
 	}
-	for err == nil {
-		_, err = p.Next()
+}
+
+// What a consumer of the table has not taken yet keeps names alive, and so decides in which order a new peer is told: a replay has to know.
+func TestConsumersAreReplayed(t *testing.T) {
+	dir := t.TempDir()
+	r, flush := open(t, dir, 1<<30)
+	cfg, chance, now := speaker.Config{Self: node(0), BootID: 1}, rand.NewPCG(1, 1), time.Unix(1_700_000_000, 0)
+	sp := speaker.New(cfg, rand.New(chance))
+	sp.Start(now)
+	r.Begin(now, cfg, chance)
+	step := func(ev speaker.Event) {
+		r.Event(now, ev)
+		r.Done(now, sp, sp.Step(now, ev))
 	}
-	if errors.Is(err, io.EOF) && !p.CutOff() {
-		t.Error("a changed byte is not noticed")
+	name := func(kind string, i int) bgp.Service { return bgp.Service(fmt.Sprintf("%s%d.acme.example", kind, i)) }
+	cursor := sp.Table().Subscribe()
+	r.FeedAdded(1)
+	take := func() {
+		r.FeedTook(1, 20_000)
+		cursor.Next(nil, 20_000)
+	}
+	for i := range 9000 {
+		step(speaker.LocalSet{Service: name("s", i), Attributes: bgp.Attributes{Protocol: bgp.HTTP}})
+	}
+	take()
+	for i := range 100 {
+		step(speaker.LocalRemoved{Service: name("s", i)})
+	}
+	for i := range 100 { // while the consumer has yet to hear of the names that went
+		step(speaker.LocalSet{Service: name("t", i), Attributes: bgp.Attributes{Protocol: bgp.HTTP}})
+	}
+	take()
+	step(speaker.PeerSet{Peer: speaker.Peer{Node: node(1)}})
+	step(speaker.ConnUp{Conn: 1, Remote: node(1)})
+	step(speaker.Received{Conn: 1, Msg: &bgp.Open{Version: bgp.Version, Node: node(1), BootID: 2}})
+	step(speaker.Received{Conn: 1, Msg: bgp.Keepalive{}})
+	flush()
+	if _, steps, differ := play(t, dir); differ > 0 {
+		t.Errorf("%d of %d steps are not the same", differ, steps)
 	}
 }
 
