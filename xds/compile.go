@@ -279,6 +279,15 @@ func order(d *Delta) {
 	})
 }
 
+// CompareNames orders resources of one type so that what is named comes before what names it: Envoy adds them one by one, and a service's name that
+// comes before its workloads would send to its backups meanwhile.
+func CompareNames(a, b string) int {
+	return cmp.Or(naming(a)-naming(b), strings.Compare(a, b))
+}
+
+// IsNamed tells whether other resources name one of this name.
+func IsNamed(name string) bool { return naming(name) == 0 }
+
 // naming is 0 for a cluster of next hops or workloads, which others name, and 1 for the others.
 func naming(name string) int {
 	for _, prefix := range []string{hopsPrefix, localPrefix, workPrefix} {

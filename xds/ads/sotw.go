@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -163,7 +162,7 @@ func (st *stream) respondWhole(t string, w *whole, sub *subscription, set map[st
 			out.removed = append(out.removed, name)
 		}
 	}
-	for _, name := range slices.SortedFunc(maps.Keys(set), func(a, b string) int { return strings.Compare(a, b) }) {
+	for _, name := range slices.SortedFunc(maps.Keys(set), xds.CompareNames) {
 		r := set[name]
 		resp.Resources = append(resp.Resources, &anypb.Any{TypeUrl: r.Type, Value: r.Body})
 		st.bytes += len(r.Body)

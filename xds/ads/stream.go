@@ -155,8 +155,26 @@ func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Durat
 // additions builds a response of a type with what is new or changed. What is gone stays pending.
 func (s *Server) additions(st *stream, typeURL string) *discovery.DeltaDiscoveryResponse {
 	sub := st.subs[typeURL]
-	var set []*xds.Resource
+	set := s.due(st, sub, typeURL, true, nil)
+	if len(set) < maxBatch { // what names others waits for a response in which, or after which, all of them are there
+		set = s.due(st, sub, typeURL, false, set)
+	}
+	if len(st.pending[typeURL]) == 0 {
+		delete(st.pending, typeURL)
+	}
+	if len(set) == 0 && !sub.fresh {
+		return nil
+	}
+	sub.fresh = false
+	return st.respond(typeURL, set, nil)
+}
+
+// due takes what waits and is to be sent, up to a batch: resources that others name, or the rest.
+func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, set []*xds.Resource) []*xds.Resource {
 	for name := range st.pending[typeURL] {
+		if xds.IsNamed(name) != named {
+			continue
+		}
 		r := s.resources[typeURL][name]
 		if r == nil {
 			if _, known := sub.known[name]; !known {
@@ -173,14 +191,7 @@ func (s *Server) additions(st *stream, typeURL string) *discovery.DeltaDiscovery
 			break
 		}
 	}
-	if len(st.pending[typeURL]) == 0 {
-		delete(st.pending, typeURL)
-	}
-	if len(set) == 0 && !sub.fresh {
-		return nil
-	}
-	sub.fresh = false
-	return st.respond(typeURL, set, nil)
+	return set
 }
 
 // removals takes away what is gone, what names it first. Nothing is taken before the Envoy has answered what it was sent, so that nothing
@@ -210,7 +221,7 @@ func (s *Server) removals(st *stream, types []string) (*discovery.DeltaDiscovery
 }
 
 func (st *stream) respond(typeURL string, set []*xds.Resource, removed []string) *discovery.DeltaDiscoveryResponse {
-	slices.SortFunc(set, func(a, b *xds.Resource) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(set, func(a, b *xds.Resource) int { return xds.CompareNames(a.Name, b.Name) })
 	st.nonce++
 	nonce := strconv.FormatUint(st.nonce, 10)
 	resp := &discovery.DeltaDiscoveryResponse{TypeUrl: typeURL, Nonce: nonce, RemovedResources: removed}
