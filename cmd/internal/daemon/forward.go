@@ -100,7 +100,7 @@ func (f *forwarder) run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	if !f.wanted(ctx) {
+	if !f.wanted(ctx) || !f.published(ctx) {
 		return nil
 	}
 	feed, err := f.d.router.Subscribe(ctx)
@@ -172,6 +172,20 @@ func (f *forwarder) wanted(ctx context.Context) bool {
 	for {
 		select {
 		case <-f.d.ads.Wanted():
+			return true
+		case <-f.again: // compiled with everything else, once it is
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// published waits until the tables of a restarted node are complete, and tells whether they are. The view that is read then is complete as well: one
+// that was begun before could be handed to Envoy with its last part still to come.
+func (f *forwarder) published(ctx context.Context) bool {
+	for {
+		select {
+		case <-f.d.router.Published():
 			return true
 		case <-f.again: // compiled with everything else, once it is
 		case <-ctx.Done():
