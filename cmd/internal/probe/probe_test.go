@@ -177,6 +177,12 @@ func (f *fake) ask(ctx context.Context, _ Target) error {
 	}
 }
 
+func (f *fake) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked
+}
+
 func (f *fake) set(err error, takes time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -186,10 +192,13 @@ func (f *fake) set(err error, takes time.Duration) {
 func TestSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
-		var told []string
+		var mu sync.Mutex
+		var told []string // guarded by mu
 		var set *Set
 		set = NewSet(Config{Log: slog.New(slog.DiscardHandler), Ask: f.ask, Changed: func(_ context.Context, svc bgp.Service) {
 			s, _ := set.Status(svc)
+			mu.Lock()
+			defer mu.Unlock()
 			told = append(told, s.Health.String())
 		}})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -201,6 +210,9 @@ func TestSet(t *testing.T) {
 		synctest.Wait()
 		want := func(what string, states ...string) {
 			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			if fmt.Sprint(told) != fmt.Sprint(states) {
 				t.Errorf("%s: told of %v, want %v", what, told, states)
 			}
@@ -221,10 +233,10 @@ func TestSet(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		want("it is back", "up", "down", "up")
 		// The same target again changes nothing; another one begins anew.
-		before := f.asked
+		before := f.count()
 		set.Put(target)
 		synctest.Wait()
-		if f.asked != before {
+		if f.count() != before {
 			t.Error("the same target is asked at once again")
 		}
 		target.Address = "127.0.0.1:2"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ type fake struct {
 	hosts  []Host
 	silent error // what Ask of this node answers
 	walker *Walker
-	asked  int
+	asked  atomic.Int64
 }
 
 func (f *fake) Self() bgp.NodeID { return f.self }
@@ -59,7 +60,7 @@ func (f *fake) Ask(ctx context.Context, peer bgp.NodeID, req bgp.WalkRequest) ([
 	if n.silent != nil {
 		return nil, n.silent
 	}
-	n.asked++
+	n.asked.Add(1)
 	return bgp.Bounded(n.walker.Answer(ctx, f.self, req)), nil
 }
 
@@ -266,8 +267,8 @@ func TestLoopEnds(t *testing.T) {
 	b := &w.nodes[id("b")].facts
 	b.Paths[0].Peer, b.Paths[0].NextHop = id("c"), bgp.NextHop{Node: id("c"), Address: "ingress-c"} // c goes to b, b goes to c
 	hops := w.walk(t, "c")
-	if len(hops) > bgp.MaxWalkHops+1 || w.nodes[id("b")].asked > bgp.MaxWalkHops {
-		t.Errorf("%d hops, b was asked %d times", len(hops), w.nodes[id("b")].asked)
+	if len(hops) > bgp.MaxWalkHops+1 || w.nodes[id("b")].asked.Load() > bgp.MaxWalkHops {
+		t.Errorf("%d hops, b was asked %d times", len(hops), w.nodes[id("b")].asked.Load())
 	}
 	if last := hops[len(hops)-1]; last.Note == "" {
 		t.Errorf("nothing says why the walk ended: %s", text(hops[len(hops)-1:]))
