@@ -23,8 +23,8 @@ import (
 	"github.com/catalyst-router/catalyst/envoy"
 )
 
-// world starts nodes and peers them: "a-b b-c", the first of each pair dials.
-func world(t *testing.T, names, links string) (*lab.Lab, func(string) *lab.Node) {
+// world starts nodes, all with the same flags, and peers them: "a-b b-c", the first of each pair dials.
+func world(t *testing.T, names, links string, flags ...string) (*lab.Lab, func(string) *lab.Node) {
 	t.Helper()
 	binary, err := filepath.Abs("../bin/catalyst")
 	if err != nil {
@@ -48,7 +48,7 @@ func world(t *testing.T, names, links string) (*lab.Lab, func(string) *lab.Node)
 		}
 	})
 	for _, name := range strings.Fields(names) {
-		if _, err := l.Add(t.Context(), name); err != nil {
+		if _, err := l.Add(t.Context(), name, flags...); err != nil {
 			t.Fatal(err)
 		}
 	}

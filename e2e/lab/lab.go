@@ -227,8 +227,8 @@ func (n *Node) Get(ctx context.Context, service, path string) (status int, body 
 	return resp.StatusCode, string(b), err
 }
 
-// Query sends an operation to the node's GraphQL gateway, and returns the whole answer.
-func (n *Node) Query(ctx context.Context, operation string) (string, error) {
+// Query sends an operation to the node's GraphQL gateway, with a bearer token if one is given, and returns the whole answer.
+func (n *Node) Query(ctx context.Context, operation string, token ...string) (string, error) {
 	body, err := json.Marshal(map[string]string{"query": operation})
 	if err != nil {
 		return "", err
@@ -238,6 +238,9 @@ func (n *Node) Query(ctx context.Context, operation string) (string, error) {
 		return "", err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if len(token) > 0 {
+		req.Header.Set("Authorization", "Bearer "+token[0])
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,7 +26,8 @@ type federation struct {
 	d        *Daemon
 	front    *front.Front
 	registry *live.Registry
-	egress   string // URL of Envoy's HTTP egress
+	egress   string   // URL of Envoy's HTTP egress
+	mesh     *meshAPI // nil unless gateway.operator
 }
 
 func newFederation(ctx context.Context, d *Daemon) (*federation, error) {
@@ -35,9 +37,15 @@ func newFederation(ctx context.Context, d *Daemon) (*federation, error) {
 	}
 	f := &federation{d: d, front: g, egress: "http://" + d.cfg.Envoy.Egress}
 	f.registry = g.Registry(func(src live.Source) exec.Subgraph {
+		if src.Host == "" { // not behind Envoy
+			return exec.Subgraph{URL: src.URL}
+		}
 		return exec.Subgraph{URL: src.URL, Host: src.Host, Transport: g.H2C()}
 	})
-	return f, nil
+	if d.cfg.Gateway.Operator {
+		f.mesh, err = newMeshAPI(d, g.Verifier(), &http.Client{Transport: g.H2C()})
+	}
+	return f, err
 }
 
 // run follows the routes until ctx ends.
@@ -49,6 +57,12 @@ func (f *federation) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return f.registry.Run(ctx) })
 	g.Go(func() error { return f.front.Run(ctx) })
+	if f.mesh != nil {
+		g.Go(func() error { return f.mesh.run(ctx) })
+		if err := f.mesh.announce(ctx, f.registry); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
 	g.Go(func() error {
 		for {
 			b, ok := feed.Next(ctx)
@@ -67,6 +81,9 @@ func (f *federation) run(ctx context.Context) error {
 func (f *federation) route(sel *rib.Selected) {
 	name := string(sel.Service)
 	best := bestOf(sel)
+	if f.mesh != nil {
+		f.mesh.route(sel.Service, best != nil)
+	}
 	if best == nil || best.Attrs.Protocol != bgp.GraphQL {
 		f.registry.Gone(name)
 		return

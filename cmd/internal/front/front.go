@@ -31,6 +31,7 @@ type Front struct {
 	tel   *telemetry.Telemetry
 	gw    *gateway.Gateway
 	keys  runner // refreshes the keys of tokens; nil without
+	who   gateway.Verifier
 	plain *http.Transport
 	h2c   *http.Transport
 }
@@ -39,6 +40,9 @@ type Front struct {
 type runner interface {
 	Run(ctx context.Context) error
 }
+
+// OperatorSubgraph is the name, in a node's graph, of the operator API of its organisation.
+const OperatorSubgraph = "operator"
 
 // path of the GraphQL endpoint.
 const path = "/graphql"
@@ -56,6 +60,9 @@ func New(ctx context.Context, cfg config.Gateway, tel *telemetry.Telemetry) (*Fr
 
 // Gateway is the gateway.
 func (f *Front) Gateway() *gateway.Gateway { return f.gw }
+
+// Verifier verifies the tokens of callers; nil without gateway.jwks.
+func (f *Front) Verifier() gateway.Verifier { return f.who }
 
 // Snapshot prepares a supergraph for publication with the configured limits and connections. Reach may say how subgraphs are reached, by name;
 // what it leaves open is as in the configuration.

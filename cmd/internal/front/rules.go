@@ -29,6 +29,9 @@ func (f *Front) rules(ctx context.Context) (gateway.Config, error) {
 	for _, r := range c.RequestHeaders {
 		rules.Headers.Request = append(rules.Headers.Request, gateway.RequestHeader{Name: r.Name, Matching: expression(r), Rename: r.Rename, Default: r.Default, Subgraphs: r.Subgraphs})
 	}
+	if c.Operator { // which checks the token itself
+		rules.Headers.Request = append(rules.Headers.Request, gateway.RequestHeader{Name: "Authorization", Subgraphs: []string{OperatorSubgraph}})
+	}
 	for _, r := range c.ResponseHeaders {
 		rules.Headers.Response = append(rules.Headers.Response, gateway.ResponseHeader{
 			Name: r.Name, Matching: expression(r), Rename: r.Rename, Default: r.Default, Subgraphs: r.Subgraphs,
@@ -67,6 +70,6 @@ func (f *Front) identity(ctx context.Context, rules *gateway.Config) error {
 	if err != nil {
 		return fmt.Errorf("gateway.jwks: %w", err)
 	}
-	rules.Identity.Verifier, f.keys = v, v
+	rules.Identity.Verifier, f.keys, f.who = v, v, v
 	return nil
 }
