@@ -51,7 +51,7 @@ func run(ctx context.Context, once bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	s := &show{Lab: l}
-	for _, act := range []func(context.Context) error{s.nodes, s.services, s.calls, s.crash, s.live, s.drain, s.broken, s.gone} {
+	for _, act := range []func(context.Context) error{s.nodes, s.services, s.calls, s.crash, s.live, s.graph, s.drain, s.broken, s.gone} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -65,6 +65,7 @@ func run(ctx context.Context, once bool) (err error) {
 	shows("%s --socket %s route list", binary, filepath.Join(s.c.Dir, "data", "catalyst.sock"))
 	shows("%s --socket %s trace stock", binary, filepath.Join(s.c.Dir, "data", "catalyst.sock"))
 	shows("%s --socket %s route explain books", binary, filepath.Join(s.c.Dir, "data", "catalyst.sock"))
+	shows("curl -H 'Content-Type: application/json' -d '{\"query\": \"{ books { title } }\"}' http://%s/graphql    # or open http://%s/ in a browser", s.c.Gateway, s.c.Gateway)
 	shows("%s --socket %s watch", binary, filepath.Join(s.b.Dir, "data", "catalyst.sock"))
 	<-ctx.Done()
 	return nil

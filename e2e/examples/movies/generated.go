@@ -77,7 +77,7 @@ type ComplexityRoot struct {
 
 type BookResolver interface {
 	Adaptations(ctx context.Context, obj *Book) ([]Movie, error)
-	Tagline(ctx context.Context, obj *Book) (string, error)
+	Tagline(ctx context.Context, obj *Book) (*string, error)
 }
 type EntityResolver interface {
 	FindBookByIsbn(ctx context.Context, isbn string) (*Book, error)
@@ -774,10 +774,10 @@ func (ec *executionContext) _Book_adaptations(ctx context.Context, field graphql
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []Movie) graphql.Marshaler {
-			return ec.marshalNMovie2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋmoviesᚐMovieᚄ(ctx, selections, v)
+			return ec.marshalOMovie2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋmoviesᚐMovieᚄ(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Book_adaptations(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -805,11 +805,11 @@ func (ec *executionContext) _Book_tagline(ctx context.Context, field graphql.Col
 			return ec.Resolvers.Book().Tagline(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Book_tagline(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2415,13 +2415,13 @@ func (ec *executionContext) _Book(ctx context.Context, sel ast.SelectionSet, obj
 			}
 		case "adaptations":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Book_adaptations(ctx, field, obj)
 				})
 		case "tagline":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Book_tagline(ctx, field, obj)
 				})
@@ -3500,6 +3500,25 @@ func (ec *executionContext) marshalOBoolean2ᚖbool(ctx context.Context, sel ast
 	_ = ctx
 	res := graphql.MarshalBoolean(*v)
 	return res
+}
+
+func (ec *executionContext) marshalOMovie2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋmoviesᚐMovieᚄ(ctx context.Context, sel ast.SelectionSet, v []Movie) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNMovie2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋmoviesᚐMovie(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalOMovie2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋmoviesᚐMovie(ctx context.Context, sel ast.SelectionSet, v *Movie) graphql.Marshaler {

@@ -8,7 +8,7 @@ type Book struct {
 	Year        int     `json:"year"`
 	Adaptations []Movie `json:"adaptations"`
 	// For the poster; made of what the library knows.
-	Tagline string `json:"tagline"`
+	Tagline *string `json:"tagline"`
 }
 
 func (Book) IsEntity() {}

@@ -63,6 +63,7 @@ func (book) Adaptations(_ context.Context, b *Book) ([]Movie, error) {
 	return made, nil
 }
 
-func (book) Tagline(_ context.Context, b *Book) (string, error) {
-	return fmt.Sprintf("%s: read since %d", b.Title, b.Year), nil
+func (book) Tagline(_ context.Context, b *Book) (*string, error) {
+	text := fmt.Sprintf("%s: read since %d", b.Title, b.Year)
+	return &text, nil
 }

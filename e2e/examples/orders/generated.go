@@ -99,7 +99,7 @@ type ComplexityRoot struct {
 // region    ************************** generated!.gotpl **************************
 
 type DiscResolver interface {
-	Shipping(ctx context.Context, obj *Disc) (int, error)
+	Shipping(ctx context.Context, obj *Disc) (*int, error)
 	Sold(ctx context.Context, obj *Disc) (int, error)
 }
 type EntityResolver interface {
@@ -111,7 +111,7 @@ type MutationResolver interface {
 	PlaceOrder(ctx context.Context, customer string, sku string, quantity int) (*Order, error)
 }
 type PaperbackResolver interface {
-	Shipping(ctx context.Context, obj *Paperback) (int, error)
+	Shipping(ctx context.Context, obj *Paperback) (*int, error)
 	Sold(ctx context.Context, obj *Paperback) (int, error)
 }
 type QueryResolver interface {
@@ -987,11 +987,11 @@ func (ec *executionContext) _Disc_shipping(ctx context.Context, field graphql.Co
 			return ec.Resolvers.Disc().Shipping(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Disc_shipping(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1402,11 +1402,11 @@ func (ec *executionContext) _Paperback_shipping(ctx context.Context, field graph
 			return ec.Resolvers.Paperback().Shipping(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Paperback_shipping(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2901,7 +2901,7 @@ func (ec *executionContext) _Disc(ctx context.Context, sel ast.SelectionSet, obj
 			}
 		case "shipping":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Disc_shipping(ctx, field, obj)
 				})
@@ -3134,7 +3134,7 @@ func (ec *executionContext) _Paperback(ctx context.Context, sel ast.SelectionSet
 			}
 		case "shipping":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Paperback_shipping(ctx, field, obj)
 				})
@@ -4166,6 +4166,24 @@ func (ec *executionContext) marshalOBoolean2ᚖbool(ctx context.Context, sel ast
 	_ = sel
 	_ = ctx
 	res := graphql.MarshalBoolean(*v)
+	return res
+}
+
+func (ec *executionContext) unmarshalOInt2ᚖint(ctx context.Context, v any) (*int, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := graphql.UnmarshalInt(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOInt2ᚖint(ctx context.Context, sel ast.SelectionSet, v *int) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalInt(*v)
 	return res
 }
 

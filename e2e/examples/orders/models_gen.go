@@ -10,7 +10,7 @@ type Disc struct {
 	Sku      string `json:"sku"`
 	Price    int    `json:"price"`
 	Weight   int    `json:"weight"`
-	Shipping int    `json:"shipping"`
+	Shipping *int   `json:"shipping"`
 	Sold     int    `json:"sold"`
 }
 
@@ -39,8 +39,8 @@ type Paperback struct {
 	Price  int    `json:"price"`
 	Weight int    `json:"weight"`
 	// In cents: by weight, and nothing for what is dear.
-	Shipping int `json:"shipping"`
-	Sold     int `json:"sold"`
+	Shipping *int `json:"shipping"`
+	Sold     int  `json:"sold"`
 }
 
 func (Paperback) IsItem() {}

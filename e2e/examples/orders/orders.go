@@ -81,11 +81,11 @@ func skuOf(i Item) string {
 }
 
 // shipping is a cent for each gram, and nothing from 40 on.
-func shipping(price, weight int) int {
+func shipping(price, weight int) *int {
 	if price >= 4000 {
-		return 0
+		weight = 0
 	}
-	return weight
+	return &weight
 }
 
 type query struct{ *ledger }
@@ -110,7 +110,7 @@ func (e entity) FindDiscBySku(_ context.Context, sku string) (*Disc, error) {
 
 type paperback struct{ *ledger }
 
-func (p paperback) Shipping(_ context.Context, obj *Paperback) (int, error) {
+func (p paperback) Shipping(_ context.Context, obj *Paperback) (*int, error) {
 	return shipping(obj.Price, obj.Weight), nil
 }
 
@@ -118,7 +118,7 @@ func (p paperback) Sold(_ context.Context, obj *Paperback) (int, error) { return
 
 type disc struct{ *ledger }
 
-func (d disc) Shipping(_ context.Context, obj *Disc) (int, error) {
+func (d disc) Shipping(_ context.Context, obj *Disc) (*int, error) {
 	return shipping(obj.Price, obj.Weight), nil
 }
 

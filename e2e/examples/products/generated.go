@@ -825,10 +825,10 @@ func (ec *executionContext) _Book_editions(ctx context.Context, field graphql.Co
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []Paperback) graphql.Marshaler {
-			return ec.marshalNPaperback2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐPaperbackᚄ(ctx, selections, v)
+			return ec.marshalOPaperback2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐPaperbackᚄ(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Book_editions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1157,10 +1157,10 @@ func (ec *executionContext) _Movie_discs(ctx context.Context, field graphql.Coll
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []Disc) graphql.Marshaler {
-			return ec.marshalNDisc2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐDiscᚄ(ctx, selections, v)
+			return ec.marshalODisc2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐDiscᚄ(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Movie_discs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2695,7 +2695,7 @@ func (ec *executionContext) _Book(ctx context.Context, sel ast.SelectionSet, obj
 			}
 		case "editions":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Book_editions(ctx, field, obj)
 				})
@@ -2842,7 +2842,7 @@ func (ec *executionContext) _Movie(ctx context.Context, sel ast.SelectionSet, ob
 			}
 		case "discs":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Movie_discs(ctx, field, obj)
 				})
@@ -3410,22 +3410,6 @@ func (ec *executionContext) marshalNDisc2githubᚗcomᚋcatalystᚑrouterᚋcata
 	return ec._Disc(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNDisc2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐDiscᚄ(ctx context.Context, sel ast.SelectionSet, v []Disc) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
-		fc := graphql.GetFieldContext(ctx)
-		fc.Result = &v[i]
-		return ec.marshalNDisc2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐDisc(ctx, sel, v[i])
-	})
-
-	for _, e := range ret {
-		if e == graphql.Null {
-			return graphql.Null
-		}
-	}
-
-	return ret
-}
-
 func (ec *executionContext) marshalNDisc2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐDisc(ctx context.Context, sel ast.SelectionSet, v *Disc) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Disc!")
@@ -3490,22 +3474,6 @@ func (ec *executionContext) marshalNMovie2ᚖgithubᚗcomᚋcatalystᚑrouterᚋ
 
 func (ec *executionContext) marshalNPaperback2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐPaperback(ctx context.Context, sel ast.SelectionSet, v Paperback) graphql.Marshaler {
 	return ec._Paperback(ctx, sel, &v)
-}
-
-func (ec *executionContext) marshalNPaperback2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐPaperbackᚄ(ctx context.Context, sel ast.SelectionSet, v []Paperback) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
-		fc := graphql.GetFieldContext(ctx)
-		fc.Result = &v[i]
-		return ec.marshalNPaperback2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐPaperback(ctx, sel, v[i])
-	})
-
-	for _, e := range ret {
-		if e == graphql.Null {
-			return graphql.Null
-		}
-	}
-
-	return ret
 }
 
 func (ec *executionContext) marshalNPaperback2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐPaperback(ctx context.Context, sel ast.SelectionSet, v *Paperback) graphql.Marshaler {
@@ -3929,6 +3897,44 @@ func (ec *executionContext) marshalOBoolean2ᚖbool(ctx context.Context, sel ast
 	_ = ctx
 	res := graphql.MarshalBoolean(*v)
 	return res
+}
+
+func (ec *executionContext) marshalODisc2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐDiscᚄ(ctx context.Context, sel ast.SelectionSet, v []Disc) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDisc2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐDisc(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalOPaperback2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐPaperbackᚄ(ctx context.Context, sel ast.SelectionSet, v []Paperback) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNPaperback2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐPaperback(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalOProduct2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋe2eᚋexamplesᚋproductsᚐProduct(ctx context.Context, sel ast.SelectionSet, v Product) graphql.Marshaler {
