@@ -52,7 +52,7 @@ func answersQuery(t *testing.T, n *lab.Node, operation, want string) {
 // One query at the end of a line joins subgraphs of three nodes, all of it through Envoys. A fourth joins while the graph serves; the plan says who is
 // asked; a workload that dies costs its own fields, and once its route is withdrawn they leave the graph. With the last one the graph goes as well.
 func TestGraphFollowsTheRoutes(t *testing.T) {
-	_, node := world(t, "a b c", "a-b c-b")
+	_, node := world(t, "a b c", "a-b c-b", "--gateway-linger", "2s")
 	a, b, c := node("a"), node("b"), node("c")
 	graphService(t, a, "books", books.Handler())
 	stopMovies := graphService(t, b, "movies", movies.Handler())
@@ -106,7 +106,7 @@ func TestGraphFollowsTheRoutes(t *testing.T) {
 
 // What stays is not touched by what comes and goes: under load, with a subgraph joining and leaving all the time, no operation on the others fails.
 func TestRecompositionFailsNoOperation(t *testing.T) {
-	_, node := world(t, "a b", "b-a")
+	_, node := world(t, "a b", "b-a", "--gateway-linger", "500ms")
 	a, b := node("a"), node("b")
 	graphService(t, a, "books", books.Handler())
 	graphService(t, a, "movies", movies.Handler())
