@@ -71,7 +71,7 @@ func (m *merger) overridden(f, src *fieldDef) {
 		m.fail(OverrideSourceHasOverride, f.coordinate(), subsOf([]*fieldDef{f, src}), "field %q on subgraph %q is also marked with directive @override in subgraph %q: only one @override directive is allowed per field", f.coordinate(), f.parent.sub.name, src.parent.sub.name)
 	case src.external:
 		m.hint("OVERRIDE_DIRECTIVE_CAN_BE_REMOVED", f.coordinate(), subsOf([]*fieldDef{f, src}), "field %q on subgraph %q is not resolved anymore by the from subgraph (it is marked @external in %q): the @override directive can be removed", f.coordinate(), f.parent.sub.name, src.parent.sub.name)
-		f.overrideLabel = ""
+		// A label stays: while it is off the field is the source's, which does not resolve it, and satisfiability says so.
 	case src.dirs.ForName("provides") != nil:
 		m.collision(f, src, "provides")
 	case src.dirs.ForName("requires") != nil:
