@@ -18,23 +18,25 @@ import (
 // the one of a dumb evaluator that knows no subgraphs.
 func TestAnswersAreTheMonoliths(t *testing.T) {
 	for _, file := range archives(t) {
-		ar, err := txtar.ParseFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := planner(t, ar)
-		base := newWorld(t, ar, p.Graph())
-		for _, f := range ar.Files {
-			name, ok := strings.CutSuffix(f.Name, ".query")
-			if !ok {
-				continue
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			ar, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
 			}
-			t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar")+"/"+name, func(t *testing.T) {
-				vars, _ := section(ar, name+".vars")
-				facts, _ := section(ar, name+".facts")
-				differ(t, base, p, string(f.Data), string(facts), vars)
-			})
-		}
+			p := planner(t, ar)
+			base := newWorld(t, ar, p.Graph())
+			for _, f := range ar.Files {
+				name, ok := strings.CutSuffix(f.Name, ".query")
+				if !ok {
+					continue
+				}
+				t.Run(name, func(t *testing.T) {
+					vars, _ := section(ar, name+".vars")
+					facts, _ := section(ar, name+".facts")
+					differ(t, base, p, string(f.Data), string(facts), vars)
+				})
+			}
+		})
 	}
 }
 

@@ -17,13 +17,13 @@ import (
 // TestGeneratedOperations compares plans with the monolith on operations made up by chance, over the graphs of the archives.
 func TestGeneratedOperations(t *testing.T) {
 	for _, file := range archives(t) {
-		ar, err := txtar.ParseFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := planner(t, ar)
-		base := newWorld(t, ar, p.Graph())
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			ar, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := planner(t, ar)
+			base := newWorld(t, ar, p.Graph())
 			rapid.Check(t, func(rt *rapid.T) {
 				q := operation(rt, p.Graph().Schema)
 				if _, errs := p.Prepare(q, ""); errs != nil {

@@ -13,11 +13,12 @@ import (
 
 	"github.com/catalyst-router/catalyst/graphql/plan"
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+	"github.com/catalyst-router/catalyst/graphql/supergraph"
 )
 
 var update = flag.Bool("update", false, "rewrite the plans in testdata")
 
-// TestPlans plans the operations of each archive in testdata: subgraphs, their supergraph, and then NAME.query and NAME.plan,
+// TestPlans plans the operations of each archive in testdata: subgraphs, their supergraph (composed if it is left out), and then NAME.query and NAME.plan,
 // optionally with NAME.facts (lines of "true VARIABLE", "label NAME", "scope NAME", "policy NAME", "authenticated").
 func TestPlans(t *testing.T) {
 	for _, file := range archives(t) {
@@ -45,15 +46,33 @@ func section(ar *txtar.Archive, name string) ([]byte, bool) {
 
 func planner(t rapid.TB, ar *txtar.Archive) *plan.Planner {
 	t.Helper()
-	sdl, ok := section(ar, "supergraph")
-	if !ok {
-		t.Fatal("no supergraph")
-	}
-	g, err := graph.Read(string(sdl))
+	g, err := graph.Read(composed(t, ar))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return plan.New(g, plan.Options{})
+}
+
+// composed is the supergraph of an archive, or what its subgraphs compose to.
+func composed(t rapid.TB, ar *txtar.Archive) string {
+	t.Helper()
+	if sdl, ok := section(ar, "supergraph"); ok {
+		return string(sdl)
+	}
+	var subgraphs []supergraph.Subgraph
+	for _, f := range ar.Files {
+		if name, ok := strings.CutSuffix(f.Name, ".graphql"); ok {
+			subgraphs = append(subgraphs, supergraph.Subgraph{Name: name, URL: "http://" + name, SDL: string(f.Data)})
+		}
+	}
+	r := supergraph.Compose(subgraphs, supergraph.Options{})
+	for _, err := range r.Errors {
+		t.Error(err)
+	}
+	if len(r.Errors) > 0 {
+		t.FailNow()
+	}
+	return r.SDL
 }
 
 func testArchive(t *testing.T, file string) {

@@ -173,6 +173,9 @@ func (w *world) build(o thing, f *graph.Field, t *ast.Type, key bool, h uint64) 
 			return nil
 		}
 		typ := w.g.Object(types[h/64%uint64(len(types))]).Name
+		if key { // keys are distinct
+			return thing{typ, o.n}
+		}
 		return thing{typ, int(h / 1024 % population)}
 	}
 	return w.leaf(o, f, key, h)
