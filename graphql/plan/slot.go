@@ -107,7 +107,10 @@ func (b *builder) slotFor(pos *position, e *graph.Entry, on graph.TypeSet) *slot
 		}
 		if !s.on.Contains(on) {
 			was := s.on
-			s.on = s.on.Or(on)
+			if len(b.sameShape(e.Name, was.Or(on))) > 1 {
+				continue
+			}
+			s.on = was.Or(on)
 			if b.conflicts(pos, s, s.source) {
 				s.on = was
 				continue

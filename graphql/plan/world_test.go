@@ -310,6 +310,12 @@ func (x *subgraph) told(o thing, sel *graph.Selection, rep map[string]any) {
 			continue
 		}
 		got, ok := rep[e.Name]
+		if ok && e.Name == "__typename" {
+			if got != o.typ {
+				x.w.t.Fatalf("subgraph %s was told of a %v, not of a %s, in %s", x.w.g.Subgraphs[x.s].Name, got, o.typ, x.query)
+			}
+			continue
+		}
 		if !ok {
 			x.w.t.Fatalf("subgraph %s was told %v of a %s, without %s in %s", x.w.g.Subgraphs[x.s].Name, rep, o.typ, e.Name, x.query)
 		}
