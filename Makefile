@@ -42,6 +42,10 @@ e2e: tools build ## the end-to-end scenarios: real nodes, real Envoys
 soak: tools build ## churn around real nodes for FOR (default 1h): memory, goroutines and books must stay
 	$(GO) test -tags e2e -count=1 -timeout 0 ./e2e/soak -v -args -for $(or $(FOR),1h) -rate $(or $(RATE),300)
 
+.PHONY: storms
+storms: ## 200 simulated speakers through SEEDS (default 5) storms of faults, from SEED (default: another one each day)
+	$(GO) test -count=1 -timeout 0 ./bgp/sim -run TestStormsHeal -v -args -nodes 200 -seeds $(or $(SEEDS),5) -seed $(or $(SEED),$(shell date +%Y%m%d))
+
 .PHONY: demo
 demo: tools build ## three nodes and three Envoys in a line; ONCE=1 ends by itself
 	$(GO) run ./e2e/demo $(if $(ONCE),-once)
