@@ -33,8 +33,11 @@ type Peer struct {
 	Export          *filter.Chain `json:"export,omitempty"`
 	Client          bool          `json:"client,omitempty"`
 	MaxRoutes       int           `json:"max_routes,omitempty"`
-	CloseOverLimit  bool          `json:"close_over_limit,omitempty"`
+	OverLimit       string        `json:"over_limit,omitempty"` // "" for block
 	AddPath         uint8         `json:"add_path,omitempty"`
+	Liveness        time.Duration `json:"liveness,omitempty"`
+	Subscribe       []bgp.Service `json:"subscribe"`                  // nil for everything
+	LongLivedStale  string        `json:"long_lived_stale,omitempty"` // a duration; "" for as long as the peer asks
 	Disabled        bool          `json:"disabled,omitempty"`
 }
 

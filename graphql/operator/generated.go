@@ -120,6 +120,16 @@ type ComplexityRoot struct {
 		Verdict   func(childComplexity int) int
 	}
 
+	Fault struct {
+		At        func(childComplexity int) int
+		Attribute func(childComplexity int) int
+		Bytes     func(childComplexity int) int
+		Degree    func(childComplexity int) int
+		Reason    func(childComplexity int) int
+		Routes    func(childComplexity int) int
+		Service   func(childComplexity int) int
+	}
+
 	Graph struct {
 		APISchema func(childComplexity int) int
 		Endpoint  func(childComplexity int) int
@@ -192,13 +202,20 @@ type ComplexityRoot struct {
 		Advertised      func(childComplexity int) int
 		Blocked         func(childComplexity int) int
 		Client          func(childComplexity int) int
+		Config          func(childComplexity int) int
 		Disabled        func(childComplexity int) int
 		EndOfRib        func(childComplexity int) int
 		External        func(childComplexity int) int
+		FaultCounts     func(childComplexity int) int
+		Faults          func(childComplexity int) int
+		HeldFor         func(childComplexity int) int
+		HeldUntil       func(childComplexity int) int
 		HoldTimeSeconds func(childComplexity int) int
 		Ingress         func(childComplexity int) int
 		LastError       func(childComplexity int) int
 		LastErrorByPeer func(childComplexity int) int
+		LastResortUntil func(childComplexity int) int
+		Liveness        func(childComplexity int) int
 		Malformed       func(childComplexity int) int
 		MaxRoutes       func(childComplexity int) int
 		NextDial        func(childComplexity int) int
@@ -215,6 +232,22 @@ type ComplexityRoot struct {
 		State           func(childComplexity int) int
 		UpdatesIn       func(childComplexity int) int
 		UpdatesOut      func(childComplexity int) int
+		Wants           func(childComplexity int) int
+	}
+
+	PeerConfig struct {
+		AddPath         func(childComplexity int) int
+		Addresses       func(childComplexity int) int
+		Client          func(childComplexity int) int
+		Disabled        func(childComplexity int) int
+		Export          func(childComplexity int) int
+		HoldTimeSeconds func(childComplexity int) int
+		Import          func(childComplexity int) int
+		Liveness        func(childComplexity int) int
+		LongLivedStale  func(childComplexity int) int
+		MaxRoutes       func(childComplexity int) int
+		OverLimit       func(childComplexity int) int
+		Subscribe       func(childComplexity int) int
 	}
 
 	PeerDown struct {
@@ -246,6 +279,7 @@ type ComplexityRoot struct {
 		Ports         func(childComplexity int) int
 		Route         func(childComplexity int, service string) int
 		Routes        func(childComplexity int, after int, first int) int
+		Service       func(childComplexity int, service string) int
 		Services      func(childComplexity int) int
 		Trace         func(childComplexity int, service string) int
 	}
@@ -401,6 +435,7 @@ type QueryResolver interface {
 	Explain(ctx context.Context, service string) (*Explanation, error)
 	Trace(ctx context.Context, service string) (*Walk, error)
 	Services(ctx context.Context) ([]Service, error)
+	Service(ctx context.Context, service string) (*Service, error)
 	Envoys(ctx context.Context) ([]Envoy, error)
 	Ports(ctx context.Context) (*Ports, error)
 	Graph(ctx context.Context) (*Graph, error)
@@ -750,6 +785,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Explanation.Verdict(childComplexity), true
+
+	case "Fault.at":
+		if e.ComplexityRoot.Fault.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fault.At(childComplexity), true
+	case "Fault.attribute":
+		if e.ComplexityRoot.Fault.Attribute == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fault.Attribute(childComplexity), true
+	case "Fault.bytes":
+		if e.ComplexityRoot.Fault.Bytes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fault.Bytes(childComplexity), true
+	case "Fault.degree":
+		if e.ComplexityRoot.Fault.Degree == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fault.Degree(childComplexity), true
+	case "Fault.reason":
+		if e.ComplexityRoot.Fault.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fault.Reason(childComplexity), true
+	case "Fault.routes":
+		if e.ComplexityRoot.Fault.Routes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fault.Routes(childComplexity), true
+	case "Fault.service":
+		if e.ComplexityRoot.Fault.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Fault.Service(childComplexity), true
 
 	case "Graph.apiSchema":
 		if e.ComplexityRoot.Graph.APISchema == nil {
@@ -1127,6 +1205,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Peer.Client(childComplexity), true
+	case "Peer.config":
+		if e.ComplexityRoot.Peer.Config == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peer.Config(childComplexity), true
 	case "Peer.disabled":
 		if e.ComplexityRoot.Peer.Disabled == nil {
 			break
@@ -1145,6 +1229,30 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Peer.External(childComplexity), true
+	case "Peer.faultCounts":
+		if e.ComplexityRoot.Peer.FaultCounts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peer.FaultCounts(childComplexity), true
+	case "Peer.faults":
+		if e.ComplexityRoot.Peer.Faults == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peer.Faults(childComplexity), true
+	case "Peer.heldFor":
+		if e.ComplexityRoot.Peer.HeldFor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peer.HeldFor(childComplexity), true
+	case "Peer.heldUntil":
+		if e.ComplexityRoot.Peer.HeldUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peer.HeldUntil(childComplexity), true
 	case "Peer.holdTimeSeconds":
 		if e.ComplexityRoot.Peer.HoldTimeSeconds == nil {
 			break
@@ -1169,6 +1277,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Peer.LastErrorByPeer(childComplexity), true
+	case "Peer.lastResortUntil":
+		if e.ComplexityRoot.Peer.LastResortUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peer.LastResortUntil(childComplexity), true
+	case "Peer.liveness":
+		if e.ComplexityRoot.Peer.Liveness == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peer.Liveness(childComplexity), true
 	case "Peer.malformed":
 		if e.ComplexityRoot.Peer.Malformed == nil {
 			break
@@ -1265,6 +1385,85 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Peer.UpdatesOut(childComplexity), true
+	case "Peer.wants":
+		if e.ComplexityRoot.Peer.Wants == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peer.Wants(childComplexity), true
+
+	case "PeerConfig.addPath":
+		if e.ComplexityRoot.PeerConfig.AddPath == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.AddPath(childComplexity), true
+	case "PeerConfig.addresses":
+		if e.ComplexityRoot.PeerConfig.Addresses == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.Addresses(childComplexity), true
+	case "PeerConfig.client":
+		if e.ComplexityRoot.PeerConfig.Client == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.Client(childComplexity), true
+	case "PeerConfig.disabled":
+		if e.ComplexityRoot.PeerConfig.Disabled == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.Disabled(childComplexity), true
+	case "PeerConfig.export":
+		if e.ComplexityRoot.PeerConfig.Export == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.Export(childComplexity), true
+	case "PeerConfig.holdTimeSeconds":
+		if e.ComplexityRoot.PeerConfig.HoldTimeSeconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.HoldTimeSeconds(childComplexity), true
+	case "PeerConfig.import":
+		if e.ComplexityRoot.PeerConfig.Import == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.Import(childComplexity), true
+	case "PeerConfig.liveness":
+		if e.ComplexityRoot.PeerConfig.Liveness == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.Liveness(childComplexity), true
+	case "PeerConfig.longLivedStale":
+		if e.ComplexityRoot.PeerConfig.LongLivedStale == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.LongLivedStale(childComplexity), true
+	case "PeerConfig.maxRoutes":
+		if e.ComplexityRoot.PeerConfig.MaxRoutes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.MaxRoutes(childComplexity), true
+	case "PeerConfig.overLimit":
+		if e.ComplexityRoot.PeerConfig.OverLimit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.OverLimit(childComplexity), true
+	case "PeerConfig.subscribe":
+		if e.ComplexityRoot.PeerConfig.Subscribe == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.Subscribe(childComplexity), true
 
 	case "PeerDown.lastError":
 		if e.ComplexityRoot.PeerDown.LastError == nil {
@@ -1414,6 +1613,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Routes(childComplexity, args["after"].(int), args["first"].(int)), true
+	case "Query.service":
+		if e.ComplexityRoot.Query.Service == nil {
+			break
+		}
+
+		args, err := ec.field_Query_service_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Service(childComplexity, args["service"].(string)), true
 	case "Query.services":
 		if e.ComplexityRoot.Query.Services == nil {
 			break
@@ -2237,6 +2447,26 @@ func (ec *executionContext) childFields_Explanation(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type Explanation", field.Name)
 }
 
+func (ec *executionContext) childFields_Fault(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "at":
+		return ec.fieldContext_Fault_at(ctx, field)
+	case "degree":
+		return ec.fieldContext_Fault_degree(ctx, field)
+	case "service":
+		return ec.fieldContext_Fault_service(ctx, field)
+	case "attribute":
+		return ec.fieldContext_Fault_attribute(ctx, field)
+	case "reason":
+		return ec.fieldContext_Fault_reason(ctx, field)
+	case "routes":
+		return ec.fieldContext_Fault_routes(ctx, field)
+	case "bytes":
+		return ec.fieldContext_Fault_bytes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Fault", field.Name)
+}
+
 func (ec *executionContext) childFields_Graph(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "endpoint":
@@ -2407,8 +2637,54 @@ func (ec *executionContext) childFields_Peer(ctx context.Context, field graphql.
 		return ec.fieldContext_Peer_maxRoutes(ctx, field)
 	case "rejections":
 		return ec.fieldContext_Peer_rejections(ctx, field)
+	case "liveness":
+		return ec.fieldContext_Peer_liveness(ctx, field)
+	case "heldUntil":
+		return ec.fieldContext_Peer_heldUntil(ctx, field)
+	case "heldFor":
+		return ec.fieldContext_Peer_heldFor(ctx, field)
+	case "lastResortUntil":
+		return ec.fieldContext_Peer_lastResortUntil(ctx, field)
+	case "wants":
+		return ec.fieldContext_Peer_wants(ctx, field)
+	case "faultCounts":
+		return ec.fieldContext_Peer_faultCounts(ctx, field)
+	case "faults":
+		return ec.fieldContext_Peer_faults(ctx, field)
+	case "config":
+		return ec.fieldContext_Peer_config(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Peer", field.Name)
+}
+
+func (ec *executionContext) childFields_PeerConfig(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "addresses":
+		return ec.fieldContext_PeerConfig_addresses(ctx, field)
+	case "holdTimeSeconds":
+		return ec.fieldContext_PeerConfig_holdTimeSeconds(ctx, field)
+	case "client":
+		return ec.fieldContext_PeerConfig_client(ctx, field)
+	case "maxRoutes":
+		return ec.fieldContext_PeerConfig_maxRoutes(ctx, field)
+	case "overLimit":
+		return ec.fieldContext_PeerConfig_overLimit(ctx, field)
+	case "addPath":
+		return ec.fieldContext_PeerConfig_addPath(ctx, field)
+	case "liveness":
+		return ec.fieldContext_PeerConfig_liveness(ctx, field)
+	case "subscribe":
+		return ec.fieldContext_PeerConfig_subscribe(ctx, field)
+	case "longLivedStale":
+		return ec.fieldContext_PeerConfig_longLivedStale(ctx, field)
+	case "disabled":
+		return ec.fieldContext_PeerConfig_disabled(ctx, field)
+	case "import":
+		return ec.fieldContext_PeerConfig_import(ctx, field)
+	case "export":
+		return ec.fieldContext_PeerConfig_export(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PeerConfig", field.Name)
 }
 
 func (ec *executionContext) childFields_PeerDown(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3044,6 +3320,20 @@ func (ec *executionContext) field_Query_routes_args(ctx context.Context, rawArgs
 		return nil, err
 	}
 	args["first"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_service_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "service",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["service"] = arg0
 	return args, nil
 }
 
@@ -4441,6 +4731,167 @@ func (ec *executionContext) fieldContext_Explanation_down(_ context.Context, fie
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Fault_at(ctx context.Context, field graphql.CollectedField, obj *Fault) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fault_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Fault_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fault", field, false, false, "String")
+}
+
+func (ec *executionContext) _Fault_degree(ctx context.Context, field graphql.CollectedField, obj *Fault) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fault_degree(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Degree, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Fault_degree(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fault", field, false, false, "String")
+}
+
+func (ec *executionContext) _Fault_service(ctx context.Context, field graphql.CollectedField, obj *Fault) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fault_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Fault_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fault", field, false, false, "String")
+}
+
+func (ec *executionContext) _Fault_attribute(ctx context.Context, field graphql.CollectedField, obj *Fault) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fault_attribute(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Attribute, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Fault_attribute(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fault", field, false, false, "String")
+}
+
+func (ec *executionContext) _Fault_reason(ctx context.Context, field graphql.CollectedField, obj *Fault) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fault_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Fault_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fault", field, false, false, "String")
+}
+
+func (ec *executionContext) _Fault_routes(ctx context.Context, field graphql.CollectedField, obj *Fault) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fault_routes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Routes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Fault_routes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fault", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Fault_bytes(ctx context.Context, field graphql.CollectedField, obj *Fault) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Fault_bytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Bytes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Fault_bytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Fault", field, false, false, "String")
 }
 
 func (ec *executionContext) _Graph_endpoint(ctx context.Context, field graphql.CollectedField, obj *Graph) (ret graphql.Marshaler) {
@@ -6452,6 +6903,493 @@ func (ec *executionContext) fieldContext_Peer_rejections(_ context.Context, fiel
 	return fc, nil
 }
 
+func (ec *executionContext) _Peer_liveness(ctx context.Context, field graphql.CollectedField, obj *Peer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peer_liveness(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Liveness, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peer_liveness(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Peer", field, false, false, "String")
+}
+
+func (ec *executionContext) _Peer_heldUntil(ctx context.Context, field graphql.CollectedField, obj *Peer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peer_heldUntil(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HeldUntil, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peer_heldUntil(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Peer", field, false, false, "String")
+}
+
+func (ec *executionContext) _Peer_heldFor(ctx context.Context, field graphql.CollectedField, obj *Peer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peer_heldFor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HeldFor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peer_heldFor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Peer", field, false, false, "String")
+}
+
+func (ec *executionContext) _Peer_lastResortUntil(ctx context.Context, field graphql.CollectedField, obj *Peer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peer_lastResortUntil(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastResortUntil, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peer_lastResortUntil(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Peer", field, false, false, "String")
+}
+
+func (ec *executionContext) _Peer_wants(ctx context.Context, field graphql.CollectedField, obj *Peer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peer_wants(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Wants, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Peer_wants(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Peer", field, false, false, "String")
+}
+
+func (ec *executionContext) _Peer_faultCounts(ctx context.Context, field graphql.CollectedField, obj *Peer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peer_faultCounts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FaultCounts, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Count) graphql.Marshaler {
+			return ec.marshalNCount2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCountᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peer_faultCounts(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Peer",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Count(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Peer_faults(ctx context.Context, field graphql.CollectedField, obj *Peer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peer_faults(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Faults, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Fault) graphql.Marshaler {
+			return ec.marshalNFault2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFaultᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peer_faults(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Peer",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Fault(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Peer_config(ctx context.Context, field graphql.CollectedField, obj *Peer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peer_config(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Config, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v PeerConfig) graphql.Marshaler {
+			return ec.marshalNPeerConfig2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerConfig(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peer_config(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Peer",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PeerConfig(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _PeerConfig_addresses(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_addresses(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Addresses, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_addresses(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerConfig_holdTimeSeconds(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_holdTimeSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HoldTimeSeconds, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_holdTimeSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PeerConfig_client(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_client(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Client, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_client(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PeerConfig_maxRoutes(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_maxRoutes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MaxRoutes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_maxRoutes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PeerConfig_overLimit(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_overLimit(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OverLimit, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_overLimit(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerConfig_addPath(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_addPath(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AddPath, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_addPath(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PeerConfig_liveness(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_liveness(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Liveness, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_liveness(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerConfig_subscribe(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_subscribe(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Subscribe, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_subscribe(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerConfig_longLivedStale(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_longLivedStale(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LongLivedStale, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_longLivedStale(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerConfig_disabled(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_disabled(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Disabled, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_disabled(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PeerConfig_import(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_import(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Import, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_import(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerConfig_export(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_export(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Export, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_export(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "String")
+}
+
 func (ec *executionContext) _PeerDown_node(ctx context.Context, field graphql.CollectedField, obj *PeerDown) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6957,6 +7895,50 @@ func (ec *executionContext) fieldContext_Query_services(_ context.Context, field
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Service(ctx, field)
 		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_service(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Service(ctx, fc.Args["service"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Service) graphql.Marshaler {
+			return ec.marshalOService2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐService(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_service(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_service_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
 	}
 	return fc, nil
 }
@@ -10319,17 +11301,23 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 	if _, present := asMap["maxRoutes"]; !present {
 		asMap["maxRoutes"] = 0
 	}
-	if _, present := asMap["closeOverLimit"]; !present {
-		asMap["closeOverLimit"] = false
+	if _, present := asMap["overLimit"]; !present {
+		asMap["overLimit"] = ""
 	}
 	if _, present := asMap["addPath"]; !present {
 		asMap["addPath"] = 0
+	}
+	if _, present := asMap["liveness"]; !present {
+		asMap["liveness"] = ""
+	}
+	if _, present := asMap["longLivedStale"]; !present {
+		asMap["longLivedStale"] = ""
 	}
 	if _, present := asMap["disabled"]; !present {
 		asMap["disabled"] = false
 	}
 
-	fieldsInOrder := [...]string{"node", "addresses", "holdTimeSeconds", "client", "maxRoutes", "closeOverLimit", "addPath", "disabled", "import", "export"}
+	fieldsInOrder := [...]string{"node", "addresses", "holdTimeSeconds", "client", "maxRoutes", "overLimit", "addPath", "liveness", "subscribe", "longLivedStale", "disabled", "import", "export"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -10371,13 +11359,13 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 				return it, err
 			}
 			it.MaxRoutes = data
-		case "closeOverLimit":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("closeOverLimit"))
-			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+		case "overLimit":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("overLimit"))
+			data, err := ec.unmarshalNString2string(ctx, v)
 			if err != nil {
 				return it, err
 			}
-			it.CloseOverLimit = data
+			it.OverLimit = data
 		case "addPath":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("addPath"))
 			data, err := ec.unmarshalNInt2int(ctx, v)
@@ -10385,6 +11373,27 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 				return it, err
 			}
 			it.AddPath = data
+		case "liveness":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("liveness"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Liveness = data
+		case "subscribe":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("subscribe"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Subscribe = data
+		case "longLivedStale":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("longLivedStale"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.LongLivedStale = data
 		case "disabled":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("disabled"))
 			data, err := ec.unmarshalNBoolean2bool(ctx, v)
@@ -11138,6 +12147,69 @@ func (ec *executionContext) _Explanation(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
+var faultImplementors = []string{"Fault"}
+
+func (ec *executionContext) _Fault(ctx context.Context, sel ast.SelectionSet, obj *Fault) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, faultImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Fault")
+		case "at":
+			out.Values[i] = ec._Fault_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "degree":
+			out.Values[i] = ec._Fault_degree(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "service":
+			out.Values[i] = ec._Fault_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "attribute":
+			out.Values[i] = ec._Fault_attribute(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._Fault_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "routes":
+			out.Values[i] = ec._Fault_routes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "bytes":
+			out.Values[i] = ec._Fault_bytes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var graphImplementors = []string{"Graph"}
 
 func (ec *executionContext) _Graph(ctx context.Context, sel ast.SelectionSet, obj *Graph) graphql.Marshaler {
@@ -11707,6 +12779,134 @@ func (ec *executionContext) _Peer(ctx context.Context, sel ast.SelectionSet, obj
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "liveness":
+			out.Values[i] = ec._Peer_liveness(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "heldUntil":
+			out.Values[i] = ec._Peer_heldUntil(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "heldFor":
+			out.Values[i] = ec._Peer_heldFor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "lastResortUntil":
+			out.Values[i] = ec._Peer_lastResortUntil(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "wants":
+			out.Values[i] = ec._Peer_wants(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "faultCounts":
+			out.Values[i] = ec._Peer_faultCounts(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "faults":
+			out.Values[i] = ec._Peer_faults(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "config":
+			out.Values[i] = ec._Peer_config(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var peerConfigImplementors = []string{"PeerConfig"}
+
+func (ec *executionContext) _PeerConfig(ctx context.Context, sel ast.SelectionSet, obj *PeerConfig) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, peerConfigImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PeerConfig")
+		case "addresses":
+			out.Values[i] = ec._PeerConfig_addresses(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "holdTimeSeconds":
+			out.Values[i] = ec._PeerConfig_holdTimeSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "client":
+			out.Values[i] = ec._PeerConfig_client(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "maxRoutes":
+			out.Values[i] = ec._PeerConfig_maxRoutes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "overLimit":
+			out.Values[i] = ec._PeerConfig_overLimit(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "addPath":
+			out.Values[i] = ec._PeerConfig_addPath(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "liveness":
+			out.Values[i] = ec._PeerConfig_liveness(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "subscribe":
+			out.Values[i] = ec._PeerConfig_subscribe(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "longLivedStale":
+			out.Values[i] = ec._PeerConfig_longLivedStale(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "disabled":
+			out.Values[i] = ec._PeerConfig_disabled(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "import":
+			out.Values[i] = ec._PeerConfig_import(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "export":
+			out.Values[i] = ec._PeerConfig_export(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -11914,6 +13114,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_services(ctx, field)
+				})
+		case "service":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_service(ctx, field)
 				})
 		case "envoys":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -13322,6 +14528,26 @@ func (ec *executionContext) marshalNExplanation2ᚖgithubᚗcomᚋcatalystᚑrou
 	return ec._Explanation(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNFault2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFault(ctx context.Context, sel ast.SelectionSet, v Fault) graphql.Marshaler {
+	return ec._Fault(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNFault2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFaultᚄ(ctx context.Context, sel ast.SelectionSet, v []Fault) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNFault2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFault(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNFloat2float64(ctx context.Context, v any) (float64, error) {
 	res, err := graphql.UnmarshalFloatContext(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -13412,6 +14638,10 @@ func (ec *executionContext) marshalNPeer2ᚖgithubᚗcomᚋcatalystᚑrouterᚋc
 		return graphql.Null
 	}
 	return ec._Peer(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNPeerConfig2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerConfig(ctx context.Context, sel ast.SelectionSet, v PeerConfig) graphql.Marshaler {
+	return ec._PeerConfig(ctx, sel, &v)
 }
 
 func (ec *executionContext) marshalNPeerDown2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerDown(ctx context.Context, sel ast.SelectionSet, v PeerDown) graphql.Marshaler {
@@ -13912,11 +15142,53 @@ func (ec *executionContext) marshalORoute2ᚖgithubᚗcomᚋcatalystᚑrouterᚋ
 	return ec._Route(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOService2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐService(ctx context.Context, sel ast.SelectionSet, v *Service) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Service(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOSessionChange2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSessionChange(ctx context.Context, sel ast.SelectionSet, v *SessionChange) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._SessionChange(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNString2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOString2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOString2ᚖstring(ctx context.Context, v any) (*string, error) {

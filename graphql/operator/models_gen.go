@@ -100,6 +100,22 @@ type Explanation struct {
 	Down []PeerDown `json:"down"`
 }
 
+// A departure from the protocol.
+type Fault struct {
+	At string `json:"at"`
+	// attribute dropped, treated as withdrawn or session reset
+	Degree string `json:"degree"`
+	// The first route that it concerned; empty if none can be named.
+	Service string `json:"service"`
+	// Empty for a whole message.
+	Attribute string `json:"attribute"`
+	Reason    string `json:"reason"`
+	// How many routes it concerned.
+	Routes int `json:"routes"`
+	// The offending bytes in hexadecimal, not all of them if they are many.
+	Bytes string `json:"bytes"`
+}
+
 type Graph struct {
 	// Where operations are sent.
 	Endpoint string `json:"endpoint"`
@@ -198,6 +214,37 @@ type Peer struct {
 	MaxRoutes       int      `json:"maxRoutes"`
 	// Rejected routes by reason, since the peer was configured.
 	Rejections []Count `json:"rejections"`
+	// The interval of fast keepalives that both sides agreed on; empty for none.
+	Liveness string `json:"liveness"`
+	// Until when it is neither dialled nor let in because its session was lost again and again, and why; empty if it is not held down.
+	HeldUntil string `json:"heldUntil"`
+	HeldFor   string `json:"heldFor"`
+	// Until when its stale routes serve as the last resort (RFC 9494); empty if they do not.
+	LastResortUntil string `json:"lastResortUntil"`
+	// The names it asks for; null for everything.
+	Wants []string `json:"wants"`
+	// What was malformed, by kind, since the peer was configured (RFC 7606).
+	FaultCounts []Count `json:"faultCounts"`
+	// The newest of them with their bytes, the oldest first.
+	Faults []Fault `json:"faults"`
+	// What the operator ordered.
+	Config PeerConfig `json:"config"`
+}
+
+// What the operator ordered of a peer, as PeerInput takes it.
+type PeerConfig struct {
+	Addresses       []string `json:"addresses"`
+	HoldTimeSeconds int      `json:"holdTimeSeconds"`
+	Client          bool     `json:"client"`
+	MaxRoutes       int      `json:"maxRoutes"`
+	OverLimit       string   `json:"overLimit"`
+	AddPath         int      `json:"addPath"`
+	Liveness        string   `json:"liveness"`
+	Subscribe       []string `json:"subscribe"`
+	LongLivedStale  string   `json:"longLivedStale"`
+	Disabled        bool     `json:"disabled"`
+	Import          *string  `json:"import"`
+	Export          *string  `json:"export"`
 }
 
 type PeerDown struct {
@@ -213,9 +260,16 @@ type PeerInput struct {
 	HoldTimeSeconds int      `json:"holdTimeSeconds"`
 	Client          bool     `json:"client"`
 	MaxRoutes       int      `json:"maxRoutes"`
-	CloseOverLimit  bool     `json:"closeOverLimit"`
-	AddPath         int      `json:"addPath"`
-	Disabled        bool     `json:"disabled"`
+	// What happens beyond maxRoutes: block (what is beyond is not taken), warn (all is taken) or close (the session); empty for block.
+	OverLimit string `json:"overLimit"`
+	AddPath   int    `json:"addPath"`
+	// Interval of fast keepalives, 50ms to 10s: three without a word and the session is lost. Empty for none. Counts if both sides have one, the longer.
+	Liveness string `json:"liveness"`
+	// The only names to ask the peer for, *.NAME for all below NAME; null for everything.
+	Subscribe []string `json:"subscribe"`
+	// How long its routes may serve as last resort after its restart time, 0s for not at all; empty for as long as it asks.
+	LongLivedStale string `json:"longLivedStale"`
+	Disabled       bool   `json:"disabled"`
 	// A filter chain in JSON; null for no rule.
 	Import *string `json:"import"`
 	Export *string `json:"export"`

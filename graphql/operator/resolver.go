@@ -19,6 +19,7 @@ type Backend interface {
 	Routes(ctx context.Context, after, first int) (*RoutePage, error)
 	Route(ctx context.Context, service string) (*Route, error)
 	Services(ctx context.Context) ([]Service, error)
+	Service(ctx context.Context, service string) (*Service, error)
 	Envoys(ctx context.Context) ([]Envoy, error)
 	Ports(ctx context.Context) (*Ports, error)
 	SetPeer(ctx context.Context, in PeerInput) (*Peer, error)
@@ -90,6 +91,10 @@ func (q query) Route(ctx context.Context, service string) (*Route, error) {
 
 func (q query) Services(ctx context.Context) ([]Service, error) {
 	return allowed(ctx, q.resolver, "services", func() ([]Service, error) { return q.b.Services(ctx) })
+}
+
+func (q query) Service(ctx context.Context, service string) (*Service, error) {
+	return allowed(ctx, q.resolver, "service", func() (*Service, error) { return q.b.Service(ctx, service) })
 }
 
 func (q query) Envoys(ctx context.Context) ([]Envoy, error) {

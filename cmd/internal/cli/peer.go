@@ -5,43 +5,52 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/catalyst-router/catalyst/graphql/operator/client"
 )
 
 func (a *app) peerCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "peer", Short: "Neighbours"}
-	cmd.AddCommand(a.peerSet("add", "Peer with a node; both sides have to add each other"), a.peerSet("update", "Replace a peer's configuration; rules change without a reset of the session"),
+	cmd.AddCommand(a.peerSet("add", "Peer with a node; both sides have to add each other"), a.peerSet("update", "Change what is given of a peer's configuration, and keep the rest"),
 		a.peerRemove(), a.peerReset(), a.peerList(), a.peerShow())
 	return cmd
 }
 
 func (a *app) peerSet(verb, short string) *cobra.Command {
 	cmd := &cobra.Command{Use: verb + " NODE [ADDRESS...]", Short: short,
-		Long: short + ".\n\nNODE is a name of this organisation, or ORGANISATION/NAME. ADDRESS is HOST:PORT where it listens; without one this node waits for it to dial.",
+		Long: short + ".\n\nNODE is a name of this organisation, or ORGANISATION/NAME. ADDRESS is HOST:PORT where it listens; without one this node waits for it to dial.\n" +
+			"Rules, limits and subscriptions change without a reset of the session; the times, add-path and client are agreed on anew by one.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError{fmt.Errorf("want a node: %s", cmd.UseLine())}
 			}
 			return nil
 		}}
-	in := client.PeerInput{}
+	var in client.PeerInput
 	f := cmd.Flags()
 	f.IntVar(&in.HoldTimeSeconds, "hold-time", 0, "seconds after which a silent peer is dropped (default 90)")
+	f.StringVar(&in.Liveness, "liveness", "", "interval of fast keepalives, 50ms to 10s: three without a word and the session is lost; counts if both sides have one (default none)")
 	f.BoolVar(&in.Client, "client", false, "reflect its routes (RFC 4456)")
 	f.IntVar(&in.MaxRoutes, "max-routes", 0, "routes that it may announce (default: no limit inside an organisation, 1000 between two)")
-	f.BoolVar(&in.CloseOverLimit, "close-over-limit", false, "close the session beyond max-routes, instead of leaving out what is beyond")
+	f.StringVar(&in.OverLimit, "over-limit", "", "what happens beyond max-routes: block (what is beyond is not taken), warn (all is taken) or close (the session) (default block)")
 	f.IntVar(&in.AddPath, "add-path", 0, "paths a service to ask it for (RFC 7911)")
+	f.StringVar(&in.LongLivedStale, "long-lived-stale", "", "how long its routes may serve as last resort after its restart time (RFC 9494); 0s for not at all (default as long as it asks)")
 	f.BoolVar(&in.Disabled, "disabled", false, "keep it configured without a session")
-	imports := f.String("import", "", "YAML file of import rules")
-	exports := f.String("export", "", "YAML file of export rules")
+	subscribe := f.StringSlice("subscribe", nil, "a name to ask it for, *.NAME for all below NAME, as often as needed; 'all' for everything (default all)")
+	imports := f.String("import", "", "YAML file of import rules; none takes them away")
+	exports := f.String("export", "", "YAML file of export rules; none takes them away")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in.Node, in.Addresses = args[0], append([]string{}, args[1:]...)
+		if in.Subscribe = *subscribe; slices.Equal(in.Subscribe, []string{"all"}) {
+			in.Subscribe = nil
+		}
 		var err error
 		if in.Import, err = rules(*imports); err != nil {
 			return usageError{err}
@@ -58,6 +67,8 @@ func (a *app) peerSet(verb, short string) *cobra.Command {
 			return fmt.Errorf("%s is a peer already: change it with catalyst peer update", known.Peer.Node)
 		case verb == "update" && known.Peer == nil:
 			return fmt.Errorf("%s is not a peer: add it with catalyst peer add", in.Node)
+		case verb == "update":
+			keepPeer(f, &in, known.Peer.Config)
 		}
 		resp, err := client.SetPeer(cmd.Context(), a.client(), &in)
 		if err != nil {
@@ -73,9 +84,34 @@ func (a *app) peerSet(verb, short string) *cobra.Command {
 	return cmd
 }
 
-// rules reads a filter chain in YAML and returns it in JSON; nil for no file.
+// keepPeer leaves what no flag changes as it is.
+func keepPeer(f *pflag.FlagSet, in *client.PeerInput, was *client.PeerFieldsConfigPeerConfig) {
+	if len(in.Addresses) == 0 {
+		in.Addresses = was.Addresses
+	}
+	keep(f, "hold-time", &in.HoldTimeSeconds, was.HoldTimeSeconds)
+	keep(f, "liveness", &in.Liveness, was.Liveness)
+	keep(f, "client", &in.Client, was.Client)
+	keep(f, "max-routes", &in.MaxRoutes, was.MaxRoutes)
+	keep(f, "over-limit", &in.OverLimit, was.OverLimit)
+	keep(f, "add-path", &in.AddPath, was.AddPath)
+	keep(f, "long-lived-stale", &in.LongLivedStale, was.LongLivedStale)
+	keep(f, "disabled", &in.Disabled, was.Disabled)
+	keep(f, "subscribe", &in.Subscribe, was.Subscribe)
+	keep(f, "import", &in.Import, was.Import)
+	keep(f, "export", &in.Export, was.Export)
+}
+
+// keep sets a field to what it was unless its flag was given.
+func keep[T any](f *pflag.FlagSet, flag string, field *T, was T) {
+	if !f.Changed(flag) {
+		*field = was
+	}
+}
+
+// rules reads a filter chain in YAML and returns it in JSON; nil for no file, or "none".
 func rules(path string) (*string, error) {
-	if path == "" {
+	if path == "" || path == "none" {
 		return nil, nil //nolint:nilnil // no rules
 	}
 	b, err := os.ReadFile(path)
@@ -162,6 +198,9 @@ func showPeer(w io.Writer, p client.PeerFields) {
 	row(w, "up for", since(p.Since))
 	row(w, "addresses", strings.Join(p.Addresses, " "))
 	row(w, "hold time", fmt.Sprintf("%ds", p.HoldTimeSeconds))
+	if p.Config.Liveness != "" {
+		row(w, "liveness", livenessWords(p))
+	}
 	row(w, "its Envoy", p.Ingress)
 	row(w, "received", fmt.Sprintf("%d routes, %d rejected, %d stale, %d over the limit", p.Received, p.Rejected, p.Stale, p.Blocked))
 	row(w, "advertised", fmt.Sprintf("%d services, %d waiting", p.Advertised, p.Pending))
@@ -170,8 +209,27 @@ func showPeer(w io.Writer, p client.PeerFields) {
 	for _, r := range p.Rejections {
 		row(w, "rejected", fmt.Sprintf("%d: %s", r.Count, r.Name))
 	}
-	if p.Malformed > 0 {
-		row(w, "malformed", p.Malformed)
+	for _, f := range p.FaultCounts {
+		row(w, "malformed", fmt.Sprintf("%d: %s", f.Count, f.Name))
+	}
+	if n := len(p.Faults); n > 0 {
+		f := p.Faults[n-1]
+		row(w, "last of them", fmt.Sprintf("%s %s %s: %s", f.At, f.Service, f.Reason, f.Bytes))
+	}
+	if p.Config.Subscribe != nil {
+		row(w, "asked for", strings.Join(p.Config.Subscribe, " "))
+	}
+	if p.Wants != nil {
+		row(w, "asks for", strings.Join(p.Wants, " "))
+	}
+	if p.StaleUntil != "" {
+		row(w, "stale until", p.StaleUntil)
+	}
+	if p.LastResortUntil != "" {
+		row(w, "last resort until", p.LastResortUntil)
+	}
+	if p.HeldUntil != "" {
+		row(w, "held down until", fmt.Sprintf("%s: %s", p.HeldUntil, p.HeldFor))
 	}
 	if p.LastError != "" {
 		who := "this side"
@@ -186,6 +244,17 @@ func showPeer(w io.Writer, p client.PeerFields) {
 	if p.Notice != "" {
 		row(w, "note", p.Notice)
 	}
+}
+
+// livenessWords says what became of the wish for fast keepalives.
+func livenessWords(p client.PeerFields) string {
+	switch {
+	case p.Liveness != "":
+		return fmt.Sprintf("every %s; lost after three", p.Liveness)
+	case p.Since != "":
+		return "off: the peer has none configured"
+	}
+	return p.Config.Liveness + " is wanted"
 }
 
 // since says how long ago a time was.

@@ -14,12 +14,16 @@ import (
 
 func (a *app) routeCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "route", Short: "Services that this node offers, and routes to all that it can reach"}
-	cmd.AddCommand(a.routeSet("add", "Offer a service", true), a.routeSet("update", "Replace a service that this node offers", false), a.routeRemove(), a.routeList(), a.routeShow(), a.routeExplain())
+	cmd.AddCommand(a.routeSet("add", "Offer a service", true), a.routeSet("update", "Change what is given of a service that this node offers, and keep the rest", false), a.routeRemove(), a.routeList(), a.routeShow(), a.routeExplain())
 	return cmd
 }
 
 func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
-	cmd := &cobra.Command{Use: verb + " NAME --addr HOST:PORT", Short: short, Args: exactArgs(1, "a service name"),
+	use := " NAME --addr HOST:PORT"
+	if !create {
+		use = " NAME"
+	}
+	cmd := &cobra.Command{Use: verb + use, Short: short, Args: exactArgs(1, "a service name"),
 		Long: short + ".\n\nNAME is a name below this organisation's; a single label gets the organisation appended."}
 	in := client.ServiceInput{}
 	f := cmd.Flags()
@@ -34,15 +38,28 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 	f.IntVar(&in.Med, "med", 0, "lower is preferred among entries into this organisation (RFC 4271 MED)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in.Service = args[0]
+		if !create {
+			known, err := client.GetService(cmd.Context(), a.client(), in.Service)
+			if err != nil {
+				return err
+			}
+			if known.Service == nil {
+				return fmt.Errorf("service %s is not offered by this node: add it with catalyst route add", in.Service)
+			}
+			keepService(f, &in, known.Service.ServiceFields)
+		}
 		if in.Address == "" {
 			return usageError{fmt.Errorf("want --addr HOST:PORT, where the workload listens")}
+		}
+		if in.HealthPath == "none" {
+			in.HealthPath = ""
 		}
 		in.Tags, in.Communities = append([]string{}, in.Tags...), append([]string{}, in.Communities...)
 		if *graphqlPath != "" {
 			if in.Protocol != "graphql" || !strings.HasPrefix(*graphqlPath, "/") {
 				return usageError{fmt.Errorf("--graphql-path %q: want a path that begins with /, of a service with --protocol graphql", *graphqlPath)}
 			}
-			in.Tags = append(in.Tags, "graphql-path="+*graphqlPath)
+			in.Tags = append(slices.DeleteFunc(in.Tags, func(t string) bool { return strings.HasPrefix(t, graphqlPathTag) }), graphqlPathTag+*graphqlPath)
 		}
 		resp, err := client.SetService(cmd.Context(), a.client(), &in, create)
 		if err != nil {
@@ -55,9 +72,32 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 	return cmd
 }
 
+// graphqlPathTag is the tag that carries the path of a graphql service's endpoint.
+const graphqlPathTag = "graphql-path="
+
+// keepService leaves what no flag changes as it is. A check that is taken away takes its times with it.
+func keepService(f *pflag.FlagSet, in *client.ServiceInput, was client.ServiceFields) {
+	keep(f, "addr", &in.Address, was.Address)
+	keep(f, "protocol", &in.Protocol, was.Protocol)
+	keep(f, "region", &in.Region, was.Region)
+	keep(f, "tag", &in.Tags, was.Tags)
+	keep(f, "community", &in.Communities, was.Communities)
+	keep(f, "weight", &in.Weight, was.Weight)
+	keep(f, "med", &in.Med, was.Med)
+	keep(f, "health", &in.HealthPath, was.HealthPath)
+	if in.HealthPath == "none" {
+		return
+	}
+	keep(f, "health-interval", &in.HealthInterval, was.HealthInterval)
+	keep(f, "health-timeout", &in.HealthTimeout, was.HealthTimeout)
+	keep(f, "health-rise", &in.HealthRise, was.HealthRise)
+	keep(f, "health-fall", &in.HealthFall, was.HealthFall)
+	keep(f, "when-down", &in.WhenDown, was.WhenDown)
+}
+
 // healthFlags are those that say how the workload is checked.
 func healthFlags(f *pflag.FlagSet, in *client.ServiceInput) {
-	f.StringVar(&in.HealthPath, "health", "", "let the node check the workload: http:/PATH (or the path alone), grpc, grpc:SERVICE (grpc.health.v1) or tcp (connect); without it there is no check")
+	f.StringVar(&in.HealthPath, "health", "", "let the node check the workload: http:/PATH (or the path alone), grpc, grpc:SERVICE (grpc.health.v1) or tcp (connect); none for no check (default none)")
 	f.StringVar(&in.HealthInterval, "health-interval", "", "time between two checks, 100ms to 1h (default 5s)")
 	f.StringVar(&in.HealthTimeout, "health-timeout", "", "how long a check may take, 10ms to the interval (default 2s, or the interval if that is shorter)")
 	f.IntVar(&in.HealthRise, "health-rise", 0, "successes in a row after which a service that is down is up (default 1)")

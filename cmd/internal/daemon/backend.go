@@ -2,13 +2,13 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/attr"
@@ -53,7 +53,7 @@ func (b *backend) Peers(ctx context.Context) ([]operator.Peer, error) {
 	all := []operator.Peer{}
 	err := b.d.router.Query(ctx, func(s *speaker.Speaker) {
 		for _, v := range s.Peers() {
-			all = append(all, viewOf(v))
+			all = append(all, viewOf(v, time.Now()))
 		}
 	})
 	return all, err
@@ -68,7 +68,7 @@ func (b *backend) Peer(ctx context.Context, node string) (*operator.Peer, error)
 	var p *operator.Peer
 	err = b.d.router.Query(ctx, func(s *speaker.Speaker) {
 		if v, ok := s.Peer(id); ok {
-			view := viewOf(v)
+			view := viewOf(v, time.Now())
 			p = &view
 		}
 	})
@@ -180,6 +180,21 @@ func (b *backend) Services(ctx context.Context) ([]operator.Service, error) {
 	return all, err
 }
 
+// Service implements operator.Backend.
+func (b *backend) Service(_ context.Context, service string) (*operator.Service, error) {
+	name, err := b.service(service)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := b.d.fwd.backend(name)
+	if !ok {
+		return nil, nil //nolint:nilnil // null tells that this node does not offer it
+	}
+	out := serviceOf(s)
+	b.d.showHealth(&out)
+	return &out, nil
+}
+
 // Envoys implements operator.Backend.
 func (b *backend) Envoys(context.Context) ([]operator.Envoy, error) {
 	all := []operator.Envoy{}
@@ -204,96 +219,6 @@ func (b *backend) Ports(context.Context) (*operator.Ports, error) {
 		p.Taken = append(p.Taken, operator.Port{Service: string(t.Service), Port: int(t.Port)})
 	}
 	return p, nil
-}
-
-// SetPeer implements operator.Backend.
-func (b *backend) SetPeer(ctx context.Context, in operator.PeerInput) (*operator.Peer, error) {
-	p, err := b.checkPeer(in)
-	if err != nil {
-		return nil, err
-	}
-	if err := b.d.journal.PutPeer(ctx, p); err != nil {
-		return nil, err
-	}
-	if err := b.d.router.Do(ctx, speaker.PeerSet{Peer: peerOf(p)}); err != nil {
-		return nil, err
-	}
-	return b.Peer(ctx, p.Node.String())
-}
-
-func (b *backend) checkPeer(in operator.PeerInput) (journal.Peer, error) {
-	id, err := b.node(in.Node)
-	if err != nil {
-		return journal.Peer{}, err
-	}
-	p := journal.Peer{Node: id, Addresses: in.Addresses, HoldTimeSeconds: in.HoldTimeSeconds, Client: in.Client, MaxRoutes: in.MaxRoutes, CloseOverLimit: in.CloseOverLimit, Disabled: in.Disabled}
-	var errs []error
-	if id == b.d.self {
-		errs = append(errs, fmt.Errorf("node: %s is this node itself", id))
-	}
-	for _, a := range in.Addresses {
-		errs = append(errs, checkAddress("addresses", a))
-	}
-	if h := in.HoldTimeSeconds; h != 0 && (h < 3 || h > 65535) {
-		errs = append(errs, fmt.Errorf("holdTimeSeconds: %d: want 3 to 65535, or 0 for 90", h))
-	}
-	if in.MaxRoutes < 0 {
-		errs = append(errs, fmt.Errorf("maxRoutes: %d: want at least 0", in.MaxRoutes))
-	}
-	if in.AddPath < 0 || in.AddPath > 64 {
-		errs = append(errs, fmt.Errorf("addPath: %d: want 0 to 64", in.AddPath))
-	}
-	p.AddPath = uint8(min(max(in.AddPath, 0), 64))
-	if p.Client && id.Org != b.d.self.Org {
-		errs = append(errs, errors.New("client: routes are reflected inside an organisation only (RFC 4456)"))
-	}
-	p.Import, err = chainOf("import", in.Import)
-	errs = append(errs, err)
-	p.Export, err = chainOf("export", in.Export)
-	return p, errors.Join(append(errs, err)...)
-}
-
-// chainOf reads a filter chain; nil for none.
-func chainOf(field string, text *string) (*filter.Chain, error) {
-	if text == nil || *text == "" {
-		return nil, nil //nolint:nilnil // no rule
-	}
-	c := new(filter.Chain)
-	dec := json.NewDecoder(strings.NewReader(*text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(c); err != nil {
-		return nil, fmt.Errorf("%s: %w", field, err)
-	}
-	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("%s: %w", field, err)
-	}
-	return c, nil
-}
-
-// RemovePeer implements operator.Backend.
-func (b *backend) RemovePeer(ctx context.Context, node, text string) (bool, error) {
-	id, err := b.node(node)
-	if err != nil {
-		return false, err
-	}
-	had, err := b.d.journal.RemovePeer(ctx, id)
-	if err != nil {
-		return false, err
-	}
-	return had, b.d.router.Do(ctx, speaker.PeerRemoved{Node: id, Text: text})
-}
-
-// ResetPeer implements operator.Backend.
-func (b *backend) ResetPeer(ctx context.Context, node, text string) (bool, error) {
-	id, err := b.node(node)
-	if err != nil {
-		return false, err
-	}
-	known := false
-	if err := b.d.router.Query(ctx, func(s *speaker.Speaker) { _, known = s.Peer(id) }); err != nil || !known {
-		return false, err
-	}
-	return true, b.d.router.Do(ctx, speaker.PeerReset{Node: id, Text: text})
 }
 
 // SetService implements operator.Backend.

@@ -7,7 +7,6 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/journal"
 	"github.com/catalyst-router/catalyst/bgp/rib"
-	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 )
 
@@ -22,17 +21,6 @@ func stamp(t time.Time) string {
 // attributesOf is what is announced of a service of this node.
 func attributesOf(s journal.Service) bgp.Attributes {
 	return bgp.Attributes{Protocol: s.Protocol, MED: s.MED, Weight: s.Weight, Region: s.Region, Tags: s.Tags, Communities: s.Communities}
-}
-
-func peerOf(p journal.Peer) speaker.Peer {
-	out := speaker.Peer{
-		Node: p.Node, Addresses: p.Addresses, HoldTime: time.Duration(p.HoldTimeSeconds) * time.Second, Import: p.Import, Export: p.Export,
-		Client: p.Client, MaxRoutes: p.MaxRoutes, AddPath: p.AddPath, Disabled: p.Disabled,
-	}
-	if p.CloseOverLimit {
-		out.OverLimit = speaker.OverLimitClose
-	}
-	return out
 }
 
 func serviceOf(s journal.Service) operator.Service {
@@ -56,23 +44,6 @@ func period(d time.Duration) string {
 		return ""
 	}
 	return d.String()
-}
-
-func viewOf(v speaker.PeerView) operator.Peer {
-	p := operator.Peer{
-		Node: v.Config.Node.String(), External: v.External, State: v.State.String(), Addresses: append([]string{}, v.Config.Addresses...),
-		Since: stamp(v.Since), NextDial: stamp(v.NextDial), HoldTimeSeconds: int(v.HoldTime.Seconds()), Ingress: v.Ingress,
-		Received: v.Routes.Received, Rejected: v.Routes.Rejected, Stale: v.Routes.Stale, Advertised: v.Routes.Advertised, Pending: v.Pending, Blocked: v.Routes.Blocked,
-		UpdatesIn: int(v.Counters.UpdatesIn), UpdatesOut: int(v.Counters.UpdatesOut), Sessions: int(v.Counters.Sessions), Malformed: int(v.Counters.Malformed),
-		EndOfRib: v.EndOfRIB, StaleUntil: stamp(v.StaleUntil), LastError: v.LastError, LastErrorByPeer: v.Remote, Notice: v.Notice,
-		Client: v.Config.Client, Disabled: v.Config.Disabled, MaxRoutes: v.Config.MaxRoutes, Rejections: []operator.Count{},
-	}
-	for reason := range 255 {
-		if n := v.Counters.Rejected[reason]; n > 0 {
-			p.Rejections = append(p.Rejections, operator.Count{Name: rib.Reject(reason).String(), Count: int(n)})
-		}
-	}
-	return p
 }
 
 func pathOf(c *rib.Candidate) operator.Path {

@@ -792,6 +792,30 @@ func (v *GetPeerPeer) GetMaxRoutes() int { return v.PeerFields.MaxRoutes }
 // GetRejections returns GetPeerPeer.Rejections, and is useful for accessing the field via an interface.
 func (v *GetPeerPeer) GetRejections() []*PeerFieldsRejectionsCount { return v.PeerFields.Rejections }
 
+// GetLiveness returns GetPeerPeer.Liveness, and is useful for accessing the field via an interface.
+func (v *GetPeerPeer) GetLiveness() string { return v.PeerFields.Liveness }
+
+// GetHeldUntil returns GetPeerPeer.HeldUntil, and is useful for accessing the field via an interface.
+func (v *GetPeerPeer) GetHeldUntil() string { return v.PeerFields.HeldUntil }
+
+// GetHeldFor returns GetPeerPeer.HeldFor, and is useful for accessing the field via an interface.
+func (v *GetPeerPeer) GetHeldFor() string { return v.PeerFields.HeldFor }
+
+// GetLastResortUntil returns GetPeerPeer.LastResortUntil, and is useful for accessing the field via an interface.
+func (v *GetPeerPeer) GetLastResortUntil() string { return v.PeerFields.LastResortUntil }
+
+// GetWants returns GetPeerPeer.Wants, and is useful for accessing the field via an interface.
+func (v *GetPeerPeer) GetWants() []string { return v.PeerFields.Wants }
+
+// GetFaultCounts returns GetPeerPeer.FaultCounts, and is useful for accessing the field via an interface.
+func (v *GetPeerPeer) GetFaultCounts() []*PeerFieldsFaultCountsCount { return v.PeerFields.FaultCounts }
+
+// GetFaults returns GetPeerPeer.Faults, and is useful for accessing the field via an interface.
+func (v *GetPeerPeer) GetFaults() []*PeerFieldsFaultsFault { return v.PeerFields.Faults }
+
+// GetConfig returns GetPeerPeer.Config, and is useful for accessing the field via an interface.
+func (v *GetPeerPeer) GetConfig() *PeerFieldsConfigPeerConfig { return v.PeerFields.Config }
+
 func (v *GetPeerPeer) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -871,6 +895,22 @@ type __premarshalGetPeerPeer struct {
 	MaxRoutes int `json:"maxRoutes"`
 
 	Rejections []*PeerFieldsRejectionsCount `json:"rejections"`
+
+	Liveness string `json:"liveness"`
+
+	HeldUntil string `json:"heldUntil"`
+
+	HeldFor string `json:"heldFor"`
+
+	LastResortUntil string `json:"lastResortUntil"`
+
+	Wants []string `json:"wants"`
+
+	FaultCounts []*PeerFieldsFaultCountsCount `json:"faultCounts"`
+
+	Faults []*PeerFieldsFaultsFault `json:"faults"`
+
+	Config *PeerFieldsConfigPeerConfig `json:"config"`
 }
 
 func (v *GetPeerPeer) MarshalJSON() ([]byte, error) {
@@ -911,6 +951,14 @@ func (v *GetPeerPeer) __premarshalJSON() (*__premarshalGetPeerPeer, error) {
 	retval.Disabled = v.PeerFields.Disabled
 	retval.MaxRoutes = v.PeerFields.MaxRoutes
 	retval.Rejections = v.PeerFields.Rejections
+	retval.Liveness = v.PeerFields.Liveness
+	retval.HeldUntil = v.PeerFields.HeldUntil
+	retval.HeldFor = v.PeerFields.HeldFor
+	retval.LastResortUntil = v.PeerFields.LastResortUntil
+	retval.Wants = v.PeerFields.Wants
+	retval.FaultCounts = v.PeerFields.FaultCounts
+	retval.Faults = v.PeerFields.Faults
+	retval.Config = v.PeerFields.Config
 	return &retval, nil
 }
 
@@ -1040,6 +1088,169 @@ func (v *GetRouteRoute) __premarshalJSON() (*__premarshalGetRouteRoute, error) {
 	retval.Reports = v.RouteFields.Reports
 	retval.Paths = v.RouteFields.Paths
 	retval.Envoys = v.RouteFields.Envoys
+	return &retval, nil
+}
+
+// GetServiceResponse is returned by GetService on success.
+type GetServiceResponse struct {
+	// One service that this node itself offers, by its full name or its first label; null if it does not.
+	Service *GetServiceService `json:"service"`
+}
+
+// GetService returns GetServiceResponse.Service, and is useful for accessing the field via an interface.
+func (v *GetServiceResponse) GetService() *GetServiceService { return v.Service }
+
+// GetServiceService includes the requested fields of the GraphQL type Service.
+type GetServiceService struct {
+	ServiceFields `json:"-"`
+}
+
+// GetService returns GetServiceService.Service, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetService() string { return v.ServiceFields.Service }
+
+// GetProtocol returns GetServiceService.Protocol, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetProtocol() string { return v.ServiceFields.Protocol }
+
+// GetAddress returns GetServiceService.Address, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetAddress() string { return v.ServiceFields.Address }
+
+// GetHealthPath returns GetServiceService.HealthPath, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetHealthPath() string { return v.ServiceFields.HealthPath }
+
+// GetHealthInterval returns GetServiceService.HealthInterval, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetHealthInterval() string { return v.ServiceFields.HealthInterval }
+
+// GetHealthTimeout returns GetServiceService.HealthTimeout, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetHealthTimeout() string { return v.ServiceFields.HealthTimeout }
+
+// GetHealthRise returns GetServiceService.HealthRise, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetHealthRise() int { return v.ServiceFields.HealthRise }
+
+// GetHealthFall returns GetServiceService.HealthFall, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetHealthFall() int { return v.ServiceFields.HealthFall }
+
+// GetWhenDown returns GetServiceService.WhenDown, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetWhenDown() string { return v.ServiceFields.WhenDown }
+
+// GetHealth returns GetServiceService.Health, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetHealth() string { return v.ServiceFields.Health }
+
+// GetHealthSince returns GetServiceService.HealthSince, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetHealthSince() string { return v.ServiceFields.HealthSince }
+
+// GetHealthError returns GetServiceService.HealthError, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetHealthError() string { return v.ServiceFields.HealthError }
+
+// GetHealthHeldUntil returns GetServiceService.HealthHeldUntil, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetHealthHeldUntil() string { return v.ServiceFields.HealthHeldUntil }
+
+// GetRegion returns GetServiceService.Region, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetRegion() string { return v.ServiceFields.Region }
+
+// GetTags returns GetServiceService.Tags, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetTags() []string { return v.ServiceFields.Tags }
+
+// GetCommunities returns GetServiceService.Communities, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetCommunities() []string { return v.ServiceFields.Communities }
+
+// GetWeight returns GetServiceService.Weight, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetWeight() int { return v.ServiceFields.Weight }
+
+// GetMed returns GetServiceService.Med, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetMed() int { return v.ServiceFields.Med }
+
+func (v *GetServiceService) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*GetServiceService
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.GetServiceService = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.ServiceFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalGetServiceService struct {
+	Service string `json:"service"`
+
+	Protocol string `json:"protocol"`
+
+	Address string `json:"address"`
+
+	HealthPath string `json:"healthPath"`
+
+	HealthInterval string `json:"healthInterval"`
+
+	HealthTimeout string `json:"healthTimeout"`
+
+	HealthRise int `json:"healthRise"`
+
+	HealthFall int `json:"healthFall"`
+
+	WhenDown string `json:"whenDown"`
+
+	Health string `json:"health"`
+
+	HealthSince string `json:"healthSince"`
+
+	HealthError string `json:"healthError"`
+
+	HealthHeldUntil string `json:"healthHeldUntil"`
+
+	Region string `json:"region"`
+
+	Tags []string `json:"tags"`
+
+	Communities []string `json:"communities"`
+
+	Weight int `json:"weight"`
+
+	Med int `json:"med"`
+}
+
+func (v *GetServiceService) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *GetServiceService) __premarshalJSON() (*__premarshalGetServiceService, error) {
+	var retval __premarshalGetServiceService
+
+	retval.Service = v.ServiceFields.Service
+	retval.Protocol = v.ServiceFields.Protocol
+	retval.Address = v.ServiceFields.Address
+	retval.HealthPath = v.ServiceFields.HealthPath
+	retval.HealthInterval = v.ServiceFields.HealthInterval
+	retval.HealthTimeout = v.ServiceFields.HealthTimeout
+	retval.HealthRise = v.ServiceFields.HealthRise
+	retval.HealthFall = v.ServiceFields.HealthFall
+	retval.WhenDown = v.ServiceFields.WhenDown
+	retval.Health = v.ServiceFields.Health
+	retval.HealthSince = v.ServiceFields.HealthSince
+	retval.HealthError = v.ServiceFields.HealthError
+	retval.HealthHeldUntil = v.ServiceFields.HealthHeldUntil
+	retval.Region = v.ServiceFields.Region
+	retval.Tags = v.ServiceFields.Tags
+	retval.Communities = v.ServiceFields.Communities
+	retval.Weight = v.ServiceFields.Weight
+	retval.Med = v.ServiceFields.Med
 	return &retval, nil
 }
 
@@ -1438,6 +1649,32 @@ func (v *ListPeersPeersPeer) GetRejections() []*PeerFieldsRejectionsCount {
 	return v.PeerFields.Rejections
 }
 
+// GetLiveness returns ListPeersPeersPeer.Liveness, and is useful for accessing the field via an interface.
+func (v *ListPeersPeersPeer) GetLiveness() string { return v.PeerFields.Liveness }
+
+// GetHeldUntil returns ListPeersPeersPeer.HeldUntil, and is useful for accessing the field via an interface.
+func (v *ListPeersPeersPeer) GetHeldUntil() string { return v.PeerFields.HeldUntil }
+
+// GetHeldFor returns ListPeersPeersPeer.HeldFor, and is useful for accessing the field via an interface.
+func (v *ListPeersPeersPeer) GetHeldFor() string { return v.PeerFields.HeldFor }
+
+// GetLastResortUntil returns ListPeersPeersPeer.LastResortUntil, and is useful for accessing the field via an interface.
+func (v *ListPeersPeersPeer) GetLastResortUntil() string { return v.PeerFields.LastResortUntil }
+
+// GetWants returns ListPeersPeersPeer.Wants, and is useful for accessing the field via an interface.
+func (v *ListPeersPeersPeer) GetWants() []string { return v.PeerFields.Wants }
+
+// GetFaultCounts returns ListPeersPeersPeer.FaultCounts, and is useful for accessing the field via an interface.
+func (v *ListPeersPeersPeer) GetFaultCounts() []*PeerFieldsFaultCountsCount {
+	return v.PeerFields.FaultCounts
+}
+
+// GetFaults returns ListPeersPeersPeer.Faults, and is useful for accessing the field via an interface.
+func (v *ListPeersPeersPeer) GetFaults() []*PeerFieldsFaultsFault { return v.PeerFields.Faults }
+
+// GetConfig returns ListPeersPeersPeer.Config, and is useful for accessing the field via an interface.
+func (v *ListPeersPeersPeer) GetConfig() *PeerFieldsConfigPeerConfig { return v.PeerFields.Config }
+
 func (v *ListPeersPeersPeer) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -1517,6 +1754,22 @@ type __premarshalListPeersPeersPeer struct {
 	MaxRoutes int `json:"maxRoutes"`
 
 	Rejections []*PeerFieldsRejectionsCount `json:"rejections"`
+
+	Liveness string `json:"liveness"`
+
+	HeldUntil string `json:"heldUntil"`
+
+	HeldFor string `json:"heldFor"`
+
+	LastResortUntil string `json:"lastResortUntil"`
+
+	Wants []string `json:"wants"`
+
+	FaultCounts []*PeerFieldsFaultCountsCount `json:"faultCounts"`
+
+	Faults []*PeerFieldsFaultsFault `json:"faults"`
+
+	Config *PeerFieldsConfigPeerConfig `json:"config"`
 }
 
 func (v *ListPeersPeersPeer) MarshalJSON() ([]byte, error) {
@@ -1557,6 +1810,14 @@ func (v *ListPeersPeersPeer) __premarshalJSON() (*__premarshalListPeersPeersPeer
 	retval.Disabled = v.PeerFields.Disabled
 	retval.MaxRoutes = v.PeerFields.MaxRoutes
 	retval.Rejections = v.PeerFields.Rejections
+	retval.Liveness = v.PeerFields.Liveness
+	retval.HeldUntil = v.PeerFields.HeldUntil
+	retval.HeldFor = v.PeerFields.HeldFor
+	retval.LastResortUntil = v.PeerFields.LastResortUntil
+	retval.Wants = v.PeerFields.Wants
+	retval.FaultCounts = v.PeerFields.FaultCounts
+	retval.Faults = v.PeerFields.Faults
+	retval.Config = v.PeerFields.Config
 	return &retval, nil
 }
 
@@ -1942,6 +2203,21 @@ type PeerFields struct {
 	MaxRoutes       int      `json:"maxRoutes"`
 	// Rejected routes by reason, since the peer was configured.
 	Rejections []*PeerFieldsRejectionsCount `json:"rejections"`
+	// The interval of fast keepalives that both sides agreed on; empty for none.
+	Liveness string `json:"liveness"`
+	// Until when it is neither dialled nor let in because its session was lost again and again, and why; empty if it is not held down.
+	HeldUntil string `json:"heldUntil"`
+	HeldFor   string `json:"heldFor"`
+	// Until when its stale routes serve as the last resort (RFC 9494); empty if they do not.
+	LastResortUntil string `json:"lastResortUntil"`
+	// The names it asks for; null for everything.
+	Wants []string `json:"wants"`
+	// What was malformed, by kind, since the peer was configured (RFC 7606).
+	FaultCounts []*PeerFieldsFaultCountsCount `json:"faultCounts"`
+	// The newest of them with their bytes, the oldest first.
+	Faults []*PeerFieldsFaultsFault `json:"faults"`
+	// What the operator ordered.
+	Config *PeerFieldsConfigPeerConfig `json:"config"`
 }
 
 // GetNode returns PeerFields.Node, and is useful for accessing the field via an interface.
@@ -2025,6 +2301,137 @@ func (v *PeerFields) GetMaxRoutes() int { return v.MaxRoutes }
 // GetRejections returns PeerFields.Rejections, and is useful for accessing the field via an interface.
 func (v *PeerFields) GetRejections() []*PeerFieldsRejectionsCount { return v.Rejections }
 
+// GetLiveness returns PeerFields.Liveness, and is useful for accessing the field via an interface.
+func (v *PeerFields) GetLiveness() string { return v.Liveness }
+
+// GetHeldUntil returns PeerFields.HeldUntil, and is useful for accessing the field via an interface.
+func (v *PeerFields) GetHeldUntil() string { return v.HeldUntil }
+
+// GetHeldFor returns PeerFields.HeldFor, and is useful for accessing the field via an interface.
+func (v *PeerFields) GetHeldFor() string { return v.HeldFor }
+
+// GetLastResortUntil returns PeerFields.LastResortUntil, and is useful for accessing the field via an interface.
+func (v *PeerFields) GetLastResortUntil() string { return v.LastResortUntil }
+
+// GetWants returns PeerFields.Wants, and is useful for accessing the field via an interface.
+func (v *PeerFields) GetWants() []string { return v.Wants }
+
+// GetFaultCounts returns PeerFields.FaultCounts, and is useful for accessing the field via an interface.
+func (v *PeerFields) GetFaultCounts() []*PeerFieldsFaultCountsCount { return v.FaultCounts }
+
+// GetFaults returns PeerFields.Faults, and is useful for accessing the field via an interface.
+func (v *PeerFields) GetFaults() []*PeerFieldsFaultsFault { return v.Faults }
+
+// GetConfig returns PeerFields.Config, and is useful for accessing the field via an interface.
+func (v *PeerFields) GetConfig() *PeerFieldsConfigPeerConfig { return v.Config }
+
+// PeerFieldsConfigPeerConfig includes the requested fields of the GraphQL type PeerConfig.
+// The GraphQL type's documentation follows.
+//
+// What the operator ordered of a peer, as PeerInput takes it.
+type PeerFieldsConfigPeerConfig struct {
+	Addresses       []string `json:"addresses"`
+	HoldTimeSeconds int      `json:"holdTimeSeconds"`
+	Client          bool     `json:"client"`
+	MaxRoutes       int      `json:"maxRoutes"`
+	OverLimit       string   `json:"overLimit"`
+	AddPath         int      `json:"addPath"`
+	Liveness        string   `json:"liveness"`
+	Subscribe       []string `json:"subscribe"`
+	LongLivedStale  string   `json:"longLivedStale"`
+	Disabled        bool     `json:"disabled"`
+	Import          *string  `json:"import"`
+	Export          *string  `json:"export"`
+}
+
+// GetAddresses returns PeerFieldsConfigPeerConfig.Addresses, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetAddresses() []string { return v.Addresses }
+
+// GetHoldTimeSeconds returns PeerFieldsConfigPeerConfig.HoldTimeSeconds, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetHoldTimeSeconds() int { return v.HoldTimeSeconds }
+
+// GetClient returns PeerFieldsConfigPeerConfig.Client, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetClient() bool { return v.Client }
+
+// GetMaxRoutes returns PeerFieldsConfigPeerConfig.MaxRoutes, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetMaxRoutes() int { return v.MaxRoutes }
+
+// GetOverLimit returns PeerFieldsConfigPeerConfig.OverLimit, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetOverLimit() string { return v.OverLimit }
+
+// GetAddPath returns PeerFieldsConfigPeerConfig.AddPath, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetAddPath() int { return v.AddPath }
+
+// GetLiveness returns PeerFieldsConfigPeerConfig.Liveness, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetLiveness() string { return v.Liveness }
+
+// GetSubscribe returns PeerFieldsConfigPeerConfig.Subscribe, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetSubscribe() []string { return v.Subscribe }
+
+// GetLongLivedStale returns PeerFieldsConfigPeerConfig.LongLivedStale, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetLongLivedStale() string { return v.LongLivedStale }
+
+// GetDisabled returns PeerFieldsConfigPeerConfig.Disabled, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetDisabled() bool { return v.Disabled }
+
+// GetImport returns PeerFieldsConfigPeerConfig.Import, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetImport() *string { return v.Import }
+
+// GetExport returns PeerFieldsConfigPeerConfig.Export, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetExport() *string { return v.Export }
+
+// PeerFieldsFaultCountsCount includes the requested fields of the GraphQL type Count.
+type PeerFieldsFaultCountsCount struct {
+	Name  string `json:"name"`
+	Count int    `json:"count"`
+}
+
+// GetName returns PeerFieldsFaultCountsCount.Name, and is useful for accessing the field via an interface.
+func (v *PeerFieldsFaultCountsCount) GetName() string { return v.Name }
+
+// GetCount returns PeerFieldsFaultCountsCount.Count, and is useful for accessing the field via an interface.
+func (v *PeerFieldsFaultCountsCount) GetCount() int { return v.Count }
+
+// PeerFieldsFaultsFault includes the requested fields of the GraphQL type Fault.
+// The GraphQL type's documentation follows.
+//
+// A departure from the protocol.
+type PeerFieldsFaultsFault struct {
+	At string `json:"at"`
+	// attribute dropped, treated as withdrawn or session reset
+	Degree string `json:"degree"`
+	// The first route that it concerned; empty if none can be named.
+	Service string `json:"service"`
+	// Empty for a whole message.
+	Attribute string `json:"attribute"`
+	Reason    string `json:"reason"`
+	// How many routes it concerned.
+	Routes int `json:"routes"`
+	// The offending bytes in hexadecimal, not all of them if they are many.
+	Bytes string `json:"bytes"`
+}
+
+// GetAt returns PeerFieldsFaultsFault.At, and is useful for accessing the field via an interface.
+func (v *PeerFieldsFaultsFault) GetAt() string { return v.At }
+
+// GetDegree returns PeerFieldsFaultsFault.Degree, and is useful for accessing the field via an interface.
+func (v *PeerFieldsFaultsFault) GetDegree() string { return v.Degree }
+
+// GetService returns PeerFieldsFaultsFault.Service, and is useful for accessing the field via an interface.
+func (v *PeerFieldsFaultsFault) GetService() string { return v.Service }
+
+// GetAttribute returns PeerFieldsFaultsFault.Attribute, and is useful for accessing the field via an interface.
+func (v *PeerFieldsFaultsFault) GetAttribute() string { return v.Attribute }
+
+// GetReason returns PeerFieldsFaultsFault.Reason, and is useful for accessing the field via an interface.
+func (v *PeerFieldsFaultsFault) GetReason() string { return v.Reason }
+
+// GetRoutes returns PeerFieldsFaultsFault.Routes, and is useful for accessing the field via an interface.
+func (v *PeerFieldsFaultsFault) GetRoutes() int { return v.Routes }
+
+// GetBytes returns PeerFieldsFaultsFault.Bytes, and is useful for accessing the field via an interface.
+func (v *PeerFieldsFaultsFault) GetBytes() string { return v.Bytes }
+
 // PeerFieldsRejectionsCount includes the requested fields of the GraphQL type Count.
 type PeerFieldsRejectionsCount struct {
 	Name  string `json:"name"`
@@ -2043,9 +2450,16 @@ type PeerInput struct {
 	HoldTimeSeconds int      `json:"holdTimeSeconds"`
 	Client          bool     `json:"client"`
 	MaxRoutes       int      `json:"maxRoutes"`
-	CloseOverLimit  bool     `json:"closeOverLimit"`
-	AddPath         int      `json:"addPath"`
-	Disabled        bool     `json:"disabled"`
+	// What happens beyond maxRoutes: block (what is beyond is not taken), warn (all is taken) or close (the session); empty for block.
+	OverLimit string `json:"overLimit"`
+	AddPath   int    `json:"addPath"`
+	// Interval of fast keepalives, 50ms to 10s: three without a word and the session is lost. Empty for none. Counts if both sides have one, the longer.
+	Liveness string `json:"liveness"`
+	// The only names to ask the peer for, *.NAME for all below NAME; null for everything.
+	Subscribe []string `json:"subscribe"`
+	// How long its routes may serve as last resort after its restart time, 0s for not at all; empty for as long as it asks.
+	LongLivedStale string `json:"longLivedStale"`
+	Disabled       bool   `json:"disabled"`
 	// A filter chain in JSON; null for no rule.
 	Import *string `json:"import"`
 	Export *string `json:"export"`
@@ -2066,11 +2480,20 @@ func (v *PeerInput) GetClient() bool { return v.Client }
 // GetMaxRoutes returns PeerInput.MaxRoutes, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetMaxRoutes() int { return v.MaxRoutes }
 
-// GetCloseOverLimit returns PeerInput.CloseOverLimit, and is useful for accessing the field via an interface.
-func (v *PeerInput) GetCloseOverLimit() bool { return v.CloseOverLimit }
+// GetOverLimit returns PeerInput.OverLimit, and is useful for accessing the field via an interface.
+func (v *PeerInput) GetOverLimit() string { return v.OverLimit }
 
 // GetAddPath returns PeerInput.AddPath, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetAddPath() int { return v.AddPath }
+
+// GetLiveness returns PeerInput.Liveness, and is useful for accessing the field via an interface.
+func (v *PeerInput) GetLiveness() string { return v.Liveness }
+
+// GetSubscribe returns PeerInput.Subscribe, and is useful for accessing the field via an interface.
+func (v *PeerInput) GetSubscribe() []string { return v.Subscribe }
+
+// GetLongLivedStale returns PeerInput.LongLivedStale, and is useful for accessing the field via an interface.
+func (v *PeerInput) GetLongLivedStale() string { return v.LongLivedStale }
 
 // GetDisabled returns PeerInput.Disabled, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetDisabled() bool { return v.Disabled }
@@ -2581,6 +3004,32 @@ func (v *SetPeerSetPeer) GetMaxRoutes() int { return v.PeerFields.MaxRoutes }
 // GetRejections returns SetPeerSetPeer.Rejections, and is useful for accessing the field via an interface.
 func (v *SetPeerSetPeer) GetRejections() []*PeerFieldsRejectionsCount { return v.PeerFields.Rejections }
 
+// GetLiveness returns SetPeerSetPeer.Liveness, and is useful for accessing the field via an interface.
+func (v *SetPeerSetPeer) GetLiveness() string { return v.PeerFields.Liveness }
+
+// GetHeldUntil returns SetPeerSetPeer.HeldUntil, and is useful for accessing the field via an interface.
+func (v *SetPeerSetPeer) GetHeldUntil() string { return v.PeerFields.HeldUntil }
+
+// GetHeldFor returns SetPeerSetPeer.HeldFor, and is useful for accessing the field via an interface.
+func (v *SetPeerSetPeer) GetHeldFor() string { return v.PeerFields.HeldFor }
+
+// GetLastResortUntil returns SetPeerSetPeer.LastResortUntil, and is useful for accessing the field via an interface.
+func (v *SetPeerSetPeer) GetLastResortUntil() string { return v.PeerFields.LastResortUntil }
+
+// GetWants returns SetPeerSetPeer.Wants, and is useful for accessing the field via an interface.
+func (v *SetPeerSetPeer) GetWants() []string { return v.PeerFields.Wants }
+
+// GetFaultCounts returns SetPeerSetPeer.FaultCounts, and is useful for accessing the field via an interface.
+func (v *SetPeerSetPeer) GetFaultCounts() []*PeerFieldsFaultCountsCount {
+	return v.PeerFields.FaultCounts
+}
+
+// GetFaults returns SetPeerSetPeer.Faults, and is useful for accessing the field via an interface.
+func (v *SetPeerSetPeer) GetFaults() []*PeerFieldsFaultsFault { return v.PeerFields.Faults }
+
+// GetConfig returns SetPeerSetPeer.Config, and is useful for accessing the field via an interface.
+func (v *SetPeerSetPeer) GetConfig() *PeerFieldsConfigPeerConfig { return v.PeerFields.Config }
+
 func (v *SetPeerSetPeer) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -2660,6 +3109,22 @@ type __premarshalSetPeerSetPeer struct {
 	MaxRoutes int `json:"maxRoutes"`
 
 	Rejections []*PeerFieldsRejectionsCount `json:"rejections"`
+
+	Liveness string `json:"liveness"`
+
+	HeldUntil string `json:"heldUntil"`
+
+	HeldFor string `json:"heldFor"`
+
+	LastResortUntil string `json:"lastResortUntil"`
+
+	Wants []string `json:"wants"`
+
+	FaultCounts []*PeerFieldsFaultCountsCount `json:"faultCounts"`
+
+	Faults []*PeerFieldsFaultsFault `json:"faults"`
+
+	Config *PeerFieldsConfigPeerConfig `json:"config"`
 }
 
 func (v *SetPeerSetPeer) MarshalJSON() ([]byte, error) {
@@ -2700,6 +3165,14 @@ func (v *SetPeerSetPeer) __premarshalJSON() (*__premarshalSetPeerSetPeer, error)
 	retval.Disabled = v.PeerFields.Disabled
 	retval.MaxRoutes = v.PeerFields.MaxRoutes
 	retval.Rejections = v.PeerFields.Rejections
+	retval.Liveness = v.PeerFields.Liveness
+	retval.HeldUntil = v.PeerFields.HeldUntil
+	retval.HeldFor = v.PeerFields.HeldFor
+	retval.LastResortUntil = v.PeerFields.LastResortUntil
+	retval.Wants = v.PeerFields.Wants
+	retval.FaultCounts = v.PeerFields.FaultCounts
+	retval.Faults = v.PeerFields.Faults
+	retval.Config = v.PeerFields.Config
 	return &retval, nil
 }
 
@@ -3148,6 +3621,14 @@ type __GetRouteInput struct {
 // GetService returns __GetRouteInput.Service, and is useful for accessing the field via an interface.
 func (v *__GetRouteInput) GetService() string { return v.Service }
 
+// __GetServiceInput is used internally by genqlient
+type __GetServiceInput struct {
+	Service string `json:"service"`
+}
+
+// GetService returns __GetServiceInput.Service, and is useful for accessing the field via an interface.
+func (v *__GetServiceInput) GetService() string { return v.Service }
+
 // __GraphHistoryInput is used internally by genqlient
 type __GraphHistoryInput struct {
 	First int `json:"first"`
@@ -3571,6 +4052,38 @@ fragment PeerFields on Peer {
 		name
 		count
 	}
+	liveness
+	heldUntil
+	heldFor
+	lastResortUntil
+	wants
+	faultCounts {
+		name
+		count
+	}
+	faults {
+		at
+		degree
+		service
+		attribute
+		reason
+		routes
+		bytes
+	}
+	config {
+		addresses
+		holdTimeSeconds
+		client
+		maxRoutes
+		overLimit
+		addPath
+		liveness
+		subscribe
+		longLivedStale
+		disabled
+		import
+		export
+	}
 }
 `
 
@@ -3669,6 +4182,60 @@ func GetRoute(
 	}
 
 	data_ = &GetRouteResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by GetService.
+const GetService_Operation = `
+query GetService ($service: String!) {
+	service(service: $service) {
+		... ServiceFields
+	}
+}
+fragment ServiceFields on Service {
+	service
+	protocol
+	address
+	healthPath
+	healthInterval
+	healthTimeout
+	healthRise
+	healthFall
+	whenDown
+	health
+	healthSince
+	healthError
+	healthHeldUntil
+	region
+	tags
+	communities
+	weight
+	med
+}
+`
+
+func GetService(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	service string,
+) (data_ *GetServiceResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetService",
+		Query:  GetService_Operation,
+		Variables: &__GetServiceInput{
+			Service: service,
+		},
+	}
+
+	data_ = &GetServiceResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -3824,6 +4391,38 @@ fragment PeerFields on Peer {
 	rejections {
 		name
 		count
+	}
+	liveness
+	heldUntil
+	heldFor
+	lastResortUntil
+	wants
+	faultCounts {
+		name
+		count
+	}
+	faults {
+		at
+		degree
+		service
+		attribute
+		reason
+		routes
+		bytes
+	}
+	config {
+		addresses
+		holdTimeSeconds
+		client
+		maxRoutes
+		overLimit
+		addPath
+		liveness
+		subscribe
+		longLivedStale
+		disabled
+		import
+		export
 	}
 }
 `
@@ -4216,6 +4815,38 @@ fragment PeerFields on Peer {
 	rejections {
 		name
 		count
+	}
+	liveness
+	heldUntil
+	heldFor
+	lastResortUntil
+	wants
+	faultCounts {
+		name
+		count
+	}
+	faults {
+		at
+		degree
+		service
+		attribute
+		reason
+		routes
+		bytes
+	}
+	config {
+		addresses
+		holdTimeSeconds
+		client
+		maxRoutes
+		overLimit
+		addPath
+		liveness
+		subscribe
+		longLivedStale
+		disabled
+		import
+		export
 	}
 }
 `
