@@ -98,8 +98,8 @@ func gateways(o options, sdl string) []gateway {
 	catalyst := []string{abs(o.catalyst), "gateway", "--supergraph", sdl, "--listen"}
 	hive := []string{abs(filepath.Join(o.rivals, "node_modules/.bin/hive-gateway")), "supergraph", sdl, "--host", "127.0.0.1", "--fork", "1", "--port"}
 	return []gateway{
-		{"catalyst", append(slices.Clone(catalyst), "127.0.0.1:4701", "--gateway-dedupe=false"), "http://127.0.0.1:4701/graphql"},
-		{"catalyst dedupe", append(slices.Clone(catalyst), "127.0.0.1:4702", "--gateway-dedupe=true"), "http://127.0.0.1:4702/graphql"},
+		{"catalyst", append(slices.Clone(catalyst), "127.0.0.1:4701", "--share=false"), "http://127.0.0.1:4701/graphql"},
+		{"catalyst dedupe", append(slices.Clone(catalyst), "127.0.0.1:4702", "--share=true"), "http://127.0.0.1:4702/graphql"},
 		{"hive", append(slices.Clone(hive), "4703", "-c", abs(filepath.Join(o.rivals, "hive.config.mjs"))), "http://127.0.0.1:4703/graphql"},
 		{"hive dedupe", append(slices.Clone(hive), "4704", "-c", abs(filepath.Join(o.rivals, "hive-dedupe.config.mjs"))), "http://127.0.0.1:4704/graphql"},
 		{"apollo", []string{"node", abs(filepath.Join(o.rivals, "apollo.mjs")), sdl, "4705"}, "http://127.0.0.1:4705/graphql"},
