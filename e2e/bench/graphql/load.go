@@ -20,13 +20,10 @@ import (
 
 // figures are what one gateway did with one operation.
 type figures struct {
-	requests           int
-	seconds            float64
-	p50, p99           time.Duration
-	cpu                time.Duration // of the gateway, for all requests
-	rss                int64         // peak, bytes
-	subgraph, entities float64       // requests to subgraphs and entities asked of them, a request
-	bytes              int           // of one answer
+	requests int
+	seconds  float64
+	p50, p99 time.Duration
+	bytes    int // of one answer
 }
 
 // load runs connections closed loops for a while and compares every answer with the first.
