@@ -33,9 +33,11 @@ type builder struct {
 	choices   map[string]int // the subgraph to take, by decision
 	decisions []decision
 	floor     int // rounds that the plan needs anyway
-	positions int
-	version   int // counts what was built, to know when a table is out of date
-	steps     int // work done
+	// apart keeps what could be asked early out of requests that are made later. waits says that it makes a difference.
+	apart, waits bool
+	positions    int
+	version      int // counts what was built, to know when a table is out of date
+	steps        int // work done
 }
 
 // decision is a choice that the builder had.

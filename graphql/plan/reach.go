@@ -258,7 +258,8 @@ func (b *builder) enter1(pos *position, types graph.TypeSet, s int, d door, ways
 // groupAt finds a group that enters s at the position and that could take in what comes with the given depth.
 func (b *builder) groupAt(pos *position, s int, via *graph.Type, depth int) *group {
 	for _, gr := range b.groups {
-		if gr.entity && gr.pos == pos && gr.sub == s && gr.via == via && gr.block == b.block && gr.segment == b.segment && gr.depth >= depth {
+		if gr.entity && gr.pos == pos && gr.sub == s && gr.via == via && gr.block == b.block && gr.segment == b.segment && gr.depth >= depth &&
+			(!b.apart || gr.depth == depth) {
 			return gr
 		}
 	}
@@ -395,13 +396,29 @@ func (b *builder) serves(e *graph.Entry, on graph.TypeSet, s int, w way) int {
 // local reports whether a view of s with a provision resolves a field as it is. lent is the interface it knows as an object.
 func (b *builder) local(f *graph.Field, s int, prov *graph.Selection, lent *graph.Type) bool {
 	in := f.In[s]
-	if !b.usable(in) || in.Requires != nil && !provides(prov, f) || in.Contexts != nil {
+	if !b.usable(in) || in.Requires != nil && !provides(prov, f) && !b.given(in.Requires, f.Parent, s, prov) || in.Contexts != nil {
 		return false
 	}
 	if in.Via != lent && in.Via != nil {
 		return false
 	}
 	return !in.External || provides(prov, f)
+}
+
+// given reports whether a view of s has all that a field of t requires, by what is provided to it: then it need not be told.
+func (b *builder) given(requires *graph.Selection, t *graph.Type, s int, prov *graph.Selection) bool {
+	if prov == nil {
+		return false
+	}
+	for _, e := range requires.Entries {
+		if !e.On.Overlaps(t.Possible) {
+			continue
+		}
+		if e.Args != "" || b.serves(e, e.On.And(t.Possible), s, way{view: &view{possible: t.Possible, provided: prov}}) != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func provides(prov *graph.Selection, f *graph.Field) bool {

@@ -36,12 +36,21 @@ type searcher struct {
 	parents   []int
 	estimates map[estimateKey]estimate
 	steps     int
+	apart     bool
 }
 
 func (s *searcher) search() (*draft, error) {
 	best, err := s.draft(nil, 0)
 	if err != nil {
 		return nil, err
+	}
+	if best.waits {
+		s.apart = true
+		if d, err := s.draft(nil, 0); err == nil && d.price.less(best.price) {
+			best = d
+		} else {
+			s.apart = false
+		}
 	}
 	if len(best.decisions) == 0 || s.p.opts.Budget < 0 {
 		return best, nil
@@ -90,7 +99,7 @@ func (b *builder) taken() map[string]int {
 func (s *searcher) draft(choices map[string]int, floor int) (*draft, error) {
 	b := &builder{
 		p: s.p, g: s.p.graph, f: s.f, kind: s.kind, parents: s.parents, answers: map[*graph.Entry][]*slot{}, estimates: s.estimates,
-		choices: choices, floor: floor,
+		choices: choices, floor: floor, apart: s.apart,
 	}
 	err := b.build(s.sel)
 	s.steps += b.steps + 1

@@ -59,7 +59,7 @@ func (b *builder) classes(sl *slot, types graph.TypeSet) []graph.TypeSet {
 				k.WriteString(in.Via.Name)
 			}
 			for _, v := range sl.pos.views {
-				if v.group.sub == s && b.visible(v.group) && (!v.possible.Has(id) || in.External && !provides(v.provided, f)) {
+				if v.group.sub == s && b.visible(v.group) && (!v.possible.Has(id) || (in.External || in.Requires != nil) && !b.local(f, s, v.provided, v.lent())) {
 					k.WriteString("!" + strconv.Itoa(v.group.id))
 				}
 			}
@@ -106,7 +106,7 @@ func (b *builder) options(sl *slot, class graph.TypeSet, sub *graph.Selection) [
 		return b.namers(sl.pos, class)
 	}
 	if sub == nil {
-		if o, ok := b.atHand(sl, class); ok {
+		if o, ok := b.atHand(sl, class); ok && !b.late(o.way) {
 			return []option{o}
 		}
 	}
@@ -186,13 +186,6 @@ func (v *view) lent() *graph.Type {
 // waysOf lists how a field can be had in subgraph s: from a view that resolves it, by entering s, or by being told what it requires.
 func (b *builder) waysOf(sl *slot, class graph.TypeSet, f *graph.Field, s int, ways []way) []option {
 	in := f.In[s]
-	if in.Requires != nil || in.Contexts != nil {
-		if w := b.told(sl.pos, class, f, s, ways); w.ok {
-			return []option{{way: w}}
-		}
-		return nil
-	}
-	var out []option
 	best := way{}
 	for _, v := range sl.pos.views {
 		if v.group.sub == s && v.group.block == b.block && b.resolves(v, sl.name, class) {
@@ -202,9 +195,22 @@ func (b *builder) waysOf(sl *slot, class graph.TypeSet, f *graph.Field, s int, w
 			}
 		}
 	}
-	if best.ok {
-		return append(out, option{way: best})
+	if best.ok && !b.late(best) {
+		return []option{{way: best}}
 	}
+	if in.Requires != nil || in.Contexts != nil {
+		if w := b.told(sl.pos, class, f, s, ways); w.cheaper(best) {
+			best = w
+		}
+		if best.ok {
+			return []option{{way: best}}
+		}
+		return nil
+	}
+	if best.ok {
+		return []option{{way: b.sooner(best, sl, class, in, s, ways)}}
+	}
+	var out []option
 	if w := ways[s]; w.ok && w.how != seen && !in.External && (in.Via == nil || w.via == in.Via || w.how == around) {
 		return append(out, option{way: w})
 	}
@@ -215,7 +221,26 @@ func (b *builder) waysOf(sl *slot, class graph.TypeSet, f *graph.Field, s int, w
 		return nil
 	}
 	// A view is there, but not for these types or not of this field: enter.
-	var w way
+	if w := b.sooner(way{}, sl, class, in, s, ways); w.ok {
+		out = append(out, option{way: w})
+	}
+	return out
+}
+
+// late reports whether a view waits for so much that another request for the same entities could be made before.
+func (b *builder) late(w way) bool {
+	if w.depth <= 2 || !w.view.group.entity || w.view.group.view != w.view {
+		return false
+	}
+	b.waits = true
+	return b.apart
+}
+
+// sooner is the way to enter s for a field if it is cheaper than w.
+func (b *builder) sooner(w way, sl *slot, class graph.TypeSet, in *graph.FieldIn, s int, ways []way) way {
+	if sl.pos.entering[s] {
+		return w
+	}
 	for _, d := range b.doors(sl.pos, class, s) {
 		if in.Via != nil && d.via != in.Via {
 			continue
@@ -224,10 +249,7 @@ func (b *builder) waysOf(sl *slot, class graph.TypeSet, f *graph.Field, s int, w
 			w = e
 		}
 	}
-	if w.ok {
-		out = append(out, option{way: w})
-	}
-	return out
+	return w
 }
 
 // told prices the entry of s with a field's requirements.
@@ -509,7 +531,8 @@ func (b *builder) requireSlot(sl *slot, e *graph.Entry, on graph.TypeSet) ([]*gr
 	return deps, nil
 }
 
-// entityGroup returns the request that enters s at a position with a need, made if no request can take it in without waiting longer.
+// entityGroup returns the request that enters s at a position with a need, made if no request can take it in without waiting longer
+// (or, if b.apart, one would have it wait).
 func (b *builder) entityGroup(pos *position, s int, via *graph.Type, deps []*group, n need) *group {
 	depth := deepest(deps)
 	var gr *group
@@ -519,6 +542,12 @@ func (b *builder) entityGroup(pos *position, s int, via *graph.Type, deps []*gro
 		}
 		if slices.ContainsFunc(deps, func(d *group) bool { return d.waitsFor(o) }) || o.contradicts(n) || o.tooWide(n) {
 			continue
+		}
+		if o.depth > depth+1 {
+			b.waits = true
+			if b.apart {
+				continue
+			}
 		}
 		gr = o
 		break

@@ -288,7 +288,7 @@ func (x *subgraph) object(o thing, as string, set ast.SelectionSet, prov *graph.
 		if in.External && provided == nil {
 			x.w.t.Fatalf("subgraph %s was asked for external %s.%s in %s", x.w.g.Subgraphs[x.s].Name, o.typ, first.Name, x.query)
 		}
-		if in.Requires != nil && provided == nil {
+		if in.Requires != nil && provided == nil && !covers(prov, in.Requires, x.w.g.Type(o.typ)) {
 			x.told(o, in.Requires, rep)
 		}
 		below := in.Provides
@@ -297,6 +297,34 @@ func (x *subgraph) object(o thing, as string, set ast.SelectionSet, prov *graph.
 		}
 		out[key] = x.complete(x.w.value(o, first.Name, args(first, x.vars)), merged(f), below)
 	}
+	return out
+}
+
+// covers reports whether a provision has all that is required of objects of a type.
+func covers(prov, required *graph.Selection, t *graph.Type) bool {
+	if prov == nil {
+		return false
+	}
+	for _, e := range required.Entries {
+		if e.Name == graph.TypeName || !e.On.Has(t.ID) {
+			continue
+		}
+		p := prov.Find(t.ID, e.Name)
+		if p == nil || e.Sub != nil && !slices.Equal(names(p.Sub), names(e.Sub)) {
+			return false
+		}
+	}
+	return true
+}
+
+func names(s *graph.Selection) []string {
+	var out []string
+	if s != nil {
+		for _, e := range s.Entries {
+			out = append(out, e.Name)
+		}
+	}
+	slices.Sort(out)
 	return out
 }
 

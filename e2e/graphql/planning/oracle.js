@@ -1,0 +1,115 @@
+// Serves subgraphs over HTTP, answers as a monolith does, and plans with the planner of others. A line of standard input is a request, a
+// line of standard output its answer:
+//
+//	{"world": seed, "subgraphs": [{"name", "sdl"}]}   → {"supergraph", "urls": {name: url}} or {"errors": [text]}
+//	{"query", "variables"}                            → {"data", "errors", "fetches", "rounds", "plan", "requests": [text]}
+//
+// "requests" are those that the subgraphs got since the last answer.
+'use strict';
+const http = require('node:http');
+const readline = require('node:readline');
+const { parse, execute, validate, GraphQLError } = require('graphql');
+const { composeServices } = require('@apollo/composition');
+const { Supergraph, operationFromDocument, ROUTER_SUPPORTED_SUPERGRAPH_FEATURES } = require('@apollo/federation-internals');
+const { QueryPlanner, prettyFormatQueryPlan } = require('@apollo/query-planner');
+const { buildSubgraphSchema } = require('@apollo/subgraph');
+const { World } = require('./world.js');
+
+let current, requests = [], port;
+
+function serve(world, { name, sdl }) {
+  const resolvers = world.subgraph(name);
+  const schema = buildSubgraphSchema(parse(sdl));
+  for (const t of world.subgraphs.get(name).types.values()) {
+    const type = schema.getType(t.name);
+    if (t.keys.length && type) type.extensions = { ...type.extensions, apollo: { subgraph: { resolveReference: resolvers.resolveReference } } };
+  }
+  // The library's own fields have resolvers of their own; all others fall to ours.
+  return async ({ query, variables }) => {
+    const document = parse(query);
+    const errors = validate(schema, document);
+    if (errors.length) return { errors };
+    return execute({ schema, document, variableValues: variables, fieldResolver: resolvers.fieldResolver, typeResolver: resolvers.typeResolver });
+  };
+}
+
+function create(req) {
+  const r = composeServices(req.subgraphs.map((s) => ({ name: s.name, url: url(s.name), typeDefs: parse(s.sdl) })));
+  if (r.errors?.length) return { errors: r.errors.map((e) => e.message) };
+  const supergraph = Supergraph.build(r.supergraphSdl, { supportedFeatures: ROUTER_SUPPORTED_SUPERGRAPH_FEATURES });
+  const world = new World(req.world, req.subgraphs);
+  current = {
+    supergraph, planner: new QueryPlanner(supergraph), schema: supergraph.apiSchema().toGraphQLJSSchema(),
+    resolvers: world.monolith(), subgraphs: Object.fromEntries(req.subgraphs.map((s) => [s.name, serve(world, s)])),
+  };
+  return { supergraph: r.supergraphSdl, urls: Object.fromEntries(req.subgraphs.map((s) => [s.name, url(s.name)])) };
+}
+
+const url = (name) => `http://127.0.0.1:${port}/${name}`;
+
+// measure counts the fetches of a plan, and the longest chain of them.
+function measure(node, variables) {
+  const all = (nodes) => nodes.map((n) => measure(n, variables));
+  const fetches = (list) => list.reduce((n, m) => n + m.fetches, 0);
+  switch (node?.kind) {
+    case 'Fetch': return { fetches: 1, rounds: 1 };
+    case 'Flatten': return measure(node.node, variables);
+    case 'Sequence': { const l = all(node.nodes); return { fetches: fetches(l), rounds: l.reduce((n, m) => n + m.rounds, 0) }; }
+    case 'Parallel': { const l = all(node.nodes); return { fetches: fetches(l), rounds: Math.max(0, ...l.map((m) => m.rounds)) }; }
+    case 'Condition': return measure(variables?.[node.condition] ? node.ifClause : node.elseClause, variables);
+  }
+  return { fetches: 0, rounds: 0 };
+}
+
+async function run({ query, variables }) {
+  const document = parse(query);
+  const invalid = validate(current.schema, document);
+  if (invalid.length) return { invalid: invalid.map((e) => e.message) };
+  const out = await execute({ schema: current.schema, document, variableValues: variables, ...current.resolvers });
+  const answer = { data: out.data, errors: (out.errors ?? []).map((e) => ({ message: e.message, path: e.path })) };
+  try {
+    const plan = current.planner.buildQueryPlan(operationFromDocument(current.supergraph.apiSchema(), document));
+    Object.assign(answer, measure(plan.node, variables), { plan: prettyFormatQueryPlan(plan) });
+  } catch (e) {
+    answer.planner = String(e.stack ?? e);
+  }
+  return answer;
+}
+
+const server = http.createServer((req, res) => {
+  const chunks = [];
+  req.on('data', (c) => chunks.push(c)).on('end', async () => {
+    const name = req.url.slice(1);
+    let body;
+    try {
+      const asked = JSON.parse(Buffer.concat(chunks));
+      body = await current.subgraphs[name](asked);
+      requests.push(name + ' ' + asked.query + ' ' + JSON.stringify(asked.variables ?? {}) + ' → ' + JSON.stringify(body));
+    } catch (e) {
+      body = { errors: [new GraphQLError(e.message)] };
+      requests.push(name + ' → ' + e.stack);
+    }
+    res.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
+  });
+});
+
+server.listen(0, '127.0.0.1', () => {
+  port = server.address().port;
+  const lines = readline.createInterface({ input: process.stdin });
+  lines.on('line', async (line) => {
+    const req = JSON.parse(line);
+    let out;
+    try {
+      out = req.subgraphs ? create(req) : await run(req);
+    } catch (e) {
+      out = { crash: e.stack };
+    }
+    out.requests = requests;
+    requests = [];
+    process.stdout.write(JSON.stringify(out) + '\n');
+  });
+  lines.on('close', () => {
+    server.close();
+    server.closeAllConnections();
+  });
+});

@@ -1,0 +1,322 @@
+//go:build e2e
+
+package planning
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/catalyst-router/catalyst/graphql/gateway"
+	"github.com/catalyst-router/catalyst/graphql/plan"
+	"github.com/catalyst-router/catalyst/graphql/supergraph"
+)
+
+var (
+	worlds = flag.Int("worlds", 40, "sets of subgraphs to make up")
+	each   = flag.Int("operations", 15, "operations on each set")
+	seed   = flag.Uint64("seed", 1, "seed of the first set; the others follow")
+)
+
+// question and answer are the lines of oracle.js.
+type question struct {
+	World     string         `json:"world,omitempty"`
+	Subgraphs []wire         `json:"subgraphs,omitempty"`
+	Query     string         `json:"query,omitempty"`
+	Variables map[string]any `json:"variables,omitempty"`
+}
+
+type wire struct {
+	Name string `json:"name"`
+	SDL  string `json:"sdl"`
+}
+
+type answer struct {
+	Crash string
+
+	Supergraph string
+	URLs       map[string]string
+
+	Invalid         []string
+	Data            json.RawMessage
+	Errors          []json.RawMessage
+	Fetches, Rounds int
+	Plan, Planner   string
+	Requests        []string
+}
+
+// oracle is a running oracle.js.
+type oracle struct {
+	in  *json.Encoder
+	out *bufio.Scanner
+}
+
+func start(t *testing.T) *oracle {
+	t.Helper()
+	install(t)
+	ctx, cancel := context.WithCancel(context.Background()) // ends with the pipe, after the test
+	cmd := exec.CommandContext(ctx, "node", "oracle.js")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start oracle: %v", err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("oracle: %v", err)
+		}
+		cancel()
+	})
+	scan := bufio.NewScanner(out)
+	scan.Buffer(nil, 64<<20)
+	return &oracle{in: json.NewEncoder(in), out: scan}
+}
+
+// install fetches the oracles once.
+func install(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("node_modules/.package-lock.json"); err == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund").CombinedOutput(); err != nil {
+		t.Fatalf("npm ci: %v\n%s", err, out)
+	}
+}
+
+func (o *oracle) ask(t *testing.T, q question) answer {
+	t.Helper()
+	if err := o.in.Encode(q); err != nil {
+		t.Fatalf("ask the oracle: %v", err)
+	}
+	if !o.out.Scan() {
+		t.Fatalf("the oracle gave no answer: %v", o.out.Err())
+	}
+	var a answer
+	if err := json.Unmarshal(o.out.Bytes(), &a); err != nil {
+		t.Fatalf("read the oracle's answer: %v", err)
+	}
+	if a.Crash != "" {
+		t.Fatalf("the oracle crashed: %s", a.Crash)
+	}
+	return a
+}
+
+// figures are sums over a run.
+type figures struct {
+	worlds, rejected, operations, failing int
+	ours, theirs                          plan.Plan // Fetches and Rounds only
+	better, worse, traded                 int
+	sent                                  int
+}
+
+// TestGenerated makes up subgraphs and operations.
+func TestGenerated(t *testing.T) {
+	o := start(t)
+	var sum figures
+	for n := range *worlds {
+		s := *seed + uint64(n)
+		t.Run(fmt.Sprintf("seed=%d", s), func(t *testing.T) { world(t, o, s, &sum) })
+	}
+	t.Logf("%d worlds, %d rejected by both composers; %d operations, %d of them with errors", sum.worlds, sum.rejected, sum.operations, sum.failing)
+	t.Logf("planned requests: ours %d, theirs %d; rounds: ours %d, theirs %d; requests sent: %d; plans with fewer requests or rounds: %d, with fewer rounds by more requests: %d, worse: %d",
+		sum.ours.Fetches, sum.theirs.Fetches, sum.ours.Rounds, sum.theirs.Rounds, sum.sent, sum.better, sum.traded, sum.worse)
+	if sum.rejected > sum.worlds/2 {
+		t.Errorf("%d of %d worlds do not compose: the generator is not worth much", sum.rejected, sum.worlds)
+	}
+}
+
+func world(t *testing.T, o *oracle, seed uint64, sum *figures) {
+	subgraphs := generate(seed)
+	q := question{World: fmt.Sprint(seed)}
+	for _, s := range subgraphs {
+		q.Subgraphs = append(q.Subgraphs, wire{s.Name, s.SDL})
+	}
+	theirs := o.ask(t, q)
+	for i := range subgraphs {
+		subgraphs[i].URL = theirs.URLs[subgraphs[i].Name]
+	}
+	ours := supergraph.Compose(subgraphs, supergraph.Options{})
+	sum.worlds++
+	switch rejected := theirs.Supergraph == ""; {
+	case rejected && len(ours.Errors) > 0:
+		sum.rejected++
+		t.Logf("rejected: %s\n%s", theirs.Errors, show(subgraphs))
+		return
+	case rejected:
+		t.Fatalf("we accept, they reject: %s\n%s", theirs.Errors, show(subgraphs))
+	case len(ours.Errors) > 0:
+		t.Fatalf("we reject, they accept: %v\n%s", ours.Errors, show(subgraphs))
+	}
+	sdl := ours.SDL
+	if seed%2 == 0 {
+		sdl = theirs.Supergraph
+	}
+	snap, err := gateway.NewSnapshot(sdl, gateway.SnapshotOptions{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, sdl)
+	}
+	planner := snap.Planner()
+	g := gateway.New(gateway.Config{})
+	g.Swap(snap)
+	t.Cleanup(g.Close)
+	r := rand.New(rand.NewPCG(seed, 6))
+	failed := 0
+	for n := range *each {
+		query, variables := operation(r, planner.Graph().Schema)
+		if _, errs := planner.Prepare(query, ""); errs != nil {
+			if !bytes.Contains([]byte(errs.Error()), []byte("conflict")) {
+				t.Logf("not valid: %v: %s", errs, query)
+			}
+			continue
+		}
+		c := &check{t: t, g: g, planner: planner, oracle: o, sum: sum}
+		if !c.operation(query, variables) {
+			t.Errorf("operation %d: %s\nvariables %s\n%s", n, query, text(variables), strings.Join(c.said, "\n"))
+			if failed++; failed == 1 {
+				t.Log(show(subgraphs))
+			}
+		}
+	}
+}
+
+// check is one operation.
+type check struct {
+	t       *testing.T
+	g       http.Handler
+	planner *plan.Planner
+	oracle  *oracle
+	sum     *figures
+	said    []string
+}
+
+func (c *check) say(format string, args ...any) {
+	c.said = append(c.said, fmt.Sprintf(format, args...))
+}
+
+// operation reports whether an operation has the monolith's answer, by a plan no worse than theirs.
+func (c *check) operation(query string, variables map[string]any) bool {
+	got := c.serve(query, variables)
+	want := c.oracle.ask(c.t, question{Query: query, Variables: variables})
+	if want.Invalid != nil {
+		c.say("they find the operation invalid: %s", want.Invalid)
+		return false
+	}
+	p := c.plan(query, variables)
+	c.sum.operations++
+	if len(want.Errors) > 0 {
+		c.sum.failing++
+	}
+	if !bytes.Equal(got.Data, want.Data) {
+		c.say("got  %s\nwant %s", got.Data, want.Data)
+	}
+	if (len(got.Errors) > 0) != (len(want.Errors) > 0) {
+		c.say("got errors %s\nwant %s", got.Errors, want.Errors)
+	}
+	// One after the other is what the specification says of a mutation's fields, with all below them. Apollo's planner asks for neighbours at once.
+	if p.Kind == plan.Query {
+		c.compare(p, want)
+	}
+	if len(c.said) > 0 {
+		c.say("our %stheir %s\nrequests\n%s", p, want.Plan, strings.Join(want.Requests, "\n"))
+	}
+	return len(c.said) == 0
+}
+
+func (c *check) compare(p *plan.Plan, want answer) {
+	if want.Planner != "" {
+		c.t.Logf("their planner fails: %s", want.Planner)
+		return
+	}
+	c.sum.ours.Fetches += p.Fetches
+	c.sum.ours.Rounds += p.Rounds
+	c.sum.theirs.Fetches += want.Fetches
+	c.sum.theirs.Rounds += want.Rounds
+	c.sum.sent += len(want.Requests)
+	// A round counts more than a request: our planner may ask for more at once than theirs asks one after the other.
+	switch {
+	case p.Rounds > want.Rounds || p.Rounds == want.Rounds && p.Fetches > want.Fetches:
+		c.sum.worse++
+		c.say("ours: %d requests in %d rounds; theirs: %d in %d", p.Fetches, p.Rounds, want.Fetches, want.Rounds)
+	case p.Fetches > want.Fetches:
+		c.sum.traded++
+	case p.Fetches < want.Fetches || p.Rounds < want.Rounds:
+		c.sum.better++
+	}
+	if len(want.Requests) > p.Fetches {
+		c.say("%d requests were sent, %d planned", len(want.Requests), p.Fetches)
+	}
+}
+
+func (c *check) serve(query string, variables map[string]any) (got answer) {
+	c.t.Helper()
+	body, err := json.Marshal(question{Query: query, Variables: variables})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	r := httptest.NewRequestWithContext(c.t.Context(), http.MethodPost, "/graphql", bytes.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	c.g.ServeHTTP(w, r)
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		c.t.Fatalf("the gateway's answer: %v: %s", err, w.Body)
+	}
+	return got
+}
+
+func (c *check) plan(query string, variables map[string]any) *plan.Plan {
+	c.t.Helper()
+	op, errs := c.planner.Prepare(query, "")
+	if errs != nil {
+		c.t.Fatal(errs)
+	}
+	raw := map[string]json.RawMessage{}
+	for name, v := range variables {
+		raw[name] = json.RawMessage(text(v))
+	}
+	coerced, errs := plan.CoerceVariables(op, raw)
+	if errs != nil {
+		c.t.Fatal(errs)
+	}
+	p, err := c.planner.Plan(op, plan.Facts{Conditions: op.ConditionValues(coerced)})
+	if err != nil {
+		c.t.Fatalf("%v\n%s", err, query)
+	}
+	return p
+}
+
+func text(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+func show(subgraphs []supergraph.Subgraph) string {
+	var b strings.Builder
+	for _, s := range subgraphs {
+		fmt.Fprintf(&b, "# %s\n%s\n", s.Name, s.SDL)
+	}
+	return b.String()
+}
