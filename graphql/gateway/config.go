@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"log/slog"
+	"net/http"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -19,13 +20,15 @@ type Config struct {
 
 	// NoIntrospection refuses __schema and __type.
 	NoIntrospection bool
-	// NoPage serves no GraphiQL to browsers.
-	NoPage bool
+	// Page answers browsers that open the endpoint itself; nil answers them as everybody else.
+	Page http.Handler
 	// Share lets identical queries to a subgraph that are in flight for one caller share one answer.
 	Share bool
 
 	// MaxBody of a request in bytes. Zero means 2 MiB.
 	MaxBody int64
+	// MaxBodies of all requests in flight together, files apart, in bytes; more are refused with 503. Zero means 256 MiB.
+	MaxBodies int64
 	// MaxCost refuses operations whose static cost (@cost, @listSize) is higher. Zero means no limit.
 	MaxCost int
 	// MaxBatch is how many operations one request may hold as a JSON list. Zero means that lists are refused.
@@ -59,6 +62,7 @@ func (c Config) withDefaults() Config {
 		c.Meter = metricnoop.NewMeterProvider().Meter("")
 	}
 	c.MaxBody = or(c.MaxBody, 2<<20)
+	c.MaxBodies = or(c.MaxBodies, 256<<20)
 	c.MaxConcurrent = or(c.MaxConcurrent, 2048)
 	c.Timeout = or(c.Timeout, 30*time.Second)
 	c.Slow = or(c.Slow, time.Second)

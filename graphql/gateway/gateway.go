@@ -13,6 +13,7 @@ type Gateway struct {
 	current  atomic.Pointer[Snapshot]
 	swaps    sync.Mutex // one Swap at a time
 	slots    chan struct{}
+	held     atomic.Int64 // bytes of requests' bodies
 	streams  *streamCounter
 	recorder *recorder
 	store    *documentStore
@@ -101,7 +102,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if g.wantsPage(r) {
-		servePage(w, r)
+		w.Header().Add("Vary", "Accept")
+		g.cfg.Page.ServeHTTP(w, r)
 		return
 	}
 	g.serveOperation(w, r)

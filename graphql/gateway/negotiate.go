@@ -74,6 +74,20 @@ func negotiate(h http.Header) accepted {
 	return a
 }
 
+// prefersHTML reports whether a client likes HTML better than every type of an answer.
+func prefersHTML(h http.Header) bool {
+	var html, other float64
+	for _, part := range strings.Split(strings.Join(h.Values("Accept"), ","), ",") {
+		switch name, _, q := mediaRange(part); name {
+		case "text/html":
+			html = max(html, q)
+		case typeJSON, typeGraphQL, typeEvents, typeMixed:
+			other = max(other, q)
+		}
+	}
+	return html > other
+}
+
 // mediaRange reads one entry of Accept. What cannot be read or wants another character set than UTF-8 has the quality 0.
 func mediaRange(part string) (name string, params map[string]string, q float64) {
 	name, params, err := mime.ParseMediaType(part)

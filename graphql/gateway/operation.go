@@ -69,6 +69,7 @@ func (o *operation) plans(ctx context.Context, p *params, text string, from orig
 	if errs != nil {
 		return invalid(errs...)
 	}
+	uploads := p.takeUploads(vars)
 	facts := o.g.facts(ctx, o.op, o.caller)
 	facts.Conditions = o.op.ConditionValues(vars)
 	var err error
@@ -81,7 +82,7 @@ func (o *operation) plans(ctx context.Context, p *params, text string, from orig
 	}
 	o.g.recorder.record(o.op, text, p.operationName, facts, o.began)
 	o.request = exec.Request{
-		Plan: o.plan, Variables: vars, Header: o.g.headers.toSubgraphs(from.header), Caller: o.caller.id, Dedupe: o.g.cfg.Share, Uploads: p.uploads,
+		Plan: o.plan, Variables: vars, Header: o.g.headers.toSubgraphs(from.header), Caller: o.caller.id, Dedupe: o.g.cfg.Share, Uploads: uploads,
 	}
 	if p.extensions.Cost {
 		o.request.Extensions = fmt.Appendf(nil, `{"cost":{"estimated":%d,"max":%d,"fetches":%d,"rounds":%d}}`, o.plan.Cost, o.g.cfg.MaxCost, o.plan.Fetches, o.plan.Rounds)

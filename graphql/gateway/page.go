@@ -2,9 +2,10 @@ package gateway
 
 import "net/http"
 
-func (g *Gateway) wantsPage(*http.Request) bool { return false }
-
-func servePage(http.ResponseWriter, *http.Request) {}
-
-// Page serves GraphiQL for the endpoint at path.
-func Page(_ string) http.Handler { return http.HandlerFunc(servePage) }
+// wantsPage reports whether a request is a browser's that opens the endpoint itself: it likes HTML better than what operations answer with.
+func (g *Gateway) wantsPage(r *http.Request) bool {
+	if g.cfg.Page == nil || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	return prefersHTML(r.Header)
+}

@@ -11,8 +11,6 @@ import (
 	"net/url"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/catalyst-router/catalyst/graphql/exec"
 )
 
 // params are the parameters of one GraphQL request (https://graphql.github.io/graphql-over-http/draft/#sec-Request-Parameters).
@@ -21,7 +19,8 @@ type params struct {
 	documentID           string // of a persisted document
 	variables            map[string]json.RawMessage
 	extensions           extensions
-	uploads              []exec.Upload
+	files                []*uploaded  // those that this operation has to drop
+	marks                []uploadMark // where files stand in variables
 }
 
 // extensions are those that the gateway knows.
@@ -35,13 +34,13 @@ type extensions struct {
 }
 
 // readParams reads a request. batched says that the client sent a list and wants one back.
-func (g *Gateway) readParams(w http.ResponseWriter, r *http.Request) (all []params, batched bool, fail *failure) {
+func (g *Gateway) readParams(w http.ResponseWriter, r *http.Request, b *body) (all []params, batched bool, fail *failure) {
 	switch r.Method {
 	case http.MethodGet:
 		p, fail := fromURL(r.URL.RawQuery)
 		return []params{p}, false, fail
 	case http.MethodPost:
-		return g.fromBody(w, r)
+		return g.fromBody(w, r, b)
 	}
 	return nil, false, refuse(http.StatusMethodNotAllowed, CodeMethod, "Use GET or POST, not %s.", clip(r.Method)).with("Allow", "GET, POST, OPTIONS")
 }
@@ -72,7 +71,7 @@ func fromURL(raw string) (params, *failure) {
 }
 
 // fromBody reads a POST request.
-func (g *Gateway) fromBody(w http.ResponseWriter, r *http.Request) ([]params, bool, *failure) {
+func (g *Gateway) fromBody(w http.ResponseWriter, r *http.Request, b *body) ([]params, bool, *failure) {
 	mediaType, fields, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil && r.Header.Get("Content-Type") == "" {
 		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType, "The Content-Type header is missing: use application/json.").with("Accept-Post", typeJSON)
@@ -86,22 +85,14 @@ func (g *Gateway) fromBody(w http.ResponseWriter, r *http.Request) ([]params, bo
 	case r.Header.Get("Content-Encoding") != "" && !strings.EqualFold(r.Header.Get("Content-Encoding"), "identity"):
 		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType, "Compressed requests are not supported.").with("Accept-Encoding", "identity")
 	case mediaType == "multipart/form-data":
-		return g.fromForm(w, r, fields["boundary"])
+		return g.fromForm(w, b, fields["boundary"])
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.cfg.MaxBody))
+	text, err := io.ReadAll(http.MaxBytesReader(w, b, g.cfg.MaxBody))
 	if err != nil {
 		return nil, false, g.unread(err)
 	}
-	return g.decode(body)
-}
-
-// unread explains why a body could not be read.
-func (g *Gateway) unread(err error) *failure {
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return refuse(http.StatusRequestEntityTooLarge, CodeTooLarge, "The request is larger than %d bytes.", large.Limit)
-	}
-	return refuse(http.StatusBadRequest, CodeBadRequest, "The request's body could not be read.").with("Connection", "close")
+	_ = b.Close() // a writer without deadlines is a test's
+	return g.decode(text)
 }
 
 // decode reads a JSON body: one request, or a list of them where that is allowed.

@@ -44,6 +44,13 @@ func (g *Gateway) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if fail := g.cfg.CSRF.check(r, &g.cfg.CORS); fail != nil {
 		return fail
 	}
+	b := g.newBody(w, r)
+	defer b.release()
+	all, batched, fail := g.readParams(w, r, b)
+	if fail != nil {
+		return fail
+	}
+	defer dropUploads(all)
 	select {
 	case g.slots <- struct{}{}:
 	default:
@@ -51,11 +58,6 @@ func (g *Gateway) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	}
 	leave := sync.OnceFunc(func() { <-g.slots })
 	defer leave()
-	all, batched, fail := g.readParams(w, r)
-	if fail != nil {
-		return fail
-	}
-	defer dropUploads(all)
 	who, fail := g.identify(ctx, r.Header, r.TLS)
 	if fail != nil {
 		return fail

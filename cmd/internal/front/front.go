@@ -22,6 +22,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/graphql/exec"
 	"github.com/catalyst-router/catalyst/graphql/gateway"
+	"github.com/catalyst-router/catalyst/graphql/gateway/graphiql"
 	"github.com/catalyst-router/catalyst/graphql/plan"
 )
 
@@ -126,17 +127,22 @@ func (f *Front) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(path, f.gw)
 	if f.cfg.GraphiQL {
-		mux.Handle("GET /{$}", gateway.Page(path))
+		mux.HandleFunc("GET /{$}", graphiql.Page)
+		mux.Handle("GET /graphiql/{file}", graphiql.Assets())
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if why := f.gw.Ready(); why != "" {
-			http.Error(w, why, http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
-	})
+	mux.HandleFunc("GET /readyz", f.ready)
+	mux.HandleFunc("GET /health", f.ready)
 	return mux
+}
+
+// ready answers whether operations can be served.
+func (f *Front) ready(w http.ResponseWriter, _ *http.Request) {
+	if why := f.gw.Ready(); why != "" {
+		http.Error(w, why, http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
 }
 
 // drainTime is how long requests in flight are waited for at the end.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"regexp"
 
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/graphql/gateway"
 	"github.com/catalyst-router/catalyst/graphql/gateway/bearer"
+	"github.com/catalyst-router/catalyst/graphql/gateway/graphiql"
 )
 
 // rules translates the configuration, which has been checked.
@@ -17,7 +19,7 @@ func (f *Front) rules(ctx context.Context) (gateway.Config, error) {
 	c := &f.cfg
 	rules := gateway.Config{
 		Log: f.tel.Log, Tracer: f.tel.Tracer, Meter: f.tel.Meter,
-		NoIntrospection: !c.Introspection, NoPage: !c.GraphiQL, Share: c.Share,
+		NoIntrospection: !c.Introspection, Share: c.Share,
 		MaxBody: int64(c.MaxBody), MaxCost: c.MaxCost, MaxBatch: c.MaxBatch, MaxConcurrent: c.MaxConcurrent, Timeout: c.Timeout, Slow: orElse(c.Slow, -1),
 		CSRF:      gateway.CSRF{Off: c.CSRF == "off", Strict: c.CSRF == "strict"},
 		CORS:      gateway.CORS{Origins: c.CORSOrigins, Credentials: c.CORSCredentials, Headers: c.CORSHeaders},
@@ -25,6 +27,9 @@ func (f *Front) rules(ctx context.Context) (gateway.Config, error) {
 		Streams:   gateway.Streams{Max: c.MaxStreams},
 		Uploads:   gateway.Uploads{Off: c.MaxUpload == 0, MaxBytes: int64(c.MaxUpload)},
 		Cache:     gateway.Cache{MaxBytes: c.CacheBytes},
+	}
+	if c.GraphiQL {
+		rules.Page = http.HandlerFunc(graphiql.Page)
 	}
 	for _, r := range c.RequestHeaders {
 		rules.Headers.Request = append(rules.Headers.Request, gateway.RequestHeader{Name: r.Name, Matching: expression(r), Rename: r.Rename, Default: r.Default, Subgraphs: r.Subgraphs})
