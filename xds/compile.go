@@ -172,14 +172,35 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 	}
 	out := &compiled{}
 	for _, cl := range clusters {
-		b.set(TypeCluster, cl.GetName(), cl)
+		b.set(TypeCluster, cl.GetName(), cl, needs(f, cl, clusters)...)
 		out.uses = append(out.uses, Ref{TypeCluster, cl.GetName()})
 	}
 	if tcp != nil {
-		b.set(TypeListener, tcp.GetName(), tcp)
+		b.set(TypeListener, tcp.GetName(), tcp, ownNames(clusters)...)
 		out.uses = append(out.uses, Ref{TypeListener, tcp.GetName()})
 	}
 	return out, b.err
+}
+
+// needs returns what a service's cluster needs: its name stands on all the others.
+func needs(f *Forwarding, cl *cluster.Cluster, all []*cluster.Cluster) []string {
+	if cl.GetName() != clusterName(f) {
+		return nil
+	}
+	return slices.DeleteFunc(clusterNames(all), func(n string) bool { return n == cl.GetName() })
+}
+
+// ownNames returns the clusters that are the service's alone: a listener stands on those, and through them on its next hops.
+func ownNames(all []*cluster.Cluster) []string {
+	return slices.DeleteFunc(clusterNames(all), func(n string) bool { return strings.HasPrefix(n, hopsPrefix) })
+}
+
+func clusterNames(all []*cluster.Cluster) []string {
+	names := make([]string, 0, len(all))
+	for _, cl := range all {
+		names = append(names, cl.GetName())
+	}
+	return names
 }
 
 // clusterName is where a service's traffic goes. The kind in front keeps protocols apart, and Envoy's own clusters out of reach.
@@ -253,7 +274,7 @@ type builder struct {
 }
 
 // set adds a resource unless Envoy has this very version.
-func (b *builder) set(typeURL, name string, m proto.Message) {
+func (b *builder) set(typeURL, name string, m proto.Message, needs ...string) {
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
 		b.err = errors.Join(b.err, fmt.Errorf("encode %s: %w", name, err))
@@ -266,7 +287,7 @@ func (b *builder) set(typeURL, name string, m proto.Message) {
 		return
 	}
 	b.c.sent[ref] = version
-	b.d.Set = append(b.d.Set, Resource{Type: typeURL, Name: name, Version: version, Body: raw, Service: b.service, Trace: b.trace})
+	b.d.Set = append(b.d.Set, Resource{Type: typeURL, Name: name, Version: version, Body: raw, Needs: needs, Service: b.service, Trace: b.trace})
 }
 
 // order sorts a delta so that what is named comes before what names it, and goes after it.

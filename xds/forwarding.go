@@ -118,6 +118,8 @@ type Resource struct {
 	Name    string
 	Version string // hash of Body
 	Body    []byte // the message, deterministic
+	// Needs names the clusters without which Envoy has no use for it: where one is missing, it sends nowhere.
+	Needs []string
 	// Service is whose change it carries, "" for constant ones.
 	Service bgp.Service
 	Trace   bgp.Trace
