@@ -2,6 +2,7 @@ package plan
 
 import (
 	"math/bits"
+	"slices"
 
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
@@ -185,13 +186,13 @@ type door struct {
 	via *graph.Type
 }
 
-// doors lists the keys by which subgraph s can be entered with objects of the given types, which have the same keys.
+// doors lists the keys by which subgraph s can be entered with objects of all the given types.
 func (b *builder) doors(pos *position, types graph.TypeSet, s int) []door {
 	var out []door
 	first := b.g.Object(types.IDs()[0])
 	if in := first.In[s]; in != nil {
 		for _, k := range in.Keys {
-			if k.Resolvable {
+			if k.Resolvable && b.common(k, types, s) {
 				out = append(out, door{key: b.p.keyOf(k, types)})
 			}
 		}
@@ -211,6 +212,17 @@ func (b *builder) doors(pos *position, types graph.TypeSet, s int) []door {
 		}
 	}
 	return out
+}
+
+// common reports whether all the types have a key in subgraph s.
+func (b *builder) common(k *graph.Key, types graph.TypeSet, s int) bool {
+	for _, id := range types.IDs() {
+		in := b.g.Object(id).In[s]
+		if in == nil || !slices.ContainsFunc(in.Keys, func(o *graph.Key) bool { return o.Resolvable && o.Text == k.Text }) {
+			return false
+		}
+	}
+	return true
 }
 
 // named reports whether the run-time types of objects at a position are known.

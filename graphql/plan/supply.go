@@ -23,21 +23,40 @@ func (b *builder) supply(sl *slot, types graph.TypeSet, sub *graph.Selection) er
 	if rest.Empty() {
 		return nil
 	}
-	for _, class := range b.classes(sl, rest) {
-		if err := b.supplyClass(sl, class, sub); err != nil {
-			return err
+	for _, alike := range b.classes(sl, rest, false) {
+		if b.lent(sl, alike) && len(b.options(sl, alike, sub)) > 0 {
+			if err := b.supplyClass(sl, alike, sub); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, class := range b.classes(sl, alike, true) {
+			if err := b.supplyClass(sl, class, sub); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// classes partitions types by which subgraphs resolve a slot's field, how, and by which keys they are entered.
-func (b *builder) classes(sl *slot, types graph.TypeSet) []graph.TypeSet {
+// lent reports whether nobody but interface objects resolves a slot's field: then it does not matter by which keys the types can be entered.
+func (b *builder) lent(sl *slot, types graph.TypeSet) bool {
+	for _, id := range types.IDs() {
+		f := b.g.Object(id).Fields[sl.name]
+		if f == nil || slices.ContainsFunc(f.In, func(in *graph.FieldIn) bool { return b.usable(in) && !in.External && in.Via == nil }) {
+			return false
+		}
+	}
+	return true
+}
+
+// classes partitions types by which subgraphs resolve a slot's field, how, and, if keyed, by which keys they are entered.
+func (b *builder) classes(sl *slot, types graph.TypeSet, keyed bool) []graph.TypeSet {
 	return partition(types, func(id graph.TypeID) string {
 		t := b.g.Object(id)
 		var k strings.Builder
 		for s := range b.g.Subgraphs {
-			if in := t.In[s]; in != nil {
+			if in := t.In[s]; in != nil && keyed {
 				for _, key := range in.Keys {
 					if key.Resolvable {
 						k.WriteString(key.Text)
@@ -51,6 +70,9 @@ func (b *builder) classes(sl *slot, types graph.TypeSet) []graph.TypeSet {
 				continue
 			}
 			in := f.In[s]
+			if in.External && !slices.ContainsFunc(sl.pos.views, func(v *view) bool { return v.group.sub == s && provides(v.provided, f) }) {
+				continue
+			}
 			fmt.Fprintf(&k, "%t %s", in.External, in.Named.Name)
 			if in.Requires != nil {
 				k.WriteString(in.RequiresText)
