@@ -217,10 +217,9 @@ func appendGiven(dst []byte, f *plan.EntityFetch, w *entityWork, batches []*batc
 			if b == nil && w.groups[i].used > 0 {
 				b = w.groups[i].batches[0] // any value does for an empty list
 			}
-			if b != nil && b.context[k] != nil {
+			if b != nil && b.context[k] != nil { // otherwise the next one, further up, may have it
 				return append(dst, b.context[k]...)
 			}
-			return append(dst, "null"...)
 		}
 	}
 	return append(dst, "null"...)

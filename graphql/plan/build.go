@@ -64,6 +64,8 @@ type group struct {
 	via   *graph.Type
 	view  *view
 	needs []need
+	// givens are the arguments that enclosing objects fill.
+	givens []*given
 	// reads are the groups whose data it needs, feeds those that need its own. depth is the longest chain of reads.
 	reads, feeds []*group
 	depth        int
@@ -134,9 +136,10 @@ type view struct {
 
 // pick is a slot selected in a view.
 type pick struct {
-	slot  *slot
-	on    graph.TypeSet
-	child *view
+	slot   *slot
+	on     graph.TypeSet
+	child  *view
+	givens []*given // arguments that clients do not give
 }
 
 func (b *builder) newPosition(s *slot, types graph.TypeSet, sc *scope) *position {

@@ -80,7 +80,7 @@ func differ(t rapid.TB, base *world, p *plan.Planner, query, facts string, rawVa
 	if want := w.answer(op, vars); !reflect.DeepEqual(normal(got), normal(want)) {
 		t.Errorf("query %s\ngot %s\nwant %s\nby %s\nrequests %s", query, pretty(got), pretty(want), pl, strings.Join(w.log, "\n"))
 	}
-	if w.calls > pl.Fetches {
+	if w.calls > pl.Fetches && !strings.Contains(pl.String(), ": up ") {
 		t.Errorf("%d requests were made, %d promised", w.calls, pl.Fetches)
 	}
 }

@@ -25,7 +25,15 @@ func (e *emitter) node(r *request) Node {
 	for _, d := range r.reads {
 		req.Reads = append(req.Reads, d.id)
 	}
-	w := renderer{g: e.g, vars: map[string]bool{}}
+	w := renderer{g: e.g, vars: map[string]bool{}, filled: map[*given]string{}}
+	w.fresh = func() string {
+		for n := len(w.filled); ; n++ {
+			name := "_c" + strconv.Itoa(n)
+			if !e.taken(name) && !w.uses(name) {
+				return name
+			}
+		}
+	}
 	if !first.entity {
 		req.Kind = e.kind
 		e.finish(&req, w.selection(nil, first.view), nil, &w)
@@ -41,18 +49,19 @@ func (e *emitter) node(r *request) Node {
 func (e *emitter) entities(r *request, req Request, w *renderer) Node {
 	out := &EntityFetch{}
 	var selections []string
+	var givens [][]*given
 	for _, gr := range r.groups {
 		sel := string(w.selection(nil, gr.view))
 		reps := e.reps(gr)
 		path := e.path(gr.pos)
 		i := -1
 		for j, o := range out.Groups {
-			if selections[j] == sel && equalReps(o.Reps, reps) {
+			if selections[j] == sel && equalReps(o.Reps, reps) && givens[j] == nil && gr.givens == nil {
 				i = j
 			}
 		}
 		if i < 0 {
-			selections = append(selections, sel)
+			selections, givens = append(selections, sel), append(givens, gr.givens)
 			out.Groups = append(out.Groups, EntityGroup{Reps: reps})
 			i = len(out.Groups) - 1
 		}
@@ -84,6 +93,12 @@ func (e *emitter) entities(r *request, req Request, w *renderer) Node {
 		text = append(text, selections[i]...)
 	}
 	e.finish(&req, append(text, '}'), names, w)
+	for i, gs := range givens {
+		for _, gv := range gs {
+			at := slices.IndexFunc(req.Variables, func(v RequestVariable) bool { return v.Name == w.filled[gv] })
+			out.Groups[i].Contexts = append(out.Groups[i].Contexts, e.contexts(gv, at)...)
+		}
+	}
 	out.Request = req
 	return out
 }
@@ -102,6 +117,9 @@ func (e *emitter) finish(req *Request, selection []byte, reps []string, w *rende
 	}
 	for _, n := range reps {
 		declare(n, "[_Any!]!", -1)
+	}
+	for _, f := range w.fills() {
+		declare(f.name, f.typ, -1)
 	}
 	names := make([]string, 0, len(w.vars))
 	for n := range w.vars {

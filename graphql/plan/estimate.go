@@ -90,6 +90,9 @@ func (b *builder) estimateAway(out *estimate, e *graph.Entry, f *graph.Field, s,
 		if in.Requires != nil {
 			c.rounds = max(c.rounds, 1+max(0, b.servesAll(in.Requires, f.Parent, s, nil, 0)))
 		}
+		if in.Contexts != nil {
+			c.rounds = max(c.rounds, 1)
+		}
 		if to != s && !out.subs.has(to) || to == s {
 			c.subs = subset{}.with(to)
 		}

@@ -271,7 +271,7 @@ func (b *builder) enter1(pos *position, types graph.TypeSet, s int, d door, ways
 func (b *builder) groupAt(pos *position, s int, via *graph.Type, depth int) *group {
 	for _, gr := range b.groups {
 		if gr.entity && gr.pos == pos && gr.sub == s && gr.via == via && gr.block == b.block && gr.segment == b.segment && gr.depth >= depth &&
-			(!b.apart || gr.depth == depth) {
+			gr.givens == nil && (!b.apart || gr.depth == depth) {
 			return gr
 		}
 	}
@@ -496,7 +496,7 @@ func (b *builder) hop(f *graph.Field, s int) int {
 			continue
 		}
 		n := int(hops[to])
-		if in.Requires != nil {
+		if in.Requires != nil || in.Contexts != nil {
 			n++
 		}
 		if best < 0 || n < best {

@@ -11,6 +11,9 @@ import (
 type renderer struct {
 	g    *graph.Graph
 	vars map[string]bool // client variables met
+	// filled are the variables for arguments that enclosing objects fill, and fresh makes a name for another one.
+	filled map[*given]string
+	fresh  func() string
 }
 
 // selection appends what a view selects, in braces.
@@ -44,13 +47,33 @@ func (r *renderer) picks(dst []byte, picks []*pick) []byte {
 		if s.source != s.name {
 			dst = append(append(dst, s.source...), ':')
 		}
-		dst = append(append(append(dst, s.name...), s.args...), s.directives...)
+		dst = append(dst, s.name...)
+		dst = append(r.arguments(dst, p), s.directives...)
 		for _, v := range s.vars {
 			r.vars[v] = true
 		}
 		if p.child != nil {
 			dst = r.selection(dst, p.child)
 		}
+	}
+	return dst
+}
+
+// arguments appends the client's arguments and those that enclosing objects fill.
+func (r *renderer) arguments(dst []byte, p *pick) []byte {
+	dst = append(dst, p.slot.args...)
+	for _, gv := range p.givens {
+		if dst[len(dst)-1] == ')' {
+			dst[len(dst)-1] = ','
+		} else {
+			dst = append(dst, '(')
+		}
+		name, ok := r.filled[gv]
+		if !ok {
+			name = r.fresh()
+			r.filled[gv] = name
+		}
+		dst = append(append(append(append(dst, gv.arg...), ":$"...), name...), ')')
 	}
 	return dst
 }
@@ -151,4 +174,26 @@ func (r *renderer) cover(v *view, types graph.TypeSet, picks []*pick) string {
 		}
 	}
 	return ""
+}
+
+// fill is a variable that an enclosing object fills.
+type fill struct{ name, typ string }
+
+// fills lists the variables that enclosing objects fill, by name.
+func (r *renderer) fills() []fill {
+	var out []fill
+	for gv, name := range r.filled {
+		out = append(out, fill{name, gv.typ})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })
+	return out
+}
+
+func (r *renderer) uses(name string) bool {
+	for _, n := range r.filled {
+		if n == name {
+			return true
+		}
+	}
+	return false
 }

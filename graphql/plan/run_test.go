@@ -3,6 +3,8 @@ package plan_test
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"slices"
 
 	"github.com/catalyst-router/catalyst/graphql/plan"
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
@@ -127,41 +129,99 @@ func (r *runner) send(q *plan.Request, own map[int]any) map[string]any {
 }
 
 func (r *runner) entities(n *plan.EntityFetch) {
-	own := map[int]any{}
-	targets := make([][]map[string]any, len(n.Groups))
-	any1 := false
+	groups := make([][]*batch, len(n.Groups))
+	requests := 0
 	for i, g := range n.Groups {
-		reps := []any{}
 		for _, p := range g.Paths {
-			r.at(p, r.tree, func(o map[string]any) {
+			r.at(p, r.tree, nil, func(o map[string]any, above []map[string]any) {
 				for _, rep := range g.Reps {
 					if !r.is(rep.On, o) {
 						continue
 					}
 					if m := r.rep(rep, o); m != nil {
-						reps = append(reps, m)
-						targets[i] = append(targets[i], o)
+						b := batchFor(&groups[i], r.contexts(g, above))
+						b.reps, b.targets = append(b.reps, m), append(b.targets, o)
 					}
 					return
 				}
 			})
 		}
-		own[g.Variable] = reps
-		any1 = any1 || len(reps) > 0
+		requests = max(requests, len(groups[i]))
 	}
-	if !any1 {
-		return
-	}
-	data := r.send(&n.Request, own)
-	for i, g := range n.Groups {
-		list, _ := data[g.Key].([]any)
-		if len(list) != len(targets[i]) {
-			r.w.t.Fatalf("%d entities for %d representations", len(list), len(targets[i]))
-		}
-		for j, e := range list {
-			if m, ok := e.(map[string]any); ok {
-				merge(targets[i][j], m)
+	for k := range requests {
+		own := map[int]any{}
+		for i, g := range n.Groups {
+			own[g.Variable] = []any{}
+			if k < len(groups[i]) {
+				own[g.Variable] = groups[i][k].reps
 			}
+			for _, c := range g.Contexts {
+				own[c.Variable] = nil
+				if len(groups[i]) > 0 {
+					own[c.Variable] = groups[i][min(k, len(groups[i])-1)].tuple[c.Variable]
+				}
+			}
+		}
+		data := r.send(&n.Request, own)
+		for i, g := range n.Groups {
+			if k < len(groups[i]) {
+				r.merge(groups[i][k].targets, data[g.Key])
+			}
+		}
+	}
+}
+
+// batch is what one request asks of a group: entities whose context values are alike.
+type batch struct {
+	tuple   map[int]any // by variable
+	reps    []any
+	targets []map[string]any
+}
+
+func batchFor(list *[]*batch, tuple map[int]any) *batch {
+	for _, b := range *list {
+		if reflect.DeepEqual(b.tuple, tuple) {
+			return b
+		}
+	}
+	b := &batch{tuple: tuple}
+	*list = append(*list, b)
+	return b
+}
+
+// contexts are the values that the objects above an entity give.
+func (r *runner) contexts(g plan.EntityGroup, above []map[string]any) map[int]any {
+	out := map[int]any{}
+	for _, c := range g.Contexts {
+		o := above[len(above)-c.Up]
+		if _, done := out[c.Variable]; done || !r.is(c.On, o) {
+			continue
+		}
+		var v any = o
+		ok := true
+		for _, s := range c.From {
+			m, is := v.(map[string]any)
+			if is && !r.is(s.On, m) {
+				ok = false
+				break
+			}
+			v = m[s.Source]
+		}
+		if ok {
+			out[c.Variable] = v
+		}
+	}
+	return out
+}
+
+func (r *runner) merge(targets []map[string]any, entities any) {
+	list, _ := entities.([]any)
+	if len(list) != len(targets) {
+		r.w.t.Fatalf("%d entities for %d representations", len(list), len(targets))
+	}
+	for j, e := range list {
+		if m, ok := e.(map[string]any); ok {
+			merge(targets[j], m)
 		}
 	}
 }
@@ -175,9 +235,9 @@ func (r *runner) is(types graph.TypeSet, o map[string]any) bool {
 	return ok && types.Has(id)
 }
 
-func (r *runner) at(p plan.Path, o map[string]any, do func(map[string]any)) {
+func (r *runner) at(p plan.Path, o map[string]any, above []map[string]any, do func(map[string]any, []map[string]any)) {
 	if len(p) == 0 {
-		do(o)
+		do(o, above)
 		return
 	}
 	if !r.is(p[0].On, o) {
@@ -190,7 +250,7 @@ func (r *runner) at(p plan.Path, o map[string]any, do func(map[string]any)) {
 			if lists != 0 {
 				r.w.t.Fatalf("path %v has wrong lists", p)
 			}
-			r.at(p[1:], v, do)
+			r.at(p[1:], v, append(slices.Clone(above), o), do)
 		case []any:
 			for _, e := range v {
 				walk(e, lists-1)

@@ -145,7 +145,7 @@ func (b *builder) join() {
 		}
 		for _, o := range b.groups[i+1:] {
 			if o.entity && o.merged == nil && o.pos == gr.pos && o.sub == gr.sub && o.via == gr.via && o.wave == gr.wave && o.block == gr.block &&
-				o.segment == gr.segment && !slices.ContainsFunc(o.needs, gr.unlike) {
+				o.segment == gr.segment && !slices.ContainsFunc(o.needs, gr.unlike) && sameGivens(gr.givens, o.givens) {
 				gr.take(o)
 			}
 		}
@@ -171,6 +171,11 @@ func (gr *group) take(o *group) {
 		}
 	}
 	gr.view.possible = gr.view.possible.Or(o.view.possible)
+	for _, p := range o.view.picks {
+		if p.givens != nil {
+			p.givens = gr.givens
+		}
+	}
 	gr.view.absorb(o.view)
 }
 

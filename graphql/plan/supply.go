@@ -101,6 +101,13 @@ func (b *builder) supplyClass(sl *slot, class graph.TypeSet, sub *graph.Selectio
 		return err
 	}
 	b.pick(v, sl, class)
+	if o.in != nil && o.in.Contexts != nil && o.way.how == entered {
+		for _, p := range v.picks {
+			if p.slot == sl {
+				p.givens = v.group.givens
+			}
+		}
+	}
 	return nil
 }
 
@@ -139,7 +146,7 @@ func (b *builder) options(sl *slot, class graph.TypeSet, sub *graph.Selection) [
 		return nil
 	}
 	for s, in := range f.In {
-		if !b.usable(in) || sl.pos.entering[s] && (in.Requires != nil || ways[s].how != seen) {
+		if !b.usable(in) || sl.pos.entering[s] && (in.Requires != nil || in.Contexts != nil || ways[s].how != seen) {
 			continue
 		}
 		for _, o := range b.waysOf(sl, class, f, s, ways) {
@@ -291,6 +298,11 @@ func (b *builder) told(pos *position, class graph.TypeSet, f *graph.Field, s int
 				continue
 			}
 		}
+		if in.Contexts != nil {
+			if w = b.filled(pos, in, w); !w.ok {
+				continue
+			}
+		}
 		if w.cheaper(best) {
 			best = w
 		}
@@ -424,7 +436,15 @@ func (b *builder) enter(pos *position, types graph.TypeSet, s int, w way, field 
 		deps = union(deps, more)
 		n.requires = append(n.requires, told)
 	}
-	gr := b.entityGroup(pos, s, w.via, deps, n)
+	var givens []*given
+	if field != nil && field.Contexts != nil {
+		givens, _ = b.givens(pos, field)
+		if more, err = b.lend(givens); err != nil {
+			return nil, err
+		}
+		deps = union(deps, more)
+	}
+	gr := b.entityGroup(pos, s, w.via, deps, n, givens)
 	return gr.view, nil
 }
 
@@ -555,14 +575,14 @@ func (b *builder) requireSlot(sl *slot, e *graph.Entry, on graph.TypeSet) ([]*gr
 
 // entityGroup returns the request that enters s at a position with a need, made if no request can take it in without waiting longer
 // (or, if b.apart, one would have it wait).
-func (b *builder) entityGroup(pos *position, s int, via *graph.Type, deps []*group, n need) *group {
+func (b *builder) entityGroup(pos *position, s int, via *graph.Type, deps []*group, n need, givens []*given) *group {
 	depth := deepest(deps)
 	var gr *group
 	for _, o := range b.groups {
 		if !o.entity || o.pos != pos || o.sub != s || o.via != via || o.block != b.block || o.segment != b.segment || o.depth <= depth {
 			continue
 		}
-		if slices.ContainsFunc(deps, func(d *group) bool { return d.waitsFor(o) }) || o.contradicts(n) || o.tooWide(n) {
+		if slices.ContainsFunc(deps, func(d *group) bool { return d.waitsFor(o) }) || o.contradicts(n) || o.tooWide(n) || !sameGivens(o.givens, givens) {
 			continue
 		}
 		if o.depth > depth+1 {
@@ -576,7 +596,7 @@ func (b *builder) entityGroup(pos *position, s int, via *graph.Type, deps []*gro
 	}
 	if gr == nil {
 		gr = b.newGroup(s, pos)
-		gr.entity, gr.via = true, via
+		gr.entity, gr.via, gr.givens = true, via, givens
 		if via != nil && via.In[s].InterfaceObject {
 			gr.view.opaque = true
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"strings"
 
@@ -525,12 +526,13 @@ func merged(fs []*ast.Field) ast.SelectionSet {
 // answer is the monolith's answer to an operation.
 func (w *world) answer(op *plan.Operation, vars map[string]any) any {
 	root := w.g.Root(op.Definition.Operation)
-	v, _ := w.solve(thing{root.Name, 0}, op.Definition.SelectionSet, vars)
+	v, _ := w.solve(thing{root.Name, 0}, op.Definition.SelectionSet, vars, nil)
 	return v
 }
 
-func (w *world) solve(o thing, set ast.SelectionSet, vars map[string]any) (map[string]any, bool) {
+func (w *world) solve(o thing, set ast.SelectionSet, vars map[string]any, above []thing) (map[string]any, bool) {
 	out := map[string]any{}
+	above = append(slices.Clone(above), o)
 	for _, f := range collect(w.g.Schema, o.typ, set, vars) {
 		first := f[0]
 		if first.Name == "__typename" {
@@ -540,7 +542,7 @@ func (w *world) solve(o thing, set ast.SelectionSet, vars map[string]any) (map[s
 		def := w.g.Schema.Types[o.typ].Fields.ForName(first.Name)
 		c := *first
 		c.Definition = def
-		v, ok := w.finish(w.value(o, first.Name, args(&c, vars)), def.Type, merged(f), vars)
+		v, ok := w.finish(w.value(o, first.Name, w.filled(&c, vars, above)), def.Type, merged(f), vars, above)
 		if !ok {
 			return nil, false
 		}
@@ -549,12 +551,12 @@ func (w *world) solve(o thing, set ast.SelectionSet, vars map[string]any) (map[s
 	return out, true
 }
 
-func (w *world) finish(v any, t *ast.Type, set ast.SelectionSet, vars map[string]any) (any, bool) {
+func (w *world) finish(v any, t *ast.Type, set ast.SelectionSet, vars map[string]any, above []thing) (any, bool) {
 	switch x := v.(type) {
 	case []any:
 		out := []any{}
 		for _, e := range x {
-			r, ok := w.finish(e, t.Elem, set, vars)
+			r, ok := w.finish(e, t.Elem, set, vars, above)
 			if !ok {
 				return nil, !t.NonNull
 			}
@@ -565,7 +567,7 @@ func (w *world) finish(v any, t *ast.Type, set ast.SelectionSet, vars map[string
 		if w.g.Schema.Types[x.typ] == nil { // inaccessible
 			return nil, !t.NonNull
 		}
-		r, ok := w.solve(x, set, vars)
+		r, ok := w.solve(x, set, vars, above)
 		if !ok {
 			return nil, !t.NonNull
 		}
@@ -574,6 +576,58 @@ func (w *world) finish(v any, t *ast.Type, set ast.SelectionSet, vars map[string
 		return nil, !t.NonNull
 	}
 	return v, true
+}
+
+// filled renders a field's arguments, those that enclosing objects fill included. The last of above is the object itself.
+func (w *world) filled(f *ast.Field, vars map[string]any, above []thing) string {
+	var contexts []graph.ContextArgument
+	for _, in := range w.g.Type(above[len(above)-1].typ).Fields[f.Name].In {
+		if in != nil && in.Contexts != nil {
+			contexts = in.Contexts
+		}
+	}
+	if contexts == nil {
+		return args(f, vars)
+	}
+	m := f.ArgumentMap(vars)
+	for _, c := range contexts {
+		for i := len(above) - 2; i >= 0; i-- {
+			if v, ok := w.lent(above[i], c); ok {
+				m[c.Name] = v
+				break
+			}
+		}
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// lent is the value that an object sets a context to.
+func (w *world) lent(o thing, c graph.ContextArgument) (any, bool) {
+	t := w.g.Type(o.typ)
+	for _, name := range append([]string{o.typ}, slices.Sorted(maps.Keys(c.Selection))...) {
+		if sel := c.Selection[name]; sel != nil && w.g.Type(name).Possible.Has(t.ID) {
+			return w.leafOf(o, sel), true
+		}
+	}
+	return nil, false
+}
+
+func (w *world) leafOf(o thing, sel *graph.Selection) any {
+	for _, e := range sel.Entries {
+		if !e.On.Has(w.g.Type(o.typ).ID) {
+			continue
+		}
+		v := w.value(o, e.Name, "")
+		if below, ok := v.(thing); ok {
+			return w.leafOf(below, e.Sub)
+		}
+		return v
+	}
+	return nil
 }
 
 func pretty(v any) string {
