@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
 )
@@ -9,24 +10,42 @@ import (
 type buffer struct {
 	b    []byte
 	refs atomic.Int32
-	home *sync.Pool
+	home *pools
 }
 
-// pools keep memory for the next operation.
-type pools struct{ buffers, executions, works sync.Pool }
+// pools keep memory for the next operation. Buffers are kept by size: from one pool for all, each would in time hold as much as the largest body.
+type pools struct {
+	buffers           [largestBuffer + 1]sync.Pool // index i has those of 2^i bytes and more
+	executions, works sync.Pool
+}
+
+// Buffers of 2^smallestBuffer to 2^largestBuffer bytes are kept; larger ones are left to the garbage collector.
+const (
+	smallestBuffer = 9
+	largestBuffer  = 20
+)
 
 // newBuffer returns an empty buffer with one reference and room for at least n bytes.
 func (p *pools) newBuffer(n int) *buffer {
-	b, _ := p.buffers.Get().(*buffer)
+	class := max(smallestBuffer, bits.Len(uint(max(n, 1)-1)))
+	var b *buffer
+	if class <= largestBuffer {
+		b, _ = p.buffers[class].Get().(*buffer)
+		n = 1 << class
+	}
 	if b == nil {
-		b = &buffer{home: &p.buffers}
+		b = &buffer{home: p, b: make([]byte, 0, n)}
 	}
-	if cap(b.b) < n {
-		b.b = make([]byte, 0, n)
-	}
-	b.b = b.b[:0]
 	b.refs.Store(1)
 	return b
+}
+
+// grow makes room for at least n more bytes. It is for the only user of the buffer.
+func (b *buffer) grow(n int) {
+	more := b.home.newBuffer(max(2*cap(b.b), len(b.b)+n))
+	more.b = append(more.b, b.b...)
+	b.b, more.b = more.b, b.b
+	more.release()
 }
 
 // release drops a reference; with the last one the memory is used again.
@@ -34,8 +53,8 @@ func (b *buffer) release() {
 	if b.refs.Add(-1) > 0 {
 		return
 	}
-	if cap(b.b) > keepBytes {
-		b.b = nil
+	b.b = b.b[:0]
+	if class := bits.Len(uint(cap(b.b))) - 1; smallestBuffer <= class && cap(b.b) <= 1<<largestBuffer {
+		b.home.buffers[class].Put(b)
 	}
-	b.home.Put(b)
 }

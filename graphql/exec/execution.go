@@ -84,7 +84,7 @@ func (r *execution) recycle() {
 	r.tree.docs, r.tree.index, r.tree.types, r.tree.lastName = r.tree.docs[:0], nil, nil, nil
 	home := &r.e.executions
 	r.e, r.ctx, r.req, r.plan, r.slots, r.answers = nil, nil, nil, nil, nil, nil
-	r.print.t, r.print.out, r.print.errs, r.print.vars, r.print.base = nil, nil, nil, nil, nil
+	r.print.t, r.print.buf, r.print.out, r.print.errs, r.print.vars, r.print.base = nil, nil, nil, nil, nil, nil
 	home.Put(r)
 }
 
@@ -159,7 +159,7 @@ func (r *execution) finish(shape *plan.Object) *Response {
 // printer readies the execution's printer for a new answer in out.
 func (r *execution) printer(sc *scope, out *buffer) *printer {
 	p := &r.print
-	p.t, p.out, p.errs, p.base = &r.tree, out.b[:0], &sc.errs, nil
+	p.t, p.buf, p.out, p.errs, p.base = &r.tree, out, out.b[:0], &sc.errs, nil
 	p.path, p.max, p.over = p.path[:0], r.e.cfg.MaxOperationBytes, false
 	p.vars, p.nulled = r.variable, nil
 	return p
@@ -182,7 +182,7 @@ func (r *execution) response(out *buffer, p *printer, null bool) *Response {
 	if len(r.answers) == 0 {
 		r.cache.MaxAge = -1
 	}
-	out.b, p.out = p.out, nil
+	out.b, p.out, p.buf = p.out, nil, nil
 	slices.SortStableFunc(r.answers, func(a, b Answer) int { return cmp.Compare(a.Request, b.Request) })
 	return &Response{
 		Body: out.b, Errors: errs, NoData: null, Stats: r.stats, Answers: r.answers, Cache: r.cache,

@@ -44,8 +44,22 @@ func (p *printer) leaf(n uint32, f *plan.Field) bool {
 }
 
 func (p *printer) copy(n uint32) bool {
-	p.out = append(p.out, p.t.text(n)...)
+	text := p.t.text(n)
+	if cap(p.out)-len(p.out) < len(text)+aroundLeaf {
+		p.grow(len(text) + aroundLeaf)
+	}
+	p.out = append(p.out, text...)
 	return true
+}
+
+// aroundLeaf is about what is written from one leaf to the next.
+const aroundLeaf = 64
+
+// grow moves what is written to a larger buffer, for at least n more bytes. What append would leave behind is used again so.
+func (p *printer) grow(n int) {
+	p.buf.b = p.out
+	p.buf.grow(n)
+	p.out = p.buf.b
 }
 
 // id writes a string as it is, and an integer as a string (GraphQL specification, ID: result coercion).

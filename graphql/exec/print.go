@@ -14,6 +14,7 @@ const printing = math.MaxInt
 type printer struct {
 	t    *tree
 	out  []byte
+	buf  *buffer // where out is
 	errs *errorList
 	vars func(name string) []byte
 	// base is the response path of the object that printing began with; nil for the root.

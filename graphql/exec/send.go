@@ -180,6 +180,9 @@ func (m *message) httpHeader(observed http.Header) http.Header {
 
 var errTooLarge = errors.New("body too large")
 
+// unsized is the room for a body of which the length is not known: mostly it was too long for its server to know it.
+const unsized = 4 << 10
+
 // readBody reads and decompresses a body of at most limit bytes.
 func (e *Executor) readBody(resp *http.Response, limit int) (*buffer, error) {
 	var from io.Reader = resp.Body
@@ -198,7 +201,7 @@ func (e *Executor) readBody(resp *http.Response, limit int) (*buffer, error) {
 	if size > int64(limit) {
 		return nil, errTooLarge
 	}
-	buf := e.newBuffer(int(max(size+1, 512)))
+	buf := e.newBuffer(int(max(size+1, unsized)))
 	for {
 		n, err := from.Read(buf.b[len(buf.b):cap(buf.b)])
 		buf.b = buf.b[:len(buf.b)+n]
@@ -213,7 +216,7 @@ func (e *Executor) readBody(resp *http.Response, limit int) (*buffer, error) {
 			return nil, err
 		}
 		if len(buf.b) == cap(buf.b) {
-			buf.b = append(buf.b, 0)[:len(buf.b)]
+			buf.grow(1)
 		}
 	}
 }

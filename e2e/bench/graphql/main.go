@@ -24,7 +24,7 @@ import (
 const shopAddress = "127.0.0.1:4600"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := bench(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "graphql:", err)
@@ -135,12 +135,19 @@ func start(ctx context.Context, dir, name string, command []string, url string) 
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), "NODE_ENV=production")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
-	go func() { _ = cmd.Wait() }() // ends with the process, which kill ends
+	gone := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(gone) }() // ends with the process, which kill ends
 	for deadline := time.Now().Add(60 * time.Second); ; {
+		select {
+		case <-gone: // perhaps because another process has its port, which would answer in its place
+			b, _ := os.ReadFile(log.Name())
+			return 0, fmt.Errorf("%s ended at once: %.2000s", name, b)
+		default:
+		}
 		resp, err := http.Get(url + "?query=%7B__typename%7D") //nolint:noctx // bounded by the loop
 		if err == nil {
 			_, _ = io.Copy(io.Discard, resp.Body)
