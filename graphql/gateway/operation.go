@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -74,6 +75,9 @@ func (o *operation) plans(ctx context.Context, p *params, text string, from orig
 	facts.Conditions = o.op.ConditionValues(vars)
 	var err error
 	if o.plan, err = o.snap.planner.Plan(o.op, facts); err != nil {
+		if limit := (*gqlerror.Error)(nil); errors.As(err, &limit) {
+			return invalid(limit)
+		}
 		o.g.cfg.Log.Error("operation cannot be planned", "operation", o.op.Name, "hash", o.op.Hash, "error", err)
 		return &failure{errs: gqlerror.List{coded(CodePlan, "The operation cannot be served by this graph: %v", err)}, status: http.StatusInternalServerError, wellFormed: true}
 	}

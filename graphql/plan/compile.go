@@ -44,7 +44,11 @@ func (p *Planner) plan(op *Operation, f *Facts) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.emit(op, sel, best, blocks.list, &n), nil
+	pl := p.emit(op, sel, best, blocks.list, &n)
+	if err := checkLocal(pl.Response); err != nil {
+		return nil, err
+	}
+	return pl, nil
 }
 
 // deferrals numbers the deferred fragments; number 0 is what is not deferred.

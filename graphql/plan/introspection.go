@@ -12,7 +12,8 @@ import (
 
 // Introspection answers a `__schema` or `__type` field from the API schema.
 type Introspection struct {
-	json []byte // the answer, if it depends on no variable
+	json     []byte // the answer, if it depends on no variable and is not large
+	tooLarge bool   // for largestIntrospection
 
 	schema *ast.Schema
 	frags  ast.FragmentDefinitionList
@@ -25,21 +26,25 @@ func (i *Introspection) Append(dst []byte, variable func(name string) []byte) []
 	if i.json != nil {
 		return append(dst, i.json...)
 	}
-	return i.answer(dst, variable)
+	dst, _ = i.answer(dst, variable)
+	return dst
 }
 
-func (i *Introspection) answer(dst []byte, variable func(string) []byte) []byte {
-	in := introspector{schema: i.schema, frags: i.frags, included: i.norm.Included, variable: variable}
+// answer appends the answer. One that is too long ends early, with nulls for what is left.
+func (i *Introspection) answer(dst []byte, variable func(string) []byte) (out []byte, complete bool) {
+	in := introspector{schema: i.schema, frags: i.frags, included: i.norm.Included, variable: variable, most: len(dst) + largestIntrospection, collected: map[spot][]*keyed{}}
 	var sets []ast.SelectionSet
 	for _, f := range i.fields {
 		sets = append(sets, f.SelectionSet)
 	}
 	f := i.fields[0]
 	if f.Name == "__schema" {
-		return in.object(dst, "__Schema", sets, in.theSchema)
+		dst = in.object(dst, "__Schema", sets, in.theSchema)
+		return dst, !in.full
 	}
 	name, _ := in.text(f, "name")
-	return in.namedType(dst, i.schema.Types[name], sets)
+	dst = in.namedType(dst, i.schema.Types[name], sets)
+	return dst, !in.full
 }
 
 // introspection makes the answer of a root field of an operation.
@@ -56,7 +61,9 @@ func (e *emitter) introspection(en *graph.Entry) *Introspection {
 		})
 	}
 	if !depends {
-		i.json = i.answer([]byte{}, func(string) []byte { return nil })
+		var complete bool
+		i.json, complete = i.answer([]byte{}, func(string) []byte { return nil })
+		i.tooLarge = !complete
 	}
 	return i
 }
@@ -101,6 +108,16 @@ type introspector struct {
 	frags    ast.FragmentDefinitionList
 	included func(ast.DirectiveList) bool
 	variable func(string) []byte
+	most     int // length of the output
+	full     bool
+
+	collected map[spot][]*keyed
+}
+
+// spot is where an object of introspection stands: what is selected there, and its type.
+type spot struct {
+	sets *ast.SelectionSet // the first of them
+	typ  string
 }
 
 // resolve appends the value of a field; sets are what is selected below it.
@@ -112,7 +129,8 @@ type keyed struct {
 	sets []ast.SelectionSet
 }
 
-func (in *introspector) collect(sets []ast.SelectionSet, typ string, out []*keyed) []*keyed {
+// gather visits the fields that are selected of a type.
+func (in *introspector) gather(sets []ast.SelectionSet, typ string, visit func(*ast.Field)) {
 	for _, set := range sets {
 		for _, s := range set {
 			if !in.included(directives(s)) {
@@ -120,30 +138,47 @@ func (in *introspector) collect(sets []ast.SelectionSet, typ string, out []*keye
 			}
 			switch s := s.(type) {
 			case *ast.Field:
-				key := responseKey(s)
-				i := slices.IndexFunc(out, func(k *keyed) bool { return k.key == key })
-				if i < 0 {
-					out = append(out, &keyed{key: key, f: s})
-					i = len(out) - 1
-				}
-				out[i].sets = append(out[i].sets, s.SelectionSet)
+				visit(s)
 			case *ast.InlineFragment:
 				if s.TypeCondition == "" || s.TypeCondition == typ {
-					out = in.collect([]ast.SelectionSet{s.SelectionSet}, typ, out)
+					in.gather([]ast.SelectionSet{s.SelectionSet}, typ, visit)
 				}
 			case *ast.FragmentSpread:
 				if def := in.frags.ForName(s.Name); def != nil && def.TypeCondition == typ {
-					out = in.collect([]ast.SelectionSet{def.SelectionSet}, typ, out)
+					in.gather([]ast.SelectionSet{def.SelectionSet}, typ, visit)
 				}
 			}
 		}
 	}
+}
+
+// collect gathers the selections of a type by response key. Objects of one type and place have the same.
+func (in *introspector) collect(sets []ast.SelectionSet, typ string) []*keyed {
+	at := spot{&sets[0], typ}
+	if out, ok := in.collected[at]; ok {
+		return out
+	}
+	var out []*keyed
+	byKey := map[string]*keyed{}
+	in.gather(sets, typ, func(f *ast.Field) {
+		k := byKey[responseKey(f)]
+		if k == nil {
+			k = &keyed{key: responseKey(f), f: f}
+			byKey[k.key] = k
+			out = append(out, k)
+		}
+		k.sets = append(k.sets, f.SelectionSet)
+	})
+	in.collected[at] = out
 	return out
 }
 
 func (in *introspector) object(dst []byte, typ string, sets []ast.SelectionSet, r resolve) []byte {
+	if in.full = in.full || len(dst) > in.most; in.full {
+		return null(dst)
+	}
 	dst = append(dst, '{')
-	for i, k := range in.collect(sets, typ, nil) {
+	for i, k := range in.collect(sets, typ) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
@@ -13,7 +12,7 @@ import (
 // Options of a Planner. The zero value is useful.
 type Options struct {
 	// Operations and Plans are how many prepared operations and plans are kept; the least recently used go first. Zero means
-	// 2,000 each.
+	// 2,000 each. Few large ones count as many small ones.
 	Operations, Plans int
 	// Limits that an operation must keep.
 	Limits Limits
@@ -28,8 +27,8 @@ type Options struct {
 type Planner struct {
 	graph *graph.Graph
 	opts  Options
-	ops   *lru.Cache[opKey, *Operation]
-	plans *lru.Cache[string, *Plan]
+	ops   *cache[opKey, *Operation]
+	plans *cache[string, *Plan]
 	hops  sync.Map // hopKey → []int16
 	texts sync.Map // textOn → *graph.Selection
 }
@@ -48,10 +47,7 @@ func New(g *graph.Graph, opts Options) *Planner {
 	if opts.Budget == 0 {
 		opts.Budget = 50_000
 	}
-	p := &Planner{graph: g, opts: opts}
-	p.ops, _ = lru.New[opKey, *Operation](opts.Operations) // fails on sizes below 1 only
-	p.plans, _ = lru.New[string, *Plan](opts.Plans)
-	return p
+	return &Planner{graph: g, opts: opts, ops: newCache[opKey, *Operation](opts.Operations, cachedTokens), plans: newCache[string, *Plan](opts.Plans, cachedFields)}
 }
 
 func positive(n, def int) int {
@@ -107,14 +103,14 @@ func anyHeld(lists [][]string, held map[string]bool) bool {
 // what no subgraph has.
 func (p *Planner) Plan(op *Operation, f Facts) (*Plan, error) {
 	key := p.key(op, &f)
-	if pl, ok := p.plans.Get(key); ok {
+	if pl, ok := p.plans.get(key); ok {
 		return pl, nil
 	}
 	pl, err := p.plan(op, &f)
 	if err != nil {
 		return nil, fmt.Errorf("plan %s %s: %w", op.Kind, op.Name, err)
 	}
-	p.plans.Add(key, pl)
+	p.plans.add(key, pl, op.Size.Fields)
 	return pl, nil
 }
 

@@ -53,7 +53,7 @@ type Operation struct {
 // are as the GraphQL specification wants them, with a code in their extensions.
 func (p *Planner) Prepare(query, name string) (*Operation, gqlerror.List) {
 	key := opKey{query, name}
-	if op, ok := p.ops.Get(key); ok {
+	if op, ok := p.ops.get(key); ok {
 		return op, nil
 	}
 	op, errs := p.prepare(query, name)
@@ -61,7 +61,7 @@ func (p *Planner) Prepare(query, name string) (*Operation, gqlerror.List) {
 		return nil, errs
 	}
 	if len(query) <= longestCached {
-		p.ops.Add(key, op)
+		p.ops.add(key, op, op.Size.Tokens)
 	}
 	return op, nil
 }
