@@ -10,9 +10,9 @@ go build -o "$out/" ./routing ./dataplane ./throughput ./graphql github.com/osrg
 rivals=catalyst,gobgp
 PATH=$PATH:/usr/sbin:/sbin
 if command -v bird >/dev/null; then rivals+=,bird; else echo 'BIRD is not installed (apt-get install bird2): its column is missing' >&2; fi
-echo '== routing'
-"$out/routing" -only "$rivals" -catalyst "$root/bin/catalyst" -gobgpd "$out/gobgpd" -routes "${ROUTES:-100000}"
-"$out/routing" -only "$rivals" -catalyst "$root/bin/catalyst" -gobgpd "$out/gobgpd" -routes 10000 -receivers 20
+# FULL=1 adds a table of a million routes.
+echo '== routing (×: the rival by us; above 1 is worse than us)'
+"$out/routing" -only "$rivals" -catalyst "$root/bin/catalyst" -gobgpd "$out/gobgpd" -routes "${ROUTES:-10000,100000${FULL:+,1000000}}"
 echo
 echo '== from the declaration of a service to the first 200 through Envoy'
 "$out/dataplane" -services "${SERVICES:-10,1000,10000}"

@@ -2,16 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/mem"
 
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/identity"
@@ -19,6 +18,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/attr"
 	"github.com/catalyst-router/catalyst/bgp/wire"
 	"github.com/catalyst-router/catalyst/e2e/bench/routing/bgp4"
+	"github.com/catalyst-router/catalyst/e2e/bench/routing/stream"
 )
 
 const org = bgp.Org("acme.example")
@@ -27,7 +27,7 @@ const org = bgp.Org("acme.example")
 type catalyst struct {
 	binary string
 	dir    string
-	listen netip.AddrPort
+	listen []netip.AddrPort
 	ca     *ca.Authority
 }
 
@@ -35,48 +35,74 @@ func newCatalyst(binary string) router { return &catalyst{binary: binary} }
 
 func (*catalyst) Name() string { return "Catalyst" }
 
-func (c *catalyst) Start(ctx context.Context, dir string, peers int) (*os.Process, error) {
-	c.dir = dir
-	var err error
-	if c.listen, err = freePort(); err != nil {
-		return nil, err
-	}
-	if err := ca.Init(filepath.Join(dir, "org"), org); err != nil {
+func hub(i int) string { return fmt.Sprintf("hub-%d", i) }
+
+func (c *catalyst) data(i int) string { return filepath.Join(c.dir, fmt.Sprintf("d%d", i)) }
+
+// Start implements router.
+func (c *catalyst) Start(ctx context.Context, dir string, l line) ([]*os.Process, error) {
+	c.dir, c.listen = dir, nil
+	err := ca.Init(filepath.Join(dir, "org"), org)
+	if err != nil {
 		return nil, err
 	}
 	if c.ca, err = ca.Load(filepath.Join(dir, "org")); err != nil {
 		return nil, err
 	}
-	if _, _, err := c.ca.IssueNode(filepath.Join(dir, "hub"), "hub", time.Hour); err != nil {
-		return nil, err
+	var procs []*os.Process
+	for i := range l.daemons {
+		p, err := c.node(ctx, i)
+		if err != nil {
+			return procs, err
+		}
+		procs = append(procs, p)
 	}
-	log, err := os.Create(filepath.Join(dir, "node.log"))
+	for i := range l.peers {
+		name := fmt.Sprintf("p%d", i)
+		if _, _, err := c.ca.IssueNode(filepath.Join(dir, name), name, time.Hour); err != nil {
+			return procs, err
+		}
+		if err := c.addPeer(ctx, l.at(i), name); err != nil {
+			return procs, err
+		}
+	}
+	for i := 1; i < l.daemons; i++ {
+		if err := errors.Join(c.addPeer(ctx, i, hub(i-1)), c.addPeer(ctx, i-1, hub(i), c.listen[i].String())); err != nil {
+			return procs, err
+		}
+	}
+	return procs, nil
+}
+
+func (c *catalyst) node(ctx context.Context, i int) (*os.Process, error) {
+	listen, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, c.binary, "node", "--identity", filepath.Join(dir, "hub"), "--data", filepath.Join(dir, "d"), "--no-envoy", "--admin", "",
-		"--peering-listen", c.listen.String(), "--peering-graceful-restart", "0s")
+	c.listen = append(c.listen, listen)
+	if _, _, err := c.ca.IssueNode(filepath.Join(c.dir, hub(i)), hub(i), time.Hour); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(c.data(i) + ".log")
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, c.binary, "node", "--identity", filepath.Join(c.dir, hub(i)), "--data", c.data(i), "--no-envoy", "--admin", "",
+		"--peering-listen", listen.String(), "--peering-graceful-restart", "0s")
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	for i := range peers {
-		if err := c.addPeer(ctx, i); err != nil {
-			return cmd.Process, err
-		}
-	}
 	return cmd.Process, nil
 }
 
-func (c *catalyst) addPeer(ctx context.Context, i int) error {
-	name := fmt.Sprintf("p%d", i)
-	if _, _, err := c.ca.IssueNode(filepath.Join(c.dir, name), name, time.Hour); err != nil {
-		return err
-	}
+// addPeer tells node i of a peer; it tries again while the node is starting.
+func (c *catalyst) addPeer(ctx context.Context, i int, peer ...string) error {
 	retry := time.NewTicker(50 * time.Millisecond)
 	defer retry.Stop()
-	for deadline := time.Now().Add(10 * time.Second); ; <-retry.C {
-		out, err := exec.CommandContext(ctx, c.binary, "--socket", filepath.Join(c.dir, "d", "catalyst.sock"), "peer", "add", name).CombinedOutput()
+	for deadline := time.Now().Add(20 * time.Second); ; <-retry.C {
+		args := append([]string{"--socket", filepath.Join(c.data(i), "catalyst.sock"), "peer", "add"}, peer...)
+		out, err := exec.CommandContext(ctx, c.binary, args...).CombinedOutput()
 		if err == nil {
 			return nil
 		}
@@ -86,55 +112,36 @@ func (c *catalyst) addPeer(ctx context.Context, i int) error {
 	}
 }
 
-func (c *catalyst) Peer(ctx context.Context, i int) (peer, error) {
+// Peer implements router.
+func (c *catalyst) Peer(ctx context.Context, l line, i int) (peer, error) {
 	src, err := identity.Open(filepath.Join(c.dir, fmt.Sprintf("p%d", i)))
 	if err != nil {
 		return nil, err
 	}
-	cc, err := grpc.NewClient("passthrough:///"+c.listen.String(),
-		grpc.WithTransportCredentials(credentials.NewTLS(src.ClientTLS(bgp.NodeID{Org: org, Name: "hub"}))),
-		grpc.WithInitialWindowSize(4<<20), grpc.WithInitialConnWindowSize(4<<20), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{})))
+	at := l.at(i)
+	st, err := stream.Dial(ctx, c.listen[at].String(), "/catalyst.peering.v1.Peering/Session", src.ClientTLS(bgp.NodeID{Org: org, Name: hub(at)}))
 	if err != nil {
 		return nil, err
 	}
-	stream, err := cc.NewStream(ctx, &grpc.StreamDesc{StreamName: "Session", ServerStreams: true, ClientStreams: true}, "/catalyst.peering.v1.Peering/Session")
-	if err != nil {
-		return nil, err
-	}
-	p := &session{cc: cc, stream: stream, self: src.Material().Node}
+	p := &session{stream: st, self: src.Material().Node}
 	return p, p.handshake(uint64(i + 1))
 }
 
 // session speaks the peering protocol just enough to load a node and to count what comes out.
 type session struct {
-	cc     *grpc.ClientConn
-	stream grpc.ClientStream
+	stream *stream.Stream
 	self   bgp.NodeID
+	held   []uint32 // by route: its newest variant; nil if nobody asks
 }
 
-type frame struct{ b []byte }
-
-type codec struct{}
-
-func (codec) Name() string { return "proto" }
-func (codec) Marshal(v any) (mem.BufferSlice, error) {
-	return mem.BufferSlice{mem.SliceBuffer(v.(*frame).b)}, nil
-}
-func (codec) Unmarshal(data mem.BufferSlice, v any) error {
-	v.(*frame).b = data.Materialize()
-	return nil
-}
-
-func (s *session) send(m bgp.Message) error {
-	return s.stream.SendMsg(&frame{wire.Append(nil, m)})
-}
+func (s *session) send(m bgp.Message) error { return s.stream.Send(wire.Append(nil, m)) }
 
 func (s *session) receive() (bgp.Message, error) {
-	var f frame
-	if err := s.stream.RecvMsg(&f); err != nil {
+	b, err := s.stream.Receive()
+	if err != nil {
 		return nil, err
 	}
-	m, n := wire.Decode(f.b)
+	m, n := wire.Decode(b)
 	if n != nil {
 		return nil, n
 	}
@@ -212,10 +219,47 @@ func (s *session) Receive(total *bgp4.Counts, done func(bgp4.Counts) bool) error
 			for i := range m.Announced {
 				total.Announced += len(m.Announced[i].Routes)
 			}
+			if s.held != nil {
+				s.hold(m)
+			}
 		}
 	}
 	return nil
 }
 
 // Close implements peer.
-func (s *session) Close() error { return s.cc.Close() }
+func (s *session) Close() error { return s.stream.Close() }
+
+// Track implements peer.
+func (s *session) Track(n int) {
+	if s.held = nil; n > 0 {
+		s.held = make([]uint32, n)
+	}
+}
+
+// Held implements peer.
+func (s *session) Held() []uint32 { return s.held }
+
+// Stall implements peer.
+func (s *session) Stall() (resume func()) { return s.stream.Stall() }
+
+func (s *session) hold(u *bgp.Update) {
+	for i := range u.Announced {
+		a, err := attr.Parse(u.Announced[i].Attributes)
+		if err != nil || len(a.Tags) < 2 {
+			continue
+		}
+		variant := number(a.Tags[1], "variant-") // tags are sorted
+		for _, r := range u.Announced[i].Routes {
+			name, _, _ := strings.Cut(string(r.Service), ".")
+			if route := number(name, "service-"); route < len(s.held) {
+				s.held[route] = uint32(variant)
+			}
+		}
+	}
+}
+
+func number(text, prefix string) int {
+	n, _ := strconv.Atoi(strings.TrimPrefix(text, prefix))
+	return n
+}

@@ -1,5 +1,5 @@
-// Command routing measures one transit hop: routes go in at one side of a router and are counted at the other, each with attributes
-// of its own. It runs every rival in the same session and prints their figures and ours, since the machine's speed drifts.
+// Command routing measures routers of one kind and another: routes go in at one side and are counted at the other, each with attributes of its
+// own. It runs every rival in the same session and prints their figures and ours, since the machine's speed drifts.
 package main
 
 import (
@@ -9,272 +9,134 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
-
-	"github.com/catalyst-router/catalyst/e2e/bench/routing/bgp4"
 )
 
 func main() {
-	routes := flag.Int("routes", 100_000, "routes in the table")
+	routes := flag.String("routes", "10000,100000", "sizes of the table, comma separated")
 	only := flag.String("only", "catalyst,gobgp,bird", "routers to run, comma separated")
+	scenarios := flag.String("scenarios", "hop,chain,crowd,stuck", "what to measure, comma separated")
 	binary := flag.String("catalyst", "bin/catalyst", "our binary")
 	gobgpd := flag.String("gobgpd", "gobgpd", "GoBGP's daemon")
 	birdd := flag.String("bird", "bird", "BIRD's daemon")
-	receivers := flag.Int("receivers", 1, "peers that receive the table")
+	crowd := flag.Int("crowd", 10_000, "routes of the scenarios with 20 receivers")
+	keep := flag.String("keep", "", "directory for the daemons' files and logs, which stay; empty for one that goes")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	known := map[string]router{
 		"catalyst": newCatalyst(*binary),
-		"gobgp":    &gobgp{daemon{binary: *gobgpd}},
-		"bird":     &bird{daemon{binary: *birdd}},
+		"gobgp":    newGoBGP(*gobgpd),
+		"bird":     newBIRD(*birdd),
 	}
-	if err := run(ctx, known, strings.Split(*only, ","), *routes, *receivers); err != nil {
+	m := &measurement{keep: *keep}
+	for _, name := range strings.Split(*only, ",") {
+		r, ok := known[name]
+		if !ok {
+			fmt.Fprintf(os.Stderr, "routing: router %q: want catalyst, gobgp or bird\n", name)
+			os.Exit(2)
+		}
+		m.routers = append(m.routers, r)
+	}
+	if err := m.run(ctx, strings.Split(*scenarios, ","), *routes, *crowd); err != nil {
 		fmt.Fprintln(os.Stderr, "routing:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, known map[string]router, names []string, routes, receivers int) error {
-	var all []*figures
-	for _, name := range names {
-		r, ok := known[name]
-		if !ok {
-			return fmt.Errorf("router %q: want catalyst, gobgp or bird", name)
+// measurement is one session of the instrument.
+type measurement struct {
+	routers []router
+	keep    string
+}
+
+const crowdSize = 20
+
+func (m *measurement) run(ctx context.Context, scenarios []string, sizes string, crowd int) error {
+	var errs error
+	for _, text := range strings.Split(sizes, ",") {
+		var n int
+		if _, err := fmt.Sscan(text, &n); err != nil || n < 1 {
+			return fmt.Errorf("size %q: want a number of routes", text)
 		}
-		f, err := measure(ctx, r, routes, receivers)
+		for _, s := range scenarios {
+			switch s {
+			case "hop":
+				title := fmt.Sprintf("one transit hop, %d routes, each with its own attributes", n)
+				errs = errors.Join(errs, m.table(ctx, title, setup{n: n, daemons: 1, receivers: 1, steps: hop()}))
+			case "chain":
+				title := fmt.Sprintf("three transit hops, %d routes", n)
+				errs = errors.Join(errs, m.table(ctx, title, setup{n: n, daemons: 3, receivers: 1, steps: chain()}))
+			}
+		}
+	}
+	for _, s := range scenarios {
+		switch s {
+		case "hop", "chain":
+		case "crowd":
+			title := fmt.Sprintf("one transit hop, %d routes, %d receivers", crowd, crowdSize)
+			errs = errors.Join(errs, m.table(ctx, title, setup{n: crowd, daemons: 1, receivers: crowdSize, steps: hop()}))
+		case "stuck":
+			title := fmt.Sprintf("one of %d receivers reads nothing, %d routes", crowdSize, crowd)
+			errs = errors.Join(errs, m.table(ctx, title, setup{n: crowd, daemons: 1, receivers: crowdSize, steps: besideStuck()}))
+		default:
+			return fmt.Errorf("scenario %q: want hop, chain, crowd or stuck", s)
+		}
+	}
+	return errs
+}
+
+// setup is what a scenario needs.
+type setup struct {
+	n         int // routes
+	daemons   int // in a row
+	receivers int
+	steps     []step
+}
+
+// table runs a scenario with every router and prints a column each. One that fails leaves a gap and its error.
+func (m *measurement) table(ctx context.Context, title string, s setup) error {
+	var errs error
+	var all []*figures
+	for _, r := range m.routers {
+		f, err := m.measure(ctx, r, s)
 		if err != nil {
-			return fmt.Errorf("%s: %w", r.Name(), err)
+			errs = errors.Join(errs, fmt.Errorf("%s, %s: %w", title, r.Name(), err))
 		}
 		all = append(all, f)
 	}
-	return print(all, routes, receivers)
+	return errors.Join(errs, printTable(os.Stdout, title, all))
 }
 
-// figures are what one run of one router showed.
-type figures struct {
-	name               string
-	converge           time.Duration // all routes at every receiver
-	cpu                time.Duration // of the daemon, while it converged
-	base, one, two     int           // RSS in bytes: empty, one path a route, two
-	p50, p99           time.Duration // one changed route, with the table full
-	dump               time.Duration // the whole table to a new peer
-	failFirst, failAll time.Duration // the better source dies: first and last replacement
-	transient          int           // withdrawals seen meanwhile; 0 is right
-	goneFirst, goneAll time.Duration // the last source dies
-}
-
-func measure(ctx context.Context, r router, n, receivers int) (*figures, error) {
+func (m *measurement) measure(ctx context.Context, r router, s setup) (*figures, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	dir, err := os.MkdirTemp("", "routing")
+	f := &figures{name: r.Name()}
+	dir, err := os.MkdirTemp(m.keep, "routing")
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	proc, err := r.Start(ctx, dir, 3+receivers)
+	if m.keep == "" {
+		defer func() { _ = os.RemoveAll(dir) }()
+	}
+	l := line{daemons: s.daemons, peers: sources + s.receivers + 1}
+	procs, err := r.Start(ctx, dir, l)
+	defer func() {
+		for _, p := range procs {
+			_ = p.Kill()
+			_, _ = p.Wait()
+		}
+	}()
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	defer func() { _ = proc.Kill(); _, _ = proc.Wait() }()
-	b := &bench{router: r, proc: proc, n: n, f: &figures{name: r.Name()}}
+	b := &bench{router: r, line: l, procs: procs, n: s.n, f: f, want: make([]uint32, s.n+probes)}
 	defer b.close()
-	for _, step := range []func(context.Context) error{
-		func(ctx context.Context) error { return b.connect(ctx, receivers) },
-		b.convergence, b.singles, b.newPeer, b.secondPath, b.failover, b.withdrawal,
-	} {
-		if err := step(ctx); err != nil {
-			return nil, err
+	for _, step := range s.steps {
+		if err := step(b, ctx); err != nil {
+			return f, err
 		}
 	}
-	return b.f, nil
-}
-
-type bench struct {
-	router  router
-	proc    *os.Process
-	n       int
-	f       *figures
-	sources [2]peer
-	sinks   []*sink
-}
-
-func (b *bench) close() {
-	for _, p := range b.sources {
-		if p != nil {
-			_ = p.Close()
-		}
-	}
-	for _, s := range b.sinks {
-		_ = s.peer.Close()
-	}
-}
-
-// sink counts what one receiver was told.
-type sink struct {
-	peer  peer
-	total bgp4.Counts
-}
-
-// await reads until announced and withdrawn grew by so many, and returns when the first and the last came.
-func (s *sink) await(start time.Time, announced, withdrawn int) (first, all time.Duration, err error) {
-	wantA, wantW := s.total.Announced+announced, s.total.Withdrawn+withdrawn
-	from := s.total
-	err = s.peer.Receive(&s.total, func(c bgp4.Counts) bool {
-		if first == 0 && c != from {
-			first = time.Since(start)
-		}
-		return c.Announced >= wantA && c.Withdrawn >= wantW
-	})
-	return first, time.Since(start), err
-}
-
-func (b *bench) connect(ctx context.Context, receivers int) (err error) {
-	for i := range b.sources {
-		if b.sources[i], err = b.router.Peer(ctx, i); err != nil {
-			return err
-		}
-		go drain(b.sources[i])
-	}
-	for i := range receivers {
-		p, err := b.router.Peer(ctx, 2+i)
-		if err != nil {
-			return err
-		}
-		b.sinks = append(b.sinks, &sink{peer: p})
-	}
-	return nil
-}
-
-// drain keeps a source's receive side empty; it ends with the connection.
-func drain(p peer) {
-	var c bgp4.Counts
-	_ = p.Receive(&c, func(bgp4.Counts) bool { return false })
-}
-
-func (b *bench) convergence(context.Context) error {
-	before, err := usageOf(b.proc)
-	if err != nil {
-		return err
-	}
-	start := time.Now()
-	done := make(chan error, len(b.sinks)+1)
-	go func() { done <- b.sources[0].Announce(0, b.n, 1, 0) }()
-	for _, s := range b.sinks {
-		go func() { _, _, err := s.await(start, b.n, 0); done <- err }()
-	}
-	var errs error
-	for range len(b.sinks) + 1 {
-		errs = errors.Join(errs, <-done)
-	}
-	b.f.converge = time.Since(start)
-	after, err := usageOf(b.proc)
-	b.f.base, b.f.one, b.f.cpu = before.RSS, after.RSS, after.CPU-before.CPU
-	return errors.Join(errs, err)
-}
-
-// singles changes one route after another, each when the one before has arrived.
-func (b *bench) singles(context.Context) error {
-	var took []time.Duration
-	for i := range 500 {
-		start := time.Now()
-		if err := b.sources[0].Announce(i*7%b.n, 1, uint32(100+i), 0); err != nil {
-			return err
-		}
-		for j, s := range b.sinks {
-			_, all, err := s.await(start, 1, 0)
-			if err != nil {
-				return err
-			}
-			if j == 0 {
-				took = append(took, all)
-			}
-		}
-	}
-	slices.Sort(took)
-	b.f.p50, b.f.p99 = took[len(took)/2], took[len(took)*99/100]
-	return nil
-}
-
-func (b *bench) newPeer(ctx context.Context) error {
-	start := time.Now()
-	p, err := b.router.Peer(ctx, 2+len(b.sinks))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = p.Close() }()
-	_, b.f.dump, err = (&sink{peer: p}).await(start, b.n, 0)
-	return err
-}
-
-// secondPath gives every route a worse path from the second source, which no receiver hears of.
-func (b *bench) secondPath(ctx context.Context) error {
-	if err := b.sources[1].Announce(0, b.n, 2, 3); err != nil {
-		return err
-	}
-	// The daemon has taken the last of them when a better path behind them has come through.
-	if err := b.sources[1].Announce(b.n, 1, 2, 0); err != nil {
-		return err
-	}
-	for _, s := range b.sinks {
-		if _, _, err := s.await(time.Now(), 1, 0); err != nil {
-			return err
-		}
-	}
-	u, err := usageOf(b.proc)
-	b.f.two = u.RSS
-	return err
-}
-
-func (b *bench) failover(context.Context) error {
-	withdrawn := b.sinks[0].total.Withdrawn
-	start := time.Now()
-	if err := b.sources[0].Close(); err != nil {
-		return err
-	}
-	var err error
-	b.f.failFirst, b.f.failAll, err = b.sinks[0].await(start, b.n, 0)
-	b.f.transient = b.sinks[0].total.Withdrawn - withdrawn
-	return err
-}
-
-func (b *bench) withdrawal(context.Context) error {
-	start := time.Now()
-	if err := b.sources[1].Close(); err != nil {
-		return err
-	}
-	var err error
-	b.f.goneFirst, b.f.goneAll, err = b.sinks[0].await(start, 0, b.n)
-	return err
-}
-
-func print(all []*figures, n, receivers int) error {
-	fmt.Printf("\none transit hop, %d routes, each with its own attributes, %d receiver(s)\n", n, receivers)
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row := func(name string, cell func(*figures) string) {
-		fmt.Fprintf(w, "%s\t", name)
-		for _, f := range all {
-			fmt.Fprintf(w, "%s\t", cell(f))
-		}
-		fmt.Fprintln(w)
-	}
-	ms := func(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
-	row("", func(f *figures) string { return f.name })
-	row("routes a second", func(f *figures) string { return fmt.Sprintf("%.0f", float64(n*receivers)/f.converge.Seconds()) })
-	row("daemon CPU a route", func(f *figures) string { return fmt.Sprintf("%.1f µs", float64(f.cpu.Microseconds())/float64(n)) })
-	row("RSS a route, one path", func(f *figures) string { return fmt.Sprintf("%d B", (f.one-f.base)/n) })
-	row("RSS a route, two paths", func(f *figures) string { return fmt.Sprintf("%d B", (f.two-f.base)/n) })
-	row("RSS empty", func(f *figures) string { return fmt.Sprintf("%d MiB", f.base>>20) })
-	row("one update p50", func(f *figures) string { return ms(f.p50) })
-	row("one update p99", func(f *figures) string { return ms(f.p99) })
-	row("table to a new peer", func(f *figures) string { return ms(f.dump) })
-	row("failover, first", func(f *figures) string { return ms(f.failFirst) })
-	row("failover, all", func(f *figures) string { return ms(f.failAll) })
-	row("transient withdrawals", func(f *figures) string { return fmt.Sprint(f.transient) })
-	row("closed, first withdrawn", func(f *figures) string { return ms(f.goneFirst) })
-	row("closed, all withdrawn", func(f *figures) string { return ms(f.goneAll) })
-	return w.Flush()
+	return f, nil
 }

@@ -31,6 +31,7 @@ type Session struct {
 	asn  uint32
 	addr netip.Addr
 	buf  []byte
+	held []uint32 // by route: its newest variant; nil if nobody asks
 }
 
 // Dial connects from local to the daemon at remote and exchanges OPEN and KEEPALIVE. It tries again until ctx ends, because
@@ -195,6 +196,9 @@ func (s *Session) Receive(total *Counts, done func(Counts) bool) error {
 			if err := total.add(body); err != nil {
 				return err
 			}
+			if s.held != nil {
+				s.hold(body)
+			}
 		}
 	}
 	return nil
@@ -231,3 +235,45 @@ func prefixes(b []byte) (n int) {
 
 // Close ends the connection at once, without a NOTIFICATION, as a crashed peer would.
 func (s *Session) Close() error { return s.conn.Close() }
+
+// Track begins to note the variant of each of the first n routes, or ends that with 0; Held gives them, 0 for none yet.
+func (s *Session) Track(n int) {
+	if s.held = nil; n > 0 {
+		s.held = make([]uint32, n)
+	}
+}
+
+// Stall is not to call Receive: the host's sockets go on answering.
+func (s *Session) Stall() (resume func()) { return func() {} }
+
+// Held returns what Track asked for.
+func (s *Session) Held() []uint32 { return s.held }
+
+// hold notes the variant of what an UPDATE announces: the low bits of the COMMUNITY that begins with 2.
+func (s *Session) hold(body []byte) {
+	w := int(binary.BigEndian.Uint16(body))
+	a := int(binary.BigEndian.Uint16(body[2+w:]))
+	variant := uint32(0)
+	for b := body[4+w : 4+w+a]; len(b) >= 4; {
+		n, at := int(b[2]), 3
+		if b[0]&0x10 != 0 { // extended length
+			n, at = int(binary.BigEndian.Uint16(b[2:])), 4
+		}
+		if at+n > len(b) {
+			return
+		}
+		if b[1] == 8 {
+			for c := b[at : at+n]; len(c) >= 4; c = c[4:] {
+				if c[0] == 2 {
+					variant = binary.BigEndian.Uint32(c) & 0xffffff
+				}
+			}
+		}
+		b = b[at+n:]
+	}
+	for p := body[4+w+a:]; len(p) >= 5 && p[0] == 32; p = p[5:] {
+		if route := binary.BigEndian.Uint32(p[1:]) - 10<<24; int(route) < len(s.held) {
+			s.held[route] = variant
+		}
+	}
+}
