@@ -46,6 +46,10 @@ soak: tools build ## churn around real nodes for FOR (default 1h): memory, gorou
 storms: ## 200 simulated speakers through SEEDS (default 5) storms of faults, from SEED (default: another one each day)
 	$(GO) test -count=1 -timeout 0 ./bgp/sim -run TestStormsHeal -v -args -nodes 200 -seeds $(or $(SEEDS),5) -seed $(or $(SEED),$(shell date +%Y%m%d))
 
+.PHONY: mutants
+mutants: tools build ## remove each guard of docs/scenarios.md in turn: its test has to fail
+	$(GO) test -tags mutants -count=1 -timeout 0 -parallel 2 -v ./e2e/scenarios -run 'TestUnharmed|TestMutants'
+
 .PHONY: demo
 demo: tools build ## three nodes and three Envoys in a line; ONCE=1 ends by itself
 	$(GO) run ./e2e/demo $(if $(ONCE),-once)

@@ -127,3 +127,28 @@ func TestBackoffDoublesToAMinute(t *testing.T) {
 		t.Errorf("waits %s after a reset", got)
 	}
 }
+
+// A node whose process was stopped for a while wakes up with all deadlines past. What its peers said meanwhile waits to be read: it must not judge them by
+// its own absence, but give them one more interval.
+func TestSleeperJudgesNobody(t *testing.T) {
+	own, other := *open(a), open(b)
+	own.Capabilities.Liveness, other.Capabilities.Liveness = 100*time.Millisecond, 100*time.Millisecond
+	up := func() *Session {
+		s := NewSession(start, Config{Open: own, Remote: b})
+		s.Receive(start, other)
+		s.Receive(start, bgp.Keepalive{})
+		return s
+	}
+	s := up()
+	if out := s.Tick(start.Add(350 * time.Millisecond)); out.Fail == nil || out.Fail.Subcode != bgp.LivenessLost {
+		t.Errorf("50 ms late: %+v, want the session lost", out)
+	}
+	s = up()
+	woken := start.Add(5 * time.Second)
+	if out := s.Tick(woken); out.Fail != nil {
+		t.Errorf("woken after 5 s: %v", out.Fail)
+	}
+	if out := s.Tick(woken.Add(150 * time.Millisecond)); out.Fail == nil {
+		t.Error("silent for one more interval, and not lost")
+	}
+}

@@ -79,6 +79,7 @@ type stream struct {
 	backlog []func()  // what waits for the link, or the receiver
 	last    time.Time // when the newest message under way arrives: none overtakes another
 	flying  int       // messages under way
+	updates int       // messages that cost a credit and have not arrived
 }
 
 // New returns an empty network; chance comes from the seed.
@@ -195,7 +196,7 @@ func (n *Net) Jitter(a, b bgp.NodeID, most time.Duration) { n.links[pair(a, b)].
 
 // Stall lets a node read nothing of what another sends on the streams that stand, or go on.
 func (n *Net) Stall(reader, writer bgp.NodeID, on bool) {
-	for _, s := range n.nodes[writer].ordered() {
+	for _, s := range append(n.nodes[writer].ordered(), n.links[pair(reader, writer)].held...) { // the writer may have given a held one up
 		if s.to.ID == reader {
 			s.stalled = on
 		}
@@ -424,7 +425,13 @@ func (n *Net) send(node *Node, eff speaker.Send) {
 		costs = true
 	}
 	boot := node.boot
+	if costs {
+		s.updates++
+	}
 	n.carry(s, func() {
+		if costs {
+			s.updates--
+		}
 		if s.to.streams[s.other.id] == s.other {
 			n.step(s.to, speaker.Received{Conn: s.other.id, Msg: msg})
 		}

@@ -149,8 +149,8 @@ func TestCollision(t *testing.T) {
 			t.Errorf("%s has %d streams, want 1", at, got)
 		}
 		v, _ := n.Node(id(at)).Speaker().Peer(id(map[string]string{"a": "b", "b": "a"}[at]))
-		if v.State != fsm.Established {
-			t.Errorf("%s is %s", at, v.State)
+		if v.State != fsm.Established || v.Counters.Sessions != 1 {
+			t.Errorf("%s is %s after %d sessions", at, v.State, v.Counters.Sessions)
 		}
 	}
 }

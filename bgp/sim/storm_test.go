@@ -388,7 +388,7 @@ func TestHuntingIsBounded(t *testing.T) {
 	before := s.sent()
 	s.n.Withdraw(s.nodes[0], books)
 	s.n.Run(5 * time.Second)
-	if sent := s.sent() - before; sent > 2*size*size*size {
+	if sent := s.sent() - before; sent > size*size*size*3/2 {
 		t.Errorf("%d messages for one withdrawal among %d nodes", sent, size)
 	}
 	s.n.Run(time.Minute)

@@ -140,6 +140,7 @@ func FuzzStep(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 0, 1, 1, 5, 1, 0, 5, 2, 1, 20, 1, 33, 20, 2, 34, 21, 1, 0, 21, 2, 0, 3, 1, 1, 22, 1, 9, 24, 1, 1, 6, 1, 1, 1, 1, 1})
 	f.Add([]byte{12, 0, 0, 0, 2, 2, 5, 3, 1, 20, 1, 7, 21, 1, 1, 23, 1, 7, 26, 1, 1, 10, 0, 0, 2, 3, 3})
 	f.Add([]byte{0, 0, 1, 5, 1, 0, 20, 1, 4, 21, 1, 0, 22, 1, 5, 13, 5, 1, 8, 1, 0, 13, 5, 0, 3, 1, 1, 28, 1, 3, 13, 5, 1, 22, 1, 255, 30, 0, 255})
+	f.Add([]byte{0, 0, 5, 5, 1, 0, 20, 1, 5, 21, 1, 0, 3, 1, 1, 26, 1, 0, 26, 1, 0, 26, 1, 0, 26, 1, 0, 26, 1, 0, 0}) // asked for the table again and again
 	f.Fuzz(func(t *testing.T, script []byte) {
 		now := time.Unix(1_700_000_000, 0)
 		s := New(Config{Self: node(0), BootID: 9, GracefulRestart: time.Minute, Walk: true, Restarting: len(script)%2 == 0}, rand.New(rand.NewPCG(1, 1)))

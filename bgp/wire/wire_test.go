@@ -151,6 +151,9 @@ func TestMalformedByDegree(t *testing.T) {
 			if got := len(u.Announced) == 1; got != tt.withdrawn {
 				t.Errorf("withdrawn: %v, want %v", got, tt.withdrawn)
 			}
+			if named := tt.group.Routes[0].Service == "odd.acme.example"; named && tt.withdrawn != (len(u.Withdrawn) == 1 && u.Withdrawn[0].Service == "odd.acme.example") {
+				t.Errorf("withdraws %v, withdrawn: %v", u.Withdrawn, tt.withdrawn)
+			}
 			if got := fmt.Sprint(u.Malformed); !strings.Contains(got, tt.reason) || (tt.reason == "") != (len(u.Malformed) == 0) {
 				t.Errorf("books say %s, want %q", got, tt.reason)
 			}
