@@ -99,6 +99,15 @@ type position struct {
 	table    *table
 }
 
+// enter notes that a subgraph is being entered here, until what it returns is called.
+func (p *position) enter(s int) (leave func()) {
+	if p.entering[s] {
+		return func() {}
+	}
+	p.entering[s] = true
+	return func() { delete(p.entering, s) }
+}
+
 // static reports whether objects here have one possible type only.
 func (p *position) static() bool { return p.types.Len() == 1 }
 

@@ -45,9 +45,11 @@ type way struct {
 	depth int    // of the group the view is in
 	fresh subset // subgraphs that need a new request for it
 	how   means
-	view  *view      // seen
-	key   *graph.Key // entered
-	via   *graph.Type
+	view  *view // seen
+	// through are the subgraphs entered at the same position, itself included.
+	through subset
+	key     *graph.Key // entered
+	via     *graph.Type
 }
 
 type means uint8
@@ -141,7 +143,7 @@ func (b *builder) aroundWays(pos *position, ways []way) {
 			from = b.waysTo(up.pos, on)
 		}
 		if w := from[s]; w.ok && (w.how != seen || w.view.possible.Contains(on)) {
-			w.how, w.view = around, nil
+			w.how, w.view, w.through = around, nil, nil
 			if w.cheaper(ways[s]) {
 				ways[s] = w
 			}
@@ -185,6 +187,9 @@ type door struct {
 	key *graph.Key
 	via *graph.Type
 }
+
+// tells reports whether entering by the door tells the type of any object at a position, without knowing it before.
+func (d door) tells(pos *position) bool { return d.via != nil && d.via.Possible.Contains(pos.reach) }
 
 // doors lists the keys by which subgraph s can be entered with objects of all the given types.
 func (b *builder) doors(pos *position, types graph.TypeSet, s int) []door {
@@ -244,7 +249,7 @@ func (b *builder) enter1(pos *position, types graph.TypeSet, s int, d door, ways
 				return false
 			}
 			out.depth = max(out.depth, w.depth)
-			out.fresh = out.fresh.or(w.fresh)
+			out.fresh, out.through = out.fresh.or(w.fresh), out.through.or(w.through)
 		}
 		return true
 	}
@@ -256,9 +261,10 @@ func (b *builder) enter1(pos *position, types graph.TypeSet, s int, d door, ways
 		if !w.ok {
 			return way{}
 		}
-		out.depth, out.fresh = max(out.depth, w.depth), out.fresh.or(w.fresh)
+		out.depth, out.fresh, out.through = max(out.depth, w.depth), out.fresh.or(w.fresh), out.through.or(w.through)
 	}
 	out.depth++
+	out.through = out.through.with(s)
 	if gr := b.groupAt(pos, s, d.via, out.depth); gr == nil {
 		out.fresh = out.fresh.with(s)
 	} else {
@@ -315,7 +321,7 @@ func (b *builder) source(pos *position, e *graph.Entry, on graph.TypeSet, not in
 		}
 		return w
 	}
-	var best way
+	var best, circle way
 	for s := range ways {
 		if s == not && ways[s].how != seen || !ways[s].ok {
 			continue
@@ -326,9 +332,17 @@ func (b *builder) source(pos *position, e *graph.Entry, on graph.TypeSet, not in
 			continue
 		}
 		w.depth += extra
-		if w.cheaper(best) {
+		if not >= 0 && w.through.has(not) {
+			if w.cheaper(circle) {
+				circle = w // there may be another way
+			}
+		} else if w.cheaper(best) {
 			best = w
 		}
+	}
+	if !best.ok {
+		best = circle
+		best.depth += len(ways)
 	}
 	if v := b.enclosing(pos, e, on); v.cheaper(best) {
 		best = v

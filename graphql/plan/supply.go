@@ -340,14 +340,11 @@ func (b *builder) namers(pos *position, class graph.TypeSet) []option {
 	var out []option
 	ways := b.waysTo(pos, class)
 	for s, w := range ways {
-		if pos.entering[s] && w.how != seen {
-			continue
-		}
-		if w.how == seen && w.view.opaque {
+		if w.how == seen && w.view.opaque || w.how != seen && pos.entering[s] {
 			w = way{}
 		}
 		for _, d := range b.doors(pos, class, s) {
-			if d.via == nil || d.via.In[s].InterfaceObject || pos.entering[s] {
+			if d.via == nil || d.via.In[s].InterfaceObject || pos.entering[s] && !d.tells(pos) {
 				continue
 			}
 			if e := b.enter1(pos, class, s, d, ways); e.cheaper(w) {
@@ -399,7 +396,7 @@ func (b *builder) have(pos *position, types graph.TypeSet, s int, w way) (*view,
 
 // enter makes or extends the request for entities of subgraph s. field is what has to be told something, or nil.
 func (b *builder) enter(pos *position, types graph.TypeSet, s int, w way, field *graph.FieldIn) (*view, error) {
-	if pos.entering[s] {
+	if pos.entering[s] && !(door{via: w.via}).tells(pos) {
 		return nil, fmt.Errorf("a key of %s at %q needs itself", b.g.Subgraphs[s].Name, pos.path())
 	}
 	deps, err := b.requireApart(pos, w.key.Fields, types, s)
@@ -450,8 +447,7 @@ func (b *builder) enter(pos *position, types graph.TypeSet, s int, w way, field 
 
 // requireApart is require without entering s.
 func (b *builder) requireApart(pos *position, sel *graph.Selection, types graph.TypeSet, s int) ([]*group, error) {
-	pos.entering[s] = true
-	defer delete(pos.entering, s)
+	defer pos.enter(s)()
 	return b.require(pos, sel, types)
 }
 
@@ -511,9 +507,8 @@ func (b *builder) typename(pos *position) ([]*group, error) {
 func (b *builder) typenameFor(pos *position, types graph.TypeSet, entering int) ([]*group, error) {
 	sl := b.typenameSlot(pos)
 	sl.on = pos.types
-	if entering >= 0 && !pos.entering[entering] {
-		pos.entering[entering] = true
-		defer delete(pos.entering, entering)
+	if entering >= 0 {
+		defer pos.enter(entering)()
 	}
 	if err := b.supply(sl, types, nil); err != nil {
 		return nil, err
