@@ -180,8 +180,9 @@ func NewTransport(o TransportOptions) *http.Transport {
 		TLSHandshakeTimeout: 10 * time.Second,
 		DisableCompression:  true,
 		ForceAttemptHTTP2:   true,
-		ReadBufferSize:      16 << 10,
-		WriteBufferSize:     8 << 10,
+		// Bodies go past these buffers: a large one is read into its own memory, and written from it.
+		ReadBufferSize:  8 << 10,
+		WriteBufferSize: 4 << 10,
 		// A subgraph gets no megabytes of headers into memory.
 		MaxResponseHeaderBytes: 64 << 10,
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
+	"github.com/catalyst-router/catalyst/cmd/internal/daemon"
 	"github.com/catalyst-router/catalyst/cmd/internal/front"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 )
@@ -95,6 +96,9 @@ func named(args []string) (string, error) {
 }
 
 func (a *app) runGateway(ctx context.Context, cfg *config.Config) error {
+	if os.Getenv("GOGC") == "" {
+		defer daemon.KeepHeapTight(daemon.GatewayHeap)()
+	}
 	log := telemetry.Logger(a.io.Err, cfg.Log.Level, cfg.Log.Format)
 	tel, err := telemetry.New(ctx, log, "gateway "+cfg.Gateway.Listen, a.version)
 	if err != nil {

@@ -64,7 +64,7 @@ func (a *app) runNode(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	if os.Getenv("GOGC") == "" {
-		defer daemon.KeepHeapTight()()
+		defer daemon.KeepHeapTight(daemon.NodeHeap)()
 	}
 	log := telemetry.Logger(a.io.Err, cfg.Log.Level, cfg.Log.Format)
 	tel, err := telemetry.New(ctx, log, id.Material().Node.String(), a.version)

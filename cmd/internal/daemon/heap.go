@@ -7,17 +7,23 @@ import (
 	"sync/atomic"
 )
 
-// What the heap may hold beside what is live: a part of it, and enough for a burst of messages when little is. The tables are bytes and
-// numbers, which the collector does not scan, so that collecting often costs little.
-const (
-	heapSlack     = 10 << 20 // bytes
-	heapSlackPart = 10       // and one of so many parts of what is live
+// HeapSlack is what the heap may hold beside what is live: so many bytes, enough for a burst when little is live, and one of Part parts of
+// what is live.
+type HeapSlack struct{ Bytes, Part uint64 }
+
+// NodeHeap is for tables of bytes and numbers, which the collector does not scan, so that collecting often costs little. GatewayHeap is for
+// graphs, which it scans, and for requests, whose memory comes and goes.
+//
+//nolint:gochecknoglobals // constants, if structs could be
+var (
+	NodeHeap    = HeapSlack{10 << 20, 10}
+	GatewayHeap = HeapSlack{4 << 20, 3}
 )
 
-// KeepHeapTight sets the collector's pace after each collection by what is live then, so that memory follows the tables. The function that it
+// KeepHeapTight sets the collector's pace after each collection by what is live then, so that memory follows what is held. The function that it
 // returns ends that. It overrides GOGC; a GOMEMLIMIT still holds.
-func KeepHeapTight() (stop func()) {
-	h := &heapPace{before: debug.SetGCPercent(100)}
+func KeepHeapTight(slack HeapSlack) (stop func()) {
+	h := &heapPace{slack: slack, before: debug.SetGCPercent(100)}
 	h.percent = 100
 	h.set(0)
 	h.watch(&heapMark{})
@@ -29,6 +35,7 @@ func KeepHeapTight() (stop func()) {
 
 // heapPace is touched by finalizers alone, of which one runs at a time, but for stopped.
 type heapPace struct {
+	slack           HeapSlack
 	before, percent int
 	stopped         atomic.Bool
 }
@@ -50,15 +57,15 @@ func (h *heapPace) watch(m *heapMark) {
 
 // set changes the pace if it is off by more than an eighth: a change stops the world for an instant.
 func (h *heapPace) set(live uint64) {
-	want := heapPercent(live)
+	want := h.slack.percent(live)
 	if d := want - h.percent; d > h.percent/8 || -d > h.percent/8 {
 		h.percent = want
 		debug.SetGCPercent(want)
 	}
 }
 
-// heapPercent returns the GOGC value that leaves the slack over so many live bytes.
-func heapPercent(live uint64) int {
+// percent returns the GOGC value that leaves the slack over so many live bytes.
+func (s HeapSlack) percent(live uint64) int {
 	const least = 4 << 20 // what the runtime takes as the smallest heap at GOGC=100 (runtime/mgcpacer.go)
-	return int((heapSlack + live/heapSlackPart) * 100 / max(live, least))
+	return int((s.Bytes + live/s.Part) * 100 / max(live, least))
 }

@@ -13,7 +13,7 @@ func TestHeapPercentLeavesTheSlack(t *testing.T) {
 	}{
 		{0, 250}, {4 << 20, 259}, {10 << 20, 110}, {100 << 20, 20}, {1000 << 20, 11},
 	} {
-		if got := heapPercent(c.live); got != c.want {
+		if got := NodeHeap.percent(c.live); got != c.want {
 			t.Errorf("%d MiB live: got %d %%, want %d", c.live>>20, got, c.want)
 		}
 	}
@@ -23,7 +23,7 @@ func TestHeapPercentLeavesTheSlack(t *testing.T) {
 func TestKeepHeapTightFollowsWhatIsLive(t *testing.T) {
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)
-	stop := KeepHeapTight()
+	stop := KeepHeapTight(NodeHeap)
 	held := make([]byte, 100<<20)
 	paced := func() int {
 		now := debug.SetGCPercent(100)
