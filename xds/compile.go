@@ -309,6 +309,9 @@ func CompareNames(a, b string) int {
 // IsNamed tells whether other resources name one of this name.
 func IsNamed(name string) bool { return naming(name) == 0 }
 
+// IsShared tells whether a resource of this name belongs to no service alone.
+func IsShared(name string) bool { return strings.HasPrefix(name, hopsPrefix) }
+
 // naming is 0 for a cluster of next hops or workloads, which others name, and 1 for the others.
 func naming(name string) int {
 	for _, prefix := range []string{hopsPrefix, localPrefix, workPrefix} {

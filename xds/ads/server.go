@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +29,16 @@ type Config struct {
 	OnAck func(Acknowledged)
 	// OnNack is told of each resource that an Envoy refuses; nil for nobody.
 	OnNack func(Refused)
+	// OnQuarantine is told that Quarantined returns something else; nil for nobody. It must not block, nor call the server.
+	OnQuarantine func()
+	// Store keeps what Envoys have taken, for the next process; nil for nobody. It must not block.
+	Store Store
+}
+
+// Store keeps what is to be served again after a restart, before anything is compiled (see Server.Restore).
+type Store interface {
+	Set(*xds.Resource)
+	Remove(xds.Ref)
 }
 
 // Acknowledged is a resource that an Envoy has taken.
@@ -40,16 +49,6 @@ type Acknowledged struct {
 	Service  bgp.Service
 	Trace    bgp.Trace
 	Took     time.Duration // from sending
-}
-
-// Refused is a resource that an Envoy did not take; what it had before stays.
-type Refused struct {
-	Node     string
-	Resource xds.Ref
-	Version  string
-	Service  bgp.Service
-	Error    string // Envoy's own words
-	At       time.Time
 }
 
 const (
@@ -66,16 +65,18 @@ type Server struct {
 	open  chan struct{}
 	first chan struct{}
 
-	mu        sync.Mutex
-	resources map[string]map[string]*xds.Resource // by type and name; guarded by mu
-	streams   map[*stream]bool                    // guarded by mu
-	opened    bool                                // guarded by mu
-	met       bool                                // first is closed; guarded by mu
+	mu       sync.Mutex
+	view     view                            // guarded by mu
+	refusals map[string]map[version]*refusal // by node; guarded by mu
+	streams  map[*stream]bool                // guarded by mu
+	opened   bool                            // guarded by mu
+	left     bool                            // something may be of an earlier process; guarded by mu
+	met      bool                            // first is closed; guarded by mu
 }
 
 // NewServer returns a server that has nothing and answers nobody.
 func NewServer(cfg Config) *Server {
-	return &Server{cfg: cfg, open: make(chan struct{}), first: make(chan struct{}), resources: map[string]map[string]*xds.Resource{}, streams: map[*stream]bool{}}
+	return &Server{cfg: cfg, open: make(chan struct{}), first: make(chan struct{}), view: newView(), refusals: map[string]map[version]*refusal{}, streams: map[*stream]bool{}}
 }
 
 // Publish applies a delta and lets every Envoy know.
@@ -86,33 +87,116 @@ func (s *Server) Publish(d xds.Delta) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range d.Set {
-		r := d.Set[i]
-		if s.resources[r.Type] == nil {
-			s.resources[r.Type] = map[string]*xds.Resource{}
-		}
-		s.resources[r.Type][r.Name] = &r
-		for st := range s.streams {
-			st.changed(xds.Ref{Type: r.Type, Name: r.Name})
+		if ref := refOf(&d.Set[i]); s.view.set(&d.Set[i]) {
+			s.superseded(ref)
+			s.changed(ref)
 		}
 	}
 	for _, ref := range d.Removed {
-		delete(s.resources[ref.Type], ref.Name)
-		for st := range s.streams {
-			st.changed(ref)
-		}
+		s.view.remove(ref)
 	}
-	for st := range s.streams {
-		st.poke()
+	s.dropped()
+}
+
+// dropped follows what is gone from the view.
+func (s *Server) dropped() {
+	for _, ref := range s.view.drop() {
+		s.superseded(ref)
+		s.changed(ref)
+		if s.cfg.Store != nil {
+			s.cfg.Store.Remove(ref)
+		}
 	}
 }
 
-// Open lets Envoys be answered: the view is complete.
+// settle books a version as good when every Envoy that wants it, and there is one, has taken it.
+func (s *Server) settle(ref xds.Ref) {
+	if !s.view.unsettled[ref] {
+		return
+	}
+	now, taken := s.view.get(ref).now, false
+	for st := range s.streams {
+		if sub := st.subs[ref.Type]; sub != nil && sub.covers(ref.Name) {
+			if sub.acked[ref.Name].version != now.Version || !s.usable(st, now) {
+				return
+			}
+			taken = true
+		}
+	}
+	if !taken {
+		return
+	}
+	s.view.settle(ref)
+	if s.cfg.Store != nil {
+		s.cfg.Store.Set(now)
+	}
+	s.dropped()
+}
+
+// Taken returns what every Envoy has taken, of each resource the last such version: what a Store keeps.
+func (s *Server) Taken() []*xds.Resource {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*xds.Resource
+	for _, byName := range s.view.byType {
+		for _, e := range byName {
+			if e.good != nil {
+				all = append(all, e.good)
+			}
+		}
+	}
+	return all
+}
+
+// Restore takes what a Store kept of an earlier process, and lets Envoys be answered: one that has nothing is given it at once. What an Envoy has already is left
+// alone, whatever its version, until Open: it may be newer. What the node itself has to say, such as listeners and secrets, has to be published before.
+func (s *Server) Restore(resources []xds.Resource) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(resources) == 0 || s.opened {
+		return
+	}
+	for i := range resources {
+		s.view.restore(&resources[i])
+	}
+	s.left, s.opened = true, true
+	close(s.open)
+}
+
+// Open lets Envoys be answered: the view is complete. What an earlier process left and this one has not compiled is gone.
 func (s *Server) Open() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.left {
+		s.left = false
+		s.sweep()
+	}
 	if !s.opened {
 		s.opened = true
 		close(s.open)
+	}
+}
+
+// sweep removes what is left of an earlier process, and compares everything with what the Envoys have.
+func (s *Server) sweep() {
+	for t, byName := range s.view.byType {
+		for name, e := range byName {
+			if e.left {
+				s.view.remove(xds.Ref{Type: t, Name: name})
+			}
+		}
+	}
+	s.dropped()
+	for st := range s.streams {
+		for t, sub := range st.subs {
+			for name := range s.view.byType[t] {
+				st.changed(xds.Ref{Type: t, Name: name})
+			}
+			for name := range sub.known {
+				st.changed(xds.Ref{Type: t, Name: name})
+			}
+		}
+		st.poke()
 	}
 }
 
@@ -196,6 +280,10 @@ func (s *Server) leave(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.streams, st)
+	for ref := range s.view.unsettled {
+		s.settle(ref) // it may have been the only one that had not answered
+	}
+	s.quarantined()
 	s.cfg.Log.Info("Envoy disconnected", "node", st.node)
 }
 
@@ -208,6 +296,7 @@ func (s *Server) meet(st *stream, n *core.Node) error {
 		return status.Errorf(codes.PermissionDenied, "node id %q: the certificate is that of %q", n.GetId(), st.certified)
 	}
 	st.node = n.GetId()
+	s.quarantined()
 	s.cfg.Log.Info("Envoy connected", "node", st.node)
 	return nil
 }
@@ -262,7 +351,7 @@ func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error
 		sub = newSubscription(req)
 		st.subs[req.GetTypeUrl()] = sub
 		st.pending[req.GetTypeUrl()] = map[string]bool{}
-		for name := range s.resources[req.GetTypeUrl()] {
+		for name := range s.view.byType[req.GetTypeUrl()] {
 			st.changed(xds.Ref{Type: req.GetTypeUrl(), Name: name})
 		}
 		for name := range sub.known {
@@ -273,8 +362,8 @@ func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error
 	}
 	for _, name := range req.GetResourceNamesSubscribe() {
 		sub.subscribe(name)
-		for have := range s.resources[req.GetTypeUrl()] {
-			if sub.covers(have) && !st.sentAlready(sub, s.resources[req.GetTypeUrl()][have]) {
+		for have := range s.view.byType[req.GetTypeUrl()] {
+			if sub.covers(have) { // what it has already is not sent
 				st.changed(xds.Ref{Type: req.GetTypeUrl(), Name: have})
 			}
 		}
@@ -298,20 +387,21 @@ func (s *Server) answered(st *stream, sub *subscription, req *discovery.DeltaDis
 
 // book keeps what an Envoy took of a response, and what it refused with which words; "" if it took all. The caller holds mu.
 func (s *Server) book(st *stream, sub *subscription, out *response, words string) {
-	for _, r := range out.resources {
-		ref := xds.Ref{Type: r.Type, Name: r.Name}
-		if words != "" && blames(words, r.Name, out.resources) {
-			st.refuse(Refused{Node: st.node, Resource: ref, Version: r.Version, Service: r.Service, Error: words, At: time.Now()})
-			s.cfg.Log.Error("Envoy refuses a resource, what it had before stays", "node", st.node, "type", r.Type, "name", r.Name, "error", words)
-			if s.cfg.OnNack != nil {
-				s.cfg.OnNack(Refused{Node: st.node, Resource: ref, Version: r.Version, Service: r.Service, Error: words, At: time.Now()})
-			}
-			continue
+	var guilty, again []*xds.Resource
+	if words != "" {
+		if guilty, again = blame(words, out.resources); out.whole {
+			guilty, again = append(guilty, again...), nil // all of a type in one response: it cannot be sent by halves
 		}
-		sub.acked[r.Name] = ack{r.Version, time.Now().UnixNano()}
-		delete(st.nacks, ref)
-		if s.cfg.OnAck != nil {
-			s.cfg.OnAck(Acknowledged{Node: st.node, Resource: ref, Version: r.Version, Service: r.Service, Trace: r.Trace, Took: time.Since(out.sent)})
+	}
+	for _, r := range guilty {
+		s.refuse(st, sub, r, words)
+	}
+	if len(again) > 0 {
+		st.apart(sub, again[0].Type, again, len(guilty) == 0)
+	}
+	for _, r := range out.resources {
+		if !slices.Contains(guilty, r) && !slices.Contains(again, r) {
+			s.taken(st, sub, r, out.sent)
 		}
 	}
 	for _, name := range out.removed {
@@ -319,10 +409,13 @@ func (s *Server) book(st *stream, sub *subscription, out *response, words string
 	}
 }
 
-// blames tells whether Envoy's words name a resource; if they name none of the response, all of it is to blame.
-func blames(words, name string, all []*xds.Resource) bool {
-	if strings.Contains(words, name) {
-		return true
+// taken books that an Envoy has a version.
+func (s *Server) taken(st *stream, sub *subscription, r *xds.Resource, sent time.Time) {
+	ref := refOf(r)
+	sub.acked[r.Name] = ack{r.Version, time.Now().UnixNano()}
+	s.absolve(st.node, versionOf(r))
+	if s.cfg.OnAck != nil {
+		s.cfg.OnAck(Acknowledged{Node: st.node, Resource: ref, Version: r.Version, Service: r.Service, Trace: r.Trace, Took: time.Since(sent)})
 	}
-	return !slices.ContainsFunc(all, func(r *xds.Resource) bool { return strings.Contains(words, r.Name) })
+	s.settle(ref)
 }

@@ -90,6 +90,10 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 		if out := st.outstanding[w.nonce]; out != nil {
 			delete(st.outstanding, w.nonce)
 			s.book(st, sub, out, req.GetErrorDetail().GetMessage())
+			for held := range st.held {
+				st.pending[held] = map[string]bool{}
+			}
+			clear(st.held)
 		}
 	}
 	if !maps.Equal(names, sub.names) {
@@ -111,10 +115,13 @@ func (s *Server) nextWhole(st *stream, last map[string]*whole) *discovery.Discov
 	}
 	types := slices.SortedFunc(maps.Keys(st.pending), func(a, b string) int { return cmp.Compare(xds.Order(a), xds.Order(b)) })
 	for _, t := range types {
+		sub, w := st.subs[t], last[t]
+		if s.left && !sub.fresh {
+			continue // what it has may be newer than what was kept
+		}
 		_, listenersToo := st.pending[xds.TypeListener]
 		delete(st.pending, t)
-		sub, w := st.subs[t], last[t]
-		set := s.wanted(sub, t)
+		set := s.wanted(st, sub, t)
 		if t == xds.TypeCluster && listenersToo { // what old listeners name goes after them
 			for name, r := range w.sent {
 				if set[name] == nil {
@@ -122,8 +129,9 @@ func (s *Server) nextWhole(st *stream, last map[string]*whole) *discovery.Discov
 				}
 			}
 		}
-		version := versionOf(set)
+		version := wholeVersion(set)
 		if version == w.version && !sub.fresh {
+			s.kept(sub, set)
 			continue
 		}
 		sub.fresh = false
@@ -132,17 +140,33 @@ func (s *Server) nextWhole(st *stream, last map[string]*whole) *discovery.Discov
 	return nil
 }
 
-func (s *Server) wanted(sub *subscription, t string) map[string]*xds.Resource {
+func (s *Server) wanted(st *stream, sub *subscription, t string) map[string]*xds.Resource {
 	set := map[string]*xds.Resource{}
-	for name, r := range s.resources[t] {
-		if sub.covers(name) {
+	for name, e := range s.view.byType[t] {
+		r := s.serves(st, xds.Ref{Type: t, Name: name})
+		if r != nil && r == e.now && r != e.good && st.subs[xds.TypeCluster].knows() && !st.has(r.Needs) {
+			r = e.good // until it has what the newer one needs, or refuses it
+			st.held[t] = true
+		}
+		if r != nil && sub.covers(name) {
 			set[name] = r
 		}
 	}
 	return set
 }
 
-func versionOf(set map[string]*xds.Resource) string {
+// kept books what an Envoy has of an earlier connection, all of which is as it is now.
+func (s *Server) kept(sub *subscription, set map[string]*xds.Resource) {
+	if len(sub.known) > 0 {
+		return
+	}
+	for name, r := range set {
+		sub.known[name], sub.acked[name] = r.Version, ack{version: r.Version}
+		s.settle(refOf(r))
+	}
+}
+
+func wholeVersion(set map[string]*xds.Resource) string {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		_, _ = io.WriteString(h, name+"\x00"+set[name].Version+"\x00")
@@ -155,7 +179,7 @@ func (st *stream) respondWhole(t string, w *whole, sub *subscription, set map[st
 	delete(st.outstanding, w.nonce)
 	w.nonce, w.version, w.sent = strconv.FormatUint(st.nonce, 10), version, set
 	resp := &discovery.DiscoveryResponse{TypeUrl: t, Nonce: w.nonce, VersionInfo: version}
-	out := &response{sent: time.Now()}
+	out := &response{sent: time.Now(), whole: true}
 	for name := range sub.known {
 		if set[name] == nil {
 			delete(sub.known, name)

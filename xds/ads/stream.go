@@ -32,7 +32,8 @@ type stream struct {
 	pending     map[string]map[string]bool
 	outstanding map[string]*response // by nonce
 	nonce       uint64
-	nacks       map[xds.Ref]Refused
+	groups      []group         // to be sent in responses of their own
+	held        map[string]bool // types of which something waits for an answer, as state of the world
 	bytes       int
 	removeAfter time.Time // until when removals wait for acknowledgements; zero if none wait
 }
@@ -42,6 +43,7 @@ type response struct {
 	sent      time.Time
 	resources []*xds.Resource
 	removed   []string
+	whole     bool // everything of its type, as state of the world
 }
 
 // subscription is what an Envoy wants of one type, and has.
@@ -83,7 +85,7 @@ func newStream(ctx context.Context, s *Server) (*stream, error) {
 	}
 	return &stream{
 		s: s, certified: certified, since: time.Now(), signal: make(chan struct{}, 1), subs: map[string]*subscription{}, pending: map[string]map[string]bool{},
-		outstanding: map[string]*response{}, nacks: map[xds.Ref]Refused{},
+		outstanding: map[string]*response{}, held: map[string]bool{},
 	}, nil
 }
 
@@ -108,6 +110,9 @@ func (sub *subscription) subscribe(name string) {
 // covers tells whether a resource is wanted.
 func (sub *subscription) covers(name string) bool { return sub.wildcard || sub.names[name] }
 
+// knows tells whether it is known what the Envoy has.
+func (sub *subscription) knows() bool { return sub != nil && len(sub.known) > 0 }
+
 func (st *stream) sentAlready(sub *subscription, r *xds.Resource) bool {
 	return sub.known[r.Name] == r.Version
 }
@@ -130,12 +135,6 @@ func (st *stream) poke() {
 	}
 }
 
-func (st *stream) refuse(r Refused) {
-	if len(st.nacks) < maxNacks {
-		st.nacks[r.Resource] = r
-	}
-}
-
 // next builds the next response of a stream, in make-before-break order; nil if there is none now, with how long to wait for one.
 func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Duration) {
 	s.mu.Lock()
@@ -143,13 +142,21 @@ func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Durat
 	if !s.opened {
 		return nil, 0
 	}
+	retry := s.retries(st)
+	if set := s.nextGroup(st); set != nil {
+		return st.respond(set[0].Type, set, nil), 0
+	}
 	types := slices.SortedFunc(maps.Keys(st.pending), func(a, b string) int { return cmp.Compare(xds.Order(a), xds.Order(b)) })
 	for _, t := range types {
 		if resp := s.additions(st, t); resp != nil {
 			return resp, 0
 		}
 	}
-	return s.removals(st, types)
+	resp, wait := s.removals(st, types)
+	if wait == 0 || retry > 0 && retry < wait {
+		wait = retry
+	}
+	return resp, wait
 }
 
 // additions builds a response of a type with what is new or changed. What is gone stays pending.
@@ -175,15 +182,23 @@ func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, 
 		if xds.IsNamed(name) != named {
 			continue
 		}
-		r := s.resources[typeURL][name]
+		r := s.serves(st, xds.Ref{Type: typeURL, Name: name})
 		if r == nil {
 			if _, known := sub.known[name]; !known {
 				delete(st.pending[typeURL], name)
 			}
 			continue
 		}
+		if !st.has(r.Needs) {
+			continue // until it has, or refuses it
+		}
 		delete(st.pending[typeURL], name)
-		if sub.covers(name) && !st.sentAlready(sub, r) {
+		switch {
+		case !sub.covers(name):
+		case st.sentAlready(sub, r):
+			s.settle(xds.Ref{Type: typeURL, Name: name})
+		case sub.known[name] != "" && s.view.get(xds.Ref{Type: typeURL, Name: name}).left: // it may be newer than what was kept
+		default:
 			set = append(set, r)
 			sub.known[name] = r.Version
 		}
@@ -194,14 +209,37 @@ func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, 
 	return set
 }
 
+// has tells whether the Envoy has taken the clusters of these names, in whatever version: what needs them comes after them, and not at all if they are refused.
+func (st *stream) has(names []string) bool {
+	sub := st.subs[xds.TypeCluster]
+	if sub == nil {
+		return true
+	}
+	for _, n := range names {
+		if sub.covers(n) && sub.acked[n].version == "" {
+			return false
+		}
+	}
+	return true
+}
+
 // removals takes away what is gone, what names it first. Nothing is taken before the Envoy has answered what it was sent, so that nothing
 // that it still uses disappears, unless it takes too long.
 func (s *Server) removals(st *stream, types []string) (*discovery.DeltaDiscoveryResponse, time.Duration) {
+	if s.left {
+		return nil, 0 // what an earlier process gave it is not known to be gone
+	}
 	for _, t := range slices.Backward(types) {
-		gone := slices.Sorted(maps.Keys(st.pending[t]))
+		var gone []string
+		for name := range st.pending[t] {
+			if s.serves(st, xds.Ref{Type: t, Name: name}) == nil {
+				gone = append(gone, name)
+			}
+		}
 		if len(gone) == 0 {
 			continue
 		}
+		slices.Sort(gone)
 		if now := time.Now(); len(st.outstanding) > 0 {
 			if st.removeAfter.IsZero() {
 				st.removeAfter = now.Add(removalPatience)
@@ -211,9 +249,12 @@ func (s *Server) removals(st *stream, types []string) (*discovery.DeltaDiscovery
 			}
 		}
 		st.removeAfter = time.Time{}
-		delete(st.pending, t)
 		for _, name := range gone {
+			delete(st.pending[t], name)
 			delete(st.subs[t].known, name)
+		}
+		if len(st.pending[t]) == 0 {
+			delete(st.pending, t)
 		}
 		return st.respond(t, nil, gone), 0
 	}
@@ -260,8 +301,8 @@ func (s *Server) Status() []NodeStatus {
 			n.Types = append(n.Types, TypeStatus{Type: t, Sent: len(sub.known), Acked: len(sub.acked)})
 		}
 		slices.SortFunc(n.Types, func(a, b TypeStatus) int { return cmp.Compare(xds.Order(a.Type), xds.Order(b.Type)) })
-		for _, r := range st.nacks {
-			n.Nacks = append(n.Nacks, r)
+		for _, x := range s.refusals[st.node] {
+			n.Nacks = append(n.Nacks, x.Refused)
 		}
 		slices.SortFunc(n.Nacks, func(a, b Refused) int { return strings.Compare(a.Resource.Name, b.Resource.Name) })
 		all = append(all, n)
@@ -293,7 +334,7 @@ func (s *Server) Service(svc bgp.Service) []ServiceStatus {
 	for _, ref := range s.refsOf(svc) {
 		for st := range s.streams {
 			if sub := st.subs[ref.Type]; sub != nil && sub.covers(ref.Name) {
-				all = append(all, st.statusOf(sub, ref, s.resources[ref.Type][ref.Name], svc))
+				all = append(all, s.statusOf(st, sub, ref, svc))
 			}
 		}
 	}
@@ -304,7 +345,8 @@ func (s *Server) Service(svc bgp.Service) []ServiceStatus {
 }
 
 // statusOf is what a stream's Envoy has of one resource, the newest of a service.
-func (st *stream) statusOf(sub *subscription, ref xds.Ref, r *xds.Resource, svc bgp.Service) ServiceStatus {
+func (s *Server) statusOf(st *stream, sub *subscription, ref xds.Ref, svc bgp.Service) ServiceStatus {
+	r := s.view.get(ref).now
 	out := ServiceStatus{Node: st.node, Resource: ref, Current: r.Version, Sent: sub.known[ref.Name], Acked: sub.acked[ref.Name].version}
 	if at := sub.acked[ref.Name].at; at != 0 {
 		out.AckedAt = time.Unix(0, at)
@@ -312,8 +354,8 @@ func (st *stream) statusOf(sub *subscription, ref xds.Ref, r *xds.Resource, svc 
 	if r.Service == svc && r.Trace.Declared > 0 { // a shared one may be older than the service
 		out.Declared = time.Unix(0, r.Trace.Declared)
 	}
-	if r, refused := st.nacks[ref]; refused {
-		out.Error, out.Refused, out.RefusedAt = r.Error, r.Version, r.At
+	if x := s.refusals[st.node][versionOf(r)]; x != nil {
+		out.Error, out.Refused, out.RefusedAt = x.Error, x.Version, x.At
 	}
 	return out
 }
@@ -321,15 +363,15 @@ func (st *stream) statusOf(sub *subscription, ref xds.Ref, r *xds.Resource, svc 
 // refsOf returns the resources that a service stands on, the shared next hops included. The caller holds mu.
 func (s *Server) refsOf(svc bgp.Service) []xds.Ref {
 	var refs []xds.Ref
-	for t, byName := range s.resources {
+	for t, byName := range s.view.byType {
 		for _, name := range xds.NamesOf(t, svc) {
-			r := byName[name]
-			if r == nil {
+			e := byName[name]
+			if e == nil || e.now == nil {
 				continue
 			}
 			refs = append(refs, xds.Ref{Type: t, Name: name})
-			for _, target := range xds.Targets(r) {
-				if ref := (xds.Ref{Type: xds.TypeCluster, Name: target}); byName[target] != nil && !slices.Contains(refs, ref) {
+			for _, target := range xds.Targets(e.now) {
+				if ref := (xds.Ref{Type: xds.TypeCluster, Name: target}); byName[target] != nil && byName[target].now != nil && !slices.Contains(refs, ref) {
 					refs = append(refs, ref)
 				}
 			}

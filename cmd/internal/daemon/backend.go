@@ -121,7 +121,7 @@ func (b *backend) route(sel *rib.Selected) *operator.Route {
 
 // newRoute is a route with what this node has against it, and without paths.
 func (b *backend) newRoute(svc bgp.Service) *operator.Route {
-	return &operator.Route{Service: string(svc), Paths: []operator.Path{}, Envoys: []operator.EnvoyRoute{}, Reports: []operator.Report{}, Problem: b.d.fwd.problem(svc)}
+	return &operator.Route{Service: string(svc), Paths: []operator.Path{}, Envoys: []operator.EnvoyRoute{}, Reports: []operator.Report{}, Problem: b.d.quarantine.of(svc)}
 }
 
 func (b *backend) complete(r *operator.Route, svc bgp.Service, tiers [][]rib.Path) {

@@ -33,30 +33,35 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/operator"
 	"github.com/catalyst-router/catalyst/xds"
 	"github.com/catalyst-router/catalyst/xds/ads"
+	"github.com/catalyst-router/catalyst/xds/fib"
 )
 
 // Daemon is a node.
 type Daemon struct {
-	cfg       *config.Config
-	version   string
-	tel       *telemetry.Telemetry
-	id        *identity.Source
-	self      bgp.NodeID
-	data      string // absolute
-	bootID    uint64
-	started   time.Time
-	journal   *journal.Journal
-	router    *peering.Router
-	ads       *ads.Server
-	ports     *envoy.PortPool
-	sup       *envoy.Supervisor // nil without Envoy
-	fwd       *forwarder
-	graph     *federation // nil without gateway
-	probes    *probe.Set
-	met       *metrics
-	walker    *walk.Walker
-	recorder  *record.Recorder // nil if nothing is recorded
-	listeners []net.Listener   // closed at the end
+	cfg        *config.Config
+	version    string
+	tel        *telemetry.Telemetry
+	id         *identity.Source
+	self       bgp.NodeID
+	data       string // absolute
+	bootID     uint64
+	started    time.Time
+	journal    *journal.Journal
+	router     *peering.Router
+	ads        *ads.Server
+	store      *fib.Store
+	restarted  bool           // forwarding goes on over this start: the tables have to be complete before it is changed
+	left       []xds.Resource // what an earlier process kept; nil once it is restored
+	ports      *envoy.PortPool
+	sup        *envoy.Supervisor // nil without Envoy
+	fwd        *forwarder
+	quarantine *quarantine
+	graph      *federation // nil without gateway
+	probes     *probe.Set
+	met        *metrics
+	walker     *walk.Walker
+	recorder   *record.Recorder // nil if nothing is recorded
+	listeners  []net.Listener   // closed at the end
 
 	mu       sync.Mutex
 	draining bool // guarded by mu
@@ -98,6 +103,7 @@ func New(ctx context.Context, cfg *config.Config, version string, tel *telemetry
 	if err := d.dataPlane(ctx); err != nil {
 		return nil, errors.Join(err, d.journal.Close())
 	}
+	d.restarted = d.preserved()
 	d.met = newMetrics(tel.Meter)
 	d.walker = newWalker(d)
 	recorder, err := d.openRecorder()
@@ -108,7 +114,7 @@ func New(ctx context.Context, cfg *config.Config, version string, tel *telemetry
 		Identity: id, Log: tel.Log, Observe: d.met.stepped, Answer: d.answer(), Recorder: recorder,
 		Speaker: speaker.Config{
 			Self: d.self, BootID: d.bootID, Ingress: cfg.Envoy.Advertise, GracefulRestart: cfg.Peering.GracefulRestart,
-			LongLivedStale: cfg.Peering.LongLivedStale, Deferral: cfg.Peering.Deferral, Restarting: d.sup != nil && d.sup.Running() != 0,
+			LongLivedStale: cfg.Peering.LongLivedStale, Deferral: cfg.Peering.Deferral, Restarting: d.restarted,
 		},
 	})
 	d.fwd = newForwarder(d)
@@ -132,7 +138,12 @@ func (d *Daemon) dataPlane(ctx context.Context) error {
 		return err
 	}
 	d.ports = envoy.NewPortPool(ports, kept, d.journal)
-	d.ads = ads.NewServer(ads.Config{Log: d.tel.Log, OnAck: func(a ads.Acknowledged) { d.fwd.acknowledged(a) }, OnNack: func(r ads.Refused) { d.met.refused(r) }})
+	d.openStore()
+	d.quarantine = newQuarantine(d)
+	d.ads = ads.NewServer(ads.Config{
+		Log: d.tel.Log, Store: d.store, OnQuarantine: d.quarantine.poke,
+		OnAck: func(a ads.Acknowledged) { d.fwd.acknowledged(a) }, OnNack: func(r ads.Refused) { d.met.refused(r) },
+	})
 	if !d.cfg.Envoy.Enabled {
 		return nil
 	}
@@ -176,6 +187,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := d.restoreForwarding(); err != nil {
+		return err
+	}
 	// The router outlives the others, so that it can say farewell.
 	routerCtx, stopRouter := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRouter()
@@ -189,6 +203,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return d.id.Run(ctx, d.tel.Log) })
 	g.Go(func() error { return d.fwd.run(ctx) })
+	g.Go(func() error { return d.quarantine.run(ctx) })
+	g.Go(func() error { return d.store.Run(ctx) })
 	g.Go(func() error { return d.probes.Run(ctx) })
 	g.Go(func() error { return d.ads.Serve(ctx, adsListener) })
 	if remoteADS != nil {

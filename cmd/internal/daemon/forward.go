@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,16 +14,18 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/journal"
 	"github.com/catalyst-router/catalyst/bgp/rib"
+	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/xds"
 	"github.com/catalyst-router/catalyst/xds/ads"
 )
 
 // forwarder carries the Loc-RIB to Envoy: every change is compiled as it comes, and nothing waits for a timer.
 type forwarder struct {
-	d        *Daemon
-	compiler *xds.Compiler // owned by run
-	again    chan bgp.Service
-	ready    chan struct{} // closed when the operator's orders are restored
+	d          *Daemon
+	compiler   *xds.Compiler // owned by run, once it runs
+	identities <-chan struct{}
+	again      chan bgp.Service
+	ready      chan struct{} // closed when the operator's orders are restored
 
 	mu       sync.Mutex
 	backends map[bgp.Service]journal.Service // guarded by mu
@@ -89,18 +93,31 @@ func (f *forwarder) problem(svc bgp.Service) string {
 	return f.problems[svc]
 }
 
-func (f *forwarder) run(ctx context.Context) error {
+// notCompiled returns why services could not be compiled.
+func (f *forwarder) notCompiled() map[bgp.Service]string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.problems)
+}
+
+// begin publishes what is the same whatever the tables say. It has to be called before run.
+func (f *forwarder) begin() error {
+	f.identities = f.d.id.Changed()
 	start, err := f.compiler.Start(identityOf(f.d.id.Material()))
 	if err != nil {
 		return err
 	}
 	f.d.ads.Publish(start)
+	return nil
+}
+
+func (f *forwarder) run(ctx context.Context) error {
 	select {
 	case <-f.ready:
 	case <-ctx.Done():
 		return nil
 	}
-	if !f.wanted(ctx) || !f.published(ctx) {
+	if !f.wanted(ctx) || !f.published(ctx) || !f.told(ctx) {
 		return nil
 	}
 	feed, err := f.d.router.Subscribe(ctx)
@@ -129,7 +146,6 @@ func (f *forwarder) run(ctx context.Context) error {
 		}
 	}()
 	published := f.d.router.Published()
-	identities := f.d.id.Changed()
 	for {
 		select {
 		case <-ctx.Done():
@@ -146,7 +162,7 @@ func (f *forwarder) run(ctx context.Context) error {
 			if ok {
 				f.apply(ctx, []rib.Selected{sel})
 			}
-		case <-identities:
+		case <-f.identities:
 			d, err := f.compiler.Identity(identityOf(f.d.id.Material()))
 			if err != nil {
 				f.d.tel.Log.Error("compile the identity", "error", err)
@@ -194,6 +210,35 @@ func (f *forwarder) published(ctx context.Context) bool {
 	}
 }
 
+// told waits until every peer has sent its table, those that restart as well included, for as long as the deferral lasts, and tells whether ctx goes on. Two speakers that
+// restart together do not wait for each other before they publish to their peers (RFC 4724 §4.1), and what one has yet to say would be taken from the other's Envoy.
+func (f *forwarder) told(ctx context.Context) bool {
+	if !f.d.restarted {
+		return true
+	}
+	over := time.NewTimer(time.Until(f.d.started.Add(f.d.cfg.Peering.Deferral)))
+	defer over.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		missing := false
+		err := f.d.router.Query(ctx, func(s *speaker.Speaker) {
+			missing = slices.ContainsFunc(s.Peers(), func(p speaker.PeerView) bool { return !p.EndOfRIB && !p.Config.Disabled })
+		})
+		if err != nil || !missing {
+			return err == nil
+		}
+		select {
+		case <-tick.C:
+		case <-f.again: // compiled with everything else, once it is
+		case <-over.C:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
 // open lets Envoys be answered once the tables are complete and all of them has been compiled; a nil channel has done its part.
 func (f *forwarder) open(published, synced <-chan struct{}) {
 	if published == nil && synced == nil {
@@ -212,6 +257,7 @@ func (f *forwarder) apply(ctx context.Context, batch []rib.Selected) {
 	delta, problems := f.compiler.Apply(change)
 	f.d.met.compiled(ctx, time.Since(began), len(batch))
 	f.mu.Lock()
+	look := len(f.problems)+len(problems) > 0
 	for i := range batch {
 		delete(f.problems, batch[i].Service)
 		if len(batch[i].Tiers) == 0 {
@@ -226,6 +272,9 @@ func (f *forwarder) apply(ctx context.Context, batch []rib.Selected) {
 		f.d.tel.Log.Error("service not compiled, what it had before stays", "service", string(p.Service), "error", p.Err)
 	}
 	f.d.ads.Publish(delta)
+	if look {
+		f.d.quarantine.poke()
+	}
 }
 
 // forwarding translates a route into what the data plane needs to know. What is down is no target; what drains is one, and gets nothing new, as long as there is

@@ -23,6 +23,7 @@ type metrics struct {
 	compiledServices, events, refusals metric.Int64Counter
 	sessions, routes, queue, updates   metric.Int64ObservableGauge
 	table, ports, health, serviceUp    metric.Int64ObservableGauge
+	problems                           metric.Int64ObservableGauge
 	err                                error
 }
 
@@ -62,6 +63,7 @@ func newMetrics(m metric.Meter) *metrics {
 	x.table = gauge("catalyst.table.size", "services, paths, attribute sets and bytes of the tables")
 	x.health = gauge("catalyst.services.health", "services of this node that are checked, by health")
 	x.serviceUp = gauge("catalyst.service.up", "1 for a checked service of this node whose workload is up, 0 for one that is down; at most 500, by name")
+	x.problems = gauge("catalyst.xds.problems", "services that Envoy could not be given as the tables say, by kind: refused (and in quarantine), not compiled")
 	x.ports = gauge("catalyst.ports", "TCP ports by use")
 	return x
 }
@@ -125,11 +127,14 @@ func (x *metrics) observe(d *Daemon) error {
 			o.ObserveInt64(x.sessions, n, metric.WithAttributes(attribute.String("state", state)))
 		}
 		x.services(o, d.probes)
+		for kind, n := range d.quarantine.counts() {
+			o.ObserveInt64(x.problems, n, metric.WithAttributes(attribute.String("kind", kind.String())))
+		}
 		taken, free := d.ports.Taken()
 		o.ObserveInt64(x.ports, int64(len(taken)), metric.WithAttributes(attribute.String("use", "taken")))
 		o.ObserveInt64(x.ports, int64(free), metric.WithAttributes(attribute.String("use", "free")))
 		return nil
-	}, x.sessions, x.routes, x.updates, x.queue, x.table, x.ports, x.health, x.serviceUp)
+	}, x.sessions, x.routes, x.updates, x.queue, x.table, x.ports, x.health, x.serviceUp, x.problems)
 	return err
 }
 

@@ -1,0 +1,333 @@
+package ads
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/xds"
+)
+
+// A version that an Envoy refuses is in quarantine for that Envoy: it is served the last one that it took, or none, and so is whatever needs the refused one. Another
+// version is tried at once, the same one again after a while: a port that was taken may be free.
+const (
+	firstRetry = 30 * time.Second
+	lastRetry  = 30 * time.Minute
+)
+
+// version is a version of a resource.
+type version struct {
+	xds.Ref
+	version string
+}
+
+func versionOf(r *xds.Resource) version { return version{refOf(r), r.Version} }
+
+// refusal is a version in quarantine.
+type refusal struct {
+	Refused
+	pause    time.Duration // until it is tried again
+	retryAt  time.Time
+	retrying bool
+}
+
+// Refused is a resource that an Envoy did not take; what it had before stays.
+type Refused struct {
+	Node     string
+	Resource xds.Ref
+	Version  string
+	Service  bgp.Service
+	Error    string // Envoy's own words
+	At       time.Time
+}
+
+// Quarantined is a service that an Envoy cannot be given as it was compiled.
+type Quarantined struct {
+	Service bgp.Service
+	Refused // of what it stands on
+	// Serving tells that the Envoy has an earlier version of the service.
+	Serving bool
+}
+
+// serves returns the version of a resource that an Envoy is given; nil for none. The caller holds mu.
+func (s *Server) serves(st *stream, ref xds.Ref) *xds.Resource {
+	e := s.view.get(ref)
+	switch {
+	case e == nil:
+		return nil
+	case e.now != nil && s.usable(st, e.now):
+		return e.now
+	case e.good != nil && e.good != e.now && s.usable(st, e.good):
+		return e.good
+	}
+	return nil
+}
+
+// usable tells whether an Envoy may be given a version: it refuses neither that nor what it needs.
+func (s *Server) usable(st *stream, r *xds.Resource) bool {
+	mine := s.refusals[st.node]
+	if len(mine) == 0 {
+		return true
+	}
+	if x := mine[versionOf(r)]; x != nil && !x.retrying {
+		return false
+	}
+	for _, n := range r.Needs {
+		if s.serves(st, xds.Ref{Type: xds.TypeCluster, Name: n}) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// refuse puts a version into quarantine. The Envoy has what it had before.
+func (s *Server) refuse(st *stream, sub *subscription, r *xds.Resource, words string) {
+	if had := sub.acked[r.Name].version; had != "" {
+		sub.known[r.Name] = had
+	} else {
+		delete(sub.known, r.Name)
+	}
+	st.changed(refOf(r))
+	x := s.refusalOf(st, r)
+	if x == nil {
+		sub.known[r.Name] = r.Version // it is not sent again on this connection
+		s.cfg.Log.Error("Envoy refuses more than can be kept", "node", st.node, "kept", maxNacks)
+		return
+	}
+	now := time.Now()
+	x.Refused = Refused{Node: st.node, Resource: refOf(r), Version: r.Version, Service: r.Service, Error: words, At: now}
+	x.retryAt, x.retrying = now.Add(x.pause), false
+	s.cfg.Log.Error("Envoy refuses a resource, what it had before stays", "node", st.node, "type", r.Type, "name", r.Name, "version", r.Version, "retry", x.pause, "error", words)
+	if s.cfg.OnNack != nil {
+		s.cfg.OnNack(x.Refused)
+	}
+	s.quarantined()
+}
+
+// refusalOf returns the books of a version that an Envoy refuses, once more or for the first time; nil if they are full.
+func (s *Server) refusalOf(st *stream, r *xds.Resource) *refusal {
+	mine := s.refusals[st.node]
+	if mine == nil {
+		s.forgetNodes()
+		mine = map[version]*refusal{}
+		s.refusals[st.node] = mine
+	}
+	x := mine[versionOf(r)]
+	switch {
+	case x != nil:
+		x.pause = min(2*x.pause, lastRetry)
+	case len(mine) < maxNacks:
+		x = &refusal{pause: firstRetry}
+		mine[versionOf(r)] = x
+	}
+	return x
+}
+
+// absolve ends the quarantine of a version at one Envoy, and has what needs it sent again.
+func (s *Server) absolve(node string, v version) {
+	if s.refusals[node][v] == nil {
+		return
+	}
+	delete(s.refusals[node], v)
+	for _, d := range s.view.dependants(v.Name) {
+		s.changed(d)
+	}
+	s.quarantined()
+}
+
+// superseded ends the quarantine of versions of a resource that are served no more.
+func (s *Server) superseded(ref xds.Ref) {
+	e := s.view.get(ref)
+	for node, mine := range s.refusals {
+		for v := range mine {
+			if v.Ref == ref && !e.has(v.version) {
+				s.absolve(node, v)
+			}
+		}
+	}
+}
+
+func (s *Server) changed(ref xds.Ref) {
+	for st := range s.streams {
+		st.changed(ref)
+		st.poke()
+	}
+}
+
+// quarantined lets the owner know that Quarantined returns something else.
+func (s *Server) quarantined() {
+	if s.cfg.OnQuarantine != nil {
+		s.cfg.OnQuarantine()
+	}
+}
+
+// forgetNodes keeps the books of refusals to as many nodes as may be connected, and those.
+func (s *Server) forgetNodes() {
+	if len(s.refusals) < maxStreams {
+		return
+	}
+	connected := map[string]bool{}
+	for st := range s.streams {
+		connected[st.node] = true
+	}
+	for node := range s.refusals {
+		if !connected[node] {
+			delete(s.refusals, node)
+		}
+	}
+}
+
+// retries has versions tried again whose time has come, and returns how long it is until the next one's; 0 for never.
+func (s *Server) retries(st *stream) time.Duration {
+	var wait time.Duration
+	for v, x := range s.refusals[st.node] {
+		if x.retrying {
+			continue
+		}
+		left := time.Until(x.retryAt)
+		if left <= 0 {
+			x.retrying = true
+			st.changed(v.Ref)
+		} else if wait == 0 || left < wait {
+			wait = left
+		}
+	}
+	return wait
+}
+
+// Quarantined returns the services that an Envoy cannot be given as they were compiled, by name.
+func (s *Server) Quarantined() []Quarantined {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Quarantined
+	for st := range s.streams {
+		mine := s.refusals[st.node]
+		if len(mine) == 0 {
+			continue
+		}
+		for _, byName := range s.view.byType {
+			for _, e := range byName {
+				if x := s.culprit(mine, e); x != nil {
+					all = append(all, Quarantined{Service: e.now.Service, Refused: x.Refused, Serving: e.good != nil && e.good != e.now})
+				}
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b Quarantined) int {
+		return cmp.Or(strings.Compare(string(a.Service), string(b.Service)), strings.Compare(a.Node, b.Node), strings.Compare(a.Resource.Name, b.Resource.Name))
+	})
+	return slices.CompactFunc(all, func(a, b Quarantined) bool { return a.Service == b.Service && a.Node == b.Node })
+}
+
+// culprit returns what stands in the way of an entry's newest version: a refusal of itself, or of what it needs; nil if nothing does. What is shared belongs to no
+// service: those that need it are affected.
+func (s *Server) culprit(mine map[version]*refusal, e *entry) *refusal {
+	if e.now == nil || e.now.Service == "" {
+		return nil
+	}
+	if x := mine[versionOf(e.now)]; x != nil && !xds.IsShared(e.now.Name) {
+		return x
+	}
+	for _, n := range e.now.Needs {
+		if need := s.view.get(xds.Ref{Type: xds.TypeCluster, Name: n}); need != nil && need.now != nil && mine[versionOf(need.now)] != nil {
+			return mine[versionOf(need.now)]
+		}
+	}
+	return nil
+}
+
+// partly tells whether an Envoy took of a response what its words do not name. It does where it adds resources one by one (CdsApiHelper, LdsApiImpl); where it could
+// not read one, it took none.
+func partly(words string) bool {
+	return strings.HasPrefix(words, "Error adding/updating cluster(s)") || strings.HasPrefix(words, "Error adding/updating listener(s)")
+}
+
+// mentions tells whether words have a name in them, and not only as a part of a longer one.
+func mentions(words, name string) bool {
+	for from := 0; ; {
+		i := strings.Index(words[from:], name)
+		if i < 0 {
+			return false
+		}
+		i += from
+		end := i + len(name)
+		if (i == 0 || !nameByte(words[i-1])) && (end == len(words) || !nameByte(words[end]) || words[end] == '.' && (end+1 == len(words) || !nameByte(words[end+1]))) {
+			return true
+		}
+		from = i + 1
+	}
+}
+
+func nameByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._/*", c) >= 0
+}
+
+// blame sorts a response that was refused into what is to blame and what is to be sent again, because the Envoy took none of it. What is left was taken.
+func blame(words string, all []*xds.Resource) (guilty, again []*xds.Resource) {
+	for _, r := range all {
+		if mentions(words, r.Name) {
+			guilty = append(guilty, r)
+		}
+	}
+	switch {
+	case len(all) == 1:
+		return all, nil
+	case len(guilty) > 0 && partly(words):
+		return guilty, nil
+	case len(guilty) > 0:
+		return guilty, slices.DeleteFunc(slices.Clone(all), func(r *xds.Resource) bool { return slices.Contains(guilty, r) })
+	}
+	return nil, all
+}
+
+// apart has resources sent again, in as many responses as it takes to find out which of them is refused: half of them at a time, if nothing is known.
+func (st *stream) apart(sub *subscription, typeURL string, again []*xds.Resource, halve bool) {
+	groups := [][]*xds.Resource{again}
+	if halve {
+		groups = [][]*xds.Resource{again[:len(again)/2], again[len(again)/2:]}
+	}
+	for _, g := range groups {
+		if len(g) == 0 {
+			continue
+		}
+		names := make([]string, 0, len(g))
+		for _, r := range g {
+			names = append(names, r.Name)
+			if had := sub.acked[r.Name].version; had != "" {
+				sub.known[r.Name] = had
+			} else {
+				delete(sub.known, r.Name)
+			}
+		}
+		st.groups = append(st.groups, group{typeURL, names})
+	}
+}
+
+// group is to be sent in a response of its own.
+type group struct {
+	typeURL string
+	names   []string
+}
+
+// nextGroup builds the response of a group; nil if there is none. What changed meanwhile is in its newest version, or not in it.
+func (s *Server) nextGroup(st *stream) []*xds.Resource {
+	for len(st.groups) > 0 {
+		g := st.groups[0]
+		st.groups = st.groups[1:]
+		sub := st.subs[g.typeURL]
+		var set []*xds.Resource
+		for _, name := range g.names {
+			r := s.serves(st, xds.Ref{Type: g.typeURL, Name: name})
+			if r != nil && sub.covers(name) && !st.sentAlready(sub, r) {
+				set = append(set, r)
+				sub.known[name] = r.Version
+			}
+		}
+		if len(set) > 0 {
+			return set
+		}
+	}
+	return nil
+}

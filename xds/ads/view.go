@@ -1,0 +1,151 @@
+package ads
+
+import (
+	"slices"
+
+	"github.com/catalyst-router/catalyst/xds"
+)
+
+// entry is one resource: as it was compiled last, and as Envoy took it last.
+type entry struct {
+	now *xds.Resource // nil if it is gone, and kept for what still needs it
+	// good is what every Envoy had taken before now came, or now itself; nil if there is none.
+	good *xds.Resource
+	// left by an earlier process, and not compiled by this one yet.
+	left bool
+}
+
+// needs returns the clusters that its versions need.
+func (e *entry) needs() []string {
+	var all []string
+	if e.now != nil {
+		all = append(all, e.now.Needs...)
+	}
+	if e.good != nil && e.good != e.now {
+		all = append(all, e.good.Needs...)
+	}
+	return all
+}
+
+// has tells whether a version is one of those that may be served.
+func (e *entry) has(version string) bool {
+	return e != nil && (e.now != nil && e.now.Version == version || e.good != nil && e.good.Version == version)
+}
+
+// view is everything that is served. A resource that was refused has another version to fall back to, and what that version needs stays with it: a next hop is gone
+// when nothing compiled, and nothing that an Envoy still has, names it.
+type view struct {
+	byType map[string]map[string]*entry
+	needed map[string]int // of clusters: how many resources need them
+	// unsettled are those whose newest version has not been taken by every Envoy.
+	unsettled map[xds.Ref]bool
+	dropped   []xds.Ref // gone since the owner looked last
+}
+
+func newView() view {
+	return view{byType: map[string]map[string]*entry{}, needed: map[string]int{}, unsettled: map[xds.Ref]bool{}}
+}
+
+func (v *view) get(ref xds.Ref) *entry { return v.byType[ref.Type][ref.Name] }
+
+// set takes the newest version of a resource, and tells whether it is a new one.
+func (v *view) set(r *xds.Resource) bool {
+	ref := refOf(r)
+	e := v.get(ref)
+	if e == nil {
+		e = &entry{}
+		if v.byType[r.Type] == nil {
+			v.byType[r.Type] = map[string]*entry{}
+		}
+		v.byType[r.Type][r.Name] = e
+	}
+	e.left = false
+	if e.now != nil && e.now.Version == r.Version {
+		return false
+	}
+	v.change(ref, e, func() {
+		if e.now = r; e.good != nil && e.good.Version == r.Version {
+			e.good = r
+		}
+	})
+	return true
+}
+
+// restore takes a version that an Envoy had taken when an earlier process ran.
+func (v *view) restore(r *xds.Resource) {
+	if v.get(refOf(r)) == nil {
+		v.set(r)
+		v.settle(refOf(r))
+		v.get(refOf(r)).left = true
+	}
+}
+
+// settle books that every Envoy has taken the newest version; what nothing needs any more is gone.
+func (v *view) settle(ref xds.Ref) {
+	if e := v.get(ref); e != nil && e.now != nil {
+		v.change(ref, e, func() { e.good = e.now })
+	}
+}
+
+// remove takes a resource away, unless something needs it: then its last good version stays until nothing does.
+func (v *view) remove(ref xds.Ref) {
+	e := v.get(ref)
+	if e == nil {
+		return
+	}
+	keep := ref.Type == xds.TypeCluster && v.needed[ref.Name] > 0
+	v.change(ref, e, func() {
+		if e.now = nil; !keep {
+			e.good = nil
+		}
+	})
+}
+
+// change changes an entry, and books what it needs then and what it needed before.
+func (v *view) change(ref xds.Ref, e *entry, do func()) {
+	before := e.needs()
+	do()
+	for _, n := range e.needs() {
+		v.needed[n]++
+	}
+	delete(v.unsettled, ref)
+	switch {
+	case e.now == nil && e.good == nil:
+		delete(v.byType[ref.Type], ref.Name)
+		v.dropped = append(v.dropped, ref)
+	case e.now != nil && e.now != e.good:
+		v.unsettled[ref] = true
+	}
+	for _, n := range before {
+		if v.needed[n]--; v.needed[n] > 0 {
+			continue
+		}
+		delete(v.needed, n)
+		cluster := xds.Ref{Type: xds.TypeCluster, Name: n}
+		if c := v.get(cluster); c != nil && c.now == nil {
+			v.remove(cluster)
+		}
+	}
+}
+
+// drop returns what is gone since it was called last.
+func (v *view) drop() []xds.Ref {
+	gone := v.dropped
+	v.dropped = nil
+	return gone
+}
+
+// dependants returns what needs a cluster, in its newest version.
+func (v *view) dependants(cluster string) []xds.Ref {
+	var all []xds.Ref
+	for _, byName := range v.byType {
+		for _, e := range byName {
+			if e.now != nil && slices.Contains(e.now.Needs, cluster) {
+				all = append(all, refOf(e.now))
+			}
+		}
+	}
+	return all
+}
+
+func refOf(r *xds.Resource) xds.Ref { return xds.Ref{Type: r.Type, Name: r.Name} }
