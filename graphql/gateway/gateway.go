@@ -21,6 +21,8 @@ type Gateway struct {
 	figures  *figures
 	headers  headerPlan
 
+	complaints complaints
+
 	stop context.CancelFunc
 	done context.Context // ends with Close
 }

@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
+	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -51,4 +54,40 @@ func (observer) FetchEnd(ctx context.Context, f exec.Fetch, res exec.FetchResult
 	}
 	span.End()
 	r.gateway.figures.fetched(f, res)
+	if res.Code != "" && res.Code != exec.CodeCancelled && !f.Shared {
+		r.gateway.complaints.tell(r.gateway.cfg.Log, time.Now(), f, res)
+	}
+}
+
+// complaintEvery is how often the log tells of failed requests to one subgraph with one code.
+const complaintEvery = 10 * time.Second
+
+// complaints logs requests to subgraphs that failed: the first at once, those that follow as a number.
+type complaints struct {
+	mu   sync.Mutex
+	last map[complaint]told
+}
+
+type complaint struct{ subgraph, code string }
+
+type told struct {
+	at   time.Time
+	left int // not told since
+}
+
+func (c *complaints) tell(log *slog.Logger, now time.Time, f exec.Fetch, res exec.FetchResult) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := complaint{f.Service, res.Code}
+	last, ok := c.last[key]
+	if ok && now.Sub(last.at) < complaintEvery {
+		last.left++
+		c.last[key] = last
+		return
+	}
+	if c.last == nil || len(c.last) > 10_000 { // subgraphs come and go
+		c.last = map[complaint]told{}
+	}
+	c.last[key] = told{at: now}
+	log.Warn("request to a subgraph failed", "subgraph", f.Service, "code", res.Code, "status", res.Status, "operation", f.Operation, "took", res.Duration, "error", res.Err, "more_since", last.left)
 }
