@@ -296,7 +296,9 @@ func (x *subgraph) object(o thing, as string, set ast.SelectionSet, prov *graph.
 		if provided != nil && provided.Sub != nil {
 			below = provided.Sub
 		}
-		out[key] = x.complete(x.w.value(o, first.Name, args(first, x.vars)), merged(f), below)
+		c := *first
+		c.Definition = x.schema.Types[as].Fields.ForName(first.Name) // an interface's field may lack the arguments
+		out[key] = x.complete(x.w.value(o, first.Name, args(&c, x.vars)), merged(f), below)
 	}
 	return out
 }
