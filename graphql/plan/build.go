@@ -26,6 +26,10 @@ type builder struct {
 	// block is the deferred fragment being built, 0 for none; parents says which one encloses which.
 	block   int
 	parents []int
+	// keying says that a key is being fetched: that may be added to what an enclosing block fetches.
+	keying bool
+	// early are the entries that are fetched with an enclosing block, and with which one.
+	early map[*graph.Entry]int
 	// segment is the step of a mutation being built.
 	segment int
 
@@ -122,6 +126,7 @@ type slot struct {
 	child      *position
 	supplies   []supply
 	directives string
+	forks      []*slot // slots of types that were split off
 }
 
 // supply says that a view fetches a slot for some types.
@@ -351,7 +356,7 @@ func (b *builder) selection(pos *position, sel *graph.Selection) error {
 		if !e.On.Contains(pos.types) || e.Name == graph.TypeName {
 			discriminates = true
 		}
-		if e.Denied || e.Name == graph.TypeName || pos.slot == nil && isIntrospection(e.Name) || e.Defer != b.block {
+		if e.Denied || e.Name == graph.TypeName || pos.slot == nil && isIntrospection(e.Name) || b.fetchedIn(e) != b.block {
 			continue
 		}
 		for _, sl := range b.slot(pos, e, e.On) {
@@ -379,11 +384,35 @@ func (b *builder) selection(pos *position, sel *graph.Selection) error {
 		if e.Sub == nil || e.Denied {
 			continue
 		}
-		for _, sl := range b.answers[e] {
+		b.answers[e] = withForks(b.answers[e], e.On)
+		for _, sl := range b.answersAt(e, pos) {
 			b.todo = append(b.todo, task{sl.child, e.Sub})
 		}
 	}
 	return nil
+}
+
+// answersAt are the slots of an entry at a position: the selection it is in may be wanted at several.
+func (b *builder) answersAt(e *graph.Entry, pos *position) []*slot {
+	var out []*slot
+	for _, sl := range b.answers[e] {
+		if sl.pos == pos {
+			out = append(out, sl)
+		}
+	}
+	return out
+}
+
+// withForks adds to slots what was split off them for some of the types.
+func withForks(slots []*slot, types graph.TypeSet) []*slot {
+	for i := 0; i < len(slots); i++ {
+		for _, f := range slots[i].forks {
+			if f.on.Overlaps(types) && !slices.Contains(slots, f) {
+				slots = append(slots, f)
+			}
+		}
+	}
+	return slots
 }
 
 // rank orders the entries of a selection: single owners, then several, then those that need something first.

@@ -39,7 +39,7 @@ func (p *Planner) plan(op *Operation, f *Facts) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := searcher{p: p, f: f, kind: op.Kind, sel: sel, parents: blocks.parents(), estimates: map[estimateKey]estimate{}}
+	s := searcher{p: p, f: f, kind: op.Kind, sel: sel, parents: blocks.parents(), early: early(p.graph, sel, len(blocks.list)), estimates: map[estimateKey]estimate{}}
 	best, err := s.search()
 	if err != nil {
 		return nil, err

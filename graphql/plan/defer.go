@@ -44,8 +44,54 @@ func (e *emitter) places(sel *graph.Selection, pos *position, out map[int]place)
 		if en.Sub == nil {
 			continue
 		}
-		for _, sl := range e.answers[en] {
+		for _, sl := range e.answersAt(en, pos) {
 			e.places(en.Sub, sl.child, out)
 		}
 	}
+}
+
+// early finds the deferred entries that only the request of their parent can fetch, since the parent is no entity: they are fetched with it, and
+// delivered with their fragment. Running the parent's field again could give another answer.
+func early(g *graph.Graph, sel *graph.Selection, blocks int) map[*graph.Entry]int {
+	if blocks < 2 {
+		return nil
+	}
+	out := map[*graph.Entry]int{}
+	var walk func(sel *graph.Selection, block int, root bool)
+	walk = func(sel *graph.Selection, block int, root bool) {
+		for _, e := range sel.Entries {
+			at := e.Defer
+			if at != block && !root && !entities(g, e.On) {
+				at = block
+				out[e] = at
+			}
+			if e.Sub != nil {
+				walk(e.Sub, at, false)
+			}
+		}
+	}
+	walk(sel, 0, true)
+	return out
+}
+
+// entities reports whether each of the types can be entered by a key somewhere.
+func entities(g *graph.Graph, types graph.TypeSet) bool {
+	for _, id := range types.IDs() {
+		found := false
+		for s := range g.Subgraphs {
+			found = found || len(keysOf(g, g.Object(id), s)) > 0
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+// fetchedIn is the block whose requests fetch an entry.
+func (b *builder) fetchedIn(e *graph.Entry) int {
+	if at, ok := b.early[e]; ok {
+		return at
+	}
+	return e.Defer
 }

@@ -50,6 +50,7 @@ type generator struct {
 	t      *rapid.T
 	schema *ast.Schema
 	budget int
+	defers bool // a query with deferred fragments
 	frags  []string
 }
 
@@ -84,7 +85,10 @@ func (g *generator) selection(d *ast.Definition, depth int) string {
 		if d.Kind == ast.Union && g.pick(8, "typename") == 0 {
 			return "__typename"
 		}
-		return "... on " + c.Name + g.directive() + " " + g.set(c, depth+1)
+		return "... on " + c.Name + g.directive() + g.deferred() + " " + g.set(c, depth+1)
+	}
+	if g.defers && depth < 6 && g.pick(12, "fragment") == 0 {
+		return "..." + g.directive() + g.deferred() + " " + g.set(d, depth+1)
 	}
 	var fields ast.FieldList
 	for _, f := range d.Fields {
@@ -106,6 +110,13 @@ func (g *generator) selection(d *ast.Definition, depth int) string {
 		s += " " + g.set(t, depth+1)
 	}
 	return s
+}
+
+func (g *generator) deferred() string {
+	if g.defers && g.pick(2, "defer") == 0 {
+		return " @defer"
+	}
+	return ""
 }
 
 func (g *generator) directive() string {

@@ -89,6 +89,9 @@ func (b *builder) waysTo(pos *position, types graph.TypeSet) []way {
 		b.rootWays(ways)
 	} else {
 		b.seenWays(pos, types, ways)
+		if b.fetchedBefore(pos.slot) { // rather than run a field again, that may give another answer, enter by keys
+			b.enteredWays(pos, types, ways)
+		}
 		b.aroundWays(pos, ways)
 		b.enteredWays(pos, types, ways)
 	}
@@ -127,6 +130,11 @@ func (b *builder) seenWays(pos *position, types graph.TypeSet, ways []way) {
 	}
 }
 
+// fetchedBefore reports whether an enclosing block fetches a slot.
+func (b *builder) fetchedBefore(s *slot) bool {
+	return b.block > 0 && slices.ContainsFunc(s.supplies, func(x supply) bool { return x.view.group.block != b.block && b.visible(x.view.group) })
+}
+
 // aroundWays selects the field that leads here in other subgraphs too, from wherever they can be had.
 func (b *builder) aroundWays(pos *position, ways []way) {
 	up := pos.slot
@@ -136,7 +144,7 @@ func (b *builder) aroundWays(pos *position, ways []way) {
 	var from []way
 	on := up.on.And(up.pos.reach)
 	for s := range ways {
-		if ways[s].how == seen || pos.entering[s] || !b.plain(up.name, on, s) {
+		if ways[s].how == seen || pos.entering[s] || !b.plain(up.name, on, s) || ways[s].ok && b.fetchedBefore(up) {
 			continue
 		}
 		if from == nil {

@@ -40,7 +40,7 @@ func (s *shaper) object(sel *graph.Selection, pos *position) *Object {
 		case e.Denied:
 			out.Fields = append(out.Fields, s.deniedFields(e, sel)...)
 		default:
-			for _, sl := range s.answers[e] {
+			for _, sl := range s.answersAt(e, pos) {
 				out.Fields = append(out.Fields, s.fields(e, sl, sel)...)
 			}
 		}

@@ -34,6 +34,7 @@ type searcher struct {
 	kind      Kind
 	sel       *graph.Selection
 	parents   []int
+	early     map[*graph.Entry]int
 	estimates map[estimateKey]estimate
 	steps     int
 	apart     bool
@@ -98,7 +99,7 @@ func (b *builder) taken() map[string]int {
 
 func (s *searcher) draft(choices map[string]int, floor int) (*draft, error) {
 	b := &builder{
-		p: s.p, g: s.p.graph, f: s.f, kind: s.kind, parents: s.parents, answers: map[*graph.Entry][]*slot{}, estimates: s.estimates,
+		p: s.p, g: s.p.graph, f: s.f, kind: s.kind, parents: s.parents, early: s.early, answers: map[*graph.Entry][]*slot{}, estimates: s.estimates,
 		choices: choices, floor: floor, apart: s.apart,
 	}
 	err := b.build(s.sel)

@@ -27,6 +27,9 @@ func (s *scope) below(source string) *scope {
 
 // slot returns the slots of a client's entry or of an entry of a requirement (which has no Key) for some types, made if need be.
 func (b *builder) slot(pos *position, e *graph.Entry, types graph.TypeSet) []*slot {
+	if e.Sub != nil {
+		return b.composite(pos, e, types)
+	}
 	var out []*slot
 	for _, on := range b.sameShape(e.Name, types) {
 		out = append(out, b.slotFor(pos, e, on))
@@ -34,9 +37,48 @@ func (b *builder) slot(pos *position, e *graph.Entry, types graph.TypeSet) []*sl
 	return out
 }
 
+// composite is slot for fields whose values are objects. Whoever fetches such a slot fetches it for all its types, so that what is below it has to be
+// fetched from one place only: a slot is never extended to further types, and forked where its types are fetched from different subgraphs.
+func (b *builder) composite(pos *position, e *graph.Entry, types graph.TypeSet) []*slot {
+	var out []*slot
+	for _, s := range pos.slots {
+		if !s.answers(e) || !s.on.Overlaps(types) {
+			continue
+		}
+		if e.Client {
+			s.client = e.Key
+		}
+		out = append(out, s)
+		types = types.Minus(s.on)
+	}
+	for _, on := range b.sameShape(e.Name, types) {
+		if !on.Empty() {
+			out = append(out, b.newSlot(pos, e, on))
+		}
+	}
+	return out
+}
+
+// answers reports whether a slot is the field of an entry, with its arguments, and not under another name of the client's.
+func (s *slot) answers(e *graph.Entry) bool {
+	return s.name == e.Name && s.args == e.Args && s.directives == entryDirectives(e) && (!e.Client || s.client == "" || s.client == e.Key)
+}
+
+// fork takes some types away from a slot that nobody fetches yet, and makes a slot of them.
+func (b *builder) fork(s *slot, on graph.TypeSet) *slot {
+	s.on = s.on.Minus(on)
+	s.child.types = b.below(s.name, s.on)
+	f := &slot{pos: s.pos, name: s.name, args: s.args, vars: s.vars, on: on, directives: s.directives, source: s.source, client: s.client}
+	f.child = b.newPosition(f, b.below(s.name, on), s.pos.scope.below(s.source))
+	s.pos.slots = append(s.pos.slots, f)
+	s.pos.scope.uses[s.source] = append(s.pos.scope.uses[s.source], f)
+	s.forks = append(s.forks, f)
+	return f
+}
+
 // sameShape partitions types such that in no subgraph their field has different shapes.
 func (b *builder) sameShape(name string, types graph.TypeSet) []graph.TypeSet {
-	if types.Len() == 1 || name == graph.TypeName {
+	if types.Len() < 2 || name == graph.TypeName {
 		return []graph.TypeSet{types}
 	}
 	var out []graph.TypeSet
@@ -97,13 +139,9 @@ func partition(types graph.TypeSet, by func(graph.TypeID) string) []graph.TypeSe
 }
 
 func (b *builder) slotFor(pos *position, e *graph.Entry, on graph.TypeSet) *slot {
-	dirs := entryDirectives(e)
 	for _, s := range pos.slots {
-		if s.name != e.Name || s.args != e.Args || s.directives != dirs {
+		if !s.answers(e) {
 			continue
-		}
-		if e.Client && s.client != "" && s.client != e.Key {
-			continue // the client asks twice under different names
 		}
 		if !s.on.Contains(on) {
 			was := s.on
@@ -115,16 +153,17 @@ func (b *builder) slotFor(pos *position, e *graph.Entry, on graph.TypeSet) *slot
 				s.on = was
 				continue
 			}
-			if s.child != nil {
-				s.child.types = s.child.types.Or(b.below(e.Name, on))
-			}
 		}
 		if e.Client {
 			s.client = e.Key
 		}
 		return s
 	}
-	s := &slot{pos: pos, name: e.Name, args: e.Args, vars: e.Vars, on: on, directives: dirs}
+	return b.newSlot(pos, e, on)
+}
+
+func (b *builder) newSlot(pos *position, e *graph.Entry, on graph.TypeSet) *slot {
+	s := &slot{pos: pos, name: e.Name, args: e.Args, vars: e.Vars, on: on, directives: entryDirectives(e)}
 	want := e.Key
 	if !e.Client {
 		want = e.Name

@@ -17,26 +17,49 @@ type option struct {
 	cost estimate
 }
 
-// supply makes sure that a slot is fetched for some types. sub is what is wanted of its values, to look ahead.
+// supply makes sure that a slot is fetched for some types. sub is what is wanted of its values, to look ahead. A slot of objects is fetched for all its
+// types, and forked where these come from different subgraphs.
 func (b *builder) supply(sl *slot, types graph.TypeSet, sub *graph.Selection) error {
-	rest := types.Minus(b.supplied(sl))
+	if sl.child != nil && sl.pos.slot != nil {
+		types = sl.on.And(sl.pos.reach)
+	}
+	done := b.supplied(sl)
+	rest := types.Minus(done)
 	if rest.Empty() {
 		return nil
 	}
-	for _, alike := range b.classes(sl, rest, false) {
-		if b.lent(sl, alike) && len(b.options(sl, alike, sub)) > 0 {
-			if err := b.supplyClass(sl, alike, sub); err != nil {
-				return err
-			}
+	classes := b.together(sl, rest, sub)
+	slots := []*slot{sl}
+	for _, class := range classes[1:] {
+		if sl.child == nil || len(sl.supplies) > 0 {
+			slots = append(slots, sl)
 			continue
 		}
-		for _, class := range b.classes(sl, alike, true) {
-			if err := b.supplyClass(sl, class, sub); err != nil {
-				return err
-			}
+		slots = append(slots, b.fork(sl, class))
+	}
+	for i, class := range classes {
+		if err := b.supplyClass(slots[i], class, sub); err != nil {
+			return err
 		}
 	}
-	return nil
+	if len(sl.forks) == 0 {
+		return nil
+	}
+	_, err := b.typename(sl.pos)
+	return err
+}
+
+// together partitions types into those for which a slot is fetched from one place.
+func (b *builder) together(sl *slot, types graph.TypeSet, sub *graph.Selection) []graph.TypeSet {
+	var out []graph.TypeSet
+	for _, alike := range b.classes(sl, types, false) {
+		if b.lent(sl, alike) && len(b.options(sl, alike, sub)) > 0 {
+			out = append(out, alike)
+		} else {
+			out = append(out, b.classes(sl, alike, true)...)
+		}
+	}
+	return out
 }
 
 // lent reports whether nobody but interface objects resolves a slot's field: then it does not matter by which keys the types can be entered.
@@ -171,11 +194,16 @@ func (b *builder) options(sl *slot, class graph.TypeSet, sub *graph.Selection) [
 	return out
 }
 
+// extends reports whether something may be selected in a view: in what is being built, or a key in what encloses it.
+func (b *builder) extends(v *view) bool {
+	return v.group.block == b.block || b.keying && b.visible(v.group)
+}
+
 // atHand finds a view that resolves a leaf as it is.
 func (b *builder) atHand(sl *slot, class graph.TypeSet) (option, bool) {
 	var best option
 	for _, v := range sl.pos.views {
-		if v.group.block != b.block || best.way.ok && best.way.depth <= v.group.depth {
+		if !b.extends(v) || best.way.ok && best.way.depth <= v.group.depth {
 			continue
 		}
 		if b.resolves(v, sl.name, class) {
@@ -217,7 +245,7 @@ func (b *builder) waysOf(sl *slot, class graph.TypeSet, f *graph.Field, s int, w
 	in := f.In[s]
 	best := way{}
 	for _, v := range sl.pos.views {
-		if v.group.sub == s && v.group.block == b.block && b.resolves(v, sl.name, class) {
+		if v.group.sub == s && b.extends(v) && b.resolves(v, sl.name, class) {
 			w := way{ok: true, depth: v.group.depth, how: seen, view: v}
 			if w.cheaper(best) {
 				best = w
@@ -448,6 +476,9 @@ func (b *builder) enter(pos *position, types graph.TypeSet, s int, w way, field 
 // requireApart is require without entering s.
 func (b *builder) requireApart(pos *position, sel *graph.Selection, types graph.TypeSet, s int) ([]*group, error) {
 	defer pos.enter(s)()
+	was := b.keying
+	b.keying = true
+	defer func() { b.keying = was }()
 	return b.require(pos, sel, types)
 }
 
@@ -547,17 +578,37 @@ func (b *builder) requireSlot(sl *slot, e *graph.Entry, on graph.TypeSet) ([]*gr
 	if err := b.supply(sl, on, e.Sub); err != nil {
 		return nil, err
 	}
-	deps := b.suppliers(sl, on)
 	if e.Sub == nil {
-		return deps, nil
+		return b.suppliers(sl, on), nil
 	}
+	var deps []*group
+	for _, s := range withForks([]*slot{sl}, on) {
+		more, err := b.requireBelow(s, e.Sub, s.on.And(on))
+		if err != nil {
+			return nil, err
+		}
+		deps = union(deps, more)
+	}
+	if len(sl.forks) > 0 {
+		more, err := b.typename(sl.pos)
+		if err != nil {
+			return nil, err
+		}
+		deps = union(deps, more)
+	}
+	return deps, nil
+}
+
+// requireBelow fetches a selection on the values of a slot.
+func (b *builder) requireBelow(sl *slot, sub *graph.Selection, on graph.TypeSet) ([]*group, error) {
+	deps := b.suppliers(sl, on)
 	reach := sl.child.reach
-	more, err := b.require(sl.child, e.Sub, reach)
+	more, err := b.require(sl.child, sub, reach)
 	if err != nil {
 		return nil, err
 	}
 	deps = union(deps, more)
-	for _, c := range e.Sub.Entries {
+	for _, c := range sub.Entries {
 		if !c.On.Contains(reach) {
 			if more, err = b.typename(sl.child); err != nil {
 				return nil, err
