@@ -21,7 +21,8 @@ echo '== over two Envoys, 32 connections (ours writes an access log)'
 "$out/throughput" -catalyst "$root/bin/catalyst"
 
 echo
-echo '== federation gateways, 50 connections'
+# FULL=1 measures each operation for longer, and changes the graph a thousand times.
+echo '== federation gateways'
 only=catalyst
 if command -v npm >/dev/null; then
 	(cd graphql/rivals && { [ -d node_modules ] || npm ci --no-audit --no-fund --silent; })
@@ -29,4 +30,5 @@ if command -v npm >/dev/null; then
 else
 	echo 'npm is not installed: the rivals of the gateway are missing' >&2
 fi
-"$out/graphql" -catalyst "$root/bin/catalyst" -rivals graphql/rivals -only "$only" -seconds "${SECONDS_EACH:-10}"
+"$out/graphql" -catalyst "$root/bin/catalyst" -rivals graphql/rivals -only "$only" -seconds "${SECONDS_EACH:-$([ "${FULL:-}" ] && echo 20 || echo 8)}" \
+	-recompositions "${RECOMPOSITIONS:-$([ "${FULL:-}" ] && echo 1000 || echo 100)}"

@@ -1,7 +1,10 @@
-// Command graphql compares federation gateways: the same four subgraphs, the same supergraph, the same two operations, one run. Each gateway runs in
+// Command graphql compares federation gateways: the same four subgraphs, the same supergraph, the same operations, one run. Each gateway runs in
 // a process group of its own, of which CPU time and memory are taken; every answer is compared with the first.
 //
-//	graphql -catalyst BIN -rivals DIR [-only catalyst,apollo,hive] [-seconds 10] [-connections 50]
+//	graphql -catalyst BIN -rivals DIR [-only catalyst,apollo,hive] [-sections load,large,compose,live] [-seconds 10] [-connections 50] [-recompositions 100]
+//
+// The sections: load has an operation over two subgraphs and one over four, by many connections; large has few and large operations; compose has
+// composition alone, against the rivals' composers; live changes a subgraph's schema under load.
 package main
 
 import (
@@ -19,6 +22,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	compose "github.com/catalyst-router/catalyst/graphql/supergraph"
 )
 
 const shopAddress = "127.0.0.1:4600"
@@ -33,9 +38,14 @@ func main() {
 }
 
 type options struct {
-	catalyst, rivals, only string
-	seconds, connections   int
-	serve                  bool
+	catalyst, rivals, only, sections     string
+	seconds, connections, recompositions int
+	serve                                bool
+}
+
+// takes reports whether a gateway takes part.
+func (o *options) takes(name string) bool {
+	return slices.Contains(strings.Split(o.only, ","), strings.Fields(name)[0])
 }
 
 func bench(ctx context.Context) error {
@@ -43,8 +53,10 @@ func bench(ctx context.Context) error {
 	flag.StringVar(&o.catalyst, "catalyst", "bin/catalyst", "our binary")
 	flag.StringVar(&o.rivals, "rivals", "graphql/rivals", "folder of the npm packages, installed")
 	flag.StringVar(&o.only, "only", "catalyst,apollo,hive", "which gateways")
+	flag.StringVar(&o.sections, "sections", "load,large,compose,live", "which figures")
 	flag.IntVar(&o.seconds, "seconds", 10, "how long each operation runs")
 	flag.IntVar(&o.connections, "connections", 50, "closed loops")
+	flag.IntVar(&o.recompositions, "recompositions", 100, "how often the graph changes under load")
 	flag.BoolVar(&o.serve, "serve", false, "run the subgraphs and nothing else")
 	flag.Parse()
 	if o.serve {
@@ -55,10 +67,6 @@ func bench(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	sdl, err := supergraph(ctx, o, dir)
-	if err != nil {
-		return err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -68,15 +76,56 @@ func bench(ctx context.Context) error {
 		return err
 	}
 	defer kill(shop)
-	fmt.Printf("%d connections, %d s each\n\n", o.connections, o.seconds)
-	fmt.Println("| operation | gateway | requests/s | p50 ms | p99 ms | CPU ms a request | peak RSS MB | subgraph requests | entities | answer kB |")
-	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+	sections := map[string]func(context.Context, options, string) error{"load": loads, "large": large, "compose": compositions, "live": live}
 	var failed error
+	for _, name := range strings.Split(o.sections, ",") {
+		section := sections[name]
+		if section == nil {
+			return fmt.Errorf("-sections: %q is none", name)
+		}
+		if err := section(ctx, o, dir); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	return failed
+}
+
+// loads prints the figures of many connections.
+func loads(ctx context.Context, o options, dir string) error {
+	fmt.Printf("\n%d connections, %d s each, after 3 s of the same\n\n", o.connections, o.seconds)
+	return table(ctx, o, dir, []operation{
+		{name: "small", text: small, connections: o.connections, seconds: o.seconds, warm: 3},
+		{name: "big", text: big, connections: o.connections, seconds: o.seconds, warm: 3},
+	}, true)
+}
+
+// large prints the figures of large operations.
+func large(ctx context.Context, o options, dir string) error {
+	const few = 4
+	fmt.Printf("\nlarge operations, %d connections, %d s each\n\n", few, o.seconds)
+	return table(ctx, o, dir, []operation{
+		{name: "5 MB answer", text: fiveMegabytes, connections: few, seconds: o.seconds, warm: 1},
+		{name: "10,000 entities", text: tenThousandEntities, connections: few, seconds: o.seconds, warm: 1},
+		{name: "1,000 fields", text: thousandFields(), connections: few, seconds: o.seconds, warm: 1},
+	}, false)
+}
+
+// table measures gateways with operations. With shared, those that share equal requests in flight have rows too.
+func table(ctx context.Context, o options, dir string, ops []operation, shared bool) error {
+	sdl, err := supergraph(ctx, o, dir)
+	if err != nil {
+		return err
+	}
+	fmt.Println("| operation | gateway | requests/s | p50 ms | p99 ms | CPU ms a request | ÷ catalyst | peak RSS MB | subgraph requests | entities | answer kB |")
+	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+	var failed error
+	ours := map[string]float64{} // CPU ms a request, by operation and kind
 	for _, g := range gateways(o, sdl) {
-		if !slices.Contains(strings.Split(o.only, ","), strings.Fields(g.name)[0]) {
+		if !o.takes(g.name) || !shared && g.shares {
 			continue
 		}
-		if err := measure(ctx, o, dir, g); err != nil {
+		if err := measure(ctx, dir, g, ops, ours); err != nil {
+			fmt.Printf("| | %s | FAILED: %.200s | | | | | | | | |\n", g.name, strings.ReplaceAll(err.Error(), "\n", " "))
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", g.name, err))
 		}
 	}
@@ -86,6 +135,7 @@ func bench(ctx context.Context) error {
 // gateway is a rival, or ours.
 type gateway struct {
 	name    string
+	shares  bool // equal requests in flight share an answer
 	command []string
 	url     string
 }
@@ -98,16 +148,21 @@ func gateways(o options, sdl string) []gateway {
 	catalyst := []string{abs(o.catalyst), "gateway", "--supergraph", sdl, "--listen"}
 	hive := []string{abs(filepath.Join(o.rivals, "node_modules/.bin/hive-gateway")), "supergraph", sdl, "--host", "127.0.0.1", "--fork", "1", "--port"}
 	return []gateway{
-		{"catalyst", append(slices.Clone(catalyst), "127.0.0.1:4701", "--share=false"), "http://127.0.0.1:4701/graphql"},
-		{"catalyst dedupe", append(slices.Clone(catalyst), "127.0.0.1:4702", "--share=true"), "http://127.0.0.1:4702/graphql"},
-		{"hive", append(slices.Clone(hive), "4703", "-c", abs(filepath.Join(o.rivals, "hive.config.mjs"))), "http://127.0.0.1:4703/graphql"},
-		{"hive dedupe", append(slices.Clone(hive), "4704", "-c", abs(filepath.Join(o.rivals, "hive-dedupe.config.mjs"))), "http://127.0.0.1:4704/graphql"},
-		{"apollo", []string{"node", abs(filepath.Join(o.rivals, "apollo.mjs")), sdl, "4705"}, "http://127.0.0.1:4705/graphql"},
+		{"catalyst", false, append(slices.Clone(catalyst), "127.0.0.1:4701", "--share=false"), "http://127.0.0.1:4701/graphql"},
+		{"catalyst dedupe", true, append(slices.Clone(catalyst), "127.0.0.1:4702", "--share=true"), "http://127.0.0.1:4702/graphql"},
+		{"hive", false, append(slices.Clone(hive), "4703", "-c", abs(filepath.Join(o.rivals, "hive.config.mjs"))), "http://127.0.0.1:4703/graphql"},
+		{"hive dedupe", true, append(slices.Clone(hive), "4704", "-c", abs(filepath.Join(o.rivals, "hive-dedupe.config.mjs"))), "http://127.0.0.1:4704/graphql"},
+		{"apollo", false, []string{"node", abs(filepath.Join(o.rivals, "apollo.mjs")), sdl, "4705"}, "http://127.0.0.1:4705/graphql"},
 	}
 }
 
-// supergraph has the rivals' composer make the supergraph that all of them read.
+// supergraph has the rivals' composer make the supergraph that all of them read; without rivals it is ours.
 func supergraph(ctx context.Context, o options, dir string) (string, error) {
+	path := filepath.Join(dir, "supergraph.graphql")
+	if !o.takes("hive") && !o.takes("apollo") {
+		r := compose.Compose(shop(), compose.Options{})
+		return path, errors.Join(composed(r), os.WriteFile(path, []byte(r.SDL), 0o600))
+	}
 	args := []string{filepath.Join(o.rivals, "compose.mjs")}
 	schemas := subgraphs()
 	for _, name := range []string{"accounts", "inventory", "products", "reviews"} {
@@ -121,7 +176,6 @@ func supergraph(ctx context.Context, o options, dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("compose the supergraph: %w", err)
 	}
-	path := filepath.Join(dir, "supergraph.graphql")
 	return path, os.WriteFile(path, out, 0o600)
 }
 
@@ -165,30 +219,53 @@ func start(ctx context.Context, dir, name string, command []string, url string) 
 	}
 }
 
-func measure(ctx context.Context, o options, dir string, g gateway) error {
+// operation is what is asked, and how.
+type operation struct {
+	name, text                 string
+	connections, seconds, warm int
+}
+
+func measure(ctx context.Context, dir string, g gateway, ops []operation, ours map[string]float64) error {
 	group, err := start(ctx, dir, g.name, g.command, g.url)
 	if err != nil {
 		return err
 	}
 	defer kill(group)
-	for _, op := range []struct{ name, text string }{{"small", small}, {"big", big}} {
-		if _, err := load(ctx, g.url, op.text, o.connections, 3*time.Second); err != nil { // to warm up
+	for _, op := range ops {
+		if _, err := load(ctx, g.url, op.text, op.connections, time.Duration(op.warm)*time.Second); err != nil {
 			return fmt.Errorf("%s: %w", op.name, err)
 		}
 		counts()
 		before, _ := usage(group)
-		f, err := load(ctx, g.url, op.text, o.connections, time.Duration(o.seconds)*time.Second)
+		f, err := load(ctx, g.url, op.text, op.connections, time.Duration(op.seconds)*time.Second)
 		if err != nil {
 			return fmt.Errorf("%s: %w", op.name, err)
 		}
 		after, rss := usage(group)
 		requests, entities := counts()
 		n := float64(f.requests + 1)
-		ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-		fmt.Printf("| %s | %s | %.0f | %.1f | %.1f | %.2f | %.0f | %.2f | %.2f | %.1f |\n", op.name, g.name, float64(f.requests)/f.seconds, ms(f.p50), ms(f.p99),
-			ms(after-before)/n, float64(rss)/1e6, requests/n, entities/n, float64(f.bytes)/1000)
+		cpu := ms(after-before) / n
+		kind := fmt.Sprint(op.name, g.shares)
+		if strings.HasPrefix(g.name, "catalyst") {
+			ours[kind] = cpu
+		}
+		fmt.Printf("| %s | %s | %.0f | %.1f | %.1f | %.2f | %s | %.0f | %.2f | %.2f | %.1f |\n", op.name, g.name, float64(f.requests)/f.seconds, ms(f.p50), ms(f.p99),
+			cpu, ratio(cpu, ours[kind]), float64(rss)/1e6, requests/n, entities/n, float64(f.bytes)/1000)
 	}
 	return nil
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// ratio prints a over b.
+func ratio(a, b float64) string {
+	if b == 0 {
+		return "–"
+	}
+	if a >= 10*b {
+		return fmt.Sprintf("%.0f", a/b)
+	}
+	return fmt.Sprintf("%.2g", a/b)
 }
 
 // counts takes the subgraphs' counters.

@@ -19,6 +19,8 @@ import (
 // gateway is what is measured.
 type server struct {
 	requests, entities atomic.Int64
+	churn              atomic.Bool  // each look at inventory's schema finds another one
+	looks              atomic.Int64 // so far
 	mu                 sync.RWMutex
 	answers            map[string]answer // guarded by mu
 }
@@ -33,9 +35,17 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%d %d\n", s.requests.Swap(0), s.entities.Swap(0))
 		return
 	}
+	if r.URL.Path == "/churn" {
+		s.churn.Store(r.URL.Query().Get("on") == "true")
+		return
+	}
 	name := strings.TrimPrefix(r.URL.Path, "/")
 	body, err := io.ReadAll(io.LimitReader(r.Body, 8<<20))
 	if err != nil {
+		return
+	}
+	if bytes.Contains(body, []byte("{_service{sdl}}")) {
+		s.schema(w, name)
 		return
 	}
 	key := name + string(body)
@@ -55,6 +65,16 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.entities.Add(a.entities)
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(a.body)
+}
+
+// schema tells a subgraph's schema.
+func (s *server) schema(w http.ResponseWriter, name string) {
+	sdl := subgraphs()[name]
+	if name == "inventory" && s.churn.Load() {
+		sdl += fmt.Sprintf("\ntype Look { number%d: Int }\nextend type Product { look: Look }\n", s.looks.Add(1))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"data": map[string]any{"_service": map[string]any{"sdl": sdl}}})
 }
 
 // request is what a gateway sends.
@@ -186,8 +206,6 @@ func (x *run) rootField(f *ast.Field) any {
 		}
 		x.entities += int64(len(reps))
 		return all
-	case "_service":
-		return object{"__typename": "_Service", "sdl": subgraphs()[x.subgraph]}
 	}
 	return root(x.subgraph, f.Name, arguments)
 }

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	gw "github.com/catalyst-router/catalyst/graphql/gateway"
+	compose "github.com/catalyst-router/catalyst/graphql/supergraph"
+)
+
+// composition is a graph to compose.
+type composition struct {
+	name      string
+	subgraphs []compose.Subgraph
+}
+
+// longestComposition is how long a rival may take in all.
+const longestComposition = 2 * time.Minute
+
+// compositions prints how long composers take. Ours has a row for composition alone, and one for all that a change of the graph costs: the largest
+// composition of what is there, and a graph that is ready to be planned on and served.
+func compositions(ctx context.Context, o options, dir string) error {
+	const seconds = 3
+	fmt.Printf("\ncomposition, again and again for %d s, parsing included\n\n", seconds)
+	fmt.Println("| graph | kB | composer | compositions | median ms | CPU ms | ÷ catalyst |")
+	fmt.Println("| --- | --- | --- | --- | --- | --- | --- |")
+	for _, c := range []composition{{"4 subgraphs: the shop", shop()}, {"4 subgraphs of 120 types", federated(4, 120)}, {"100 subgraphs of 150 types", federated(100, 150)}} {
+		size := 0
+		for _, s := range c.subgraphs {
+			size += len(s.SDL)
+		}
+		row := func(composer string, n int, median, cpu, ours float64) {
+			fmt.Printf("| %s | %d | %s | %d | %.2f | %.2f | %s |\n", c.name, size/1000, composer, n, median, cpu, ratio(cpu, ours))
+		}
+		var ours float64
+		if o.takes("catalyst") {
+			n, median, cpu, err := repeat(seconds*time.Second, func() error { return composed(compose.Compose(c.subgraphs, compose.Options{})) })
+			if err != nil {
+				return err
+			}
+			ours = cpu
+			row("catalyst", n, median, cpu, ours)
+			if n, median, cpu, err = repeat(seconds*time.Second, func() error { return recompose(c.subgraphs) }); err != nil {
+				return err
+			}
+			row("catalyst, ready to serve", n, median, cpu, ours)
+		}
+		for rival, composer := range map[string]string{"apollo": "apollo", "hive": "theguild"} {
+			if !o.takes(rival) {
+				continue
+			}
+			n, median, cpu, err := rivalComposer(ctx, o, dir, composer, c.subgraphs, seconds)
+			if err != nil {
+				fmt.Printf("| %s | %d | %s | FAILED: %.300s | | | |\n", c.name, size/1000, composer, strings.ReplaceAll(err.Error(), "\n", " "))
+				continue
+			}
+			row(composer, n, median, cpu, ours)
+		}
+	}
+	return nil
+}
+
+func composed(r *compose.Result) error {
+	if len(r.Errors) > 0 {
+		return fmt.Errorf("not composed: %w", r.Errors[0])
+	}
+	return nil
+}
+
+func recompose(subgraphs []compose.Subgraph) error {
+	r, excluded := compose.ComposeLargest(subgraphs, nil, compose.Options{})
+	if err := composed(r); err != nil || len(excluded) > 0 {
+		return fmt.Errorf("not all composed: %w, %d left out", err, len(excluded))
+	}
+	s, err := gw.NewSnapshot(r.SDL, gw.SnapshotOptions{})
+	if err != nil {
+		return err
+	}
+	s.Release()
+	return nil
+}
+
+// repeat does something for a while, and returns how often, the median and the mean CPU time of this process, in ms.
+func repeat(how time.Duration, do func() error) (n int, median, cpu float64, err error) {
+	var times []time.Duration
+	before := processCPU()
+	for until := time.Now().Add(how); time.Now().Before(until) || len(times) == 0; {
+		at := time.Now()
+		if err := do(); err != nil {
+			return 0, 0, 0, err
+		}
+		times = append(times, time.Since(at))
+	}
+	cpu = ms(processCPU()-before) / float64(len(times))
+	slices.Sort(times)
+	return len(times), ms(times[len(times)/2]), cpu, nil
+}
+
+func processCPU() time.Duration {
+	var r syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r)
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+func rivalComposer(ctx context.Context, o options, dir, composer string, subgraphs []compose.Subgraph, seconds int) (n int, median, cpu float64, err error) {
+	type subgraph struct {
+		Name string `json:"name"`
+		URL  string `json:"url"`
+		SDL  string `json:"sdl"`
+	}
+	var all []subgraph
+	for _, s := range subgraphs {
+		all = append(all, subgraph{s.Name, s.URL, s.SDL})
+	}
+	b, err := json.Marshal(all)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	file := filepath.Join(dir, "subgraphs.json")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		return 0, 0, 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, longestComposition)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", "--max-old-space-size=4096", filepath.Join(o.rivals, "composers.mjs"), composer, file, fmt.Sprint(seconds))
+	cmd.Env = append(os.Environ(), "NODE_ENV=production")
+	var words strings.Builder
+	cmd.Stderr = &words
+	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return 0, 0, 0, fmt.Errorf("not one within %s", longestComposition)
+	}
+	if err != nil {
+		return 0, 0, 0, fmt.Errorf("%w: %s", err, words.String())
+	}
+	_, err = fmt.Sscan(string(out), &n, &median, &cpu)
+	return n, median, cpu, err
+}
+
+// shop is the shop's subgraphs.
+func shop() []compose.Subgraph {
+	schemas := subgraphs()
+	var all []compose.Subgraph
+	for _, name := range slices.Sorted(maps.Keys(schemas)) {
+		all = append(all, compose.Subgraph{Name: name, URL: "http://" + shopAddress + "/" + name, SDL: schemas[name]})
+	}
+	return all
+}
+
+// federated makes n subgraphs of the given number of types each. A third of the types are entities, which two other subgraphs extend; there are
+// shared value types, enums, inputs and requirements.
+func federated(n, types int) []compose.Subgraph {
+	out := make([]compose.Subgraph, n)
+	for i := range out {
+		var b strings.Builder
+		b.WriteString("extend schema @link(url: \"https://specs.apollo.dev/federation/v2.9\", import: [\"@key\", \"@shareable\", \"@external\", \"@requires\"])\n")
+		b.WriteString("type Money @shareable { amount: Float! currency: Currency! }\nenum Currency { EUR USD JPY }\n")
+		fmt.Fprintf(&b, "type Query { first%d(filter: Filter%d, limit: Int = 10): [Entity%d_0!]! second%d: Value%d_0 }\n", i, i, i, i, i)
+		fmt.Fprintf(&b, "input Filter%d { name: String, from: Int, to: Int }\n", i)
+		for k := range types / 3 {
+			fmt.Fprintf(&b, "\"What subgraph %d knows of entity %d.\"\ntype Entity%d_%d @key(fields: \"id\") { id: ID! name: String! description: String price: Money weight: Float related: [Entity%d_%d!]! value: Value%d_%d }\n", i, k, i, k, (i+1)%n, k, i, k)
+			fmt.Fprintf(&b, "type Value%d_%d { a: Int b: String c: [Float!] next: Value%d_%d }\n", i, k, i, (k+1)%(types/3))
+			fmt.Fprintf(&b, "type Entity%d_%d @key(fields: \"id\") { id: ID! weight: Float @external shipping%d: Int @requires(fields: \"weight\") owner%d: String }\n", (i+1)%n, k, i, i)
+		}
+		out[i] = compose.Subgraph{Name: fmt.Sprintf("s%d", i), URL: fmt.Sprintf("http://s%d.example/graphql", i), SDL: b.String()}
+	}
+	return out
+}
