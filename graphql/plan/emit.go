@@ -235,7 +235,11 @@ func (e *emitter) repFields(pos *position, wants []want, on graph.TypeSet) []Rep
 					i = len(fields) - 1
 				}
 				f := fields[i]
-				f.on = f.on.Or(at.And(sl.on))
+				if e.typeless(sl) {
+					f.on = f.on.Or(at)
+				} else {
+					f.on = f.on.Or(at.And(sl.on))
+				}
 				f.key = f.key || w.key
 				if en.Sub != nil {
 					f.below = append(f.below, want{en.Sub, w.key})
@@ -265,6 +269,11 @@ func (e *emitter) b() *builder { return e.builder }
 // fetches reports whether a slot is fetched for some of the types.
 func (e *emitter) fetches(sl *slot, on graph.TypeSet) bool {
 	return slices.ContainsFunc(sl.supplies, func(s supply) bool { return s.on.Overlaps(on) })
+}
+
+// typeless reports whether a slot is fetched where types cannot be told apart: then it is there for all of them.
+func (e *emitter) typeless(sl *slot) bool {
+	return slices.ContainsFunc(sl.supplies, func(s supply) bool { return s.view.opaque })
 }
 
 func equalPaths(x, y Path) bool {
