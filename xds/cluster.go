@@ -128,16 +128,26 @@ func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 	return cl, nil
 }
 
-// workloadCluster leads to the listener of this Envoy that ends CONNECT streams.
+// workloadCluster leads to the listener of this Envoy that ends CONNECT streams, for all TCP services that have no other way.
 func (c *Compiler) workloadCluster() *cluster.Cluster {
-	name := hopsPrefix + workName
-	return &cluster.Cluster{
+	return c.endingCluster(hopsPrefix+workName, false)
+}
+
+// endingCluster leads to the listener of this Envoy that ends CONNECT streams. Where a service has backups it has one of its own: a workload that takes no connections is a
+// CONNECT that is answered 503, and after two of them the stream goes to the backups.
+func (c *Compiler) endingCluster(name string, backups bool) *cluster.Cluster {
+	cl := &cluster.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
 		TypedExtensionProtocolOptions: http2Upstream(), CircuitBreakers: breakers(),
 		LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
 			HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: pipe(c.cfg.Socket)}},
 		}}}}},
 	}
+	if backups {
+		cl.CommonLbConfig, cl.OutlierDetection = noPanic(), outliers()
+		cl.OutlierDetection.ConsecutiveGatewayFailure, cl.OutlierDetection.EnforcingConsecutiveGatewayFailure = wrapperspb.UInt32(2), wrapperspb.UInt32(100)
+	}
+	return cl
 }
 
 func pipe(path string) *core.Address {

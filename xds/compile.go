@@ -218,14 +218,22 @@ func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 		return []*cluster.Cluster{c.downCluster(f)}, nil
 	}
 	local, runs := f.local(), f.runs()
+	tcp := f.Protocol == bgp.TCP
+	var all []*cluster.Cluster
 	switch {
-	case f.Protocol == bgp.TCP && len(local) > 0:
-		return c.localTCP(f, local)
-	case len(local) > 0 && len(runs) == 1: // as most services beside a node are: one cluster is enough
+	case len(local) == 0:
+	case tcp: // a stream comes to it as a CONNECT, from applications here and from other nodes, and ends there
+		work, err := c.localCluster(f, workPrefix+string(f.Service), local, false)
+		if err != nil || c.cfg.Ingress == "" {
+			return []*cluster.Cluster{work}, err
+		}
+		if all = append(all, work); len(runs) == 1 {
+			return append(all, alias(clusterName(f), hopsPrefix+workName)), nil
+		}
+	case len(runs) == 1: // as most services beside a node are: one cluster is enough
 		cl, err := c.localCluster(f, clusterName(f), local, false)
 		return []*cluster.Cluster{cl}, err
 	}
-	var all []*cluster.Cluster
 	var names []string
 	for n, r := range runs {
 		build := c.hopCluster
@@ -234,7 +242,13 @@ func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 			if slices.Contains(names, name) {
 				continue // it has all workloads
 			}
-			build = func([][]Target) (*cluster.Cluster, error) { return c.localCluster(f, name, local, n < len(runs)-1) }
+			backups := n < len(runs)-1
+			build = func([][]Target) (*cluster.Cluster, error) {
+				if tcp {
+					return c.endingCluster(name, backups), nil
+				}
+				return c.localCluster(f, name, local, backups)
+			}
 		}
 		cl, err := build(r.tiers)
 		if err != nil {
@@ -243,16 +257,6 @@ func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 		all, names = append(all, cl), append(names, cl.GetName())
 	}
 	return append(all, alias(clusterName(f), names...)), nil
-}
-
-// localTCP returns the clusters of a TCP service with a workload beside this node. Paths through others are not its backups: a stream to them is a CONNECT, one
-// to the workload is not, and Envoy cannot change its mind in between. When the workload is down, its node finds out and the service is compiled anew.
-func (c *Compiler) localTCP(f *Forwarding, local []Target) ([]*cluster.Cluster, error) {
-	cl, err := c.localCluster(f, workPrefix+string(f.Service), local, false)
-	if err != nil || c.cfg.Ingress == "" {
-		return []*cluster.Cluster{cl}, err
-	}
-	return []*cluster.Cluster{cl, alias(clusterName(f), hopsPrefix+workName)}, nil
 }
 
 // contentName names a message by what is in it.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,10 +54,40 @@ func cases() map[string]Forwarding {
 		"grpc_shared":       {Service: "stock.acme.example", Protocol: bgp.GRPC, Tiers: [][]Target{{heavy, b}}},
 		"tcp_remote":        {Service: "lines.acme.example", Protocol: bgp.TCP, Tiers: [][]Target{{a}}},
 		"tcp_local":         {Service: "lines.acme.example", Protocol: bgp.TCP, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432"}}}}},
+		"tcp_local_backup":  {Service: "lines.acme.example", Protocol: bgp.TCP, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432"}}}, {b}}},
 		"http_local_by_dns": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{{Backend: Backend{Address: "web.internal:80"}}}, {b}}},
 		"http_local_last":   {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{a}, {{Backend: Backend{Address: "127.0.0.1:80"}}}, {b}}},
 		"http_down":         {Service: "books.acme.example", Protocol: bgp.HTTP, Down: []bgp.NodeID{a.NextHop.Node, b.NextHop.Node}},
 		"tcp_down":          {Service: "lines.acme.example", Protocol: bgp.TCP, Down: []bgp.NodeID{a.NextHop.Node}},
+	}
+}
+
+// What a resource needs is what it stands on, and nothing that changes without it.
+func TestNeeds(t *testing.T) {
+	want := map[string][]string{
+		"tcp_local_backup": {"tcp/lines.acme.example: workload/lines.acme.example local/lines.acme.example HOPS", "tcp-egress/lines.acme.example: workload/lines.acme.example local/lines.acme.example tcp/lines.acme.example"},
+		"tcp_local":        {"tcp/lines.acme.example: workload/lines.acme.example", "tcp-egress/lines.acme.example: workload/lines.acme.example tcp/lines.acme.example"},
+		"tcp_remote":       {"tcp/lines.acme.example: HOPS", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
+		"http_with_backup": {"http/books.acme.example: HOPS"},
+		"tcp_down":         {"tcp-egress/lines.acme.example: tcp/lines.acme.example"},
+	}
+	for name, want := range want {
+		d, _ := compiler().Apply(Change{Services: []Forwarding{cases()[name]}})
+		var got []string
+		for _, r := range d.Set {
+			needs := slices.Clone(r.Needs)
+			for i, n := range needs {
+				if strings.HasPrefix(n, hopsPrefix) {
+					needs[i] = "HOPS"
+				}
+			}
+			if len(needs) > 0 {
+				got = append(got, r.Name+": "+strings.Join(needs, " "))
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
 	}
 }
 

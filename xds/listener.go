@@ -248,17 +248,20 @@ func (f *Forwarding) local() []Target {
 	return all
 }
 
-// tcpListener is the loopback port of a TCP service: straight to a workload beside this node, or through a CONNECT stream to the next hop.
+// tcpListener is the loopback port of a TCP service. What comes there goes on as a CONNECT stream, to a workload beside this node too: so the listener stays the same,
+// and with it its connections, whatever way the service takes. A node without an ingress ends no such streams and goes straight to its workload.
 func (c *Compiler) tcpListener(f *Forwarding, port uint16) *listener.Listener {
-	target := clusterName(f)
-	if len(f.local()) > 0 {
+	target, straight := clusterName(f), c.cfg.Ingress == "" && len(f.local()) > 0
+	if straight {
 		target = workPrefix + string(f.Service)
 	}
 	proxy := &tcpproxy.TcpProxy{
 		StatPrefix: "tcp-egress", ClusterSpecifier: &tcpproxy.TcpProxy_Cluster{Cluster: target}, IdleTimeout: durationpb.New(0),
-		MaxConnectAttempts: wrapperspb.UInt32(3), AccessLog: c.accessLog(),
+		MaxConnectAttempts: wrapperspb.UInt32(6), AccessLog: c.accessLog(),
+		// Long enough for a target that has failed twice to be left by then.
+		BackoffOptions: &core.BackoffStrategy{BaseInterval: durationpb.New(25 * time.Millisecond), MaxInterval: durationpb.New(100 * time.Millisecond)},
 	}
-	if len(f.local()) == 0 {
+	if !straight {
 		proxy.TunnelingConfig = &tcpproxy.TcpProxy_TunnelingConfig{Hostname: string(f.Service), HeadersToAdd: []*core.HeaderValueOption{c.hopHeader()}}
 	}
 	return &listener.Listener{

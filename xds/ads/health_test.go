@@ -280,3 +280,87 @@ func TestDrainingNextHop(t *testing.T) {
 		}
 	}
 }
+
+// A TCP workload beside the node that takes no connections is left for the one at another node, by connections from here and from elsewhere, before any message; and it is
+// used again when it is back. Connections and the listener stay over all of it. Two nodes whose workloads are both dead do not hand a stream to and fro.
+func TestTCPWorkloadsHaveBackups(t *testing.T) {
+	const lines = bgp.Service("lines.acme.example")
+	org := newAuthority(t, "acme.example")
+	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
+	for _, p := range []*plane{a, b, c} {
+		p.server.Open()
+	}
+	local, stop := lineServer(t, "127.0.0.1:0", "one")
+	far, stopFar := lineServer(t, "127.0.0.1:0", "two")
+	b.apply(to(lines, bgp.TCP, []xds.Target{backend(far)}, []xds.Target{a.hop()}))
+	a.apply(to(lines, bgp.TCP, []xds.Target{backend(local)}))
+	c.apply(to(lines, bgp.TCP, []xds.Target{a.hop()}))
+	conn, r := dialTCP(t, a, lines)
+	defer func() { _ = conn.Close() }()
+	a.apply(to(lines, bgp.TCP, []xds.Target{backend(local)}, []xds.Target{b.hop()})) // a backup appears
+	waitFor(t, "a has the backup", func() bool {
+		all := a.server.Service(lines)
+		return len(a.kept("local/")) == 1 && !slices.ContainsFunc(all, func(s ads.ServiceStatus) bool { return s.Acked != s.Current })
+	})
+	from := func(p *plane) string {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", p.port(lines)))
+		if err != nil {
+			return err.Error()
+		}
+		defer func() { _ = conn.Close() }()
+		got, err := say(conn, bufio.NewReader(conn), "hello")
+		if err != nil {
+			return err.Error()
+		}
+		return got
+	}
+	waitFor(t, "c reaches a, and b its own", func() bool { return from(c) == "one: hello\n" && from(b) == "two: hello\n" })
+	if got, err := say(conn, r, "still here"); err != nil || got != "one: still here\n" {
+		t.Errorf("a live connection, when a backup appears: %q, %v", got, err)
+	}
+	stop()
+	for _, p := range []*plane{a, c} {
+		for range 3 {
+			if got := from(p); got != "two: hello\n" {
+				t.Errorf("from %s with a dead workload: %q", p.id, got)
+			}
+		}
+	}
+	if got, err := say(conn, r, "still here"); err != nil || got != "one: still here\n" {
+		t.Errorf("a live connection to a workload that takes no new ones: %q, %v", got, err)
+	}
+	_, stop = lineServer(t, local, "three")
+	waitFor(t, "the workload is used again", func() bool { return from(a) == "three: hello\n" && from(c) == "three: hello\n" })
+	stop()
+	stopFar()
+	waitFor(t, "nothing answers", func() bool {
+		got := from(a)
+		return !strings.Contains(got, "hello") && !strings.Contains(got, "timeout")
+	})
+}
+
+// lineServer answers lines at an address with its name; stop ends the listener, not the connections.
+func lineServer(t *testing.T, address, name string) (at string, stop func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop = func() { _ = l.Close() }
+	t.Cleanup(stop)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				for lines := bufio.NewScanner(conn); lines.Scan(); {
+					fmt.Fprintf(conn, "%s: %s\n", name, lines.Text())
+				}
+			}()
+		}
+	}()
+	return l.Addr().String(), stop
+}
