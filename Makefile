@@ -64,6 +64,13 @@ lint: $(LINT) $(BUF) ## gofmt, vet and linters, protobuf lint, and generated cod
 fuzz: ## fuzz every target for FUZZTIME (default 30s) each
 	e2e/tools/fuzz.sh $(or $(FUZZTIME),30s)
 
+.PHONY: nightly
+nightly: ## what takes hours: fuzzing, storms, mutants, an hour's soak (FUZZTIME, SEEDS, FOR shorten it)
+	$(MAKE) fuzz FUZZTIME=$(or $(FUZZTIME),2m)
+	$(MAKE) storms SEEDS=$(or $(SEEDS),10)
+	$(MAKE) mutants
+	$(MAKE) soak FOR=$(or $(FOR),1h)
+
 .PHONY: golden
 golden: ## rewrite the golden files; read the diff before you commit it
 	e2e/tools/golden.sh

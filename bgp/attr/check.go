@@ -148,9 +148,9 @@ func (c *checker) text(field int, v string, at int) bool {
 		c.sum.Flags |= HasClusterList
 		return c.count <= bgp.MaxHops && isNode(v)
 	case fieldRegion:
-		return !c.again && isText(v)
+		return !c.again && IsText(v)
 	case fieldTags:
-		return c.count <= bgp.MaxTags && v > prev && isText(v)
+		return c.count <= bgp.MaxTags && v > prev && IsText(v)
 	case fieldAttestation:
 		return !c.again
 	}
@@ -197,9 +197,9 @@ func isNode(v string) bool {
 	return slash > 0 && len(v)+len("spiffe://node/") <= bgp.MaxNameLength && isOrg(v[:slash]) && bgp.CheckName(v[slash+1:]) == nil
 }
 
-// isText accepts printable characters without spaces at the ends, at most MaxTagLength bytes.
-func isText(v string) bool {
-	if len(v) > bgp.MaxTagLength || v[0] == ' ' || v[len(v)-1] == ' ' {
+// IsText tells whether v is a tag or a region: 1 to bgp.MaxTagLength printable ASCII characters without spaces at the ends.
+func IsText(v string) bool {
+	if v == "" || len(v) > bgp.MaxTagLength || v[0] == ' ' || v[len(v)-1] == ' ' {
 		return false
 	}
 	for i := range len(v) {
@@ -212,7 +212,7 @@ func isText(v string) bool {
 
 func isNextHop(v string) bool {
 	node, address, ok := splitNextHop(v)
-	return ok && (node == "" || isNode(node)) && (address == "" || isText(address) && len(address) <= bgp.MaxEndpointLength)
+	return ok && (node == "" || isNode(node)) && (address == "" || IsText(address) && len(address) <= bgp.MaxEndpointLength)
 }
 
 // splitNextHop reads message NextHop in canonical form.

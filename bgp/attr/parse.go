@@ -167,14 +167,14 @@ func (d *decoder) text(field int, v string) {
 	case fieldNextHop:
 		d.nextHop(v)
 	case fieldRegion:
-		if v != "" && !isText(v) {
+		if v != "" && !IsText(v) {
 			d.drop("region", "is not printable or too long")
 			return
 		}
 		a.Region = v
 	case fieldTags:
 		switch {
-		case v == "" || !isText(v):
+		case v == "" || !IsText(v):
 			d.drop("tags", "one is not printable or too long")
 		case len(a.Tags) == bgp.MaxTags:
 			d.drop("tags", "more than %d", bgp.MaxTags)

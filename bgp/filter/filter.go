@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attr"
 )
 
 // Action is what becomes of a route.
@@ -208,8 +209,8 @@ func (c *Chain) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: set.weight: %d: want 1 to 1000", where, *w))
 		}
 		for _, tag := range t.Set.AddTags {
-			if tag == "" || len(tag) > bgp.MaxTagLength {
-				errs = append(errs, fmt.Errorf("%s: set.add-tags: want 1 to %d characters", where, bgp.MaxTagLength))
+			if !attr.IsText(tag) {
+				errs = append(errs, fmt.Errorf("%s: set.add-tags: %q: want 1 to %d printable ASCII characters, no space at either end", where, tag, bgp.MaxTagLength))
 			}
 		}
 		if t.Action == Reject && !t.Set.IsEmpty() {

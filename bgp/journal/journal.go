@@ -70,7 +70,7 @@ var ErrFull = errors.New("the disk is full: nothing was changed; free some space
 // Open opens the file at path, making it if need be, and brings it up to date.
 func Open(ctx context.Context, path string) (*Journal, error) {
 	query := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)"}, "_txlock": {"immediate"}}
-	db, err := sql.Open("sqlite", "file:"+path+"?"+query.Encode())
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+query.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("open journal %s: %w", path, err)
 	}
@@ -101,8 +101,12 @@ func explain(err error) error {
 	return err
 }
 
-func (j *Journal) put(ctx context.Context, statement, what, key string, spec any) error {
+// put keeps a record, unless it could not be read again: then no later start would come past it.
+func put[T any](ctx context.Context, j *Journal, statement, what, key string, spec T) error {
 	b, err := json.Marshal(spec)
+	if err == nil {
+		err = json.Unmarshal(b, new(T))
+	}
 	if err != nil {
 		return fmt.Errorf("encode %s %s: %w", what, key, err)
 	}
@@ -123,7 +127,7 @@ func (j *Journal) remove(ctx context.Context, statement, what, key string) (bool
 
 // PutPeer keeps a peer, or replaces it.
 func (j *Journal) PutPeer(ctx context.Context, p Peer) error {
-	return j.put(ctx, `INSERT INTO peers (node, spec) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET spec = excluded.spec`, "peer", p.Node.String(), p)
+	return put(ctx, j, `INSERT INTO peers (node, spec) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET spec = excluded.spec`, "peer", p.Node.String(), p)
 }
 
 // RemovePeer forgets a peer and tells whether there was one.
@@ -138,7 +142,7 @@ func (j *Journal) Peers(ctx context.Context) ([]Peer, error) {
 
 // PutService keeps a service, or replaces it.
 func (j *Journal) PutService(ctx context.Context, s Service) error {
-	return j.put(ctx, `INSERT INTO services (name, spec) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET spec = excluded.spec`, "service", string(s.Name), s)
+	return put(ctx, j, `INSERT INTO services (name, spec) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET spec = excluded.spec`, "service", string(s.Name), s)
 }
 
 // RemoveService forgets a service and tells whether there was one.

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -94,5 +95,30 @@ func TestFullDisk(t *testing.T) {
 	services, err := j.Services(t.Context())
 	if err != nil || len(services) != kept {
 		t.Errorf("%d services are left, want %d; %v", len(services), kept, err)
+	}
+}
+
+// The data directory may have any name: one with a sign that means something in a URI must not lead to another file.
+func TestAnyPath(t *testing.T) {
+	for _, name := range []string{"a#b", "a?mode=memory", "a%20b", "a b"} {
+		path := filepath.Join(t.TempDir(), name)
+		j := open(t, path)
+		if err := j.PutService(t.Context(), Service{Name: "books.acme.example", Protocol: bgp.HTTP}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What could not be read again would keep every later start from its journal.
+func TestUnreadableRecordsAreNotKept(t *testing.T) {
+	j := open(t, filepath.Join(t.TempDir(), "journal.db"))
+	if err := j.PutPeer(t.Context(), Peer{Node: bgp.NodeID{Org: "acme.example", Name: "not a name"}}); err == nil {
+		t.Error("a peer of no possible name is kept")
+	}
+	if peers, err := j.Peers(t.Context()); err != nil || len(peers) != 0 {
+		t.Errorf("%v, %v", peers, err)
 	}
 }

@@ -157,6 +157,7 @@ func (t *Table) ranked(svc uint32) (list []candidate, ties int) {
 		}
 	}
 	t.cand = list
+	t.effort += uint64(len(list))
 	if med {
 		t.rankMED(list)
 	}

@@ -58,6 +58,7 @@ type Result struct {
 func (t *Table) Apply(from PeerID, u *bgp.Update) Result {
 	p := t.peers[from]
 	var res Result
+	t.effort += uint64(len(u.Withdrawn))
 	for i := range u.Withdrawn {
 		t.withdraw(p, &u.Withdrawn[i], &res)
 	}
@@ -71,6 +72,7 @@ func (t *Table) Apply(from PeerID, u *bgp.Update) Result {
 			}
 			continue
 		}
+		t.effort += uint64(len(g.Routes))
 		verdict := t.vet(p, g.Attributes, &sum)
 		set := t.setID(g.Attributes, sum)
 		for j := range g.Routes {

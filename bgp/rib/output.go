@@ -28,6 +28,7 @@ func (t *Table) Established(id PeerID, ingress string) {
 // Down ends a peer's session on the sending side. What it announced stays: Clear or MarkStale decides of that.
 func (t *Table) Down(id PeerID) {
 	p := t.peers[id]
+	t.effort += uint64(len(p.out) / marksPerLook)
 	for svc, held := range p.out {
 		if held != 0 {
 			t.releaseSet(held - 1)
@@ -115,7 +116,8 @@ func (t *Table) gather(p *peer) {
 	const look = 20 * bgp.MaxUpdateRoutes
 	d := &t.draft
 	d.reset()
-	for n := 0; n < look && !d.full() && (!p.dirty.cut || len(d.items) < bulkBatch); n++ {
+	n := 0
+	for ; n < look && !d.full() && (!p.dirty.cut || len(d.items) < bulkBatch); n++ {
 		svc, queued := p.dirty.pop()
 		if queued {
 			d.popped = append(d.popped, svc)
@@ -130,6 +132,7 @@ func (t *Table) gather(p *peer) {
 		}
 		t.tell(p, svc, !queued && p.resend)
 	}
+	t.effort += uint64(n)
 	p.dirty.cut = false
 }
 

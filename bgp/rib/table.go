@@ -57,6 +57,7 @@ type Table struct {
 	draining bool
 
 	revision uint64
+	effort   uint64
 	count    Counts
 	traces   map[uint32]bgp.Trace // of the newest change of a service; see maxTraces
 	changed  []uint32             // services to be decided, each once
@@ -201,6 +202,12 @@ func equalChains(a, b *filter.Chain) bool {
 	return a == b || a != nil && b != nil && a.Equal(b)
 }
 
+// marksPerLook is how many marks, for peers and cursors that have to hear of a service, cost as much as one look at it.
+const marksPerLook = 8
+
+// Effort returns how much the table has done since it was made, in paths and services looked at: the cost of a step, on whatever machine.
+func (t *Table) Effort() uint64 { return t.effort }
+
 // Revision returns the number of the newest change of the Loc-RIB.
 func (t *Table) Revision() uint64 { return t.revision }
 
@@ -267,6 +274,7 @@ func (t *Table) touch(svc uint32) {
 
 // settle decides every touched service, tells cursors and peers, and lets go of what nobody refers to.
 func (t *Table) settle(trace bgp.Trace) {
+	t.effort += uint64(len(t.changed) * (1 + (len(t.peers)+len(t.curs))/marksPerLook))
 	for _, svc := range t.changed {
 		t.svcs[svc].pending = false
 		t.decide(svc)

@@ -129,126 +129,129 @@ func drawAttributes(t *rapid.T, from int) bgp.Attributes {
 
 // Whatever happens in whatever order, the table's best paths, what its peers hold and what its consumers hold are those of a
 // dumb twin that sorts decoded attributes.
-func TestTableAgreesWithTwin(t *testing.T) {
+func TestTableAgreesWithTwin(t *testing.T) { rapid.Check(t, agreesWithTwin) }
+
+// The same, of whatever the fuzzer thinks up.
+func FuzzTableAgreesWithTwin(f *testing.F) { f.Fuzz(rapid.MakeFuzz(agreesWithTwin)) }
+
+func agreesWithTwin(t *rapid.T) {
 	const peers = 4
 	services := []bgp.Service{"a.acme.example", "b.acme.example", "c.acme.example"}
-	rapid.Check(t, func(t *rapid.T) {
-		tab := New(Config{Self: self})
-		w := &twin{peers: map[PeerID]*twinPeer{}}
-		for i := range peers {
-			id := PeerID(i + 1)
-			tab.AddPeer(id, PeerConfig{Node: node(i)})
-			tab.Established(id, "127.0.0.1:1")
-			w.peers[id] = &twinPeer{cfg: PeerConfig{Node: node(i)}, paths: map[bgp.Service]twinPath{}, usable: true, holds: map[bgp.Service]string{}}
+	tab := New(Config{Self: self})
+	w := &twin{peers: map[PeerID]*twinPeer{}}
+	for i := range peers {
+		id := PeerID(i + 1)
+		tab.AddPeer(id, PeerConfig{Node: node(i)})
+		tab.Established(id, "127.0.0.1:1")
+		w.peers[id] = &twinPeer{cfg: PeerConfig{Node: node(i)}, paths: map[bgp.Service]twinPath{}, usable: true, holds: map[bgp.Service]string{}}
+	}
+	cursor := tab.Subscribe()
+	consumer := map[bgp.Service]Selected{}
+	drain := func(id PeerID) {
+		for u := tab.Update(id); u != nil; u = tab.Update(id) {
+			applyTo(t, w.peers[id].holds, u)
 		}
-		cursor := tab.Subscribe()
-		consumer := map[bgp.Service]Selected{}
-		drain := func(id PeerID) {
-			for u := tab.Update(id); u != nil; u = tab.Update(id) {
-				applyTo(t, w.peers[id].holds, u)
+	}
+	t.Repeat(map[string]func(*rapid.T){
+		"announce": func(t *rapid.T) {
+			i := rapid.IntRange(0, peers-1).Draw(t, "peer")
+			svc := rapid.SampledFrom(services).Draw(t, "service")
+			a := drawAttributes(t, i)
+			tab.Apply(PeerID(i+1), announcement(svc, a))
+			w.peers[PeerID(i+1)].paths[svc] = twinPath{attrs: a}
+		},
+		"withdraw": func(t *rapid.T) {
+			id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
+			svc := rapid.SampledFrom(services).Draw(t, "service")
+			tab.Apply(id, &bgp.Update{Withdrawn: []bgp.NLRI{{Service: svc}}})
+			delete(w.peers[id].paths, svc)
+		},
+		"stale": func(t *rapid.T) {
+			id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
+			tab.MarkStale(id)
+			for svc, p := range w.peers[id].paths {
+				p.stale = true
+				w.peers[id].paths[svc] = p
 			}
-		}
-		t.Repeat(map[string]func(*rapid.T){
-			"announce": func(t *rapid.T) {
-				i := rapid.IntRange(0, peers-1).Draw(t, "peer")
-				svc := rapid.SampledFrom(services).Draw(t, "service")
-				a := drawAttributes(t, i)
-				tab.Apply(PeerID(i+1), announcement(svc, a))
-				w.peers[PeerID(i+1)].paths[svc] = twinPath{attrs: a}
-			},
-			"withdraw": func(t *rapid.T) {
-				id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
-				svc := rapid.SampledFrom(services).Draw(t, "service")
-				tab.Apply(id, &bgp.Update{Withdrawn: []bgp.NLRI{{Service: svc}}})
-				delete(w.peers[id].paths, svc)
-			},
-			"stale": func(t *rapid.T) {
-				id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
-				tab.MarkStale(id)
-				for svc, p := range w.peers[id].paths {
-					p.stale = true
-					w.peers[id].paths[svc] = p
-				}
-			},
-			"sweep": func(t *rapid.T) {
-				id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
-				tab.Sweep(id)
-				maps.DeleteFunc(w.peers[id].paths, func(_ bgp.Service, p twinPath) bool { return p.stale })
-				finish(tab)
-			},
-			"clear": func(t *rapid.T) {
-				id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
-				tab.Clear(id)
-				clear(w.peers[id].paths)
-				finish(tab)
-			},
-			"restart": func(t *rapid.T) {
-				id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
-				tab.Down(id)
-				clear(w.peers[id].holds)
-				w.peers[id].wants = nil
-				tab.Established(id, "127.0.0.1:2")
-			},
-			"next hop": func(t *rapid.T) {
-				id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
-				w.peers[id].usable = rapid.Bool().Draw(t, "usable")
-				tab.SetNextHop(id, w.peers[id].usable, 0)
-			},
-			"rules": func(t *rapid.T) {
-				id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
-				chains := []*filter.Chain{nil, rejecting(services[0]), preferring(300)}
-				cfg := w.peers[id].cfg
-				cfg.Import = rapid.SampledFrom(chains).Draw(t, "import")
-				cfg.Export = rapid.SampledFrom(chains).Draw(t, "export")
-				w.peers[id].cfg = cfg
-				tab.UpdatePeer(id, cfg)
-			},
-			"subscribe": func(t *rapid.T) {
-				id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
-				var names *filter.Names
-				w.peers[id].wants = nil
-				switch rapid.IntRange(0, 2).Draw(t, "to") {
-				case 1:
-					names, w.peers[id].wants = filter.NewNames(services[:1]), map[bgp.Service]bool{services[0]: true}
-				case 2:
-					names, w.peers[id].wants = filter.NewNames(services[1:]), map[bgp.Service]bool{services[1]: true, services[2]: true}
-				}
-				tab.SetWanted(id, names)
-			},
-			"drain": func(t *rapid.T) { drain(PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))) },
-			"consume": func(t *rapid.T) {
-				for _, s := range cursor.Next(nil, rapid.IntRange(1, 3).Draw(t, "n")) {
-					consume(consumer, s)
-				}
-			},
-			"": func(t *rapid.T) {
-				finish(tab)
-				for _, svc := range services {
-					compareBest(t, tab, w, svc)
-				}
-			},
-		})
-		finish(tab)
-		for id, p := range w.peers {
-			drain(id)
-			for _, svc := range services {
-				if got, want := p.holds[svc], w.exported(id, svc); got != want {
-					t.Fatalf("peer %d holds %q of %s, want %q", id, got, svc, want)
-				}
-				compareExport(t, tab, p.cfg.Node, svc, w.exported(id, svc) != "")
+		},
+		"sweep": func(t *rapid.T) {
+			id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
+			tab.Sweep(id)
+			maps.DeleteFunc(w.peers[id].paths, func(_ bgp.Service, p twinPath) bool { return p.stale })
+			finish(tab)
+		},
+		"clear": func(t *rapid.T) {
+			id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
+			tab.Clear(id)
+			clear(w.peers[id].paths)
+			finish(tab)
+		},
+		"restart": func(t *rapid.T) {
+			id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
+			tab.Down(id)
+			clear(w.peers[id].holds)
+			w.peers[id].wants = nil
+			tab.Established(id, "127.0.0.1:2")
+		},
+		"next hop": func(t *rapid.T) {
+			id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
+			w.peers[id].usable = rapid.Bool().Draw(t, "usable")
+			tab.SetNextHop(id, w.peers[id].usable, 0)
+		},
+		"rules": func(t *rapid.T) {
+			id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
+			chains := []*filter.Chain{nil, rejecting(services[0]), preferring(300)}
+			cfg := w.peers[id].cfg
+			cfg.Import = rapid.SampledFrom(chains).Draw(t, "import")
+			cfg.Export = rapid.SampledFrom(chains).Draw(t, "export")
+			w.peers[id].cfg = cfg
+			tab.UpdatePeer(id, cfg)
+		},
+		"subscribe": func(t *rapid.T) {
+			id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))
+			var names *filter.Names
+			w.peers[id].wants = nil
+			switch rapid.IntRange(0, 2).Draw(t, "to") {
+			case 1:
+				names, w.peers[id].wants = filter.NewNames(services[:1]), map[bgp.Service]bool{services[0]: true}
+			case 2:
+				names, w.peers[id].wants = filter.NewNames(services[1:]), map[bgp.Service]bool{services[1]: true, services[2]: true}
 			}
-		}
-		for batch := cursor.Next(nil, 100); len(batch) > 0; batch = cursor.Next(nil, 100) {
-			for _, s := range batch {
+			tab.SetWanted(id, names)
+		},
+		"drain": func(t *rapid.T) { drain(PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))) },
+		"consume": func(t *rapid.T) {
+			for _, s := range cursor.Next(nil, rapid.IntRange(1, 3).Draw(t, "n")) {
 				consume(consumer, s)
 			}
-		}
-		want := map[bgp.Service]Selected{}
-		tab.Scan(0, 100, func(s Selected) { want[s.Service] = s })
-		if diff := gocmp.Diff(want, consumer, cmpopts.EquateEmpty()); diff != "" {
-			t.Fatalf("consumer's state (-want +got):\n%s", diff)
-		}
+		},
+		"": func(t *rapid.T) {
+			finish(tab)
+			for _, svc := range services {
+				compareBest(t, tab, w, svc)
+			}
+		},
 	})
+	finish(tab)
+	for id, p := range w.peers {
+		drain(id)
+		for _, svc := range services {
+			if got, want := p.holds[svc], w.exported(id, svc); got != want {
+				t.Fatalf("peer %d holds %q of %s, want %q", id, got, svc, want)
+			}
+			compareExport(t, tab, p.cfg.Node, svc, w.exported(id, svc) != "")
+		}
+	}
+	for batch := cursor.Next(nil, 100); len(batch) > 0; batch = cursor.Next(nil, 100) {
+		for _, s := range batch {
+			consume(consumer, s)
+		}
+	}
+	want := map[bgp.Service]Selected{}
+	tab.Scan(0, 100, func(s Selected) { want[s.Service] = s })
+	if diff := gocmp.Diff(want, consumer, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("consumer's state (-want +got):\n%s", diff)
+	}
 }
 
 func finish(tab *Table) {

@@ -66,6 +66,7 @@ func (t *Table) Working() bool {
 
 func (t *Table) visit(p *peer, i uint32, kind walkKind) {
 	x := &t.paths[i]
+	t.effort++
 	switch kind {
 	case redecide:
 		if x.gen != p.gen {

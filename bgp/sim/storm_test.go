@@ -89,7 +89,7 @@ func newStorm(seed uint64, size int) *storm {
 			}
 		}
 	}
-	for i := range 40 {
+	for i := range min(size, 40) {
 		s.services = append(s.services, bgp.Service(fmt.Sprintf("s%d.acme.example", i)))
 		for range 1 + i%2 {
 			s.n.Announce(s.any(), s.services[i], http)
@@ -185,6 +185,7 @@ func (s *storm) flap(svc bgp.Service) {
 func (s *storm) heal() {
 	for _, e := range s.edges {
 		s.n.Mend(e.a, e.b)
+		s.n.Jitter(e.a, e.b, 0)
 		for _, side := range [][2]bgp.NodeID{{e.a, e.b}, {e.b, e.a}} {
 			if s.n.Node(side[1]).up {
 				s.n.Stall(side[0], side[1], false)

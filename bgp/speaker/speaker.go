@@ -35,6 +35,7 @@ type Config struct {
 const (
 	credits       = 4                // UPDATEs under way on one stream
 	bulkSlice     = 2000             // paths of bulk work in one step
+	flushSlice    = 20_000           // services looked at for peers in one step, about
 	defaultLimit  = 1000             // routes of a peer of another organisation
 	limitPause    = time.Minute      // without a peer that was closed for its number of routes
 	roomPause     = 10 * time.Second // before what was left out is asked for again, once there is room
@@ -59,7 +60,8 @@ type Speaker struct {
 	restored   bool
 	draining   bool
 	stopped    bool
-	more       bool // a peer's table was not looked through to the end, for the sake of a short step
+	more       bool // somebody who would take more was not told, for the sake of a short step
+	turn       int  // whose turn it is when the next step goes on with that
 	effects    []Effect
 }
 
@@ -264,7 +266,10 @@ func (s *Speaker) NextDeadline(now time.Time) time.Time {
 func (s *Speaker) flush(now time.Time) {
 	s.more = false
 	deferring := !s.deferUntil.IsZero()
-	for _, p := range s.order {
+	began, first, cut := s.table.Effort(), s.turn, false
+	for i := range s.order {
+		turn := (first + i) % len(s.order)
+		p := s.order[turn]
 		c := p.session
 		if c == nil || c.waiting || deferring && p.caps.GracefulRestart > 0 {
 			continue
@@ -274,6 +279,12 @@ func (s *Speaker) flush(now time.Time) {
 			s.table.OweEndOfRIB(p.id)
 		}
 		for c.credits > 0 && s.table.Pending(p.id) > 0 {
+			if s.table.Effort()-began > flushSlice {
+				if s.more = true; !cut {
+					cut, s.turn = true, turn
+				}
+				break
+			}
 			u := s.table.Update(p.id)
 			if u == nil {
 				s.more = s.more || s.table.Pending(p.id) > 0

@@ -20,6 +20,8 @@ type guard struct {
 type edit struct{ file, old, new string }
 
 const (
+	peeringFile = "bgp/peering/peering.go"
+	connFile    = "bgp/peering/conn.go"
 	inputFile   = "bgp/rib/input.go"
 	outputFile  = "bgp/rib/output.go"
 	decideFile  = "bgp/rib/decide.go"
@@ -135,6 +137,8 @@ func scenarios() []scenario {
 				"d.u.Withdrawn = append(d.u.Withdrawn, g.Routes...)\n\t\treturn false", "return false"),
 			one("an optional attribute out of range is dropped and the route kept", "bgp/wire TestMalformedByDegree", decodeFile,
 				"\tg.Attributes = fixed\n\treturn true", "\tg.Attributes = fixed\n\treturn len(dropped) == 0"),
+			one("the session stands, and its other routes", "bgp/peering TestMalformedByDegreeInASession", decodeFile,
+				"if _, ok := attr.Check(g.Attributes); !ok && !d.repair(&g) {\n\t\treturn nil", "if _, ok := attr.Check(g.Attributes); !ok && !d.repair(&g) {\n\t\treturn errors.New(\"bad\")"),
 		}},
 		{16, "fuzzing", "Whatever arrives, in whatever order: no panic, no growth, a legal outcome.", []guard{
 			one("what is read can be written and read again", "bgp/wire FuzzDecode/span-without-trace", decodeFile, "d.u.Trace.SpanID = [8]byte{} // a span", "// a span"),
@@ -169,6 +173,13 @@ func scenarios() []scenario {
 			one("only the newest state of each service waits", "bgp/sim TestStuckReader", "bgp/rib/pending.go", "\tif s.bits[word]&bit != 0 {\n\t\treturn false\n\t}\n", ""),
 			one("a peer that takes nothing for two hold times is dropped", "bgp/sim TestStuckReader", speakerFile,
 				"if limit := s.sendHold(c); limit > 0 && !c.stuckFrom.IsZero() && now.Sub(c.stuckFrom) >= limit {", "if limit := s.sendHold(c); limit < 0 {"),
+			one("what is under way is bounded by credits", "bgp/speaker TestStuckReaderAmongTwenty", speakerFile,
+				"for c.credits > 0 && s.table.Pending(p.id) > 0 {", "for s.table.Pending(p.id) > 0 {"),
+			one("a peer that sends faster than this node works is pushed back", "bgp/peering TestFloodIsPushedBack", peeringFile,
+				"\t\tif !r.post(ev) {", "\t\tgo r.post(ev)\n\t\tif false {"),
+			one("keepalives go ahead of UPDATEs", "bgp/peering TestKeepalivesGoAheadOfBulk", connFile, "\tif !bulk(m) {\n\t\tfor", "\tif false {\n\t\tfor"),
+			one("nothing is delayed to be sent together with more", "bgp/peering TestNothingIsDebounced", peeringFile,
+				"\t\t\tif o.ev != nil {\n", "\t\t\ttime.Sleep(time.Millisecond)\n\t\t\tif o.ev != nil {\n"),
 			one("what waits is told from the newest table", "bgp/sim TestScenarios/slow-reader", outputFile, "\tp.up, p.ingress = true, ingress\n\tp.dirty.rescan()", "\tp.up, p.ingress = true, ingress"),
 		}},
 		{22, "flap within a batch", "Announced, withdrawn, announced, faster than it is sent.", []guard{
@@ -199,6 +210,8 @@ func scenarios() []scenario {
 		}},
 		{29, "storms", "A third of the peers come and go; partitions heal; 200 speakers agree with an onlooker.", []guard{
 			one("a new session hears everything", "bgp/sim TestScenarios/flap-storm", outputFile, "\tp.up, p.ingress = true, ingress\n\tp.dirty.rescan()", "\tp.up, p.ingress = true, ingress"),
+			one("bulk work goes in slices, so that a reload of rules holds up no session", "bgp/speaker TestStepsAreBounded", speakerFile, "s.table.Work(bulkSlice)", "s.table.Work(1 << 30)"),
+			one("so does telling many peers at once", "bgp/speaker TestStepsAreBounded", speakerFile, "if s.table.Effort()-began > flushSlice {", "if s.table.Effort()-began > 1<<40 {"),
 			one("paths of a session that ended are swept", "bgp/sim TestStormsHeal", walkFile, "\tif p.count.Stale > 0 {\n\t\tt.walk(p, sweep)\n\t}\n", ""),
 		}},
 	}
