@@ -26,6 +26,8 @@ const (
 	services = 2000
 	// What a node may hold more at the end of the churn than at its beginning, by the fitted line: room for the collector's pace.
 	mayGrow = 12 << 20
+	// How many times as much an Envoy may have allocated for a cluster: what is kept of removed ones would show here.
+	mayGrowCluster = 1.25
 	// Streams that are still closing when we count.
 	spareGoroutines = 8
 )
@@ -58,15 +60,18 @@ func TestChurn(t *testing.T) {
 	must(t, c.settled(ctx, hub, spoke))
 	nodes := []*watched{{node: hub}, {node: spoke}}
 	for _, w := range nodes {
-		must(t, w.rest(ctx, &w.before))
+		must(t, w.still(ctx, &w.before))
 	}
 	must(t, c.run(ctx, nodes))
 	must(t, c.settled(ctx, hub, spoke))
 	for _, w := range nodes {
-		must(t, w.rest(ctx, &w.after))
+		must(t, w.still(ctx, &w.after))
 		t.Log(w)
 		if grown := w.grown(); grown > mayGrow {
 			t.Errorf("%s grew by %.1f MiB while the number of routes stayed: may be %d", w.node.Name, grown/(1<<20), mayGrow>>20)
+		}
+		if a, b := w.after.inside, w.before.inside; b.clusters > 0 && a.allocated/float64(a.clusters) > mayGrowCluster*b.allocated/float64(b.clusters) {
+			t.Errorf("the Envoy of %s needs %.0f bytes a cluster, %.0f before the churn", w.node.Name, a.allocated/float64(a.clusters), b.allocated/float64(b.clusters))
 		}
 		if w.after.goroutines > w.before.goroutines+spareGoroutines {
 			t.Errorf("%s has %d goroutines, %d before the churn", w.node.Name, w.after.goroutines, w.before.goroutines)
