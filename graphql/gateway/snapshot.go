@@ -29,6 +29,8 @@ type Snapshot struct {
 
 // SnapshotOptions say how a supergraph's subgraphs are reached and its operations are planned.
 type SnapshotOptions struct {
+	// Graph is the supergraph, if it has been read already; nil means that NewSnapshot reads it.
+	Graph *graph.Graph
 	// Subgraphs by name. Of one that is not here, or has no URL here, the URL is the supergraph's.
 	Subgraphs map[string]exec.Subgraph
 	// Default is how subgraphs are reached that are not in Subgraphs; its URL is not used.
@@ -45,9 +47,12 @@ type SnapshotOptions struct {
 
 // NewSnapshot prepares a supergraph for serving. The caller holds the snapshot until Release, or until Gateway.Swap takes it over.
 func NewSnapshot(sdl string, opts SnapshotOptions) (*Snapshot, error) {
-	g, err := graph.Read(sdl)
-	if err != nil {
-		return nil, fmt.Errorf("read the supergraph: %w", err)
+	g := opts.Graph
+	if g == nil {
+		var err error
+		if g, err = graph.Read(sdl); err != nil {
+			return nil, fmt.Errorf("read the supergraph: %w", err)
+		}
 	}
 	cfg := opts.Exec
 	cfg.Observer = observer{}

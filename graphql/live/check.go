@@ -9,7 +9,6 @@ import (
 	"github.com/vektah/gqlparser/v2/validator"
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
-	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 	"github.com/catalyst-router/catalyst/graphql/supergraph"
 )
 
@@ -107,14 +106,14 @@ func apiSchema(g *Graph) (*ast.Schema, error) {
 	if g == nil {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	read, err := graph.Read(g.SDL)
+	read, err := g.Read()
 	if err != nil {
-		return nil, fmt.Errorf("read the composed graph: %w", err)
+		return nil, err
 	}
 	return read.Schema, nil
 }
 
-// changes compares what clients see of two graphs; one that cannot be read counts as empty, since Publish is about to say so.
+// changes compares what clients see of two graphs; one that cannot be read counts as empty, since Publish has said so.
 func changes(before, after *Graph) []Change {
 	was, _ := apiSchema(before)
 	is, _ := apiSchema(after)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 	"github.com/catalyst-router/catalyst/graphql/supergraph"
 )
 
@@ -36,6 +37,20 @@ type Graph struct {
 	Sources []Source
 	// Why says what changed, for the log and the history.
 	Why string
+
+	once sync.Once
+	read *graph.Graph
+	err  error
+}
+
+// Read returns the graph as planners want it. It is read once, by whoever asks first.
+func (g *Graph) Read() (*graph.Graph, error) {
+	g.once.Do(func() {
+		if g.read, g.err = graph.Read(g.SDL); g.err != nil {
+			g.err = fmt.Errorf("read the composed graph: %w", g.err)
+		}
+	})
+	return g.read, g.err
 }
 
 // Registry keeps the graph of the subgraphs that it is told of.
@@ -176,10 +191,12 @@ func (r *Registry) compose(ctx context.Context, in input) {
 	r.mu.Unlock()
 	var err error
 	if err = out.failure(); err == nil && !next.equal(last) {
-		entry.Changes = changes(last, next)
 		err = r.cfg.Publish(ctx, next)
+		entry.Took = time.Since(began)
+		entry.Changes = changes(last, next) // nobody waits for them
+	} else {
+		entry.Took = time.Since(began)
 	}
-	entry.Took = time.Since(began)
 	if err != nil {
 		entry.Error = err.Error()
 		r.cfg.Log.Error("graph not composed, the last one goes on serving", "why", entry.Why, "error", err)

@@ -12,6 +12,9 @@ import (
 //
 // Equal input gives equal output, whatever happened before: of two candidates it is always the same that is taken.
 func ComposeLargest(subgraphs []Subgraph, previous []string, opts Options) (r *Result, excluded map[string][]Error) {
+	if r = Compose(subgraphs, opts); len(r.Errors) == 0 {
+		return r, map[string][]Error{}
+	}
 	l := &largest{opts: opts, previous: previous, all: subgraphs, excluded: map[string][]Error{}}
 	l.alone()
 	r = l.shrink()

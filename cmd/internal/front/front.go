@@ -68,6 +68,10 @@ func (f *Front) Verifier() gateway.Verifier { return f.who }
 // Snapshot prepares a supergraph for publication with the configured limits and connections. Reach may say how subgraphs are reached, by name;
 // what it leaves open is as in the configuration.
 func (f *Front) Snapshot(sdl, why string, reach map[string]exec.Subgraph) (*gateway.Snapshot, error) {
+	return gateway.NewSnapshot(sdl, f.options(why, reach))
+}
+
+func (f *Front) options(why string, reach map[string]exec.Subgraph) gateway.SnapshotOptions {
 	opts := gateway.SnapshotOptions{
 		Subgraphs: map[string]exec.Subgraph{},
 		Default:   f.reach(config.Subgraph{}),
@@ -83,7 +87,7 @@ func (f *Front) Snapshot(sdl, why string, reach map[string]exec.Subgraph) (*gate
 		s.Timeout, s.Retries = orElse(s.Timeout, f.cfg.FetchTimeout), orElse(s.Retries, f.cfg.FetchRetries)
 		opts.Subgraphs[name] = s
 	}
-	return gateway.NewSnapshot(sdl, opts)
+	return opts
 }
 
 // H2C is the transport for subgraphs that are reached by HTTP/2 without TLS, as behind a local Envoy.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/catalyst-router/catalyst/graphql/exec"
+	"github.com/catalyst-router/catalyst/graphql/gateway"
 	"github.com/catalyst-router/catalyst/graphql/live"
 	"github.com/catalyst-router/catalyst/graphql/subgraph"
 )
@@ -64,7 +65,13 @@ func (p publisher) publish(_ context.Context, g *live.Graph) error {
 			reach[s.Name] = p.how(s)
 		}
 	}
-	snapshot, err := p.f.Snapshot(g.SDL, g.Why, reach)
+	opts := p.f.options(g.Why, reach)
+	var err error
+	if opts.Graph, err = g.Read(); err != nil {
+		p.f.gw.RefusedGraph(g.Why, err)
+		return err
+	}
+	snapshot, err := gateway.NewSnapshot(g.SDL, opts)
 	if err != nil {
 		p.f.gw.RefusedGraph(g.Why, err)
 		return err

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -91,6 +92,7 @@ func (r *reader) keys() error {
 
 // fieldSets reads requirements, provisions and context arguments, and works out the shapes of fields.
 func (r *reader) fieldSets() error {
+	shapes := shapes{}
 	for _, d := range r.defs {
 		t := r.g.types[d.Name]
 		for _, fd := range d.Fields {
@@ -103,12 +105,7 @@ func (r *reader) fieldSets() error {
 					r.fieldSet(f, s, dir)
 				}
 			}
-			f.Shape = make([]string, len(f.In))
-			for s, in := range f.In {
-				if in != nil {
-					f.Shape[s] = shape(in.Type, in.Named)
-				}
-			}
+			f.Shape = shapes.of(f)
 		}
 	}
 	// Interface objects lend what was just read.
@@ -173,6 +170,30 @@ func (r *reader) fieldSet(f *Field, s int, dir *ast.Directive) {
 		}
 		in.Contexts = append(in.Contexts, ca)
 	}
+}
+
+// shapes are the values of Field.Shape by their text. There are few, and one has as many elements as there are subgraphs.
+type shapes map[string][]string
+
+func (all shapes) of(f *Field) []string {
+	var key []byte
+	for s, in := range f.In {
+		if in != nil {
+			key = append(strconv.AppendInt(key, int64(s), 10), ' ')
+			key = append(append(key, shape(in.Type, in.Named)...), ' ')
+		}
+	}
+	if known, ok := all[string(key)]; ok {
+		return known
+	}
+	list := make([]string, len(f.In))
+	for s, in := range f.In {
+		if in != nil {
+			list[s] = shape(in.Type, in.Named)
+		}
+	}
+	all[string(key)] = list
+	return list
 }
 
 func shape(t *ast.Type, named *Type) string {

@@ -381,7 +381,8 @@ func parseType(s string) (*ast.Type, error) {
 
 // api makes the schema that clients see.
 func (r *reader) api() error {
-	doc := &ast.SchemaDocument{Schema: stripSchema(r.doc.Schema), Directives: r.directives()}
+	prelude := validator.PreludeDocument()
+	doc := &ast.SchemaDocument{Schema: stripSchema(r.doc.Schema), Directives: r.directives(prelude.Directives)}
 	for _, d := range r.defs {
 		if !r.g.types[d.Name].Inaccessible {
 			if d := r.accessible(d); d != nil {
@@ -392,7 +393,6 @@ func (r *reader) api() error {
 	for _, sd := range doc.Schema {
 		sd.OperationTypes = slices.DeleteFunc(sd.OperationTypes, func(o *ast.OperationTypeDefinition) bool { return doc.Definitions.ForName(o.Type) == nil })
 	}
-	prelude := validator.PreludeDocument()
 	prelude.Merge(doc)
 	schema, err := validator.ValidateSchemaDocument(prelude)
 	if err != nil {
@@ -414,10 +414,10 @@ func stripSchema(in ast.SchemaDefinitionList) ast.SchemaDefinitionList {
 }
 
 // directives keeps the directives that clients may use in operations, and @specifiedBy and the like are in the prelude.
-func (r *reader) directives() ast.DirectiveDefinitionList {
+func (r *reader) directives(prelude ast.DirectiveDefinitionList) ast.DirectiveDefinitionList {
 	var out ast.DirectiveDefinitionList
 	for _, d := range r.doc.Directives {
-		if r.names.machineryDirective(d.Name) || validator.PreludeDocument().Directives.ForName(d.Name) != nil {
+		if r.names.machineryDirective(d.Name) || prelude.ForName(d.Name) != nil {
 			continue
 		}
 		c := *d
