@@ -1,48 +1,82 @@
 // Serves subgraphs over HTTP, answers as a monolith does, and plans with the planner of others. A line of standard input is a request, a
 // line of standard output its answer:
 //
-//	{"world": seed, "subgraphs": [{"name", "sdl"}]}   → {"supergraph", "urls": {name: url}} or {"errors": [text]}
+//	{"world": seed, "subgraphs": [{"name", "sdl", "library"}]}   → {"supergraph", "urls": {name: url}} or {"errors": [text]}
 //	{"query", "variables"}                            → {"data", "errors", "fetches", "rounds", "plan", "requests": [text]}
 //
 // "requests" are those that the subgraphs got since the last answer.
 'use strict';
 const http = require('node:http');
 const readline = require('node:readline');
-const { parse, execute, validate, GraphQLError } = require('graphql');
+const { parse, execute, validate, isAbstractType, GraphQLError } = require('graphql');
 const { composeServices } = require('@apollo/composition');
 const { Supergraph, operationFromDocument, ROUTER_SUPPORTED_SUPERGRAPH_FEATURES } = require('@apollo/federation-internals');
 const { QueryPlanner, prettyFormatQueryPlan } = require('@apollo/query-planner');
 const { buildSubgraphSchema } = require('@apollo/subgraph');
 const { World } = require('./world.js');
 
-let current, requests = [], port;
+console.log = console.info = console.error; // standard output is for answers
 
-function serve(world, { name, sdl }) {
+let current, requests = [], port, closers = [];
+
+// build makes an executable schema of a subgraph.
+function build(world, { name, sdl }) {
   const resolvers = world.subgraph(name);
   const schema = buildSubgraphSchema(parse(sdl));
   for (const t of world.subgraphs.get(name).types.values()) {
     const type = schema.getType(t.name);
-    if (t.keys.length && type) type.extensions = { ...type.extensions, apollo: { subgraph: { resolveReference: resolvers.resolveReference } } };
+    if (t.keys.length) type.extensions = { ...type.extensions, apollo: { subgraph: { resolveReference: resolvers.resolveReference } } };
+    if (isAbstractType(type)) {
+      type.resolveType = resolvers.typeResolver;
+      continue;
+    }
+    for (const f of Object.values(type.getFields())) f.resolve ??= resolvers.fieldResolver;
   }
-  // The library's own fields have resolvers of their own; all others fall to ours.
+  return schema;
+}
+
+// plain executes as the reference implementation does.
+function plain(schema) {
   return async ({ query, variables }) => {
     const document = parse(query);
     const errors = validate(schema, document);
-    if (errors.length) return { errors };
-    return execute({ schema, document, variableValues: variables, fieldResolver: resolvers.fieldResolver, typeResolver: resolvers.typeResolver });
+    return errors.length ? { errors } : execute({ schema, document, variableValues: variables });
   };
 }
 
-function create(req) {
-  const r = composeServices(req.subgraphs.map((s) => ({ name: s.name, url: url(s.name), typeDefs: parse(s.sdl) })));
-  if (r.errors?.length) return { errors: r.errors.map((e) => e.message) };
-  const supergraph = Supergraph.build(r.supergraphSdl, { supportedFeatures: ROUTER_SUPPORTED_SUPERGRAPH_FEATURES });
+// libraries are ways to serve a schema, as people do. They return the URL.
+const libraries = {
+  async apollo(schema) {
+    const { ApolloServer } = require('@apollo/server');
+    const { startStandaloneServer } = require('@apollo/server/standalone');
+    const server = new ApolloServer({ schema, includeStacktraceInErrorResponses: false });
+    const { url } = await startStandaloneServer(server, { listen: { host: '127.0.0.1', port: 0 } });
+    closers.push(() => server.stop());
+    return url;
+  },
+  async yoga(schema) {
+    const { createYoga } = require('graphql-yoga');
+    const server = http.createServer(createYoga({ schema, logging: false, maskedErrors: false }));
+    await new Promise((done) => server.listen(0, 'localhost', done));
+    closers.push(() => { server.close(); server.closeAllConnections(); });
+    return `http://localhost:${server.address().port}/graphql`;
+  },
+};
+
+async function create(req) {
+  for (const close of closers.splice(0)) await close();
   const world = new World(req.world, req.subgraphs);
-  current = {
-    supergraph, planner: new QueryPlanner(supergraph), schema: supergraph.apiSchema().toGraphQLJSSchema(),
-    resolvers: world.monolith(), subgraphs: Object.fromEntries(req.subgraphs.map((s) => [s.name, serve(world, s)])),
-  };
-  return { supergraph: r.supergraphSdl, urls: Object.fromEntries(req.subgraphs.map((s) => [s.name, url(s.name)])) };
+  const subgraphs = {}, urls = {};
+  for (const s of req.subgraphs) {
+    const schema = build(world, s);
+    subgraphs[s.name] = plain(schema);
+    urls[s.name] = s.library ? await libraries[s.library](schema) : url(s.name);
+  }
+  const r = composeServices(req.subgraphs.map((s) => ({ name: s.name, url: urls[s.name], typeDefs: parse(s.sdl) })));
+  if (r.errors?.length) return { errors: r.errors.map((e) => e.message), urls };
+  const supergraph = Supergraph.build(r.supergraphSdl, { supportedFeatures: ROUTER_SUPPORTED_SUPERGRAPH_FEATURES });
+  current = { supergraph, planner: new QueryPlanner(supergraph), schema: supergraph.apiSchema().toGraphQLJSSchema(), resolvers: world.monolith(), subgraphs };
+  return { supergraph: r.supergraphSdl, urls };
 }
 
 const url = (name) => `http://127.0.0.1:${port}/${name}`;
@@ -100,7 +134,7 @@ server.listen(0, '127.0.0.1', () => {
     const req = JSON.parse(line);
     let out;
     try {
-      out = req.subgraphs ? create(req) : await run(req);
+      out = req.subgraphs ? await create(req) : await run(req);
     } catch (e) {
       out = { crash: e.stack };
     }
@@ -108,7 +142,8 @@ server.listen(0, '127.0.0.1', () => {
     requests = [];
     process.stdout.write(JSON.stringify(out) + '\n');
   });
-  lines.on('close', () => {
+  lines.on('close', async () => {
+    for (const close of closers) await close();
     server.close();
     server.closeAllConnections();
   });

@@ -40,6 +40,8 @@ type question struct {
 type wire struct {
 	Name string `json:"name"`
 	SDL  string `json:"sdl"`
+	// Library that serves it; none means the oracle itself.
+	Library string `json:"library,omitempty"`
 }
 
 type answer struct {
@@ -114,7 +116,7 @@ func (o *oracle) ask(t *testing.T, q question) answer {
 	}
 	var a answer
 	if err := json.Unmarshal(o.out.Bytes(), &a); err != nil {
-		t.Fatalf("read the oracle's answer: %v", err)
+		t.Fatalf("read the oracle's answer: %v: %s", err, o.out.Text())
 	}
 	if a.Crash != "" {
 		t.Fatalf("the oracle crashed: %s", a.Crash)
@@ -150,7 +152,7 @@ func world(t *testing.T, o *oracle, seed uint64, sum *figures) {
 	subgraphs := generate(seed)
 	q := question{World: fmt.Sprint(seed)}
 	for _, s := range subgraphs {
-		q.Subgraphs = append(q.Subgraphs, wire{s.Name, s.SDL})
+		q.Subgraphs = append(q.Subgraphs, wire{Name: s.Name, SDL: s.SDL})
 	}
 	theirs := o.ask(t, q)
 	for i := range subgraphs {

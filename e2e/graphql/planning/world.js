@@ -6,7 +6,7 @@
 //   - An object that is part of some @key has its owner's number.
 //   - A field whose name starts with "bad" fails on some objects.
 'use strict';
-const { parse, isNonNullType, isListType, isEnumType, isAbstractType, getNamedType, Kind, visit } = require('graphql');
+const { parse, isEnumType, getNamedType, Kind, visit } = require('graphql');
 
 const COUNT = 4;
 
@@ -36,10 +36,30 @@ function argument(node, directive, name = 'fields') {
 const has = (node, directive) => (node.directives ?? []).some((d) => d.name.value === directive);
 const fieldSet = (text) => text === undefined ? undefined : parse('{' + text + '}').definitions[0].selectionSet;
 
+// plain gives the directives of the federation specification their own names again, whatever @link calls them.
+function plain(document) {
+  const names = new Map();
+  for (const def of document.definitions) {
+    for (const d of def.kind.startsWith('Schema') ? def.directives : []) {
+      if (d.name.value !== 'link' || !argument(def, 'link', 'url')) continue;
+      const value = Object.fromEntries(d.arguments.map((a) => [a.name.value, a.value]));
+      if (!value.url.value.includes('/federation/')) continue;
+      const space = value.as?.value ?? 'federation';
+      for (const n of ['key', 'shareable', 'external', 'requires', 'provides', 'override', 'interfaceObject', 'inaccessible', 'tag']) names.set(space + '__' + n, n);
+      for (const i of value.import?.values ?? []) {
+        if (i.kind !== Kind.OBJECT) continue;
+        const f = Object.fromEntries(i.fields.map((f) => [f.name.value, f.value.value]));
+        names.set(f.as.replace('@', ''), f.name.replace('@', ''));
+      }
+    }
+  }
+  return visit(document, { Directive: (d) => names.has(d.name.value) ? { ...d, name: { ...d.name, value: names.get(d.name.value) } } : undefined });
+}
+
 // model reads one subgraph: what each of its types and fields is.
 function model(name, sdl) {
   const m = { name, types: new Map() };
-  for (const def of parse(sdl).definitions) {
+  for (const def of plain(parse(sdl)).definitions) {
     if (!/^(Object|Interface|Union)Type(Definition|Extension)$/.test(def.kind)) continue;
     let t = m.types.get(def.name.value);
     if (!t) m.types.set(def.name.value, t = { name: def.name.value, kind: def.kind.replace(/Type.*/, ''), fields: new Map(), keys: [], interfaces: [], members: [] });
