@@ -353,7 +353,7 @@ func (b *builder) selection(pos *position, sel *graph.Selection) error {
 		if !pos.reach.Overlaps(e.On) {
 			continue
 		}
-		if !e.On.Contains(pos.types) || e.Name == graph.TypeName {
+		if b.fetchedIn(e) == b.block && (!e.On.Contains(pos.types) || e.Name == graph.TypeName) {
 			discriminates = true
 		}
 		if e.Denied || e.Name == graph.TypeName || pos.slot == nil && isIntrospection(e.Name) || b.fetchedIn(e) != b.block {
@@ -375,7 +375,7 @@ func (b *builder) selection(pos *position, sel *graph.Selection) error {
 			return err
 		}
 	}
-	if discriminates && b.block == 0 {
+	if discriminates {
 		if _, err := b.typename(pos); err != nil {
 			return err
 		}

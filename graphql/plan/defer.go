@@ -1,26 +1,29 @@
 package plan
 
-import "github.com/catalyst-router/catalyst/graphql/plan/graph"
+import (
+	"slices"
+
+	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+)
 
 // deferred makes the tree of an operation with deferred fragments.
 func (e *emitter) deferred(primary, _ []*request, sel *graph.Selection, blocks []deferred) Node {
 	out := &Defer{Primary: e.steps(primary)}
-	places := map[int]place{}
-	e.places(sel, e.root, places)
+	places := map[int][]place{}
+	e.places(sel, e.root, nil, places)
 	ids := map[int]int{0: -1}
 	for n := 1; n < len(blocks); n++ {
-		at, ok := places[n]
-		if !ok {
-			ids[n] = ids[blocks[n].parent]
-			continue
-		}
-		ids[n] = len(out.Blocks)
-		s := &shaper{emitter: e, block: n, denied: map[string]bool{}}
-		shape := s.object(at.sel, at.pos)
+		ids[n] = ids[blocks[n].parent]
 		rs, _ := e.split(n)
-		out.Blocks = append(out.Blocks, Block{
-			ID: ids[n], Parent: ids[blocks[n].parent], Label: blocks[n].label, Path: e.path(at.pos), Response: shape, Node: e.steps(rs),
-		})
+		for i, at := range places[n] {
+			s := &shaper{emitter: e, block: n, denied: map[string]bool{}}
+			b := Block{ID: len(out.Blocks), Parent: ids[n], Label: blocks[n].label, Path: at.path, Response: s.object(at.sel, at.pos)}
+			if i == 0 { // the others come after it
+				b.Node = e.steps(rs)
+				ids[n] = b.ID
+			}
+			out.Blocks = append(out.Blocks, b)
+		}
 	}
 	if len(out.Blocks) == 0 {
 		return out.Primary
@@ -30,22 +33,26 @@ func (e *emitter) deferred(primary, _ []*request, sel *graph.Selection, blocks [
 
 // place is where a deferred fragment stands.
 type place struct {
-	sel *graph.Selection
-	pos *position
+	sel  *graph.Selection
+	pos  *position
+	path Path
 }
 
-func (e *emitter) places(sel *graph.Selection, pos *position, out map[int]place) {
+// places finds where the deferred fragments stand: one that is spread on several types may stand at several places.
+func (e *emitter) places(sel *graph.Selection, pos *position, path Path, out map[int][]place) {
 	for _, n := range sel.Deferred {
-		if _, ok := out[n]; !ok {
-			out[n] = place{sel, pos}
-		}
+		out[n] = append(out[n], place{sel, pos, path})
 	}
 	for _, en := range sel.Entries {
 		if en.Sub == nil {
 			continue
 		}
 		for _, sl := range e.answersAt(en, pos) {
-			e.places(en.Sub, sl.child, out)
+			st := e.step(sl)
+			if on := en.On.And(sl.on); !on.Contains(pos.types) {
+				st.On = on
+			}
+			e.places(en.Sub, sl.child, append(slices.Clip(path), st), out)
 		}
 	}
 }

@@ -158,24 +158,31 @@ func jsonKey(name string) []byte { return append(graph.AppendString(nil, name), 
 func (e *emitter) path(pos *position) Path {
 	var out Path
 	for p := pos; p.slot != nil; p = p.slot.pos {
-		s := p.slot
-		st := Step{Source: s.source, ClientKey: s.client}
-		if !s.on.Contains(s.pos.types) {
-			st.On = s.on
-		}
-		if f := s.pos.field(e.g, s, s.on); f != nil {
-			for t := f.Type; t.Elem != nil; t = t.Elem {
-				st.Lists++
-			}
-		}
-		out = append(out, st)
+		out = append(out, e.step(p.slot))
 	}
 	slices.Reverse(out)
 	return out
 }
 
+// step leads from an object to the value of a slot.
+func (e *emitter) step(s *slot) Step {
+	st := Step{Source: s.source, ClientKey: s.client}
+	if !s.on.Contains(s.pos.types) {
+		st.On = s.on
+	}
+	if f := s.pos.field(e.g, s, s.on); f != nil {
+		for t := f.Type; t.Elem != nil; t = t.Elem {
+			st.Lists++
+		}
+	}
+	return st
+}
+
 // reps describes the representations of a group.
 func (e *emitter) reps(gr *group) []Rep {
+	was := e.block
+	e.block = gr.block // what is visible depends on it
+	defer func() { e.block = was }()
 	var out []Rep
 	for _, n := range gr.needs {
 		rep := Rep{}

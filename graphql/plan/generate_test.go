@@ -29,6 +29,7 @@ func TestGeneratedOperations(t *testing.T) {
 				if _, errs := p.Prepare(q, ""); errs != nil {
 					rt.Skip(errs.Error()) // mostly fields that cannot be merged
 				}
+				rt.Log(q)
 				differ(rt, base, p, q, labels(rt, p), nil)
 			})
 		})
@@ -60,6 +61,7 @@ func operation(t *rapid.T, schema *ast.Schema) string {
 	if schema.Mutation != nil && rapid.IntRange(0, 3).Draw(t, "mutation") == 0 {
 		kind, root = "mutation", schema.Mutation
 	}
+	g.defers = kind == "query" && rapid.IntRange(0, 4).Draw(t, "defers") == 0
 	body := g.set(root, 0)
 	return kind + " " + body + strings.Join(g.frags, "")
 }

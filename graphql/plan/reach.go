@@ -75,13 +75,14 @@ func (w way) cheaper(o way) bool {
 // table holds the ways to all subgraphs from a position, for some types.
 type table struct {
 	version, block int
+	keying         bool
 	types          graph.TypeSet
 	ways           []way
 }
 
 // waysTo works out how each subgraph can be had at a position for objects of the given types, all of which have the same keys.
 func (b *builder) waysTo(pos *position, types graph.TypeSet) []way {
-	if t := pos.table; t != nil && t.version == b.version && t.block == b.block && t.types.Equal(types) && len(pos.entering) == 0 {
+	if t := pos.table; t != nil && t.version == b.version && t.block == b.block && t.keying == b.keying && t.types.Equal(types) && len(pos.entering) == 0 {
 		return t.ways
 	}
 	ways := make([]way, len(b.g.Subgraphs))
@@ -96,7 +97,7 @@ func (b *builder) waysTo(pos *position, types graph.TypeSet) []way {
 		b.enteredWays(pos, types, ways)
 	}
 	if len(pos.entering) == 0 {
-		pos.table = &table{b.version, b.block, types, ways}
+		pos.table = &table{b.version, b.block, b.keying, types, ways}
 	}
 	return ways
 }
@@ -117,10 +118,10 @@ func (b *builder) rootWays(ways []way) {
 	}
 }
 
-// seenWays notes the views that are there. Views of an enclosing block are no place to add to: its answer would wait.
+// seenWays notes the views that are there. Views of an enclosing block are no place to add anything but keys to: its answer would wait.
 func (b *builder) seenWays(pos *position, types graph.TypeSet, ways []way) {
 	for _, v := range pos.views {
-		if v.group.block != b.block || !v.possible.Overlaps(types) {
+		if !b.extends(v) || !v.possible.Overlaps(types) {
 			continue
 		}
 		w := way{ok: true, depth: v.group.depth, how: seen, view: v}

@@ -64,6 +64,8 @@ type Normaliser struct {
 	// Limit is the greatest number of entries made. Zero means 100 000.
 	Limit int
 
+	parents map[int]int // of deferred fragments
+
 	made  int
 	steps int
 }
@@ -256,9 +258,7 @@ func (c *collector) add(key string, f *ast.Field, on TypeSet, deferred int, deni
 			}
 			e.On = both
 		}
-		if e.Defer != deferred { // wanted at two times: the earlier one fetches it
-			e.Defer = earlier(e.Defer, deferred)
-		}
+		e.Defer = c.n.enclosing(e.Defer, deferred) // wanted at two times: what encloses both fetches it
 		if sub != nil && !slices.ContainsFunc(e.subs, func(p part) bool { return p.fragment == sub.fragment && &p.set[0] == &sub.set[0] }) {
 			e.subs = append(e.subs, *sub)
 		}
@@ -285,8 +285,16 @@ func (c *collector) insert(e *pending, at int) error {
 	return nil
 }
 
-// earlier is the fragment that is delivered first: no fragment at all, or the one found first.
-func earlier(a, b int) int { return min(a, b) }
+// enclosing is the innermost deferred fragment that holds two others, or 0. Fragments have greater numbers than those that enclose them.
+func (n *Normaliser) enclosing(a, b int) int {
+	for a != b {
+		if a < b {
+			a, b = b, a
+		}
+		a = n.parents[a]
+	}
+	return a
+}
 
 // Included reports whether @skip and @include let a selection in.
 func (n *Normaliser) Included(ds ast.DirectiveList) bool {
@@ -326,6 +334,13 @@ func (c *collector) deferral(ds ast.DirectiveList, parent int) int {
 		label = a.Value.Raw
 	}
 	number := n.Defer(label, parent)
+	if number == parent {
+		return parent
+	}
+	if n.parents == nil {
+		n.parents = map[int]int{}
+	}
+	n.parents[number] = parent
 	c.deferred = append(c.deferred, number)
 	return number
 }
