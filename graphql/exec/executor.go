@@ -33,6 +33,7 @@ func New(cfg Config) (*Executor, error) {
 		return nil, err
 	}
 	e := &Executor{cfg: cfg.withDefaults(), seed: maphash.MakeSeed(), flight: flight{calls: map[uint64]*call{}}}
+	e.memory = cfg.Memory
 	if e.cfg.Transport == nil {
 		e.own = NewTransport(TransportOptions{})
 		e.cfg.Transport = e.own

@@ -178,7 +178,10 @@ func (m *message) httpHeader(observed http.Header) http.Header {
 	return h
 }
 
-var errTooLarge = errors.New("body too large")
+var (
+	errTooLarge = errors.New("body too large")
+	errMemory   = errors.New("the answers of all operations are too large together")
+)
 
 // unsized is the room for a body of which the length is not known: mostly it was too long for its server to know it.
 const unsized = 4 << 10
@@ -201,6 +204,9 @@ func (e *Executor) readBody(resp *http.Response, limit int) (*buffer, error) {
 	if size > int64(limit) {
 		return nil, errTooLarge
 	}
+	if size >= 1<<largestBuffer && e.memory.full() {
+		return nil, errMemory
+	}
 	buf := e.newBuffer(int(max(size+1, unsized)))
 	for {
 		n, err := from.Read(buf.b[len(buf.b):cap(buf.b)])
@@ -210,6 +216,9 @@ func (e *Executor) readBody(resp *http.Response, limit int) (*buffer, error) {
 		}
 		if err == io.EOF { //nolint:errorlint // readers return it bare
 			return buf, nil
+		}
+		if err == nil && len(buf.b) == cap(buf.b) && cap(buf.b) >= 1<<largestBuffer && e.memory.full() {
+			err = errMemory
 		}
 		if err != nil {
 			buf.release()
@@ -241,6 +250,8 @@ func (s *subgraph) bodyError(ctx context.Context, err error, status int) *fetchE
 		return contextError(ctx, s.name)
 	case errors.Is(err, errTooLarge):
 		return &fetchError{code: CodeTooLarge, text: "The answer of subgraph '" + s.name + "' is too large.", status: status, cause: err}
+	case errors.Is(err, errMemory):
+		return &fetchError{code: CodeTooLarge, text: "The answer of subgraph '" + s.name + "' is too large while so many others are held.", status: status, cause: err}
 	case errors.As(err, &corrupt), errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
 		return &fetchError{code: CodeMalformed, text: "The answer of subgraph '" + s.name + "' cannot be decompressed.", status: status, cause: err}
 	}

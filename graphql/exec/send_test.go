@@ -453,3 +453,42 @@ func TestVariables(t *testing.T) {
 		t.Errorf("asked %s, want %s", s.asked[0], want)
 	}
 }
+
+// Large answers of all executors together are bounded, and what was held is given back.
+func TestMemoryOfLargeAnswers(t *testing.T) {
+	const size = 3 << 20
+	memory := &Memory{Most: 6 << 20}
+	large := `{"data":{"v":"` + strings.Repeat("x", size) + `"}}`
+	e, _ := live(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, large)
+	}, Subscription{}, func(c *Config) { c.Memory = memory })
+	f := fetch(0, "a", "{v}", "v")
+	p := query(f, object("Query", field("v", "String", nil)))
+	var held []*Response
+	refused := 0
+	for range 4 {
+		res := e.Execute(t.Context(), &Request{Plan: p})
+		if strings.Contains(string(res.Body), `"code":"SUBREQUEST_TOO_LARGE"`) {
+			refused++
+		} else if res.Errors > 0 || len(res.Body) < size {
+			t.Errorf("got %.300s", res.Body)
+		}
+		held = append(held, res)
+		memory.add(size) // as if another operation held as much
+	}
+	if refused == 0 || refused == 4 {
+		t.Errorf("%d of 4 answers were refused", refused)
+	}
+	for _, res := range held {
+		res.Release()
+		memory.add(-size)
+	}
+	if n := memory.held.Load(); n != 0 {
+		t.Errorf("%d bytes are still counted", n)
+	}
+	if res := e.Execute(t.Context(), &Request{Plan: p}); res.Errors > 0 {
+		t.Errorf("afterwards: got %.300s", res.Body)
+	}
+}

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/catalyst-router/catalyst/graphql/exec"
+	"github.com/catalyst-router/catalyst/graphql/plan"
 )
 
 func TestBrowsersGetThePage(t *testing.T) {
@@ -96,5 +99,26 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 	}
 	if w := post(t, g, `{"query":"{item(id:1){name}}"}`); w.Code != http.StatusOK {
 		t.Errorf("afterwards: got %d %s", w.Code, w.Body)
+	}
+}
+
+func TestFreshness(t *testing.T) {
+	for name, c := range map[string]struct {
+		p       plan.Plan
+		res     exec.Response
+		private bool
+		want    string
+	}{
+		"nothing said":           {plan.Plan{Kind: plan.Query, MaxAge: -1}, exec.Response{Cache: exec.Cache{MaxAge: -1}}, false, ""},
+		"the subgraph's":         {plan.Plan{Kind: plan.Query, MaxAge: -1}, exec.Response{Cache: exec.Cache{MaxAge: 60}}, false, "max-age=60, public"},
+		"the shorter one":        {plan.Plan{Kind: plan.Query, MaxAge: 5}, exec.Response{Cache: exec.Cache{MaxAge: 60}}, false, "max-age=5, public"},
+		"the subgraph's private": {plan.Plan{Kind: plan.Query, MaxAge: -1}, exec.Response{Cache: exec.Cache{MaxAge: 60, Private: true}}, false, "max-age=60, private"},
+		"by who asks":            {plan.Plan{Kind: plan.Query, MaxAge: -1}, exec.Response{Cache: exec.Cache{MaxAge: 60}}, true, "max-age=60, private"},
+		"with errors":            {plan.Plan{Kind: plan.Query, MaxAge: -1}, exec.Response{Cache: exec.Cache{MaxAge: 60}, Errors: 1}, false, "no-store"},
+		"a mutation":             {plan.Plan{Kind: plan.Mutation, MaxAge: 60}, exec.Response{Cache: exec.Cache{MaxAge: 60}}, false, "no-store"},
+	} {
+		if _, got := freshness(&c.p, &c.res, c.private); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
 	}
 }

@@ -90,7 +90,7 @@ func (o *operation) serveSingle(ctx context.Context, w http.ResponseWriter, acce
 	defer res.Release()
 	h := http.Header{}
 	o.g.headers.toClient(res.Answers, h)
-	age, cc := freshness(o.plan, res, o.caller)
+	age, cc := freshness(o.plan, res, o.caller.id != anonymous || o.request.Header != nil || len(h.Values("Set-Cookie")) > 0)
 	if cc != "" {
 		h.Set("Cache-Control", cc)
 	}
@@ -187,8 +187,9 @@ func (o *operation) member(ctx context.Context) (body []byte) {
 
 func stack() string { return string(debug.Stack()) }
 
-// freshness is how long an answer may be kept, in seconds (0 for not at all), and the Cache-Control header that says so ("" to say nothing).
-func freshness(p *plan.Plan, res *exec.Response, c *caller) (age int, header string) {
+// freshness is how long an answer may be kept, in seconds (0 for not at all), and the Cache-Control header that says so ("" to say nothing). An
+// answer that depends on who asks, or how, is private: caches between do not know by what.
+func freshness(p *plan.Plan, res *exec.Response, private bool) (age int, header string) {
 	if p.Kind != plan.Query || res.Errors > 0 || res.Cache.NoStore {
 		return 0, "no-store"
 	}
@@ -200,7 +201,7 @@ func freshness(p *plan.Plan, res *exec.Response, c *caller) (age int, header str
 		return 0, ""
 	}
 	scope := "public"
-	if res.Cache.Private || c.id != anonymous {
+	if res.Cache.Private || private {
 		scope = "private"
 	}
 	return age, "max-age=" + strconv.Itoa(age) + ", " + scope

@@ -173,10 +173,22 @@ func (r *Registry) fetch(ctx context.Context, f fetch) {
 	if err == nil && schema == "" {
 		err = fmt.Errorf("%s answers with an empty schema", f.src.URL)
 	}
-	if err != nil {
-		r.cfg.Log.Warn("subgraph's schema not had, what it had before stays", "subgraph", f.src.Name, "url", f.src.URL, "error", err)
+	told, known := false, false
+	r.tell(func(s *state, now time.Time) {
+		if x := s.subs[f.src.Name]; x != nil {
+			told, known = err != nil && x.err == err.Error(), x.schema != ""
+		}
+		s.fetched(now, f, schema, kind, err)
+	})
+	switch {
+	case err == nil:
+	case told: // again the same
+		r.cfg.Log.Debug("schema of a subgraph still not fetched", "subgraph", f.src.Name, "error", err)
+	case known:
+		r.cfg.Log.Warn("schema of a subgraph not fetched, the one it had stays", "subgraph", f.src.Name, "error", err)
+	default:
+		r.cfg.Log.Warn("schema of a subgraph not fetched, it is not in the graph until it is", "subgraph", f.src.Name, "error", err)
 	}
-	r.tell(func(s *state, now time.Time) { s.fetched(now, f, schema, kind, err) })
 }
 
 // compose makes a graph and publishes it. Nothing of it is done under the lock.
@@ -202,6 +214,13 @@ func (r *Registry) compose(ctx context.Context, in input) {
 		r.cfg.Log.Error("graph not composed, the last one goes on serving", "why", entry.Why, "error", err)
 	} else {
 		r.cfg.Log.Info("graph composed", "why", entry.Why, "subgraphs", len(entry.Subgraphs), "excluded", len(entry.Excluded), "took", entry.Took)
+	}
+	for _, name := range entry.ExcludedNames() {
+		text := "subgraph left out of the graph"
+		if out.taken[name].schema != "" {
+			text = "newest schema of a subgraph left out of the graph, the one it had stays"
+		}
+		r.cfg.Log.Warn(text, "subgraph", name, "errors", len(entry.Excluded[name]), "first", entry.Excluded[name][0].Error())
 	}
 	r.mu.Lock()
 	r.state.composed(out, err == nil)

@@ -32,7 +32,9 @@ var ErrNoSchema = errors.New("the service gives no schema") //nolint:gochecknogl
 //
 // A service that cannot be reached is an error at once; one that answers without a schema is ErrNoSchema with its words for each attempt.
 func Fetch(ctx context.Context, client *http.Client, url string, header http.Header) (string, Kind, error) {
-	ask := func(query string, into any) error { return post(ctx, client, url, header, query, into) }
+	direct := *client // a redirect could lead to anybody's schema, and headers with it
+	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	ask := func(query string, into any) error { return post(ctx, &direct, url, header, query, into) }
 	var reasons []string
 	for _, attempt := range []struct {
 		kind Kind

@@ -139,3 +139,14 @@ func TestFetchSendsHeaders(t *testing.T) {
 		t.Errorf("host %q, header %v", r.Host, r.Header)
 	}
 }
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	asked := 0
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+	defer other.Close()
+	srv := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer srv.Close()
+	if _, _, err := Fetch(t.Context(), http.DefaultClient, srv.URL, nil); err == nil || !strings.Contains(err.Error(), "307") || asked != 0 {
+		t.Errorf("got %v, and the other was asked %d times", err, asked)
+	}
+}

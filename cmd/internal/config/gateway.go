@@ -46,6 +46,7 @@ type Gateway struct {
 	MaxBatch      int `yaml:"max-batch" doc:"operations in one request, as a JSON list; 0 refuses lists" default:"0"`
 	MaxConcurrent int `yaml:"max-concurrent" doc:"queries and mutations in flight; more get 503" default:"2048"`
 	MaxResponse   int `yaml:"max-response" doc:"bytes of one answer of a subgraph" default:"33554432"`
+	MaxResponses  int `yaml:"max-responses" doc:"bytes of all answers of subgraphs that are held at one time, those below 1 MiB apart; further ones are refused; 0 for no limit" default:"1073741824"`
 	MaxStreams    int `yaml:"max-streams" doc:"subscriptions, deferred operations and WebSockets at one time" default:"10000"`
 	MaxUpload     int `yaml:"max-upload" doc:"bytes of all files of one request; 0 refuses uploads" default:"67108864"`
 	CacheBytes    int `yaml:"cache-bytes" doc:"memory for answers whose Cache-Control allows to keep them; 0 for none" default:"0"`
@@ -154,7 +155,7 @@ func (g *Gateway) checkNumbers(bad func(key, format string, args ...any)) {
 			bad("gateway."+key, "%d: want at least 1", v)
 		}
 	}
-	for key, v := range map[string]int{"max-cost": g.MaxCost, "max-batch": g.MaxBatch, "max-upload": g.MaxUpload, "cache-bytes": g.CacheBytes, "fetch-retries": g.FetchRetries} {
+	for key, v := range map[string]int{"max-cost": g.MaxCost, "max-batch": g.MaxBatch, "max-upload": g.MaxUpload, "cache-bytes": g.CacheBytes, "max-responses": g.MaxResponses, "fetch-retries": g.FetchRetries} {
 		if v < 0 {
 			bad("gateway."+key, "%d: must not be negative", v)
 		}

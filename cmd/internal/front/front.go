@@ -35,6 +35,8 @@ type Front struct {
 	who   gateway.Verifier
 	plain *http.Transport
 	h2c   *http.Transport
+	// memory bounds what the answers of all graphs hold.
+	memory exec.Memory
 }
 
 // runner runs until its context ends.
@@ -51,6 +53,7 @@ const path = "/graphql"
 // New makes the gateway. It reads the files that the configuration names, and starts nothing.
 func New(ctx context.Context, cfg config.Gateway, tel *telemetry.Telemetry) (*Front, error) {
 	f := &Front{cfg: cfg, tel: tel, plain: exec.NewTransport(exec.TransportOptions{}), h2c: exec.NewTransport(exec.TransportOptions{H2C: true})}
+	f.memory.Most = int64(cfg.MaxResponses)
 	rules, err := f.rules(ctx)
 	if err != nil {
 		return nil, err
@@ -78,7 +81,7 @@ func (f *Front) options(why string, reach map[string]exec.Subgraph) gateway.Snap
 		Why:       why,
 		Plan: plan.Options{ListSize: f.cfg.ListSize, Limits: plan.Limits{
 			Tokens: f.cfg.MaxTokens, Depth: f.cfg.MaxDepth, Aliases: f.cfg.MaxAliases, RootFields: f.cfg.MaxRootFields, Fields: f.cfg.MaxFields}},
-		Exec: exec.Config{Transport: f.plain, MaxResponseBytes: f.cfg.MaxResponse, ErrorMode: f.errorMode()},
+		Exec: exec.Config{Transport: f.plain, MaxResponseBytes: f.cfg.MaxResponse, Memory: &f.memory, ErrorMode: f.errorMode()},
 	}
 	for name, s := range f.cfg.Subgraphs {
 		opts.Subgraphs[name] = f.reach(s)

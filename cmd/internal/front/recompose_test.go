@@ -112,7 +112,11 @@ func alive() (kib, goroutines int) {
 
 // After a thousand graphs the process holds what it held after a hundred: no graph, plan, connection or goroutine stays behind.
 func TestHeapIsFlatOverRecompositions(t *testing.T) {
-	const first, last, spare = 100, 1000, 1 << 10
+	const first, spare = 100, 1 << 10
+	last := 1000
+	if testing.Short() { // with the race detector
+		last = 300
+	}
 	r := recompose(t)
 	r.registry.Put(staying(t))
 	r.wait()
@@ -164,7 +168,7 @@ func TestOperationsGoOnWhileGraphsChange(t *testing.T) {
 			}
 		})
 	}
-	for n := range 100 {
+	for n := range 50 {
 		r.turn(n)
 	}
 	stop()
@@ -173,8 +177,8 @@ func TestOperationsGoOnWhileGraphsChange(t *testing.T) {
 	for _, n := range counts {
 		sum += n
 	}
-	t.Logf("%d operations during 200 changes of the graph", sum)
-	if sum < 200 {
+	t.Logf("%d operations during 100 changes of the graph", sum)
+	if sum < 50 {
 		t.Errorf("only %d operations: the graph was hardly under load", sum)
 	}
 }
