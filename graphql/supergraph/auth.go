@@ -18,7 +18,7 @@ func (m *merger) transitiveAuth() {
 		}
 		for _, f := range t.fields {
 			for _, d := range f.in {
-				if d != nil && d.requires != nil {
+				if d.requires != nil {
 					m.requiredAuth(t, f, d)
 				}
 			}

@@ -45,7 +45,7 @@ type mergedField struct {
 	args         ast.ArgumentDefinitionList
 	defaultValue *ast.Value
 	dirs         ast.DirectiveList
-	in           []*fieldDef // by subgraph
+	in           []*fieldDef // of the subgraphs that have it, in their order
 	// bare says that no subgraph has the field on the type itself: interface objects supply it.
 	bare bool
 }

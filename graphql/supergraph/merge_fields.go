@@ -16,11 +16,11 @@ func (m *merger) mergeFields(t *mergedType) {
 		for _, fd := range d.fields {
 			f := t.byName[fd.name]
 			if f == nil {
-				f = &mergedField{parent: t, name: fd.name, in: make([]*fieldDef, len(m.subs))}
+				f = &mergedField{parent: t, name: fd.name}
 				t.byName[fd.name] = f
 				t.fields = append(t.fields, f)
 			}
-			f.in[d.sub.index] = fd
+			f.in = append(f.in, fd)
 		}
 	}
 	for _, f := range t.fields {
@@ -32,11 +32,9 @@ func (m *merger) mergeFields(t *mergedType) {
 // sources splits the subgraphs' versions of a field into those that resolve it and those that only name it.
 func (f *mergedField) sources() (own, external []*fieldDef) {
 	for _, d := range f.in {
-		switch {
-		case d == nil:
-		case d.external:
+		if d.external {
 			external = append(external, d)
-		default:
+		} else {
 			own = append(own, d)
 		}
 	}
@@ -110,7 +108,7 @@ func (m *merger) sharing(f *mergedField) {
 		}
 	}
 	for _, d := range f.in {
-		if d != nil && !d.unresolved() && !d.overridden {
+		if !d.unresolved() && !d.overridden {
 			take(d)
 		}
 	}
@@ -307,7 +305,7 @@ func (m *merger) mergeInput(t *mergedType) {
 }
 
 func (m *merger) mergeInputField(t *mergedType, name string, having []*subgraph) *mergedField {
-	f := &mergedField{parent: t, name: name, in: make([]*fieldDef, len(m.subs))}
+	f := &mergedField{parent: t, name: name}
 	var subs, without []*subgraph
 	var args []*ast.ArgumentDefinition
 	required := false
@@ -317,7 +315,7 @@ func (m *merger) mergeInputField(t *mergedType, name string, having []*subgraph)
 			without = append(without, s)
 			continue
 		}
-		f.in[s.index] = d
+		f.in = append(f.in, d)
 		required = required || d.typ.NonNull && d.defaultValue == nil
 		subs = append(subs, s)
 		args = append(args, &ast.ArgumentDefinition{Name: name, Description: d.description, Type: d.typ, DefaultValue: d.defaultValue, Directives: d.dirs})
@@ -353,7 +351,7 @@ func (m *merger) interfaceObjectFields() {
 			}
 			for _, f := range it.fields {
 				if t.byName[f.name] == nil && len(m.viaInterfaceObject(t, f.name)) > 0 {
-					c := &mergedField{parent: t, name: f.name, description: f.description, typ: f.typ, args: f.args, dirs: f.dirs, in: make([]*fieldDef, len(m.subs)), bare: true}
+					c := &mergedField{parent: t, name: f.name, description: f.description, typ: f.typ, args: f.args, dirs: f.dirs, bare: true}
 					t.fields, t.byName[f.name] = append(t.fields, c), c
 				}
 			}

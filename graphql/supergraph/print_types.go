@@ -139,10 +139,10 @@ func (p *printer) fieldJoins(f *mergedField) []string {
 	if !p.needsJoins(f) {
 		return nil
 	}
-	differ := slices.ContainsFunc(f.in, func(d *fieldDef) bool { return d != nil && d.typ.String() != f.typ.String() })
+	differ := slices.ContainsFunc(f.in, func(d *fieldDef) bool { return d.typ.String() != f.typ.String() })
 	var out []string
 	for _, d := range f.in {
-		if d == nil || d.overridden && !d.used() {
+		if d.overridden && !d.used() {
 			continue
 		}
 		out = append(out, p.fieldJoin(d, differ))
@@ -154,12 +154,17 @@ func (p *printer) fieldJoins(f *mergedField) []string {
 }
 
 func (p *printer) needsJoins(f *mergedField) bool {
-	for i, t := range f.parent.in {
-		d := f.in[i]
-		if t == nil && d == nil {
+	rest := f.in
+	for _, t := range f.parent.in {
+		if t == nil {
 			continue
 		}
-		if d == nil || d.external || d.requires != nil || d.provides != nil || d.overridden || d.overrideLabel != "" || d.overrideFrom != "" ||
+		if len(rest) == 0 || rest[0].parent.sub != t.sub {
+			return true
+		}
+		d := rest[0]
+		rest = rest[1:]
+		if d.external || d.requires != nil || d.provides != nil || d.overridden || d.overrideLabel != "" || d.overrideFrom != "" ||
 			len(d.contextual) > 0 || d.typ.String() != f.typ.String() {
 			return true
 		}

@@ -294,12 +294,13 @@ func (s *satisfier) unsatisfied(st *step, o *mergedType, f *mergedField, at []*p
 			e.Subgraphs = append(e.Subgraphs, p.sub.name)
 		}
 	}
-	for i, d := range f.in {
-		if d != nil && !d.external && !slices.Contains(e.Subgraphs, s.m.subs[i].name) {
-			e.Subgraphs = append(e.Subgraphs, s.m.subs[i].name)
+	for _, d := range f.in {
+		name := d.parent.sub.name
+		if !d.external && !slices.Contains(e.Subgraphs, name) {
+			e.Subgraphs = append(e.Subgraphs, name)
 		}
-		if d != nil && !d.external {
-			e.Locations = append(e.Locations, Location{s.m.subs[i].name, d.pos.Line, d.pos.Column})
+		if !d.external {
+			e.Locations = append(e.Locations, Location{name, d.pos.Line, d.pos.Column})
 		}
 	}
 	e.Message = b.String()
@@ -310,7 +311,7 @@ func (s *satisfier) unsatisfied(st *step, o *mergedType, f *mergedField, at []*p
 // the one can be found in the other.
 func (s *satisfier) stitched(f *mergedField, at []*position) bool {
 	return !slices.ContainsFunc(at, func(p *position) bool { return !p.sub.plain }) &&
-		!slices.ContainsFunc(f.in, func(d *fieldDef) bool { return d != nil && !d.parent.sub.plain })
+		!slices.ContainsFunc(f.in, func(d *fieldDef) bool { return !d.parent.sub.plain })
 }
 
 // reason says why a field cannot be had from a position.
@@ -322,8 +323,8 @@ func (s *satisfier) reason(o *mergedType, f *mergedField, p *position) string {
 		parts = append(parts, s.ownReason(own))
 	}
 	c := s.reach.from(o.name, p)
-	for i, d := range f.in {
-		if d == nil || d.external || i == p.sub.index {
+	for _, d := range f.in {
+		if d.external || d.parent.sub == p.sub {
 			continue
 		}
 		parts = append(parts, s.otherReason(o, d, c))

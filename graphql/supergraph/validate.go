@@ -56,10 +56,8 @@ func (m *merger) implementations(t *mergedType) {
 
 func (m *merger) withField(f *mergedField) []*subgraph {
 	var out []*subgraph
-	for i, d := range f.in {
-		if d != nil {
-			out = append(out, m.subs[i])
-		}
+	for _, d := range f.in {
+		out = append(out, d.parent.sub)
 	}
 	return out
 }
