@@ -103,7 +103,7 @@ type entities struct {
 
 // subgraphErrors reports the errors of an answer.
 func (r *execution) subgraphErrors(sc *scope, x *exchange, list uint32, en *entities) {
-	for c := r.tree.nodes[list].first; c != 0; c = r.tree.nodes[c].next {
+	for c := r.tree.nodes[list].from; c != 0; c = r.tree.nodes[c].next {
 		x.result.Errors++
 		if len(sc.errs.entries) >= sc.errs.max {
 			sc.errs.dropped++
@@ -117,7 +117,7 @@ func (r *execution) subgraphErrors(sc *scope, x *exchange, list uint32, en *enti
 		case r.tree.nodes[path].kind != kindList:
 			r.pathless(sc, x, c, en)
 		case en == nil:
-			r.places = r.appendPlaces(r.places[:0], r.tree.nodes[path].first)
+			r.places = r.appendPlaces(r.places[:0], r.tree.nodes[path].from)
 			r.blame(sc, x, c)
 		default:
 			r.blameEntity(sc, x, c, path, en)
@@ -150,7 +150,7 @@ func (r *execution) blame(sc *scope, x *exchange, errNode uint32) {
 
 // blameEntity reports an error of an entity at each position of the entity.
 func (r *execution) blameEntity(sc *scope, x *exchange, errNode, path uint32, en *entities) {
-	first := r.tree.nodes[path].first
+	first := r.tree.nodes[path].from
 	second := r.tree.nodes[first].next
 	g := en.group(&r.tree, first)
 	if g < 0 {
@@ -219,7 +219,7 @@ func (r *execution) locate(dst []place, path plan.Path, n, want uint32) ([]place
 	switch r.tree.nodes[n].kind {
 	case kindList:
 		i := 0
-		for c := r.tree.nodes[n].first; c != 0; c = r.tree.nodes[c].next {
+		for c := r.tree.nodes[n].from; c != 0; c = r.tree.nodes[c].next {
 			if got, ok := r.locate(append(dst, place{index: i}), path, c, want); ok {
 				return got, true
 			}
@@ -275,7 +275,7 @@ func (r *execution) appendExtensions(b []byte, n uint32, codeOnly bool) []byte {
 	open := len(b)
 	coded := false
 	if r.tree.nodes[n].kind == kindObject {
-		for c := r.tree.nodes[n].first; c != 0; c = r.tree.nodes[c].next {
+		for c := r.tree.nodes[n].from; c != 0; c = r.tree.nodes[c].next {
 			code := r.tree.hasKey(c, "code")
 			if r.tree.hasKey(c, "serviceName") || codeOnly && !code {
 				continue

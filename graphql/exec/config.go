@@ -33,7 +33,7 @@ type Config struct {
 	MaxOperationBytes int
 	// Memory bounds what large answers of all operations hold together. Give each executor of a process the same one. nil means no bound.
 	Memory *Memory
-	// MaxValues bounds the JSON values held for one operation, at 32 bytes each. Zero means 4 Mi.
+	// MaxValues bounds the JSON values held for one operation, at 24 bytes each. Zero means 4 Mi.
 	MaxValues int
 	// MaxRequests is how many requests to subgraphs one operation may have in flight. Zero means 64.
 	MaxRequests int

@@ -201,7 +201,7 @@ func (d *deferred) find(i int, path plan.Path, n uint32, cur *clientPath) {
 	switch t.nodes[n].kind {
 	case kindList:
 		k := 0
-		for c := t.nodes[n].first; c != 0; c = t.nodes[c].next {
+		for c := t.nodes[n].from; c != 0; c = t.nodes[c].next {
 			cur.index(k)
 			d.find(i, path, c, cur)
 			cur.pop()

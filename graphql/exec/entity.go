@@ -239,7 +239,7 @@ func (c *collector) walk(n uint32, path plan.Path) {
 	t := &c.r.tree
 	switch t.nodes[n].kind {
 	case kindList:
-		for e := t.nodes[n].first; e != 0; e = t.nodes[e].next {
+		for e := t.nodes[n].from; e != 0; e = t.nodes[e].next {
 			c.walk(e, path)
 		}
 	case kindObject:
@@ -388,8 +388,8 @@ func (r *execution) appendRepValue(dst []byte, f *plan.RepField, n uint32) ([]by
 		return r.tree.appendJSON(dst, n), true
 	case v.kind == kindList:
 		dst = append(dst, '[')
-		for c := v.first; c != 0; c = r.tree.nodes[c].next {
-			if c != v.first {
+		for c := v.from; c != 0; c = r.tree.nodes[c].next {
+			if c != v.from {
 				dst = append(dst, ',')
 			}
 			var ok bool
@@ -441,7 +441,7 @@ func (r *execution) mergeBatch(sc *scope, f *plan.EntityFetch, group int, b *bat
 	}
 	var few [64]uint32
 	found := few[:0]
-	for c := t.nodes[list].first; c != 0; c = t.nodes[c].next {
+	for c := t.nodes[list].from; c != 0; c = t.nodes[c].next {
 		found = append(found, c)
 	}
 	if len(found) != len(b.reps.spans) {

@@ -200,7 +200,7 @@ func (r *execution) read(x *exchange) (data, errs uint32) {
 	}
 	r.bodies = append(r.bodies, a.body)
 	data, errs = r.tree.field(root, "data", 0), r.tree.field(root, "errors", 0)
-	if r.tree.nodes[errs].kind != kindList || r.tree.nodes[errs].first == 0 {
+	if r.tree.nodes[errs].kind != kindList || r.tree.nodes[errs].from == 0 {
 		errs = 0
 	}
 	if !ok && !a.graphql {

@@ -10,14 +10,15 @@ import (
 // leaf writes scalar or enum n of field f, which is not null. It returns false, with an error, if it has the wrong type.
 func (p *printer) leaf(n uint32, f *plan.Field) bool {
 	v := &p.t.nodes[n]
-	if len(p.out)+int(v.len) > p.max {
+	if v.kind < kindObject && len(p.out)+int(v.to-v.from) > p.max {
 		p.over = true
 		return false
 	}
 	switch f.Shape {
 	case plan.Scalar:
 		p.out = p.t.appendJSON(p.out, n)
-		return true
+		p.over = len(p.out) > p.max
+		return !p.over
 	case plan.String:
 		if v.kind == kindString {
 			return p.copy(n)
@@ -85,7 +86,7 @@ func (p *printer) int(n uint32, f *plan.Field) bool {
 		p.mismatch(n, f, "a 32-bit integer")
 		return false
 	}
-	if v.flags&flagFraction == 0 && v.len < 10 { // at most nine digits
+	if v.flags&flagFraction == 0 && v.to-v.from < 10 { // at most nine digits
 		return p.copy(n)
 	}
 	x, err := strconv.ParseFloat(string(p.t.text(n)), 64)
@@ -136,8 +137,8 @@ func (t *tree) appendJSON(dst []byte, n uint32) []byte {
 		return append(dst, "null"...)
 	case kindList:
 		dst = append(dst, '[')
-		for c := v.first; c != 0; c = t.nodes[c].next {
-			if c != v.first {
+		for c := v.from; c != 0; c = t.nodes[c].next {
+			if c != v.from {
 				dst = append(dst, ',')
 			}
 			dst = t.appendJSON(dst, c)
@@ -145,8 +146,8 @@ func (t *tree) appendJSON(dst []byte, n uint32) []byte {
 		return append(dst, ']')
 	case kindObject:
 		dst = append(dst, '{')
-		for c := v.first; c != 0; c = t.nodes[c].next {
-			if c != v.first {
+		for c := v.from; c != 0; c = t.nodes[c].next {
+			if c != v.from {
 				dst = append(dst, ',')
 			}
 			dst = t.appendMember(dst, c)

@@ -163,7 +163,7 @@ func (p *printer) list(n uint32, f *plan.Field, wrap []plan.Wrap) bool {
 	p.path = append(p.path, step{})
 	at := len(p.path) - 1
 	i := 0
-	for c := p.t.nodes[n].first; c != 0; c = p.t.nodes[c].next {
+	for c := p.t.nodes[n].from; c != 0; c = p.t.nodes[c].next {
 		if i > 0 {
 			p.out = append(p.out, ',')
 		}

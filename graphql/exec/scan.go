@@ -107,7 +107,6 @@ func (s *scanner) advance(i int, v *node, opened bool) (int, error) {
 		}
 		switch c := s.b[i]; {
 		case c == closing:
-			p.len = uint32(i) + 1 - p.off
 			s.open = s.open[:len(s.open)-1]
 			opened = false
 			i++
@@ -158,7 +157,7 @@ func (s *scanner) start(i int, v *node) (int, error) {
 	if i >= len(s.b) {
 		return 0, errTruncated
 	}
-	v.doc, v.off, v.first, v.last, v.next = s.doc, uint32(i), 0, 0, 0
+	v.doc, v.from, v.to, v.next = s.doc, uint32(i), 0, 0
 	end := i + 1
 	switch c := s.b[i]; c {
 	case '"':
@@ -171,9 +170,11 @@ func (s *scanner) start(i int, v *node) (int, error) {
 		}
 		v.kind, end = kindString, q+1
 	case '{':
-		v.kind = kindObject
+		v.kind, v.from = kindObject, 0
+		return end, nil
 	case '[':
-		v.kind = kindList
+		v.kind, v.from = kindList, 0
+		return end, nil
 	case 't':
 		v.kind, end = kindTrue, i+4
 		return s.literal(i, end, "true", v)
@@ -186,12 +187,12 @@ func (s *scanner) start(i int, v *node) (int, error) {
 	default:
 		return s.number(i, v)
 	}
-	v.len = uint32(end - i)
+	v.to = uint32(end)
 	return end, nil
 }
 
 func (s *scanner) literal(i, end int, want string, v *node) (int, error) {
-	v.len = uint32(end - i)
+	v.to = uint32(end)
 	if end <= len(s.b) && string(s.b[i:end]) == want {
 		return end, nil
 	}
@@ -231,7 +232,7 @@ func (s *scanner) number(i int, v *node) (int, error) {
 		}
 		j = digits
 	}
-	v.len = uint32(j - i)
+	v.to = uint32(j)
 	return j, nil
 }
 
@@ -370,10 +371,10 @@ func unquote(b []byte) string {
 // link appends child c to parent n while scanning.
 func (t *tree) link(n, c uint32) {
 	p := &t.nodes[n]
-	if p.last == 0 {
-		p.first = c
+	if p.to == 0 {
+		p.from = c
 	} else {
-		t.nodes[p.last].next = c
+		t.nodes[p.to].next = c
 	}
-	p.last = c
+	p.to = c
 }

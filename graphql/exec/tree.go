@@ -37,10 +37,9 @@ type node struct {
 	kind        kind
 	flags       uint8
 	doc         uint16
-	off, len    uint32 // the value's text; quotes included
+	from, to    uint32 // of objects and lists the first and the last child, or 0; of others where the text begins and ends, quotes included
 	key, keyLen uint32 // the key's text, without quotes, if the parent is an object
 	next        uint32 // the next child of the parent, or 0
-	first, last uint32 // the children, or 0
 }
 
 // tree is the merged answer of one operation. It is not safe for concurrent use.
@@ -73,10 +72,13 @@ func (t *tree) reset(types *graph.TypeIndex, max int) {
 	t.lastName = nil
 }
 
-// text returns the value as it stands in its body.
+// text returns the value as it stands in its body; of objects, lists and absent ones nothing.
 func (t *tree) text(n uint32) []byte {
 	v := &t.nodes[n]
-	return t.docs[v.doc][v.off : v.off+v.len]
+	if v.kind >= kindObject || v.kind == kindAbsent {
+		return nil
+	}
+	return t.docs[v.doc][v.from:v.to]
 }
 
 // keyText returns the key, without quotes and as it stands in its body.
@@ -100,13 +102,16 @@ func (t *tree) hasKey(n uint32, name string) bool {
 // field returns the child of object n under name, or 0. The search begins after hint, a child found before, or 0: fields are
 // mostly asked for in the order in which they came.
 func (t *tree) field(n uint32, name string, hint uint32) uint32 {
+	if t.nodes[n].kind != kindObject {
+		return 0
+	}
 	if hint != 0 {
 		if c := t.nodes[hint].next; c != 0 && t.hasKey(c, name) {
 			return c
 		}
 	}
 	steps := 0
-	for c := t.nodes[n].first; c != 0; c = t.nodes[c].next {
+	for c := t.nodes[n].from; c != 0; c = t.nodes[c].next {
 		if t.hasKey(c, name) {
 			return c
 		}
@@ -123,7 +128,7 @@ func (t *tree) indexed(n uint32) map[string]uint32 {
 		return m
 	}
 	m := make(map[string]uint32, 2*maxLinear)
-	for c := t.nodes[n].first; c != 0; c = t.nodes[c].next {
+	for c := t.nodes[n].from; c != 0; c = t.nodes[c].next {
 		name := string(t.keyText(c))
 		if t.nodes[c].flags&flagEscapedKey != 0 {
 			name = unquote(t.keyText(c))
@@ -144,7 +149,7 @@ func (t *tree) element(n uint32, i int) uint32 {
 	if t.nodes[n].kind != kindList || i < 0 {
 		return 0
 	}
-	c := t.nodes[n].first
+	c := t.nodes[n].from
 	for ; c != 0 && i > 0; i-- {
 		c = t.nodes[c].next
 	}
@@ -173,8 +178,8 @@ func (t *tree) merge(n, from uint32, move bool) {
 	if t.index != nil {
 		delete(t.index, n)
 	}
-	before := t.nodes[n].last // fields of from are looked for up to here only
-	for c := t.nodes[from].first; c != 0; {
+	before := t.nodes[n].to // fields of from are looked for up to here only
+	for c := t.nodes[from].from; c != 0; {
 		following := t.nodes[c].next
 		if old := t.sameField(n, c, before); old != 0 {
 			t.mergeValue(old, c, move)
@@ -204,7 +209,7 @@ func (t *tree) sameField(n, c, until uint32) uint32 {
 	}
 	key := t.keyText(c)
 	steps := 0
-	for o := t.nodes[n].first; o != 0; o = t.nodes[o].next {
+	for o := t.nodes[n].from; o != 0; o = t.nodes[o].next {
 		w := &t.nodes[o]
 		if w.keyLen == v.keyLen && bytes.Equal(t.docs[w.doc][w.key:w.key+w.keyLen], key) {
 			return o
@@ -227,7 +232,7 @@ func (t *tree) mergeValue(n, from uint32, move bool) {
 	case a == kindObject && b == kindObject:
 		t.merge(n, from, move)
 	case a == kindList && b == kindList:
-		x, y := t.nodes[n].first, t.nodes[from].first
+		x, y := t.nodes[n].from, t.nodes[from].from
 		for x != 0 && y != 0 {
 			following := t.nodes[y].next
 			t.mergeValue(x, y, move)
@@ -269,8 +274,12 @@ func (t *tree) copy(n uint32) uint32 {
 	to := uint32(len(t.nodes))
 	v := t.nodes[n]
 	v.next = 0
-	children := v.first
-	v.first, v.last = 0, 0
+	if v.kind < kindObject {
+		t.nodes = append(t.nodes, v)
+		return to
+	}
+	children := v.from
+	v.from, v.to = 0, 0
 	t.nodes = append(t.nodes, v)
 	for c := children; c != 0; c = t.nodes[c].next {
 		if below := t.copy(c); below != 0 {
@@ -283,10 +292,10 @@ func (t *tree) copy(n uint32) uint32 {
 func (t *tree) appendChild(n, c uint32) {
 	t.nodes[c].next = 0
 	p := &t.nodes[n]
-	if p.last == 0 {
-		p.first = c
+	if p.to == 0 {
+		p.from = c
 	} else {
-		t.nodes[p.last].next = c
+		t.nodes[p.to].next = c
 	}
-	p.last = c
+	p.to = c
 }

@@ -124,7 +124,7 @@ func (s *wsSource) read(ctx context.Context) (kind string, payload []byte, err e
 	quoted := s.tree.text(s.tree.field(root, "type", 0))
 	kind = unquote(quoted[1 : len(quoted)-1])
 	if p := s.tree.field(root, "payload", 0); p != 0 {
-		payload = s.tree.text(p)
+		payload = s.tree.appendJSON(nil, p)
 	}
 	if cap(s.tree.nodes) > keepNodes {
 		s.tree.nodes = nil

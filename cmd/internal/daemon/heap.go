@@ -17,7 +17,7 @@ type HeapSlack struct{ Bytes, Part uint64 }
 //nolint:gochecknoglobals // constants, if structs could be
 var (
 	NodeHeap    = HeapSlack{10 << 20, 10}
-	GatewayHeap = HeapSlack{4 << 20, 3}
+	GatewayHeap = HeapSlack{3 << 20, 4}
 )
 
 // KeepHeapTight sets the collector's pace after each collection by what is live then, so that memory follows what is held. The function that it
