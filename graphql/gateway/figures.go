@@ -20,6 +20,46 @@ type figures struct {
 
 	mu    sync.Mutex
 	names map[string]bool // operation names that have a series of their own
+
+	// Attributes that were used before: to make them anew costs more than to count.
+	ran   known[ranKey, metric.MeasurementOption]
+	asked known[askedKey, askedSeries]
+}
+
+type ranKey struct{ operation, kind, outcome string }
+
+type askedKey struct {
+	subgraph, kind string
+	shared         bool
+}
+
+// askedSeries are the attributes of one request to a subgraph, for each of its metrics.
+type askedSeries struct{ requests, entities, duration metric.MeasurementOption }
+
+// known keeps what was made for a key.
+type known[K comparable, V any] struct {
+	mu sync.RWMutex
+	of map[K]V // guarded by mu
+}
+
+// mostKnown bounds a known: it begins anew beyond, since subgraphs come and go.
+const mostKnown = 10_000
+
+func (k *known[K, V]) get(key K, create func(K) V) V {
+	k.mu.RLock()
+	v, ok := k.of[key]
+	k.mu.RUnlock()
+	if ok {
+		return v
+	}
+	v = create(key)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.of == nil || len(k.of) >= mostKnown {
+		k.of = map[K]V{}
+	}
+	k.of[key] = v
+	return v
 }
 
 // mostNames bounds the series: operation names are the clients' choice.
@@ -67,9 +107,15 @@ func (f *figures) name(operation string) string {
 	return operation
 }
 
+func attributes(all ...attribute.KeyValue) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(all...))
+}
+
 // finished counts an operation that was executed.
 func (f *figures) finished(ctx context.Context, name, kind, outcome string, took time.Duration) {
-	f.operations.Record(ctx, took.Seconds(), metric.WithAttributes(attribute.String("operation", f.name(name)), attribute.String("kind", kind), attribute.String("outcome", outcome)))
+	f.operations.Record(ctx, took.Seconds(), f.ran.get(ranKey{f.name(name), kind, outcome}, func(k ranKey) metric.MeasurementOption {
+		return attributes(attribute.String("operation", k.operation), attribute.String("kind", k.kind), attribute.String("outcome", k.outcome))
+	}))
 }
 
 // refused counts a request that was not executed.
@@ -83,9 +129,13 @@ func (f *figures) document(ctx context.Context, how string) {
 
 func (f *figures) fetched(fetch exec.Fetch, res exec.FetchResult) {
 	ctx := context.Background()
-	f.requests.Add(ctx, 1, metric.WithAttributes(attribute.String("subgraph", fetch.Service), attribute.Bool("shared", fetch.Shared)))
-	f.entities.Add(ctx, int64(fetch.Entities), metric.WithAttributes(attribute.String("subgraph", fetch.Service)))
-	f.fetches.Record(ctx, res.Duration.Seconds(), metric.WithAttributes(attribute.String("subgraph", fetch.Service), attribute.String("kind", fetch.Kind)))
+	as := f.asked.get(askedKey{fetch.Service, fetch.Kind, fetch.Shared}, func(k askedKey) askedSeries {
+		subgraph := attribute.String("subgraph", k.subgraph)
+		return askedSeries{attributes(subgraph, attribute.Bool("shared", k.shared)), attributes(subgraph), attributes(subgraph, attribute.String("kind", k.kind))}
+	})
+	f.requests.Add(ctx, 1, as.requests)
+	f.entities.Add(ctx, int64(fetch.Entities), as.entities)
+	f.fetches.Record(ctx, res.Duration.Seconds(), as.duration)
 	if res.Code != "" {
 		f.errors.Add(ctx, 1, metric.WithAttributes(attribute.String("code", res.Code), attribute.String("subgraph", fetch.Service)))
 	}

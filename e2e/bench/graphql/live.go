@@ -37,7 +37,7 @@ func live(ctx context.Context, o options, dir string) error {
 	}
 	defer kill(group)
 	fmt.Printf("\nlive recomposition: one of four subgraphs changes its schema at every look, %d connections ask small and big in turns\n\n", connections)
-	fmt.Println("| graph | published | seconds | operations | lost | requests/s | p50 ms | p99 ms | longest ms | CPU ms a request | live heap MB | goroutines | peak RSS MB |")
+	fmt.Println("| graph | published | seconds | operations | lost | requests/s | p50 ms | p99 ms | longest ms | CPU ms a request | heap goal MB | goroutines | peak RSS MB |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
 	var failed error
 	for _, phase := range []struct {
@@ -144,7 +144,7 @@ func ask(ctx context.Context, url string, connections int) asked {
 
 type measured struct {
 	published, goroutines int
-	heap                  float64 // bytes that were live after the last collection
+	heap                  float64 // bytes at which the next collection is due: what was live after the last one, and the slack
 }
 
 // metrics reads the gateway's.
