@@ -9,7 +9,7 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan"
 )
 
-// deferred is the stream of an operation with @defer.
+// deferred is the stream of an operation with @defer or @stream.
 type deferred struct {
 	stream *Stream
 	r      *execution
@@ -21,6 +21,8 @@ type deferred struct {
 	// left is the number of blocks that are neither delivered nor dropped.
 	left int
 	ids  int // of ByID
+	// lists are those that the first payload has the beginning of; they follow at once.
+	lists []held
 	// nulled has the hashes of positions that the first payload has as null though there is data: nothing is delivered below them.
 	nulled map[uint64]struct{}
 }
@@ -46,6 +48,9 @@ func (d *deferred) next(ctx context.Context) (*Response, error) {
 	if !d.begun {
 		d.begun = true
 		return d.initial(), nil
+	}
+	if len(d.lists) > 0 {
+		return d.elements(), nil
 	}
 	if d.left == 0 {
 		return nil, io.EOF
@@ -101,18 +106,19 @@ func (d *deferred) initial() *Response {
 	defer r.mu.Unlock()
 	out := r.e.newBuffer(0)
 	p := r.printer(&r.main, out)
-	p.nulled = d.nulled
+	p.nulled, p.streaming = d.nulled, true
 	p.out = append(p.out, `{"data":`...)
 	null := p.data(r.tree.root, r.plan.Response)
 	if null {
 		d.nulled[pathSeed] = struct{}{}
 	}
 	p.tail(r.req.Extensions)
-	p.out = appendList(p.out, "pending", d.announce(nil, -1))
-	hasNext := d.left > 0 && d.start()
-	if !hasNext {
-		d.left = 0
+	d.lists, p.held = p.held, nil
+	p.out = appendList(p.out, "pending", d.announceLists(d.announce(nil, -1)))
+	if d.left > 0 && !d.start() {
+		d.left, d.lists = 0, nil
 	}
+	hasNext := d.left > 0 || len(d.lists) > 0
 	p.out = appendHasNext(p.out, hasNext)
 	res := r.response(out, p, null)
 	res.HasNext, res.Answers = hasNext, slices.Clone(res.Answers)

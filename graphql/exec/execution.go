@@ -84,7 +84,7 @@ func (r *execution) recycle() {
 	r.tree.docs, r.tree.index, r.tree.types, r.tree.lastName = r.tree.docs[:0], nil, nil, nil
 	home := &r.e.executions
 	r.e, r.ctx, r.req, r.plan, r.slots, r.answers = nil, nil, nil, nil, nil, nil
-	r.print.t, r.print.buf, r.print.out, r.print.errs, r.print.vars, r.print.base = nil, nil, nil, nil, nil, nil
+	r.print.t, r.print.buf, r.print.out, r.print.errs, r.print.vars, r.print.base, r.print.held = nil, nil, nil, nil, nil, nil, nil
 	home.Put(r)
 }
 
@@ -161,7 +161,7 @@ func (r *execution) printer(sc *scope, out *buffer) *printer {
 	p := &r.print
 	p.t, p.buf, p.out, p.errs, p.base = &r.tree, out, out.b[:0], &sc.errs, nil
 	p.path, p.max, p.over = p.path[:0], r.e.cfg.MaxOperationBytes, false
-	p.vars, p.nulled = r.variable, nil
+	p.vars, p.nulled, p.streaming, p.held = r.variable, nil, false, nil
 	return p
 }
 

@@ -25,6 +25,9 @@ type printer struct {
 	over bool
 	// nulled collects the hashes of the positions where there is null instead of what was found; nil if nobody wants to know.
 	nulled map[uint64]struct{}
+	// streaming says that lists may be delivered in parts; held is what was not printed of them.
+	streaming bool
+	held      []held
 
 	scratch clientPath
 }
@@ -39,6 +42,7 @@ type step struct {
 func (p *printer) data(n uint32, o *plan.Object) (null bool) {
 	mark := len(p.out)
 	if !p.object(n, o) || p.over {
+		p.held = p.held[:0]
 		p.out = append(p.out[:mark], "null"...)
 		return true
 	}
@@ -126,7 +130,7 @@ func (p *printer) value(n uint32, f *plan.Field, wrap []plan.Wrap) bool {
 		}
 		return false
 	}
-	mark := len(p.out)
+	mark, held := len(p.out), len(p.held)
 	ok := false
 	switch {
 	case w.List:
@@ -143,7 +147,7 @@ func (p *printer) value(n uint32, f *plan.Field, wrap []plan.Wrap) bool {
 	if ok {
 		return true
 	}
-	p.out = p.out[:mark]
+	p.out, p.held = p.out[:mark], p.held[:held]
 	if w.NonNull {
 		return false
 	}
@@ -162,8 +166,16 @@ func (p *printer) list(n uint32, f *plan.Field, wrap []plan.Wrap) bool {
 	p.out = append(p.out, '[')
 	p.path = append(p.path, step{})
 	at := len(p.path) - 1
-	i := 0
+	i, first := 0, -1
+	if p.streaming && f.Stream != nil && len(wrap)+1 == len(f.Wrap) {
+		first = p.initial(f.Stream)
+	}
 	for c := p.t.nodes[n].from; c != 0; c = p.t.nodes[c].next {
+		if i == first {
+			p.path[at].index = i
+			p.hold(c, f, wrap, i)
+			break
+		}
 		if i > 0 {
 			p.out = append(p.out, ',')
 		}

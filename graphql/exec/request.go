@@ -24,7 +24,7 @@ type Request struct {
 	Uploads []Upload
 	// Extensions is a JSON object for the response's `extensions`; nil means none.
 	Extensions []byte
-	// Incremental is the form of the payloads of @defer.
+	// Incremental is the form of the payloads of @defer and @stream.
 	Incremental Incremental
 }
 

@@ -101,6 +101,9 @@ func (p *Planner) emit(op *Operation, sel *graph.Selection, d *draft, blocks []d
 	default:
 		out.Root = e.deferred(primary, rest, sel, blocks)
 	}
+	if _, ok := out.Root.(*Defer); e.streams && !ok {
+		out.Root = &Defer{Primary: out.Root}
+	}
 	return out
 }
 

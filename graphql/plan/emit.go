@@ -16,6 +16,8 @@ type emitter struct {
 	plan *Plan
 	vars map[string]int // index of client variables
 	norm *graph.Normaliser
+	// streams says that some list is delivered in parts.
+	streams bool
 }
 
 func (e *emitter) node(r *request) Node {

@@ -125,6 +125,9 @@ func (p *Planner) validate(doc *ast.QueryDocument) (errs gqlerror.List) {
 			break
 		}
 	}
+	if errs == nil {
+		errs = incremental(doc)
+	}
 	return errs
 }
 
@@ -177,7 +180,7 @@ func conditions(doc *ast.QueryDocument, def *ast.OperationDefinition) []string {
 	var out []string
 	walk(doc, def.SelectionSet, func(s ast.Selection) {
 		for _, d := range directives(s) {
-			if d.Name != "skip" && d.Name != "include" && d.Name != "defer" {
+			if d.Name != "skip" && d.Name != "include" && d.Name != "defer" && d.Name != "stream" {
 				continue
 			}
 			if a := d.Arguments.ForName("if"); a != nil && a.Value != nil && a.Value.Kind == ast.Variable {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -13,7 +14,7 @@ import (
 
 // String prints the plan as a tree of requests, for people and for golden files.
 func (p *Plan) String() string {
-	w := printer{types: p.Types}
+	w := printer{types: p.Types, shape: p.Response}
 	w.line("Plan(rounds: %d, requests: %d, cost: %d) {", p.Rounds, p.Fetches, p.Cost)
 	w.depth++
 	w.node(p.Root)
@@ -29,6 +30,7 @@ type printer struct {
 	strings.Builder
 	depth int
 	types *graph.TypeIndex
+	shape *Object
 }
 
 func (w *printer) line(format string, args ...any) {
@@ -71,10 +73,29 @@ func (w *printer) node(n Node) {
 	case *Defer:
 		w.block("Defer", func() {
 			w.nodes("Primary", []Node{n.Primary})
+			w.streams(w.shape, "")
 			for _, b := range n.Blocks {
 				w.nodes(fmt.Sprintf("Deferred(%d, after: %d, label: %q, path: %q)", b.ID, b.Parent, b.Label, w.path(b.Path)), []Node{b.Node})
 			}
 		})
+	}
+}
+
+// streams prints the lists that are delivered in parts.
+func (w *printer) streams(o *Object, at string) {
+	if o == nil {
+		return
+	}
+	for _, f := range o.Fields {
+		path := at + f.Key
+		if s := f.Stream; s != nil {
+			first := strconv.Itoa(s.Initial)
+			if s.Variable != "" {
+				first = "$" + s.Variable
+			}
+			w.line("Streamed(path: %q, first: %s, label: %q)", path, first, s.Label)
+		}
+		w.streams(f.Object, path+".")
 	}
 }
 

@@ -76,6 +76,7 @@ func (s *shaper) fields(e *graph.Entry, sl *slot, sel *graph.Selection) []Field 
 		f := s.field(e, on, sel)
 		f.Source = sl.source
 		s.describe(&f, e, def, on)
+		f.Stream = s.stream(e, def.Type)
 		if e.Sub != nil {
 			s.path = append(s.path, steps(e.Key, def.Type)...)
 			f.Object = s.object(e.Sub, sl.child)

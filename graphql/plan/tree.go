@@ -193,7 +193,8 @@ type Subscription struct {
 	Then Node
 }
 
-// Defer runs Primary; then Plan.Response is printed, and each block is run and delivered on its own.
+// Defer runs Primary; then Plan.Response is printed, and each block is run and delivered on its own. It stands for @stream, too: then what Plan.Response
+// leaves out of lists is delivered after it.
 type Defer struct {
 	Primary Node // nil if there is nothing to fetch
 	Blocks  []Block
@@ -284,11 +285,23 @@ type Field struct {
 	Type, Name string
 	// NamedType is the field's innermost type.
 	NamedType string
+	// Stream, if not nil, says that the first payload has the first elements of the list only, and that the others follow. Only fields of Plan.Response have it,
+	// and Plan.Root is then a *Defer.
+	Stream *Stream
 	// Denied means that the value is always null because the caller may not see it (a non-null field then takes its parent with it,
 	// without an error of its own: Plan.Denied has it).
 	Denied bool
 	// Local answers the field without the tree, if Shape is Local.
 	Local *Introspection
+}
+
+// Stream is a list that is delivered in parts (@stream).
+type Stream struct {
+	// Label is the client's, or "".
+	Label string
+	// Initial is how many elements come first, if Variable is ""; otherwise the client's variable of that name says so.
+	Initial  int
+	Variable string
 }
 
 // Wrap is one level of a field's type, outermost first. The last one is the named type itself, with List false.

@@ -382,6 +382,13 @@ func parseType(s string) (*ast.Type, error) {
 // api makes the schema that clients see.
 func (r *reader) api() error {
 	prelude := validator.PreludeDocument()
+	if prelude.Directives.ForName("stream") == nil {
+		d, err := parser.ParseSchema(&ast.Source{Name: "stream.graphql", Input: streamDirective, BuiltIn: true})
+		if err != nil {
+			return fmt.Errorf("make API schema: %w", gqlerror.WrapIfUnwrapped(err))
+		}
+		prelude.Directives = append(slices.Clip(prelude.Directives), d.Directives...)
+	}
 	doc := &ast.SchemaDocument{Schema: stripSchema(r.doc.Schema), Directives: r.directives(prelude.Directives)}
 	for _, d := range r.defs {
 		if !r.g.types[d.Name].Inaccessible {
@@ -401,6 +408,18 @@ func (r *reader) api() error {
 	r.g.Schema = schema
 	return nil
 }
+
+// streamDirective is what the specification's draft adds beside @defer, which the parser knows.
+const streamDirective = `"Directs the executor to deliver a list in parts when the ` + "`if`" + ` argument is true or undefined."
+directive @stream(
+	"Streamed when true or undefined."
+	if: Boolean! = true
+	"Unique name"
+	label: String
+	"How many elements come first"
+	initialCount: Int! = 0
+) on FIELD
+`
 
 func stripSchema(in ast.SchemaDefinitionList) ast.SchemaDefinitionList {
 	var out ast.SchemaDefinitionList

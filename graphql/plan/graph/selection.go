@@ -309,6 +309,9 @@ func (n *Normaliser) Included(ds ast.DirectiveList) bool {
 	return true
 }
 
+// Holds reports whether a directive's argument "if" is true, or missing.
+func (n *Normaliser) Holds(d *ast.Directive) bool { return n.condition(d) }
+
 func (n *Normaliser) condition(d *ast.Directive) bool {
 	arg := d.Arguments.ForName("if")
 	if arg == nil || arg.Value == nil {

@@ -1,0 +1,97 @@
+package plan
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+)
+
+// stream says how a field's list is delivered in parts; nil if as a whole. Lists that deferred fragments stand in are not: the fragments would come before
+// what they stand on. Nor are lists inside deferred fragments.
+func (s *shaper) stream(e *graph.Entry, t *ast.Type) *Stream {
+	if s.kind != Query || s.block != 0 || t.Elem == nil || e.Field == nil || defers(e.Sub) {
+		return nil
+	}
+	d := e.Field.Directives.ForName("stream")
+	if d == nil || !s.norm.Holds(d) {
+		return nil
+	}
+	out := &Stream{}
+	if a := d.Arguments.ForName("label"); a != nil && a.Value != nil && a.Value.Kind != ast.NullValue {
+		out.Label = a.Value.Raw
+	}
+	if a := d.Arguments.ForName("initialCount"); a != nil && a.Value != nil {
+		if a.Value.Kind == ast.Variable {
+			out.Variable = a.Value.Raw
+		} else {
+			out.Initial, _ = strconv.Atoi(a.Value.Raw)
+		}
+	}
+	s.streams = true
+	return out
+}
+
+// defers reports whether a deferred fragment stands in a selection.
+func defers(sel *graph.Selection) bool {
+	return sel != nil && (len(sel.Deferred) > 0 || slices.ContainsFunc(sel.Entries, func(e *graph.Entry) bool { return defers(e.Sub) }))
+}
+
+// incremental applies the rules of the specification's draft for @defer and @stream: labels are distinct literals, and only lists are streamed.
+func incremental(doc *ast.QueryDocument) (errs gqlerror.List) {
+	labels := map[string]bool{}
+	fail := func(d *ast.Directive, format string, args ...any) {
+		errs = append(errs, coded(gqlerror.ErrorPosf(d.Position, format, args...), CodeValidate))
+	}
+	visit := func(s ast.Selection) {
+		for _, d := range directives(s) {
+			if d.Name != "defer" && d.Name != "stream" {
+				continue
+			}
+			if a := d.Arguments.ForName("label"); a != nil && a.Value != nil && a.Value.Kind != ast.NullValue {
+				switch {
+				case a.Value.Kind == ast.Variable:
+					fail(d, "Argument \"@%s(label:)\" must be a static string.", d.Name)
+				case labels[a.Value.Raw]:
+					fail(d, "Value for arguments \"defer(label:)\" and \"stream(label:)\" must be unique across all Defer/Stream directive usages.")
+				}
+				labels[a.Value.Raw] = true
+			}
+			f, ok := s.(*ast.Field)
+			if !ok || d.Name != "stream" {
+				continue
+			}
+			if f.Definition != nil && f.Definition.Type.Elem == nil {
+				fail(d, "Directive \"@stream\" cannot be used on non-list field %q.", f.Name)
+			}
+			if a := d.Arguments.ForName("initialCount"); a != nil && a.Value != nil && a.Value.Kind == ast.IntValue {
+				if n, err := strconv.Atoi(a.Value.Raw); err != nil || n < 0 {
+					fail(d, "Argument \"@stream(initialCount:)\" must not be negative.")
+				}
+			}
+		}
+	}
+	for _, o := range doc.Operations {
+		each(o.SelectionSet, visit)
+	}
+	for _, f := range doc.Fragments {
+		each(f.SelectionSet, visit)
+	}
+	return errs
+}
+
+// each calls visit for each selection of a set, spread fragments not followed.
+func each(set ast.SelectionSet, visit func(ast.Selection)) {
+	for _, s := range set {
+		visit(s)
+		switch s := s.(type) {
+		case *ast.Field:
+			each(s.SelectionSet, visit)
+		case *ast.InlineFragment:
+			each(s.SelectionSet, visit)
+		}
+	}
+}
