@@ -23,24 +23,14 @@ import (
 	"github.com/catalyst-router/catalyst/envoy"
 )
 
-// binary is the catalyst that is tried: that of make build, or $CATALYST_BINARY.
-func binary(t *testing.T) string {
-	t.Helper()
-	path := os.Getenv("CATALYST_BINARY")
-	if path == "" {
-		path = "../bin/catalyst"
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // world starts nodes, all with the same flags, and peers them: "a-b b-c", the first of each pair dials.
 func world(t *testing.T, names, links string, flags ...string) (*lab.Lab, func(string) *lab.Node) {
 	t.Helper()
-	l, err := lab.New(t.Context(), binary(t), "acme.example")
+	binary, err := filepath.Abs("../bin/catalyst")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := lab.New(t.Context(), binary, "acme.example")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,7 +375,9 @@ func TestBadInput(t *testing.T) {
 
 // An Envoy on another machine gets its configuration over mutual TLS, under the name that its certificate has, and no other.
 func TestRemoteEnvoy(t *testing.T) {
-	l, err := lab.New(t.Context(), binary(t), "acme.example")
+	binary, err := filepath.Abs("../bin/catalyst")
+	must(t, err)
+	l, err := lab.New(t.Context(), binary, "acme.example")
 	must(t, err)
 	t.Cleanup(func() { must(t, l.Close()) })
 	free, err := net.Listen("tcp", "127.0.0.1:0")

@@ -280,7 +280,9 @@ func (t *Table) settle(trace bgp.Trace) {
 		t.decide(svc)
 		t.revision++
 		t.svcs[svc].revision = t.revision
-		t.remember(svc, trace)
+		if trace != (bgp.Trace{}) {
+			t.remember(svc, trace)
+		}
 		for _, c := range t.curs {
 			c.mark(t, svc)
 		}
@@ -303,12 +305,7 @@ func (t *Table) settle(trace bgp.Trace) {
 	t.attrs.compact()
 }
 
-// remember keeps the trace of a service's newest change; one without a trace must not pass for the one before it.
 func (t *Table) remember(svc uint32, trace bgp.Trace) {
-	if trace == (bgp.Trace{}) {
-		delete(t.traces, svc)
-		return
-	}
 	if len(t.traces) >= maxTraces {
 		clear(t.traces)
 	}

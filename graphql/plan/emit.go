@@ -264,7 +264,7 @@ func (e *emitter) repFields(pos *position, wants []want, on graph.TypeSet) []Rep
 		}
 		if f.slot.child != nil {
 			rf.Fields = e.repFields(f.slot.child, f.below, f.slot.child.reach)
-			if !f.slot.child.static() && e.b().named(f.slot.child, f.slot.child.reach) {
+			if e.b().abstract(f.slot) && e.b().supplied(e.b().typenameSlot(f.slot.child)).Contains(f.slot.child.reach) {
 				rf.Fields = append([]RepField{{Name: graph.TypeName, JSON: jsonKey(graph.TypeName), Source: graph.TypeName}}, rf.Fields...)
 			}
 		}

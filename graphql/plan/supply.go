@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vektah/gqlparser/v2/ast"
+
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
@@ -599,6 +601,12 @@ func (b *builder) requireSlot(sl *slot, e *graph.Entry, on graph.TypeSet) ([]*gr
 	return deps, nil
 }
 
+// abstract reports whether a slot's field is of an interface or a union.
+func (b *builder) abstract(sl *slot) bool {
+	f := sl.pos.field(b.g, sl, sl.on)
+	return f != nil && f.Named.Kind != ast.Object
+}
+
 // requireBelow fetches a selection on the values of a slot.
 func (b *builder) requireBelow(sl *slot, sub *graph.Selection, on graph.TypeSet) ([]*group, error) {
 	deps := b.suppliers(sl, on)
@@ -606,6 +614,11 @@ func (b *builder) requireBelow(sl *slot, sub *graph.Selection, on graph.TypeSet)
 	more, err := b.require(sl.child, sub, reach)
 	if err != nil {
 		return nil, err
+	}
+	if b.abstract(sl) && sl.child.static() && !slices.ContainsFunc(sl.child.views, func(v *view) bool { return v.opaque }) { // the subgraph that is told does not know that there is one type only
+		if err := b.supply(b.typenameSlot(sl.child), reach, nil); err != nil {
+			return nil, err
+		}
 	}
 	deps = union(deps, more)
 	for _, c := range sub.Entries {

@@ -38,13 +38,14 @@ type entity struct {
 	keys  []string // in the order of preference
 	homes []*sub
 	iface string
-	// owned are the plain leaf fields that exactly one subgraph resolves.
+	// owned are the fields that exactly one subgraph resolves.
 	owned []owned
 }
 
 type owned struct {
-	name, typ string
-	home      *sub
+	name, args, typ string
+	target          string // innermost type of objects, "" for leaves
+	home            *sub
 }
 
 // generate makes up subgraphs. Not every set composes.
@@ -124,14 +125,13 @@ func (s *sub) has(name string) *typ {
 	return nil
 }
 
-func (t *typ) add(field string) {
-	name := func(f string) string { return f[:strings.IndexAny(f, ":(")] }
-	for _, f := range t.fields {
-		if name(f) == name(field) {
-			return
-		}
+// add adds a field unless it is there.
+func (t *typ) add(field string) bool {
+	if t.field(field[:strings.IndexAny(field, ":(")]) != "" {
+		return false
 	}
 	t.fields = append(t.fields, field)
+	return true
 }
 
 // mark appends a directive to a field.
@@ -223,24 +223,41 @@ func (d *draft) interfaces() {
 		if len(here) == 0 || d.chance(25) {
 			continue
 		}
-		own := d.next("i")
-		i := &typ{kind: "interface", name: "I0", fields: []string{own + ": Int"}}
+		own := d.next("i") + ": " + one(d, []string{"Int", "Int", "String", d.values[0], "[" + d.values[0] + "!]", d.entities[0].name})
+		i := &typ{kind: "interface", name: "I0", fields: []string{own}}
 		if d.chance(50) {
 			i.add(shared + ": String")
 		}
 		s.types = append(s.types, i)
+		d.mention(s, own)
 		for _, t := range here {
 			t.tail = " implements I0" + t.tail
-			t.add(own + ": Int")
+			t.add(own)
+		}
+		for _, e := range members {
+			if !slices.Contains(e.homes, s) {
+				d.mention(e.homes[0], own)
+			}
 		}
 		for _, t := range away {
-			t.add(own + ": Int")
+			t.add(own)
 		}
 	}
 	for _, e := range members {
 		for _, s := range e.homes {
 			s.has(e.name).add(shared + ": String @shareable")
 		}
+	}
+}
+
+// mention makes sure that a subgraph has the type of a field.
+func (d *draft) mention(s *sub, field string) {
+	_, typ, _ := strings.Cut(field, ": ")
+	switch name := strings.Trim(typ, "[]!"); name {
+	case d.values[0]:
+		d.value(s, name)
+	case d.entities[0].name:
+		d.stub(d.entities[0], s)
 	}
 }
 
@@ -296,7 +313,7 @@ func (d *draft) union() {
 }
 
 func (d *draft) leaf() string {
-	t := one(d, []string{"Int", "String", "String", "Float", "Boolean", "Color", "[String!]", "[Int]!"})
+	t := one(d, []string{"Int", "String", "String", "Float", "Boolean", "Color", "Shade", "[String!]", "[Int]!"})
 	if !strings.HasSuffix(t, "!") && d.chance(25) {
 		t += "!"
 	}
@@ -344,24 +361,36 @@ func (d *draft) fields(e *entity) {
 		t := s.has(e.name)
 		switch {
 		case d.chance(35):
-			prefix, provides := "r", ""
-			target := d.target(s)
-			t.add(d.next(prefix) + d.arguments() + ": " + d.wrap(target) + provides)
+			o := owned{d.next("r"), d.arguments(), "", d.target(s), s}
+			o.typ = d.wrap(o.target)
+			t.add(o.name + o.args + ": " + o.typ)
+			e.owned = append(e.owned, o)
 		case d.chance(20) && len(e.homes) > 1:
-			f, args, leaf := d.next("s"), d.arguments(), d.leaf()
-			for _, s := range some(d, e.homes, 2) {
-				s.has(e.name).add(f + args + ": " + leaf + " @shareable")
-			}
-		case d.chance(8):
+			d.shared(e, d.next("s"))
+		case d.chance(12):
 			t.add(d.next("bad") + ": " + d.leaf())
 		default:
-			f, leaf := d.next("f"), d.leaf()
-			args := d.arguments()
-			t.add(f + args + ": " + leaf)
-			if args == "" {
-				e.owned = append(e.owned, owned{f, leaf, s})
+			o := owned{d.next("f"), d.arguments(), d.leaf(), "", s}
+			if d.chance(20) {
+				o.name = one(d, []string{"name", "size"}) // other entities have it too, perhaps of another type
+			}
+			if !t.add(o.name + o.args + ": " + o.typ) {
+				continue
+			}
+			if !slices.ContainsFunc(e.owned, func(x owned) bool { return x.name == o.name }) {
+				e.owned = append(e.owned, o)
+			} else {
+				t.drop(o.name)
 			}
 		}
+	}
+}
+
+// shared is a field that several subgraphs resolve, some of them never with null.
+func (d *draft) shared(e *entity, name string) {
+	args, leaf := d.arguments(), strings.TrimSuffix(d.leaf(), "!")
+	for _, s := range some(d, e.homes, 2) {
+		s.has(e.name).add(name + args + ": " + leaf + one(d, []string{"", "", "!"}) + " @shareable")
 	}
 }
 
@@ -371,26 +400,98 @@ func (d *draft) special(e *entity) {
 		t := s.has(e.name)
 		var away []owned
 		for _, o := range e.owned {
-			if o.home != s {
+			if o.home != s && t.field(o.name) == "" && d.selectable(o, s) != "-" {
 				away = append(away, o)
 			}
 		}
-		if len(away) > 0 && d.chance(50) {
-			var names []string
-			for _, o := range some(d, away, 1)[:1+d.below(1)] {
-				t.add(o.name + ": " + o.typ + " @external")
-				names = append(names, o.name)
-			}
-			t.add(fmt.Sprintf("%s%s: %s @requires(fields: %q)", d.next("q"), d.arguments(), d.leaf(), strings.Join(names, " ")))
+		if len(away) > 0 && d.chance(60) {
+			d.require(e, s, some(d, away, 1))
 		}
 		if len(away) > 0 && d.chance(15) {
-			o := one(d, away)
-			t.add(fmt.Sprintf("%s: %s @override(from: %q)", o.name, o.typ, o.home.name))
+			if o := one(d, away); o.target == "" && t.field(o.name) == "" {
+				t.add(fmt.Sprintf("%s%s: %s @override(from: %q)", o.name, o.args, o.typ, o.home.name))
+			}
 		}
 	}
 	if s := one(d, d.subs); e.iface == "" && d.chance(40) {
 		d.provide(e, s)
 	}
+}
+
+// require adds a field that has to be told others.
+func (d *draft) require(e *entity, s *sub, of []owned) {
+	t := s.has(e.name)
+	var sel []string
+	for _, o := range of[:min(len(of), 3)] {
+		args := ""
+		switch o.args {
+		case "(n: Int)", "(n: Int = 3)":
+			args = one(d, []string{"", "(n: 2)"})
+		case "(c: Color!)":
+			args = "(c: BLUE)"
+		}
+		t.add(o.name + o.args + ": " + o.typ + " @external")
+		sel = append(sel, strings.TrimSpace(o.name+args+" "+d.selectable(o, s)))
+	}
+	q := owned{d.next("q"), d.arguments(), d.leaf(), "", s}
+	t.add(fmt.Sprintf("%s%s: %s @requires(fields: %q)", q.name, q.args, q.typ, strings.Join(sel, " ")))
+	e.owned = append(e.owned, q) // others may require it in turn
+}
+
+// selectable is the selection of a field by which it may be required in a subgraph: "" for leaves, "-" for none.
+func (d *draft) selectable(o owned, s *sub) string {
+	keys := func(t *typ) string {
+		_, k, _ := strings.Cut(t.tail, `(fields: "`)
+		k, _, _ = strings.Cut(k, `"`)
+		return k
+	}
+	switch {
+	case o.target == "":
+		return ""
+	case s.has(o.target) == nil:
+		return "-"
+	case strings.HasPrefix(o.target, "V"):
+		return "{ x y }"
+	case strings.HasPrefix(o.target, "E"):
+		return "{ " + keys(s.has(o.target)) + " }"
+	case o.target == "U0" || o.target == "I0":
+		here, there := s.members(o.target), o.home.members(o.target)
+		var parts []string
+		for _, t := range here {
+			if strings.HasPrefix(t.name, "E") && slices.ContainsFunc(there, func(x *typ) bool { return x.name == t.name }) {
+				parts = append(parts, "... on "+t.name+" { "+keys(t)+" }")
+			}
+		}
+		if parts != nil {
+			return "{ " + strings.Join(parts, " ") + " }"
+		}
+	}
+	return "-"
+}
+
+// members are the types of an interface or union in a subgraph.
+func (s *sub) members(name string) []*typ {
+	var out []*typ
+	for _, t := range s.types {
+		if strings.Contains(t.tail, "implements "+name) || s.has(name).kind == "union" && slices.Contains(strings.Split(s.has(name).tail, " | "), t.name) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// field is the definition of a field, or "".
+func (t *typ) field(name string) string {
+	for _, f := range t.fields {
+		if f[:strings.IndexAny(f, ":(")] == name {
+			return f
+		}
+	}
+	return ""
+}
+
+func (t *typ) drop(name string) {
+	t.fields = slices.DeleteFunc(t.fields, func(f string) bool { return f[:strings.IndexAny(f, ":(")] == name })
 }
 
 // provide adds a field, on some other entity of the subgraph, that brings a field of another home along.
@@ -402,12 +503,15 @@ func (d *draft) provide(e *entity, s *sub) {
 	}
 	t := s.has(e.name)
 	for _, o := range e.owned {
-		if o.home == s {
+		if o.home == s || o.target != "" || o.args != "" || t.field(o.name) != "" {
 			continue
 		}
 		t.add(o.name + ": " + o.typ + " @external")
 		o.home.has(e.name).mark(o.name, " @shareable") // or else composition refuses
 		field := fmt.Sprintf("%s: %s @provides(fields: %q)", d.next("p"), d.wrap(e.name), o.name)
+		if u := s.has("U0"); u != nil && d.chance(60) && slices.Contains(s.members("U0"), t) {
+			field = fmt.Sprintf("%s: %s @provides(fields: %q)", d.next("p"), d.wrap("U0"), "... on "+e.name+" { "+o.name+" }")
+		}
 		var owners []*typ
 		for _, x := range d.entities {
 			if slices.Contains(x.homes, s) {
@@ -467,6 +571,9 @@ func (s *sub) print() string {
 	}
 	if strings.Contains(body, "Color") {
 		body += "enum Color { RED GREEN BLUE }\n"
+	}
+	if strings.Contains(body, "Shade") {
+		body += "enum Shade { DARK LIGHT HIDDEN @inaccessible }\n"
 	}
 	if strings.Contains(body, ": In)") {
 		body += "input In { a: Int = 1, b: [String!] }\n"

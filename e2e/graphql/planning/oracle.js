@@ -2,8 +2,9 @@
 // line of standard output its answer:
 //
 //	{"world": seed, "subgraphs": [{"name", "sdl", "library"}]}   → {"supergraph", "urls": {name: url}} or {"errors": [text]}
-//	{"query", "variables"}                            → {"data", "errors", "fetches", "rounds", "plan", "requests": [text]}
+//	{"query", "variables", "follow"}                  → {"data", "errors", "fetches", "rounds", "plan", "requests": [text], "complaint"}
 //
+// "complaint" is what a subgraph says to their plan if that is wrong; it is asked for with "follow".
 // "requests" are those that the subgraphs got since the last answer.
 'use strict';
 const http = require('node:http');
@@ -75,7 +76,8 @@ async function create(req) {
   const r = composeServices(req.subgraphs.map((s) => ({ name: s.name, url: urls[s.name], typeDefs: parse(s.sdl) })));
   if (r.errors?.length) return { errors: r.errors.map((e) => e.message), urls };
   const supergraph = Supergraph.build(r.supergraphSdl, { supportedFeatures: ROUTER_SUPPORTED_SUPERGRAPH_FEATURES });
-  current = { supergraph, planner: new QueryPlanner(supergraph), schema: supergraph.apiSchema().toGraphQLJSSchema(), resolvers: world.monolith(), subgraphs };
+  const whole = supergraph.schema.toGraphQLJSSchema();
+  current = { world, whole, supergraph, planner: new QueryPlanner(supergraph), schema: supergraph.apiSchema().toGraphQLJSSchema(), resolvers: world.monolith(), subgraphs };
   return { supergraph: r.supergraphSdl, urls };
 }
 
@@ -95,7 +97,70 @@ function measure(node, variables) {
   return { fetches: 0, rounds: 0 };
 }
 
-async function run({ query, variables }) {
+// follow executes a plan of theirs as far as it takes to see whether a subgraph is asked for what it cannot know. It returns the complaint.
+async function follow(node, variables) {
+  const root = {};
+  let complaint;
+  const selected = (v, selections) => {
+    if (v === null || v === undefined || typeof v !== 'object') return v ?? null;
+    if (Array.isArray(v)) return v.map((x) => selected(x, selections));
+    const out = {};
+    for (const s of selections) {
+      if (s.kind === 'Field') out[s.name] = s.selections ? selected(v[s.name], s.selections) : v[s.name] ?? null;
+      else if (!s.typeCondition || is(v, s.typeCondition)) Object.assign(out, selected(v, s.selections));
+    }
+    return out;
+  };
+  const is = (v, type) => {
+    const t = current.whole.getType(type);
+    return v.__typename === type || isAbstractType(t) && current.whole.isSubType(t, current.whole.getType(v.__typename));
+  };
+  const merge = (a, b) => {
+    for (const [k, v] of Object.entries(b ?? {})) {
+      if (a[k] && v && typeof v === 'object') merge(a[k], v);
+      else a[k] = v;
+    }
+  };
+  const find = (v, path) => {
+    if (v === null || v === undefined) return [];
+    if (Array.isArray(v)) return v.flatMap((x) => find(x, path[0] === '@' ? path.slice(1) : path));
+    if (!path.length) return [v];
+    return find(v[path[0]], path.slice(1));
+  };
+  const rewrite = (rep, { path, setValueTo }) => {
+    const type = path[0].replace('... on ', '');
+    if (path.length === 2 && is(rep, type)) rep[path[1]] = setValueTo;
+  };
+  const go = async (n, at) => {
+    switch (n?.kind) {
+      case 'Sequence': for (const c of n.nodes) await go(c, at); return;
+      case 'Parallel': await Promise.all(n.nodes.map((c) => go(c, at))); return;
+      case 'Condition': return go(variables?.[n.condition] ? n.ifClause : n.elseClause, at);
+      case 'Flatten': return go(n.node, n.path);
+      case 'Fetch': {
+        const vars = Object.fromEntries((n.variableUsages ?? []).filter((v) => variables && v in variables).map((v) => [v, variables[v]]));
+        let objects = [root];
+        if (n.requires) {
+          objects = find(root, at).filter((o) => n.requires.some((s) => !s.typeCondition || is(o, s.typeCondition)));
+          if (!objects.length) return;
+          vars.representations = objects.map((o) => {
+            const rep = selected(o, n.requires);
+            for (const r of n.inputRewrites ?? []) if (r.kind === 'ValueSetter') rewrite(rep, r);
+            return rep;
+          });
+        }
+        const answer = await current.subgraphs[n.serviceName]({ query: n.operation, variables: vars });
+        complaint ??= answer.errors?.find((e) => !/^bad |non-nullable/.test(e.message))?.message;
+        if (n.requires) objects.forEach((o, i) => merge(o, answer.data?._entities?.[i]));
+        else merge(root, answer.data);
+      }
+    }
+  };
+  await go(node, []);
+  return complaint;
+}
+
+async function run({ query, variables, follow: following }) {
   const document = parse(query);
   const invalid = validate(current.schema, document);
   if (invalid.length) return { invalid: invalid.map((e) => e.message) };
@@ -103,6 +168,11 @@ async function run({ query, variables }) {
   const answer = { data: out.data, errors: (out.errors ?? []).map((e) => ({ message: e.message, path: e.path })) };
   try {
     const plan = current.planner.buildQueryPlan(operationFromDocument(current.supergraph.apiSchema(), document));
+    if (following) {
+      current.world.full = true; // or else what is null or empty hides the fault
+      answer.complaint = await follow(plan.node, variables);
+      current.world.full = false;
+    }
     Object.assign(answer, measure(plan.node, variables), { plan: prettyFormatQueryPlan(plan) });
   } catch (e) {
     answer.planner = String(e.stack ?? e);

@@ -35,6 +35,7 @@ type question struct {
 	Subgraphs []wire         `json:"subgraphs,omitempty"`
 	Query     string         `json:"query,omitempty"`
 	Variables map[string]any `json:"variables,omitempty"`
+	Follow    bool           `json:"follow,omitempty"`
 }
 
 type wire struct {
@@ -55,6 +56,7 @@ type answer struct {
 	Errors          []json.RawMessage
 	Fetches, Rounds int
 	Plan, Planner   string
+	Complaint       string
 	Requests        []string
 }
 
@@ -128,7 +130,7 @@ func (o *oracle) ask(t *testing.T, q question) answer {
 type figures struct {
 	worlds, rejected, operations, failing int
 	ours, theirs                          plan.Plan // Fetches and Rounds only
-	better, worse, traded                 int
+	better, worse, traded, wrong          int
 	sent                                  int
 }
 
@@ -141,8 +143,8 @@ func TestGenerated(t *testing.T) {
 		t.Run(fmt.Sprintf("seed=%d", s), func(t *testing.T) { world(t, o, s, &sum) })
 	}
 	t.Logf("%d worlds, %d rejected by both composers; %d operations, %d of them with errors", sum.worlds, sum.rejected, sum.operations, sum.failing)
-	t.Logf("planned requests: ours %d, theirs %d; rounds: ours %d, theirs %d; requests sent: %d; plans with fewer requests or rounds: %d, with fewer rounds by more requests: %d, worse: %d",
-		sum.ours.Fetches, sum.theirs.Fetches, sum.ours.Rounds, sum.theirs.Rounds, sum.sent, sum.better, sum.traded, sum.worse)
+	t.Logf("planned requests: ours %d, theirs %d; rounds: ours %d, theirs %d; requests sent: %d; plans with fewer requests or rounds: %d, with fewer rounds by more requests: %d, worse: %d; wrong plans of theirs: %d",
+		sum.ours.Fetches, sum.theirs.Fetches, sum.ours.Rounds, sum.theirs.Rounds, sum.sent, sum.better, sum.traded, sum.worse, sum.wrong)
 	if sum.rejected > sum.worlds/2 {
 		t.Errorf("%d of %d worlds do not compose: the generator is not worth much", sum.rejected, sum.worlds)
 	}
@@ -237,7 +239,7 @@ func (c *check) operation(query string, variables map[string]any) bool {
 	}
 	// One after the other is what the specification says of a mutation's fields, with all below them. Apollo's planner asks for neighbours at once.
 	if p.Kind == plan.Query && len(c.said) == 0 {
-		c.compare(p, want)
+		c.compare(query, variables, p, want)
 	}
 	if len(c.said) > 0 {
 		c.say("our %stheir %s\nrequests\n%s", p, want.Plan, strings.Join(want.Requests, "\n"))
@@ -245,7 +247,7 @@ func (c *check) operation(query string, variables map[string]any) bool {
 	return len(c.said) == 0
 }
 
-func (c *check) compare(p *plan.Plan, want answer) {
+func (c *check) compare(query string, variables map[string]any, p *plan.Plan, want answer) {
 	if want.Planner != "" {
 		c.t.Logf("their planner fails: %s", want.Planner)
 		return
@@ -261,6 +263,11 @@ func (c *check) compare(p *plan.Plan, want answer) {
 	// A round counts more than a request: our planner may ask for more at once than theirs asks one after the other.
 	switch {
 	case p.Rounds > want.Rounds || p.Rounds == want.Rounds && p.Fetches > want.Fetches:
+		if said := c.oracle.ask(c.t, question{Query: query, Variables: variables, Follow: true}).Complaint; said != "" {
+			c.sum.wrong++
+			c.t.Logf("their plan is wrong: %s", said)
+			return
+		}
 		c.sum.worse++
 		c.say("ours: %d requests in %d rounds; theirs: %d in %d", p.Fetches, p.Rounds, want.Fetches, want.Rounds)
 	case p.Fetches > want.Fetches:

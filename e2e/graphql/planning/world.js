@@ -6,7 +6,7 @@
 //   - An object that is part of some @key has its owner's number.
 //   - A field whose name starts with "bad" fails on some objects.
 'use strict';
-const { parse, isEnumType, getNamedType, Kind, visit } = require('graphql');
+const { parse, getNamedType, Kind, visit } = require('graphql');
 
 const COUNT = 4;
 
@@ -58,8 +58,9 @@ function plain(document) {
 
 // model reads one subgraph: what each of its types and fields is.
 function model(name, sdl) {
-  const m = { name, types: new Map() };
+  const m = { name, types: new Map(), enums: new Map() };
   for (const def of plain(parse(sdl)).definitions) {
+    if (def.kind === 'EnumTypeDefinition') m.enums.set(def.name.value, def.values.map((v) => v.name.value));
     if (!/^(Object|Interface|Union)Type(Definition|Extension)$/.test(def.kind)) continue;
     let t = m.types.get(def.name.value);
     if (!t) m.types.set(def.name.value, t = { name: def.name.value, kind: def.kind.replace(/Type.*/, ''), fields: new Map(), keys: [], interfaces: [], members: [] });
@@ -70,7 +71,7 @@ function model(name, sdl) {
     t.members.push(...(def.types ?? []).map((i) => i.name.value));
     for (const f of def.fields ?? []) {
       t.fields.set(f.name.value, {
-        type: f.type, external: has(f, 'external') || t.external, requires: fieldSet(argument(f, 'requires')), provides: fieldSet(argument(f, 'provides')),
+        type: f.type, args: f.arguments ?? [], external: has(f, 'external') || t.external, requires: fieldSet(argument(f, 'requires')), provides: fieldSet(argument(f, 'provides')),
         from: argument(f, 'override', 'from'), label: argument(f, 'override', 'label'),
       });
     }
@@ -82,6 +83,8 @@ class World {
   constructor(seed, subgraphs) {
     this.seed = seed;
     this.subgraphs = new Map(subgraphs.map((s) => [s.name, model(s.name, s.sdl)]));
+    this.enums = new Map(); // name → values, hidden ones included
+    for (const m of this.subgraphs.values()) for (const [n, v] of m.enums) this.enums.set(n, [...new Set([...this.enums.get(n) ?? [], ...v])].sort());
     this.objects = new Set();      // names of object types that are concrete
     this.implementers = new Map(); // interface → names
     for (const m of this.subgraphs.values()) {
@@ -159,7 +162,8 @@ class World {
     const strict = decls.map(([, f]) => f.type).reduce(stricter);
     const possible = decls.map(([m, f]) => this.possible(m, named(f.type))).reduce((a, b) => a.filter((x) => b.includes(x)));
     const requires = decls.map(([, f]) => f.requires).find(Boolean);
-    const out = { type: strict, possible, requires };
+    const defaults = Object.fromEntries(decls[0][1].args.filter((a) => a.defaultValue).map((a) => [a.name.value, literal(a.defaultValue)]));
+    const out = { type: strict, possible, requires, defaults };
     this.meanings.set(key, out);
     return out;
   }
@@ -212,37 +216,34 @@ class World {
   }
 
   // value is what a field holds. Objects are {t, i}.
-  value(ref, field, args, leafTypes, required) {
+  value(ref, field, args, required) {
     const c = ref.t + '.' + field;
     const m = this.meaning(ref.t, field);
     if (this.same.has(c)) return { t: m.possible[0], i: ref.i };
     if (this.ids.has(c)) return this.identity(ref, field, named(m.type));
-    if (m.requires && required === undefined) required = this.evaluate(ref, m.requires, leafTypes);
+    if (m.requires && required === undefined) required = this.evaluate(ref, m.requires);
     const h = hash(this.seed, c, ref.i, canonical(args), m.requires ? canonical(required) : '');
-    if (field.startsWith('bad') && h % 3 === 0) throw new Error('bad ' + c);
-    return this.make(m.type, m.possible, h, leafTypes);
+    if (field.startsWith('bad') && h % 3 === 0 && !this.full) throw new Error('bad ' + c);
+    return this.make(m.type, m.possible, h);
   }
 
-  make(type, possible, h, leafTypes) {
-    if (type.kind === Kind.NON_NULL_TYPE) return this.force(type.type, possible, h, leafTypes);
-    if (h % 6 === 0) return null;
-    return this.force(type, possible, h, leafTypes);
+  make(type, possible, h) {
+    if (type.kind === Kind.NON_NULL_TYPE) return this.force(type.type, possible, h);
+    if (h % 6 === 0 && !this.full) return null;
+    return this.force(type, possible, h);
   }
 
-  force(type, possible, h, leafTypes) {
-    if (type.kind === Kind.LIST_TYPE) return Array.from({ length: h % 4 }, (_, n) => this.make(type.type, possible, hash(h, n), leafTypes));
+  force(type, possible, h) {
+    if (type.kind === Kind.LIST_TYPE) return Array.from({ length: this.full ? 2 : h % 4 }, (_, n) => this.make(type.type, possible, hash(h, n)));
     const name = type.name.value;
     if (possible.length) return { t: possible[hash(h, 't') % possible.length], i: hash(h, 'i') % COUNT };
-    const leaf = leafTypes(name);
-    if (leaf && isEnumType(leaf)) {
-      const values = leaf.getValues();
-      return values[h % values.length].value;
-    }
+    const values = this.enums.get(name);
+    if (values) return values[h % values.length];
     return { Int: h % 1000, Float: h % 1000 + 0.5, Boolean: h % 2 === 0 }[name] ?? name + h % 10000;
   }
 
   // evaluate gives the values of a selection, as a representation has them.
-  evaluate(ref, set, leafTypes) {
+  evaluate(ref, set) {
     const out = {};
     const put = (set) => {
       for (const s of set.selections) {
@@ -251,25 +252,24 @@ class World {
           if (!on || on === ref.t || this.implementers.get(on)?.has(ref.t)) put(s.selectionSet);
           continue;
         }
-        const args = Object.fromEntries((s.arguments ?? []).map((a) => [a.name.value, literal(a.value)]));
-        out[s.name.value] = this.deep(this.value(ref, s.name.value, args, leafTypes), s.selectionSet, leafTypes);
+        const args = { ...this.meaning(ref.t, s.name.value).defaults, ...Object.fromEntries((s.arguments ?? []).map((a) => [a.name.value, literal(a.value)])) };
+        out[s.name.value] = this.deep(this.value(ref, s.name.value, args), s.selectionSet);
       }
     };
     put(set);
     return out;
   }
 
-  deep(v, set, leafTypes) {
+  deep(v, set) {
     if (v === null || !set) return v;
-    if (Array.isArray(v)) return v.map((x) => this.deep(x, set, leafTypes));
-    return this.evaluate(v, set, leafTypes);
+    if (Array.isArray(v)) return v.map((x) => this.deep(x, set));
+    return this.evaluate(v, set);
   }
 
   // monolith resolves fields and types of the whole.
   monolith() {
-    const leaf = (schema) => (n) => schema.getType(n);
     return {
-      fieldResolver: (src, args, _, info) => this.value(src ?? { t: info.parentType.name, i: 0 }, info.fieldName, args, leaf(info.schema)),
+      fieldResolver: (src, args, _, info) => this.value(src ?? { t: info.parentType.name, i: 0 }, info.fieldName, args),
       typeResolver: (v) => v.t,
     };
   }
@@ -290,18 +290,17 @@ class World {
         if (parent === '_Service') return src.sdl;
         const ref = src?.ref ?? { t: parent, i: 0 };
         const def = sub.types.get(parent).fields.get(field);
-        const leaf = (n) => info.schema.getType(n);
-        const provided = src?.provided?.selections.find((s) => s.kind === Kind.FIELD && s.name.value === field);
+        const provided = src?.provided && this.fieldOf(src.provided, ref.t, field);
         const coordinate = ref.t + '.' + field;
         if (def.gone) throw new Error(name + ' was asked for ' + coordinate + ', which is overridden');
         let required;
         if (def.external && !provided && !this.ids.has(coordinate) && !this.same.has(coordinate)) {
           throw new Error(name + ' was asked for ' + coordinate + ', which is external');
         }
-        if (def.requires && src?.provided && this.covered(src.provided, def.requires)) required = this.evaluate(ref, def.requires, leaf);
+        if (def.requires && src?.provided && this.covered(ref.t, src.provided, def.requires)) required = this.evaluate(ref, def.requires);
         else if (def.requires) required = this.pick(src?.rep, def.requires, coordinate, ref);
         const more = { provided: def.provides ?? provided?.selectionSet };
-        return local(this.value(ref, field, args, leaf, required), info.returnType, more);
+        return local(this.value(ref, field, args, required), info.returnType, more);
       },
       typeResolver: (v) => v.__typename,
       resolveReference: (rep) => {
@@ -312,10 +311,22 @@ class World {
     };
   }
 
+  // fieldOf finds a field of a type in a selection.
+  fieldOf(set, type, field) {
+    for (const s of set.selections) {
+      if (s.kind === Kind.FIELD) {
+        if (s.name.value === field) return s;
+        continue;
+      }
+      const on = s.typeCondition?.name.value;
+      const found = (!on || on === type || this.implementers.get(on)?.has(type)) && this.fieldOf(s.selectionSet, type, field);
+      if (found) return found;
+    }
+  }
+
   // covered tells whether what is provided has all that is required.
-  covered(provided, required) {
-    return required.selections.every((r) => provided.selections.some((p) => p.kind === Kind.FIELD && r.kind === Kind.FIELD &&
-      p.name.value === r.name.value && (!r.selectionSet || this.covered(p.selectionSet, r.selectionSet))));
+  covered(type, provided, required) {
+    return required.selections.every((r) => r.kind === Kind.FIELD && !r.selectionSet && this.fieldOf(provided, type, r.name.value));
   }
 
   // pick takes what a field requires out of the representation.
