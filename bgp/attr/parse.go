@@ -151,9 +151,9 @@ func (d *decoder) text(field int, v string) {
 		c, err := bgp.ParseCommunity(v)
 		switch {
 		case err != nil:
-			d.drop("communities", "%v", err)
+			d.fail("communities: %w", err) // it may be one that forbids to pass the route on (RFC 7606 §7.8)
 		case len(a.Communities) == bgp.MaxTags:
-			d.drop("communities", "more than %d", bgp.MaxTags)
+			d.fail("communities: more than %d", bgp.MaxTags)
 		default:
 			a.Communities = append(a.Communities, c)
 		}

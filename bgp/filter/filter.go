@@ -183,6 +183,15 @@ func (s *Set) communities(old []bgp.Community) []bgp.Community {
 	list = slices.DeleteFunc(list, func(c bgp.Community) bool { return slices.Contains(s.RemoveCommunities, c) })
 	slices.SortFunc(list, func(x, y bgp.Community) int { return strings.Compare(x.String(), y.String()) })
 	list = slices.Compact(list)
+	if over := len(list) - bgp.MaxTags; over > 0 { // not the well-known ones: they say what may be done with the route
+		list = slices.DeleteFunc(list, func(c bgp.Community) bool {
+			drop := over > 0 && c.Org != ""
+			if drop {
+				over--
+			}
+			return drop
+		})
+	}
 	return list[:min(len(list), bgp.MaxTags)]
 }
 

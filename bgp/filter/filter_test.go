@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -10,6 +11,19 @@ import (
 )
 
 func u32(v uint32) *uint32 { return &v }
+
+// A rule that adds a tag of its own must not push out the mark that keeps a route inside.
+func TestWellKnownCommunitiesStay(t *testing.T) {
+	var many []bgp.Community
+	for i := range 31 {
+		many = append(many, bgp.Community{Org: "acme.example", Key: "k", Value: fmt.Sprint(i)})
+	}
+	a := bgp.Attributes{Communities: append(many, bgp.NoExport)}
+	c := Chain{Terms: []Term{{Name: "x", Set: Set{AddCommunities: []bgp.Community{{Org: "bravo.example", Key: "z"}}}}}}
+	if c.Apply("books.acme.example", &a); !a.HasCommunity(bgp.NoExport) || len(a.Communities) != bgp.MaxTags {
+		t.Errorf("%d communities, no-export among them: %v", len(a.Communities), a.HasCommunity(bgp.NoExport))
+	}
+}
 
 func TestApply(t *testing.T) {
 	a := bgp.Attributes{

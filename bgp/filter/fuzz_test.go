@@ -2,6 +2,7 @@ package filter
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -81,7 +82,11 @@ func applied(c *Chain, svc bgp.Service, a *bgp.Attributes) (accepted bool, term 
 				delete(texts, x.String())
 			}
 			a.Communities = nil
-			for _, text := range sorted(texts) {
+			for _, text := range slices.Sorted(maps.Keys(texts)) {
+				if len(texts) > bgp.MaxTags && strings.Contains(text, ":") {
+					delete(texts, text)
+					continue
+				}
 				a.Communities = append(a.Communities, texts[text])
 			}
 		}

@@ -118,7 +118,13 @@ func TestMalformedByDegree(t *testing.T) {
 		{"unsorted tags are sorted", bad(func(a *peeringv1.Attributes) { a.Tags = []string{"b", "a"} }), false, ""},
 		{"a weight out of range is dropped", bad(func(a *peeringv1.Attributes) { a.Weight = 5000 }), false, "weight"},
 		{"an unknown health is dropped", bad(func(a *peeringv1.Attributes) { a.Health = 9 }), false, "health"},
-		{"a bad community is dropped", bad(func(a *peeringv1.Attributes) { a.Communities = []string{"x y"} }), false, "communities"},
+		{"a bad community", bad(func(a *peeringv1.Attributes) { a.Communities = []string{"x y"} }), true, "communities"},
+		{"33 communities, of which the last would be no-export", bad(func(a *peeringv1.Attributes) {
+			for i := range 32 {
+				a.Communities = append(a.Communities, fmt.Sprintf("acme.example:k:%02d", i))
+			}
+			a.Communities = append(a.Communities, "no-export")
+		}), true, "communities"},
 		{"33 tags lose one", bad(func(a *peeringv1.Attributes) {
 			for i := range 33 {
 				a.Tags = append(a.Tags, fmt.Sprintf("t%02d", i))
