@@ -18,12 +18,19 @@ type shaper struct {
 
 // object is the shape of the values at a position as a selection asks for them. pos is nil below denied fields.
 func (s *shaper) object(sel *graph.Selection, pos *position) *Object {
+	if pos != nil && pos.slot != nil { // the selection may be wanted at several positions
+		if at := sel.Types.And(pos.types); !at.Equal(sel.Types) {
+			c := *sel
+			c.Types = at
+			sel = &c
+		}
+	}
 	out := &Object{Possible: sel.Types}
 	if ids := sel.Types.IDs(); len(ids) == 1 {
 		out.Static, out.StaticID = s.g.Object(ids[0]).Name, ids[0]
 	}
 	for _, e := range sel.Entries {
-		if !s.wanted(e) {
+		if !s.wanted(e) || !e.On.Overlaps(sel.Types) {
 			continue
 		}
 		switch {
