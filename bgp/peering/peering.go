@@ -221,7 +221,15 @@ func (r *Router) arm(timer *time.Timer) {
 	timer.Reset(wait)
 }
 
+// step takes an event, and then that streams took at once what they were to be sent of it. What they are sent of that goes to their writers, so
+// that one event is never followed by more than it deserves.
 func (r *Router) step(ev speaker.Event) {
+	for _, id := range r.stepOnce(ev, true) {
+		r.stepOnce(speaker.Writable{Conn: id}, false)
+	}
+}
+
+func (r *Router) stepOnce(ev speaker.Event, atOnce bool) []speaker.ConnID {
 	now := time.Now()
 	if r.cfg.Recorder != nil {
 		r.cfg.Recorder.Event(now, ev)
@@ -230,12 +238,27 @@ func (r *Router) step(ev speaker.Event) {
 	if r.cfg.Recorder != nil {
 		r.cfg.Recorder.Done(now, r.sp, effects)
 	}
+	var taken []speaker.ConnID // streams that have one credit more
 	for _, eff := range effects {
+		s, ok := eff.(speaker.Send)
+		if ok && atOnce && r.sendNow(s) {
+			if bulk(s.Msg) {
+				taken = append(taken, s.Conn)
+			}
+			continue
+		}
 		r.carryOut(eff)
 	}
 	if r.cfg.Observe != nil {
 		r.cfg.Observe(ev, time.Since(now), len(r.in))
 	}
+	return taken
+}
+
+// sendNow sends a message if that holds nobody up.
+func (r *Router) sendNow(s speaker.Send) bool {
+	c := r.conn(s.Conn)
+	return c != nil && c.sendNow(s.Msg)
 }
 
 func (r *Router) carryOut(eff speaker.Effect) {
@@ -299,7 +322,7 @@ func (r *Router) post(ev speaker.Event) bool {
 // server answers peers that dial.
 func (r *Router) server() *grpc.Server {
 	srv := grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(r.cfg.Identity.ServerTLS())),
+		grpc.Creds(flows{credentials.NewTLS(r.cfg.Identity.ServerTLS())}),
 		grpc.ForceServerCodecV2(rawCodec{}),
 		grpc.MaxRecvMsgSize(bgp.MaxMessageSize), grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(dialTimeout),
 		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window), grpc.ReadBufferSize(64<<10), grpc.WriteBufferSize(64<<10),
@@ -331,7 +354,7 @@ func (r *Router) dial(eff speaker.Dial) {
 	defer cancel()
 	timeout := time.AfterFunc(dialTimeout, cancel)
 	cc, err := grpc.NewClient("passthrough:///"+eff.Address,
-		grpc.WithTransportCredentials(credentials.NewTLS(r.cfg.Identity.ClientTLS(eff.Peer))),
+		grpc.WithTransportCredentials(flows{credentials.NewTLS(r.cfg.Identity.ClientTLS(eff.Peer))}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(bgp.MaxMessageSize)),
 		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window), grpc.WithReadBufferSize(64<<10), grpc.WithWriteBufferSize(64<<10),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
@@ -351,7 +374,7 @@ func (r *Router) dial(eff speaker.Dial) {
 
 // serve runs one stream until it is over: a reader and a writer, which end with the stream, once the caller gives that up.
 func (r *Router) serve(ctx context.Context, cancel context.CancelFunc, stream rawStream, remote bgp.NodeID, dialled bool) {
-	c := &conn{stream: stream, cancel: cancel, signal: make(chan struct{}, 1)}
+	c := &conn{stream: stream, flow: flowOf(stream.Context()), cancel: cancel, signal: make(chan struct{}, 1)}
 	r.mu.Lock()
 	r.nextConn++
 	c.id = r.nextConn

@@ -205,16 +205,7 @@ func (s *Speaker) emit(e Effect) { s.effects = append(s.effects, e) }
 // due does whatever a deadline has come for. Peers are only judged at a Tick, which the outside gives after all that it has read.
 func (s *Speaker) due(now time.Time, tick bool) {
 	for _, p := range s.order {
-		for _, c := range slices.Clone(p.conns) {
-			if d := c.fsm.Deadline(); !d.IsZero() && !now.Before(d) && tick {
-				s.outcome(now, c, c.fsm.Tick(now))
-			} else if !d.IsZero() && !now.Before(d) {
-				s.outcome(now, c, c.fsm.Beat(now))
-			}
-			if limit := s.sendHold(c); limit > 0 && !c.stuckFrom.IsZero() && now.Sub(c.stuckFrom) >= limit {
-				s.fail(now, c, bgp.Notify(bgp.SendHoldExpired, 0, "nothing could be sent for %s", limit), false)
-			}
-		}
+		s.connsDue(now, p, tick)
 		if !p.dialAt.IsZero() && !now.Before(p.dialAt) {
 			s.dial(p)
 		}
@@ -237,6 +228,33 @@ func (s *Speaker) due(now time.Time, tick bool) {
 		}
 		return gone
 	})
+}
+
+// connsDue is due for the streams of a peer. It looks first, because most often nothing is.
+func (s *Speaker) connsDue(now time.Time, p *peer, tick bool) {
+	if !slices.ContainsFunc(p.conns, func(c *conn) bool { return reached(now, c.fsm.Deadline()) || s.isStuck(now, c) }) {
+		return
+	}
+	for _, c := range slices.Clone(p.conns) {
+		switch due := reached(now, c.fsm.Deadline()); {
+		case due && tick:
+			s.outcome(now, c, c.fsm.Tick(now))
+		case due:
+			s.outcome(now, c, c.fsm.Beat(now))
+		}
+		if s.isStuck(now, c) {
+			s.fail(now, c, bgp.Notify(bgp.SendHoldExpired, 0, "nothing could be sent for %s", s.sendHold(c)), false)
+		}
+	}
+}
+
+// reached tells whether a deadline, if there is one, has come.
+func reached(now, deadline time.Time) bool { return !deadline.IsZero() && !now.Before(deadline) }
+
+// isStuck tells whether a stream has taken nothing for too long.
+func (s *Speaker) isStuck(now time.Time, c *conn) bool {
+	limit := s.sendHold(c)
+	return limit > 0 && !c.stuckFrom.IsZero() && now.Sub(c.stuckFrom) >= limit
 }
 
 // sendHold returns how long a stream may take nothing (RFC 9687); 0 for ever.
