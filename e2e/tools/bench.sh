@@ -14,7 +14,7 @@ if command -v bird >/dev/null; then rivals+=,bird; else echo 'BIRD is not instal
 echo '== routing (×: the rival by us; above 1 is worse than us)'
 "$out/routing" -only "$rivals" -catalyst "$root/bin/catalyst" -gobgpd "$out/gobgpd" -routes "${ROUTES:-10000,100000${FULL:+,1000000}}"
 echo
-echo '== from the declaration of a service to the first 200 through Envoy'
+echo '== with a real Envoy: from the declaration of a service to its acknowledgement, and to the first 200'
 "$out/dataplane" -services "${SERVICES:-10,1000,10000}"
 echo
 echo '== over two Envoys, 32 connections (ours writes an access log)'

@@ -38,23 +38,28 @@ func main() {
 // plane is a control plane under test, with an Envoy behind it.
 type plane interface {
 	Name() string
-	// Serve answers an Envoy at lis until ctx ends. egress is where applications ask, backend the workload of every service.
-	Serve(ctx context.Context, lis net.Listener, egress, backend string) error
-	// Declare offers services, in one batch.
-	Declare(services []bgp.Service) error
+	// Serve answers an Envoy at lis until ctx ends. egress is where applications ask, backends where the workload of every service may be.
+	Serve(ctx context.Context, lis net.Listener, egress string, backends []string) error
+	// Declare offers services, in one batch, at one of the backends.
+	Declare(services []bgp.Service, at int) error
+	// Acks are what Envoy has acknowledged.
+	Acks() *acks
 }
 
 // figures are what one run showed.
 type figures struct {
 	name      string
 	services  int
-	first     time.Duration // until Envoy has all services that are there at the start
-	p50, p99  time.Duration
-	cpu       time.Duration // of the control plane a change
+	first     time.Duration    // until Envoy has all services that are there at the start
+	ackAll    time.Duration    // until Envoy has acknowledged them
+	p50, p99  time.Duration    // one service, to the first 200
+	ack       [2]time.Duration // one service, to its acknowledgement
+	paced     [2]time.Duration // one of paceOf a second, to its acknowledgement
+	moved     time.Duration    // all services at another backend, to the last acknowledgement
+	cpu       time.Duration    // of the control plane a change
 	envoyCPU  time.Duration
 	bytes     int // sent to Envoy a change
 	envoyRSS  int
-	planeHeap int
 }
 
 func run(ctx context.Context, sizes []string, changes int) error {
@@ -73,10 +78,16 @@ func run(ctx context.Context, sizes []string, changes int) error {
 		}
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "services\tcontrol plane\tfirst push\tp50\tp99\tCPU a change\tEnvoy CPU a change\tbytes a change\tEnvoy RSS\t")
+	fine := func(d time.Duration) string { return d.Round(10 * time.Microsecond).String() }
+	fmt.Fprintln(w, "services\tcontrol plane\tall acknowledged\tin Envoy\tone: first 200 p50\tp99\tCPU a change\tEnvoy CPU a change\tbytes a change\tEnvoy RSS\t")
 	for _, f := range all {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d MiB\t\n", f.services, f.name, f.first.Round(time.Millisecond), f.p50.Round(10*time.Microsecond), f.p99.Round(10*time.Microsecond),
-			f.cpu.Round(10*time.Microsecond), f.envoyCPU.Round(10*time.Microsecond), f.bytes, f.envoyRSS>>20)
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d MiB\t\n", f.services, f.name, f.ackAll.Round(time.Millisecond), f.first.Round(time.Millisecond), fine(f.p50), fine(f.p99),
+			fine(f.cpu), fine(f.envoyCPU), f.bytes, f.envoyRSS>>20)
+	}
+	fmt.Fprintf(w, "\nservices\tcontrol plane\tone: acknowledged p50\tp99\tone of %d a second: p50\tp99\tall moved, all acknowledged\tacknowledged a second\t\n", paceOf)
+	for _, f := range all {
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t\n", f.services, f.name, fine(f.ack[0]), fine(f.ack[1]), fine(f.paced[0]), fine(f.paced[1]), f.moved.Round(time.Millisecond),
+			float64(f.services)/f.moved.Seconds())
 	}
 	return w.Flush()
 }
@@ -97,26 +108,39 @@ func measure(ctx context.Context, p plane, n, changes int) (f figures, err error
 		return f, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
-	defer backend.Close()
-	b, stop, err := start(ctx, p, dir, strings.TrimPrefix(backend.URL, "http://"))
+	var backends []string
+	for range 2 {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+		defer s.Close()
+		backends = append(backends, strings.TrimPrefix(s.URL, "http://"))
+	}
+	b, stop, err := start(ctx, p, dir, backends)
 	if err != nil {
 		return f, err
 	}
 	defer stop()
 	f = figures{name: p.Name(), services: n}
 	began := time.Now()
-	if err := p.Declare(names("there", n)); err != nil {
+	there := names("there", n)
+	if err := p.Declare(there, 0); err != nil {
 		return f, err
 	}
-	if err := b.until200(ctx, names("there", n)[n-1]); err != nil {
+	at, err := p.Acks().after(ctx, began, there)
+	if err != nil {
+		return f, err
+	}
+	f.ackAll = slices.MaxFunc(at, time.Time.Compare).Sub(began)
+	if err := b.until200(ctx, there[n-1]); err != nil {
 		return f, err
 	}
 	if err := b.untilAll(ctx, n); err != nil {
 		return f, err
 	}
 	f.first = time.Since(began)
-	return f, b.changes(ctx, &f, changes)
+	if err := b.changes(ctx, &f, changes); err != nil {
+		return f, err
+	}
+	return f, b.acknowledgements(ctx, &f, there)
 }
 
 func names(prefix string, n int) []bgp.Service {
@@ -128,7 +152,7 @@ func names(prefix string, n int) []bgp.Service {
 }
 
 // start runs a plane and an Envoy.
-func start(ctx context.Context, p plane, dir, backend string) (*bench, func(), error) {
+func start(ctx context.Context, p plane, dir string, backends []string) (*bench, func(), error) {
 	binary, err := envoy.Find("")
 	if err != nil {
 		return nil, nil, err
@@ -147,7 +171,7 @@ func start(ctx context.Context, p plane, dir, backend string) (*bench, func(), e
 		Bootstrap: envoy.BootstrapConfig{NodeID: "bench", ADS: filepath.Join(dir, "ads.sock"), Admin: filepath.Join(dir, "admin.sock")}})
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 2)
-	go func() { done <- p.Serve(ctx, lis, b.egress, backend) }()
+	go func() { done <- p.Serve(ctx, lis, b.egress, backends) }()
 	go func() { done <- b.sup.Run(ctx) }()
 	return b, func() {
 		cancel()
@@ -197,7 +221,7 @@ func (b *bench) changes(ctx context.Context, f *figures, n int) error {
 	for _, svc := range names("new", n) {
 		before := ownCPU()
 		began := time.Now()
-		if err := b.plane.Declare([]bgp.Service{svc}); err != nil {
+		if err := b.plane.Declare([]bgp.Service{svc}, 0); err != nil {
 			return err
 		}
 		own += ownCPU() - before

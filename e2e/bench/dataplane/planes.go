@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -35,12 +37,37 @@ import (
 type ours struct {
 	compiler *xds.Compiler
 	server   *ads.Server
-	backend  string
+	backends []string
 	started  chan struct{}
+	acks     acks
+	taken    chan bgp.Service
 }
 
 func newOurs() plane {
-	return &ours{server: ads.NewServer(ads.Config{Log: slog.New(slog.DiscardHandler)}), started: make(chan struct{})}
+	o := &ours{started: make(chan struct{}), taken: make(chan bgp.Service, 1<<18)}
+	o.server = ads.NewServer(ads.Config{Log: slog.New(slog.DiscardHandler), OnAck: func(a ads.Acknowledged) {
+		if a.Service != "" {
+			o.taken <- a.Service
+		}
+	}})
+	return o
+}
+
+// Acks implements plane.
+func (o *ours) Acks() *acks { return &o.acks }
+
+// book counts a service when Envoy has the newest of all its resources.
+func (o *ours) book(ctx context.Context) {
+	for {
+		select {
+		case svc := <-o.taken:
+			if !slices.ContainsFunc(o.server.Service(svc), func(s ads.ServiceStatus) bool { return s.Acked != s.Current }) {
+				o.acks.acknowledged(svc)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (*ours) Name() string { return "Catalyst" }
@@ -50,8 +77,9 @@ type noPorts struct{}
 func (noPorts) Port(bgp.Service) (uint16, error) { return 0, fmt.Errorf("no TCP services here") }
 func (noPorts) Release(bgp.Service)              {}
 
-func (o *ours) Serve(ctx context.Context, lis net.Listener, egress, backend string) error {
-	o.backend = backend
+func (o *ours) Serve(ctx context.Context, lis net.Listener, egress string, backends []string) error {
+	o.backends = backends
+	go o.book(ctx)
 	o.compiler = xds.NewCompiler(xds.Config{Self: bgp.NodeID{Org: "acme.example", Name: "bench"}, Egress: egress, Ports: noPorts{}})
 	d, err := o.compiler.Start(xds.Identity{})
 	if err != nil {
@@ -69,11 +97,11 @@ func (o *ours) Serve(ctx context.Context, lis net.Listener, egress, backend stri
 	return o.server.Serve(ctx, lis)
 }
 
-func (o *ours) Declare(services []bgp.Service) error {
+func (o *ours) Declare(services []bgp.Service, at int) error {
 	<-o.started
 	change := xds.Change{}
 	for _, svc := range services {
-		change.Services = append(change.Services, xds.Forwarding{Service: svc, Protocol: bgp.HTTP, Tiers: [][]xds.Target{{{Backend: xds.Backend{Address: o.backend}}}}})
+		change.Services = append(change.Services, xds.Forwarding{Service: svc, Protocol: bgp.HTTP, Tiers: [][]xds.Target{{{Backend: xds.Backend{Address: o.backends[at]}}}}})
 	}
 	d, problems := o.compiler.Apply(change)
 	if len(problems) > 0 {
@@ -86,8 +114,39 @@ func (o *ours) Declare(services []bgp.Service) error {
 // floor is the library by itself: a Mux of linear caches, a static cluster a service, chosen by authority.
 type floor struct {
 	clusters, listeners *cachev3.LinearCache
-	backend             string
+	backends            []string
 	started             chan struct{}
+	acks                acks
+}
+
+// Acks implements plane.
+func (f *floor) Acks() *acks { return &f.acks }
+
+// callbacks book what a response held when its nonce comes back without an error.
+func (f *floor) callbacks() serverv3.Callbacks {
+	var mu sync.Mutex
+	sent := map[string][]string{} // by nonce
+	return serverv3.CallbackFuncs{
+		StreamDeltaResponseFunc: func(_ int64, _ *discovery.DeltaDiscoveryRequest, resp *discovery.DeltaDiscoveryResponse) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, r := range resp.GetResources() {
+				sent[resp.GetNonce()] = append(sent[resp.GetNonce()], r.GetName())
+			}
+		},
+		StreamDeltaRequestFunc: func(_ int64, req *discovery.DeltaDiscoveryRequest) error {
+			mu.Lock()
+			taken := sent[req.GetResponseNonce()]
+			delete(sent, req.GetResponseNonce())
+			mu.Unlock()
+			for _, name := range taken {
+				if req.GetErrorDetail() == nil {
+					f.acks.acknowledged(bgp.Service(name))
+				}
+			}
+			return nil
+		},
+	}
 }
 
 func newFloor() plane {
@@ -96,8 +155,8 @@ func newFloor() plane {
 
 func (*floor) Name() string { return "Mux of LinearCaches" }
 
-func (f *floor) Serve(ctx context.Context, lis net.Listener, egress, backend string) error {
-	f.backend = backend
+func (f *floor) Serve(ctx context.Context, lis net.Listener, egress string, backends []string) error {
+	f.backends = backends
 	if err := f.listeners.UpdateResource("egress", egressListener(egress)); err != nil {
 		return err
 	}
@@ -107,16 +166,16 @@ func (f *floor) Serve(ctx context.Context, lis net.Listener, egress, backend str
 		Caches:        map[string]cachev3.Cache{resource.ClusterType: f.clusters, resource.ListenerType: f.listeners},
 	}
 	srv := grpc.NewServer()
-	discovery.RegisterAggregatedDiscoveryServiceServer(srv, serverv3.NewServer(ctx, mux, nil))
+	discovery.RegisterAggregatedDiscoveryServiceServer(srv, serverv3.NewServer(ctx, mux, f.callbacks()))
 	stop := context.AfterFunc(ctx, srv.Stop)
 	defer stop()
 	close(f.started)
 	return srv.Serve(lis)
 }
 
-func (f *floor) Declare(services []bgp.Service) error {
+func (f *floor) Declare(services []bgp.Service, at int) error {
 	<-f.started
-	host, text, err := net.SplitHostPort(f.backend)
+	host, text, err := net.SplitHostPort(f.backends[at])
 	if err != nil {
 		return err
 	}

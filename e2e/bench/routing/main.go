@@ -110,7 +110,8 @@ func (m *measurement) table(ctx context.Context, title string, s setup) error {
 }
 
 func (m *measurement) measure(ctx context.Context, r router, s setup) (*figures, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	// Daemons end with the context, and then everyone who waits for them fails.
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute+time.Duration(s.n*s.receivers)*300*time.Microsecond)
 	defer cancel()
 	f := &figures{name: r.Name()}
 	dir, err := os.MkdirTemp(m.keep, "routing")

@@ -375,7 +375,7 @@ func (b *bench) resync(s *sink) error {
 	case err := <-done:
 		if err != nil {
 			b.f.add(row, "session lost", nothing)
-			return nil
+			return nil //nolint:nilerr // that is a figure
 		}
 		b.f.add(row, ms(time.Since(start)), ratioOf(time.Since(start)))
 		b.f.add("changes that it was told of then", fmt.Sprint(s.total.Announced-from.Announced), nothing)
