@@ -48,18 +48,18 @@ type plane interface {
 
 // figures are what one run showed.
 type figures struct {
-	name      string
-	services  int
-	first     time.Duration    // until Envoy has all services that are there at the start
-	ackAll    time.Duration    // until Envoy has acknowledged them
-	p50, p99  time.Duration    // one service, to the first 200
-	ack       [2]time.Duration // one service, to its acknowledgement
-	paced     [2]time.Duration // one of paceOf a second, to its acknowledgement
-	moved     time.Duration    // all services at another backend, to the last acknowledgement
-	cpu       time.Duration    // of the control plane a change
-	envoyCPU  time.Duration
-	bytes     int // sent to Envoy a change
-	envoyRSS  int
+	name     string
+	services int
+	first    time.Duration    // until Envoy has all services that are there at the start
+	ackAll   time.Duration    // until Envoy has acknowledged them
+	p50, p99 time.Duration    // one service, to the first 200
+	ack      [2]time.Duration // one service, to its acknowledgement
+	paced    [2]time.Duration // one of paceOf a second, to its acknowledgement
+	moved    time.Duration    // all services at another backend, to the last acknowledgement
+	cpu      time.Duration    // of the control plane a change
+	envoyCPU time.Duration
+	bytes    int // sent to Envoy a change
+	envoyRSS int
 }
 
 func run(ctx context.Context, sizes []string, changes int) error {
