@@ -176,7 +176,7 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 		out.uses = append(out.uses, Ref{TypeCluster, cl.GetName()})
 	}
 	if tcp != nil {
-		b.set(TypeListener, tcp.GetName(), tcp, ownNames(clusters)...)
+		b.set(TypeListener, tcp.GetName(), tcp, c.tcpTarget(f))
 		out.uses = append(out.uses, Ref{TypeListener, tcp.GetName()})
 	}
 	return out, b.err
@@ -188,11 +188,6 @@ func needs(f *Forwarding, cl *cluster.Cluster, all []*cluster.Cluster) []string 
 		return nil
 	}
 	return slices.DeleteFunc(clusterNames(all), func(n string) bool { return n == cl.GetName() })
-}
-
-// ownNames returns the clusters that are the service's alone: a listener stands on those, and through them on its next hops.
-func ownNames(all []*cluster.Cluster) []string {
-	return slices.DeleteFunc(clusterNames(all), func(n string) bool { return strings.HasPrefix(n, hopsPrefix) })
 }
 
 func clusterNames(all []*cluster.Cluster) []string {

@@ -65,8 +65,8 @@ func cases() map[string]Forwarding {
 // What a resource needs is what it stands on, and nothing that changes without it.
 func TestNeeds(t *testing.T) {
 	want := map[string][]string{
-		"tcp_local_backup": {"tcp/lines.acme.example: workload/lines.acme.example local/lines.acme.example HOPS", "tcp-egress/lines.acme.example: workload/lines.acme.example local/lines.acme.example tcp/lines.acme.example"},
-		"tcp_local":        {"tcp/lines.acme.example: workload/lines.acme.example", "tcp-egress/lines.acme.example: workload/lines.acme.example tcp/lines.acme.example"},
+		"tcp_local_backup": {"tcp/lines.acme.example: workload/lines.acme.example local/lines.acme.example HOPS", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
+		"tcp_local":        {"tcp/lines.acme.example: workload/lines.acme.example", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
 		"tcp_remote":       {"tcp/lines.acme.example: HOPS", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
 		"http_with_backup": {"http/books.acme.example: HOPS"},
 		"tcp_down":         {"tcp-egress/lines.acme.example: tcp/lines.acme.example"},

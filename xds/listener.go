@@ -251,23 +251,28 @@ func (f *Forwarding) local() []Target {
 // tcpListener is the loopback port of a TCP service. What comes there goes on as a CONNECT stream, to a workload beside this node too: so the listener stays the same,
 // and with it its connections, whatever way the service takes. A node without an ingress ends no such streams and goes straight to its workload.
 func (c *Compiler) tcpListener(f *Forwarding, port uint16) *listener.Listener {
-	target, straight := clusterName(f), c.cfg.Ingress == "" && len(f.local()) > 0
-	if straight {
-		target = workPrefix + string(f.Service)
-	}
+	target := c.tcpTarget(f)
 	proxy := &tcpproxy.TcpProxy{
 		StatPrefix: "tcp-egress", ClusterSpecifier: &tcpproxy.TcpProxy_Cluster{Cluster: target}, IdleTimeout: durationpb.New(0),
 		MaxConnectAttempts: wrapperspb.UInt32(6), AccessLog: c.accessLog(),
 		// Long enough for a target that has failed twice to be left by then.
 		BackoffOptions: &core.BackoffStrategy{BaseInterval: durationpb.New(25 * time.Millisecond), MaxInterval: durationpb.New(100 * time.Millisecond)},
 	}
-	if !straight {
+	if target == clusterName(f) {
 		proxy.TunnelingConfig = &tcpproxy.TcpProxy_TunnelingConfig{Hostname: string(f.Service), HeadersToAdd: []*core.HeaderValueOption{c.hopHeader()}}
 	}
 	return &listener.Listener{
 		Name: tcpListeners + string(f.Service), Address: socketAddress(c.cfg.EgressIP, uint32(port)), StatPrefix: "tcp-egress",
 		FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter("envoy.filters.network.tcp_proxy", proxy)}}},
 	}
+}
+
+// tcpTarget is the cluster of a TCP service's listener.
+func (c *Compiler) tcpTarget(f *Forwarding) string {
+	if c.cfg.Ingress == "" && len(f.local()) > 0 {
+		return workPrefix + string(f.Service)
+	}
+	return clusterName(f)
 }
 
 func httpFilter(name string, m proto.Message) *hcm.HttpFilter {

@@ -84,12 +84,12 @@ func (s *Server) usable(st *stream, r *xds.Resource) bool {
 
 // refuse puts a version into quarantine. The Envoy has what it had before.
 func (s *Server) refuse(st *stream, sub *subscription, r *xds.Resource, words string) {
-	if had := sub.acked[r.Name].version; had != "" {
-		sub.known[r.Name] = had
-	} else {
-		delete(sub.known, r.Name)
-	}
+	st.declined(sub, r)
 	st.changed(refOf(r))
+	st.answeredFor(refOf(r))
+	if s.view.proven(r, false) {
+		s.dropped()
+	}
 	x := s.refusalOf(st, r)
 	if x == nil {
 		sub.known[r.Name] = r.Version // it is not sent again on this connection
@@ -125,15 +125,26 @@ func (s *Server) refusalOf(st *stream, r *xds.Resource) *refusal {
 	return x
 }
 
-// absolve ends the quarantine of a version at one Envoy, and has what needs it sent again.
+// awaitNeeds has a resource looked at again when what stands in the way of its newest version is taken.
+func (s *Server) awaitNeeds(st *stream, ref xds.Ref, serving *xds.Resource) {
+	e := s.view.get(ref)
+	if e == nil || e.now == nil || e.now == serving {
+		return
+	}
+	for _, n := range e.now.Needs {
+		if s.serves(st, xds.Ref{Type: xds.TypeCluster, Name: n}) == nil {
+			st.await(n, ref)
+			return
+		}
+	}
+}
+
+// absolve ends the quarantine of a version at one Envoy.
 func (s *Server) absolve(node string, v version) {
 	if s.refusals[node][v] == nil {
 		return
 	}
 	delete(s.refusals[node], v)
-	for _, d := range s.view.dependants(v.Name) {
-		s.changed(d)
-	}
 	s.quarantined()
 }
 
@@ -210,7 +221,7 @@ func (s *Server) Quarantined() []Quarantined {
 		for _, byName := range s.view.byType {
 			for _, e := range byName {
 				if x := s.culprit(mine, e); x != nil {
-					all = append(all, Quarantined{Service: e.now.Service, Refused: x.Refused, Serving: e.good != nil && e.good != e.now})
+					all = append(all, Quarantined{Service: e.now.Service, Refused: x.Refused, Serving: e.good != nil && e.good != e.now && !e.unproven})
 				}
 			}
 		}
@@ -295,13 +306,23 @@ func (st *stream) apart(sub *subscription, typeURL string, again []*xds.Resource
 		names := make([]string, 0, len(g))
 		for _, r := range g {
 			names = append(names, r.Name)
-			if had := sub.acked[r.Name].version; had != "" {
-				sub.known[r.Name] = had
-			} else {
-				delete(sub.known, r.Name)
-			}
+			st.declined(sub, r)
 		}
 		st.groups = append(st.groups, group{typeURL, names})
+	}
+}
+
+// declined books that an Envoy did not take a version, and has what it had before, unless another one is on its way to it.
+func (st *stream) declined(sub *subscription, r *xds.Resource) {
+	for _, out := range st.outstanding {
+		if slices.ContainsFunc(out.resources, func(x *xds.Resource) bool { return x.Type == r.Type && x.Name == r.Name }) {
+			return
+		}
+	}
+	if had := sub.acked[r.Name].version; had != "" {
+		sub.known[r.Name] = had
+	} else {
+		delete(sub.known, r.Name)
 	}
 }
 

@@ -94,6 +94,7 @@ func (s *Server) Publish(d xds.Delta) {
 	}
 	for _, ref := range d.Removed {
 		s.view.remove(ref)
+		s.changed(ref) // it may stay, in an earlier version
 	}
 	s.dropped()
 }
@@ -103,6 +104,9 @@ func (s *Server) dropped() {
 	for _, ref := range s.view.drop() {
 		s.superseded(ref)
 		s.changed(ref)
+		for st := range s.streams {
+			st.answeredFor(ref)
+		}
 		if s.cfg.Store != nil {
 			s.cfg.Store.Remove(ref)
 		}
@@ -140,7 +144,7 @@ func (s *Server) Taken() []*xds.Resource {
 	var all []*xds.Resource
 	for _, byName := range s.view.byType {
 		for _, e := range byName {
-			if e.good != nil {
+			if e.good != nil && !e.unproven {
 				all = append(all, e.good)
 			}
 		}
@@ -414,6 +418,10 @@ func (s *Server) taken(st *stream, sub *subscription, r *xds.Resource, sent time
 	ref := refOf(r)
 	sub.acked[r.Name] = ack{r.Version, time.Now().UnixNano()}
 	s.absolve(st.node, versionOf(r))
+	st.answeredFor(ref)
+	if s.view.proven(r, true) && s.cfg.Store != nil {
+		s.cfg.Store.Set(r)
+	}
 	if s.cfg.OnAck != nil {
 		s.cfg.OnAck(Acknowledged{Node: st.node, Resource: ref, Version: r.Version, Service: r.Service, Trace: r.Trace, Took: time.Since(sent)})
 	}

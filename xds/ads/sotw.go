@@ -144,8 +144,10 @@ func (s *Server) wanted(st *stream, sub *subscription, t string) map[string]*xds
 	set := map[string]*xds.Resource{}
 	for name, e := range s.view.byType[t] {
 		r := s.serves(st, xds.Ref{Type: t, Name: name})
-		if r != nil && r == e.now && r != e.good && st.subs[xds.TypeCluster].knows() && !st.has(r.Needs) {
+		if r != nil && r == e.now && r != e.good && st.subs[xds.TypeCluster].knows() && s.lacks(st, r.Needs) != "" {
 			r = e.good // until it has what the newer one needs, or refuses it
+		}
+		if r != e.now {
 			st.held[t] = true
 		}
 		if r != nil && sub.covers(name) {

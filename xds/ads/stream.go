@@ -32,8 +32,9 @@ type stream struct {
 	pending     map[string]map[string]bool
 	outstanding map[string]*response // by nonce
 	nonce       uint64
-	groups      []group         // to be sent in responses of their own
-	held        map[string]bool // types of which something waits for an answer, as state of the world
+	groups      []group                     // to be sent in responses of their own
+	waiting     map[string]map[xds.Ref]bool // by the cluster that the Envoy has to have first
+	held        map[string]bool             // types of which something waits for an answer, as state of the world
 	bytes       int
 	removeAfter time.Time // until when removals wait for acknowledgements; zero if none wait
 }
@@ -85,7 +86,7 @@ func newStream(ctx context.Context, s *Server) (*stream, error) {
 	}
 	return &stream{
 		s: s, certified: certified, since: time.Now(), signal: make(chan struct{}, 1), subs: map[string]*subscription{}, pending: map[string]map[string]bool{},
-		outstanding: map[string]*response{}, held: map[string]bool{},
+		outstanding: map[string]*response{}, held: map[string]bool{}, waiting: map[string]map[xds.Ref]bool{},
 	}, nil
 }
 
@@ -146,8 +147,11 @@ func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Durat
 	if set := s.nextGroup(st); set != nil {
 		return st.respond(set[0].Type, set, nil), 0
 	}
-	types := slices.SortedFunc(maps.Keys(st.pending), func(a, b string) int { return cmp.Compare(xds.Order(a), xds.Order(b)) })
+	types := []string{xds.TypeSecret, xds.TypeCluster, xds.TypeListener} // in order: what is done for one may have the next looked at
 	for _, t := range types {
+		if st.pending[t] == nil {
+			continue
+		}
 		if resp := s.additions(st, t); resp != nil {
 			return resp, 0
 		}
@@ -182,22 +186,26 @@ func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, 
 		if xds.IsNamed(name) != named {
 			continue
 		}
-		r := s.serves(st, xds.Ref{Type: typeURL, Name: name})
+		ref := xds.Ref{Type: typeURL, Name: name}
+		r := s.serves(st, ref)
+		s.awaitNeeds(st, ref, r)
 		if r == nil {
 			if _, known := sub.known[name]; !known {
 				delete(st.pending[typeURL], name)
 			}
 			continue
 		}
-		if !st.has(r.Needs) {
-			continue // until it has, or refuses it
-		}
 		delete(st.pending[typeURL], name)
+		if n := s.lacks(st, r.Needs); n != "" {
+			st.await(n, ref)
+			continue
+		}
 		switch {
 		case !sub.covers(name):
 		case st.sentAlready(sub, r):
-			s.settle(xds.Ref{Type: typeURL, Name: name})
-		case sub.known[name] != "" && s.view.get(xds.Ref{Type: typeURL, Name: name}).left: // it may be newer than what was kept
+			s.settle(ref)
+			st.answeredFor(ref) // it may be what another version was refused for
+		case sub.known[name] != "" && s.view.get(ref).left: // it may be newer than what was kept
 		default:
 			set = append(set, r)
 			sub.known[name] = r.Version
@@ -209,18 +217,43 @@ func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, 
 	return set
 }
 
-// has tells whether the Envoy has taken the clusters of these names, in whatever version: what needs them comes after them, and not at all if they are refused.
-func (st *stream) has(names []string) bool {
+// lacks returns the first cluster of these names that the Envoy does not have in the version that it is to have: what needs it comes after it, and not at all if it is
+// refused. "" for none.
+func (s *Server) lacks(st *stream, names []string) string {
 	sub := st.subs[xds.TypeCluster]
 	if sub == nil {
-		return true
+		return ""
 	}
 	for _, n := range names {
-		if sub.covers(n) && sub.acked[n].version == "" {
-			return false
+		if !sub.covers(n) {
+			continue
+		}
+		ref := xds.Ref{Type: xds.TypeCluster, Name: n}
+		has, r := sub.acked[n].version, s.serves(st, ref)
+		if has == "" || r == nil || has != r.Version && !s.view.get(ref).left {
+			return n
 		}
 	}
-	return true
+	return ""
+}
+
+// await has a resource looked at again when the Envoy has taken or refused a cluster, or the cluster is gone.
+func (st *stream) await(cluster string, ref xds.Ref) {
+	if st.waiting[cluster] == nil {
+		st.waiting[cluster] = map[xds.Ref]bool{}
+	}
+	st.waiting[cluster][ref] = true
+}
+
+// answeredFor has a look at what waited for a cluster.
+func (st *stream) answeredFor(ref xds.Ref) {
+	if ref.Type != xds.TypeCluster {
+		return
+	}
+	for waits := range st.waiting[ref.Name] {
+		st.changed(waits)
+	}
+	delete(st.waiting, ref.Name)
 }
 
 // removals takes away what is gone, what names it first. Nothing is taken before the Envoy has answered what it was sent, so that nothing
@@ -239,7 +272,10 @@ func (s *Server) removals(st *stream, types []string) (*discovery.DeltaDiscovery
 		if len(gone) == 0 {
 			continue
 		}
-		slices.Sort(gone)
+		if s.forsaken(st, t, gone) {
+			return s.removals(st, types)
+		}
+		slices.SortFunc(gone, func(a, b string) int { return xds.CompareNames(b, a) }) // what names others before them
 		if now := time.Now(); len(st.outstanding) > 0 {
 			if st.removeAfter.IsZero() {
 				st.removeAfter = now.Add(removalPatience)
@@ -259,6 +295,26 @@ func (s *Server) removals(st *stream, types []string) (*discovery.DeltaDiscovery
 		return st.respond(t, nil, gone), 0
 	}
 	return nil, 0
+}
+
+// forsaken has what the Envoy still has, and what needs clusters that it is to lose although they were compiled, removed as well, and tells whether there is more of it
+// than was known. So it is where a service was withdrawn and is back, before the Envoy heard of it, with next hops that it refuses.
+func (s *Server) forsaken(st *stream, typeURL string, gone []string) bool {
+	more := false
+	for _, name := range gone {
+		if e := s.view.get(xds.Ref{Type: typeURL, Name: name}); typeURL != xds.TypeCluster || e == nil {
+			continue
+		}
+		for _, d := range s.view.dependants(name) {
+			sub := st.subs[d.Type]
+			if sub != nil && sub.known[d.Name] != "" && !st.pending[d.Type][d.Name] && s.serves(st, d) == nil {
+				st.changed(d)
+				s.awaitNeeds(st, d, nil)
+				more = true
+			}
+		}
+	}
+	return more
 }
 
 func (st *stream) respond(typeURL string, set []*xds.Resource, removed []string) *discovery.DeltaDiscoveryResponse {

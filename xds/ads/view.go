@@ -11,6 +11,8 @@ type entry struct {
 	now *xds.Resource // nil if it is gone, and kept for what still needs it
 	// good is what every Envoy had taken before now came, or now itself; nil if there is none.
 	good *xds.Resource
+	// unproven tells that good is on its way to an Envoy, or was, and no Envoy has answered: what it needs stays as if it had been taken.
+	unproven bool
 	// left by an earlier process, and not compiled by this one yet.
 	left bool
 }
@@ -64,7 +66,12 @@ func (v *view) set(r *xds.Resource) bool {
 		return false
 	}
 	v.change(ref, e, func() {
-		if e.now = r; e.good != nil && e.good.Version == r.Version {
+		e.hold()
+		switch e.now = r; {
+		case e.good == nil || e.good.Version != r.Version:
+		case e.unproven:
+			e.good, e.unproven = nil, false
+		default:
 			e.good = r
 		}
 	})
@@ -83,7 +90,7 @@ func (v *view) restore(r *xds.Resource) {
 // settle books that every Envoy has taken the newest version; what nothing needs any more is gone.
 func (v *view) settle(ref xds.Ref) {
 	if e := v.get(ref); e != nil && e.now != nil {
-		v.change(ref, e, func() { e.good = e.now })
+		v.change(ref, e, func() { e.good, e.unproven = e.now, false })
 	}
 }
 
@@ -95,10 +102,32 @@ func (v *view) remove(ref xds.Ref) {
 	}
 	keep := ref.Type == xds.TypeCluster && v.needed[ref.Name] > 0
 	v.change(ref, e, func() {
-		if e.now = nil; !keep {
+		if e.hold(); !keep {
+			e.good, e.unproven = nil, false
+		}
+		e.now = nil
+	})
+}
+
+// hold keeps the newest version as one to fall back to, if there is no other, before it is replaced.
+func (e *entry) hold() {
+	if e.good == nil && e.now != nil {
+		e.good, e.unproven = e.now, true
+	}
+}
+
+// proven books that an Envoy has taken a version, or refused it, if that is one to fall back to of which it was not known.
+func (v *view) proven(r *xds.Resource, taken bool) bool {
+	e := v.get(refOf(r))
+	if e == nil || !e.unproven || e.good.Version != r.Version {
+		return false
+	}
+	v.change(refOf(r), e, func() {
+		if e.unproven = false; !taken {
 			e.good = nil
 		}
 	})
+	return true
 }
 
 // change changes an entry, and books what it needs then and what it needed before.
@@ -135,7 +164,7 @@ func (v *view) drop() []xds.Ref {
 	return gone
 }
 
-// dependants returns what needs a cluster, in its newest version.
+// dependants returns what needs a cluster, in its newest version. It looks at everything.
 func (v *view) dependants(cluster string) []xds.Ref {
 	var all []xds.Ref
 	for _, byName := range v.byType {

@@ -45,7 +45,7 @@ func TestViewAgainstItsTwin(t *testing.T) {
 			// Each name may need later ones only: nothing needs itself.
 			i := rapid.IntRange(0, 4).Draw(rt, "name")
 			name := fmt.Sprint(i)
-			switch rapid.IntRange(0, 2).Draw(rt, "step") {
+			switch rapid.IntRange(0, 3).Draw(rt, "step") {
 			case 0:
 				r := &xds.Resource{Type: xds.TypeCluster, Name: name, Version: fmt.Sprint(rapid.IntRange(0, 3).Draw(rt, "version"))}
 				for n := i + 1; n < 5; n++ {
@@ -60,25 +60,45 @@ func TestViewAgainstItsTwin(t *testing.T) {
 					tw[name] = e
 				}
 				if e.now == nil || e.now.Version != r.Version {
+					if e.good == nil && e.now != nil {
+						e.good, e.unproven = e.now, true
+					}
 					if e.now = r; e.good != nil && e.good.Version == r.Version {
-						e.good = r
+						if e.good = r; e.unproven {
+							e.good, e.unproven = nil, false
+						}
 					}
 				}
 			case 1:
 				v.settle(ref(name))
 				if e := tw[name]; e != nil && e.now != nil {
-					e.good = e.now
+					e.good, e.unproven = e.now, false
 				}
 			case 2:
 				v.remove(ref(name))
 				if e := tw[name]; e != nil {
+					if e.good == nil {
+						e.good, e.unproven = e.now, true
+					}
 					e.now = nil
+				}
+			case 3:
+				taken := rapid.Bool().Draw(rt, "taken")
+				e := tw[name]
+				if e == nil || e.good == nil {
+					break
+				}
+				v.proven(e.good, taken)
+				if e.unproven {
+					if e.unproven = false; !taken {
+						e.good = nil
+					}
 				}
 			}
 			tw.clean()
 			got := v.byType[xds.TypeCluster]
 			for name, e := range tw {
-				if g := got[name]; g == nil || g.now != e.now || g.good != e.good {
+				if g := got[name]; g == nil || g.now != e.now || g.good != e.good || g.unproven != e.unproven {
 					rt.Fatalf("%s: got %+v, want %+v", name, g, e)
 				}
 				if unsettled := e.now != nil && e.now != e.good; v.unsettled[ref(name)] != unsettled {

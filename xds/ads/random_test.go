@@ -1,0 +1,281 @@
+package ads
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"pgregory.net/rapid"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/xds"
+	"github.com/catalyst-router/catalyst/xds/fib"
+)
+
+// imitation is an Envoy that takes resources one by one, and refuses those that have an address that it does not like.
+type imitation struct {
+	has    map[xds.Ref]string // versions
+	st     *stream
+	unread []*discovery.DeltaDiscoveryResponse
+}
+
+// plant is a control plane, its Envoy, and everything that was ever compiled.
+type plant struct {
+	t        *rapid.T
+	compiler *xds.Compiler
+	server   *Server
+	envoy    imitation
+	known    map[version]*xds.Resource
+	state    map[bgp.Service]xds.Forwarding
+	kept     map[xds.Ref]*xds.Resource // as a file would have it
+}
+
+// Set and Remove make it a Store.
+func (p *plant) Set(r *xds.Resource) {
+	if fib.Kept(r) {
+		p.kept[refOf(r)] = r
+	}
+}
+
+func (p *plant) Remove(ref xds.Ref) { delete(p.kept, ref) }
+
+type fixedPorts struct{}
+
+func (fixedPorts) Port(bgp.Service) (uint16, error) { return 1, nil }
+func (fixedPorts) Release(bgp.Service)              {}
+
+// start begins a control plane with what the one before kept.
+func (p *plant) start() {
+	p.compiler = xds.NewCompiler(xds.Config{Self: bgp.NodeID{Org: "acme.example", Name: "c"}, Ingress: "127.0.0.1:1", Egress: "127.0.0.1:2", Socket: "/s", Ports: fixedPorts{}})
+	p.server = quiet()
+	p.server.cfg.Store = p
+	d, err := p.compiler.Start(xds.Identity{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.publish(d)
+	var left []xds.Resource
+	for _, r := range p.kept {
+		left = append(left, *r)
+	}
+	p.server.Restore(left)
+	p.connect()
+}
+
+// complete compiles everything.
+func (p *plant) complete() {
+	change := xds.Change{}
+	for _, f := range p.state {
+		change.Services = append(change.Services, f)
+	}
+	p.apply(change)
+	p.server.Open()
+}
+
+func (p *plant) apply(change xds.Change) {
+	d, problems := p.compiler.Apply(change)
+	if len(problems) > 0 {
+		p.t.Fatal(problems)
+	}
+	p.publish(d)
+}
+
+func (p *plant) publish(d xds.Delta) {
+	for i := range d.Set {
+		p.known[versionOf(&d.Set[i])] = &d.Set[i]
+		p.t.Logf("compiled %s@%s, needs %v", d.Set[i].Name, d.Set[i].Version, d.Set[i].Needs)
+	}
+	p.t.Logf("compiled without %v", d.Removed)
+	p.server.Publish(d)
+}
+
+// connect has the Envoy connect, with what it has.
+func (p *plant) connect() {
+	if p.envoy.st != nil && p.server.streams[p.envoy.st] {
+		p.server.leave(p.envoy.st)
+	}
+	st, err := newStream(p.t.Context(), p.server)
+	if err != nil || !p.server.join(st) {
+		p.t.Fatal(err)
+	}
+	p.envoy.st, p.envoy.unread = st, nil
+	for _, t := range []string{xds.TypeCluster, xds.TypeListener} {
+		req := &discovery.DeltaDiscoveryRequest{Node: &core.Node{Id: "c"}, TypeUrl: t, InitialResourceVersions: map[string]string{}}
+		for ref, v := range p.envoy.has {
+			if ref.Type == t {
+				req.InitialResourceVersions[ref.Name] = v
+			}
+		}
+		if err := p.server.request(st, req); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+func (p *plant) send() bool {
+	resp, _ := p.server.next(p.envoy.st)
+	for _, r := range resp.GetResources() {
+		p.t.Logf("sent %s@%s", r.GetName(), r.GetVersion())
+	}
+	if resp != nil {
+		p.envoy.unread = append(p.envoy.unread, resp)
+	}
+	return resp != nil
+}
+
+// read has the Envoy take the oldest response, one resource after the other, and answer it.
+func (p *plant) read() bool {
+	if len(p.envoy.unread) == 0 {
+		return false
+	}
+	resp := p.envoy.unread[0]
+	p.envoy.unread = p.envoy.unread[1:]
+	for _, r := range resp.GetResources() {
+		p.t.Logf("Envoy reads %s@%s", r.GetName(), r.GetVersion())
+	}
+	p.t.Logf("Envoy reads the removal of %v", resp.GetRemovedResources())
+	var refused []string
+	for _, r := range resp.GetResources() {
+		ref := xds.Ref{Type: resp.GetTypeUrl(), Name: r.GetName()}
+		if bytes.Contains(r.GetResource().GetValue(), []byte("%nosuch")) {
+			refused = append(refused, r.GetName()+": malformed IP address")
+			continue
+		}
+		p.envoy.has[ref] = r.GetVersion()
+		p.check("after " + r.GetName())
+	}
+	for _, name := range resp.GetRemovedResources() {
+		delete(p.envoy.has, xds.Ref{Type: resp.GetTypeUrl(), Name: name})
+		p.check("after the removal of " + name)
+	}
+	req := &discovery.DeltaDiscoveryRequest{TypeUrl: resp.GetTypeUrl(), ResponseNonce: resp.GetNonce()}
+	if len(refused) > 0 {
+		req.ErrorDetail = &status.Status{Message: "Error adding/updating cluster(s) " + strings.Join(refused, ", ")}
+	}
+	if err := p.server.request(p.envoy.st, req); err != nil {
+		p.t.Fatal(err)
+	}
+	return true
+}
+
+// check wants that nothing that the Envoy has names something that it has not.
+func (p *plant) check(when string) {
+	for ref, v := range p.envoy.has {
+		for _, n := range p.known[version{ref, v}].Needs {
+			if p.envoy.has[xds.Ref{Type: xds.TypeCluster, Name: n}] == "" {
+				p.t.Fatalf("%s, %s@%s names %s, which is not there", when, ref.Name, v, n)
+			}
+		}
+	}
+}
+
+func (p *plant) settle() {
+	for p.send() || p.read() {
+	}
+}
+
+// draw gives a service another way.
+func (p *plant) draw() {
+	svc := bgp.Service(fmt.Sprintf("s%d.acme.example", rapid.IntRange(0, 3).Draw(p.t, "service")))
+	f := xds.Forwarding{Service: svc, Protocol: bgp.HTTP}
+	if svc > "s1.acme.example" {
+		f.Protocol = bgp.TCP
+	}
+	for range rapid.IntRange(0, 2).Draw(p.t, "tiers") {
+		name := rapid.SampledFrom([]string{"a", "b", "%nosuch"}).Draw(p.t, "target")
+		address := "127.0.0.1:80"
+		if name == "%nosuch" {
+			address = "[fe80::1%nosuch]:80"
+		}
+		target := xds.Target{NextHop: bgp.NextHop{Node: bgp.NodeID{Org: "acme.example", Name: strings.TrimPrefix(name, "%")}, Address: address}}
+		if rapid.Bool().Draw(p.t, "local") {
+			target = xds.Target{Backend: xds.Backend{Address: address}, Weight: uint32(rapid.IntRange(1, 3).Draw(p.t, "weight"))}
+		}
+		f.Tiers = append(f.Tiers, []xds.Target{target})
+	}
+	if p.state[svc] = f; len(f.Tiers) == 0 {
+		delete(p.state, svc)
+	}
+	p.apply(xds.Change{Services: []xds.Forwarding{f}})
+}
+
+// spoilt tells whether a compiled resource cannot be taken, by itself or for what it needs.
+func (p *plant) spoilt(r *xds.Resource) bool {
+	if bytes.Contains(r.Body, []byte("%nosuch")) {
+		return true
+	}
+	for _, n := range r.Needs {
+		// Of a resource that is edited in place an older version may serve.
+		if p.envoy.has[xds.Ref{Type: xds.TypeCluster, Name: n}] == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// Whatever changes, whatever is refused, and whoever restarts: at no time does anything that Envoy has name something that it has not; in the end it has
+// everything that it can take in the newest version, nothing that is gone, and the file has what it has.
+func TestEnvoyIsNeverLeftWithAHole(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		p := &plant{t: rt, envoy: imitation{has: map[xds.Ref]string{}}, known: map[version]*xds.Resource{}, state: map[bgp.Service]xds.Forwarding{}, kept: map[xds.Ref]*xds.Resource{}}
+		p.start()
+		p.complete()
+		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+			switch rapid.IntRange(0, 12).Draw(rt, "step") {
+			case 0, 1, 2, 3:
+				p.draw()
+			case 4, 5, 6:
+				p.send()
+			case 7, 8, 9:
+				p.read()
+			case 10:
+				p.settle()
+			case 11: // Envoy's connection is lost, or Envoy with all that it had
+				if rapid.Bool().Draw(rt, "Envoy restarts") {
+					p.envoy.has = map[xds.Ref]string{}
+				}
+				p.connect()
+			case 12: // the control plane is restarted, Envoy with it or not
+				if rapid.Bool().Draw(rt, "Envoy too") {
+					p.envoy.has = map[xds.Ref]string{}
+				}
+				p.start()
+				for range rapid.IntRange(0, 6).Draw(rt, "before the tables are complete") {
+					p.send()
+					p.read()
+				}
+				p.complete()
+			}
+		}
+		p.settle()
+		p.verdict()
+	})
+}
+
+func (p *plant) verdict() {
+	for t, byName := range p.server.view.byType {
+		for name, e := range byName {
+			ref := xds.Ref{Type: t, Name: name}
+			if e.now != nil && t != xds.TypeSecret && !p.spoilt(e.now) && p.envoy.has[ref] != e.now.Version {
+				p.t.Errorf("%s is %q, want %q: nothing is wrong with it", name, p.envoy.has[ref], e.now.Version)
+			}
+			if e.good != nil && !e.unproven && fib.Kept(e.good) && (p.kept[ref] == nil || p.kept[ref].Version != e.good.Version) {
+				p.t.Errorf("%s: kept is %+v, want %s", name, p.kept[ref], e.good.Version)
+			}
+		}
+	}
+	for ref, v := range p.envoy.has {
+		if e := p.server.view.get(ref); !e.has(v) {
+			p.t.Errorf("%s@%s is there and should not", ref.Name, v)
+		}
+	}
+	for ref := range p.kept {
+		if e := p.server.view.get(ref); e == nil || e.good == nil || e.unproven {
+			p.t.Errorf("%s is kept and should not", ref.Name)
+		}
+	}
+}
