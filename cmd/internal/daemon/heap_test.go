@@ -19,6 +19,19 @@ func TestHeapPercentLeavesTheSlack(t *testing.T) {
 	}
 }
 
+func TestGatewayHeapLeavesLessBesideLittle(t *testing.T) {
+	for _, c := range []struct {
+		live uint64
+		want int
+	}{
+		{0, 75}, {12 << 20, 50}, {100 << 20, 28},
+	} {
+		if got := GatewayHeap.percent(c.live); got != c.want {
+			t.Errorf("%d MiB live: got %d %%, want %d", c.live>>20, got, c.want)
+		}
+	}
+}
+
 // The pace follows the tables, and the old one is back afterwards.
 func TestKeepHeapTightFollowsWhatIsLive(t *testing.T) {
 	before := debug.SetGCPercent(100)
