@@ -1,11 +1,11 @@
 // Serves subgraphs over HTTP, answers as a monolith does, and plans with the planner of others. A line of standard input is a request, a
 // line of standard output its answer:
 //
-//	{"world": seed, "subgraphs": [{"name", "sdl", "library"}]}   → {"supergraph", "urls": {name: url}} or {"errors": [text]}
+//	{"world": seed, "subgraphs": [{"name", "sdl", "library"}], "supergraph"}   → {"supergraph", "urls": {name: url}} or {"errors": [text]}
 //	{"query", "variables", "follow"}                  → {"data", "errors", "fetches", "rounds", "plan", "requests": [text], "complaint"}
 //
 // "complaint" is what a subgraph says to their plan if that is wrong; it is asked for with "follow".
-// "requests" are those that the subgraphs got since the last answer.
+// If "supergraph" is given, it is not composed. "requests" are those that the subgraphs got since the last answer.
 'use strict';
 const http = require('node:http');
 const readline = require('node:readline');
@@ -73,7 +73,7 @@ async function create(req) {
     subgraphs[s.name] = plain(schema);
     urls[s.name] = s.library ? await libraries[s.library](schema) : url(s.name);
   }
-  const r = composeServices(req.subgraphs.map((s) => ({ name: s.name, url: urls[s.name], typeDefs: parse(s.sdl) })));
+  const r = req.supergraph ? { supergraphSdl: req.supergraph } : composeServices(req.subgraphs.map((s) => ({ name: s.name, url: urls[s.name], typeDefs: parse(s.sdl) })));
   if (r.errors?.length) return { errors: r.errors.map((e) => e.message), urls };
   const supergraph = Supergraph.build(r.supergraphSdl, { supportedFeatures: ROUTER_SUPPORTED_SUPERGRAPH_FEATURES });
   const whole = supergraph.schema.toGraphQLJSSchema();
@@ -117,7 +117,7 @@ async function follow(node, variables) {
   };
   const merge = (a, b) => {
     for (const [k, v] of Object.entries(b ?? {})) {
-      if (a[k] && v && typeof v === 'object') merge(a[k], v);
+      if (a[k] && v && typeof a[k] === 'object' && typeof v === 'object') merge(a[k], v);
       else a[k] = v;
     }
   };
@@ -169,9 +169,11 @@ async function run({ query, variables, follow: following }) {
   try {
     const plan = current.planner.buildQueryPlan(operationFromDocument(current.supergraph.apiSchema(), document));
     if (following) {
-      current.world.full = true; // or else what is null or empty hides the fault
-      answer.complaint = await follow(plan.node, variables);
-      current.world.full = false;
+      for (const n of [1, 2, 3]) { // what is null, empty or of another type would hide the fault
+        current.world.full = n;
+        answer.complaint ??= await follow(plan.node, variables);
+      }
+      current.world.full = 0;
     }
     Object.assign(answer, measure(plan.node, variables), { plan: prettyFormatQueryPlan(plan) });
   } catch (e) {

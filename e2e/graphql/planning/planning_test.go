@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,8 +32,11 @@ var (
 
 // question and answer are the lines of oracle.js.
 type question struct {
-	World     string         `json:"world,omitempty"`
-	Subgraphs []wire         `json:"subgraphs,omitempty"`
+	World     string `json:"world,omitempty"`
+	Subgraphs []wire `json:"subgraphs,omitempty"`
+	// Supergraph of ours, if theirs does not compose.
+	Supergraph string `json:"supergraph,omitempty"`
+
 	Query     string         `json:"query,omitempty"`
 	Variables map[string]any `json:"variables,omitempty"`
 	Follow    bool           `json:"follow,omitempty"`
@@ -129,6 +133,7 @@ func (o *oracle) ask(t *testing.T, q question) answer {
 // figures are sums over a run.
 type figures struct {
 	worlds, rejected, operations, failing int
+	stricter                              int       // worlds that their composer rejects and ours serves
 	ours, theirs                          plan.Plan // Fetches and Rounds only
 	better, worse, traded, wrong          int
 	sent                                  int
@@ -142,7 +147,7 @@ func TestGenerated(t *testing.T) {
 		s := *seed + uint64(n)
 		t.Run(fmt.Sprintf("seed=%d", s), func(t *testing.T) { world(t, o, s, &sum) })
 	}
-	t.Logf("%d worlds, %d rejected by both composers; %d operations, %d of them with errors", sum.worlds, sum.rejected, sum.operations, sum.failing)
+	t.Logf("%d worlds, %d rejected by both composers, %d by theirs only; %d operations, %d of them with errors", sum.worlds, sum.rejected, sum.stricter, sum.operations, sum.failing)
 	t.Logf("planned requests: ours %d, theirs %d; rounds: ours %d, theirs %d; requests sent: %d; plans with fewer requests or rounds: %d, with fewer rounds by more requests: %d, worse: %d; wrong plans of theirs: %d",
 		sum.ours.Fetches, sum.theirs.Fetches, sum.ours.Rounds, sum.theirs.Rounds, sum.sent, sum.better, sum.traded, sum.worse, sum.wrong)
 	if sum.rejected > sum.worlds/2 {
@@ -167,6 +172,10 @@ func world(t *testing.T, o *oracle, seed uint64, sum *figures) {
 		sum.rejected++
 		t.Logf("rejected: %s\n%s", theirs.Errors, show(subgraphs))
 		return
+	case rejected && stricter(theirs.Errors):
+		sum.stricter++
+		q.Supergraph = ours.SDL
+		theirs = o.ask(t, q)
 	case rejected:
 		t.Fatalf("we accept, they reject: %s\n%s", theirs.Errors, show(subgraphs))
 	case len(ours.Errors) > 0:
@@ -202,6 +211,12 @@ func world(t *testing.T, o *oracle, seed uint64, sum *figures) {
 			}
 		}
 	}
+}
+
+// stricter reports whether they reject only for requirements that they cannot satisfy. Their composer does not go back to the subgraph that
+// requires, although another key than the one it began with leads there. Our plans and answers show whether it can be done.
+func stricter(errors []json.RawMessage) bool {
+	return !slices.ContainsFunc(errors, func(e json.RawMessage) bool { return !bytes.Contains(e, []byte("cannot satisfy @require")) })
 }
 
 // check is one operation.

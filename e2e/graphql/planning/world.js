@@ -82,6 +82,7 @@ function model(name, sdl) {
 class World {
   constructor(seed, subgraphs) {
     this.seed = seed;
+    this.full = 0; // above 0: nothing is null, empty or fails, and each number draws other types
     this.subgraphs = new Map(subgraphs.map((s) => [s.name, model(s.name, s.sdl)]));
     this.enums = new Map(); // name → values, hidden ones included
     for (const m of this.subgraphs.values()) for (const [n, v] of m.enums) this.enums.set(n, [...new Set([...this.enums.get(n) ?? [], ...v])].sort());
@@ -236,7 +237,7 @@ class World {
   force(type, possible, h) {
     if (type.kind === Kind.LIST_TYPE) return Array.from({ length: this.full ? 2 : h % 4 }, (_, n) => this.make(type.type, possible, hash(h, n)));
     const name = type.name.value;
-    if (possible.length) return { t: possible[hash(h, 't') % possible.length], i: hash(h, 'i') % COUNT };
+    if (possible.length) return { t: possible[(hash(h, 't') + this.full) % possible.length], i: hash(h, 'i') % COUNT };
     const values = this.enums.get(name);
     if (values) return values[h % values.length];
     return { Int: h % 1000, Float: h % 1000 + 0.5, Boolean: h % 2 === 0 }[name] ?? name + h % 10000;
