@@ -76,6 +76,9 @@ func generate(seed uint64) []supergraph.Subgraph {
 		d.special(e)
 	}
 	d.roots()
+	if d.chance(30) {
+		d.ghost()
+	}
 	out := make([]supergraph.Subgraph, 0, len(d.subs))
 	for _, s := range d.subs {
 		out = append(out, supergraph.Subgraph{Name: s.name, SDL: s.print()})
@@ -492,6 +495,21 @@ func (t *typ) field(name string) string {
 
 func (t *typ) drop(name string) {
 	t.fields = slices.DeleteFunc(t.fields, func(f string) bool { return f[:strings.IndexAny(f, ":(")] == name })
+}
+
+// ghost adds a type of which some subgraphs do not know every object.
+func (d *draft) ghost() {
+	e := &entity{name: "G0", keys: []string{"id"}, homes: some(d, d.subs, 2)}
+	for _, s := range e.homes {
+		t := e.declare(s, e.keys)
+		for range 1 + d.below(2) {
+			t.add(d.next("g") + ": " + d.leaf())
+		}
+	}
+	one(d, e.homes).in("Query", query).add("ghosts: " + d.wrap("G0"))
+	if s := d.entities[0].homes[0]; slices.Contains(e.homes, s) {
+		s.has(d.entities[0].name).add("ghost: " + d.wrap("G0"))
+	}
 }
 
 // provide adds a field, on some other entity of the subgraph, that brings a field of another home along.
