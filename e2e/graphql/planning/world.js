@@ -244,7 +244,7 @@ class World {
   force(type, possible, h) {
     if (type.kind === Kind.LIST_TYPE) return Array.from({ length: this.full ? 2 : h % 4 }, (_, n) => this.make(type.type, possible, hash(h, n)));
     const name = type.name.value;
-    if (possible.length) return { t: possible[(hash(h, 't') + this.full) % possible.length], i: hash(h, 'i') % COUNT };
+    if (possible.length) return { t: possible[hash(h, 't', this.full) % possible.length], i: hash(h, 'i') % COUNT };
     const values = this.enums.get(name);
     if (values) return values[h % values.length];
     return { Int: h % 1000, Float: h % 1000 + 0.5, Boolean: h % 2 === 0 }[name] ?? name + h % 10000;
