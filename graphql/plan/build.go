@@ -100,6 +100,7 @@ type position struct {
 	// iface is the interface that some view knows as an object only, or nil.
 	iface    *graph.Type
 	entering map[int]bool
+	entered  []*group // the requests for entities here
 	table    *table
 }
 

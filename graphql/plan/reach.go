@@ -284,8 +284,8 @@ func (b *builder) enter1(pos *position, types graph.TypeSet, s int, d door, ways
 
 // groupAt finds a group that enters s at the position and that could take in what comes with the given depth.
 func (b *builder) groupAt(pos *position, s int, via *graph.Type, depth int) *group {
-	for _, gr := range b.groups {
-		if gr.entity && gr.pos == pos && gr.sub == s && gr.via == via && gr.block == b.block && gr.segment == b.segment && gr.depth >= depth &&
+	for _, gr := range pos.entered {
+		if gr.sub == s && gr.via == via && gr.block == b.block && gr.segment == b.segment && gr.depth >= depth &&
 			gr.givens == nil && (!b.apart || gr.depth == depth) {
 			return gr
 		}

@@ -637,8 +637,8 @@ func (b *builder) requireBelow(sl *slot, sub *graph.Selection, on graph.TypeSet)
 func (b *builder) entityGroup(pos *position, s int, via *graph.Type, deps []*group, n need, givens []*given) *group {
 	depth := deepest(deps)
 	var gr *group
-	for _, o := range b.groups {
-		if !o.entity || o.pos != pos || o.sub != s || o.via != via || o.block != b.block || o.segment != b.segment || o.depth <= depth {
+	for _, o := range pos.entered {
+		if o.sub != s || o.via != via || o.block != b.block || o.segment != b.segment || o.depth <= depth {
 			continue
 		}
 		if slices.ContainsFunc(deps, func(d *group) bool { return d.waitsFor(o) }) || o.contradicts(n) || o.tooWide(n) || !sameGivens(o.givens, givens) {
@@ -656,6 +656,7 @@ func (b *builder) entityGroup(pos *position, s int, via *graph.Type, deps []*gro
 	if gr == nil {
 		gr = b.newGroup(s, pos)
 		gr.entity, gr.via, gr.givens = true, via, givens
+		pos.entered = append(pos.entered, gr)
 		if via != nil && via.In[s].InterfaceObject {
 			gr.view.opaque = true
 		}
