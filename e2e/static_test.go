@@ -3,16 +3,21 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/catalyst-router/catalyst/e2e/examples"
 	"github.com/catalyst-router/catalyst/e2e/lab"
 )
 
@@ -129,4 +134,51 @@ func TestADamagedForwardingStateIsIgnored(t *testing.T) {
 		t.Errorf("the file is not put aside: %v", err)
 	}
 	kept(t, n("c"), "http/books.acme.example")
+}
+
+// A TCP workload that nobody checks dies: connections made beside its node and from elsewhere reach the other instance, and the first of them is not lost.
+func TestATCPWorkloadFallsOverInEnvoy(t *testing.T) {
+	_, n := world(t, "a b c", "a-b c-a")
+	serve := func(name string) (string, func()) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { _ = examples.ServeLines(ctx, l, name) }()
+		return l.Addr().String(), func() { stop(); _ = l.Close() }
+	}
+	near, stop := serve("one")
+	far, _ := serve("two")
+	for at, address := range map[string]string{"a": near, "b": far} {
+		_, err := n(at).CLI(t.Context(), "route", "add", "lines", "--addr", address, "-p", "tcp")
+		must(t, err)
+	}
+	ask := func(ctx context.Context, at string) error {
+		port, err := n(at).TCPPort(ctx, "lines")
+		if err != nil {
+			return err
+		}
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", port)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		fmt.Fprintln(conn, "hello")
+		got, err := bufio.NewReader(conn).ReadString('\n')
+		if err == nil && !strings.HasSuffix(got, ": hello\n") {
+			err = errors.New(got)
+		}
+		return err
+	}
+	for _, at := range []string{"a", "b", "c"} {
+		must(t, lab.Eventually(t.Context(), "lines at "+at, func(ctx context.Context) error { return ask(ctx, at) }))
+	}
+	kept(t, n("a"), "local/lines.acme.example") // with a backup
+	prints(t, n("a"), "backup 1", "route", "show", "lines")
+	stop()
+	for _, at := range []string{"a", "c", "a", "c"} {
+		if err := ask(t.Context(), at); err != nil {
+			t.Errorf("from %s: %v", at, err)
+		}
+	}
 }
