@@ -23,14 +23,24 @@ import (
 	"github.com/catalyst-router/catalyst/envoy"
 )
 
-// world starts nodes, all with the same flags, and peers them: "a-b b-c", the first of each pair dials.
-func world(t *testing.T, names, links string, flags ...string) (*lab.Lab, func(string) *lab.Node) {
+// binary is the catalyst that is tried: that of make build, or $CATALYST_BINARY.
+func binary(t *testing.T) string {
 	t.Helper()
-	binary, err := filepath.Abs("../bin/catalyst")
+	path := os.Getenv("CATALYST_BINARY")
+	if path == "" {
+		path = "../bin/catalyst"
+	}
+	path, err := filepath.Abs(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := lab.New(t.Context(), binary, "acme.example")
+	return path
+}
+
+// world starts nodes, all with the same flags, and peers them: "a-b b-c", the first of each pair dials.
+func world(t *testing.T, names, links string, flags ...string) (*lab.Lab, func(string) *lab.Node) {
+	t.Helper()
+	l, err := lab.New(t.Context(), binary(t), "acme.example")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -375,9 +385,7 @@ func TestBadInput(t *testing.T) {
 
 // An Envoy on another machine gets its configuration over mutual TLS, under the name that its certificate has, and no other.
 func TestRemoteEnvoy(t *testing.T) {
-	binary, err := filepath.Abs("../bin/catalyst")
-	must(t, err)
-	l, err := lab.New(t.Context(), binary, "acme.example")
+	l, err := lab.New(t.Context(), binary(t), "acme.example")
 	must(t, err)
 	t.Cleanup(func() { must(t, l.Close()) })
 	free, err := net.Listen("tcp", "127.0.0.1:0")

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -326,7 +327,8 @@ func (r *Router) server() *grpc.Server {
 		grpc.ForceServerCodecV2(rawCodec{}),
 		grpc.MaxRecvMsgSize(bgp.MaxMessageSize), grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(dialTimeout),
 		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window), grpc.ReadBufferSize(64<<10), grpc.WriteBufferSize(64<<10),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		// The protocol's own timers judge a peer, and no others: the transport's would end a session after five seconds in which a peer reads nothing.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: math.MaxInt64}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
 	srv.RegisterService(&grpc.ServiceDesc{
@@ -357,7 +359,6 @@ func (r *Router) dial(eff speaker.Dial) {
 		grpc.WithTransportCredentials(flows{credentials.NewTLS(r.cfg.Identity.ClientTLS(eff.Peer))}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(bgp.MaxMessageSize)),
 		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window), grpc.WithReadBufferSize(64<<10), grpc.WithWriteBufferSize(64<<10),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithNoProxy(),
 	)
 	var stream grpc.ClientStream

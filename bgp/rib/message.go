@@ -19,7 +19,8 @@ type draft struct {
 	popped []uint32         // services taken from the queue, each with an owner of its name
 	groups map[uint32]int32 // number of a set → its group
 	size   int              // of the message, in bytes, about
-	trace  bgp.Trace        // the oldest of the services'
+	trace  bgp.Trace        // the oldest of the services that changed
+	dump   bool             // what is added now is there since long: the table of a new session, or a refresh
 }
 
 // item is one service of a draft.
@@ -53,7 +54,7 @@ func (d *draft) announce(t *Table, svc, id, set uint32) {
 func (d *draft) add(t *Table, i item) {
 	d.items = append(d.items, i)
 	d.size += int(t.names.refs[i.svc].length) + 8
-	if trace, ok := t.traces[i.svc]; ok && (d.trace.Declared == 0 || trace.Declared < d.trace.Declared) {
+	if trace, ok := t.traces[i.svc]; ok && !d.dump && (d.trace.Declared == 0 || trace.Declared < d.trace.Declared) {
 		d.trace = trace
 	}
 }

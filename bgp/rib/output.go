@@ -130,6 +130,7 @@ func (t *Table) gather(p *peer) {
 				continue
 			}
 		}
+		d.dump = !queued
 		t.tell(p, svc, !queued && p.resend)
 	}
 	t.effort += uint64(n)

@@ -312,3 +312,30 @@ func TestFilterEditSendsTheDifference(t *testing.T) {
 		}
 	}
 }
+
+// A trace times one change on its way. The table that a new session is sent is none, and a change without a trace is not the one before it.
+func TestTraceIsOfTheChange(t *testing.T) {
+	tab := New(Config{Self: self})
+	for i := range 3 {
+		tab.AddPeer(PeerID(i+1), PeerConfig{Node: node(i)})
+	}
+	tab.Established(1, "")
+	tab.Established(2, "")
+	held(t, tab, 2, map[bgp.Service]string{})
+	traced := announcement(numbered(0), from(0))
+	traced.Trace = bgp.Trace{TraceID: [16]byte{1}, Declared: 42}
+	tab.Apply(1, traced)
+	if u := tab.Update(2); u == nil || u.Trace != traced.Trace {
+		t.Errorf("a peer that is told of the change gets %+v, want its trace", u)
+	}
+	tab.Established(3, "")
+	if u := tab.Update(3); u == nil || len(u.Announced) != 1 || u.Trace != (bgp.Trace{}) {
+		t.Errorf("a new session gets %+v, want the route without a trace", u)
+	}
+	again := from(0)
+	again.MED = 7
+	tab.Apply(1, announcement(numbered(0), again))
+	if u := tab.Update(2); u == nil || len(u.Announced) != 1 || u.Trace != (bgp.Trace{}) {
+		t.Errorf("a change without a trace goes out as %+v", u)
+	}
+}

@@ -280,9 +280,7 @@ func (t *Table) settle(trace bgp.Trace) {
 		t.decide(svc)
 		t.revision++
 		t.svcs[svc].revision = t.revision
-		if trace != (bgp.Trace{}) {
-			t.remember(svc, trace)
-		}
+		t.remember(svc, trace)
 		for _, c := range t.curs {
 			c.mark(t, svc)
 		}
@@ -305,7 +303,12 @@ func (t *Table) settle(trace bgp.Trace) {
 	t.attrs.compact()
 }
 
+// remember keeps the trace of a service's newest change; one without a trace must not pass for the one before it.
 func (t *Table) remember(svc uint32, trace bgp.Trace) {
+	if trace == (bgp.Trace{}) {
+		delete(t.traces, svc)
+		return
+	}
 	if len(t.traces) >= maxTraces {
 		clear(t.traces)
 	}

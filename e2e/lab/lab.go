@@ -169,6 +169,12 @@ func (n *Node) Stop(sig syscall.Signal) error {
 	}
 }
 
+// Pause stops the node's process in its tracks (SIGSTOP), as a machine does that swaps; its Envoy runs on. Resume lets it go on.
+func (n *Node) Pause() error { return n.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume lets a paused process go on.
+func (n *Node) Resume() error { return n.cmd.Process.Signal(syscall.SIGCONT) }
+
 // EnvoyPID returns the process id of the node's Envoy, 0 if it never had one.
 func (n *Node) EnvoyPID() int {
 	b, err := os.ReadFile(filepath.Join(n.Dir, "data", "envoy.pid"))
@@ -271,10 +277,14 @@ func Eventually(ctx context.Context, what string, try func(context.Context) erro
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	var err error
 	for {
-		err := try(ctx)
-		if err == nil {
+		now := try(ctx)
+		if now == nil {
 			return nil
+		}
+		if ctx.Err() == nil || err == nil { // else it says only that time is over
+			err = now
 		}
 		select {
 		case <-tick.C:

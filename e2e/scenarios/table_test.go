@@ -95,6 +95,8 @@ func scenarios() []scenario {
 				"waits := p.session != nil && p.caps.Restarting", "waits := false"),
 			one("a data plane that did not survive is not called", "bgp/sim TestScenarios/restart-without-data-plane", sessionFile,
 				"\t\ts.forgetStale(p) // its data plane", "\t\t// its data plane"),
+			one("so that no request is lost while any control plane on the way is killed and started", "e2e TestControlPlaneIsKilledUnderLoad", sessionFile,
+				"if keepRoutes && p.caps.GracefulRestart > 0 {", "if false {"),
 		}},
 		{10, "restart goes wrong", "The peer never comes back, fails again, or has no graceful restart.", []guard{
 			one("a second failure before the table is there gives no more time", "bgp/sim TestScenarios/restart-expiry", sessionFile,
@@ -161,10 +163,12 @@ func scenarios() []scenario {
 			one("the other operator reads why", "bgp/sim TestScenarios/farewell", sessionFile, "\tif !remote {\n\t\ts.emit(Send{c.id, n})\n\t}\n", ""),
 			one("what is said on purpose keeps no routes", "bgp/sim TestScenarios/farewell", sessionFile, "kept := n.Code", "kept := true || n.Code"),
 			one("a draining node is the last choice", "bgp/sim TestScenarios/drain", decideFile, "\tif s.Has(attr.HasGracefulShutdown) {\n\t\tk.localPref = 0\n\t}\n", ""),
+			one("all traffic moves before the node goes, and not a request fails", "e2e TestDrainLosesNothing", speakerFile, "\t\t\ts.table.SetDraining(ev.On)\n", ""),
 			one("called off, the mark goes from every route", "bgp/sim TestScenarios/drain-undone", walkFile, "\tt.draining = on\n\tt.rescanAll()", "\tt.draining = t.draining || on\n\tt.rescanAll()"),
 		}},
 		{20, "liveness", "A link that swallows everything is noticed within a second; a flapping one is held down.", []guard{
 			one("three intervals of silence end the session", "bgp/sim TestScenarios/liveness", fsmFile, "if s.live > 0 && s.state == Established {", "if false {"),
+			one("traffic leaves a node that hangs", "e2e TestLiveness", fsmFile, "if s.live > 0 && s.state == Established {", "if false {"),
 			one("it needs both sides", "bgp/sim TestScenarios/liveness-one-side", fsmFile, "own > 0 && other > 0 {", "own > 0 || other > 0 {"),
 			one("a session that is lost again is held down", "bgp/sim TestScenarios/damping", dampingFile, "\tif d.losses > 1 {\n", "\tif false {\n"),
 			one("whoever slept is no judge of others' silence", "bgp/fsm TestSleeperJudgesNobody", fsmFile, "if late < s.live {", "if true {"),
@@ -173,6 +177,8 @@ func scenarios() []scenario {
 			one("only the newest state of each service waits", "bgp/sim TestStuckReader", "bgp/rib/pending.go", "\tif s.bits[word]&bit != 0 {\n\t\treturn false\n\t}\n", ""),
 			one("a peer that takes nothing for two hold times is dropped", "bgp/sim TestStuckReader", speakerFile,
 				"if limit := s.sendHold(c); limit > 0 && !c.stuckFrom.IsZero() && now.Sub(c.stuckFrom) >= limit {", "if limit := s.sendHold(c); limit < 0 {"),
+			one("a node that hangs for a while ends with exactly the newest, and so do the others meanwhile", "e2e TestSlowReader", tableFile,
+				"p.dirty.mark(svc, p.holds(svc)) {", "!p.holds(svc) && p.dirty.mark(svc, false) {"),
 			one("what is under way is bounded by credits", "bgp/speaker TestStuckReaderAmongTwenty", speakerFile,
 				"for c.credits > 0 && s.table.Pending(p.id) > 0 {", "for s.table.Pending(p.id) > 0 {"),
 			one("a peer that sends faster than this node works is pushed back", "bgp/peering TestFloodIsPushedBack", peeringFile,
@@ -186,8 +192,12 @@ func scenarios() []scenario {
 			one("a change of what a peer holds is always entered", "bgp/sim TestScenarios/flap-within-a-batch", tableFile,
 				"p.dirty.mark(svc, p.holds(svc)) {", "!p.holds(svc) && p.dirty.mark(svc, false) {"),
 		}},
-		{24, "best path", "One case a rung, and every order of arrival.", []guard{
+		{24, "best path and failover", "One case a rung, every order of arrival, and a next hop that dies.", []guard{
 			one("higher local preference", "bgp/rib TestEachRungDecides", decideFile, "cmp.Compare(b.localPref, a.localPref)", "cmp.Compare(a.localPref, b.localPref)"),
+			{what: "when the next hop dies, its calls go to the next best at once", test: "e2e TestFailoverUnderLoad", edits: []edit{
+				{"xds/listener.go", "RetryOn: \"connect-failure,refused-stream,reset-before-request\"", "RetryOn: \"refused-stream\""},
+				{"xds/cluster.go", "ConsecutiveLocalOriginFailure: wrapperspb.UInt32(2)", "ConsecutiveLocalOriginFailure: wrapperspb.UInt32(1 << 30)"},
+				{sessionFile, "\ts.table.MarkStale(p.id)\n", ""}}},
 			one("MED compares within one organisation, as a rank", "bgp/rib TestEachRungDecides", decideFile, "if org[m] == org[n] && v < own", "if org[m] == org[n] && v > own"),
 			one("there is always one winner", "bgp/rib TestOrderOfArrivalDoesNotMatter", decideFile,
 				"return t.peers[x.peer].cfg.Node.Compare(t.peers[y.peer].cfg.Node), ReasonPeer", "return 0, ReasonPeer"),
