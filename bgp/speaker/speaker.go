@@ -242,6 +242,9 @@ func (s *Speaker) connsDue(now time.Time, p *peer, tick bool) {
 		case due:
 			s.outcome(now, c, c.fsm.Beat(now))
 		}
+		if s.conns[c.id] == nil {
+			continue // it is over, and is not to end twice
+		}
 		if s.isStuck(now, c) {
 			s.fail(now, c, bgp.Notify(bgp.SendHoldExpired, 0, "nothing could be sent for %s", s.sendHold(c)), false)
 		}

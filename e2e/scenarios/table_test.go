@@ -144,6 +144,8 @@ func scenarios() []scenario {
 		}},
 		{16, "fuzzing", "Whatever arrives, in whatever order: no panic, no growth, a legal outcome.", []guard{
 			one("what is read can be written and read again", "bgp/wire FuzzDecode/span-without-trace", decodeFile, "d.u.Trace.SpanID = [8]byte{} // a span", "// a span"),
+			one("a session that two timers end at once ends once", "bgp/speaker FuzzStep/one-end-for-two-timers", speakerFile,
+				"\t\tif s.conns[c.id] == nil {\n\t\t\tcontinue // it is over", "\t\tif false {\n\t\t\tcontinue // it is over"),
 			one("a stream is never given more than its credits", "bgp/speaker FuzzStep", speakerFile, "for c.credits > 0 && s.table.Pending(p.id) > 0 {", "for s.table.Pending(p.id) > 0 {"),
 		}},
 		{17, "maximum routes", "A peer announces too much: warn, block or close; raising the limit recovers.", []guard{
@@ -176,7 +178,7 @@ func scenarios() []scenario {
 		{21, "slow reader", "One peer stops reading; the others do not notice, and it resynchronises exactly.", []guard{
 			one("only the newest state of each service waits", "bgp/sim TestStuckReader", "bgp/rib/pending.go", "\tif s.bits[word]&bit != 0 {\n\t\treturn false\n\t}\n", ""),
 			one("a peer that takes nothing for two hold times is dropped", "bgp/sim TestStuckReader", speakerFile,
-				"if limit := s.sendHold(c); limit > 0 && !c.stuckFrom.IsZero() && now.Sub(c.stuckFrom) >= limit {", "if limit := s.sendHold(c); limit < 0 {"),
+				"\t\tif s.isStuck(now, c) {", "\t\tif false {"),
 			one("a node that hangs for a while ends with exactly the newest, and so do the others meanwhile", "e2e TestSlowReader", tableFile,
 				"p.dirty.mark(svc, p.holds(svc)) {", "!p.holds(svc) && p.dirty.mark(svc, false) {"),
 			one("what is under way is bounded by credits", "bgp/speaker TestStuckReaderAmongTwenty", speakerFile,
