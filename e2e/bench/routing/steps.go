@@ -263,8 +263,9 @@ func (b *bench) newPeer(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = p.Close() }()
-	at, err := (&sink{peer: p}).await(start, b.n+1, 0)
-	b.f.add("table to a new peer", ms(at.All), ratioOf(at.All))
+	// GoBGP now and then leaves some out for good when the table is large.
+	at, err := (&sink{peer: p}).await(start, b.n*99/100, 0)
+	b.f.add("99 % of the table to a new peer", ms(at.All), ratioOf(at.All))
 	return err
 }
 
