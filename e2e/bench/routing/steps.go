@@ -271,14 +271,11 @@ func (b *bench) newPeer(ctx context.Context) error {
 
 // secondPath gives every route a worse path from the second source, which no receiver hears of.
 func (b *bench) secondPath(context.Context) error {
-	if err := b.sources[1].Announce(0, b.n, 2, 3); err != nil {
-		return err
-	}
-	// The daemon has taken the last of them when another route behind them has come through.
-	if err := b.sources[1].Announce(b.n+1, 1, 2, 0); err != nil {
-		return err
-	}
-	if _, err := b.everyone(time.Now(), 1, 0); err != nil {
+	// The daemon has taken the last of them when another route behind them has come through. Receivers read meanwhile: ours has to answer pings.
+	sent := make(chan error, 1)
+	go func() { sent <- errors.Join(b.sources[1].Announce(0, b.n, 2, 3), b.sources[1].Announce(b.n+1, 1, 2, 0)) }()
+	_, err := b.everyone(time.Now(), 1, 0)
+	if err = errors.Join(err, <-sent); err != nil {
 		return err
 	}
 	u, err := usageOf(b.procs)
