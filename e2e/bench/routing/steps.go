@@ -273,7 +273,9 @@ func (b *bench) newPeer(ctx context.Context) error {
 func (b *bench) secondPath(context.Context) error {
 	// The daemon has taken the last of them when another route behind them has come through. Receivers read meanwhile: ours has to answer pings.
 	sent := make(chan error, 1)
-	go func() { sent <- errors.Join(b.sources[1].Announce(0, b.n, 2, 3), b.sources[1].Announce(b.n+1, 1, 2, 0)) }()
+	go func() {
+		sent <- errors.Join(b.sources[1].Announce(0, b.n, 2, 3), b.sources[1].Announce(b.n+1, 1, 2, 0))
+	}()
 	_, err := b.everyone(time.Now(), 1, 0)
 	if err = errors.Join(err, <-sent); err != nil {
 		return err
