@@ -85,7 +85,7 @@ func (o *outcome) graph(why string) *Graph {
 	if len(sources) == 0 {
 		return nil
 	}
-	return &Graph{SDL: o.result.SDL, Sources: sources, Why: why}
+	return &Graph{SDL: o.result.SDL, document: o.result.Document, Sources: sources, Why: why}
 }
 
 // equal tells whether another graph serves the same in the same way.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vektah/gqlparser/v2/ast"
+
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 	"github.com/catalyst-router/catalyst/graphql/supergraph"
 )
@@ -38,15 +40,22 @@ type Graph struct {
 	// Why says what changed, for the log and the history.
 	Why string
 
-	once sync.Once
-	read *graph.Graph
-	err  error
+	once     sync.Once
+	document *ast.SchemaDocument // what SDL says; nil if unknown, and once it is read
+	read     *graph.Graph
+	err      error
 }
 
 // Read returns the graph as planners want it. It is read once, by whoever asks first.
 func (g *Graph) Read() (*graph.Graph, error) {
 	g.once.Do(func() {
-		if g.read, g.err = graph.Read(g.SDL); g.err != nil {
+		if g.document != nil {
+			g.read, g.err = graph.ReadDocument(g.document)
+			g.document = nil
+		} else {
+			g.read, g.err = graph.Read(g.SDL)
+		}
+		if g.err != nil {
 			g.err = fmt.Errorf("read the composed graph: %w", g.err)
 		}
 	})

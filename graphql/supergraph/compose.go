@@ -13,7 +13,8 @@ func Compose(subgraphs []Subgraph, opts Options) *Result {
 	if len(m.errs) > 0 {
 		return &Result{Errors: m.errs, Hints: m.hints}
 	}
-	return &Result{SDL: m.print(), Hints: m.hints}
+	sdl, doc := m.supergraph()
+	return &Result{SDL: sdl, Document: doc, Hints: m.hints}
 }
 
 // prepare loads every schema, upgrades the old ones, and validates each by itself.

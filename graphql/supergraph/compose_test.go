@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/parser"
 	"golang.org/x/tools/txtar"
 
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
@@ -87,10 +90,23 @@ func outcome(t *testing.T, r *Result) map[string]string {
 		return out
 	}
 	out["supergraph"] = withoutMachinery(r.SDL)
-	if _, err := graph.Read(r.SDL); err != nil {
-		t.Errorf("the planner cannot read the supergraph: %v", err)
-	}
+	readable(t, r)
 	return out
+}
+
+// readable checks that the planner reads what was composed, and that the document is what the text says.
+func readable(t *testing.T, r *Result) {
+	t.Helper()
+	if _, err := graph.Read(r.SDL); err != nil {
+		t.Errorf("the planner cannot read the supergraph: %v\n%s", err, r.SDL)
+	}
+	doc, err := parser.ParseSchema(&ast.Source{Input: r.SDL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(doc, r.Document, cmpopts.EquateEmpty(), cmpopts.IgnoreTypes(&ast.Position{}, []*ast.Position{}, &ast.CommentGroup{})); diff != "" {
+		t.Errorf("the document is not what the text says (-text +document):\n%s\n%s", diff, r.SDL)
+	}
 }
 
 // withoutMachinery leaves out what is the same in every supergraph: the definitions of the join and link specifications.

@@ -22,7 +22,7 @@ type loader struct {
 
 // load parses a schema and resolves its names. The subgraph has no types if the SDL cannot be parsed.
 func load(index int, in Subgraph) *loader {
-	l := &loader{s: &subgraph{index: index, name: in.Name, url: in.URL, types: map[string]*typeDef{}, directives: map[string]*ast.DirectiveDefinition{}, roots: map[ast.Operation]string{}, renamed: map[string]string{}, contexts: map[string]bool{}}}
+	l := &loader{s: &subgraph{index: index, name: in.Name, url: in.URL, size: len(in.SDL), types: map[string]*typeDef{}, directives: map[string]*ast.DirectiveDefinition{}, roots: map[ast.Operation]string{}, renamed: map[string]string{}, contexts: map[string]bool{}}}
 	doc, err := parser.ParseSchemaWithLimit(&ast.Source{Name: in.Name, Input: in.SDL}, maxTokens)
 	if err != nil {
 		l.syntax(err)

@@ -28,7 +28,7 @@ type mergedType struct {
 	name        string
 	kind        ast.DefinitionKind
 	description string
-	in          []*typeDef // by subgraph
+	in          []*typeDef // of the subgraphs that have it, in their order
 	fields      []*mergedField
 	byName      map[string]*mergedField
 	interfaces  []string
@@ -86,11 +86,11 @@ func (m *merger) collect() {
 		for _, n := range s.order {
 			t := m.types[n]
 			if t == nil {
-				t = &mergedType{name: n, in: make([]*typeDef, len(m.subs)), byName: map[string]*mergedField{}}
+				t = &mergedType{name: n, byName: map[string]*mergedField{}}
 				m.types[n] = t
 				m.order = append(m.order, n)
 			}
-			t.in[s.index] = s.types[n]
+			t.in = append(t.in, s.types[n])
 		}
 	}
 	slices.Sort(m.order)
@@ -105,7 +105,6 @@ func (m *merger) kind(t *mergedType) {
 	kinds := map[ast.DefinitionKind][]*subgraph{}
 	for _, d := range t.in {
 		switch {
-		case d == nil:
 		case d.interfaceObject:
 			object = true
 		default:
@@ -127,13 +126,11 @@ func (m *merger) kind(t *mergedType) {
 func (m *merger) kindsOf(t *mergedType) string {
 	var parts []string
 	for _, d := range t.in {
-		if d != nil {
-			what := lower(d.kind)
-			if d.interfaceObject {
-				what = "interface object"
-			}
-			parts = append(parts, fmt.Sprintf("%s in subgraph %q", what, d.sub.name))
+		what := lower(d.kind)
+		if d.interfaceObject {
+			what = "interface object"
 		}
+		parts = append(parts, fmt.Sprintf("%s in subgraph %q", what, d.sub.name))
 	}
 	return strings.Join(parts, " and ")
 }
@@ -145,7 +142,7 @@ func (m *merger) bases() {
 		if n == "Query" || n == "Mutation" || n == "Subscription" {
 			continue
 		}
-		if slices.ContainsFunc(t.in, func(d *typeDef) bool { return d != nil && d.defined }) {
+		if slices.ContainsFunc(t.in, func(d *typeDef) bool { return d.defined }) {
 			continue
 		}
 		m.fail(ExtensionWithNoBase, n, m.having(t), "type %q is an extension type, but there is no type definition for it in any subgraph", n)
@@ -157,9 +154,6 @@ func (m *merger) relations() {
 	for _, n := range m.order {
 		t := m.types[n]
 		for _, d := range t.in {
-			if d == nil {
-				continue
-			}
 			for _, i := range d.interfaces {
 				if !slices.Contains(t.interfaces, i) {
 					t.interfaces = append(t.interfaces, i)
@@ -188,9 +182,7 @@ func (m *merger) mergeType(t *mergedType) {
 func (m *merger) describeType(t *mergedType) {
 	var texts []string
 	for _, d := range t.in {
-		if d != nil {
-			texts = append(texts, d.description)
-		}
+		texts = append(texts, d.description)
 	}
 	t.description = m.describe(t.name, texts)
 }
@@ -262,9 +254,7 @@ func (s *subgraph) position(coordinate string) *ast.Position {
 func (m *merger) having(t *mergedType) []*subgraph {
 	var out []*subgraph
 	for _, d := range t.in {
-		if d != nil {
-			out = append(out, d.sub)
-		}
+		out = append(out, d.sub)
 	}
 	return out
 }

@@ -17,9 +17,7 @@ type directiveSource struct {
 func typeSources(t *mergedType) []directiveSource {
 	var out []directiveSource
 	for _, d := range t.in {
-		if d != nil {
-			out = append(out, directiveSource{d.sub, d.dirs})
-		}
+		out = append(out, directiveSource{d.sub, d.dirs})
 	}
 	return out
 }

@@ -62,9 +62,6 @@ func (m *merger) mergeEnums() {
 
 func (m *merger) mergeEnum(t *mergedType, u *use) {
 	for _, d := range t.in {
-		if d == nil {
-			continue
-		}
 		for _, v := range d.values {
 			if !slices.ContainsFunc(t.values, func(o *mergedValue) bool { return o.name == v.Name }) {
 				t.values = append(t.values, m.mergeValue(t, v.Name))
@@ -83,9 +80,6 @@ func (m *merger) mergeValue(t *mergedType, name string) *mergedValue {
 	var texts []string
 	var sources []directiveSource
 	for _, d := range t.in {
-		if d == nil {
-			continue
-		}
 		for _, o := range d.values {
 			if o.Name == name {
 				v.in[d.sub.index] = true

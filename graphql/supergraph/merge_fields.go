@@ -10,9 +10,6 @@ import (
 // mergeFields merges the fields of an object or interface type: all that any subgraph has.
 func (m *merger) mergeFields(t *mergedType) {
 	for _, d := range t.in {
-		if d == nil {
-			continue
-		}
 		for _, fd := range d.fields {
 			f := t.byName[fd.name]
 			if f == nil {
@@ -89,7 +86,7 @@ func (m *merger) viaInterfaceObject(t *mergedType, name string) []*fieldDef {
 			continue
 		}
 		for _, d := range it.in {
-			if d != nil && d.interfaceObject && d.byName[name] != nil && !d.byName[name].external && t.in[d.sub.index] == nil {
+			if d.interfaceObject && d.byName[name] != nil && !d.byName[name].external && d.sub.types[t.name] == nil {
 				out = append(out, d.byName[name])
 			}
 		}
@@ -284,9 +281,6 @@ func (m *merger) mergeInput(t *mergedType) {
 	having := m.having(t)
 	var names []string
 	for _, d := range t.in {
-		if d == nil {
-			continue
-		}
 		for _, f := range d.fields {
 			if !slices.Contains(names, f.name) {
 				names = append(names, f.name)
@@ -310,7 +304,7 @@ func (m *merger) mergeInputField(t *mergedType, name string, having []*subgraph)
 	var args []*ast.ArgumentDefinition
 	required := false
 	for _, s := range having {
-		d := t.in[s.index].byName[name]
+		d := s.types[t.name].byName[name]
 		if d == nil {
 			without = append(without, s)
 			continue
@@ -346,7 +340,7 @@ func (m *merger) interfaceObjectFields() {
 		}
 		for _, i := range t.interfaces {
 			it := m.types[i]
-			if it == nil || it.kind != ast.Interface || !slices.ContainsFunc(it.in, func(d *typeDef) bool { return d != nil && d.interfaceObject }) {
+			if it == nil || it.kind != ast.Interface || !slices.ContainsFunc(it.in, func(d *typeDef) bool { return d.interfaceObject }) {
 				continue
 			}
 			for _, f := range it.fields {
@@ -372,7 +366,7 @@ func (m *merger) plainRoots() {
 		}
 		last := map[string]*typeDef{}
 		for _, d := range t.in {
-			if d == nil || !d.sub.plain {
+			if !d.sub.plain {
 				continue
 			}
 			for _, f := range d.fields {

@@ -12,6 +12,7 @@ type subgraph struct {
 	index     int
 	name, url string
 	enum      string // in join__Graph
+	size      int    // of its SDL, in bytes
 	version   version
 	plain     bool // knows nothing of federation
 	links     *links

@@ -13,9 +13,6 @@ func (m *merger) overrides() {
 	for _, n := range m.order {
 		t := m.types[n]
 		for _, d := range t.in {
-			if d == nil {
-				continue
-			}
 			for _, f := range d.fields {
 				if f.dirs.ForName("override") != nil {
 					m.override(t, f, byName)
@@ -53,7 +50,7 @@ func (m *merger) override(t *mergedType, f *fieldDef, byName map[string]*subgrap
 		return
 	}
 	var src *fieldDef
-	if td := t.in[from.index]; td != nil {
+	if td := from.types[t.name]; td != nil {
 		src = td.byName[f.name]
 	}
 	if src == nil {

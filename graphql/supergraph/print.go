@@ -8,26 +8,10 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// print writes the supergraph in the notation of the join specification v0.5, types sorted by name.
-func (m *merger) print() string {
-	p := &printer{m: m}
-	p.schema()
-	p.directiveDefinitions()
-	for _, n := range p.names() {
-		switch t := m.types[n]; {
-		case t != nil:
-			p.typeDef(t)
-		case n == "join__Graph":
-			p.graphs()
-		default:
-			p.b.WriteString(machineTypes()[n])
-		}
-	}
-	return strings.TrimSuffix(p.b.String(), "\n")
-}
-
+// printer writes a supergraph, types sorted by name.
 type printer struct {
 	m *merger
+	d *documenter
 	b strings.Builder
 }
 
@@ -96,7 +80,9 @@ func (p *printer) schema() {
 	}
 	p.composedLinks(link)
 	for _, d := range p.m.schemaDirs {
-		p.b.WriteString("  " + p.directive(d) + "\n")
+		p.b.WriteByte(' ')
+		p.directive(p.d.directive(d))
+		p.b.WriteByte('\n')
 	}
 	p.b.WriteString("{\n")
 	for _, op := range []ast.Operation{ast.Query, ast.Mutation, ast.Subscription} {
@@ -268,7 +254,7 @@ func (p *printer) featureDefinition(s directiveSpec) {
 func (p *printer) definition(d *ast.DirectiveDefinition, name string) {
 	p.describe("", d.Description)
 	p.b.WriteString("directive @" + strings.TrimPrefix(name, "~"))
-	p.arguments(d.Arguments)
+	p.arguments(p.d.arguments(d.Arguments))
 	if d.IsRepeatable {
 		p.b.WriteString(" repeatable")
 	}
@@ -279,13 +265,15 @@ func (p *printer) definition(d *ast.DirectiveDefinition, name string) {
 	p.b.WriteString(" on " + strings.Join(locs, " | ") + "\n\n")
 }
 
-// graphs prints the join__Graph enum.
-func (p *printer) graphs() {
-	p.b.WriteString("enum join__Graph {\n")
-	for _, s := range p.m.subs {
-		p.b.WriteString("  " + s.enum + " @join__graph(name: " + quote(s.name) + ", url: " + quote(s.url) + ")\n")
+// graphs is the join__Graph enum.
+func (m *merger) graphs() string {
+	var b strings.Builder
+	b.WriteString("enum join__Graph {\n")
+	for _, s := range m.subs {
+		b.WriteString("  " + s.enum + " @join__graph(name: " + quote(s.name) + ", url: " + quote(s.url) + ")\n")
 	}
-	p.b.WriteString("}\n\n")
+	b.WriteString("}\n\n")
+	return b.String()
 }
 
 // quote writes a GraphQL string.
@@ -298,7 +286,7 @@ func (p *printer) describe(indent, text string) {
 	if text == "" {
 		return
 	}
-	if strings.ContainsAny(text, "\\\"") || strings.HasPrefix(text, " ") || strings.HasSuffix(text, " ") || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' }) {
+	if strings.ContainsAny(text, "\\\"") || strings.TrimSpace(text) != text || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' }) {
 		p.b.WriteString(indent + quote(text) + "\n")
 		return
 	}
@@ -312,38 +300,67 @@ func (p *printer) describe(indent, text string) {
 	p.b.WriteString(indent + "\"\"\"\n")
 }
 
-// directive prints an application.
-func (p *printer) directive(d *ast.Directive) string {
-	out := "@" + p.m.local(d.Name)
-	if len(d.Arguments) == 0 {
-		return out
-	}
-	args := make([]string, len(d.Arguments))
+// directive writes an application, and a space before it.
+func (p *printer) directive(d *ast.Directive) {
+	p.b.WriteString(" @")
+	p.b.WriteString(d.Name)
 	for i, a := range d.Arguments {
-		args[i] = a.Name + ": " + printValue(a.Value)
+		if i == 0 {
+			p.b.WriteByte('(')
+		} else {
+			p.b.WriteString(", ")
+		}
+		p.b.WriteString(a.Name)
+		p.b.WriteString(": ")
+		p.value(a.Value)
 	}
-	return out + "(" + strings.Join(args, ", ") + ")"
+	if len(d.Arguments) > 0 {
+		p.b.WriteByte(')')
+	}
 }
 
-// printValue prints a constant; block strings become strings.
-func printValue(v *ast.Value) string {
+// value writes a constant.
+func (p *printer) value(v *ast.Value) {
 	switch v.Kind {
 	case ast.StringValue, ast.BlockValue:
-		return quote(v.Raw)
+		p.b.WriteString(quote(v.Raw))
 	case ast.ListValue:
-		parts := make([]string, len(v.Children))
+		p.b.WriteByte('[')
 		for i, c := range v.Children {
-			parts[i] = printValue(c.Value)
+			if i > 0 {
+				p.b.WriteString(", ")
+			}
+			p.value(c.Value)
 		}
-		return "[" + strings.Join(parts, ", ") + "]"
+		p.b.WriteByte(']')
 	case ast.ObjectValue:
-		parts := make([]string, len(v.Children))
+		p.b.WriteByte('{')
 		for i, c := range v.Children {
-			parts[i] = c.Name + ": " + printValue(c.Value)
+			if i > 0 {
+				p.b.WriteString(", ")
+			}
+			p.b.WriteString(c.Name)
+			p.b.WriteString(": ")
+			p.value(c.Value)
 		}
-		return "{" + strings.Join(parts, ", ") + "}"
+		p.b.WriteByte('}')
+	default:
+		p.b.WriteString(v.String())
 	}
-	return v.String()
+}
+
+// typ writes a type.
+func (p *printer) typ(t *ast.Type) {
+	if t.Elem != nil {
+		p.b.WriteByte('[')
+		p.typ(t.Elem)
+		p.b.WriteByte(']')
+	} else {
+		p.b.WriteString(t.NamedType)
+	}
+	if t.NonNull {
+		p.b.WriteByte('!')
+	}
 }
 
 func (p *printer) arguments(args ast.ArgumentDefinitionList) {
@@ -361,16 +378,25 @@ func (p *printer) arguments(args ast.ArgumentDefinitionList) {
 		case i > 0:
 			p.b.WriteString(", ")
 		}
-		p.b.WriteString(a.Name + ": " + a.Type.String())
-		if a.DefaultValue != nil {
-			p.b.WriteString(" = " + printValue(a.DefaultValue))
-		}
+		p.typed(a.Name, nil, a.Type, a.DefaultValue)
 		for _, d := range a.Directives {
-			p.b.WriteString(" " + p.directive(d))
+			p.directive(d)
 		}
 	}
 	if described {
 		p.b.WriteString("\n  ")
 	}
 	p.b.WriteByte(')')
+}
+
+// typed writes a field or argument up to its directives.
+func (p *printer) typed(name string, args ast.ArgumentDefinitionList, t *ast.Type, def *ast.Value) {
+	p.b.WriteString(name)
+	p.arguments(args)
+	p.b.WriteString(": ")
+	p.typ(t)
+	if def != nil {
+		p.b.WriteString(" = ")
+		p.value(def)
+	}
 }

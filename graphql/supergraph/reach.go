@@ -180,7 +180,7 @@ func (r *reacher) grow(c *closure) bool {
 	t := r.m.types[c.object]
 	root := c.object == "Query" || c.object == "Mutation" || c.object == "Subscription"
 	for _, d := range t.in {
-		if d == nil || c.has[d] {
+		if c.has[d] {
 			continue
 		}
 		if root || c.typed && r.unlocks(c, d.keys) {
@@ -201,7 +201,7 @@ func (r *reacher) growBy(c *closure, i *mergedType) bool {
 	}
 	grew := false
 	for _, d := range i.in {
-		if d == nil || len(d.keys) == 0 {
+		if len(d.keys) == 0 {
 			continue
 		}
 		to := d

@@ -91,12 +91,8 @@ func (s *satisfier) run() {
 		if t == nil {
 			continue
 		}
-		for _, d := range t.in {
-			if d != nil { // from one root type, all are in reach
-				s.add(&step{typ: t, positions: []*position{s.reach.at(d.sub, d, nil)}})
-				break
-			}
-		}
+		d := t.in[0] // from one root type, all are in reach
+		s.add(&step{typ: t, positions: []*position{s.reach.at(d.sub, d, nil)}})
 	}
 	limit := s.m.opts.MaxPaths
 	if limit == 0 {
@@ -187,9 +183,6 @@ func (s *satisfier) entering(st *step, o *mergedType) []string {
 			continue
 		}
 		for _, d := range t.in {
-			if d == nil {
-				continue
-			}
 			for _, c := range d.conditions {
 				if id := contextID(d.sub, c); !slices.Contains(out, id) {
 					out = append(slices.Clone(out), id)

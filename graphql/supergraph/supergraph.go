@@ -3,6 +3,8 @@ package supergraph
 import (
 	"fmt"
 	"strings"
+
+	"github.com/vektah/gqlparser/v2/ast"
 )
 
 // Subgraph is a service and its schema.
@@ -78,7 +80,10 @@ type Hint struct {
 // Result of a composition.
 type Result struct {
 	// SDL is the supergraph in the notation of the join specification v0.5; "" if there are errors.
-	SDL    string
-	Errors []Error
-	Hints  []Hint
+	SDL string
+	// Document is what the parser makes of SDL, but for positions: readers need not parse it again. It may be shared and must not be
+	// changed. It is nil if there are errors, or if SDL has to be parsed to learn what the parser does not like of it.
+	Document *ast.SchemaDocument
+	Errors   []Error
+	Hints    []Hint
 }

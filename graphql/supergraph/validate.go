@@ -108,7 +108,7 @@ func (m *merger) possible(name string) []string {
 // interfaceKeys: who resolves entities by an interface's key knows all implementations; who has it as an object knows none.
 func (m *merger) interfaceKeys(i *mergedType) {
 	for _, d := range i.in {
-		if d == nil || len(d.keys) == 0 && !d.interfaceObject {
+		if len(d.keys) == 0 && !d.interfaceObject {
 			continue
 		}
 		for _, n := range m.possible(i.name) {

@@ -21,6 +21,12 @@ func Read(sdl string) (*Graph, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse supergraph: %w", err)
 	}
+	return ReadDocument(doc)
+}
+
+// ReadDocument reads a supergraph schema that was parsed already, or composed and never printed. The graph goes on using parts of the
+// document, which must not be changed any more.
+func ReadDocument(doc *ast.SchemaDocument) (*Graph, error) {
 	r := &reader{doc: doc, g: &Graph{types: map[string]*Type{}, roots: map[ast.Operation]*Type{}}, sub: map[string]int{}, names: features(doc)}
 	for _, step := range []func() error{r.subgraphs, r.definitions, r.objects, r.fields, r.possible, r.interfaceObjects, r.keys, r.fieldSets, r.api} {
 		if err := step(); err != nil {
