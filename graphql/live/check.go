@@ -55,7 +55,7 @@ func (r *Registry) Check(candidateSource Source, operations []Operation) (*Repor
 	current := r.current
 	r.mu.Unlock()
 	all := append(others, candidate{src: candidateSource, schema: candidateSource.SDL})
-	out := compose(input{candidates: all}, r.cfg.Options)
+	out := compose(input{candidates: all}, supergraph.NewComposer(r.cfg.Options))
 	report := &Report{Errors: out.taken[candidateSource.Name].errors, Hints: out.result.Hints}
 	if len(report.Errors) > 0 {
 		return report, nil

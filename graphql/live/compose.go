@@ -31,13 +31,13 @@ type taken struct {
 
 // compose makes the largest graph of the candidates. Those that are in the graph with the schema that they have are kept before what is new; a
 // subgraph whose new schema does not go with them stays with its old one, if that does.
-func compose(in input, opts supergraph.Options) *outcome {
+func compose(in input, composer *supergraph.Composer) *outcome {
 	out := &outcome{in: in, taken: map[string]taken{}}
 	schemas := map[string]string{}
 	for _, c := range in.candidates {
 		schemas[c.src.Name] = c.schema
 	}
-	first, refused := largest(in.candidates, schemas, opts)
+	first, refused := largest(in.candidates, schemas, composer)
 	excluded := refused
 	again := false
 	for _, c := range in.candidates {
@@ -48,7 +48,7 @@ func compose(in input, opts supergraph.Options) *outcome {
 	}
 	out.result = first
 	if again {
-		out.result, excluded = largest(in.candidates, schemas, opts)
+		out.result, excluded = largest(in.candidates, schemas, composer)
 	}
 	for _, c := range in.candidates {
 		name := c.src.Name
@@ -61,7 +61,7 @@ func compose(in input, opts supergraph.Options) *outcome {
 	return out
 }
 
-func largest(candidates []candidate, schemas map[string]string, opts supergraph.Options) (*supergraph.Result, map[string][]supergraph.Error) {
+func largest(candidates []candidate, schemas map[string]string, composer *supergraph.Composer) (*supergraph.Result, map[string][]supergraph.Error) {
 	var all []supergraph.Subgraph
 	var kept []string
 	for _, c := range candidates {
@@ -70,7 +70,7 @@ func largest(candidates []candidate, schemas map[string]string, opts supergraph.
 			kept = append(kept, c.src.Name)
 		}
 	}
-	return supergraph.ComposeLargest(all, kept, opts)
+	return composer.ComposeLargest(all, kept)
 }
 
 // sources returns those of the subgraphs that are in the graph.

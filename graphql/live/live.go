@@ -68,6 +68,8 @@ type Registry struct {
 	wake chan struct{} // has room for one: something has changed
 	slot chan struct{} // one for each fetch under way
 
+	composer *supergraph.Composer // of the composition under way, of which there is one at a time
+
 	mu      sync.Mutex
 	state   *state  // guarded by mu
 	current *Graph  // guarded by mu; nil if there is none
@@ -82,7 +84,7 @@ func New(cfg Config) *Registry {
 	if cfg.Fetches <= 0 {
 		cfg.Fetches = 16
 	}
-	return &Registry{cfg: cfg, wake: make(chan struct{}, 1), slot: make(chan struct{}, cfg.Fetches), state: newState(cfg.Rules)}
+	return &Registry{cfg: cfg, wake: make(chan struct{}, 1), slot: make(chan struct{}, cfg.Fetches), state: newState(cfg.Rules), composer: supergraph.NewComposer(cfg.Options)}
 }
 
 // Put adds a subgraph or replaces its announcement.
@@ -204,7 +206,7 @@ func (r *Registry) fetch(ctx context.Context, f fetch) {
 func (r *Registry) compose(ctx context.Context, in input) {
 	began := time.Now()
 	entry := Entry{At: began, Why: describe(in.why)}
-	out := compose(in, r.cfg.Options)
+	out := compose(in, r.composer)
 	entry.report(out)
 	next := out.graph(entry.Why)
 	r.mu.Lock()

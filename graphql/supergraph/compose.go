@@ -1,12 +1,14 @@
 package supergraph
 
 // Compose merges subgraphs. Their order decides the order of fields and, where the specification leaves a choice, who wins.
-func Compose(subgraphs []Subgraph, opts Options) *Result {
-	subs, errs := prepare(subgraphs)
+func Compose(subgraphs []Subgraph, opts Options) *Result { return NewComposer(opts).compose(subgraphs) }
+
+func (c *Composer) compose(subgraphs []Subgraph) *Result {
+	subs, errs := c.prepare(subgraphs)
 	if len(errs) > 0 {
 		return &Result{Errors: errs}
 	}
-	m := merge(subs, opts)
+	m := merge(subs, c.opts)
 	if len(m.errs) == 0 {
 		m.satisfiable()
 	}
@@ -17,33 +19,52 @@ func Compose(subgraphs []Subgraph, opts Options) *Result {
 	return &Result{SDL: sdl, Document: doc, Hints: m.hints}
 }
 
-// prepare loads every schema, upgrades the old ones, and validates each by itself.
-func prepare(in []Subgraph) ([]*subgraph, []Error) {
+// prepare loads every schema, upgrades the old ones, and validates each by itself. Of those that are known nothing is left to do.
+func (c *Composer) prepare(in []Subgraph) ([]*subgraph, []Error) {
 	errs := names(in)
-	loaders := make([]*loader, len(in))
+	fresh := make([]*loader, len(in)) // nil for those that are known
 	subs := make([]*subgraph, len(in))
 	for i, s := range in {
-		loaders[i] = load(i, s)
-		subs[i] = loaders[i].s
+		if subs[i] = c.known(s); subs[i] != nil {
+			subs[i].index = i
+			continue
+		}
+		fresh[i] = load(i, s)
+		subs[i] = fresh[i].s
 	}
-	for _, l := range loaders {
-		if l.doc != nil {
+	for _, l := range fresh {
+		if l != nil && l.doc != nil {
 			l.check()
 		}
 	}
-	for _, l := range loaders {
-		errs = append(errs, l.errs...)
+	for _, l := range fresh {
+		if l != nil {
+			errs = append(errs, l.errs...)
+		}
 	}
 	if len(errs) > 0 {
 		return subs, errs
 	}
-	for _, l := range loaders {
-		if !l.s.federated() {
+	for i, s := range in {
+		if fresh[i] == nil && subs[i].influenced(subs) { // it was upgraded beside others
+			fresh[i] = load(i, s)
+			fresh[i].check()
+			subs[i] = fresh[i].s
+		}
+	}
+	for _, l := range fresh {
+		if l != nil && !l.s.federated() {
 			l.upgrade(subs)
 		}
 	}
-	for _, l := range loaders {
+	for i, l := range fresh {
+		if l == nil {
+			continue
+		}
 		l.rules()
+		if len(l.errs)+len(l.selections) == 0 && !l.s.influenced(subs) {
+			c.keep(in[i], l.s)
+		}
 		errs = append(errs, l.errs...)
 		errs = append(errs, l.selections...)
 	}

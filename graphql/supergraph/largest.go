@@ -12,10 +12,14 @@ import (
 //
 // Equal input gives equal output, whatever happened before: of two candidates it is always the same that is taken.
 func ComposeLargest(subgraphs []Subgraph, previous []string, opts Options) (r *Result, excluded map[string][]Error) {
-	if r = Compose(subgraphs, opts); len(r.Errors) == 0 {
+	return NewComposer(opts).largest(subgraphs, previous)
+}
+
+func (c *Composer) largest(subgraphs []Subgraph, previous []string) (r *Result, excluded map[string][]Error) {
+	if r = c.compose(subgraphs); len(r.Errors) == 0 {
 		return r, map[string][]Error{}
 	}
-	l := &largest{opts: opts, previous: previous, all: subgraphs, excluded: map[string][]Error{}}
+	l := &largest{composer: c, previous: previous, all: subgraphs, excluded: map[string][]Error{}}
 	l.alone()
 	r = l.shrink()
 	if len(l.excluded) > 0 {
@@ -25,7 +29,7 @@ func ComposeLargest(subgraphs []Subgraph, previous []string, opts Options) (r *R
 }
 
 type largest struct {
-	opts     Options
+	composer *Composer
 	previous []string
 	all      []Subgraph
 	in       []Subgraph
@@ -43,7 +47,7 @@ func (l *largest) alone() {
 			continue
 		}
 		seen[s.Name] = true
-		if _, errs := prepare([]Subgraph{s}); len(errs) > 0 {
+		if _, errs := l.composer.prepare([]Subgraph{s}); len(errs) > 0 {
 			l.excluded[s.Name], l.wrong[s.Name] = errs, true
 			continue
 		}
@@ -54,7 +58,7 @@ func (l *largest) alone() {
 // shrink leaves out one subgraph after the other until the rest composes.
 func (l *largest) shrink() *Result {
 	for {
-		r := Compose(l.in, l.opts)
+		r := l.composer.compose(l.in)
 		if len(r.Errors) == 0 || len(l.in) == 0 {
 			return r
 		}
@@ -109,7 +113,7 @@ func (l *largest) widen(r *Result) *Result {
 			if _, out := l.excluded[s.Name]; !out || l.wrong[s.Name] || l.has(s.Name) {
 				continue
 			}
-			wider := Compose(l.with(s), l.opts)
+			wider := l.composer.compose(l.with(s))
 			if len(wider.Errors) > 0 {
 				l.excluded[s.Name] = about(wider.Errors, s.Name)
 				continue

@@ -55,6 +55,14 @@ func load(index int, in Subgraph) *loader {
 		l.marks(l.s.types[n])
 	}
 	l.mark()
+	if !l.s.federated() {
+		l.s.keyed = map[string]*fieldSet{}
+		for n, t := range l.s.types {
+			if len(t.keys) > 0 {
+				l.s.keyed[n] = t.keys[0].fields
+			}
+		}
+	}
 	return l
 }
 

@@ -371,8 +371,9 @@ func (m *merger) plainRoots() {
 			}
 			for _, f := range d.fields {
 				if m.opts.RootConflict == Reject {
-					f.shareable = false
+					f.shareable = false // in every composition with these options
 				} else if before := last[f.name]; before != nil {
+					before.sub.spent = true
 					before.drop(func(g *fieldDef) bool { return g.name == f.name })
 					m.hint("ROOT_FIELD_REPLACED", n+"."+f.name, []*subgraph{before.sub, d.sub}, "%s.%s of subgraph %q is replaced by that of the later subgraph %q", n, f.name, before.sub.name, d.sub.name)
 				}

@@ -25,6 +25,13 @@ type subgraph struct {
 	contexts   map[string]bool   // names that @context sets
 	renamed    map[string]string // root type's own name → default name
 	described  string
+
+	// keyed are the first keys of the types of a schema that is not of Federation 2, before it was upgraded.
+	keyed map[string]*fieldSet
+	// lonely are the types whose upgrade depends on the keys of other subgraphs.
+	lonely []string
+	// spent says that a merge has changed the subgraph: it is of no use to another.
+	spent bool
 }
 
 // federated reports whether the schema is of Federation 2.

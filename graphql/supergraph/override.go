@@ -46,7 +46,7 @@ func (m *merger) override(t *mergedType, f *fieldDef, byName map[string]*subgrap
 	from := byName[f.overrideFrom]
 	if from == nil {
 		m.hint("FROM_SUBGRAPH_DOES_NOT_EXIST", f.coordinate(), []*subgraph{own}, "source subgraph %q for field %q on subgraph %q does not exist", f.overrideFrom, f.coordinate(), own.name)
-		f.overrideLabel = "" // nothing to migrate from
+		f.overrideLabel, own.spent = "", true // nothing to migrate from
 		return
 	}
 	var src *fieldDef
@@ -55,7 +55,7 @@ func (m *merger) override(t *mergedType, f *fieldDef, byName map[string]*subgrap
 	}
 	if src == nil {
 		m.hint("OVERRIDE_DIRECTIVE_CAN_BE_REMOVED", f.coordinate(), []*subgraph{own, from}, "field %q on subgraph %q no longer exists in the from subgraph: the @override directive can be removed", f.coordinate(), own.name)
-		f.overrideLabel = ""
+		f.overrideLabel, own.spent = "", true
 		return
 	}
 	m.overridden(f, src)
@@ -75,10 +75,10 @@ func (m *merger) overridden(f, src *fieldDef) {
 		m.collision(f, src, "requires")
 	case f.overrideLabel != "":
 		if src.overrideLabel == "" {
-			src.overrideLabel = f.overrideLabel
+			src.overrideLabel, src.parent.sub.spent = f.overrideLabel, true
 		}
 	default:
-		src.overridden = true
+		src.overridden, src.parent.sub.spent = true, true
 	}
 }
 

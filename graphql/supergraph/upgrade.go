@@ -16,6 +16,7 @@ func (l *loader) upgrade(all []*subgraph) {
 			l.upgradeInterface(t)
 		}
 		if t.extended && len(t.keys) == 0 {
+			s.lonely = append(s.lonely, n)
 			l.ownExternals(t, all)
 		}
 	}
@@ -54,11 +55,31 @@ func (l *loader) upgradeInterface(t *typeDef) {
 // ownExternals is for extensions without a key: those fields are not external that are in the first key another subgraph has.
 func (l *loader) ownExternals(t *typeDef, all []*subgraph) {
 	for _, o := range all {
-		if o == nil || o == l.s || o.types[t.name] == nil || len(o.types[t.name].keys) == 0 {
+		if o == l.s {
 			continue
 		}
-		l.s.visit(t, o.types[t.name].keys[0].fields.sels, func(f *fieldDef) { f.external, f.dirs = false, withoutDirective(f.dirs, "external") })
+		if k := o.firstKey(t.name); k != nil {
+			l.s.visit(t, k.sels, func(f *fieldDef) { f.external, f.dirs = false, withoutDirective(f.dirs, "external") })
+		}
 	}
+}
+
+// firstKey returns the first key that the schema gives a type, nil if none: what an upgrade made of it does not count.
+func (s *subgraph) firstKey(name string) *fieldSet {
+	if !s.federated() {
+		return s.keyed[name]
+	}
+	if t := s.types[name]; t != nil && len(t.keys) > 0 {
+		return t.keys[0].fields
+	}
+	return nil
+}
+
+// influenced reports whether the subgraph's upgrade is another one beside these subgraphs than alone.
+func (s *subgraph) influenced(all []*subgraph) bool {
+	return slices.ContainsFunc(s.lonely, func(n string) bool {
+		return slices.ContainsFunc(all, func(o *subgraph) bool { return o != s && o.firstKey(n) != nil })
+	})
 }
 
 // marksFromScratch recomputes how fields are used by selections.
