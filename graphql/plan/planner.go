@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -108,7 +109,7 @@ func (p *Planner) Plan(op *Operation, f Facts) (*Plan, error) {
 	}
 	pl, err := p.plan(op, &f)
 	if err != nil {
-		return nil, fmt.Errorf("plan %s %s: %w", op.Kind, op.Name, err)
+		return nil, fmt.Errorf("plan the %s: %w", strings.TrimSpace(op.Kind.String()+" "+op.Name), err)
 	}
 	p.plans.add(key, pl, op.Size.Fields)
 	return pl, nil
