@@ -189,6 +189,11 @@ func (m *merger) describeType(t *mergedType) {
 
 // describe picks the description that most subgraphs have; the first of those.
 func (m *merger) describe(coordinate string, texts []string) string {
+	if i := slices.IndexFunc(texts, func(s string) bool { return s != "" }); i < 0 {
+		return ""
+	} else if !slices.ContainsFunc(texts[i+1:], func(s string) bool { return s != "" && s != texts[i] }) {
+		return texts[i]
+	}
 	best, most := "", 0
 	counts := map[string]int{}
 	for _, d := range texts {
@@ -201,9 +206,7 @@ func (m *merger) describe(coordinate string, texts []string) string {
 			best, most = d, counts[d]
 		}
 	}
-	if len(counts) > 1 {
-		m.hint("INCONSISTENT_DESCRIPTION", coordinate, nil, "%s has different descriptions: the most frequent is used", coordinate)
-	}
+	m.hint("INCONSISTENT_DESCRIPTION", coordinate, nil, "%s has different descriptions: the most frequent is used", coordinate)
 	return best
 }
 

@@ -1,6 +1,7 @@
 package supergraph
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -12,33 +13,25 @@ type use struct{ input, output string }
 // uses finds how the supergraph uses its enums.
 func (m *merger) uses() map[string]*use {
 	out := map[string]*use{}
-	at := func(t *ast.Type, input, output string) {
-		n := t.Name()
-		if d := m.types[n]; d == nil || d.kind != ast.Enum {
-			return
-		}
-		u := out[n]
-		if u == nil {
-			u = &use{}
-			out[n] = u
-		}
-		if u.input == "" {
-			u.input = input
-		}
-		if u.output == "" {
-			u.output = output
+	for _, n := range m.order {
+		if m.types[n].kind == ast.Enum {
+			out[n] = &use{}
 		}
 	}
 	for _, n := range m.order {
 		t := m.types[n]
 		for _, f := range t.fields {
-			if t.kind == ast.InputObject {
-				at(f.typ, f.coordinate(), "")
-				continue
+			if u := out[f.typ.Name()]; u != nil {
+				if t.kind == ast.InputObject {
+					u.input = cmp.Or(u.input, f.coordinate())
+				} else {
+					u.output = cmp.Or(u.output, f.coordinate())
+				}
 			}
-			at(f.typ, "", f.coordinate())
 			for _, a := range f.args {
-				at(a.Type, f.coordinate()+"("+a.Name+":)", "")
+				if u := out[a.Type.Name()]; u != nil {
+					u.input = cmp.Or(u.input, argument(f, a))
+				}
 			}
 		}
 	}
@@ -51,11 +44,7 @@ func (m *merger) mergeEnums() {
 	uses := m.uses()
 	for _, n := range m.order {
 		if t := m.types[n]; t.kind == ast.Enum {
-			u := uses[n]
-			if u == nil {
-				u = &use{}
-			}
-			m.mergeEnum(t, u)
+			m.mergeEnum(t, uses[n])
 		}
 	}
 }

@@ -50,16 +50,22 @@ func (m *merger) mergeField(f *mergedField) {
 	if f.parent.name == "Subscription" {
 		m.sharedSubscription(f, own)
 	}
+	if d := own[0]; len(own) == 1 && len(d.args) == 0 && len(d.dirs) == 0 { // most are
+		f.description, f.typ = d.description, d.typ
+		m.externals(f, external, true)
+		return
+	}
+	at := f.coordinate()
 	texts := make([]string, len(own))
 	types := make([]*ast.Type, len(own))
 	for i, d := range own {
 		texts[i], types[i] = d.description, d.typ
 	}
-	f.description = m.describe(f.coordinate(), texts)
-	f.typ = m.mergeTypes(FieldTypeMismatch, "field", f.coordinate(), subsOf(own), types, false)
-	f.args = m.mergeArguments(f.coordinate(), f.parent.name+"."+f.name, own)
-	f.dirs = m.mergeDirectives(f.coordinate(), fieldSources(own))
-	m.externals(f, external, !slices.ContainsFunc(types, func(t *ast.Type) bool { return t.String() != types[0].String() }))
+	f.description = m.describe(at, texts)
+	f.typ = m.mergeTypes(FieldTypeMismatch, "field", at, subsOf(own), types, false)
+	f.args = m.mergeArguments(at, at, own)
+	f.dirs = m.mergeDirectives(at, fieldSources(own))
+	m.externals(f, external, !slices.ContainsFunc(types, func(t *ast.Type) bool { return !sameType(t, types[0]) }))
 }
 
 // onlyExternal is for fields that nobody resolves. An interface object elsewhere may.
@@ -96,6 +102,9 @@ func (m *merger) viaInterfaceObject(t *mergedType, name string) []*fieldDef {
 
 // sharing checks that what several subgraphs resolve is shareable in all of them.
 func (m *merger) sharing(f *mergedField) {
+	if len(f.in) == 1 && len(f.parent.interfaces) == 0 {
+		return
+	}
 	var resolving []*fieldDef
 	var not []*fieldDef
 	take := func(d *fieldDef) {

@@ -34,7 +34,7 @@ func (m *merger) mergeTypes(code Code, what, coordinate string, subs []*subgraph
 	differ := false
 	for _, t := range types[1:] {
 		switch {
-		case best.String() == t.String():
+		case sameType(best, t):
 			continue
 		case m.subtype(best, t) && !input, m.subtype(t, best) && input:
 			best = t

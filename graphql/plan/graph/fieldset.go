@@ -11,6 +11,27 @@ import (
 
 // FieldSet reads the selection of a key, requirement or provision on values of the given types.
 func (g *Graph) FieldSet(s string, types TypeSet) (*Selection, error) {
+	set, err := parseFieldSet(s)
+	if err != nil {
+		return nil, err
+	}
+	return g.fieldSet(s, set, types)
+}
+
+// selection reads a selection; most texts are there many times, and are parsed once.
+func (r *reader) selection(s string, types TypeSet) (*Selection, error) {
+	set, ok := r.sets[s]
+	if !ok {
+		var err error
+		if set, err = parseFieldSet(s); err != nil {
+			return nil, err
+		}
+		r.sets[s] = set
+	}
+	return r.g.fieldSet(s, set, types)
+}
+
+func parseFieldSet(s string) (ast.SelectionSet, error) {
 	s = strings.TrimSpace(s)
 	if !strings.HasPrefix(s, "{") {
 		s = "{" + s + "}"
@@ -22,8 +43,12 @@ func (g *Graph) FieldSet(s string, types TypeSet) (*Selection, error) {
 	if len(doc.Operations) != 1 || len(doc.Fragments) != 0 {
 		return nil, fmt.Errorf("parse selection %q: not a selection", s)
 	}
+	return doc.Operations[0].SelectionSet, nil
+}
+
+func (g *Graph) fieldSet(s string, set ast.SelectionSet, types TypeSet) (*Selection, error) {
 	n := Normaliser{Graph: g, Limit: 10_000}
-	sel, err := n.Normalise(doc.Operations[0].SelectionSet, types)
+	sel, err := n.Normalise(set, types)
 	if err != nil {
 		return nil, fmt.Errorf("read selection %q: %w", s, err)
 	}
@@ -70,7 +95,7 @@ func (r *reader) keys() error {
 			if text(dir, "key") == "" {
 				continue
 			}
-			sel, err := r.g.FieldSet(text(dir, "key"), t.Possible)
+			sel, err := r.selection(text(dir, "key"), t.Possible)
 			if err != nil {
 				continue
 			}
@@ -127,7 +152,7 @@ func (r *reader) fieldSet(f *Field, s int, dir *ast.Directive) {
 	in := f.In[s]
 	broken := func(error) { f.In[s] = nil }
 	if q := text(dir, "requires"); q != "" {
-		sel, err := r.g.FieldSet(q, f.Parent.Possible)
+		sel, err := r.selection(q, f.Parent.Possible)
 		if err != nil {
 			broken(err)
 			return
@@ -136,7 +161,7 @@ func (r *reader) fieldSet(f *Field, s int, dir *ast.Directive) {
 	}
 	if q := text(dir, "provides"); q != "" {
 		// A provision that cannot be read costs a fetch, not the field.
-		if sel, err := r.g.FieldSet(q, in.Named.Possible); err == nil {
+		if sel, err := r.selection(q, in.Named.Possible); err == nil {
 			in.Provides = sel
 		}
 	}
@@ -162,7 +187,7 @@ func (r *reader) fieldSet(f *Field, s int, dir *ast.Directive) {
 		for name, t := range r.g.types {
 			for _, ctx := range t.Contexts {
 				if ctx == ca.Context {
-					if sel, err := r.g.FieldSet(q, t.Possible); err == nil {
+					if sel, err := r.selection(q, t.Possible); err == nil {
 						ca.Selection[name] = sel
 					}
 				}
@@ -176,11 +201,11 @@ func (r *reader) fieldSet(f *Field, s int, dir *ast.Directive) {
 type shapes map[string][]string
 
 func (all shapes) of(f *Field) []string {
-	var key []byte
+	key := make([]byte, 0, 64)
 	for s, in := range f.In {
 		if in != nil {
 			key = append(strconv.AppendInt(key, int64(s), 10), ' ')
-			key = append(append(key, shape(in.Type, in.Named)...), ' ')
+			key = append(appendShape(key, in.Type, in.Named), ' ')
 		}
 	}
 	if known, ok := all[string(key)]; ok {
@@ -189,17 +214,25 @@ func (all shapes) of(f *Field) []string {
 	list := make([]string, len(f.In))
 	for s, in := range f.In {
 		if in != nil {
-			list[s] = shape(in.Type, in.Named)
+			list[s] = string(appendShape(nil, in.Type, in.Named))
 		}
 	}
 	all[string(key)] = list
 	return list
 }
 
-func shape(t *ast.Type, named *Type) string {
-	s := t.String()
-	if named.Composite() {
-		s = strings.Replace(s, named.Name, "{}", 1)
+// appendShape appends a type as GraphQL writes it, with {} for one that has fields.
+func appendShape(to []byte, t *ast.Type, named *Type) []byte {
+	switch {
+	case t.Elem != nil:
+		to = append(appendShape(append(to, '['), t.Elem, named), ']')
+	case named.Composite():
+		to = append(to, "{}"...)
+	default:
+		to = append(to, t.NamedType...)
 	}
-	return s
+	if t.NonNull {
+		to = append(to, '!')
+	}
+	return to
 }

@@ -27,7 +27,7 @@ func Read(sdl string) (*Graph, error) {
 // ReadDocument reads a supergraph schema that was parsed already, or composed and never printed. The graph goes on using parts of the
 // document, which must not be changed any more.
 func ReadDocument(doc *ast.SchemaDocument) (*Graph, error) {
-	r := &reader{doc: doc, g: &Graph{types: map[string]*Type{}, roots: map[ast.Operation]*Type{}}, sub: map[string]int{}, names: features(doc)}
+	r := &reader{doc: doc, g: &Graph{types: map[string]*Type{}, roots: map[ast.Operation]*Type{}}, sub: map[string]int{}, names: features(doc), sets: map[string]ast.SelectionSet{}}
 	for _, step := range []func() error{r.subgraphs, r.definitions, r.objects, r.fields, r.possible, r.interfaceObjects, r.keys, r.fieldSets, r.api} {
 		if err := step(); err != nil {
 			return nil, err
@@ -42,6 +42,7 @@ type reader struct {
 	sub   map[string]int // subgraph number by enum value
 	defs  []*ast.Definition
 	names names
+	sets  map[string]ast.SelectionSet // that were parsed, by their text
 }
 
 // subgraphs reads the join__Graph enum.

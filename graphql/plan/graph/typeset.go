@@ -1,6 +1,9 @@
 package graph
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // TypeID is the dense number of an object type of a supergraph. Only object types have one: they are what a value can be at run time.
 type TypeID uint32
@@ -11,11 +14,11 @@ type TypeSet []uint64
 
 // SetOf returns the set of the given ids.
 func SetOf(ids ...TypeID) TypeSet {
-	var s TypeSet
+	if len(ids) == 0 {
+		return nil
+	}
+	s := make(TypeSet, slices.Max(ids)/64+1)
 	for _, id := range ids {
-		for int(id/64) >= len(s) {
-			s = append(s, 0)
-		}
 		s[id/64] |= 1 << (id % 64)
 	}
 	return s
