@@ -80,6 +80,25 @@ func TestQuery(t *testing.T) {
 	}
 }
 
+// Who takes one answer gets one, @defer or not; who takes parts gets parts of the same operation, in whatever order they come.
+func TestDeferIsPassedOverWhereOneAnswerIsTaken(t *testing.T) {
+	g := serving(t, Config{}, items())
+	const body = `{"query":"{item(id:1){... @defer {name}}}"}`
+	for range 2 {
+		w := post(t, g, body, "Accept", "application/json")
+		if got, want := w.Body.String(), `{"data":{"item":{"name":"one"}}}`; got != want || w.Code != 200 {
+			t.Errorf("got %d %s, want 200 %s", w.Code, got, want)
+		}
+		w = post(t, g, body, "Accept", "multipart/mixed;deferSpec=20220824, application/json")
+		if got := w.Header().Get("Content-Type"); !strings.HasPrefix(got, "multipart/mixed") || !strings.Contains(w.Body.String(), "hasNext") {
+			t.Errorf("got %s: %s, want parts", got, w.Body)
+		}
+	}
+	if w := post(t, serving(t, Config{MaxBatch: 2}, items()), "["+body+"]"); w.Body.String() != `[{"data":{"item":{"name":"one"}}}]` {
+		t.Errorf("in a list: %d %s", w.Code, w.Body)
+	}
+}
+
 // What runs on a snapshot ends on it; its executor is closed when the last one is done.
 func TestSnapshotLivesAsLongAsItIsUsed(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})

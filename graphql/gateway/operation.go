@@ -33,6 +33,8 @@ type origin struct {
 	header http.Header // of the request, or of the WebSocket's handshake
 	// get says that the method is GET: it must be safe.
 	get bool
+	// whole says that one answer is taken, not several parts.
+	whole bool
 }
 
 // prepare turns parameters into an operation. On success the caller must call its release.
@@ -72,7 +74,7 @@ func (o *operation) plans(ctx context.Context, p *params, text string, from orig
 	}
 	uploads := p.takeUploads(vars)
 	facts := o.g.facts(ctx, o.op, o.caller)
-	facts.Conditions = o.op.ConditionValues(vars)
+	facts.Conditions, facts.Whole = o.op.ConditionValues(vars), from.whole
 	var err error
 	if o.plan, err = o.snap.planner.Plan(o.op, facts); err != nil {
 		if limit := (*gqlerror.Error)(nil); errors.As(err, &limit) {

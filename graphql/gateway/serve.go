@@ -62,7 +62,7 @@ func (g *Gateway) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if fail != nil {
 		return fail
 	}
-	from := origin{caller: who, header: r.Header, get: r.Method == http.MethodGet}
+	from := origin{caller: who, header: r.Header, get: r.Method == http.MethodGet, whole: batched || !accept.events && !accept.mixed}
 	if batched {
 		return g.serveBatch(ctx, w, all, from, accept)
 	}
@@ -147,7 +147,7 @@ func (g *Gateway) serveBatch(ctx context.Context, w http.ResponseWriter, all []p
 		o, fail := g.prepare(ctx, &all[i], from)
 		if fail == nil && o.streams() {
 			o.release()
-			fail = invalid(coded(CodeStreamOnly, "Subscriptions and deferred operations cannot be in a list."))
+			fail = invalid(coded(CodeStreamOnly, "Subscriptions cannot be in a list."))
 		}
 		if fail != nil {
 			g.figures.refused(ctx, fail.code())

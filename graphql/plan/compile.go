@@ -28,7 +28,7 @@ func (p *Planner) plan(op *Operation, f *Facts) (*Plan, error) {
 			return !f.May(t.Auth) || !f.May(fd.Auth) || !f.May(fd.Named.Auth)
 		},
 	}
-	if op.Kind == Query {
+	if op.Kind == Query && !f.Whole {
 		n.Defer = blocks.add
 	}
 	blocks.list = []deferred{{}}

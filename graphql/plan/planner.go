@@ -65,6 +65,8 @@ func (p *Planner) Graph() *graph.Graph { return p.graph }
 type Facts struct {
 	// Conditions has the value of each of Operation.Conditions; missing ones count as false.
 	Conditions []bool
+	// Whole says that the answer is wanted in one: @defer and @stream are passed over, as their draft allows.
+	Whole bool
 	// Labels are the progressive override labels (graph.Graph.Labels) that are on for the request.
 	Labels map[string]bool
 	// Authenticated says that the caller presented a valid identity; Scopes are what it holds.
@@ -122,6 +124,9 @@ func (p *Planner) key(op *Operation, f *Facts) string {
 	w := bitWriter{b: b}
 	for i := range op.Conditions {
 		w.bit(i < len(f.Conditions) && f.Conditions[i])
+	}
+	if op.Parts {
+		w.bit(f.Whole)
 	}
 	for _, l := range p.graph.Labels {
 		w.bit(f.Labels[l])

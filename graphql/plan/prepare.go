@@ -35,8 +35,10 @@ type Operation struct {
 	Definition *ast.OperationDefinition
 	// Variables it declares, in its order.
 	Variables []Variable
-	// Conditions are the boolean variables that decide what is fetched (@skip, @include, @defer): see Facts.Conditions.
+	// Conditions are the boolean variables that decide what is fetched (@skip, @include) or in how many parts (@defer, @stream): see Facts.Conditions.
 	Conditions []string
+	// Parts says that @defer or @stream stands in it.
+	Parts bool
 	// Policies are the @policy names that the parts it asks for are subject to, sorted.
 	Policies []string
 	// Size is what the limits were checked against.
@@ -89,8 +91,9 @@ func (p *Planner) prepare(query, name string) (*Operation, gqlerror.List) {
 	}
 	op := &Operation{
 		Name: def.Name, Kind: kindOf(def.Operation), Document: doc, Definition: def, Size: size, schema: p.graph.Schema,
-		Conditions: conditions(doc, def), Text: text(doc, def),
+		Text: text(doc, def),
 	}
+	op.conditions(doc, def)
 	sum := sha256.Sum256([]byte(op.Text))
 	op.id, op.Hash = sum[:], hex.EncodeToString(sum[:])
 	for _, v := range def.VariableDefinitions {
@@ -175,21 +178,22 @@ func directives(s ast.Selection) ast.DirectiveList {
 	return nil
 }
 
-// conditions lists the variables of @skip, @include and @defer.
-func conditions(doc *ast.QueryDocument, def *ast.OperationDefinition) []string {
+// conditions lists the variables of @skip, @include, @defer and @stream, and notes whether there are any of the latter two.
+func (op *Operation) conditions(doc *ast.QueryDocument, def *ast.OperationDefinition) {
 	var out []string
 	walk(doc, def.SelectionSet, func(s ast.Selection) {
 		for _, d := range directives(s) {
 			if d.Name != "skip" && d.Name != "include" && d.Name != "defer" && d.Name != "stream" {
 				continue
 			}
+			op.Parts = op.Parts || d.Name == "defer" || d.Name == "stream"
 			if a := d.Arguments.ForName("if"); a != nil && a.Value != nil && a.Value.Kind == ast.Variable {
 				out = append(out, a.Value.Raw)
 			}
 		}
 	})
 	slices.Sort(out)
-	return slices.Compact(out)
+	op.Conditions = slices.Compact(out)
 }
 
 func introspects(doc *ast.QueryDocument, def *ast.OperationDefinition) bool {

@@ -13,7 +13,7 @@ import (
 // stream says how a field's list is delivered in parts; nil if as a whole. Lists that deferred fragments stand in are not: the fragments would come before
 // what they stand on. Nor are lists inside deferred fragments.
 func (s *shaper) stream(e *graph.Entry, t *ast.Type) *Stream {
-	if s.kind != Query || s.block != 0 || t.Elem == nil || e.Field == nil || defers(e.Sub) {
+	if s.norm.Defer == nil || s.block != 0 || t.Elem == nil || e.Field == nil || defers(e.Sub) {
 		return nil
 	}
 	d := e.Field.Directives.ForName("stream")
