@@ -133,19 +133,30 @@ func (r *reader) fieldSets() error {
 			f.Shape = shapes.of(f)
 		}
 	}
-	// Interface objects lend what was just read.
+	if r.lends {
+		r.lend()
+	}
+	return nil
+}
+
+// lend gives objects what was just read of the fields that they have through interface objects.
+func (r *reader) lend() {
 	for _, t := range r.g.objects {
 		for _, f := range t.Fields {
 			for s, in := range f.In {
-				if in != nil && in.Via != nil {
-					via, src := in.Via, in.Via.Fields[f.Name].In[s]
-					*in = *src
-					in.Via = via
+				if in == nil || in.Via == nil {
+					continue
 				}
+				via, src := in.Via, in.Via.Fields[f.Name].In[s]
+				if src == nil { // its requirement cannot be read
+					f.In[s] = nil
+					continue
+				}
+				*in = *src
+				in.Via = via
 			}
 		}
 	}
-	return nil
 }
 
 func (r *reader) fieldSet(f *Field, s int, dir *ast.Directive) {

@@ -43,6 +43,7 @@ type reader struct {
 	defs  []*ast.Definition
 	names names
 	sets  map[string]ast.SelectionSet // that were parsed, by their text
+	lends bool                        // objects have fields through an interface object
 }
 
 // subgraphs reads the join__Graph enum.
@@ -183,9 +184,13 @@ func (r *reader) fields() error {
 		if dir := d.Directives.ForName(r.names.join("owner")); dir != nil {
 			owner, _ = r.graph(dir)
 		}
-		for _, fd := range d.Fields {
-			f := &Field{
-				Parent: t, Name: fd.Name, Type: fd.Type, Named: r.g.types[fd.Type.Name()], Def: fd, In: make([]*FieldIn, len(r.g.Subgraphs)),
+		// Of one piece: there are as many of these as fields × subgraphs.
+		n := len(r.g.Subgraphs)
+		all, in := make([]Field, len(d.Fields)), make([]*FieldIn, n*len(d.Fields))
+		for i, fd := range d.Fields {
+			f := &all[i]
+			*f = Field{
+				Parent: t, Name: fd.Name, Type: fd.Type, Named: r.g.types[fd.Type.Name()], Def: fd, In: in[i*n : (i+1)*n : (i+1)*n],
 				Auth: r.auth(fd.Directives), Weight: r.weight(fd.Directives), List: r.listSize(fd.Directives),
 			}
 			if f.Named == nil {
@@ -350,6 +355,7 @@ func (r *reader) interfaceObjects() error {
 					via := *f.In[s]
 					via.Via = i
 					have.In[s] = &via
+					r.lends = true
 				}
 			}
 		}
@@ -550,7 +556,10 @@ func (r *reader) listSize(ds ast.DirectiveList) *ListSize {
 
 // auth reads the three authorisation directives; nil if there are none.
 func (r *reader) auth(ds ast.DirectiveList) *Auth {
-	a := &Auth{Authenticated: ds.ForName(r.names.authenticated) != nil}
+	if len(ds) == 0 {
+		return nil
+	}
+	a := Auth{Authenticated: ds.ForName(r.names.authenticated) != nil}
 	if d := ds.ForName(r.names.requiresScopes); d != nil {
 		a.Scopes = lists(d.Arguments.ForName("scopes"))
 	}
@@ -560,7 +569,7 @@ func (r *reader) auth(ds ast.DirectiveList) *Auth {
 	if !a.Authenticated && a.Scopes == nil && a.Policies == nil {
 		return nil
 	}
-	return a
+	return &a
 }
 
 func lists(a *ast.Argument) [][]string {
