@@ -269,12 +269,8 @@ func (c *collector) visit(n uint32) {
 	}
 	b, ok := c.r.appendRep(c.w.rep[:0], rep, n)
 	c.w.rep = b
-	if !ok {
+	if !ok || !c.contexts() {
 		return
-	}
-	c.w.tuple = c.w.tuple[:0]
-	for i := range c.g.Contexts {
-		c.w.tuple = append(c.w.tuple, c.context(&c.g.Contexts[i]))
 	}
 	bt := c.work.batch(c.w.tuple)
 	k := bt.reps.add(b, c.r.e.seed)
@@ -302,40 +298,69 @@ func (c *collector) choose(n uint32) *plan.Rep {
 	return nil
 }
 
-// context returns the value of an enclosing object, or nil.
-func (c *collector) context(ctx *plan.Context) []byte {
+// contexts sets w.tuple to the values of the enclosing objects. Of those for one variable the nearest object that fits counts, also if its value
+// is null. It returns false if that value is absent, or null where the subgraph takes no null: nothing can be asked for then.
+func (c *collector) contexts() bool {
+	c.w.tuple = c.w.tuple[:0]
+	for i := range c.g.Contexts {
+		ctx := &c.g.Contexts[i]
+		var value []byte
+		if !c.given(i) {
+			n, fits := c.context(ctx)
+			switch kind := c.r.tree.nodes[n].kind; {
+			case !fits:
+			case kind == kindAbsent, kind == kindNull && ctx.NonNull:
+				return false
+			default:
+				value = c.r.tree.appendJSON(nil, n)
+			}
+		}
+		c.w.tuple = append(c.w.tuple, value)
+	}
+	return true
+}
+
+// given reports whether the variable of context i has a value already.
+func (c *collector) given(i int) bool {
+	for k, value := range c.w.tuple {
+		if value != nil && c.g.Contexts[k].Variable == c.g.Contexts[i].Variable {
+			return true
+		}
+	}
+	return false
+}
+
+// context returns the value in an enclosing object, null if something on the way to it is, and whether the object is one that has it.
+func (c *collector) context(ctx *plan.Context) (n uint32, fits bool) {
 	at := len(c.w.stack) - ctx.Up
 	if at < 0 {
-		return nil
+		return 0, false
 	}
-	n := c.w.stack[at]
+	n = c.w.stack[at]
 	t := &c.r.tree
 	if ctx.On != nil {
 		if id, ok := t.typeOf(n); !ok || !ctx.On.Has(id) {
-			return nil
+			return 0, false
 		}
 	}
 	for i := range ctx.From {
 		s := &ctx.From[i]
 		if t.nodes[n].kind != kindObject {
-			return nil
+			return n, true
 		}
 		if s.On != nil {
 			if id, ok := t.typeOf(n); !ok || !s.On.Has(id) {
-				return nil
+				return 0, false
 			}
 		}
 		n = t.field(n, s.Source, 0)
 	}
-	if n == 0 {
-		return nil
-	}
-	return t.appendJSON(nil, n)
+	return n, true
 }
 
 // appendRep appends the representation of object n. It returns false if a part of it is missing.
 func (r *execution) appendRep(dst []byte, rep *plan.Rep, n uint32) ([]byte, bool) {
-	dst = append(dst, `{"__typename":`...)
+	dst = append(dst, repHead...)
 	if rep.TypeName != "" {
 		dst = append(dst, '"')
 		dst = append(dst, rep.TypeName...)
@@ -456,7 +481,7 @@ func (r *execution) mergeBatch(sc *scope, f *plan.EntityFetch, group int, b *bat
 		if t.nodes[entity].kind == kindNull {
 			continue
 		}
-		if problem := r.misfit(entity, to.node); problem != "" {
+		if problem := r.misfit(entity, to.node, b.reps.typeName(to.rep)); problem != "" {
 			r.failBatch(sc, f, g, &batch{targets: b.targets[i : i+1]}, &fetchError{code: CodeMalformed, text: "Subgraph '" + f.Service + "' answered with " + problem + "."})
 			continue
 		}
@@ -464,23 +489,34 @@ func (r *execution) mergeBatch(sc *scope, f *plan.EntityFetch, group int, b *bat
 	}
 }
 
-// misfit says what is wrong with an entity for an object; "" is nothing.
-func (r *execution) misfit(entity, to uint32) string {
+// misfit says what is wrong with an entity for an object whose representation had the given type name, an object type's or an
+// interface object's; "" is nothing.
+func (r *execution) misfit(entity, to uint32, asked []byte) string {
 	t := &r.tree
 	if k := t.nodes[entity].kind; k != kindObject {
 		return k.String() + " as an entity"
 	}
 	name := t.field(entity, "__typename", 0)
-	if name == 0 {
+	if name == 0 || t.nodes[name].kind == kindString && bytes.Equal(t.text(name), asked) {
 		return ""
 	}
 	got, known := t.typeOf(entity)
+	_, exact := t.types.Lookup(asked[1 : len(asked)-1])
 	want, also := t.typeOf(to)
-	if known && also && got != want {
+	if !known || exact || also && got != want {
 		return "an entity of another type than it was asked for"
 	}
 	return ""
 }
+
+// typeName returns the type name, with quotes, of representation k.
+func (s *repSet) typeName(k int32) []byte {
+	name := s.json[s.spans[k].from+len(repHead):]
+	return name[:1+bytes.IndexByte(name[1:], '"')+1]
+}
+
+// repHead is how a representation begins.
+const repHead = `{"__typename":`
 
 // failGroups blames the positions of all batches. Without err, errors have been reported already.
 func (r *execution) failGroups(sc *scope, f *plan.EntityFetch, batches []*batch, err *fetchError) {

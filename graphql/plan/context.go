@@ -137,7 +137,7 @@ func (e *emitter) contexts(gv *given, variable int) []Context {
 	var out []Context
 	for _, l := range gv.lenders {
 		for _, end := range e.leaves(l.pos, l.sel, l.on) {
-			c := Context{Variable: variable, Up: l.up, From: end.path}
+			c := Context{Variable: variable, Up: l.up, From: end.path, NonNull: strings.HasSuffix(gv.typ, "!")}
 			if !end.on.Contains(l.pos.types) {
 				c.On = end.on
 			}

@@ -184,6 +184,8 @@ type Context struct {
 	On graph.TypeSet
 	// From leads from that object to the value.
 	From Path
+	// NonNull says that the subgraph refuses null.
+	NonNull bool
 }
 
 // Subscription is an event stream. For every event Primary's data makes a new tree, Then is run on it, and Response is printed.
