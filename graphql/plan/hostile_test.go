@@ -21,8 +21,15 @@ func many(n int, format string) string {
 	return b.String()
 }
 
-// hostile are operations on the graphs of conditions and ifaceobject2 that are made to cost, with the code that refuses them, or "".
+// hostile are operations on the graphs of conditions and ifaceobject2 that are made to cost, with the code that refuses them, or "". With
+// -short those that planning allows are a third as large.
 func hostile() map[string][2]string {
+	size := func(n int) int {
+		if testing.Short() {
+			return n / 3
+		}
+		return n
+	}
 	deep := strings.Repeat("friends { ", 98) + "score" + strings.Repeat(" }", 98)
 	spreads := "query { search { ...F0 } } fragment F30 on User { score mail }"
 	for i := range 30 {
@@ -31,19 +38,19 @@ func hostile() map[string][2]string {
 	return map[string][2]string{
 		"aliases":      {"{ product { " + many(1000, "a%[1]d: deal") + "} }", ""},
 		"more aliases": {"{ product { " + many(1001, "a%[1]d: deal") + "} }", "MAX_ALIASES_LIMIT"},
-		"entities":     {"{ " + many(490, "p%[1]d: product { deal stock { places { open owner { score } } } maker { score } }") + "}", ""},
-		"members":      {"{ search { " + many(300, "... on Product { a%[1]d: hidden deal } ... on User { b%[1]d: mail score }") + "} }", ""},
+		"entities":     {"{ " + many(size(490), "p%[1]d: product { deal stock { places { open owner { score } } } maker { score } }") + "}", ""},
+		"members":      {"{ search { " + many(size(300), "... on Product { a%[1]d: hidden deal } ... on User { b%[1]d: mail score }") + "} }", ""},
 		"deep":         {"{ me { " + deep + " } }", ""},
 		"deeper":       {"{ me { " + strings.Repeat("friends { ", 500) + "score" + strings.Repeat(" }", 500) + " } }", "MAX_DEPTH_LIMIT"},
 		"deepest":      {"{ me { " + strings.Repeat("friends { ", 1000) + "score" + strings.Repeat(" }", 1000) + " } }", plan.CodeParse},
 		"spreads":      {spreads, "MAX_FIELDS_LIMIT"},
 		"cycle":        {"{ me { ...A } } fragment A on User { friends { ...B } } fragment B on User { friends { ...A } }", plan.CodeValidate},
-		"deferred":     {"{ " + many(200, "... @defer { p%[1]d: product { deal ... @defer { stock { n } } } }") + "}", ""},
+		"deferred":     {"{ " + many(size(200), "... @defer { p%[1]d: product { deal ... @defer { stock { n } } } }") + "}", ""},
 		"deferred2":    {"{ me { " + strings.Repeat("... @defer { friends { score ", 60) + strings.Repeat("} } ", 60) + "} }", ""},
-		"streamed":     {"{ me { " + many(200, "s%[1]d: friends @stream { score }") + "} }", ""},
-		"mutations":    {"mutation { " + many(490, "m%[1]d: add { deal maker { score } }") + "}", ""},
-		"objects":      {"{ " + many(300, "m%[1]d: bMedia { popular slug reviews { by { badge ... on Admin { power } } of { popular ... on Book { tag } } } }") + "}", ""},
-		"lists":        {"{ bMedias { " + many(400, "r%[1]d: reviews { of { popular ... on Book { tag } } }") + "} }", ""},
+		"streamed":     {"{ me { " + many(size(200), "s%[1]d: friends @stream { score }") + "} }", ""},
+		"mutations":    {"mutation { " + many(size(490), "m%[1]d: add { deal maker { score } }") + "}", ""},
+		"objects":      {"{ " + many(size(300), "m%[1]d: bMedia { popular slug reviews { by { badge ... on Admin { power } } of { popular ... on Book { tag } } } }") + "}", ""},
+		"lists":        {"{ bMedias { " + many(size(400), "r%[1]d: reviews { of { popular ... on Book { tag } } }") + "} }", ""},
 	}
 }
 

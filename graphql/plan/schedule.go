@@ -1,6 +1,10 @@
 package plan
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+)
 
 // request is one HTTP request to be: a group for root fields, or entity groups of one subgraph and wave.
 type request struct {
@@ -16,22 +20,21 @@ func (b *builder) schedule() []*request {
 	b.join()
 	var out []*request
 	of := map[*group]*request{}
+	shared := map[turn]*request{} // those for entities
 	for _, gr := range b.groups {
 		if gr.merged != nil {
 			continue
 		}
 		var r *request
 		if gr.entity {
-			for _, o := range out {
-				h := o.groups[0]
-				if h.entity && h.sub == gr.sub && h.wave == gr.wave && h.block == gr.block && h.segment == gr.segment {
-					r = o
-				}
-			}
+			r = shared[gr.turn()]
 		}
 		if r == nil {
 			r = &request{}
 			out = append(out, r)
+			if gr.entity {
+				shared[gr.turn()] = r
+			}
 		}
 		r.groups = append(r.groups, gr)
 		of[gr] = r
@@ -61,6 +64,11 @@ func (b *builder) schedule() []*request {
 	}
 	return out
 }
+
+// turn is what the entity groups of one request have in common.
+type turn struct{ sub, wave, block, segment int }
+
+func (gr *group) turn() turn { return turn{gr.sub, gr.wave, gr.block, gr.segment} }
 
 func (gr *group) final() *group {
 	for gr.merged != nil {
@@ -139,16 +147,25 @@ func (gr *group) postpone(wave int) {
 
 // join makes one group of those of one position and wave that can share representations.
 func (b *builder) join() {
-	for i, gr := range b.groups {
-		if !gr.entity || gr.merged != nil {
+	type place struct {
+		pos  *position
+		via  *graph.Type
+		turn turn
+	}
+	kept := map[place][]*group{}
+next:
+	for _, o := range b.groups {
+		if !o.entity || o.merged != nil {
 			continue
 		}
-		for _, o := range b.groups[i+1:] {
-			if o.entity && o.merged == nil && o.pos == gr.pos && o.sub == gr.sub && o.via == gr.via && o.wave == gr.wave && o.block == gr.block &&
-				o.segment == gr.segment && !slices.ContainsFunc(o.needs, gr.unlike) && sameGivens(gr.givens, o.givens) {
+		at := place{o.pos, o.via, o.turn()}
+		for _, gr := range kept[at] {
+			if !slices.ContainsFunc(o.needs, gr.unlike) && sameGivens(gr.givens, o.givens) {
 				gr.take(o)
+				continue next
 			}
 		}
+		kept[at] = append(kept[at], o)
 	}
 }
 
