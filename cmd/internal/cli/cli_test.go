@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"net"
 	"os"
 	"testing"
 
@@ -21,6 +23,16 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
+		// $PORT is free on loopback: each script's own.
+		Setup: func(e *testscript.Env) error {
+			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			_, port, err := net.SplitHostPort(l.Addr().String())
+			e.Setenv("PORT", port)
+			return errors.Join(err, l.Close())
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			// status WANT COMMAND...: the command ends with that exit status.
 			"status": func(ts *testscript.TestScript, _ bool, args []string) {
