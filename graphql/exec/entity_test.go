@@ -79,5 +79,12 @@ func entityCases() []executeCase {
 			answers: map[string]string{"a": `{"data":{"users":[{"currency":"EUR","books":[{"id":1}]},{"currency":"EUR","books":[{"id":1},{"id":2}]}]}}`, "b": `{"data":{"_entities":[{"price":10},{"price":20}]}}`},
 			want:    `{"data":{"users":[{"books":[{"price":10}]},{"books":[{"price":10},{"price":20}]}]}}`,
 			asked:   []string{`a {"query":"{users}"}`, `b {"query":"E","variables":{"r":[{"__typename":"Book","id":1},{"__typename":"Book","id":2}],"c":"EUR"}}`}},
+		{name: "the nearest context counts, whatever those further up lack", shape: object("Query", field("users", "[User]", object("User", field("author", "Author", object("Author", field("books", "[Book]", object("Book", field("price", "Int", nil)))))))),
+			root: seq(fetch(0, "a", "{users}", "users"), &plan.EntityFetch{Request: request(1, "b", "E", "=r", "=c"), Groups: []plan.EntityGroup{
+				{Key: "_entities", Paths: []plan.Path{path("users", "author", "books")}, Reps: []plan.Rep{rep("Book", "id")}, Contexts: []plan.Context{
+					{Variable: 1, Up: 1, From: path("currency"), On: set("Author"), NonNull: true}, {Variable: 1, Up: 2, From: path("currency"), NonNull: true}}}}}),
+			answers: map[string]string{"a": `{"data":{"users":[{"author":{"__typename":"Author","currency":"EUR","books":[{"id":1}]}}]}}`, "b": `{"data":{"_entities":[{"price":10}]}}`},
+			want:    `{"data":{"users":[{"author":{"books":[{"price":10}]}}]}}`,
+			asked:   []string{`a {"query":"{users}"}`, `b {"query":"E","variables":{"r":[{"__typename":"Book","id":1}],"c":"EUR"}}`}},
 	}
 }
