@@ -79,6 +79,7 @@ func generate(seed uint64) []supergraph.Subgraph {
 	if d.chance(30) {
 		d.ghost()
 	}
+	d.extras(seed)
 	out := make([]supergraph.Subgraph, 0, len(d.subs))
 	for _, s := range d.subs {
 		out = append(out, supergraph.Subgraph{Name: s.name, SDL: s.print()})
@@ -583,6 +584,8 @@ func (s *sub) print() string {
 		switch {
 		case t.kind == "union":
 			body += fmt.Sprintf("union %s = %s\n", t.name, t.tail)
+		case t.kind == "enum":
+			body += fmt.Sprintf("enum %s { %s }\n", t.name, t.fields[0])
 		case len(t.fields) > 0:
 			body += fmt.Sprintf("%s %s%s {\n  %s\n}\n", t.kind, t.name, t.tail, strings.Join(t.fields, "\n  "))
 		}

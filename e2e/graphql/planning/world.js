@@ -179,6 +179,11 @@ class World {
     return [name];
   }
 
+  // keyless tells whether an object has no value for a key that allows null.
+  keyless(ref, field) {
+    return ref.t.startsWith('N') && !this.full && hash(this.seed, ref.t, field, ref.i) % 3 === 0;
+  }
+
   identity(ref, field, leaf) {
     if (leaf === 'Int') return this.numbers.indexOf(ref.t) * 1000 + ref.i;
     return ref.t + ':' + ref.i + ':' + field;
@@ -222,12 +227,20 @@ class World {
     const c = ref.t + '.' + field;
     const m = this.meaning(ref.t, field);
     if (this.same.has(c)) return { t: m.possible[0], i: ref.i };
+    if (this.ids.has(c) && this.keyless(ref, field)) return null;
     if (this.ids.has(c)) return this.identity(ref, field, named(m.type));
     if (m.requires && required === undefined) required = this.evaluate(ref, m.requires);
     if (this.absent(this.declarations(ref.t, field)[0][0], ref)) return null;
+    if (ref.t.startsWith('N') && this.keyless(ref, 'nid') && ref.from !== this.declarations(ref.t, field)[0][0].name) return null;
     const h = hash(this.seed, c, ref.i, canonical(args), m.requires ? canonical(required) : '');
     if (field.startsWith('bad') && h % 3 === 0 && !this.full) throw new Error('bad ' + c);
-    return this.make(m.type, m.possible, h);
+    return this.from(this.declarations(ref.t, field)[0][0].name, this.make(m.type, m.possible, h));
+  }
+
+  // from notes which subgraph objects come from that may have no key.
+  from(name, v) {
+    if (Array.isArray(v)) return v.map((x) => this.from(name, x));
+    return v?.t?.startsWith('N') ? { ...v, from: name } : v;
   }
 
   // absent tells whether a subgraph does not know an object, of the types of which that may be.
