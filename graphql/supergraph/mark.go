@@ -22,6 +22,7 @@ func (l *loader) mark() {
 			l.markField(t, f)
 		}
 	}
+	l.markContexts()
 }
 
 func (l *loader) markField(t *typeDef, f *fieldDef) {

@@ -98,6 +98,7 @@ type fieldDef struct {
 	overrideLabel string
 	overridden    bool // completely, by another subgraph
 	contextual    []contextArg
+	inContext     bool // a context's selection uses it
 }
 
 // unresolved reports whether the subgraph names the field and never resolves it.

@@ -121,7 +121,7 @@ func (l *loader) externalRule(t *typeDef, f *fieldDef) {
 	if f.dirs.ForName("external") != nil && t.kind == ast.Interface {
 		l.fail(ExternalOnInterface, f.pos, f.coordinate(), "interface type field %q is marked @external: interface fields are not resolved, so they cannot be", f.coordinate())
 	}
-	if f.external && !f.keyField && !f.required && !f.provided && !l.s.implements(f) {
+	if f.external && !f.keyField && !f.required && !f.provided && !f.inContext && !l.s.implements(f) {
 		l.fail(ExternalUnused, f.pos, f.coordinate(), "field %q is marked @external but is not used in any federation directive (@key, @provides, @requires) or to satisfy an interface; the field declaration has no use and should be removed (or the field should not be @external)", f.coordinate())
 	}
 }
