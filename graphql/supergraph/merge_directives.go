@@ -255,7 +255,7 @@ func (m *merger) executableDirective(name string) *ast.DirectiveDefinition {
 	}
 	slices.Sort(out.Locations)
 	out.Description = m.describe("@"+name, texts)
-	out.Arguments = m.mergeArguments("@"+name, "@"+name, from)
+	out.Arguments = m.mergeArguments("@"+name, from)
 	return out
 }
 

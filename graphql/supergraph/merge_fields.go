@@ -63,7 +63,7 @@ func (m *merger) mergeField(f *mergedField) {
 	}
 	f.description = m.describe(at, texts)
 	f.typ = m.mergeTypes(FieldTypeMismatch, "field", at, subsOf(own), types, false)
-	f.args = m.mergeArguments(at, at, own)
+	f.args = m.mergeArguments(at, own)
 	f.dirs = m.mergeDirectives(at, fieldSources(own))
 	m.externals(f, external, !slices.ContainsFunc(types, func(t *ast.Type) bool { return !sameType(t, types[0]) }))
 }
@@ -186,7 +186,7 @@ func (m *merger) externalArgument(f *mergedField, d *fieldDef, a *ast.ArgumentDe
 }
 
 // mergeArguments keeps the arguments that all have. One that is required somewhere must be everywhere.
-func (m *merger) mergeArguments(coordinate, prefix string, from []*fieldDef) ast.ArgumentDefinitionList {
+func (m *merger) mergeArguments(prefix string, from []*fieldDef) ast.ArgumentDefinitionList {
 	var names []string
 	for _, d := range from {
 		for _, a := range d.args {
@@ -197,14 +197,14 @@ func (m *merger) mergeArguments(coordinate, prefix string, from []*fieldDef) ast
 	}
 	var out ast.ArgumentDefinitionList
 	for _, n := range names {
-		if a := m.mergeArgument(coordinate, fmt.Sprintf("%s(%s:)", prefix, n), n, from); a != nil {
+		if a := m.mergeArgument(fmt.Sprintf("%s(%s:)", prefix, n), n, from); a != nil {
 			out = append(out, a)
 		}
 	}
 	return out
 }
 
-func (m *merger) mergeArgument(coordinate, at, name string, from []*fieldDef) *ast.ArgumentDefinition {
+func (m *merger) mergeArgument(at, name string, from []*fieldDef) *ast.ArgumentDefinition {
 	var subs, without, contextual []*subgraph
 	var args []*ast.ArgumentDefinition
 	for _, d := range from {
@@ -219,7 +219,7 @@ func (m *merger) mergeArgument(coordinate, at, name string, from []*fieldDef) *a
 		}
 	}
 	if len(contextual) > 0 {
-		m.contextualElsewhere(coordinate, at, contextual, subs, args)
+		m.contextualElsewhere(at, contextual, subs, args)
 		return nil
 	}
 	required := func(a *ast.ArgumentDefinition) bool { return a.Type.NonNull && a.DefaultValue == nil }
@@ -235,14 +235,16 @@ func (m *merger) mergeArgument(coordinate, at, name string, from []*fieldDef) *a
 }
 
 // contextualElsewhere checks an argument that @fromContext fills in some subgraphs: clients never see it.
-func (m *merger) contextualElsewhere(coordinate, at string, contextual, plain []*subgraph, args []*ast.ArgumentDefinition) {
+func (m *merger) contextualElsewhere(at string, contextual, plain []*subgraph, args []*ast.ArgumentDefinition) {
 	for i, a := range args {
 		if a.Type.NonNull && a.DefaultValue == nil {
 			m.fail(ContextualArgumentNotContextualInAllSubgraphs, at, append(slices.Clone(contextual), plain[i]), "argument %q is contextual in %s but required in subgraph %q: it must be contextual in all of them, or nullable, or have a default", at, m.nameList(contextual), plain[i].name)
 			return
 		}
 	}
-	_ = coordinate
+	if len(args) > 0 {
+		m.hint("CONTEXTUAL_ARGUMENT_NOT_CONTEXTUAL_IN_ALL_SUBGRAPHS", at, plain, "argument %q is left out of the supergraph, since it is contextual in %s", at, m.nameList(contextual))
+	}
 }
 
 // mergeInputs merges an argument or input field; nil after an error.
