@@ -54,6 +54,7 @@ func (l *loader) checkFields(t *typeDef) {
 		if t.kind == ast.InputObject {
 			at = onInputField
 			l.checkInput(f.typ, f.defaultValue, f.pos, f.coordinate())
+			l.checkDeprecated("input field", f.typ, f.defaultValue, f.dirs, f.pos, f.coordinate())
 		} else {
 			l.checkOutput(f)
 		}
@@ -62,6 +63,7 @@ func (l *loader) checkFields(t *typeDef) {
 			c := f.coordinate() + "(" + a.Name + ":)"
 			l.checkName(a.Name, a.Position, c)
 			l.checkInput(a.Type, a.DefaultValue, a.Position, c)
+			l.checkDeprecated("argument", a.Type, a.DefaultValue, a.Directives, a.Position, c)
 			l.checkDirectives(a.Directives, onArgument, c)
 		}
 	}
@@ -87,6 +89,13 @@ func (l *loader) checkOutput(f *fieldDef) {
 		l.fail(InvalidGraphQL, f.pos, f.coordinate(), "unknown type %s", f.typ.Name())
 	case ast.InputObject:
 		l.fail(InvalidGraphQL, f.pos, f.coordinate(), "the type of %q must be an output type but is the input object %q", f.coordinate(), f.typ.String())
+	}
+}
+
+// checkDeprecated: what has to be given cannot be deprecated (GraphQL §3.13.3).
+func (l *loader) checkDeprecated(what string, t *ast.Type, def *ast.Value, dirs ast.DirectiveList, at *ast.Position, coordinate string) {
+	if t.NonNull && def == nil && dirs.ForName("deprecated") != nil {
+		l.fail(InvalidGraphQL, at, coordinate, "required %s %s cannot be deprecated", what, coordinate)
 	}
 }
 

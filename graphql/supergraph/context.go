@@ -125,6 +125,12 @@ func (l *loader) contextRule(t *typeDef, f *fieldDef, c contextArg, setters []*t
 		wrong("%v", err)
 		return
 	}
+	for _, sel := range set.sels {
+		if on := l.s.types[sel.on]; on != nil && !slices.ContainsFunc(setters, func(t *typeDef) bool { return l.s.meet(t, on) }) {
+			wrong("type condition %q is never used", sel.on)
+			return
+		}
+	}
 	for _, setter := range setters {
 		types, err := l.s.contextTypes(setter, set.sels)
 		if err != nil {
@@ -196,6 +202,9 @@ func (s *subgraph) contextType(t *typeDef, sels []*selection) (*ast.Type, error)
 		return nil, errors.New("aliases are not allowed")
 	case f == nil:
 		return nil, fmt.Errorf("there is no field %q on type %q", sel.name, t.name)
+	}
+	if problem := s.argumentsProblem(f, sel); problem != "" {
+		return nil, errors.New(problem)
 	}
 	next := s.types[f.typ.Name()]
 	if next == nil || !next.composite() {

@@ -79,19 +79,27 @@ func (v *setRule) one(t *typeDef, sel *selection, below bool) bool {
 
 // arguments checks the arguments given to a selected field.
 func (v *setRule) arguments(f *fieldDef, sel *selection) bool {
+	if problem := v.l.s.argumentsProblem(f, sel); problem != "" {
+		return v.fail(v.invalid, "%s", problem)
+	}
+	return true
+}
+
+// argumentsProblem says what is wrong with the arguments of a selected field; "" if nothing is.
+func (s *subgraph) argumentsProblem(f *fieldDef, sel *selection) string {
 	for _, a := range sel.args {
 		def := f.args.ForName(a.Name)
 		if def == nil {
-			return v.fail(v.invalid, "unknown argument %q of field %q", a.Name, f.coordinate())
+			return fmt.Sprintf("unknown argument %q of field %q", a.Name, f.coordinate())
 		}
-		if !v.l.s.coerces(a.Value, def.Type) {
-			return v.fail(v.invalid, "invalid value %s for argument %q of field %q", a.Value.String(), a.Name, f.coordinate())
+		if !s.coerces(a.Value, def.Type) {
+			return fmt.Sprintf("invalid value %s for argument %q of field %q", a.Value.String(), a.Name, f.coordinate())
 		}
 	}
 	for _, def := range f.args {
 		if def.Type.NonNull && def.DefaultValue == nil && sel.args.ForName(def.Name) == nil {
-			return v.fail(v.invalid, "missing mandatory value for argument %q of field %q", def.Name, f.coordinate())
+			return fmt.Sprintf("missing mandatory value for argument %q of field %q", def.Name, f.coordinate())
 		}
 	}
-	return true
+	return ""
 }

@@ -183,7 +183,7 @@ func TestHostileSubgraphs(t *testing.T) {
 // A subgraph that lies about entities and their types gets nothing into the response that the schema forbids.
 func TestLyingEntities(t *testing.T) {
 	lies := map[string]struct{ answer, want, code string }{
-		"anUnknownType":     {`{"data":{"_entities":[{"__typename":"Nobody","extra":1},{"__typename":"Nobody","extra":1}]}}`, `{"items":[{"id":"1","extra":1},{"id":"2","extra":1}]}`, ""},
+		"anUnknownType":     {`{"data":{"_entities":[{"__typename":"Nobody","extra":1},{"__typename":"Nobody","extra":1}]}}`, `{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "SUBREQUEST_MALFORMED_RESPONSE"},
 		"anotherType":       {`{"data":{"_entities":[{"__typename":"Other","extra":1},null]}}`, `{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "SUBREQUEST_MALFORMED_RESPONSE"},
 		"tooFew":            {`{"data":{"_entities":[{"__typename":"Item","extra":1}]}}`, `{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "*"},
 		"tooMany":           {`{"data":{"_entities":[` + strings.Repeat(`{"__typename":"Item","extra":1},`, 20_000) + `null]}}`, `{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "*"},
