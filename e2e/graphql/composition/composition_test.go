@@ -172,8 +172,11 @@ func TestMutations(t *testing.T) {
 				if len(supergraph.Compose(subgraphs, supergraph.Options{}).Errors) > 0 {
 					rejected++
 				}
-				if diff := o.differ(t, subgraphs); diff != "" && !(name == "v1_extension_without_key" && strings.Contains(diff, "TYPE_WITH_ONLY_UNUSED_EXTERNAL")) {
-					// The exception: beside a subgraph that is refused, Apollo goes on to upgrade those of Federation 1, and tells what it finds there.
+				diff := o.differ(t, subgraphs)
+				if name == "v1_extension_without_key" && strings.Contains(diff, "TYPE_WITH_ONLY_UNUSED_EXTERNAL") {
+					continue // beside a subgraph that is refused, Apollo goes on to upgrade those of Federation 1, and tells what it finds there
+				}
+				if diff != "" {
 					t.Errorf("seed %d, %s: %s%s", n, what, diff, changed(base, subgraphs))
 				}
 			}
