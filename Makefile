@@ -108,6 +108,12 @@ $(LINT):
 	GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	@touch $@
 
+.PHONY: compose-image
+compose-image: ## the image of the Compose files from binaries built here, without a registry
+	mkdir -p dist/image
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o dist/image/ ./cmd/catalyst ./e2e/examples/serve
+	docker build -q -f compose/prebuilt.Dockerfile -t catalyst dist/image
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist .demo
