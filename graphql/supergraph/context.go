@@ -17,7 +17,13 @@ func (l *loader) contextual(f *fieldDef, a *ast.ArgumentDefinition, d *ast.Direc
 		l.later(NoContextInSelection, d.Position, f.coordinate()+"("+a.Name+":)", "@fromContext argument does not reference a context: %q", text)
 		return
 	}
-	f.contextual = append(f.contextual, contextArg{arg: a, context: name, selection: sel})
+	c := contextArg{arg: a, context: name, selection: sel}
+	if set, err := parseFieldSet(sel); err != nil {
+		c.unread = err
+	} else {
+		c.sels = set.sels
+	}
+	f.contextual = append(f.contextual, c)
 }
 
 // splitContext takes "$ctx { a }" apart.
@@ -58,12 +64,8 @@ func (l *loader) markContexts() {
 	for _, n := range l.s.order {
 		for _, f := range l.s.types[n].fields {
 			for _, c := range f.contextual {
-				set, err := parseFieldSet(c.selection)
-				if err != nil {
-					continue // contextRule says so
-				}
 				for _, t := range setters[c.context] {
-					l.s.visit(t, set.sels, func(g *fieldDef) { g.inContext = true })
+					l.s.visit(t, c.sels, func(g *fieldDef) { g.inContext = true })
 				}
 			}
 		}
@@ -120,19 +122,18 @@ func (l *loader) contextRule(t *typeDef, f *fieldDef, c contextArg, setters []*t
 	wrong := func(format string, args ...any) {
 		l.fail(ContextInvalidSelection, at, coordinate, "context %q is used in %q but the selection is invalid: %s", c.context, coordinate, fmt.Sprintf(format, args...))
 	}
-	set, err := parseFieldSet(c.selection)
-	if err != nil {
-		wrong("%v", err)
+	if c.unread != nil {
+		wrong("%v", c.unread)
 		return
 	}
-	for _, sel := range set.sels {
+	for _, sel := range c.sels {
 		if on := l.s.types[sel.on]; on != nil && !slices.ContainsFunc(setters, func(t *typeDef) bool { return l.s.meet(t, on) }) {
 			wrong("type condition %q is never used", sel.on)
 			return
 		}
 	}
 	for _, setter := range setters {
-		types, err := l.s.contextTypes(setter, set.sels)
+		types, err := l.s.contextTypes(setter, c.sels)
 		if err != nil {
 			wrong("%v", err)
 			return

@@ -109,6 +109,8 @@ type contextArg struct {
 	arg       *ast.ArgumentDefinition
 	context   string
 	selection string
+	sels      []*selection // of it
+	unread    error        // why there are none
 }
 
 // coordinate is how the field is named to people.
