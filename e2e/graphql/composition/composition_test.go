@@ -3,16 +3,11 @@
 package composition
 
 import (
-	"bufio"
 	"bytes"
-	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 
+	"github.com/catalyst-router/catalyst/e2e/graphql/process"
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 	"github.com/catalyst-router/catalyst/graphql/supergraph"
 )
@@ -56,70 +52,22 @@ type answer struct {
 	}
 }
 
-// oracle is a running oracle.js.
-type oracle struct {
-	in  *json.Encoder
-	out *bufio.Scanner
-}
+// oracle asks the composers.
+type oracle struct{ *process.Oracle }
 
-func start(t *testing.T) *oracle {
+func start(t *testing.T) oracle {
 	t.Helper()
-	install(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 9*time.Minute) // ends with the pipe, after the test
-	cmd := exec.CommandContext(ctx, "node", "oracle.js")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start oracle: %v", err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("oracle: %v", err)
-		}
-		cancel()
-	})
-	scan := bufio.NewScanner(out)
-	scan.Buffer(nil, 64<<20)
-	return &oracle{in: json.NewEncoder(in), out: scan}
+	return oracle{process.StartOracle(t, 9*time.Minute)}
 }
 
-// install fetches the oracles once.
-func install(t *testing.T) {
-	t.Helper()
-	if _, err := os.Stat("node_modules/.package-lock.json"); err == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund").CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	}
-}
-
-func (o *oracle) ask(t *testing.T, subgraphs []supergraph.Subgraph, ours string) answer {
+func (o oracle) ask(t *testing.T, subgraphs []supergraph.Subgraph, ours string) answer {
 	t.Helper()
 	req := request{Ours: ours}
 	for _, s := range subgraphs {
 		req.Subgraphs = append(req.Subgraphs, wire{s.Name, s.URL, s.SDL})
 	}
-	if err := o.in.Encode(req); err != nil {
-		t.Fatalf("ask the oracle: %v", err)
-	}
-	if !o.out.Scan() {
-		t.Fatalf("the oracle gave no answer: %v", o.out.Err())
-	}
 	var a answer
-	if err := json.Unmarshal(o.out.Bytes(), &a); err != nil {
-		t.Fatalf("read the oracle's answer: %v", err)
-	}
+	o.Ask(t, req, &a)
 	return a
 }
 
@@ -211,7 +159,7 @@ func read(t *testing.T, file string) (out []supergraph.Subgraph, deviates bool) 
 }
 
 // differ composes with both composers and says where they differ; "" if they agree.
-func (o *oracle) differ(t *testing.T, subgraphs []supergraph.Subgraph) string {
+func (o oracle) differ(t *testing.T, subgraphs []supergraph.Subgraph) string {
 	t.Helper()
 	ours := supergraph.Compose(subgraphs, supergraph.Options{})
 	theirs := o.ask(t, subgraphs, ours.SDL)

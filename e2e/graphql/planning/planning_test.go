@@ -3,22 +3,18 @@
 package planning
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/catalyst-router/catalyst/e2e/graphql/process"
 	"github.com/catalyst-router/catalyst/graphql/gateway"
 	"github.com/catalyst-router/catalyst/graphql/plan"
 	"github.com/catalyst-router/catalyst/graphql/supergraph"
@@ -68,66 +64,18 @@ type answer struct {
 	Requests        []string
 }
 
-// oracle is a running oracle.js.
-type oracle struct {
-	in  *json.Encoder
-	out *bufio.Scanner
+// oracle asks for worlds, plans and data.
+type oracle struct{ *process.Oracle }
+
+func start(t *testing.T) oracle {
+	t.Helper()
+	return oracle{process.StartOracle(t, 0)}
 }
 
-func start(t *testing.T) *oracle {
+func (o oracle) ask(t *testing.T, q question) answer {
 	t.Helper()
-	install(t)
-	ctx, cancel := context.WithCancel(context.Background()) // ends with the pipe, after the test
-	cmd := exec.CommandContext(ctx, "node", "oracle.js")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start oracle: %v", err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("oracle: %v", err)
-		}
-		cancel()
-	})
-	scan := bufio.NewScanner(out)
-	scan.Buffer(nil, 64<<20)
-	return &oracle{in: json.NewEncoder(in), out: scan}
-}
-
-// install fetches the oracles once.
-func install(t *testing.T) {
-	t.Helper()
-	if _, err := os.Stat("node_modules/.package-lock.json"); err == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund").CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	}
-}
-
-func (o *oracle) ask(t *testing.T, q question) answer {
-	t.Helper()
-	if err := o.in.Encode(q); err != nil {
-		t.Fatalf("ask the oracle: %v", err)
-	}
-	if !o.out.Scan() {
-		t.Fatalf("the oracle gave no answer: %v", o.out.Err())
-	}
 	var a answer
-	if err := json.Unmarshal(o.out.Bytes(), &a); err != nil {
-		t.Fatalf("read the oracle's answer: %v: %s", err, o.out.Text())
-	}
+	o.Ask(t, q, &a)
 	if a.Crash != "" {
 		t.Fatalf("the oracle crashed: %s", a.Crash)
 	}
@@ -159,7 +107,7 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-func world(t *testing.T, o *oracle, seed uint64, sum *figures) {
+func world(t *testing.T, o oracle, seed uint64, sum *figures) {
 	subgraphs := generate(seed)
 	q := question{World: fmt.Sprint(seed)}
 	for _, s := range subgraphs {
@@ -228,7 +176,7 @@ type check struct {
 	t       *testing.T
 	g       http.Handler
 	planner *plan.Planner
-	oracle  *oracle
+	oracle  oracle
 	sum     *figures
 	behind  bool // a request more than theirs is known
 	said    []string

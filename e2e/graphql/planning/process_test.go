@@ -3,7 +3,6 @@
 package planning
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -12,17 +11,15 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"golang.org/x/tools/txtar"
 
+	"github.com/catalyst-router/catalyst/e2e/graphql/process"
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
@@ -90,7 +87,7 @@ func madeUp(schema *ast.Schema, n int) []ask {
 }
 
 // same fails if an answer is not the monolith's.
-func same(t *testing.T, o *oracle, url string, q ask) {
+func same(t *testing.T, o oracle, url string, q ask) {
 	t.Helper()
 	want := o.ask(t, question{Query: q.text, Variables: q.variables})
 	if want.Invalid != nil {
@@ -129,40 +126,9 @@ func post(t *testing.T, url, body string) (int, []byte) {
 // catalyst starts the real command and returns the URL of its endpoint when it is ready.
 func catalyst(t *testing.T, args ...string) string {
 	t.Helper()
-	binary, err := filepath.Abs("../../../bin/catalyst")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(context.Background(), binary, append([]string{"gateway", "--listen", "127.0.0.1:0"}, args...)...)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start %s (make build makes it): %v", binary, err)
-	}
-	t.Cleanup(func() {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Error(err)
-		}
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the gateway ended with: %v", err)
-		}
-	})
-	up := regexp.MustCompile(`gateway is up.*listen=(\S+)`)
-	lines := bufio.NewScanner(stderr)
-	for lines.Scan() {
-		m := up.FindStringSubmatch(lines.Text())
-		if m == nil {
-			t.Log(lines.Text())
-			continue
-		}
-		go func() { _, _ = io.Copy(os.Stderr, stderr) }() // ends with the process
-		ready(t, "http://"+m[1]+"/readyz")
-		return "http://" + m[1] + "/graphql"
-	}
-	t.Fatal("the gateway ended before it was up")
-	return ""
+	url := process.Gateway(t, os.Stderr, args...)
+	ready(t, url+"/readyz")
+	return url + "/graphql"
 }
 
 // ready waits until the gateway has a graph.
