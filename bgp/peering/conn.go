@@ -5,35 +5,30 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/status"
 
-	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/bgp/wire"
 )
 
-// serviceName is that of proto/catalyst/peering/v1.
-const serviceName = "catalyst.peering.v1.Peering"
+// method is that of the service in bgp/wire/proto.
+const method = "/catalyst.peering.v1.Peering/Session"
 
-// rawStream is what the client's and the server's end of a stream have in common.
-type rawStream interface {
-	SendMsg(m any) error
-	RecvMsg(m any) error
-	Context() context.Context
+// link is what a session needs of its stream.
+type link interface {
+	TrySend(m []byte) bool
+	Send(m []byte) error
+	End(code codes.Code, text string)
 }
 
 // conn is one stream.
 type conn struct {
 	id     speaker.ConnID
-	stream rawStream
-	flow   *flow // nil if what waits is not known
-	cancel context.CancelFunc
+	link   link
 	signal chan struct{}
 
 	mu      sync.Mutex
@@ -42,15 +37,12 @@ type conn struct {
 	writing bool          // guarded by mu: the writer has taken what was queued
 }
 
-// sizeAtOnce is the most bytes that are given to an idle stream without its writer: half of what gRPC takes without waiting.
+// sizeAtOnce is the most bytes that the loop sends by itself: more is for the stream's own writer, so that those of many peers work side by side.
 const sizeAtOnce = 32 << 10
 
-// sendNow gives a message to the stream itself if nothing is before it and gRPC is sure to take it at once. It spares the way over the writer,
-// which is most of what a single change costs. The loop alone calls it.
+// sendNow sends a message if nothing is before it and the peer and its socket take it at once. It spares the way over the writer, which is most of
+// what a single change costs. The loop alone calls it.
 func (c *conn) sendNow(m bgp.Message) bool {
-	if c.flow == nil || !c.flow.idle() {
-		return false
-	}
 	c.mu.Lock()
 	free := !c.writing && !c.last && len(c.queue) == 0 // only the loop changes that to false
 	c.mu.Unlock()
@@ -58,16 +50,7 @@ func (c *conn) sendNow(m bgp.Message) bool {
 		return false
 	}
 	b := encode(m)
-	return len(b) <= sizeAtOnce && c.pass(b) == nil
-}
-
-// pass gives a frame to the stream.
-func (c *conn) pass(b []byte) error {
-	if c.flow != nil {
-		const prefix = 5 // of a gRPC message
-		c.flow.given.Add(int64(prefix + len(b)))
-	}
-	return c.stream.SendMsg(&rawFrame{b: b})
+	return len(b) <= sizeAtOnce && c.link.TrySend(b)
 }
 
 // bulk tells whether a message waits behind others, and costs a credit.
@@ -142,7 +125,7 @@ func (c *conn) write(ctx context.Context, sent func()) {
 		}
 		batch, last := c.next()
 		for _, m := range batch {
-			if err := c.pass(encode(m)); err != nil {
+			if err := c.link.Send(encode(m)); err != nil {
 				return
 			}
 			if bulk(m) {
@@ -151,9 +134,7 @@ func (c *conn) write(ctx context.Context, sent func()) {
 		}
 		c.wrote()
 		if last {
-			if s, ok := c.stream.(interface{ CloseSend() error }); ok {
-				_ = s.CloseSend()
-			}
+			c.link.End(codes.OK, "")
 			return
 		}
 	}
@@ -167,71 +148,16 @@ func encode(m bgp.Message) []byte {
 	return wire.Append(nil, m)
 }
 
-// rawFrame is a message as gRPC sees it: bytes.
-type rawFrame struct{ b []byte }
-
-// rawCodec passes bytes through. It bears protobuf's name because that is what the bytes are.
-type rawCodec struct{}
-
-// Name implements encoding.CodecV2.
-func (rawCodec) Name() string { return "proto" }
-
-// Marshal implements encoding.CodecV2.
-func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
-	f, ok := v.(*rawFrame)
-	if !ok {
-		return nil, fmt.Errorf("want a frame, not %T", v)
-	}
-	return mem.BufferSlice{mem.SliceBuffer(f.b)}, nil
-}
-
-// Unmarshal implements encoding.CodecV2.
-func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
-	f, ok := v.(*rawFrame)
-	if !ok {
-		return fmt.Errorf("want a frame, not %T", v)
-	}
-	f.b = data.Materialize()
-	return nil
-}
-
-// flowOf returns the flow of a stream's connection; nil if it has none.
-func flowOf(ctx context.Context) *flow {
-	if p, ok := peer.FromContext(ctx); ok {
-		if info, ok := p.AuthInfo.(flowInfo); ok {
-			return info.flow
-		}
-	}
-	return nil
-}
-
-// peerOf returns the node at the other end of a stream, by its verified certificate.
-func peerOf(ctx context.Context) (bgp.NodeID, error) {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return bgp.NodeID{}, status.Error(codes.Unauthenticated, "no peer")
-	}
-	info, ok := p.AuthInfo.(flowInfo)
-	if !ok {
-		return bgp.NodeID{}, status.Error(codes.Unauthenticated, "no TLS")
-	}
-	n, err := identity.PeerOf(info.State)
-	if err != nil {
-		return bgp.NodeID{}, status.Error(codes.Unauthenticated, err.Error())
-	}
-	return n, nil
-}
-
 func dialError(address string, err error, timedOut bool) string {
 	if timedOut {
 		return fmt.Sprintf("dial %s: no answer within %s", address, dialTimeout)
 	}
-	return fmt.Sprintf("dial %s: %s", address, status.Convert(err).Message())
+	return fmt.Sprintf("dial %s: %v", address, err)
 }
 
 func streamError(err error) string {
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled) {
 		return "stream closed"
 	}
-	return status.Convert(err).Message()
+	return err.Error()
 }

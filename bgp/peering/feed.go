@@ -26,7 +26,7 @@ type Feed struct {
 	id     uint64 // for the recorder
 	c      chan Batch
 	cursor *rib.Cursor
-	synced bool // owned by the loop: told
+	synced bool // guarded by the router's turn: told
 }
 
 // Subscribe returns a new feed. It has to be closed.

@@ -51,7 +51,7 @@ func inBubble(t *testing.T, change func(*Config), test func(t *testing.T, b *bub
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b.stream, err = cc.NewStream(ctx, &grpc.StreamDesc{StreamName: "Session", ServerStreams: true, ClientStreams: true}, "/"+serviceName+"/Session"); err != nil {
+		if b.stream, err = cc.NewStream(ctx, &grpc.StreamDesc{StreamName: "Session", ServerStreams: true, ClientStreams: true}, method); err != nil {
 			t.Fatal(err)
 		}
 		say(t, b.stream, &bgp.Open{Version: 1, Node: b.peer, HoldTime: 90 * time.Second})
@@ -176,7 +176,8 @@ func TestFloodIsPushedBack(t *testing.T) {
 				sent.Add(1)
 			}
 		}()
-		synctest.Wait() // until nothing moves any more
+		synctest.Wait()        // until nothing moves any more
+		const window = 1 << 20 // of bgp/stream
 		most := int64(inbox + 4*window/size + 10)
 		if n := sent.Load(); n < inbox || n > most {
 			t.Errorf("%d messages are taken from a peer while nobody works on them, want %d to %d", n, inbox, most)

@@ -1,4 +1,4 @@
-// Package peering is the shell around bgp/speaker: gRPC streams over mutual TLS at one side, consumers of the Loc-RIB at the other, and
+// Package peering is the shell around bgp/speaker: streams over mutual TLS at one side, consumers of the Loc-RIB at the other, and
 // one goroutine between them that owns the speaker.
 //
 //	r, err := peering.New(cfg)
@@ -17,19 +17,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/codes"
 
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/bgp/stream"
 	"github.com/catalyst-router/catalyst/bgp/wire"
 )
 
@@ -38,7 +37,7 @@ type Config struct {
 	Speaker  speaker.Config   // required
 	Identity *identity.Source // required
 	Log      *slog.Logger     // required
-	// Observe is told of every step and how long it took; nil for nobody. It is called from the loop and must not block.
+	// Observe is told of every step and how long it took; nil for nobody. It is called between steps and must not block.
 	Observe func(ev speaker.Event, took time.Duration, waiting int)
 	// Answer answers the traces of peers, each in a goroutine of its own; nil to decline them all.
 	Answer Answer
@@ -46,7 +45,7 @@ type Config struct {
 	Recorder Recorder
 }
 
-// Recorder is told, from the loop, of all that the speaker takes and does, as bgp/record is. It must not block.
+// Recorder is told, between steps, of all that the speaker takes and does, as bgp/record is. It must not block.
 type Recorder interface {
 	Begin(now time.Time, cfg speaker.Config, chance *rand.PCG)
 	Event(now time.Time, ev speaker.Event) // before it is taken
@@ -57,20 +56,30 @@ type Recorder interface {
 }
 
 const (
-	inbox       = 256 // messages read and not yet taken, of all streams together
+	inbox       = 256     // messages read and not yet taken, of all streams together
+	sizeOfOne   = 4 << 10 // bytes of a message that its reader may give the speaker itself; larger ones are decoded while it works
 	dialTimeout = 10 * time.Second
 	closeGrace  = time.Second // for the last messages of a session that ends
-	window      = 1 << 20     // bytes under way on a stream
-	maxStreams  = 4           // of one connection
+	newcomers   = 256         // connections that have not shown yet whose they are
+	acceptPause = 50 * time.Millisecond
 )
 
 // Router is a running node's peering.
 type Router struct {
 	cfg Config
-	sp  *speaker.Speaker
-	// chance is what sp draws from; owned by the loop, as sp is.
-	chance *rand.PCG
-	in     chan speaker.Event
+
+	// turn is held by whoever steps the speaker: the loop, or a reader that finds nobody at it.
+	turn     sync.Mutex
+	sp       *speaker.Speaker // guarded by turn
+	chance   *rand.PCG        // guarded by turn; what sp draws from
+	feeds    []*Feed          // guarded by turn
+	nextFeed uint64           // guarded by turn
+	watchers []*Watch         // guarded by turn
+	armed    time.Time        // guarded by turn; when the loop's timer is due
+	running  bool             // guarded by turn
+
+	posted atomic.Int64       // events left for the loop and not yet taken
+	in     chan speaker.Event // those of them that it has room for
 	ops    chan op
 	wake   chan struct{}
 	ready  chan struct{} // closed when the data plane may be published
@@ -83,9 +92,6 @@ type Router struct {
 	mu       sync.Mutex
 	nextConn speaker.ConnID           // guarded by mu
 	conns    map[speaker.ConnID]*conn // guarded by mu
-	feeds    []*Feed                  // owned by the loop
-	nextFeed uint64                   // owned by the loop
-	watchers []*Watch                 // owned by the loop
 }
 
 // op is something to be done in the loop.
@@ -145,11 +151,9 @@ func (r *Router) Run(ctx context.Context, lis net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r.ctx = ctx
-	var srv *grpc.Server
 	served := make(chan error, 1)
 	if lis != nil {
-		srv = r.server()
-		go func() { served <- srv.Serve(lis) }()
+		r.tasks.Go(func() { served <- r.accept(ctx, lis) })
 	}
 	go func() { defer close(r.done); r.loop(ctx) }()
 	var err error
@@ -160,20 +164,45 @@ func (r *Router) Run(ctx context.Context, lis net.Listener) error {
 	}
 	cancel()
 	<-r.done
-	r.mu.Lock()
-	for _, c := range r.conns {
-		c.cancel()
-	}
-	r.mu.Unlock()
-	if srv != nil {
-		srv.Stop()
+	if lis != nil {
+		_ = lis.Close()
 	}
 	r.tasks.Wait()
 	return err
 }
 
-// loop owns the speaker.
+// loop gives the speaker what others left for it, and its deadlines.
 func (r *Router) loop(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	r.begin(timer)
+	defer r.end()
+	for {
+		var work func()
+		select {
+		case <-ctx.Done():
+			return
+		case ev := <-r.in:
+			work = func() { r.stepPosted(ev) }
+		case o := <-r.ops:
+			work = func() { r.operate(o) }
+		case <-timer.C:
+			work = func() { r.drainPosted(); r.step(speaker.Tick{}) } // a peer is judged by all that was read of it
+		case <-r.wake:
+			work = func() {}
+		}
+		r.turn.Lock()
+		work()
+		r.drainPosted() // what came meanwhile, before consumers and the timer
+		r.feed()
+		r.arm(timer)
+		r.turn.Unlock()
+	}
+}
+
+func (r *Router) begin(timer *time.Timer) {
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	now := time.Now()
 	r.sp.Start(now)
 	if r.cfg.Recorder != nil {
@@ -182,44 +211,67 @@ func (r *Router) loop(ctx context.Context) {
 	if r.sp.Publishing() {
 		close(r.ready)
 	}
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		r.arm(timer)
-		select {
-		case <-ctx.Done():
-			r.closeFeeds()
-			return
-		case ev := <-r.in:
-			r.step(ev)
-			for range len(r.in) { // what came meanwhile, before consumers and the timer
-				r.step(<-r.in)
-			}
-		case o := <-r.ops:
-			if o.ev != nil {
-				r.step(o.ev)
-			} else {
-				o.do(r.sp)
-			}
-			close(o.done)
-		case <-timer.C:
-			for range len(r.in) { // a peer is judged by all that was read of it
-				r.step(<-r.in)
-			}
-			r.step(speaker.Tick{})
-		case <-r.wake:
-		}
-		r.feed()
+	r.arm(timer)
+	r.running = true
+}
+
+func (r *Router) end() {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	r.running = false
+	r.closeFeeds()
+}
+
+// operate does what is to be done between steps.
+func (r *Router) operate(o op) {
+	if o.ev != nil {
+		r.step(o.ev)
+	} else {
+		o.do(r.sp)
+	}
+	close(o.done)
+}
+
+func (r *Router) stepPosted(ev speaker.Event) {
+	r.step(ev)
+	r.posted.Add(-1)
+}
+
+// drainPosted takes what was posted by now.
+func (r *Router) drainPosted() {
+	for range len(r.in) {
+		r.stepPosted(<-r.in)
 	}
 }
 
+// arm sets the timer for the speaker's next deadline.
 func (r *Router) arm(timer *time.Timer) {
 	now := time.Now()
 	wait := time.Hour
 	if d := r.sp.NextDeadline(now); !d.IsZero() {
 		wait = max(0, d.Sub(now))
 	}
+	r.armed = now.Add(wait)
 	timer.Reset(wait)
+}
+
+// take gives the speaker an event in the caller's goroutine if it is idle, which spares the way over the loop, or else posts it. Events of one
+// caller stay in their order. It returns false if the router has stopped.
+func (r *Router) take(ev speaker.Event) bool {
+	if r.posted.Load() > 0 || !r.turn.TryLock() {
+		return r.post(ev)
+	}
+	if !r.running || r.posted.Load() > 0 {
+		r.turn.Unlock()
+		return r.post(ev)
+	}
+	r.step(ev)
+	r.feed()
+	if d := r.sp.NextDeadline(time.Now()); !d.IsZero() && d.Before(r.armed) {
+		r.poke()
+	}
+	r.turn.Unlock()
+	return true
 }
 
 // step takes an event, and then that streams took at once what they were to be sent of it. What they are sent of that goes to their writers, so
@@ -312,70 +364,92 @@ func (r *Router) conn(id speaker.ConnID) *conn {
 
 // post gives the loop an event; false if the router has stopped.
 func (r *Router) post(ev speaker.Event) bool {
+	r.posted.Add(1)
 	select {
 	case r.in <- ev:
 		return true
 	case <-r.ctx.Done():
+		r.posted.Add(-1)
 		return false
 	}
 }
 
-// server answers peers that dial.
-func (r *Router) server() *grpc.Server {
-	srv := grpc.NewServer(
-		grpc.Creds(flows{credentials.NewTLS(r.cfg.Identity.ServerTLS())}),
-		grpc.ForceServerCodecV2(rawCodec{}),
-		grpc.MaxRecvMsgSize(bgp.MaxMessageSize), grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(dialTimeout),
-		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window), grpc.ReadBufferSize(64<<10), grpc.WriteBufferSize(64<<10),
-		// The protocol's own timers judge a peer, and no others: the transport's would end a session after five seconds in which a peer reads nothing.
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: math.MaxInt64}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-	)
-	srv.RegisterService(&grpc.ServiceDesc{
-		ServiceName: serviceName, HandlerType: (*any)(nil),
-		Streams: []grpc.StreamDesc{{StreamName: "Session", Handler: r.accept, ServerStreams: true, ClientStreams: true}},
-	}, r)
-	return srv
+// accept takes connections until lis is closed or fails for good. Those that have not shown yet whose they are cost no more than a bounded number
+// of goroutines, each for a bounded time.
+func (r *Router) accept(ctx context.Context, lis net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = lis.Close() })
+	defer stop()
+	room := make(chan struct{}, newcomers)
+	for {
+		raw, err := lis.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			r.cfg.Log.Error("a connection of a peer could not be taken", "err", err) // out of files, most likely
+			select {
+			case <-time.After(acceptPause):
+				continue
+			case <-ctx.Done():
+				return err
+			}
+		}
+		select {
+		case room <- struct{}{}:
+			r.tasks.Go(func() { r.welcome(ctx, raw, func() { <-room }) })
+		default:
+			r.cfg.Log.Warn("too many connections at once that have not shown whose they are: one is closed", "address", raw.RemoteAddr().String(), "limit", newcomers)
+			_ = raw.Close()
+		}
+	}
 }
 
-// accept serves one stream that a peer opened.
-func (r *Router) accept(_ any, stream grpc.ServerStream) error {
-	node, err := peerOf(stream.Context())
+func (r *Router) transport() stream.Config {
+	return stream.Config{Method: method, MaxMessage: bgp.MaxMessageSize}
+}
+
+// welcome serves the stream that a peer opens on a connection; known is called when it is known whose it is, or that nobody will know.
+func (r *Router) welcome(ctx context.Context, raw net.Conn, known func()) {
+	cfg := r.transport()
+	cfg.TLS = r.cfg.Identity.ServerTLS()
+	opening, cancel := context.WithTimeout(ctx, dialTimeout)
+	s, err := stream.Accept(opening, raw, cfg)
+	cancel()
+	known()
 	if err != nil {
-		return err
+		r.cfg.Log.Debug("a connection came to nothing", "address", raw.RemoteAddr().String(), "err", err)
+		return
 	}
-	ctx, cancel := context.WithCancel(stream.Context())
-	defer cancel()
-	r.serve(ctx, cancel, stream, node, false)
-	return nil
+	node, err := identity.PeerOf(s.TLS())
+	if err != nil {
+		s.End(codes.Unauthenticated, err.Error())
+		s.Close()
+		return
+	}
+	r.serve(ctx, s, node, false)
 }
 
 // dial opens a stream to a peer and serves it.
 func (r *Router) dial(eff speaker.Dial) {
-	ctx, cancel := context.WithCancel(r.ctx)
-	defer cancel()
-	timeout := time.AfterFunc(dialTimeout, cancel)
-	cc, err := grpc.NewClient("passthrough:///"+eff.Address,
-		grpc.WithTransportCredentials(flows{credentials.NewTLS(r.cfg.Identity.ClientTLS(eff.Peer))}),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(bgp.MaxMessageSize)),
-		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window), grpc.WithReadBufferSize(64<<10), grpc.WithWriteBufferSize(64<<10),
-		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithNoProxy(),
-	)
-	var stream grpc.ClientStream
-	if err == nil {
-		defer func() { _ = cc.Close() }()
-		stream, err = cc.NewStream(ctx, &grpc.StreamDesc{StreamName: "Session", ServerStreams: true, ClientStreams: true}, "/"+serviceName+"/Session")
-	}
-	if timedOut := !timeout.Stop(); err != nil || timedOut {
+	cfg := r.transport()
+	cfg.TLS = r.cfg.Identity.ClientTLS(eff.Peer)
+	opening, cancel := context.WithTimeout(r.ctx, dialTimeout)
+	s, err := stream.Dial(opening, eff.Address, cfg)
+	timedOut := errors.Is(opening.Err(), context.DeadlineExceeded)
+	cancel()
+	if err != nil {
 		r.post(speaker.DialFailed{Peer: eff.Peer, Err: dialError(eff.Address, err, timedOut)})
 		return
 	}
-	r.serve(ctx, cancel, stream, eff.Peer, true)
+	r.serve(r.ctx, s, eff.Peer, true)
 }
 
-// serve runs one stream until it is over: a reader and a writer, which end with the stream, once the caller gives that up.
-func (r *Router) serve(ctx context.Context, cancel context.CancelFunc, stream rawStream, remote bgp.NodeID, dialled bool) {
-	c := &conn{stream: stream, flow: flowOf(stream.Context()), cancel: cancel, signal: make(chan struct{}, 1)}
+// serve runs one stream until it is over, with a reader and a writer, and returns when they have ended.
+func (r *Router) serve(ctx context.Context, s *stream.Stream, remote bgp.NodeID, dialled bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	var both sync.WaitGroup
+	defer func() { cancel(); s.Close(); both.Wait() }()
+	c := &conn{link: s, signal: make(chan struct{}, 1)}
 	r.mu.Lock()
 	r.nextConn++
 	c.id = r.nextConn
@@ -390,8 +464,8 @@ func (r *Router) serve(ctx context.Context, cancel context.CancelFunc, stream ra
 		return
 	}
 	read, written := make(chan error, 1), make(chan struct{})
-	r.tasks.Go(func() { read <- r.read(ctx, c) })
-	r.tasks.Go(func() {
+	both.Go(func() { read <- r.read(ctx, s, c.id) })
+	both.Go(func() {
 		defer close(written)
 		c.write(ctx, func() { r.post(speaker.Writable{Conn: c.id}) })
 	})
@@ -417,23 +491,28 @@ func (r *Router) serve(ctx context.Context, cancel context.CancelFunc, stream ra
 		}
 	case <-ctx.Done():
 	}
-	cancel()
 	r.post(speaker.ConnDown{Conn: c.id, Err: streamError(err)})
 }
 
 // read hands every message of a stream to the loop, which holds it up when it is behind.
-func (r *Router) read(ctx context.Context, c *conn) error {
+func (r *Router) read(ctx context.Context, s *stream.Stream, id speaker.ConnID) error {
 	for {
-		var f rawFrame
-		if err := c.stream.RecvMsg(&f); err != nil {
+		b, err := s.Receive()
+		var ev speaker.Event
+		if long, ok := errors.AsType[stream.TooLong](err); ok {
+			ev = speaker.Undecodable{Conn: id, Notification: bgp.Notify(bgp.MessageHeaderError, bgp.BadMessageLength, "%v", long)}
+		} else if err != nil {
 			return err
+		} else if m, n := wire.Decode(b); n != nil {
+			ev = speaker.Undecodable{Conn: id, Notification: n, Frame: b[:min(len(b), bgp.MaxFaultBytes)]}
+		} else {
+			ev = speaker.Received{Conn: id, Msg: m}
 		}
-		m, n := wire.Decode(f.b)
-		var ev speaker.Event = speaker.Received{Conn: c.id, Msg: m}
-		if n != nil {
-			ev = speaker.Undecodable{Conn: c.id, Notification: n, Frame: f.b[:min(len(f.b), bgp.MaxFaultBytes)]}
+		give := r.take
+		if len(b) > sizeOfOne {
+			give = r.post
 		}
-		if !r.post(ev) {
+		if !give(ev) {
 			return ctx.Err()
 		}
 	}

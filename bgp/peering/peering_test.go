@@ -217,7 +217,7 @@ func raw(t *testing.T, src *identity.Source, to *host) grpc.ClientStream {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cc.Close() })
-	s, err := cc.NewStream(t.Context(), &grpc.StreamDesc{StreamName: "Session", ServerStreams: true, ClientStreams: true}, "/"+serviceName+"/Session")
+	s, err := cc.NewStream(t.Context(), &grpc.StreamDesc{StreamName: "Session", ServerStreams: true, ClientStreams: true}, method)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,10 @@ func (t *Table) Pending(id PeerID) int {
 // Update returns the next message for a peer; nil if there is none, or if all that was looked at in this call is known to it already, so that
 // Pending is still above 0. It carries the newest state of each service, only differences to what the peer holds, withdrawals first,
 // equal attribute sets once. Peers that have to hear the same are given the same message: it must not be changed.
-func (t *Table) Update(id PeerID) *bgp.Update {
+func (t *Table) Update(id PeerID) *bgp.Update { return t.UpdateAtMost(id, bgp.MaxUpdateRoutes) }
+
+// UpdateAtMost is Update for a message that changes at most so many services, from 1 to bgp.MaxUpdateRoutes.
+func (t *Table) UpdateAtMost(id PeerID, services int) *bgp.Update {
 	p := t.peers[id]
 	if !p.up {
 		return nil
@@ -94,7 +97,7 @@ func (t *Table) Update(id PeerID) *bgp.Update {
 		p.begin = false
 		return &bgp.Update{Marker: bgp.BeginOfRefresh}
 	}
-	t.gather(p)
+	t.gather(p, services)
 	marker := bgp.NoMarker
 	if !p.dirty.scanning && p.marker != bgp.NoMarker && p.dirty.left(0) == 0 {
 		marker, p.marker, p.resend = p.marker, bgp.NoMarker, false
@@ -111,13 +114,13 @@ func (t *Table) Update(id PeerID) *bgp.Update {
 }
 
 // gather drafts the next message for a peer.
-func (t *Table) gather(p *peer) {
+func (t *Table) gather(p *peer, most int) {
 	// A scan over what the peer already has finds nothing to say; it is cut so that one call stays short.
 	const look = 20 * bgp.MaxUpdateRoutes
 	d := &t.draft
 	d.reset()
 	n := 0
-	for ; n < look && !d.full() && (!p.dirty.cut || len(d.items) < bulkBatch); n++ {
+	for ; n < look && len(d.items) < most && !d.full() && (!p.dirty.cut || len(d.items) < bulkBatch); n++ {
 		svc, queued := p.dirty.pop()
 		if queued {
 			d.popped = append(d.popped, svc)

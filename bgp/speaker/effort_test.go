@@ -166,6 +166,32 @@ func TestStepsAreBounded(t *testing.T) {
 	}
 }
 
+// When much changes at once, every peer hears the beginning of it, in a short message, before any peer hears more.
+func TestFirstMessagesGoFirst(t *testing.T) {
+	const peers = 20
+	o := newOffice(t, peers)
+	whole := &bgp.Update{}
+	for _, u := range announced(0, bgp.MaxUpdateRoutes, "eu") {
+		whole.Announced = append(whole.Announced, u.Announced...)
+	}
+	told := map[ConnID]int{}
+	for _, eff := range o.s.Step(o.now, Received{1, whole}) {
+		send, ok := eff.(Send)
+		if !ok {
+			continue
+		}
+		u := send.Msg.(*bgp.Update)
+		if told[send.Conn]++; told[send.Conn] == 1 && len(u.Announced) > firstRoutes {
+			t.Errorf("the first message to %d has %d routes, want at most %d", send.Conn, len(u.Announced), firstRoutes)
+		} else if told[send.Conn] > 1 && len(told) < peers-1 {
+			t.Fatalf("%d is told a second time while only %d of %d were told once", send.Conn, len(told), peers-1)
+		}
+	}
+	if len(told) != peers-1 || told[2] < 2 {
+		t.Errorf("%d peers were told, want %d; the first of them in %d messages", len(told), peers-1, told[2])
+	}
+}
+
 // One of 20 peers takes nothing, while 100,000 routes change again and again. The others are told in as many messages as without it, what is kept for it is
 // no more than its credits and a mark a service, and once it goes on it ends with exactly what the others hold.
 func TestStuckReaderAmongTwenty(t *testing.T) {

@@ -34,6 +34,7 @@ type Config struct {
 
 const (
 	credits       = 4                // UPDATEs under way on one stream
+	firstRoutes   = 64               // of the first UPDATE on an idle stream
 	bulkSlice     = 2000             // paths of bulk work in one step
 	flushSlice    = 20_000           // services looked at for peers in one step, about
 	defaultLimit  = 1000             // routes of a peer of another organisation
@@ -281,49 +282,73 @@ func (s *Speaker) NextDeadline(now time.Time) time.Time {
 	return d
 }
 
-// flush gives every established peer what it has to hear, as far as its stream takes it. A restarted node says nothing before its own tables
-// are complete: its End-of-RIB would make peers sweep what it has not learned again yet (RFC 4724 §4.1). A peer without graceful restart
-// has nothing to sweep, and hears of each route at once, with End-of-RIB when the tables are complete.
+// flush gives every established peer what it has to hear, as far as its stream takes it: a message for each in turn, so that the last hears of
+// a change soon after the first. A restarted node says nothing before its own tables are complete: its End-of-RIB would make peers sweep what it
+// has not learned again yet (RFC 4724 §4.1). A peer without graceful restart has nothing to sweep, and hears of each route at once, with
+// End-of-RIB when the tables are complete.
 func (s *Speaker) flush(now time.Time) {
 	s.more = false
-	deferring := !s.deferUntil.IsZero()
 	began, first, cut := s.table.Effort(), s.turn, false
-	for i := range s.order {
-		turn := (first + i) % len(s.order)
-		p := s.order[turn]
-		c := p.session
-		if c == nil || c.waiting || deferring && p.caps.GracefulRestart > 0 {
-			continue
-		}
-		if c.owesEnd && !deferring {
-			c.owesEnd = false
-			s.table.OweEndOfRIB(p.id)
-		}
-		for c.credits > 0 && s.table.Pending(p.id) > 0 {
-			if s.table.Effort()-began > flushSlice {
-				if s.more = true; !cut {
-					cut, s.turn = true, turn
-				}
-				break
+	for again := true; again; {
+		again = false
+		for i := range s.order {
+			turn := (first + i) % len(s.order)
+			p := s.order[turn]
+			if !s.hears(p) {
+				continue
 			}
-			u := s.table.Update(p.id)
-			if u == nil {
-				s.more = s.more || s.table.Pending(p.id) > 0
-				break
+			if c := p.session; c.owesEnd && s.deferUntil.IsZero() {
+				c.owesEnd = false
+				s.table.OweEndOfRIB(p.id)
 			}
-			if deferring && u.Marker == bgp.EndOfRIB {
-				c.owesEnd = true
-				u = &bgp.Update{Withdrawn: u.Withdrawn, Announced: u.Announced, Trace: u.Trace} // others may be sent the same
-				if len(u.Announced)+len(u.Withdrawn) == 0 {
-					continue
-				}
+			if p.session.credits == 0 || s.table.Pending(p.id) == 0 {
+				continue
 			}
-			p.count.sent(u)
-			c.spend(now)
-			s.emit(Send{c.id, u})
+			if s.table.Effort()-began <= flushSlice {
+				again = s.tell(now, p) || again
+				continue
+			}
+			if s.more = true; !cut {
+				cut, s.turn = true, turn
+			}
 		}
-		s.flushReports(now, p)
 	}
+	for _, p := range s.order {
+		if s.hears(p) {
+			s.flushReports(now, p)
+		}
+	}
+}
+
+// hears tells whether a peer may be told of routes.
+func (s *Speaker) hears(p *peer) bool {
+	return p.session != nil && !p.session.waiting && (s.deferUntil.IsZero() || p.caps.GracefulRestart == 0)
+}
+
+// tell gives a peer one message, and tells whether it did. The first on an idle stream is short: it leaves at once, and everybody's first
+// is before anybody's second.
+func (s *Speaker) tell(now time.Time, p *peer) bool {
+	c := p.session
+	most := bgp.MaxUpdateRoutes
+	if c.credits == credits {
+		most = firstRoutes
+	}
+	u := s.table.UpdateAtMost(p.id, most)
+	if u == nil {
+		s.more = s.more || s.table.Pending(p.id) > 0
+		return false
+	}
+	if !s.deferUntil.IsZero() && u.Marker == bgp.EndOfRIB {
+		c.owesEnd = true
+		u = &bgp.Update{Withdrawn: u.Withdrawn, Announced: u.Announced, Trace: u.Trace} // others may be sent the same
+		if len(u.Announced)+len(u.Withdrawn) == 0 {
+			return true
+		}
+	}
+	p.count.sent(u)
+	c.spend(now)
+	s.emit(Send{c.id, u})
+	return true
 }
 
 func (s *Speaker) writable(now time.Time, id ConnID) {

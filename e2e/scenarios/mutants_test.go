@@ -37,20 +37,6 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-// Each guard is where the table says: where the code has moved on, the table has to follow.
-func TestGuardsStand(t *testing.T) {
-	for _, s := range scenarios() {
-		for n, g := range s.guards {
-			for _, e := range g.edits {
-				text, err := os.ReadFile(filepath.Join(root, e.file))
-				if times := bytes.Count(text, []byte(e.old)); err != nil || times != 1 {
-					t.Errorf("%d-%d: %s has the guard %q %d times, want once: %v\n%s", s.number, n+1, e.file, g.what, times, err, e.old)
-				}
-			}
-		}
-	}
-}
-
 // The tests pass with all guards in place: otherwise their failures say nothing.
 func TestUnharmed(t *testing.T) {
 	done := map[string]bool{}

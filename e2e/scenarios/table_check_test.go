@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -52,6 +53,20 @@ guard in turn and wants its test to fail. Tests named ` + "`e2e`" + ` run real n
 		}
 	}
 	return b.String()
+}
+
+// Each guard is where the table says: where the code has moved on, the table has to follow.
+func TestGuardsStand(t *testing.T) {
+	for _, s := range scenarios() {
+		for n, g := range s.guards {
+			for _, e := range g.edits {
+				text, err := os.ReadFile(filepath.Join(root, e.file))
+				if times := bytes.Count(text, []byte(e.old)); err != nil || times != 1 {
+					t.Errorf("%d-%d: %s has the guard %q %d times, want once: %v\n%s", s.number, n+1, e.file, g.what, times, err, e.old)
+				}
+			}
+		}
+	}
 }
 
 // Each test of the table exists: a function, and a file for a scenario script.

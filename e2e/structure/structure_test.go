@@ -33,6 +33,7 @@ func rules() []rule {
 		{core, []string{"github.com/envoyproxy/"}, "routing does not know Envoy: xds compiles what routing decides"},
 		{[]string{"bgp"}, []string{module}, "the vocabulary is the bottom: it imports the standard library only"},
 		{[]string{"bgp/rib", "bgp/filter", "bgp/attr"}, []string{module + "bgp/speaker", module + "bgp/fsm"}, "tables do not know sessions"},
+		{[]string{"bgp/stream"}, []string{module}, "the transport carries bytes: it knows neither routes nor identities"},
 		{[]string{"bgp/..."}, []string{module + "xds", module + "envoy", module + "graphql", module + "policy", module + "cmd"}, "routing does not know what is made of its routes"},
 		{[]string{"xds"}, []string{"google.golang.org/grpc", "log/slog", "os/exec"}, "compilation is pure: the ADS server and the supervisor are its shells"},
 		{[]string{"xds/...", "envoy"}, []string{module + "bgp/speaker", module + "bgp/peering", module + "bgp/journal", module + "cmd"}, "the data plane gets forwarding state, it does not ask for it"},
