@@ -26,6 +26,7 @@ const org = bgp.Org("acme.example")
 // catalyst is our node, without an Envoy, as the BGP daemons have none.
 type catalyst struct {
 	binary string
+	envoy  bool // with one, in front of nothing
 	dir    string
 	listen []netip.AddrPort
 	ca     *ca.Authority
@@ -87,8 +88,19 @@ func (c *catalyst) node(ctx context.Context, i int) (*os.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, c.binary, "node", "--identity", filepath.Join(c.dir, hub(i)), "--data", c.data(i), "--no-envoy", "--admin", "",
+	cmd := exec.CommandContext(ctx, c.binary, "node", "--identity", filepath.Join(c.dir, hub(i)), "--data", c.data(i), "--admin", "",
 		"--peering-listen", listen.String(), "--peering-graceful-restart", "0s")
+	if c.envoy {
+		for _, flag := range []string{"--envoy-egress", "--envoy-ingress"} {
+			at, err := freePort()
+			if err != nil {
+				return nil, err
+			}
+			cmd.Args = append(cmd.Args, flag, at.String())
+		}
+	} else {
+		cmd.Args = append(cmd.Args, "--no-envoy")
+	}
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		return nil, err

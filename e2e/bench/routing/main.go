@@ -16,7 +16,7 @@ import (
 func main() {
 	routes := flag.String("routes", "10000,100000", "sizes of the table, comma separated")
 	only := flag.String("only", "catalyst,gobgp,bird", "routers to run, comma separated")
-	scenarios := flag.String("scenarios", "hop,chain,crowd,stuck", "what to measure, comma separated")
+	scenarios := flag.String("scenarios", "hop,envoy,chain,crowd,stuck", "what to measure, comma separated")
 	binary := flag.String("catalyst", "bin/catalyst", "our binary")
 	gobgpd := flag.String("gobgpd", "gobgpd", "GoBGP's daemon")
 	birdd := flag.String("bird", "bird", "BIRD's daemon")
@@ -39,7 +39,7 @@ func main() {
 		}
 		m.routers = append(m.routers, r)
 	}
-	if err := m.run(ctx, strings.Split(*scenarios, ","), *routes, *crowd); err != nil {
+	if err := m.run(ctx, strings.Split(*scenarios, ","), *routes, *crowd, *binary); err != nil {
 		fmt.Fprintln(os.Stderr, "routing:", err)
 		os.Exit(1)
 	}
@@ -53,7 +53,7 @@ type measurement struct {
 
 const crowdSize = 20
 
-func (m *measurement) run(ctx context.Context, scenarios []string, sizes string, crowd int) error {
+func (m *measurement) run(ctx context.Context, scenarios []string, sizes string, crowd int, binary string) error {
 	var errs error
 	for _, text := range strings.Split(sizes, ",") {
 		var n int
@@ -65,6 +65,10 @@ func (m *measurement) run(ctx context.Context, scenarios []string, sizes string,
 			case "hop":
 				title := fmt.Sprintf("one transit hop, %d routes, each with its own attributes", n)
 				errs = errors.Join(errs, m.table(ctx, title, setup{n: n, daemons: 1, receivers: 1, steps: hop()}))
+			case "envoy":
+				title := fmt.Sprintf("the same hop with a real Envoy, which acknowledges, %d routes", n)
+				alone := &measurement{routers: []router{newWithEnvoy(binary)}, keep: m.keep}
+				errs = errors.Join(errs, alone.table(ctx, title, setup{n: n, daemons: 1, receivers: 1, steps: acknowledging()}))
 			case "chain":
 				title := fmt.Sprintf("three transit hops, %d routes", n)
 				errs = errors.Join(errs, m.table(ctx, title, setup{n: n, daemons: 3, receivers: 1, steps: chain()}))
@@ -73,7 +77,7 @@ func (m *measurement) run(ctx context.Context, scenarios []string, sizes string,
 	}
 	for _, s := range scenarios {
 		switch s {
-		case "hop", "chain":
+		case "hop", "envoy", "chain":
 		case "crowd":
 			title := fmt.Sprintf("one transit hop, %d routes, %d receivers", crowd, crowdSize)
 			errs = errors.Join(errs, m.table(ctx, title, setup{n: crowd, daemons: 1, receivers: crowdSize, steps: hop()}))
@@ -81,7 +85,7 @@ func (m *measurement) run(ctx context.Context, scenarios []string, sizes string,
 			title := fmt.Sprintf("one of %d receivers reads nothing, %d routes", crowdSize, crowd)
 			errs = errors.Join(errs, m.table(ctx, title, setup{n: crowd, daemons: 1, receivers: crowdSize, steps: besideStuck()}))
 		default:
-			return fmt.Errorf("scenario %q: want hop, chain, crowd or stuck", s)
+			return fmt.Errorf("scenario %q: want hop, envoy, chain, crowd or stuck", s)
 		}
 	}
 	return errs
@@ -122,6 +126,9 @@ func (m *measurement) measure(ctx context.Context, r router, s setup) (*figures,
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
 	l := line{daemons: s.daemons, peers: sources + s.receivers + 1}
+	if r, ok := r.(interface{ Stop() }); ok {
+		defer r.Stop()
+	}
 	procs, err := r.Start(ctx, dir, l)
 	defer func() {
 		for _, p := range procs {

@@ -38,6 +38,7 @@ type bench struct {
 	sinks   []*sink
 	want    []uint32 // by route: its newest variant of the first source
 	variant uint32
+	began   time.Time // of the last step that changed everything
 }
 
 func (b *bench) close() {
@@ -142,6 +143,7 @@ func (b *bench) convergence(context.Context) error {
 		return err
 	}
 	start := time.Now()
+	b.began = start
 	sent := make(chan error, 1)
 	go func() { sent <- b.announce(0, b.n) }()
 	at, err := b.everyone(start, b.n, 0)
@@ -289,6 +291,7 @@ func (b *bench) secondPath(context.Context) error {
 func (b *bench) failover(context.Context) error {
 	withdrawn := b.withdrawn()
 	start := time.Now()
+	b.began = start
 	if err := b.sources[0].Close(); err != nil {
 		return err
 	}
@@ -308,6 +311,7 @@ func (b *bench) withdrawn() (n int) {
 // withdrawal lets the last source die.
 func (b *bench) withdrawal(context.Context) error {
 	start := time.Now()
+	b.began = start
 	if err := b.sources[1].Close(); err != nil {
 		return err
 	}
