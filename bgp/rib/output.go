@@ -28,26 +28,8 @@ func (t *Table) Established(id PeerID, ingress string) {
 // Down ends a peer's session on the sending side. What it announced stays: Clear or MarkStale decides of that.
 func (t *Table) Down(id PeerID) {
 	p := t.peers[id]
-	t.effort += uint64(len(p.out) / marksPerLook)
-	for svc, held := range p.out {
-		if held != 0 {
-			t.releaseSet(held - 1)
-			p.out[svc] = 0
-		}
-	}
-	for _, list := range p.more {
-		for _, s := range list {
-			t.releaseSet(s.set)
-		}
-	}
-	for {
-		svc, ok := p.dirty.pop()
-		if !ok {
-			break
-		}
-		t.releaseName(svc)
-	}
-	p.up, p.out, p.more, p.dirty, p.wanted, p.marker, p.begin, p.resend = false, nil, nil, pendingSet{}, nil, bgp.NoMarker, false, false
+	t.wreck(p)
+	p.up, p.wanted, p.marker, p.begin, p.resend = false, nil, bgp.NoMarker, false, false
 	p.count.Advertised = 0
 	t.recent.settle(t)
 }

@@ -64,7 +64,8 @@ type Table struct {
 	cand     []candidate          // scratch of ranked
 	draft    draft                // scratch of Update
 	recent   recent
-	buf      []byte // scratch
+	wrecks   []wreck // of sessions that have ended
+	buf      []byte  // scratch
 }
 
 // maxTraces bounds the services whose trace is remembered.

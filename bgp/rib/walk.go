@@ -50,12 +50,16 @@ func (t *Table) Work(budget int) bool {
 			budget--
 		}
 	}
+	t.clearWrecks(budget)
 	t.settle(bgp.Trace{})
 	return t.Working()
 }
 
 // Working tells whether Work has something to do.
 func (t *Table) Working() bool {
+	if len(t.wrecks) > 0 {
+		return true
+	}
 	for _, p := range t.peers {
 		if p != nil && len(p.walks) > 0 {
 			return true
