@@ -1,23 +1,18 @@
 package record
 
 import (
-	"bufio"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"time"
 
+	"github.com/catalyst-router/catalyst/bgp/logfile"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
 // magic begins a file. The number is the format's.
 const magic = "catalyst-recording 1\n"
-
-// maxFrame bounds one entry: a message and what surrounds it.
-const maxFrame = 1 << 20
 
 // Kinds of entries.
 const (
@@ -52,53 +47,12 @@ const (
 	feedGone  = 3
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // a constant in all but name
-
-// appendFrame appends an entry: its length, itself, its checksum.
-func appendFrame(dst, body []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(body)))
-	dst = append(dst, body...)
-	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(body, castagnoli))
-}
-
-// reader reads entries.
-type reader struct{ r *bufio.Reader }
-
-// errCutOff tells that a file ends within an entry, as it does when the process was killed.
-var errCutOff = errors.New("the recording is cut off within an entry") //nolint:gochecknoglobals // a sentinel
-
-func newReader(r io.Reader) (*reader, error) {
-	b := bufio.NewReaderSize(r, 64<<10)
-	head := make([]byte, len(magic))
-	if _, err := io.ReadFull(b, head); err != nil || string(head) != magic {
-		return nil, errors.New("is no recording of this version of Catalyst")
+func openFile(r io.Reader) (*logfile.Reader, error) {
+	f, err := logfile.NewReader(r, magic)
+	if err != nil {
+		return nil, fmt.Errorf("is no recording of this version of Catalyst: %w", err)
 	}
-	return &reader{b}, nil
-}
-
-// next returns the next entry; io.EOF at the end, errCutOff within one.
-func (r *reader) next() ([]byte, error) {
-	size, err := binary.ReadUvarint(r.r)
-	switch {
-	case errors.Is(err, io.EOF) && size == 0:
-		return nil, io.EOF
-	case err != nil:
-		return nil, errCutOff
-	case size == 0 || size > maxFrame:
-		return nil, fmt.Errorf("entry of %d bytes: want 1 to %d", size, maxFrame)
-	}
-	body := make([]byte, size)
-	var sum [4]byte
-	if _, err := io.ReadFull(r.r, body); err != nil {
-		return nil, errCutOff
-	}
-	if _, err := io.ReadFull(r.r, sum[:]); err != nil {
-		return nil, errCutOff
-	}
-	if binary.LittleEndian.Uint32(sum[:]) != crc32.Checksum(body, castagnoli) {
-		return nil, errors.New("entry with a wrong checksum: the file is damaged")
-	}
-	return body, nil
+	return f, nil
 }
 
 func readJSON(body []byte, into any) error {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/filter"
+	"github.com/catalyst-router/catalyst/bgp/logfile"
 	"github.com/catalyst-router/catalyst/bgp/sim"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
@@ -425,10 +426,10 @@ func FuzzPlay(f *testing.F) {
 func framed(script []byte) []byte {
 	chance, _ := rand.NewPCG(1, 1).MarshalBinary()
 	head, _ := json.Marshal(start{Config: speaker.Config{Self: node(0), BootID: 1}, At: time.Unix(1_700_000_000, 0), Chance: chance})
-	file := appendFrame([]byte(magic), append([]byte{entryStart}, head...))
+	file := logfile.Append([]byte(magic), append([]byte{entryStart}, head...))
 	for len(script) > 1 {
 		size := min(max(1, 4*int(script[0])), len(script)-1)
-		file = appendFrame(file, script[1:1+size])
+		file = logfile.Append(file, script[1:1+size])
 		script = script[1+size:]
 	}
 	return file

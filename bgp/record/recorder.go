@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/catalyst-router/catalyst/bgp/logfile"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
@@ -121,7 +122,7 @@ func (r *Recorder) entry(kind byte, v any) {
 		r.fail(err)
 		return
 	}
-	r.put(false, appendFrame(nil, append([]byte{kind}, b...)))
+	r.put(false, logfile.Append(nil, append([]byte{kind}, b...)))
 }
 
 // Event notes an event that the speaker is about to take.
@@ -148,7 +149,7 @@ func (r *Recorder) Done(now time.Time, sp *speaker.Speaker, effects []speaker.Ef
 		return
 	}
 	binary.LittleEndian.PutUint64(r.frame[1:], r.digest.of(effects))
-	r.put(false, appendFrame(nil, r.frame))
+	r.put(false, logfile.Append(nil, r.frame))
 	if r.size >= r.limit {
 		r.checkpoint(now, sp, true)
 	}
@@ -183,7 +184,7 @@ func (r *Recorder) checkpoint(now time.Time, sp *speaker.Speaker, continues bool
 			r.fail(err)
 			return
 		}
-		if r.put(false, appendFrame(nil, r.frame)); r.size > r.cfg.Bytes/2 {
+		if r.put(false, logfile.Append(nil, r.frame)); r.size > r.cfg.Bytes/2 {
 			r.fail(fmt.Errorf("the tables alone take more than half of the %d bytes that recording.megabytes allows", r.cfg.Bytes))
 		}
 	})
@@ -214,7 +215,7 @@ func (r *Recorder) feed(op byte, id uint64, n int) {
 		return
 	}
 	b := binary.AppendUvarint([]byte{entryFeed, op}, id)
-	r.put(false, appendFrame(nil, binary.AppendUvarint(b, uint64(n))))
+	r.put(false, logfile.Append(nil, binary.AppendUvarint(b, uint64(n))))
 }
 
 // put hands bytes on to the writer, or leaves them out if too much waits.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/logfile"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
@@ -44,7 +45,7 @@ func (s *Step) EffectTexts() []string {
 type Player struct {
 	files   []string
 	file    io.Closer
-	r       *reader
+	r       *logfile.Reader
 	sp      *speaker.Speaker
 	chance  *rand.PCG
 	cfg     speaker.Config
@@ -74,7 +75,7 @@ func Play(files ...string) (*Player, error) {
 
 // playFrom replays one file from a reader, for tests.
 func playFrom(r io.Reader) (*Player, error) {
-	rd, err := newReader(r)
+	rd, err := openFile(r)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func (p *Player) open() error {
 		return fmt.Errorf("open the recording: %w", err)
 	}
 	p.file = f
-	if p.r, err = newReader(f); err == nil {
+	if p.r, err = openFile(f); err == nil {
 		err = p.begin()
 	}
 	if err != nil {
@@ -119,7 +120,7 @@ func (p *Player) open() error {
 
 // begin reads what the speaker is made of.
 func (p *Player) begin() error {
-	body, err := p.r.next()
+	body, err := p.r.Next()
 	if err != nil {
 		return err
 	}
@@ -150,8 +151,8 @@ func (p *Player) begin() error {
 // Next replays up to the next event; io.EOF at the end.
 func (p *Player) Next() (*Step, error) {
 	for {
-		body, err := p.r.next()
-		if errors.Is(err, errCutOff) {
+		body, err := p.r.Next()
+		if errors.Is(err, logfile.ErrCutOff) {
 			p.cutOff, err = true, io.EOF
 		}
 		if errors.Is(err, io.EOF) && len(p.files) > 0 {

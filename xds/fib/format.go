@@ -1,14 +1,13 @@
 package fib
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/logfile"
 	"github.com/catalyst-router/catalyst/xds"
 )
 
@@ -16,7 +15,6 @@ import (
 const magic = "catalyst-fib 1\n"
 
 const (
-	maxRecord    = 1 << 20 // bytes of one record
 	maxResources = 1 << 21 // of one file
 	maxNeeds     = 1 << 10 // of one resource
 )
@@ -55,13 +53,6 @@ func typeOf(n byte) (string, error) {
 	return "", fmt.Errorf("resource type %d is not known", n)
 }
 
-// appendRecord appends a record to dst: its length, itself, its checksum (CRC-32C).
-func appendRecord(dst, body []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(body)))
-	dst = append(dst, body...)
-	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
-}
-
 func appendText(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
@@ -85,8 +76,7 @@ func removeBody(dst []byte, ref xds.Ref) []byte {
 }
 
 var (
-	errCutOff = errors.New("cut off within a record")               //nolint:gochecknoglobals // a sentinel
-	errShort  = errors.New("record is shorter than what it is for") //nolint:gochecknoglobals // a sentinel
+	errShort = errors.New("record is shorter than what it is for") //nolint:gochecknoglobals // a sentinel
 )
 
 // state is what a file says.
@@ -98,16 +88,15 @@ type state struct {
 
 // read reads a whole file. A file that ends within a group of changes, as it does when the process was killed, gives the state before it.
 func read(r io.Reader) (map[xds.Ref]*xds.Resource, error) {
-	b := bufio.NewReaderSize(r, 256<<10)
-	head := make([]byte, len(magic))
-	if _, err := io.ReadFull(b, head); err != nil || string(head) != magic {
-		return nil, errors.New("is no forwarding state of this version of Catalyst")
+	f, err := logfile.NewReader(r, magic)
+	if err != nil {
+		return nil, fmt.Errorf("is no forwarding state of this version of Catalyst: %w", err)
 	}
 	s := &state{resources: map[xds.Ref]*xds.Resource{}, pending: map[xds.Ref]*xds.Resource{}}
 	for n := 1; ; n++ {
-		body, err := next(b)
+		body, err := f.Next()
 		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, errCutOff):
+		case errors.Is(err, io.EOF), errors.Is(err, logfile.ErrCutOff):
 			return s.resources, nil
 		case err != nil:
 			return nil, fmt.Errorf("record %d: %w", n, err)
@@ -116,31 +105,6 @@ func read(r io.Reader) (map[xds.Ref]*xds.Resource, error) {
 			return nil, fmt.Errorf("record %d: %w", n, err)
 		}
 	}
-}
-
-// next returns the next record; io.EOF at the end, errCutOff within one.
-func next(r *bufio.Reader) ([]byte, error) {
-	size, err := binary.ReadUvarint(r)
-	switch {
-	case errors.Is(err, io.EOF):
-		return nil, io.EOF
-	case err != nil:
-		return nil, errCutOff
-	case size == 0 || size > maxRecord:
-		return nil, fmt.Errorf("%d bytes: want 1 to %d", size, maxRecord)
-	}
-	body := make([]byte, size)
-	var sum [4]byte
-	if _, err := io.ReadFull(r, body); err != nil {
-		return nil, errCutOff
-	}
-	if _, err := io.ReadFull(r, sum[:]); err != nil {
-		return nil, errCutOff
-	}
-	if binary.LittleEndian.Uint32(sum[:]) != crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)) {
-		return nil, errors.New("wrong checksum")
-	}
-	return body, nil
 }
 
 func (s *state) apply(body []byte) error {

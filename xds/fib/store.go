@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/catalyst-router/catalyst/bgp/logfile"
 	"github.com/catalyst-router/catalyst/xds"
 )
 
@@ -92,7 +93,7 @@ func (s *Store) Remove(ref xds.Ref) {
 
 // Kept tells whether a resource is one to keep: no secret, and no part of the node's own configuration, which it has at hand when it starts.
 func Kept(r *xds.Resource) bool {
-	return number(r.Type) != 0 && r.Service != "" && len(r.Needs) <= maxNeeds && len(r.Body) < maxRecord/2
+	return number(r.Type) != 0 && r.Service != "" && len(r.Needs) <= maxNeeds && len(r.Body) < logfile.MaxRecord/2
 }
 
 func (s *Store) note(ref xds.Ref, r *xds.Resource) {
@@ -204,7 +205,7 @@ func (s *Store) record(w *bufio.Writer, ref xds.Ref, r *xds.Resource) {
 }
 
 func (s *Store) put(w *bufio.Writer, body []byte) {
-	rec := appendRecord(w.AvailableBuffer(), body)
+	rec := logfile.Append(w.AvailableBuffer(), body)
 	n, _ := w.Write(rec)
 	s.size += int64(n)
 }

@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/logfile"
 	"github.com/catalyst-router/catalyst/xds"
 )
 
@@ -196,12 +197,12 @@ func TestABadFileIsPutAside(t *testing.T) {
 	}
 	flipped := slices.Clone(raw)
 	flipped[len(magic)+5] ^= 1
-	record := func(body ...byte) []byte { return appendRecord([]byte(magic), body) }
+	record := func(body ...byte) []byte { return logfile.Append([]byte(magic), body) }
 	for name, tt := range map[string]struct {
 		raw  []byte
 		want string
 	}{
-		"a flipped bit":       {flipped, "record 1: wrong checksum"},
+		"a flipped bit":       {flipped, "record 1: record with a wrong checksum"},
 		"another format":      {append([]byte("catalyst-fib 0\n"), raw[len(magic):]...), "is no forwarding state of this version"},
 		"nothing":             {nil, "is no forwarding state of this version"},
 		"an unknown kind":     {record('X'), `kind 'X' is not known`},
@@ -306,9 +307,9 @@ func TestADiskThatFails(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	var buf bytes.Buffer
 	buf.WriteString(magic)
-	b := appendRecord(buf.Bytes(), setBody(nil, cluster("http/x", "1", "hops/1")))
-	b = appendRecord(b, removeBody(nil, xds.Ref{Type: xds.TypeListener, Name: "l"}))
-	f.Add(appendRecord(b, []byte{recordCommit}))
+	b := logfile.Append(buf.Bytes(), setBody(nil, cluster("http/x", "1", "hops/1")))
+	b = logfile.Append(b, removeBody(nil, xds.Ref{Type: xds.TypeListener, Name: "l"}))
+	f.Add(logfile.Append(b, []byte{recordCommit}))
 	f.Add([]byte(magic))
 	f.Add([]byte("catalyst-fib 9\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -322,9 +323,9 @@ func FuzzRead(f *testing.F) {
 			if r.Name == "" {
 				continue
 			}
-			out = appendRecord(out, setBody(nil, r))
+			out = logfile.Append(out, setBody(nil, r))
 		}
-		again, err := read(bytes.NewReader(appendRecord(out, []byte{recordCommit})))
+		again, err := read(bytes.NewReader(logfile.Append(out, []byte{recordCommit})))
 		if err != nil {
 			t.Fatal(err)
 		}
