@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -374,12 +375,11 @@ func (r *Router) post(ev speaker.Event) bool {
 	}
 }
 
-// accept takes connections until lis is closed or fails for good. Those that have not shown yet whose they are cost no more than a bounded number
-// of goroutines, each for a bounded time.
+// accept takes connections until lis is closed or fails for good.
 func (r *Router) accept(ctx context.Context, lis net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = lis.Close() })
 	defer stop()
-	room := make(chan struct{}, newcomers)
+	at := door{limit: newcomers}
 	for {
 		raw, err := lis.Accept()
 		if err != nil {
@@ -394,13 +394,35 @@ func (r *Router) accept(ctx context.Context, lis net.Listener) error {
 				return err
 			}
 		}
-		select {
-		case room <- struct{}{}:
-			r.tasks.Go(func() { r.welcome(ctx, raw, func() { <-room }) })
-		default:
-			r.cfg.Log.Warn("too many connections at once that have not shown whose they are: one is closed", "address", raw.RemoteAddr().String(), "limit", newcomers)
-			_ = raw.Close()
-		}
+		opening, cancel := context.WithTimeout(ctx, dialTimeout)
+		leave := at.enter(cancel)
+		r.tasks.Go(func() { r.welcome(ctx, opening, raw, leave) })
+	}
+}
+
+// A door holds those that have not shown yet whose they are. When there are too many, the one that has stood there longest has to go: who floods it
+// holds up himself, since a handshake takes milliseconds.
+type door struct {
+	limit int
+
+	mu   sync.Mutex
+	here []*context.CancelFunc // guarded by mu; the oldest first
+}
+
+// enter lets one in, whom cancel turns out; leave has to be called when it is known who it is, or that nobody will know.
+func (d *door) enter(cancel context.CancelFunc) (leave func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.here) == d.limit {
+		(*d.here[0])()
+		d.here = d.here[1:]
+	}
+	d.here = append(d.here, &cancel)
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.here = slices.DeleteFunc(d.here, func(c *context.CancelFunc) bool { return c == &cancel })
+		cancel()
 	}
 }
 
@@ -408,13 +430,11 @@ func (r *Router) transport() stream.Config {
 	return stream.Config{Method: method, MaxMessage: bgp.MaxMessageSize}
 }
 
-// welcome serves the stream that a peer opens on a connection; known is called when it is known whose it is, or that nobody will know.
-func (r *Router) welcome(ctx context.Context, raw net.Conn, known func()) {
+// welcome serves the stream that a peer opens on a connection, within the context of its opening; known is called when that is over.
+func (r *Router) welcome(ctx, opening context.Context, raw net.Conn, known func()) {
 	cfg := r.transport()
 	cfg.TLS = r.cfg.Identity.ServerTLS()
-	opening, cancel := context.WithTimeout(ctx, dialTimeout)
 	s, err := stream.Accept(opening, raw, cfg)
-	cancel()
 	known()
 	if err != nil {
 		r.cfg.Log.Debug("a connection came to nothing", "address", raw.RemoteAddr().String(), "err", err)

@@ -108,18 +108,13 @@ func Dial(ctx context.Context, address string, cfg Config) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx, raw, cfg)
-}
-
-// open is Dial on a connection, which it closes if it fails.
-func open(ctx context.Context, raw net.Conn, cfg Config) (*Stream, error) {
 	return establish(ctx, raw, func(sock *socket) (*Stream, error) {
 		conn := tls.Client(sock, config(cfg.TLS))
 		if err := conn.HandshakeContext(ctx); err != nil {
 			return nil, err
 		}
 		s := newStream(conn, sock, cfg, true)
-		return s, errors.Join(s.greetServer(raw.RemoteAddr().String()))
+		return s, s.greetServer(address)
 	})
 }
 
@@ -272,7 +267,7 @@ func (s *Stream) TrySend(m []byte) bool {
 	return s.write() == nil
 }
 
-// Send sends a message, and waits until the last of it is on its way.
+// Send sends a message, and waits until the last of it is on its way. Somebody has to be in Receive meanwhile, where the peer's windows grow.
 func (s *Stream) Send(m []byte) error {
 	const piece = 4 * frameSize
 	s.mu.Lock()
