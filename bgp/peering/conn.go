@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -30,11 +31,16 @@ type conn struct {
 	id     speaker.ConnID
 	link   link
 	signal chan struct{}
+	over   chan struct{} // closed when the stream is to end
 
 	mu      sync.Mutex
 	queue   []bgp.Message // guarded by mu; a few UPDATEs, by the speaker's credits, and what goes ahead of them
 	last    bool          // guarded by mu: end the stream when the queue is empty
 	writing bool          // guarded by mu: the writer has taken what was queued
+}
+
+func newConn(l link) *conn {
+	return &conn{link: l, signal: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
 // sizeAtOnce is the most bytes that the loop sends by itself: more is for the stream's own writer, so that those of many peers work side by side.
@@ -81,9 +87,43 @@ func (c *conn) send(m bgp.Message) {
 // finish ends the stream once what is queued has gone, or soon.
 func (c *conn) finish() {
 	c.mu.Lock()
-	c.last = true
+	if !c.last {
+		c.last = true
+		close(c.over)
+	}
 	c.mu.Unlock()
 	c.poke()
+}
+
+// outlast waits until a stream's reader and writer have come to an end, or ctx has. One that is to end has a moment: for its last word to go out,
+// and for the other side to take it. It returns what the reader ended with.
+func (c *conn) outlast(ctx context.Context, read <-chan error, written <-chan struct{}) (err error) {
+	select {
+	case err = <-read:
+		if read = nil; !c.finishing() {
+			return err
+		}
+	case <-written:
+		written = nil
+	case <-c.over:
+	case <-ctx.Done():
+		return nil
+	}
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	for read != nil || written != nil {
+		select {
+		case err = <-read:
+			read = nil
+		case <-written:
+			written = nil
+		case <-grace.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
+	return err
 }
 
 func (c *conn) finishing() bool {

@@ -193,9 +193,34 @@ func TestFloodIsPushedBack(t *testing.T) {
 	})
 }
 
+// A peer that sends and takes nothing any more loses its session after two hold times, and its stream with it, though its side stays open.
+func TestAStuckStreamEnds(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, b *bubble) {
+		for i := range 5000 { // more than the stream's windows
+			ev := local(bgp.Service(fmt.Sprintf("s%d.acme.example", i)))
+			ev.Attributes.Attestation = []byte(strings.Repeat("x", 200))
+			b.do(t, ev)
+		}
+		streams := func() int {
+			b.r.mu.Lock()
+			defer b.r.mu.Unlock()
+			return len(b.r.conns)
+		}
+		began := time.Now()
+		for streams() > 0 && time.Since(began) < 10*time.Minute {
+			time.Sleep(10 * time.Second) // of the bubble's clock
+			_ = b.stream.SendMsg(&rawFrame{b: encode(bgp.Keepalive{})})
+			synctest.Wait()
+		}
+		if took := time.Since(began); took < 2*90*time.Second || took > 2*90*time.Second+15*time.Second {
+			t.Errorf("%d streams are left after %s", streams(), took)
+		}
+	})
+}
+
 // Keepalives, and all that is said about the session itself, go ahead of the UPDATEs that wait; those keep their order.
 func TestKeepalivesGoAheadOfBulk(t *testing.T) {
-	c := &conn{signal: make(chan struct{}, 1)}
+	c := newConn(nil)
 	updates := []*bgp.Update{{Marker: bgp.BeginOfRefresh}, {}, {Marker: bgp.EndOfRefresh}}
 	for _, u := range updates {
 		c.send(u)

@@ -469,7 +469,7 @@ func (r *Router) serve(ctx context.Context, s *stream.Stream, remote bgp.NodeID,
 	ctx, cancel := context.WithCancel(ctx)
 	var both sync.WaitGroup
 	defer func() { cancel(); s.Close(); both.Wait() }()
-	c := &conn{link: s, signal: make(chan struct{}, 1)}
+	c := newConn(s)
 	r.mu.Lock()
 	r.nextConn++
 	c.id = r.nextConn
@@ -489,28 +489,7 @@ func (r *Router) serve(ctx context.Context, s *stream.Stream, remote bgp.NodeID,
 		defer close(written)
 		c.write(ctx, func() { r.post(speaker.Writable{Conn: c.id}) })
 	})
-	var err error
-	select {
-	case err = <-read:
-		if c.finishing() { // this side's last word may still be on its way out
-			grace := time.NewTimer(closeGrace)
-			defer grace.Stop()
-			select {
-			case <-written:
-			case <-grace.C:
-			case <-ctx.Done():
-			}
-		}
-	case <-written: // the last word is said; the other side has a moment to take it
-		grace := time.NewTimer(closeGrace)
-		defer grace.Stop()
-		select {
-		case err = <-read:
-		case <-grace.C:
-		case <-ctx.Done():
-		}
-	case <-ctx.Done():
-	}
+	err := c.outlast(ctx, read, written)
 	r.post(speaker.ConnDown{Conn: c.id, Err: streamError(err)})
 }
 

@@ -179,6 +179,8 @@ func scenarios() []scenario {
 			one("only the newest state of each service waits", "bgp/sim TestStuckReader", "bgp/rib/pending.go", "\tif s.bits[word]&bit != 0 {\n\t\treturn false\n\t}\n", ""),
 			one("a peer that takes nothing for two hold times is dropped", "bgp/sim TestStuckReader", speakerFile,
 				"\t\tif s.isStuck(now, c) {", "\t\tif false {"),
+			one("and its stream with it, although nothing ends it from the other side", "bgp/peering TestAStuckStreamEnds", connFile,
+				"\tcase <-c.over:\n", "\tcase <-make(chan struct{}):\n"),
 			one("a node that hangs for a while ends with exactly the newest, and so do the others meanwhile", "e2e TestSlowReader", tableFile,
 				"p.dirty.mark(svc, p.holds(svc)) {", "!p.holds(svc) && p.dirty.mark(svc, false) {"),
 			one("what is under way is bounded by credits", "bgp/speaker TestStuckReaderAmongTwenty", speakerFile,
