@@ -185,7 +185,7 @@ func scenarios() []scenario {
 				"p.dirty.mark(svc, p.holds(svc)) {", "!p.holds(svc) && p.dirty.mark(svc, false) {"),
 			one("what is under way is bounded by credits", "bgp/speaker TestStuckReaderAmongTwenty", speakerFile,
 				"p.session.credits == 0 || s.table.Pending(p.id) == 0", "s.table.Pending(p.id) == 0"),
-			one("a peer that sends faster than this node works is pushed back", "bgp/peering TestFloodIsPushedBack", peeringFile,
+			one("a peer that sends faster than this node works is pushed back", "bgp/peering TestFloodIsPushedBack", "bgp/peering/serve.go",
 				"\t\tif !give(ev) {", "\t\tgo give(ev)\n\t\tif false {"),
 			one("keepalives go ahead of UPDATEs", "bgp/peering TestKeepalivesGoAheadOfBulk", connFile, "\tif !bulk(m) {\n\t\tfor", "\tif false {\n\t\tfor"),
 			one("nothing is delayed to be sent together with more", "bgp/peering TestNothingIsDebounced", peeringFile,
