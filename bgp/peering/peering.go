@@ -1,5 +1,5 @@
-// Package peering is the shell around bgp/speaker: streams over mutual TLS at one side, consumers of the Loc-RIB at the other, and
-// one goroutine between them that owns the speaker.
+// Package peering is the shell around bgp/speaker: streams over mutual TLS at one side, consumers of the Loc-RIB at the other, and the speaker between
+// them, which is stepped by one at a time: the loop, or the reader of a stream that finds nobody at it.
 //
 //	r, err := peering.New(cfg)
 //	go r.Run(ctx)                               // blocks; returns when all it started has stopped
