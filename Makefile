@@ -109,10 +109,15 @@ $(LINT):
 	@touch $@
 
 .PHONY: compose-image
-compose-image: ## the image of the Compose files from binaries built here, without a registry
+compose-image: tools ## the images of the Compose files from binaries built here, without a registry
 	mkdir -p dist/image
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o dist/image/ ./cmd/catalyst ./e2e/examples/serve
 	docker build -q -f compose/prebuilt.Dockerfile -t catalyst dist/image
+	rm -rf dist/node && mkdir -p dist/node/org dist/node/data dist/node/usr/local/bin
+	cp dist/image/catalyst dist/image/serve dist/node/
+	cp $(CATALYST_ENVOY) dist/node/usr/local/bin/envoy
+	ldd $(CATALYST_ENVOY) | grep -o '/[^ ]*' | sort -u | while read -r lib; do mkdir -p dist/node$$(dirname $$lib) && cp -L $$lib dist/node$$lib; done
+	docker build -q -f compose/prebuilt-node.Dockerfile -t catalyst-node dist/node
 
 .PHONY: clean
 clean: ## remove what was built

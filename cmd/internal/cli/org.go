@@ -13,12 +13,17 @@ import (
 func (a *app) orgCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "org", Short: "The organisation's certificate authority, on files"}
 	dir := cmd.PersistentFlags().String("dir", "org", "directory of the CA; keep it off the nodes")
+	var keep *bool
 	initialise := &cobra.Command{
 		Use: "init ORGANISATION", Short: "Make the CA of an organisation, such as acme.example", Args: exactArgs(1, "an organisation"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			org, err := bgp.ParseOrg(args[0])
 			if err != nil {
 				return usageError{err}
+			}
+			if there, err := ca.Load(*dir); *keep && err == nil && there.Org == org {
+				a.say("%s has a CA in %s already, which stays as it is.", org, *dir)
+				return nil
 			}
 			if err := ca.Init(*dir, org); err != nil {
 				return err
@@ -27,6 +32,7 @@ func (a *app) orgCommand() *cobra.Command {
 			return nil
 		},
 	}
+	keep = initialise.Flags().Bool("keep", false, "content oneself with a CA of the organisation that is there already")
 	issue := &cobra.Command{Use: "issue-node NAME", Short: "Write the bundle of a node: certificate, key and the organisation's root", Args: exactArgs(1, "a node name")}
 	out := issue.Flags().String("out", "", "directory of the bundle (default: the node's name)")
 	life := issue.Flags().Duration("life", ca.DefaultLife, "how long the certificate is valid, 1m to 2160h")
