@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -60,32 +59,47 @@ func (b *bench) node() *client.Client {
 	return client.New(filepath.Join(b.router.(withEnvoy).data(0), "catalyst.sock"))
 }
 
-// settled waits until Envoy has acknowledged everything, and the service is as wanted.
-func (b *bench) settled(ctx context.Context, i int, want func(*client.RouteFields) bool) error {
+// How often the node is asked whether Envoy has got there. The answer says since when, so that asking seldom costs no precision for one service; for all
+// of them, of which it has to be counted, it is the precision.
+const (
+	askOne = 2 * time.Millisecond
+	askAll = 50 * time.Millisecond
+)
+
+// route waits until a service is as wanted.
+func (b *bench) route(ctx context.Context, every time.Duration, i int, want func(*client.RouteFields) bool) error {
 	api := b.node()
-	retry := time.NewTicker(time.Millisecond)
+	retry := time.NewTicker(every)
 	defer retry.Stop()
 	for {
-		envoys, err := client.ListEnvoys(ctx, api)
-		if err != nil {
-			return err
-		}
 		r, err := client.GetRoute(ctx, api, string(service(i)))
 		if err != nil {
-			return err
+			return fmt.Errorf("Envoy has not acknowledged %s: %w", service(i), err)
 		}
-		var route *client.RouteFields
-		if r.Route != nil {
-			route = &r.Route.RouteFields
-		}
-		if len(envoys.Envoys) == 1 && envoys.Envoys[0].Outstanding == 0 && want(route) {
+		if r.Route == nil && want(nil) || r.Route != nil && want(&r.Route.RouteFields) {
 			return nil
 		}
-		select {
-		case <-retry.C:
-		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("Envoy has not acknowledged %s", service(i)), ctx.Err())
+		<-retry.C
+	}
+}
+
+// settled waits until Envoy has acknowledged everything, and a service is as wanted.
+func (b *bench) settled(ctx context.Context, i int, want func(*client.RouteFields) bool) error {
+	if err := b.route(ctx, askAll, i, want); err != nil {
+		return err
+	}
+	api := b.node()
+	retry := time.NewTicker(askAll)
+	defer retry.Stop()
+	for {
+		all, err := client.ListEnvoys(ctx, api)
+		if err != nil {
+			return fmt.Errorf("Envoy has not acknowledged all: %w", err)
 		}
+		if len(all.Envoys) == 1 && all.Envoys[0].Outstanding == 0 {
+			return nil
+		}
+		<-retry.C
 	}
 }
 
@@ -169,7 +183,7 @@ func (b *bench) newAcked(ctx context.Context) error {
 
 // wait waits until Envoy has a service, and returns since when.
 func (b *bench) wait(ctx context.Context, i int) (at time.Time, err error) {
-	err = b.settled(ctx, i, func(r *client.RouteFields) bool {
+	err = b.route(ctx, askOne, i, func(r *client.RouteFields) bool {
 		if !acked(r) {
 			return false
 		}
