@@ -44,7 +44,7 @@ func TestARefusedNextHopIsAlone(t *testing.T) {
 	l, n := world(t, "a c", "c-a")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("c"), "books", "one")
-	kept(t, n("c"), "http/books.acme.example")
+	kept(t, n("c"), "route/books.acme.example")
 
 	b, err := l.Add(t.Context(), "b", "--envoy-advertise", nosuch)
 	must(t, err)
@@ -95,7 +95,7 @@ func TestARefusedWorkloadIsAlone(t *testing.T) {
 	_, n := world(t, "a", "")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("a"), "books", "one")
-	kept(t, n("a"), "http/books.acme.example")
+	kept(t, n("a"), "route/books.acme.example")
 	_, err := n("a").CLI(t.Context(), "route", "update", "books", "--addr", nosuch)
 	must(t, err)
 	prints(t, n("a"), "malformed IP address", "route", "show", "books")

@@ -63,7 +63,7 @@ func TestARestartWithoutPeersForwardsAtOnce(t *testing.T) {
 	for svc, from := range map[string]string{"books": "one", "gone": "one", "own": "two"} {
 		answers(t, n("c"), svc, from)
 	}
-	kept(t, n("c"), "http/books.acme.example", "http/gone.acme.example", "http/own.acme.example")
+	kept(t, n("c"), "route/books.acme.example", "route/gone.acme.example", "route/own.acme.example")
 	must(t, n("a").Stop(syscall.SIGKILL)) // its Envoy stays
 	crash(t, n("c"))
 
@@ -116,7 +116,7 @@ func TestADamagedForwardingStateIsIgnored(t *testing.T) {
 	_, n := world(t, "a c", "c-a")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("c"), "books", "one")
-	kept(t, n("c"), "http/books.acme.example")
+	kept(t, n("c"), "route/books.acme.example")
 	crash(t, n("c"))
 	path := filepath.Join(n("c").Dir, "data", "fib")
 	raw, err := os.ReadFile(path)
@@ -133,7 +133,7 @@ func TestADamagedForwardingStateIsIgnored(t *testing.T) {
 	if _, err := os.Stat(path + ".bad"); err != nil {
 		t.Errorf("the file is not put aside: %v", err)
 	}
-	kept(t, n("c"), "http/books.acme.example")
+	kept(t, n("c"), "route/books.acme.example")
 }
 
 // A TCP workload that nobody checks dies: connections made beside its node and from elsewhere reach the other instance, and the first of them is not lost.

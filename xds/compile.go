@@ -25,12 +25,13 @@ import (
 const (
 	TypeSecret   = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 	TypeCluster  = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+	TypeScope    = "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration"
 	TypeListener = "type.googleapis.com/envoy.config.listener.v3.Listener"
 )
 
 // Order returns the place of a type in make-before-break order.
 func Order(typeURL string) int {
-	return slices.Index([]string{TypeSecret, TypeCluster, TypeListener}, typeURL)
+	return slices.Index([]string{TypeSecret, TypeCluster, TypeScope, TypeListener}, typeURL)
 }
 
 // Names of the constant resources, and what the names of others begin with.
@@ -41,7 +42,8 @@ const (
 	secretTrust  = "trust"
 	pathHeader   = "x-catalyst-path"
 	hopsPrefix   = "hops/"       // next hops, shared
-	httpPrefix   = "http/"       // a service that speaks HTTP, whatever its version
+	routePrefix  = "route/"      // the routes of a service
+	httpPrefix   = "http/"       // the workloads of an HTTP service, whatever its version, or one name for them and what backs them up
 	tcpPrefix    = "tcp/"        // a TCP service, as it is reached by CONNECT
 	workPrefix   = "workload/"   // the workload of a TCP service beside this node
 	localPrefix  = "local/"      // the workloads of any other service beside this node, where it has backups
@@ -162,6 +164,7 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 	if err != nil {
 		return nil, err
 	}
+	target := clusters[len(clusters)-1].GetName()
 	var tcp *listener.Listener
 	if f.Protocol == bgp.TCP {
 		port, err := c.cfg.Ports.Port(f.Service)
@@ -174,6 +177,11 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 	for _, cl := range clusters {
 		b.set(TypeCluster, cl.GetName(), cl, needs(f, cl, clusters)...)
 		out.uses = append(out.uses, Ref{TypeCluster, cl.GetName()})
+	}
+	if f.Protocol != bgp.TCP || target == clusterName(f) {
+		scope := c.scope(f, target)
+		b.set(TypeScope, scope.GetName(), scope, target)
+		out.uses = append(out.uses, Ref{TypeScope, scope.GetName()})
 	}
 	if tcp != nil {
 		b.set(TypeListener, tcp.GetName(), tcp, c.tcpTarget(f))
@@ -198,7 +206,7 @@ func clusterNames(all []*cluster.Cluster) []string {
 	return names
 }
 
-// clusterName is where a service's traffic goes. The kind in front keeps protocols apart, and Envoy's own clusters out of reach.
+// clusterName is the cluster of a service's own, if it has one.
 func clusterName(f *Forwarding) string {
 	if f.Protocol == bgp.TCP {
 		return tcpPrefix + string(f.Service)
@@ -206,8 +214,9 @@ func clusterName(f *Forwarding) string {
 	return httpPrefix + string(f.Service)
 }
 
-// clusters returns what a service needs: its workloads beside this node, its next hops, and a name for them in order of preference. Next hops are shared by
-// all services with the same ones and named by their content, so that they are never edited, and neither are their connections.
+// clusters returns what a service needs, last of them where its traffic goes: its workloads beside this node, its next hops, or, where there are both or a TCP
+// listener has to keep its target, one name for them in order of preference. Next hops are shared by all services with the same ones and named by their
+// content, so that they are never edited, and neither are their connections.
 func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 	if len(f.Tiers) == 0 {
 		return []*cluster.Cluster{c.downCluster(f)}, nil
@@ -250,6 +259,9 @@ func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 			return nil, err
 		}
 		all, names = append(all, cl), append(names, cl.GetName())
+	}
+	if !tcp && len(all) == 1 {
+		return all, nil
 	}
 	return append(all, alias(clusterName(f), names...)), nil
 }
@@ -354,19 +366,24 @@ func NamesOf(typeURL string, svc bgp.Service) []string {
 		return []string{tcpListeners + string(svc)}
 	case TypeCluster:
 		return []string{httpPrefix + string(svc), tcpPrefix + string(svc), workPrefix + string(svc), localPrefix + string(svc)}
+	case TypeScope:
+		return []string{routePrefix + string(svc)}
 	}
 	return nil
 }
 
-// Targets returns the clusters that a resource names as those it stands for; nil for a resource that stands for itself.
+// Targets returns the clusters that a resource sends to, or stands for; nil for one that stands for itself.
 func Targets(r *Resource) []string {
-	if r.Type != TypeCluster {
-		return nil
+	switch r.Type {
+	case TypeCluster:
+		var cl cluster.Cluster
+		var agg aggregate.ClusterConfig
+		if proto.Unmarshal(r.Body, &cl) != nil || cl.GetClusterType() == nil || cl.GetClusterType().GetTypedConfig().UnmarshalTo(&agg) != nil {
+			return nil
+		}
+		return agg.GetClusters()
+	case TypeScope:
+		return r.Needs
 	}
-	var cl cluster.Cluster
-	var agg aggregate.ClusterConfig
-	if proto.Unmarshal(r.Body, &cl) != nil || cl.GetClusterType() == nil || cl.GetClusterType().GetTypedConfig().UnmarshalTo(&agg) != nil {
-		return nil
-	}
-	return agg.GetClusters()
+	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"golang.org/x/tools/txtar"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -65,11 +66,12 @@ func cases() map[string]Forwarding {
 // What a resource needs is what it stands on, and nothing that changes without it.
 func TestNeeds(t *testing.T) {
 	want := map[string][]string{
-		"tcp_local_backup": {"tcp/lines.acme.example: workload/lines.acme.example local/lines.acme.example HOPS", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
-		"tcp_local":        {"tcp/lines.acme.example: workload/lines.acme.example", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
-		"tcp_remote":       {"tcp/lines.acme.example: HOPS", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
-		"http_with_backup": {"http/books.acme.example: HOPS"},
-		"tcp_down":         {"tcp-egress/lines.acme.example: tcp/lines.acme.example"},
+		"tcp_local_backup": {"tcp/lines.acme.example: workload/lines.acme.example local/lines.acme.example HOPS", "route/lines.acme.example: tcp/lines.acme.example", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
+		"tcp_local":        {"tcp/lines.acme.example: workload/lines.acme.example", "route/lines.acme.example: tcp/lines.acme.example", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
+		"tcp_remote":       {"tcp/lines.acme.example: HOPS", "route/lines.acme.example: tcp/lines.acme.example", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
+		"http_with_backup": {"route/books.acme.example: HOPS"},
+		"http_local_last":  {"http/books.acme.example: HOPS local/books.acme.example HOPS", "route/books.acme.example: http/books.acme.example"},
+		"tcp_down":         {"route/lines.acme.example: tcp/lines.acme.example", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
 	}
 	for name, want := range want {
 		d, _ := compiler().Apply(Change{Services: []Forwarding{cases()[name]}})
@@ -123,7 +125,7 @@ func TestGolden(t *testing.T) {
 // readable is a resource in JSON; protojson varies its spacing, so it is indented anew.
 func readable(t *testing.T, r Resource) []byte {
 	t.Helper()
-	m := map[string]proto.Message{TypeCluster: &cluster.Cluster{}, TypeListener: &listener.Listener{}}[r.Type]
+	m := map[string]proto.Message{TypeCluster: &cluster.Cluster{}, TypeListener: &listener.Listener{}, TypeScope: &route.ScopedRouteConfiguration{}}[r.Type]
 	if err := proto.Unmarshal(r.Body, m); err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +214,7 @@ func TestProblemsStayWithTheirService(t *testing.T) {
 	}
 	found := false
 	for _, r := range d.Set {
-		found = found || r.Name == "http/good.acme.example"
+		found = found || r.Name == "route/good.acme.example"
 	}
 	if !found {
 		t.Error("the good one was not compiled")

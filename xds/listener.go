@@ -2,8 +2,6 @@ package xds
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	accesslog "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
@@ -25,6 +23,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/catalyst-router/catalyst/bgp"
 )
 
 // httpListener builds the mesh ingress or the HTTP egress. Nothing in them depends on a service, so that they are never drained.
@@ -38,8 +38,8 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	manager := &hcm.HttpConnectionManager{
-		StatPrefix: name, RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: c.routes(name)},
-		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{extension("envoy.http.early_header_mutation.header_mutation", named(map[string]string{httpHeader: httpPrefix, tcpHeader: tcpPrefix}))},
+		StatPrefix: name, RouteSpecifier: &hcm.HttpConnectionManager_ScopedRoutes{ScopedRoutes: scopes()},
+		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{extension("envoy.http.early_header_mutation.header_mutation", named(serviceHeader, ""))},
 		StripPortMode:                 &hcm.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
 		LocalReplyConfig:              c.localReplies(),
 		StreamIdleTimeout:             durationpb.New(0), // streams live as long as they like
@@ -76,11 +76,14 @@ func (c *Compiler) workloadListener() *listener.Listener {
 		Http2ProtocolOptions:          &core.Http2ProtocolOptions{AllowConnect: true},
 		UpgradeConfigs:                []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}},
 		StreamIdleTimeout:             durationpb.New(0),
-		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{extension("envoy.http.early_header_mutation.header_mutation", named(map[string]string{header: workPrefix}))},
+		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{extension("envoy.http.early_header_mutation.header_mutation", named(header, workPrefix))},
 		HttpFilters:                   []*hcm.HttpFilter{httpFilter("envoy.filters.http.router", &router.Router{})},
 		RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: &route.RouteConfiguration{Name: workName, VirtualHosts: []*route.VirtualHost{{
 			Name: "services", Domains: []string{"*"},
-			Routes: []*route.Route{c.forward(connect(), header, &route.RouteAction_UpgradeConfig{UpgradeType: "CONNECT", ConnectConfig: &route.RouteAction_UpgradeConfig_ConnectConfig{}})},
+			Routes: []*route.Route{c.forward(connect(), &route.RouteAction{
+				ClusterSpecifier: &route.RouteAction_ClusterHeader{ClusterHeader: header}, ClusterNotFoundResponseCode: route.RouteAction_NOT_FOUND,
+				UpgradeConfigs: []*route.RouteAction_UpgradeConfig{{UpgradeType: "CONNECT", ConnectConfig: &route.RouteAction_UpgradeConfig_ConnectConfig{}}},
+			})},
 		}}}},
 	}
 	return &listener.Listener{Name: workName, StatPrefix: workName, Address: pipe(c.cfg.Socket),
@@ -155,33 +158,47 @@ func (c *Compiler) accessLog() []*accesslog.AccessLog {
 	})}}}
 }
 
-// Headers that name a request's cluster while it is in Envoy. They are set before the route is chosen, over whatever the caller sent, and removed before
-// the request goes on.
-const (
-	httpHeader = "x-catalyst-http"
-	tcpHeader  = "x-catalyst-tcp"
-)
+// serviceHeader names a request's service while it is in Envoy: its authority without a port. It is set before the route is chosen, over whatever the caller
+// sent, and removed before the request goes on.
+const serviceHeader = "x-catalyst-service"
 
-// named sets headers to a prefix and the authority.
-func named(headers map[string]string) *early.HeaderMutation {
-	m := &early.HeaderMutation{}
-	for _, key := range slices.Sorted(maps.Keys(headers)) {
-		m.Mutations = append(m.Mutations, &mutation.HeaderMutation{Action: &mutation.HeaderMutation_Append{Append: &core.HeaderValueOption{
-			Header: &core.HeaderValue{Key: key, Value: headers[key] + "%REQ(:AUTHORITY)%"}, AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD}}})
-	}
-	return m
+// named sets a header to a prefix and the authority.
+func named(header, prefix string) *early.HeaderMutation {
+	return &early.HeaderMutation{Mutations: []*mutation.HeaderMutation{{Action: &mutation.HeaderMutation_Append{Append: &core.HeaderValueOption{
+		Header: &core.HeaderValue{Key: header, Value: prefix + "%REQ(:AUTHORITY)%"}, AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD}}}}}
 }
 
-// routes is the same for every service, now and later: the cluster is named by the request. So a change touches no route and no listener.
-func (c *Compiler) routes(listenerName string) *route.RouteConfiguration {
-	vh := &route.VirtualHost{
-		Name: "services", Domains: []string{"*"}, RequestHeadersToAdd: []*core.HeaderValueOption{c.hopHeader()}, RequestHeadersToRemove: []string{httpHeader, tcpHeader},
-		Routes: []*route.Route{c.loopGuard(anything()), c.forward(anything(), httpHeader, nil)},
+// scopes has the routes of a request chosen by its service, from what ADS gives of each (Envoy's docs, "Scoped RDS"): a change of one service costs Envoy nothing
+// for the others, and touches no listener.
+func scopes() *hcm.ScopedRoutes {
+	return &hcm.ScopedRoutes{
+		Name: "services", RdsConfigSource: adsSource(), ConfigSpecifier: &hcm.ScopedRoutes_ScopedRds{ScopedRds: &hcm.ScopedRds{ScopedRdsConfigSource: adsSource()}},
+		ScopeKeyBuilder: &hcm.ScopedRoutes_ScopeKeyBuilder{Fragments: []*hcm.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder{{
+			Type: &hcm.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_{HeaderValueExtractor: &hcm.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor{
+				Name: serviceHeader, ExtractType: &hcm.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_Index{}}},
+		}}},
 	}
-	if listenerName == ingressName {
-		vh.Routes = append([]*route.Route{c.loopGuard(connect()), c.forward(connect(), tcpHeader, &route.RouteAction_UpgradeConfig{UpgradeType: "CONNECT"})}, vh.Routes...)
+}
+
+func adsSource() *core.ConfigSource {
+	return &core.ConfigSource{ResourceApiVersion: core.ApiVersion_V3, ConfigSourceSpecifier: &core.ConfigSource_Ads{Ads: &core.AggregatedConfigSource{}}}
+}
+
+// scope holds the routes of one service, at the egress and at the mesh ingress alike: to a cluster, and CONNECT alone for a TCP service, which only the ingress takes.
+func (c *Compiler) scope(f *Forwarding, target string) *route.ScopedRouteConfiguration {
+	match := anything
+	if f.Protocol == bgp.TCP {
+		match = connect
 	}
-	return &route.RouteConfiguration{Name: listenerName, VirtualHosts: []*route.VirtualHost{vh}}
+	name := routePrefix + string(f.Service)
+	return &route.ScopedRouteConfiguration{
+		Name: name, Key: &route.ScopedRouteConfiguration_Key{Fragments: []*route.ScopedRouteConfiguration_Key_Fragment{{
+			Type: &route.ScopedRouteConfiguration_Key_Fragment_StringKey{StringKey: string(f.Service)}}}},
+		RouteConfiguration: &route.RouteConfiguration{Name: name, VirtualHosts: []*route.VirtualHost{{
+			Name: "services", Domains: []string{"*"}, RequestHeadersToAdd: []*core.HeaderValueOption{c.hopHeader()}, RequestHeadersToRemove: []string{serviceHeader},
+			Routes: []*route.Route{c.loopGuard(match()), c.forward(match(), &route.RouteAction{ClusterSpecifier: &route.RouteAction_Cluster{Cluster: target}})},
+		}}},
+	}
 }
 
 func anything() *route.RouteMatch {
@@ -201,20 +218,14 @@ func (c *Compiler) loopGuard(m *route.RouteMatch) *route.Route {
 	}}}
 }
 
-// forward sends a request to the cluster that a header names; 404 if there is none.
-func (c *Compiler) forward(m *route.RouteMatch, header string, upgrade *route.RouteAction_UpgradeConfig) *route.Route {
-	action := &route.RouteAction{
-		ClusterSpecifier: &route.RouteAction_ClusterHeader{ClusterHeader: header}, ClusterNotFoundResponseCode: route.RouteAction_NOT_FOUND,
-		Timeout: durationpb.New(0),
-		RetryPolicy: &route.RetryPolicy{
-			RetryOn: "connect-failure,refused-stream,reset-before-request", NumRetries: wrapperspb.UInt32(3),
-			RetryBackOff:                  &route.RetryPolicy_RetryBackOff{BaseInterval: durationpb.New(5 * time.Millisecond), MaxInterval: durationpb.New(50 * time.Millisecond)},
-			HostSelectionRetryMaxAttempts: 3,
-			RetryHostPredicate:            []*route.RetryPolicy_RetryHostPredicate{previousHosts()},
-		},
-	}
-	if upgrade != nil {
-		action.UpgradeConfigs = []*route.RouteAction_UpgradeConfig{upgrade}
+// forward sends a request on, for as long as it takes, and to another target when one does not answer.
+func (c *Compiler) forward(m *route.RouteMatch, action *route.RouteAction) *route.Route {
+	action.Timeout = durationpb.New(0)
+	action.RetryPolicy = &route.RetryPolicy{
+		RetryOn: "connect-failure,refused-stream,reset-before-request", NumRetries: wrapperspb.UInt32(3),
+		RetryBackOff:                  &route.RetryPolicy_RetryBackOff{BaseInterval: durationpb.New(5 * time.Millisecond), MaxInterval: durationpb.New(50 * time.Millisecond)},
+		HostSelectionRetryMaxAttempts: 3,
+		RetryHostPredicate:            []*route.RetryPolicy_RetryHostPredicate{previousHosts()},
 	}
 	return &route.Route{Match: m, Action: &route.Route_Route{Route: action}}
 }

@@ -602,7 +602,7 @@ func TestStateOfTheWorld(t *testing.T) {
 	c.startADS()
 	c.apply(state...)
 	c.server.Open()
-	waitFor(t, "Envoy is back", func() bool { return len(c.server.Status()) == 1 && len(c.server.Status()[0].Types) == 3 })
+	waitFor(t, "Envoy is back", func() bool { return len(c.server.Status()) == 1 && len(c.server.Status()[0].Types) == 4 })
 	if code, body := c.get(books); code != 200 {
 		t.Errorf("after a restart: %d %q", code, body)
 	}

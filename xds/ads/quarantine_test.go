@@ -79,7 +79,7 @@ func TestARefusedNextHopLeavesTheOldWay(t *testing.T) {
 			a.apply(to(books, bgp.HTTP, []xds.Target{backend(work)}), to(other, bgp.HTTP, []xds.Target{backend(work)}))
 			c.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}))
 			c.eventually(books, 200, "one")
-			waitFor(t, "it is acknowledged", func() bool { return len(c.kept("http/")) == 1 })
+			waitFor(t, "it is acknowledged", func() bool { return len(c.kept("route/")) == 1 })
 			stop := c.steadily(books)
 			c.apply(to(books, bgp.HTTP, []xds.Target{nowhere()}), to(third, bgp.HTTP, []xds.Target{nowhere()}))
 			waitFor(t, "the refusal is known", func() bool { return len(c.server.Quarantined()) == 2 })
@@ -110,7 +110,7 @@ func TestARefusedNextHopLeavesTheOldWay(t *testing.T) {
 				return len(c.server.Quarantined()) == 0 && len(c.server.Status()) == 1 && len(c.server.Status()[0].Nacks) == 0
 			})
 			waitFor(t, "everything is settled", func() bool { return len(c.kept("hops/")) == 3 }) // to a, to b, and the node's own
-			if got := c.kept("http/"); len(got) != 3 {
+			if got := c.kept("route/"); len(got) != 3 {
 				t.Errorf("kept %v", got)
 			}
 		})
@@ -172,7 +172,7 @@ func TestAnUnreadableResourceIsFoundAmongMany(t *testing.T) {
 	bad := []bgp.Service{d.Set[17].Service, d.Set[60].Service}
 	slices.Sort(bad)
 	a.server.Publish(d)
-	waitFor(t, "all others are acknowledged", func() bool { return len(a.kept("http/")) == count-2 })
+	waitFor(t, "all others are acknowledged", func() bool { return len(a.kept("route/")) == count-2 })
 	waitFor(t, "two are in quarantine", func() bool { return len(a.server.Quarantined()) == 2 })
 	for i, q := range a.server.Quarantined() {
 		if q.Service != bad[i] {
@@ -198,7 +198,7 @@ func TestWhatWasKeptIsServedAtOnce(t *testing.T) {
 	state := []xds.Forwarding{to(books, bgp.HTTP, []xds.Target{a.hop()}), to(gone, bgp.HTTP, []xds.Target{a.hop()})}
 	c.apply(state...)
 	c.eventually(books, 200, "one")
-	waitFor(t, "both are acknowledged", func() bool { return len(c.kept("http/")) == 2 })
+	waitFor(t, "both are acknowledged", func() bool { return len(c.kept("route/")) == 2 })
 	var left []xds.Resource
 	for _, r := range c.server.Taken() {
 		if r.Service != "" {
@@ -210,7 +210,7 @@ func TestWhatWasKeptIsServedAtOnce(t *testing.T) {
 	c.stopADS()
 	c.startADS()
 	c.server.Restore(left)
-	waitFor(t, "Envoy is back", func() bool { return len(c.server.Status()) == 1 && len(c.server.Status()[0].Types) == 3 })
+	waitFor(t, "Envoy is back", func() bool { return len(c.server.Status()) == 1 && len(c.server.Status()[0].Types) == 4 })
 	for _, svc := range []bgp.Service{books, gone, later} {
 		if code, body := c.get(svc); code != 200 {
 			t.Errorf("%s, before anything is compiled: %d %s", svc, code, body)
@@ -236,7 +236,7 @@ func TestWhatWasKeptIsServedAtOnce(t *testing.T) {
 	if got := c.server.Status()[0].Bytes; got != sent {
 		t.Errorf("%d bytes were sent for nothing", got-sent)
 	}
-	if got := c.kept("http/"); !slices.Equal(got, []string{"http/" + string(books)}) {
+	if got := c.kept("route/"); !slices.Equal(got, []string{"route/" + string(books)}) {
 		t.Errorf("kept %v", got)
 	}
 }

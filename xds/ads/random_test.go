@@ -103,7 +103,7 @@ func (p *plant) connect() {
 		p.t.Fatal(err)
 	}
 	p.envoy.st, p.envoy.unread = st, nil
-	for _, t := range []string{xds.TypeCluster, xds.TypeListener} {
+	for _, t := range []string{xds.TypeCluster, xds.TypeScope, xds.TypeListener} {
 		req := &discovery.DeltaDiscoveryRequest{Node: &core.Node{Id: "c"}, TypeUrl: t, InitialResourceVersions: map[string]string{}}
 		for ref, v := range p.envoy.has {
 			if ref.Type == t {

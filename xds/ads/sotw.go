@@ -100,8 +100,8 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 		sub.names = names
 		st.pending[t] = map[string]bool{}
 	}
-	if t == xds.TypeListener && st.pending[xds.TypeCluster] == nil && last[xds.TypeCluster] != nil {
-		st.pending[xds.TypeCluster] = map[string]bool{} // clusters that listeners no longer name may go now
+	if xds.Order(t) > xds.Order(xds.TypeCluster) && st.pending[xds.TypeCluster] == nil && last[xds.TypeCluster] != nil {
+		st.pending[xds.TypeCluster] = map[string]bool{} // clusters that routes and listeners no longer name may go now
 	}
 	return nil
 }
@@ -119,10 +119,11 @@ func (s *Server) nextWhole(st *stream, last map[string]*whole) *discovery.Discov
 		if s.left && !sub.fresh {
 			continue // what it has may be newer than what was kept
 		}
-		_, listenersToo := st.pending[xds.TypeListener]
+		_, routes := st.pending[xds.TypeScope]
+		_, listeners := st.pending[xds.TypeListener]
 		delete(st.pending, t)
 		set := s.wanted(st, sub, t)
-		if t == xds.TypeCluster && listenersToo { // what old listeners name goes after them
+		if t == xds.TypeCluster && (routes || listeners) { // what old ones name goes after them
 			for name, r := range w.sent {
 				if set[name] == nil {
 					set[name] = r

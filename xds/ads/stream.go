@@ -147,7 +147,7 @@ func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Durat
 	if set := s.nextGroup(st); set != nil {
 		return st.respond(set[0].Type, set, nil), 0
 	}
-	types := []string{xds.TypeSecret, xds.TypeCluster, xds.TypeListener} // in order: what is done for one may have the next looked at
+	types := []string{xds.TypeSecret, xds.TypeCluster, xds.TypeScope, xds.TypeListener} // in order: what is done for one may have the next looked at
 	for _, t := range types {
 		if st.pending[t] == nil {
 			continue
@@ -427,7 +427,7 @@ func (s *Server) refsOf(svc bgp.Service) []xds.Ref {
 			}
 			refs = append(refs, xds.Ref{Type: t, Name: name})
 			for _, target := range xds.Targets(e.now) {
-				if ref := (xds.Ref{Type: xds.TypeCluster, Name: target}); byName[target] != nil && byName[target].now != nil && !slices.Contains(refs, ref) {
+				if ref := (xds.Ref{Type: xds.TypeCluster, Name: target}); s.view.get(ref) != nil && s.view.get(ref).now != nil && !slices.Contains(refs, ref) {
 					refs = append(refs, ref)
 				}
 			}

@@ -30,6 +30,7 @@ const (
 const (
 	numberCluster  = 1
 	numberListener = 2
+	numberScope    = 3
 )
 
 // number returns the number of a type in the file; 0 for one that is not kept.
@@ -39,6 +40,8 @@ func number(typeURL string) byte {
 		return numberCluster
 	case xds.TypeListener:
 		return numberListener
+	case xds.TypeScope:
+		return numberScope
 	}
 	return 0
 }
@@ -49,6 +52,8 @@ func typeOf(n byte) (string, error) {
 		return xds.TypeCluster, nil
 	case numberListener:
 		return xds.TypeListener, nil
+	case numberScope:
+		return xds.TypeScope, nil
 	}
 	return "", fmt.Errorf("resource type %d is not known", n)
 }
