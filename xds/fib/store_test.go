@@ -206,7 +206,7 @@ func TestABadFileIsPutAside(t *testing.T) {
 		"another format":      {append([]byte("catalyst-fib 0\n"), raw[len(magic):]...), "is no forwarding state of this version"},
 		"nothing":             {nil, "is no forwarding state of this version"},
 		"an unknown kind":     {record('X'), `kind 'X' is not known`},
-		"a secret":            {record('S', 9, 1, 'x'), "resource type 3 is not known"},
+		"a secret":            {record('S', 9, 1, 'x'), "resource type 9 is not known"},
 		"a huge record":       {append([]byte(magic), 0xff, 0xff, 0xff, 0xff, 0x0f), "want 1 to 1048576"},
 		"a short record":      {record('S', 1, 9, 'x'), "shorter than what it is for"},
 		"too many needs":      {record('S', 1, 1, 'x', 1, 'v', 0, 0xff, 0xff, 3), "shorter than what it is for"},
