@@ -194,9 +194,11 @@ func (c *Compiler) scope(f *Forwarding, target string) *route.ScopedRouteConfigu
 	return &route.ScopedRouteConfiguration{
 		Name: name, Key: &route.ScopedRouteConfiguration_Key{Fragments: []*route.ScopedRouteConfiguration_Key_Fragment{{
 			Type: &route.ScopedRouteConfiguration_Key_Fragment_StringKey{StringKey: string(f.Service)}}}},
-		RouteConfiguration: &route.RouteConfiguration{Name: name, VirtualHosts: []*route.VirtualHost{{
+		// A cluster that is not there costs the service alone, and not all that came with it: Envoy would refuse those as well.
+		RouteConfiguration: &route.RouteConfiguration{Name: name, ValidateClusters: wrapperspb.Bool(false), VirtualHosts: []*route.VirtualHost{{
 			Name: "services", Domains: []string{"*"}, RequestHeadersToAdd: []*core.HeaderValueOption{c.hopHeader()}, RequestHeadersToRemove: []string{serviceHeader},
-			Routes: []*route.Route{c.loopGuard(match()), c.forward(match(), &route.RouteAction{ClusterSpecifier: &route.RouteAction_Cluster{Cluster: target}})},
+			Routes: []*route.Route{c.loopGuard(match()), c.forward(match(), &route.RouteAction{
+				ClusterSpecifier: &route.RouteAction_Cluster{Cluster: target}, ClusterNotFoundResponseCode: route.RouteAction_NOT_FOUND})},
 		}}},
 	}
 }
