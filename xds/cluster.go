@@ -154,8 +154,9 @@ func pipe(path string) *core.Address {
 	return &core.Address{Address: &core.Address_Pipe{Pipe: &core.Pipe{Path: path, Mode: 0o600}}}
 }
 
-// alias is a service's name for clusters in order of preference: an aggregate, most often of one (Envoy's docs, "Aggregate cluster"). It has no endpoints and no TLS of
-// its own; hosts, their health and the connections to them are those of the clusters that it names.
+// alias is a service's name for clusters in order of preference: an aggregate, for a TCP service most often of one (Envoy's docs, "Aggregate cluster"). It has no
+// endpoints and no TLS of its own; hosts, their health and the connections to them are those of the clusters that it names. Envoy tells each of them of every
+// cluster that comes or goes, so that only those services have one that need it.
 func alias(name string, targets ...string) *cluster.Cluster {
 	return &cluster.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), LbPolicy: cluster.Cluster_CLUSTER_PROVIDED,
