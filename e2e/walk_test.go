@@ -16,6 +16,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/e2e/examples"
 	"github.com/catalyst-router/catalyst/e2e/lab"
+	"github.com/catalyst-router/catalyst/envoy"
 )
 
 // walked is what catalyst trace -o json says.
@@ -75,7 +76,8 @@ func whole(t *testing.T, c *lab.Node, service string) {
 // repair finds nothing. One trace goes against the direction in which a session was dialled.
 func TestTraceNamesWhatIsBroken(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "envoy") // an Envoy that can be taken away
-	real := os.Getenv("CATALYST_ENVOY")
+	real, err := envoy.Find("")
+	must(t, err)
 	must(t, os.Symlink(real, link))
 	t.Setenv("CATALYST_ENVOY", link)
 	l, n := world(t, "a b c", "a-b c-b")
