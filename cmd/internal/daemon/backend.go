@@ -265,9 +265,6 @@ func (b *backend) checkService(in operator.ServiceInput) (journal.Service, error
 	}
 	s := journal.Service{Name: name, Address: in.Address, Region: in.Region, Tags: slices.Compact(slices.Sorted(slices.Values(in.Tags)))}
 	errs := []error{checkAddress("address", in.Address)}
-	if strings.Contains(in.Address, "%") {
-		errs = append(errs, fmt.Errorf("address: %q: want an address without a zone, which Envoy does not take", in.Address))
-	}
 	if s.Protocol, err = bgp.ParseProtocol(in.Protocol); err != nil {
 		errs = append(errs, err)
 	} else {
