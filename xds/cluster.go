@@ -254,14 +254,13 @@ func transportSocket(ctx proto.Message) *core.TransportSocket {
 }
 
 func sds(name string) *tls.SdsSecretConfig {
-	return &tls.SdsSecretConfig{Name: name, SdsConfig: fromADS()}
+	source := adsSource()
+	source.InitialFetchTimeout = durationpb.New(5 * time.Second)
+	return &tls.SdsSecretConfig{Name: name, SdsConfig: source}
 }
 
-func fromADS() *core.ConfigSource {
-	return &core.ConfigSource{
-		ResourceApiVersion: core.ApiVersion_V3, InitialFetchTimeout: durationpb.New(5 * time.Second),
-		ConfigSourceSpecifier: &core.ConfigSource_Ads{Ads: &core.AggregatedConfigSource{}},
-	}
+func adsSource() *core.ConfigSource {
+	return &core.ConfigSource{ResourceApiVersion: core.ApiVersion_V3, ConfigSourceSpecifier: &core.ConfigSource_Ads{Ads: &core.AggregatedConfigSource{}}}
 }
 
 func inline(b []byte) *core.DataSource {

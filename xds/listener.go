@@ -180,10 +180,6 @@ func scopes() *hcm.ScopedRoutes {
 	}
 }
 
-func adsSource() *core.ConfigSource {
-	return &core.ConfigSource{ResourceApiVersion: core.ApiVersion_V3, ConfigSourceSpecifier: &core.ConfigSource_Ads{Ads: &core.AggregatedConfigSource{}}}
-}
-
 // scope holds the routes of one service, at the egress and at the mesh ingress alike: to a cluster, and CONNECT alone for a TCP service, which only the ingress takes.
 func (c *Compiler) scope(f *Forwarding, target string) *route.ScopedRouteConfiguration {
 	match := anything

@@ -2,6 +2,7 @@ package peering
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"slices"
@@ -19,8 +20,6 @@ import (
 
 // accept takes connections until lis is closed or fails for good.
 func (r *Router) accept(ctx context.Context, lis net.Listener) error {
-	stop := context.AfterFunc(ctx, func() { _ = lis.Close() })
-	defer stop()
 	at := door{limit: newcomers}
 	for {
 		raw, err := lis.Accept()
@@ -68,15 +67,14 @@ func (d *door) enter(cancel context.CancelFunc) (leave func()) {
 	}
 }
 
-func (r *Router) transport() stream.Config {
-	return stream.Config{Method: method, MaxMessage: bgp.MaxMessageSize}
+// transport is what both ends of a stream speak.
+func transport(identity *tls.Config) stream.Config {
+	return stream.Config{Method: method, MaxMessage: bgp.MaxMessageSize, TLS: identity}
 }
 
 // welcome serves the stream that a peer opens on a connection, within the context of its opening; known is called when that is over.
 func (r *Router) welcome(ctx, opening context.Context, raw net.Conn, known func()) {
-	cfg := r.transport()
-	cfg.TLS = r.cfg.Identity.ServerTLS()
-	s, err := stream.Accept(opening, raw, cfg)
+	s, err := stream.Accept(opening, raw, transport(r.cfg.Identity.ServerTLS()))
 	known()
 	if err != nil {
 		r.cfg.Log.Debug("a connection came to nothing", "address", raw.RemoteAddr().String(), "err", err)
@@ -93,10 +91,8 @@ func (r *Router) welcome(ctx, opening context.Context, raw net.Conn, known func(
 
 // dial opens a stream to a peer and serves it.
 func (r *Router) dial(eff speaker.Dial) {
-	cfg := r.transport()
-	cfg.TLS = r.cfg.Identity.ClientTLS(eff.Peer)
 	opening, cancel := context.WithTimeout(r.ctx, dialTimeout)
-	s, err := stream.Dial(opening, eff.Address, cfg)
+	s, err := stream.Dial(opening, eff.Address, transport(r.cfg.Identity.ClientTLS(eff.Peer)))
 	timedOut := errors.Is(opening.Err(), context.DeadlineExceeded)
 	cancel()
 	if err != nil {

@@ -299,8 +299,13 @@ func (s *Stream) begin() {
 	s.out = s.out[:0]
 	if !s.begun {
 		s.begun = true
-		s.out = appendHeaders(s.out, s.id, []hpack.HeaderField{{Name: ":status", Value: "200"}, {Name: "content-type", Value: contentType}}, false)
+		s.out = appendHeaders(s.out, s.id, responseFields(), false)
 	}
+}
+
+// responseFields are a server's first header fields, whether more follows or not.
+func responseFields() []hpack.HeaderField {
+	return []hpack.HeaderField{{Name: ":status", Value: "200"}, {Name: "content-type", Value: contentType}}
 }
 
 // data makes one DATA frame of a message of which rest bytes, with its prefix, are still to go, and returns how many it holds.
@@ -335,7 +340,7 @@ func (s *Stream) End(code codes.Code, text string) {
 	} else {
 		var fields []hpack.HeaderField
 		if !s.begun {
-			fields = append(fields, hpack.HeaderField{Name: ":status", Value: "200"}, hpack.HeaderField{Name: "content-type", Value: contentType})
+			fields = responseFields()
 		}
 		fields = append(fields, hpack.HeaderField{Name: "grpc-status", Value: strconv.Itoa(int(code))})
 		if text != "" {
