@@ -312,18 +312,15 @@ func responseFields() []hpack.HeaderField {
 func (s *Stream) data(m []byte, rest, most int) int {
 	n := min(rest, most, frameSize)
 	s.out = appendFrame(s.out, n, http2.FrameData, 0, s.id)
-	took := n
-	if rest > len(m) { // a piece of the prefix
+	from := prefix + len(m) - rest
+	if from < prefix {
 		var p [prefix]byte
 		binary.BigEndian.PutUint32(p[1:], uint32(len(m)))
-		head := p[prefix-(rest-len(m)):]
-		head = head[:min(len(head), n)]
-		s.out = append(s.out, head...)
-		rest, n = rest-len(head), n-len(head)
+		s.out = append(s.out, p[from:min(from+n, prefix)]...)
 	}
-	s.out = append(s.out, m[len(m)-rest:][:n]...)
-	s.whole, s.window = s.whole-int64(took), s.window-int64(took)
-	return took
+	s.out = append(s.out, m[max(from-prefix, 0):max(from+n-prefix, 0)]...)
+	s.whole, s.window = s.whole-int64(n), s.window-int64(n)
+	return n
 }
 
 // End says that nothing more comes from this end; a server says why.

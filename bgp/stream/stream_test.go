@@ -530,6 +530,62 @@ func TestHostileClients(t *testing.T) {
 	}
 }
 
+// Whatever little a peer's window has room for goes, be it a piece of the prefix of a message, and all of it arrives.
+func TestSmallWindows(t *testing.T) {
+	n := twoNodes(t)
+	lis := listen(t)
+	var want, got []byte
+	for size := range 8 {
+		want = append(binary.BigEndian.AppendUint32(append(want, 0), uint32(size)), filled(size)...)
+	}
+	failed := make(chan error, 1)
+	go func() {
+		s, err := n.accept(lis)
+		if err != nil {
+			failed <- err
+			return
+		}
+		defer s.Close()
+		go func() {
+			for size := range 8 {
+				if err := s.Send(filled(size)); err != nil {
+					failed <- err
+					return
+				}
+			}
+		}()
+		_, err = s.Receive()
+		failed <- err
+	}()
+	c, err := tls.Dial("tcp", lis.Addr().String(), config(n.client().TLS))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	w := wild{c, http2.NewFramer(c, c)}
+	_, _ = io.WriteString(c, http2.ClientPreface)
+	_ = w.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	_ = w.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block(), EndHeaders: true})
+	for room := uint32(1); len(got) < len(want); room = room%9 + 1 {
+		if err := w.WriteWindowUpdate(1, room); err != nil {
+			t.Fatal(err)
+		}
+		for most := min(int(room), len(want)-len(got)); most > 0; {
+			f, err := w.ReadFrame()
+			if err != nil {
+				t.Fatalf("%d of %d bytes came: %v (%v)", len(got), len(want), err, <-failed)
+			}
+			if d, ok := f.(*http2.DataFrame); ok {
+				got, most = append(got, d.Data()...), most-len(d.Data())
+			}
+		}
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("got %x, want %x", got, want)
+	}
+}
+
 // A client that asks and takes no answers loses its stream, and costs no more than a queue until then.
 func TestAnswersAreBounded(t *testing.T) {
 	n := twoNodes(t)
