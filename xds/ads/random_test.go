@@ -2,6 +2,7 @@ package ads
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -23,9 +24,28 @@ type imitation struct {
 	unread []*discovery.DeltaDiscoveryResponse
 }
 
+// bed is what a plant stands on: a test, random or not.
+type bed interface {
+	Context() context.Context
+	Logf(format string, args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+func newPlant(t bed) *plant {
+	p := &plant{
+		t: t, envoy: imitation{has: map[xds.Ref]string{}}, known: map[version]*xds.Resource{}, state: map[bgp.Service]xds.Forwarding{},
+		kept: map[xds.Ref]*xds.Resource{},
+	}
+	p.start()
+	p.complete()
+	return p
+}
+
 // plant is a control plane, its Envoy, and everything that was ever compiled.
 type plant struct {
-	t        *rapid.T
+	t        bed
 	compiler *xds.Compiler
 	server   *Server
 	envoy    imitation
@@ -179,23 +199,46 @@ func (p *plant) settle() {
 }
 
 // draw gives a service another way.
-func (p *plant) draw() {
-	svc := bgp.Service(fmt.Sprintf("s%d.acme.example", rapid.IntRange(0, 3).Draw(p.t, "service")))
+func (p *plant) draw(t *rapid.T) {
+	svc := bgp.Service(fmt.Sprintf("s%d.acme.example", rapid.IntRange(0, 3).Draw(t, "service")))
+	var tiers []xds.Target
+	for range rapid.IntRange(0, 2).Draw(t, "tiers") {
+		name := rapid.SampledFrom([]string{"a", "b", bad}).Draw(t, "target")
+		if rapid.Bool().Draw(t, "local") {
+			tiers = append(tiers, local(name, rapid.IntRange(1, 3).Draw(t, "weight")))
+		} else {
+			tiers = append(tiers, via(name))
+		}
+	}
+	p.way(svc, tiers...)
+}
+
+const bad = "%nosuch" // an address that Envoy refuses
+
+// local is a workload beside the node. Its weight makes it another.
+func local(name string, weight int) xds.Target {
+	return xds.Target{Backend: xds.Backend{Address: address(name)}, Weight: uint32(weight)}
+}
+
+func via(name string) xds.Target {
+	return xds.Target{NextHop: bgp.NextHop{Node: bgp.NodeID{Org: "acme.example", Name: strings.TrimPrefix(name, "%")}, Address: address(name)}}
+}
+
+func address(name string) string {
+	if name == bad {
+		return "[fe80::1%nosuch]:80"
+	}
+	return "127.0.0.1:80"
+}
+
+// way gives a service these targets, each the backup of the one before; it is withdrawn if there are none. s0 and s1 are HTTP, the others TCP.
+func (p *plant) way(svc bgp.Service, tiers ...xds.Target) {
 	f := xds.Forwarding{Service: svc, Protocol: bgp.HTTP}
 	if svc > "s1.acme.example" {
 		f.Protocol = bgp.TCP
 	}
-	for range rapid.IntRange(0, 2).Draw(p.t, "tiers") {
-		name := rapid.SampledFrom([]string{"a", "b", "%nosuch"}).Draw(p.t, "target")
-		address := "127.0.0.1:80"
-		if name == "%nosuch" {
-			address = "[fe80::1%nosuch]:80"
-		}
-		target := xds.Target{NextHop: bgp.NextHop{Node: bgp.NodeID{Org: "acme.example", Name: strings.TrimPrefix(name, "%")}, Address: address}}
-		if rapid.Bool().Draw(p.t, "local") {
-			target = xds.Target{Backend: xds.Backend{Address: address}, Weight: uint32(rapid.IntRange(1, 3).Draw(p.t, "weight"))}
-		}
-		f.Tiers = append(f.Tiers, []xds.Target{target})
+	for _, t := range tiers {
+		f.Tiers = append(f.Tiers, []xds.Target{t})
 	}
 	if p.state[svc] = f; len(f.Tiers) == 0 {
 		delete(p.state, svc)
@@ -221,13 +264,11 @@ func (p *plant) spoilt(r *xds.Resource) bool {
 // everything that it can take in the newest version, nothing that is gone, and the file has what it has.
 func TestEnvoyIsNeverLeftWithAHole(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		p := &plant{t: rt, envoy: imitation{has: map[xds.Ref]string{}}, known: map[version]*xds.Resource{}, state: map[bgp.Service]xds.Forwarding{}, kept: map[xds.Ref]*xds.Resource{}}
-		p.start()
-		p.complete()
+		p := newPlant(rt)
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
 			switch rapid.IntRange(0, 12).Draw(rt, "step") {
 			case 0, 1, 2, 3:
-				p.draw()
+				p.draw(rt)
 			case 4, 5, 6:
 				p.send()
 			case 7, 8, 9:

@@ -186,6 +186,7 @@ func (s *Server) sweep() {
 	for t, byName := range s.view.byType {
 		for name, e := range byName {
 			if e.left {
+				e.left = false
 				s.view.remove(xds.Ref{Type: t, Name: name})
 			}
 		}
@@ -404,12 +405,9 @@ func (s *Server) book(st *stream, sub *subscription, out *response, words string
 		st.apart(sub, again[0].Type, again, len(guilty) == 0)
 	}
 	for _, r := range out.resources {
-		if !slices.Contains(guilty, r) && !slices.Contains(again, r) {
+		if !out.overtaken[r.Name] && !slices.Contains(guilty, r) && !slices.Contains(again, r) {
 			s.taken(st, sub, r, out.sent)
 		}
-	}
-	for _, name := range out.removed {
-		delete(sub.acked, name)
 	}
 }
 

@@ -186,7 +186,7 @@ func (st *stream) respondWhole(t string, w *whole, sub *subscription, set map[st
 	for name := range sub.known {
 		if set[name] == nil {
 			delete(sub.known, name)
-			out.removed = append(out.removed, name)
+			delete(sub.acked, name)
 		}
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(set), xds.CompareNames) {

@@ -43,8 +43,8 @@ type stream struct {
 type response struct {
 	sent      time.Time
 	resources []*xds.Resource
-	removed   []string
-	whole     bool // everything of its type, as state of the world
+	whole     bool            // everything of its type, as state of the world
+	overtaken map[string]bool // what was removed after it was sent: its answer does not count
 }
 
 // subscription is what an Envoy wants of one type, and has.
@@ -147,20 +147,36 @@ func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Durat
 	if set := s.nextGroup(st); set != nil {
 		return st.respond(set[0].Type, set, nil), 0
 	}
-	types := []string{xds.TypeSecret, xds.TypeCluster, xds.TypeScope, xds.TypeListener} // in order: what is done for one may have the next looked at
-	for _, t := range types {
-		if st.pending[t] == nil {
-			continue
-		}
-		if resp := s.additions(st, t); resp != nil {
-			return resp, 0
-		}
+	resp := s.addition(st)
+	if resp == nil && s.forsaken(st) {
+		resp = s.addition(st)
 	}
-	resp, wait := s.removals(st, types)
+	if resp != nil {
+		return resp, 0
+	}
+	resp, wait := s.removals(st)
 	if wait == 0 || retry > 0 && retry < wait {
 		wait = retry
 	}
 	return resp, wait
+}
+
+// inOrder are the types in the order in which what is new is sent: what is done for one may have the next looked at. What is gone goes the other way.
+func inOrder() []string {
+	return []string{xds.TypeSecret, xds.TypeCluster, xds.TypeScope, xds.TypeListener}
+}
+
+// addition builds the next response with what is new or changed; nil if there is none.
+func (s *Server) addition(st *stream) *discovery.DeltaDiscoveryResponse {
+	for _, t := range inOrder() {
+		if st.pending[t] == nil {
+			continue
+		}
+		if resp := s.additions(st, t); resp != nil {
+			return resp
+		}
+	}
+	return nil
 }
 
 // additions builds a response of a type with what is new or changed. What is gone stays pending.
@@ -190,6 +206,7 @@ func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, 
 		r := s.serves(st, ref)
 		s.awaitNeeds(st, ref, r)
 		if r == nil {
+			st.answeredFor(ref) // what waits for it will not have it, and may have to go
 			if _, known := sub.known[name]; !known {
 				delete(st.pending[typeURL], name)
 			}
@@ -258,22 +275,14 @@ func (st *stream) answeredFor(ref xds.Ref) {
 
 // removals takes away what is gone, what names it first. Nothing is taken before the Envoy has answered what it was sent, so that nothing
 // that it still uses disappears, unless it takes too long.
-func (s *Server) removals(st *stream, types []string) (*discovery.DeltaDiscoveryResponse, time.Duration) {
+func (s *Server) removals(st *stream) (*discovery.DeltaDiscoveryResponse, time.Duration) {
 	if s.left {
 		return nil, 0 // what an earlier process gave it is not known to be gone
 	}
-	for _, t := range slices.Backward(types) {
-		var gone []string
-		for name := range st.pending[t] {
-			if s.serves(st, xds.Ref{Type: t, Name: name}) == nil {
-				gone = append(gone, name)
-			}
-		}
+	for _, t := range slices.Backward(inOrder()) {
+		gone := s.gone(st, t)
 		if len(gone) == 0 {
 			continue
-		}
-		if s.forsaken(st, t, gone) {
-			return s.removals(st, types)
 		}
 		slices.SortFunc(gone, func(a, b string) int { return xds.CompareNames(b, a) }) // what names others before them
 		if now := time.Now(); len(st.outstanding) > 0 {
@@ -288,7 +297,9 @@ func (s *Server) removals(st *stream, types []string) (*discovery.DeltaDiscovery
 		for _, name := range gone {
 			delete(st.pending[t], name)
 			delete(st.subs[t].known, name)
+			delete(st.subs[t].acked, name)
 		}
+		st.overtake(t, gone)
 		if len(st.pending[t]) == 0 {
 			delete(st.pending, t)
 		}
@@ -297,20 +308,61 @@ func (s *Server) removals(st *stream, types []string) (*discovery.DeltaDiscovery
 	return nil, 0
 }
 
-// forsaken has what the Envoy still has, and what needs clusters that it is to lose although they were compiled, removed as well, and tells whether there is more of it
-// than was known. So it is where a service was withdrawn and is back, before the Envoy heard of it, with next hops that it refuses.
-func (s *Server) forsaken(st *stream, typeURL string, gone []string) bool {
-	more := false
+// overtake has the Envoy's answers to what it was sent before not count for what it loses now.
+func (st *stream) overtake(typeURL string, gone []string) {
+	if len(st.outstanding) == 0 {
+		return
+	}
+	lost := make(map[string]bool, len(gone))
 	for _, name := range gone {
-		if e := s.view.get(xds.Ref{Type: typeURL, Name: name}); typeURL != xds.TypeCluster || e == nil {
+		lost[name] = true
+	}
+	for _, out := range st.outstanding {
+		for _, r := range out.resources {
+			if r.Type != typeURL || !lost[r.Name] {
+				continue
+			}
+			if out.overtaken == nil {
+				out.overtaken = map[string]bool{}
+			}
+			out.overtaken[r.Name] = true
+		}
+	}
+}
+
+// gone returns what the Envoy has of a type and is to lose.
+func (s *Server) gone(st *stream, typeURL string) []string {
+	var gone []string
+	for name := range st.pending[typeURL] {
+		if s.serves(st, xds.Ref{Type: typeURL, Name: name}) == nil {
+			gone = append(gone, name)
+		}
+	}
+	return gone
+}
+
+// forsaken has a look at what needs clusters that the Envoy is to lose although they were compiled, and tells whether there is any: an earlier version of it is sent,
+// or it is removed as well. So it is where a service was withdrawn and is back, before the Envoy heard of it, with next hops that it refuses.
+func (s *Server) forsaken(st *stream) bool {
+	more := false
+	for lost := s.gone(st, xds.TypeCluster); len(lost) > 0; lost = lost[1:] {
+		if s.left || s.view.get(xds.Ref{Type: xds.TypeCluster, Name: lost[0]}) == nil {
 			continue
 		}
-		for _, d := range s.view.dependants(name) {
+		for _, d := range s.view.dependants(lost[0]) {
 			sub := st.subs[d.Type]
-			if sub != nil && sub.known[d.Name] != "" && !st.pending[d.Type][d.Name] && s.serves(st, d) == nil {
-				st.changed(d)
-				s.awaitNeeds(st, d, nil)
-				more = true
+			if sub == nil || sub.known[d.Name] == "" || st.pending[d.Type][d.Name] {
+				continue
+			}
+			r := s.serves(st, d)
+			if r != nil && st.sentAlready(sub, r) {
+				continue
+			}
+			st.changed(d)
+			s.awaitNeeds(st, d, r)
+			more = true
+			if r == nil && d.Type == xds.TypeCluster {
+				lost = append(lost, d.Name)
 			}
 		}
 	}
@@ -326,7 +378,7 @@ func (st *stream) respond(typeURL string, set []*xds.Resource, removed []string)
 		resp.Resources = append(resp.Resources, &discovery.Resource{Name: r.Name, Version: r.Version, Resource: &anypb.Any{TypeUrl: r.Type, Value: r.Body}})
 		st.bytes += len(r.Body)
 	}
-	st.outstanding[nonce] = &response{sent: time.Now(), resources: set, removed: removed}
+	st.outstanding[nonce] = &response{sent: time.Now(), resources: set}
 	return resp
 }
 
