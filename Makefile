@@ -46,6 +46,10 @@ soak: tools build ## churn around real nodes for FOR (default 1h): memory, gorou
 storms: ## 200 simulated speakers through SEEDS (default 5) storms of faults, from SEED (default: another one each day)
 	$(GO) test -count=1 -timeout 0 ./bgp/sim -run TestStormsHeal -v -args -nodes 200 -seeds $(or $(SEEDS),5) -seed $(or $(SEED),$(shell date +%Y%m%d))
 
+.PHONY: properties
+properties: tools ## every random test with CHECKS (default 20000) draws instead of 100
+	$(GO) test -count=1 -timeout 0 $$(grep -rl --include='*_test.go' rapid.Check . | xargs -n 1 dirname | sort -u) -rapid.checks=$(or $(CHECKS),20000)
+
 .PHONY: mutants
 mutants: tools build ## remove each guard of docs/scenarios.md in turn: its test has to fail
 	$(GO) test -tags mutants -count=1 -timeout 0 -parallel 2 -v ./e2e/scenarios
@@ -65,8 +69,9 @@ fuzz: ## fuzz every target for FUZZTIME (default 30s) each
 	e2e/tools/fuzz.sh $(or $(FUZZTIME),30s)
 
 .PHONY: nightly
-nightly: ## what takes hours: fuzzing, storms, mutants, an hour's soak (FUZZTIME, SEEDS, FOR shorten it)
+nightly: ## what takes hours: fuzzing, random tests, storms, mutants, an hour's soak (FUZZTIME, CHECKS, SEEDS, FOR shorten it)
 	$(MAKE) fuzz FUZZTIME=$(or $(FUZZTIME),2m)
+	$(MAKE) properties
 	$(MAKE) storms SEEDS=$(or $(SEEDS),10)
 	$(MAKE) mutants
 	$(MAKE) soak FOR=$(or $(FOR),1h)
