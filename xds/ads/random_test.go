@@ -20,6 +20,7 @@ import (
 // imitation is an Envoy that takes resources one by one, and refuses those that have an address that it does not like.
 type imitation struct {
 	has    map[xds.Ref]string // versions
+	early  map[xds.Ref]bool   // scopes of services that it did not know, which came with a cluster that it refused
 	st     *stream
 	unread []*discovery.DeltaDiscoveryResponse
 }
@@ -35,7 +36,7 @@ type bed interface {
 
 func newPlant(t bed) *plant {
 	p := &plant{
-		t: t, envoy: imitation{has: map[xds.Ref]string{}}, known: map[version]*xds.Resource{}, state: map[bgp.Service]xds.Forwarding{},
+		t: t, envoy: imitation{has: map[xds.Ref]string{}, early: map[xds.Ref]bool{}}, known: map[version]*xds.Resource{}, state: map[bgp.Service]xds.Forwarding{},
 		kept: map[xds.Ref]*xds.Resource{},
 	}
 	p.start()
@@ -165,11 +166,17 @@ func (p *plant) read() bool {
 			refused = append(refused, r.GetName()+": malformed IP address")
 			continue
 		}
+		fresh := ref.Type == xds.TypeScope && (p.envoy.has[ref] == "" || p.envoy.early[ref])
 		p.envoy.has[ref] = r.GetVersion()
+		if delete(p.envoy.early, ref); fresh && p.missing(ref) != "" {
+			p.envoy.early[ref] = true
+		}
 		p.check("after " + r.GetName())
 	}
 	for _, name := range resp.GetRemovedResources() {
-		delete(p.envoy.has, xds.Ref{Type: resp.GetTypeUrl(), Name: name})
+		ref := xds.Ref{Type: resp.GetTypeUrl(), Name: name}
+		delete(p.envoy.has, ref)
+		delete(p.envoy.early, ref)
 		p.check("after the removal of " + name)
 	}
 	req := &discovery.DeltaDiscoveryRequest{TypeUrl: resp.GetTypeUrl(), ResponseNonce: resp.GetNonce()}
@@ -185,12 +192,22 @@ func (p *plant) read() bool {
 // check wants that nothing that the Envoy has names something that it has not.
 func (p *plant) check(when string) {
 	for ref, v := range p.envoy.has {
-		for _, n := range p.known[version{ref, v}].Needs {
-			if p.envoy.has[xds.Ref{Type: xds.TypeCluster, Name: n}] == "" {
-				p.t.Fatalf("%s, %s@%s names %s, which is not there", when, ref.Name, v, n)
-			}
+		if n := p.missing(ref); n == "" {
+			delete(p.envoy.early, ref)
+		} else if !p.envoy.early[ref] {
+			p.t.Fatalf("%s, %s@%s names %s, which is not there", when, ref.Name, v, n)
 		}
 	}
+}
+
+// missing returns a cluster that the Envoy's version of a resource needs and that it has not; "" for none.
+func (p *plant) missing(ref xds.Ref) string {
+	for _, n := range p.known[version{ref, p.envoy.has[ref]}].Needs {
+		if p.envoy.has[xds.Ref{Type: xds.TypeCluster, Name: n}] == "" {
+			return n
+		}
+	}
+	return ""
 }
 
 func (p *plant) settle() {
@@ -277,12 +294,14 @@ func TestEnvoyIsNeverLeftWithAHole(t *testing.T) {
 				p.settle()
 			case 11: // Envoy's connection is lost, or Envoy with all that it had
 				if rapid.Bool().Draw(rt, "Envoy restarts") {
-					p.envoy.has = map[xds.Ref]string{}
+					clear(p.envoy.has)
+					clear(p.envoy.early)
 				}
 				p.connect()
 			case 12: // the control plane is restarted, Envoy with it or not
 				if rapid.Bool().Draw(rt, "Envoy too") {
-					p.envoy.has = map[xds.Ref]string{}
+					clear(p.envoy.has)
+					clear(p.envoy.early)
 				}
 				p.start()
 				for range rapid.IntRange(0, 6).Draw(rt, "before the tables are complete") {
@@ -298,6 +317,9 @@ func TestEnvoyIsNeverLeftWithAHole(t *testing.T) {
 }
 
 func (p *plant) verdict() {
+	for ref := range p.envoy.early {
+		p.t.Errorf("%s is still there, without %s", ref.Name, p.missing(ref))
+	}
 	for t, byName := range p.server.view.byType {
 		for name, e := range byName {
 			ref := xds.Ref{Type: t, Name: name}

@@ -121,7 +121,7 @@ func (s *Server) settle(ref xds.Ref) {
 	now, taken := s.view.get(ref).now, false
 	for st := range s.streams {
 		if sub := st.subs[ref.Type]; sub != nil && sub.covers(ref.Name) {
-			if sub.acked[ref.Name].version != now.Version || !s.usable(st, now) {
+			if sub.acked[ref.Name].version != now.Version || !s.usable(st, now) || s.lacks(st, now.Needs) != "" {
 				return
 			}
 			taken = true

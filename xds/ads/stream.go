@@ -214,8 +214,9 @@ func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, 
 		}
 		delete(st.pending[typeURL], name)
 		if n := s.lacks(st, r.Needs); n != "" {
-			st.await(n, ref)
-			continue
+			if st.await(n, ref); !s.early(st, sub, r) {
+				continue
+			}
 		}
 		switch {
 		case !sub.covers(name):
@@ -252,6 +253,19 @@ func (s *Server) lacks(st *stream, names []string) string {
 		}
 	}
 	return ""
+}
+
+// early tells whether a scope may follow the clusters that it needs without waiting for the answer: the Envoy has none for the service, and finds nobody whether it has
+// no scope, or one whose cluster it refuses, for as long as it takes to remove that.
+func (s *Server) early(st *stream, sub *subscription, r *xds.Resource) bool {
+	if r.Type != xds.TypeScope || sub.known[r.Name] != "" {
+		return false
+	}
+	clusters := st.subs[xds.TypeCluster]
+	return !slices.ContainsFunc(r.Needs, func(n string) bool {
+		need := s.serves(st, xds.Ref{Type: xds.TypeCluster, Name: n})
+		return need == nil || clusters.known[n] != need.Version
+	})
 }
 
 // await has a resource looked at again when the Envoy has taken or refused a cluster, or the cluster is gone.
