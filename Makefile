@@ -54,6 +54,10 @@ properties: tools ## every random test with CHECKS (default 20000) draws instead
 mutants: tools build ## remove each guard of docs/scenarios.md in turn: its test has to fail
 	$(GO) test -tags mutants -count=1 -timeout 0 -parallel 2 -v ./e2e/scenarios
 
+.PHONY: chaos
+chaos: tools build ## faults of every kind for real nodes and Envoys, for FOR (default 10m), from SEED (default: another one each time)
+	$(GO) test -tags chaos -count=1 -timeout 0 ./e2e/chaos -v -args -for $(or $(FOR),10m) $(if $(SEED),-seed $(SEED))
+
 .PHONY: demo
 demo: tools build ## three nodes and three Envoys in a line; ONCE=1 ends by itself
 	$(GO) run ./e2e/demo $(if $(ONCE),-once)
@@ -69,11 +73,12 @@ fuzz: ## fuzz every target for FUZZTIME (default 30s) each
 	e2e/tools/fuzz.sh $(or $(FUZZTIME),30s)
 
 .PHONY: nightly
-nightly: ## what takes hours: fuzzing, random tests, storms, mutants, an hour's soak (FUZZTIME, CHECKS, SEEDS, FOR shorten it)
+nightly: ## what takes hours: fuzzing, random tests, storms, mutants, chaos, an hour's soak (FUZZTIME, CHECKS, SEEDS, FOR shorten it)
 	$(MAKE) fuzz FUZZTIME=$(or $(FUZZTIME),2m)
 	$(MAKE) properties
 	$(MAKE) storms SEEDS=$(or $(SEEDS),10)
 	$(MAKE) mutants
+	$(MAKE) chaos FOR=$(or $(FOR),20m)
 	$(MAKE) soak FOR=$(or $(FOR),1h)
 
 .PHONY: golden
