@@ -77,6 +77,13 @@ func TestSlowReader(t *testing.T) {
 			a := bgp.Attributes{Protocol: bgp.HTTP, Region: fmt.Sprint("round-", round), Tags: bulk, MED: uint32(i)}
 			must(t, src.Do(t.Context(), speaker.LocalSet{Service: bgp.Service(fmt.Sprintf("big%d.acme.example", i)), Attributes: a}))
 		}
+		must(t, lab.Eventually(t.Context(), "c has heard the round", func(ctx context.Context) error { // else the source would send only the last one
+			got, err := told(ctx, n("c"))
+			if last := fmt.Sprintf("big%d", services-1); err == nil && got[last] != fmt.Sprint("round-", round) {
+				err = fmt.Errorf("%s is of %q", last, got[last])
+			}
+			return err
+		}))
 	}
 	for i := range services / 2 {
 		must(t, src.Do(t.Context(), speaker.LocalRemoved{Service: bgp.Service(fmt.Sprintf("big%d.acme.example", 2*i))}))
