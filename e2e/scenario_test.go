@@ -23,17 +23,11 @@ import (
 	"github.com/catalyst-router/catalyst/envoy"
 )
 
-// binary is the catalyst that is tried: that of make build, or $CATALYST_BINARY.
+// binary is the catalyst that is tried.
 func binary(t *testing.T) string {
 	t.Helper()
-	path := os.Getenv("CATALYST_BINARY")
-	if path == "" {
-		path = "../bin/catalyst"
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path, err := lab.Binary("..")
+	must(t, err)
 	return path
 }
 

@@ -29,10 +29,11 @@ const (
 	TypeListener = "type.googleapis.com/envoy.config.listener.v3.Listener"
 )
 
-// Order returns the place of a type in make-before-break order.
-func Order(typeURL string) int {
-	return slices.Index([]string{TypeSecret, TypeCluster, TypeScope, TypeListener}, typeURL)
-}
+// Types returns them in that order, which is make before break.
+func Types() []string { return []string{TypeSecret, TypeCluster, TypeScope, TypeListener} }
+
+// Order returns the place of a type among them; -1 for any other.
+func Order(typeURL string) int { return slices.Index(Types(), typeURL) }
 
 // Names of the constant resources, and what the names of others begin with.
 const (

@@ -15,7 +15,6 @@ import (
 // miser is a server that counts the bytes of its windows, and gives out more when it likes. Its pipe has no room: nothing is sent before it is read.
 type miser struct {
 	*http2.Framer
-	conn    net.Conn
 	window  int64   // the stream's
 	whole   int64   // the connection's
 	start   int64   // what a new stream has
@@ -60,7 +59,7 @@ func TestWindowsAreKept(t *testing.T) {
 		}
 		synctest.Test(t, func(*testing.T) {
 			near, far := net.Pipe()
-			m := &miser{Framer: http2.NewFramer(far, far), conn: far, window: int64(first), whole: firstWindow, start: int64(first)}
+			m := &miser{Framer: http2.NewFramer(far, far), window: int64(first), whole: firstWindow, start: int64(first)}
 			sock := newSocket(near)
 			s := newStream(sock, sock, Config{Method: method, MaxMessage: limit}, true)
 			s.begun, s.window, s.start = true, int64(first), int64(first)

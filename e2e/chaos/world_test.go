@@ -5,7 +5,6 @@ package chaos
 import (
 	"context"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -57,11 +56,7 @@ type world struct {
 
 func newWorld(t *testing.T, rnd *rand.Rand) *world {
 	t.Helper()
-	path := os.Getenv("CATALYST_BINARY")
-	if path == "" {
-		path = "../../bin/catalyst"
-	}
-	path, err := filepath.Abs(path)
+	path, err := lab.Binary("../..")
 	must(t, err)
 	l, err := lab.New(t.Context(), path, org)
 	must(t, err)
@@ -116,19 +111,25 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// event lets one thing happen.
+// event lets one thing happen, of those that can.
 func (w *world) event(ctx context.Context) {
-	kinds := map[string]func(context.Context) bool{
-		"offer": w.offer, "offer ": w.offer, "offer  ": w.offer, "offer   ": w.offer, "withdraw": w.withdraw, "kill": w.kill, "start": w.start, "start ": w.start, "kill Envoy": w.killEnvoy,
-		"stop": w.stop, "go on": w.goOn, "cut": w.cutLink, "mend": w.mendLink, "reset": w.reset, "drain": w.drain, "undrain": w.undrain, "breathe": w.breathe, "breathe ": w.breathe,
+	kinds := []struct {
+		name   string
+		often  int
+		happen func(context.Context) bool
+	}{
+		{"offer", 4, w.offer}, {"withdraw", 1, w.withdraw}, {"kill", 1, w.kill}, {"start", 2, w.start}, {"kill Envoy", 1, w.killEnvoy}, {"stop", 1, w.stop}, {"go on", 1, w.goOn},
+		{"cut", 1, w.cutLink}, {"mend", 1, w.mendLink}, {"reset", 1, w.reset}, {"drain", 1, w.drain}, {"undrain", 1, w.undrain}, {"breathe", 2, w.breathe},
 	}
-	names := slices.Sorted(maps.Keys(kinds))
+	var urn []int
+	for i, k := range kinds {
+		urn = append(urn, slices.Repeat([]int{i}, k.often)...)
+	}
 	for {
-		name := names[w.rnd.IntN(len(names))]
-		begun := time.Now()
-		if kinds[name](ctx) {
-			w.counts[strings.TrimSpace(name)]++
-			w.spent[strings.TrimSpace(name)] += time.Since(begun)
+		k, begun := kinds[urn[w.rnd.IntN(len(urn))]], time.Now()
+		if k.happen(ctx) {
+			w.counts[k.name]++
+			w.spent[k.name] += time.Since(begun)
 			return
 		}
 	}

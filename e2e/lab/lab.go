@@ -40,6 +40,14 @@ type Node struct {
 	done                            chan struct{}
 }
 
+// Binary returns the catalyst that is tried: $CATALYST_BINARY, or that of make build below the module's root.
+func Binary(root string) (string, error) {
+	if path := os.Getenv("CATALYST_BINARY"); path != "" {
+		return filepath.Abs(path)
+	}
+	return filepath.Abs(filepath.Join(root, "bin", "catalyst"))
+}
+
 // New makes an organisation in a directory of its own.
 func New(ctx context.Context, binary, org string) (*Lab, error) {
 	dir, err := os.MkdirTemp("", "lab")

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -37,7 +36,7 @@ const (
 // announced: what each side says that it sent is what the other says that it has.
 func TestChurn(t *testing.T) {
 	ctx := t.Context()
-	binary, err := filepath.Abs("../../bin/catalyst")
+	binary, err := lab.Binary("../..")
 	must(t, err)
 	l, err := lab.New(ctx, binary, org)
 	must(t, err)

@@ -161,14 +161,9 @@ func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Durat
 	return resp, wait
 }
 
-// inOrder are the types in the order in which what is new is sent: what is done for one may have the next looked at. What is gone goes the other way.
-func inOrder() []string {
-	return []string{xds.TypeSecret, xds.TypeCluster, xds.TypeScope, xds.TypeListener}
-}
-
-// addition builds the next response with what is new or changed; nil if there is none.
+// addition builds the next response with what is new or changed; nil if there is none. What is done for one type may have the next looked at.
 func (s *Server) addition(st *stream) *discovery.DeltaDiscoveryResponse {
-	for _, t := range inOrder() {
+	for _, t := range xds.Types() {
 		if st.pending[t] == nil {
 			continue
 		}
@@ -293,7 +288,7 @@ func (s *Server) removals(st *stream) (*discovery.DeltaDiscoveryResponse, time.D
 	if s.left {
 		return nil, 0 // what an earlier process gave it is not known to be gone
 	}
-	for _, t := range slices.Backward(inOrder()) {
+	for _, t := range slices.Backward(xds.Types()) {
 		gone := s.gone(st, t)
 		if len(gone) == 0 {
 			continue
@@ -358,9 +353,12 @@ func (s *Server) gone(st *stream, typeURL string) []string {
 // forsaken has a look at what needs clusters that the Envoy is to lose although they were compiled, and tells whether there is any: an earlier version of it is sent,
 // or it is removed as well. So it is where a service was withdrawn and is back, before the Envoy heard of it, with next hops that it refuses.
 func (s *Server) forsaken(st *stream) bool {
+	if s.left {
+		return false // nothing is removed
+	}
 	more := false
 	for lost := s.gone(st, xds.TypeCluster); len(lost) > 0; lost = lost[1:] {
-		if s.left || s.view.get(xds.Ref{Type: xds.TypeCluster, Name: lost[0]}) == nil {
+		if s.view.get(xds.Ref{Type: xds.TypeCluster, Name: lost[0]}) == nil {
 			continue
 		}
 		for _, d := range s.view.dependants(lost[0]) {
