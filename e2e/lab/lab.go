@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -98,18 +99,25 @@ func (l *Lab) Add(ctx context.Context, name string, flags ...string) (*Node, err
 	return n, n.Start(ctx)
 }
 
-// freePorts finds ports that nobody listens on.
+// freePorts finds ports that nobody listens on, below those that systems give to connections: one of these may take a port before the node does.
 func freePorts(n int) ([]int, error) {
+	const first, last, tries = 12_000, 32_000, 100
 	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
+	var err error
+	for range n + tries + 1 {
+		if len(ports) == n {
+			return ports, nil
+		}
+		port := first + rand.IntN(last-first) //nolint:gosec // no secret
+		l, taken := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if taken != nil {
+			err = taken
+			continue
 		}
 		defer func() { _ = l.Close() }()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
-	return ports, nil
+	return nil, fmt.Errorf("%d free ports: %w", n, err)
 }
 
 // Start starts the node's process and waits until it answers.
