@@ -390,9 +390,11 @@ func TestOpeningIsBounded(t *testing.T) {
 		},
 	} {
 		lis := listen(t)
+		accepted := make(chan net.Conn, 1) // holds it: a connection that nobody holds is closed with its garbage
 		go func() {
 			if c, err := lis.Accept(); err == nil {
 				other(c)
+				accepted <- c
 			}
 		}()
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -400,6 +402,7 @@ func TestOpeningIsBounded(t *testing.T) {
 			t.Errorf("%s: dial: %v", name, err)
 		}
 		cancel()
+		_ = (<-accepted).Close()
 	}
 	lis := listen(t)
 	c, err := net.Dial("tcp", lis.Addr().String())
