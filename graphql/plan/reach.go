@@ -93,7 +93,7 @@ func (b *builder) waysTo(pos *position, types graph.TypeSet) []way {
 		if b.fetchedBefore(pos.slot) { // rather than run a field again, that may give another answer, enter by keys
 			b.enteredWays(pos, types, ways)
 		}
-		b.aroundWays(pos, ways)
+		b.aroundWays(pos, types, ways)
 		b.enteredWays(pos, types, ways)
 	}
 	if len(pos.entering) == 0 {
@@ -136,8 +136,8 @@ func (b *builder) fetchedBefore(s *slot) bool {
 	return b.block > 0 && slices.ContainsFunc(s.supplies, func(x supply) bool { return x.view.group.block != b.block && b.visible(x.view.group) })
 }
 
-// aroundWays selects the field that leads here in other subgraphs too, from wherever they can be had.
-func (b *builder) aroundWays(pos *position, ways []way) {
+// aroundWays selects the field that leads here in other subgraphs too, from wherever they can be had, if it can have all the types there.
+func (b *builder) aroundWays(pos *position, types graph.TypeSet, ways []way) {
 	up := pos.slot
 	if b.kind != Query && up.pos.slot == nil {
 		return // a mutation runs once
@@ -145,7 +145,7 @@ func (b *builder) aroundWays(pos *position, ways []way) {
 	var from []way
 	on := up.on.And(up.pos.reach)
 	for s := range ways {
-		if ways[s].how == seen || pos.entering[s] || !b.plain(up.name, on, s) || ways[s].ok && b.fetchedBefore(up) {
+		if ways[s].how == seen || pos.entering[s] || !b.plain(up.name, on, s) || !b.returns(up, on, s).Contains(types) || ways[s].ok && b.fetchedBefore(up) {
 			continue
 		}
 		if from == nil {
@@ -158,6 +158,12 @@ func (b *builder) aroundWays(pos *position, ways []way) {
 			}
 		}
 	}
+}
+
+// returns are the types that a slot's field can have in a subgraph that resolves it for some types: fewer than elsewhere, if it is declared narrower there.
+func (b *builder) returns(sl *slot, on graph.TypeSet, s int) graph.TypeSet {
+	types, _ := possibleIn(sl.pos.field(b.g, sl, on).In[s].Named, s)
+	return types
 }
 
 // plain reports whether a subgraph resolves a field of all the types without being told anything.
