@@ -25,12 +25,15 @@ import (
 const (
 	TypeSecret   = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 	TypeCluster  = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+	TypeRoute    = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 	TypeScope    = "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration"
 	TypeListener = "type.googleapis.com/envoy.config.listener.v3.Listener"
 )
 
 // Types returns them in that order, which is make before break.
-func Types() []string { return []string{TypeSecret, TypeCluster, TypeScope, TypeListener} }
+func Types() []string {
+	return []string{TypeSecret, TypeCluster, TypeRoute, TypeScope, TypeListener}
+}
 
 // Order returns the place of a type among them; -1 for any other.
 func Order(typeURL string) int { return slices.Index(Types(), typeURL) }
@@ -43,7 +46,9 @@ const (
 	secretTrust  = "trust"
 	pathHeader   = "x-catalyst-path"
 	hopsPrefix   = "hops/"       // next hops, shared
-	routePrefix  = "route/"      // the routes of a service
+	routePrefix  = "route/"      // the scope of a service, which has its routes or names them
+	viaPrefix    = "via/"        // the routes of all services with the same next hops, behind the name of those
+	scoutPrefix  = "scout/"      // a scope of nobody, which has Envoy ask for such routes before a service needs them
 	httpPrefix   = "http/"       // the workloads of an HTTP service, whatever its version, or one name for them and what backs them up
 	tcpPrefix    = "tcp/"        // a TCP service, as it is reached by CONNECT
 	workPrefix   = "workload/"   // the workload of a TCP service beside this node
@@ -180,15 +185,50 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 		out.uses = append(out.uses, Ref{TypeCluster, cl.GetName()})
 	}
 	if f.Protocol != bgp.TCP || target == clusterName(f) {
-		scope := c.scope(f, target)
-		b.set(TypeScope, scope.GetName(), scope, target)
-		out.uses = append(out.uses, Ref{TypeScope, scope.GetName()})
+		out.uses = append(out.uses, c.routes(b, f, target)...)
 	}
 	if tcp != nil {
 		b.set(TypeListener, tcp.GetName(), tcp, c.tcpTarget(f))
 		out.uses = append(out.uses, Ref{TypeListener, tcp.GetName()})
 	}
 	return out, b.err
+}
+
+// routes builds a service's scope, and what that names. A cluster of the service's own has its routes in the scope. Those to next hops are shared, as those are: a scope is
+// all that a service costs Envoy then, and naming other routes all that it takes to fail over.
+func (c *Compiler) routes(b *builder, f *Forwarding, target string) []Ref {
+	scope := scope(routePrefix+string(f.Service), string(f.Service))
+	if target == clusterName(f) {
+		scope.RouteConfiguration = c.routesTo(scope.GetName(), f.Protocol, target)
+		b.set(TypeScope, scope.GetName(), scope, target)
+		return []Ref{{TypeScope, scope.GetName()}}
+	}
+	via := Ref{TypeRoute, viaPrefix + target}
+	scout := scout(via.Name)
+	if c.sent[via] == "" { // its name says what is in it
+		b.set(TypeScope, scout.GetName(), scout, target)
+		b.set(TypeRoute, via.Name, c.routesTo(via.Name, f.Protocol, target), target, scout.GetName())
+	}
+	scope.RouteConfigurationName = via.Name
+	b.set(TypeScope, scope.GetName(), scope, target, scout.GetName(), via.Name)
+	return []Ref{{TypeScope, scout.GetName()}, via, {TypeScope, scope.GetName()}}
+}
+
+// Needed returns the resource that one needs by this name: routes, the scope that has Envoy ask for them, or a cluster.
+func Needed(name string) Ref {
+	switch {
+	case strings.HasPrefix(name, viaPrefix):
+		return Ref{TypeRoute, name}
+	case strings.HasPrefix(name, scoutPrefix):
+		return Ref{TypeScope, name}
+	}
+	return Ref{TypeCluster, name}
+}
+
+// Scouted returns the routes for which Envoy asks because of a scope of this name; false if it is a service's.
+func Scouted(name string) (Ref, bool) {
+	routes, ok := strings.CutPrefix(name, scoutPrefix)
+	return Ref{TypeRoute, routes}, ok
 }
 
 // needs returns what a service's cluster needs: its name stands on all the others.
@@ -322,11 +362,13 @@ func CompareNames(a, b string) int {
 func IsNamed(name string) bool { return naming(name) == 0 }
 
 // IsShared tells whether a resource of this name belongs to no service alone.
-func IsShared(name string) bool { return strings.HasPrefix(name, hopsPrefix) }
+func IsShared(name string) bool {
+	return slices.ContainsFunc([]string{hopsPrefix, viaPrefix, scoutPrefix}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
 
-// naming is 0 for a cluster of next hops or workloads, which others name, and 1 for the others.
+// naming is 0 for a cluster of next hops or workloads, which others name, or what has Envoy ask for routes, and 1 for the others.
 func naming(name string) int {
-	for _, prefix := range []string{hopsPrefix, localPrefix, workPrefix} {
+	for _, prefix := range []string{hopsPrefix, localPrefix, workPrefix, scoutPrefix} {
 		if strings.HasPrefix(name, prefix) {
 			return 0
 		}
@@ -384,7 +426,7 @@ func Targets(r *Resource) []string {
 		}
 		return agg.GetClusters()
 	case TypeScope:
-		return r.Needs
+		return slices.DeleteFunc(slices.Clone(r.Needs), func(n string) bool { return Needed(n).Type != TypeCluster })
 	}
 	return nil
 }

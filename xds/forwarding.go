@@ -118,7 +118,7 @@ type Resource struct {
 	Name    string
 	Version string // hash of Body
 	Body    []byte // the message, deterministic
-	// Needs names the clusters without which Envoy has no use for it: where one is missing, it sends nowhere.
+	// Needs names that without which Envoy has no use for it, in the order in which it has to come: where something is missing, it sends nowhere. See Needed.
 	Needs []string
 	// Service is whose change it carries, "" for constant ones.
 	Service bgp.Service

@@ -180,23 +180,32 @@ func scopes() *hcm.ScopedRoutes {
 	}
 }
 
-// scope holds the routes of one service, at the egress and at the mesh ingress alike: to a cluster, and CONNECT alone for a TCP service, which only the ingress takes.
-func (c *Compiler) scope(f *Forwarding, target string) *route.ScopedRouteConfiguration {
+// scope is where a request finds its routes if serviceHeader has this key, at the egress and at the mesh ingress alike.
+func scope(name, key string) *route.ScopedRouteConfiguration {
+	return &route.ScopedRouteConfiguration{Name: name, Key: &route.ScopedRouteConfiguration_Key{Fragments: []*route.ScopedRouteConfiguration_Key_Fragment{{
+		Type: &route.ScopedRouteConfiguration_Key_Fragment_StringKey{StringKey: key}}}}}
+}
+
+// scout is a scope without a service. Envoy asks for routes that a scope names when it has the scope, and answers 404 until it has them: so a service's scope comes when they are
+// there because of another.
+func scout(routes string) *route.ScopedRouteConfiguration {
+	s := scope(scoutPrefix+routes, scoutPrefix+routes)
+	s.RouteConfigurationName = routes
+	return s
+}
+
+// routesTo are the routes to a cluster: of all requests, or of CONNECT alone for a TCP service, which only the ingress takes.
+func (c *Compiler) routesTo(name string, protocol bgp.Protocol, target string) *route.RouteConfiguration {
 	match := anything
-	if f.Protocol == bgp.TCP {
+	if protocol == bgp.TCP {
 		match = connect
 	}
-	name := routePrefix + string(f.Service)
-	return &route.ScopedRouteConfiguration{
-		Name: name, Key: &route.ScopedRouteConfiguration_Key{Fragments: []*route.ScopedRouteConfiguration_Key_Fragment{{
-			Type: &route.ScopedRouteConfiguration_Key_Fragment_StringKey{StringKey: string(f.Service)}}}},
-		// A cluster that is not there costs the service alone, and not all that came with it: Envoy would refuse those as well.
-		RouteConfiguration: &route.RouteConfiguration{Name: name, ValidateClusters: wrapperspb.Bool(false), VirtualHosts: []*route.VirtualHost{{
-			Name: "services", Domains: []string{"*"}, RequestHeadersToAdd: []*core.HeaderValueOption{c.hopHeader()}, RequestHeadersToRemove: []string{serviceHeader},
-			Routes: []*route.Route{c.loopGuard(match()), c.forward(match(), &route.RouteAction{
-				ClusterSpecifier: &route.RouteAction_Cluster{Cluster: target}, ClusterNotFoundResponseCode: route.RouteAction_NOT_FOUND})},
-		}}},
-	}
+	// A cluster that is not there costs the service alone, and not all that came with it: Envoy would refuse those as well.
+	return &route.RouteConfiguration{Name: name, ValidateClusters: wrapperspb.Bool(false), VirtualHosts: []*route.VirtualHost{{
+		Name: "services", Domains: []string{"*"}, RequestHeadersToAdd: []*core.HeaderValueOption{c.hopHeader()}, RequestHeadersToRemove: []string{serviceHeader},
+		Routes: []*route.Route{c.loopGuard(match()), c.forward(match(), &route.RouteAction{
+			ClusterSpecifier: &route.RouteAction_Cluster{Cluster: target}, ClusterNotFoundResponseCode: route.RouteAction_NOT_FOUND})},
+	}}}
 }
 
 func anything() *route.RouteMatch {

@@ -609,7 +609,7 @@ func TestStateOfTheWorld(t *testing.T) {
 	c.startADS()
 	c.apply(state...)
 	c.server.Open()
-	waitFor(t, "Envoy is back", func() bool { return len(c.server.Status()) == 1 && len(c.server.Status()[0].Types) == 4 })
+	waitFor(t, "Envoy is back", func() bool { return len(c.server.Status()) == 1 && len(c.server.Status()[0].Types) == 5 })
 	if code, body := c.get(books); code != 200 {
 		t.Errorf("after a restart: %d %q", code, body)
 	}

@@ -75,7 +75,7 @@ func (s *Server) usable(st *stream, r *xds.Resource) bool {
 		return false
 	}
 	for _, n := range r.Needs {
-		if s.serves(st, xds.Ref{Type: xds.TypeCluster, Name: n}) == nil {
+		if s.serves(st, xds.Needed(n)) == nil {
 			return false
 		}
 	}
@@ -132,7 +132,7 @@ func (s *Server) awaitNeeds(st *stream, ref xds.Ref, serving *xds.Resource) {
 		return
 	}
 	for _, n := range e.now.Needs {
-		if s.serves(st, xds.Ref{Type: xds.TypeCluster, Name: n}) == nil {
+		if s.serves(st, xds.Needed(n)) == nil {
 			st.await(n, ref)
 			return
 		}
@@ -235,15 +235,27 @@ func (s *Server) Quarantined() []Quarantined {
 // culprit returns what stands in the way of an entry's newest version: a refusal of itself, or of what it needs; nil if nothing does. What is shared belongs to no
 // service: those that need it are affected.
 func (s *Server) culprit(mine map[version]*refusal, e *entry) *refusal {
-	if e.now == nil || e.now.Service == "" {
+	if e.now == nil || e.now.Service == "" || xds.IsShared(e.now.Name) {
 		return nil
 	}
-	if x := mine[versionOf(e.now)]; x != nil && !xds.IsShared(e.now.Name) {
+	if x := mine[versionOf(e.now)]; x != nil {
 		return x
 	}
-	for _, n := range e.now.Needs {
-		if need := s.view.get(xds.Ref{Type: xds.TypeCluster, Name: n}); need != nil && need.now != nil && mine[versionOf(need.now)] != nil {
-			return mine[versionOf(need.now)]
+	return s.refusedNeed(mine, e.now)
+}
+
+// refusedNeed returns why something that a resource stands on, however far down, is refused; nil if nothing is.
+func (s *Server) refusedNeed(mine map[version]*refusal, r *xds.Resource) *refusal {
+	for _, n := range r.Needs {
+		need := s.view.get(xds.Needed(n))
+		if need == nil || need.now == nil {
+			continue
+		}
+		if x := mine[versionOf(need.now)]; x != nil {
+			return x
+		}
+		if x := s.refusedNeed(mine, need.now); x != nil {
+			return x
 		}
 	}
 	return nil

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/catalyst-router/catalyst/bgp"
@@ -21,8 +25,10 @@ import (
 type imitation struct {
 	has    map[xds.Ref]string // versions
 	early  map[xds.Ref]bool   // scopes of services that it did not know, which came with a cluster that it refused
+	asks   map[string]bool    // routes that its scopes name, for which it has asked
 	st     *stream
 	unread []*discovery.DeltaDiscoveryResponse
+	unsaid []*discovery.DeltaDiscoveryRequest // what it asks for, on its way
 }
 
 // bed is what a plant stands on: a test, random or not.
@@ -36,7 +42,7 @@ type bed interface {
 
 func newPlant(t bed) *plant {
 	p := &plant{
-		t: t, envoy: imitation{has: map[xds.Ref]string{}, early: map[xds.Ref]bool{}}, known: map[version]*xds.Resource{}, state: map[bgp.Service]xds.Forwarding{},
+		t: t, envoy: imitation{has: map[xds.Ref]string{}, early: map[xds.Ref]bool{}, asks: map[string]bool{}}, known: map[version]*xds.Resource{}, state: map[bgp.Service]xds.Forwarding{},
 		kept: map[xds.Ref]*xds.Resource{},
 	}
 	p.start()
@@ -123,9 +129,14 @@ func (p *plant) connect() {
 	if err != nil || !p.server.join(st) {
 		p.t.Fatal(err)
 	}
-	p.envoy.st, p.envoy.unread = st, nil
-	for _, t := range []string{xds.TypeCluster, xds.TypeScope, xds.TypeListener} {
+	p.envoy.st, p.envoy.unread, p.envoy.unsaid = st, nil, nil
+	for _, t := range []string{xds.TypeCluster, xds.TypeRoute, xds.TypeScope, xds.TypeListener} {
 		req := &discovery.DeltaDiscoveryRequest{Node: &core.Node{Id: "c"}, TypeUrl: t, InitialResourceVersions: map[string]string{}}
+		if t == xds.TypeRoute {
+			if req.ResourceNamesSubscribe = slices.Sorted(maps.Keys(p.envoy.asks)); len(p.envoy.asks) == 0 {
+				continue
+			}
+		}
 		for ref, v := range p.envoy.has {
 			if ref.Type == t {
 				req.InitialResourceVersions[ref.Name] = v
@@ -166,6 +177,9 @@ func (p *plant) read() bool {
 			refused = append(refused, r.GetName()+": malformed IP address")
 			continue
 		}
+		if ref.Type == xds.TypeRoute && !p.envoy.asks[ref.Name] {
+			continue // it came too late
+		}
 		fresh := ref.Type == xds.TypeScope && (p.envoy.has[ref] == "" || p.envoy.early[ref])
 		p.envoy.has[ref] = r.GetVersion()
 		if delete(p.envoy.early, ref); fresh && p.missing(ref) != "" {
@@ -173,10 +187,12 @@ func (p *plant) read() bool {
 		}
 		p.check("after " + r.GetName())
 	}
+	p.ask()
 	for _, name := range resp.GetRemovedResources() {
 		ref := xds.Ref{Type: resp.GetTypeUrl(), Name: name}
 		delete(p.envoy.has, ref)
 		delete(p.envoy.early, ref)
+		p.ask()
 		p.check("after the removal of " + name)
 	}
 	req := &discovery.DeltaDiscoveryRequest{TypeUrl: resp.GetTypeUrl(), ResponseNonce: resp.GetNonce()}
@@ -200,18 +216,67 @@ func (p *plant) check(when string) {
 	}
 }
 
-// missing returns a cluster that the Envoy's version of a resource needs and that it has not; "" for none.
+// missing returns what the Envoy has not, and without which its version of a resource serves nobody; "" for nothing.
 func (p *plant) missing(ref xds.Ref) string {
+	if ref.Type == xds.TypeRoute || xds.IsShared(ref.Name) {
+		return "" // nobody is served by it alone
+	}
 	for _, n := range p.known[version{ref, p.envoy.has[ref]}].Needs {
-		if p.envoy.has[xds.Ref{Type: xds.TypeCluster, Name: n}] == "" {
+		if _, scout := xds.Scouted(n); !scout && p.envoy.has[xds.Needed(n)] == "" {
 			return n
 		}
 	}
 	return ""
 }
 
+// ask has the Envoy subscribe to the routes that its scopes name, and forget the others.
+func (p *plant) ask() {
+	named := map[string]bool{}
+	for ref, v := range p.envoy.has {
+		var m route.ScopedRouteConfiguration
+		if ref.Type != xds.TypeScope {
+			continue
+		}
+		if err := proto.Unmarshal(p.known[version{ref, v}].Body, &m); err != nil {
+			p.t.Fatal(err)
+		}
+		if name := m.GetRouteConfigurationName(); name != "" {
+			named[name] = true
+		}
+	}
+	req := &discovery.DeltaDiscoveryRequest{TypeUrl: xds.TypeRoute}
+	for name := range named {
+		if !p.envoy.asks[name] {
+			req.ResourceNamesSubscribe = append(req.ResourceNamesSubscribe, name)
+		}
+	}
+	for name := range p.envoy.asks {
+		if !named[name] {
+			req.ResourceNamesUnsubscribe = append(req.ResourceNamesUnsubscribe, name)
+			delete(p.envoy.has, xds.Ref{Type: xds.TypeRoute, Name: name})
+		}
+	}
+	if p.envoy.asks = named; len(req.GetResourceNamesSubscribe())+len(req.GetResourceNamesUnsubscribe()) > 0 {
+		p.envoy.unsaid = append(p.envoy.unsaid, req)
+	}
+}
+
+// say has the server hear the oldest of what the Envoy asks for.
+func (p *plant) say() bool {
+	if len(p.envoy.unsaid) == 0 {
+		return false
+	}
+	req := p.envoy.unsaid[0]
+	p.envoy.unsaid = p.envoy.unsaid[1:]
+	p.t.Logf("Envoy asks for %v, no longer for %v", req.GetResourceNamesSubscribe(), req.GetResourceNamesUnsubscribe())
+	if err := p.server.request(p.envoy.st, req); err != nil {
+		p.t.Fatal(err)
+	}
+	return true
+}
+
 func (p *plant) settle() {
-	for p.send() || p.read() {
+	for p.send() || p.read() || p.say() {
 	}
 }
 
@@ -270,7 +335,7 @@ func (p *plant) spoilt(r *xds.Resource) bool {
 	}
 	for _, n := range r.Needs {
 		// Of a resource that is edited in place an older version may serve.
-		if p.envoy.has[xds.Ref{Type: xds.TypeCluster, Name: n}] == "" {
+		if p.envoy.has[xds.Needed(n)] == "" {
 			return true
 		}
 	}
@@ -283,30 +348,35 @@ func TestEnvoyIsNeverLeftWithAHole(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		p := newPlant(rt)
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
-			switch rapid.IntRange(0, 12).Draw(rt, "step") {
+			switch rapid.IntRange(0, 13).Draw(rt, "step") {
 			case 0, 1, 2, 3:
 				p.draw(rt)
 			case 4, 5, 6:
 				p.send()
 			case 7, 8, 9:
 				p.read()
+			case 13:
+				p.say()
 			case 10:
 				p.settle()
 			case 11: // Envoy's connection is lost, or Envoy with all that it had
 				if rapid.Bool().Draw(rt, "Envoy restarts") {
 					clear(p.envoy.has)
 					clear(p.envoy.early)
+					clear(p.envoy.asks)
 				}
 				p.connect()
 			case 12: // the control plane is restarted, Envoy with it or not
 				if rapid.Bool().Draw(rt, "Envoy too") {
 					clear(p.envoy.has)
 					clear(p.envoy.early)
+					clear(p.envoy.asks)
 				}
 				p.start()
 				for range rapid.IntRange(0, 6).Draw(rt, "before the tables are complete") {
 					p.send()
 					p.read()
+					p.say()
 				}
 				p.complete()
 			}

@@ -376,6 +376,7 @@ func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error
 	for _, name := range req.GetResourceNamesUnsubscribe() {
 		delete(sub.names, name)
 		delete(sub.known, name)
+		delete(sub.acked, name)
 	}
 	return nil
 }

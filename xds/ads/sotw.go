@@ -79,7 +79,7 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 	}
 	sub := st.subs[t]
 	if sub == nil {
-		sub = &subscription{fresh: true, wildcard: len(names) == 0, known: map[string]string{}, acked: map[string]ack{}}
+		sub = &subscription{fresh: true, wildcard: len(names) == 0 && t != xds.TypeRoute, known: map[string]string{}, acked: map[string]ack{}}
 		st.subs[t] = sub
 		last[t] = &whole{}
 		st.pending[t] = map[string]bool{}
@@ -119,11 +119,11 @@ func (s *Server) nextWhole(st *stream, last map[string]*whole) *discovery.Discov
 		if s.left && !sub.fresh {
 			continue // what it has may be newer than what was kept
 		}
-		_, routes := st.pending[xds.TypeScope]
+		_, scopes := st.pending[xds.TypeScope]
 		_, listeners := st.pending[xds.TypeListener]
 		delete(st.pending, t)
 		set := s.wanted(st, sub, t)
-		if t == xds.TypeCluster && (routes || listeners) { // what old ones name goes after them
+		if t == xds.TypeCluster && (scopes || listeners) { // what old ones name goes after them
 			for name, r := range w.sent {
 				if set[name] == nil {
 					set[name] = r
@@ -145,10 +145,10 @@ func (s *Server) wanted(st *stream, sub *subscription, t string) map[string]*xds
 	set := map[string]*xds.Resource{}
 	for name, e := range s.view.byType[t] {
 		r := s.serves(st, xds.Ref{Type: t, Name: name})
-		if r != nil && r == e.now && r != e.good && st.subs[xds.TypeCluster].knows() && s.lacks(st, r.Needs) != "" {
+		if r != nil && r == e.now && r != e.good && !st.sentAlready(sub, r) && sub.knows() && st.subs[xds.TypeCluster].knows() && s.lacks(st, r.Needs) != "" {
 			r = e.good // until it has what the newer one needs, or refuses it
 		}
-		if r != e.now {
+		if r != e.now || s.view.unsettled[xds.Ref{Type: t, Name: name}] {
 			st.held[t] = true
 		}
 		if r != nil && sub.covers(name) {
@@ -158,13 +158,13 @@ func (s *Server) wanted(st *stream, sub *subscription, t string) map[string]*xds
 	return set
 }
 
-// kept books what an Envoy has of an earlier connection, all of which is as it is now.
+// kept books what an Envoy has of an earlier connection, all of which is as it is now. What it has taken may be settled since it has taken something else.
 func (s *Server) kept(sub *subscription, set map[string]*xds.Resource) {
-	if len(sub.known) > 0 {
-		return
-	}
+	fresh := len(sub.known) == 0
 	for name, r := range set {
-		sub.known[name], sub.acked[name] = r.Version, ack{version: r.Version}
+		if fresh {
+			sub.known[name], sub.acked[name] = r.Version, ack{version: r.Version}
+		}
 		s.settle(refOf(r))
 	}
 }

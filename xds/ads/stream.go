@@ -33,7 +33,7 @@ type stream struct {
 	outstanding map[string]*response // by nonce
 	nonce       uint64
 	groups      []group                     // to be sent in responses of their own
-	waiting     map[string]map[xds.Ref]bool // by the cluster that the Envoy has to have first
+	waiting     map[string]map[xds.Ref]bool // by what the Envoy has to have first
 	held        map[string]bool             // types of which something waits for an answer, as state of the world
 	bytes       int
 	removeAfter time.Time // until when removals wait for acknowledgements; zero if none wait
@@ -97,7 +97,7 @@ func newSubscription(req *discovery.DeltaDiscoveryRequest) *subscription {
 	if known == nil {
 		known = map[string]string{}
 	}
-	return &subscription{fresh: true, wildcard: len(req.GetResourceNamesSubscribe()) == 0, names: map[string]bool{}, known: maps.Clone(known), acked: acksOf(known)}
+	return &subscription{fresh: true, wildcard: len(req.GetResourceNamesSubscribe()) == 0 && req.GetTypeUrl() != xds.TypeRoute, names: map[string]bool{}, known: maps.Clone(known), acked: acksOf(known)}
 }
 
 func (sub *subscription) subscribe(name string) {
@@ -164,27 +164,32 @@ func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Durat
 // addition builds the next response with what is new or changed; nil if there is none. What is done for one type may have the next looked at.
 func (s *Server) addition(st *stream) *discovery.DeltaDiscoveryResponse {
 	for _, t := range xds.Types() {
-		if st.pending[t] == nil {
-			continue
+		if t == xds.TypeRoute { // scouts go ahead of the routes that Envoy asks for because of them
+			if resp := s.additions(st, xds.TypeScope, true); resp != nil {
+				return resp
+			}
 		}
-		if resp := s.additions(st, t); resp != nil {
+		if resp := s.additions(st, t, false); resp != nil {
 			return resp
 		}
 	}
 	return nil
 }
 
-// additions builds a response of a type with what is new or changed. What is gone stays pending.
-func (s *Server) additions(st *stream, typeURL string) *discovery.DeltaDiscoveryResponse {
+// additions builds a response of a type with what is new or changed, or only with what others name. What is gone stays pending.
+func (s *Server) additions(st *stream, typeURL string, named bool) *discovery.DeltaDiscoveryResponse {
+	if st.pending[typeURL] == nil {
+		return nil
+	}
 	sub := st.subs[typeURL]
 	set := s.due(st, sub, typeURL, true, nil)
-	if len(set) < maxBatch { // what names others waits for a response in which, or after which, all of them are there
+	if !named && len(set) < maxBatch { // what names others waits for a response in which, or after which, all of them are there
 		set = s.due(st, sub, typeURL, false, set)
 	}
-	if len(st.pending[typeURL]) == 0 {
+	if len(st.pending[typeURL]) == 0 && !named {
 		delete(st.pending, typeURL)
 	}
-	if len(set) == 0 && !sub.fresh {
+	if len(set) == 0 && (named || !sub.fresh) {
 		return nil
 	}
 	sub.fresh = false
@@ -222,6 +227,9 @@ func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, 
 		default:
 			set = append(set, r)
 			sub.known[name] = r.Version
+			if routes, ok := xds.Scouted(name); ok {
+				st.changed(routes) // it asks for them, or has them and is told nothing
+			}
 		}
 		if len(set) == maxBatch {
 			break
@@ -230,18 +238,18 @@ func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, 
 	return set
 }
 
-// lacks returns the first cluster of these names that the Envoy does not have in the version that it is to have: what needs it comes after it, and not at all if it is
+// lacks returns the first of these names that the Envoy does not have in the version that it is to have: what needs it comes after it, and not at all if it is
 // refused. "" for none.
-func (s *Server) lacks(st *stream, names []string) string {
-	sub := st.subs[xds.TypeCluster]
-	if sub == nil {
-		return ""
-	}
-	for _, n := range names {
-		if !sub.covers(n) {
-			continue
+func (s *Server) lacks(st *stream, needs []string) string {
+	for _, n := range needs {
+		ref := xds.Needed(n)
+		sub := st.subs[ref.Type]
+		if ref.Type == xds.TypeCluster && (sub == nil || !sub.covers(n)) {
+			continue // it wants none
 		}
-		ref := xds.Ref{Type: xds.TypeCluster, Name: n}
+		if sub == nil {
+			return n
+		}
 		has, r := sub.acked[n].version, s.serves(st, ref)
 		if has == "" || r == nil || has != r.Version && !s.view.get(ref).left {
 			return n
@@ -250,30 +258,29 @@ func (s *Server) lacks(st *stream, names []string) string {
 	return ""
 }
 
-// early tells whether a scope may follow the clusters that it needs without waiting for the answer: the Envoy has none for the service, and finds nobody whether it has
+// early tells whether a scope may follow what it needs without waiting for the answer: the Envoy has none for the service, and finds nobody whether it has
 // no scope, or one whose cluster it refuses, for as long as it takes to remove that.
 func (s *Server) early(st *stream, sub *subscription, r *xds.Resource) bool {
 	if r.Type != xds.TypeScope || sub.known[r.Name] != "" {
 		return false
 	}
-	clusters := st.subs[xds.TypeCluster]
 	return !slices.ContainsFunc(r.Needs, func(n string) bool {
-		need := s.serves(st, xds.Ref{Type: xds.TypeCluster, Name: n})
-		return need == nil || clusters.known[n] != need.Version
+		has, need := st.subs[xds.Needed(n).Type], s.serves(st, xds.Needed(n))
+		return has == nil || need == nil || has.known[n] != need.Version
 	})
 }
 
-// await has a resource looked at again when the Envoy has taken or refused a cluster, or the cluster is gone.
-func (st *stream) await(cluster string, ref xds.Ref) {
-	if st.waiting[cluster] == nil {
-		st.waiting[cluster] = map[xds.Ref]bool{}
+// await has a resource looked at again when the Envoy has taken or refused what it needs, or that is gone.
+func (st *stream) await(need string, ref xds.Ref) {
+	if st.waiting[need] == nil {
+		st.waiting[need] = map[xds.Ref]bool{}
 	}
-	st.waiting[cluster][ref] = true
+	st.waiting[need][ref] = true
 }
 
-// answeredFor has a look at what waited for a cluster.
+// answeredFor has a look at what waited for a resource.
 func (st *stream) answeredFor(ref xds.Ref) {
-	if ref.Type != xds.TypeCluster {
+	if xds.Needed(ref.Name) != ref {
 		return
 	}
 	for waits := range st.waiting[ref.Name] {
@@ -282,19 +289,23 @@ func (st *stream) answeredFor(ref xds.Ref) {
 	delete(st.waiting, ref.Name)
 }
 
-// removals takes away what is gone, what names it first. Nothing is taken before the Envoy has answered what it was sent, so that nothing
-// that it still uses disappears, unless it takes too long.
+// removals takes away what is gone, what names it first. Nothing is taken before the Envoy has answered what it was sent, and has what replaces something, so that
+// nothing that it still uses disappears, unless it takes too long.
 func (s *Server) removals(st *stream) (*discovery.DeltaDiscoveryResponse, time.Duration) {
 	if s.left {
 		return nil, 0 // what an earlier process gave it is not known to be gone
 	}
 	for _, t := range slices.Backward(xds.Types()) {
 		gone := s.gone(st, t)
+		if t == xds.TypeRoute && len(gone) > 0 { // Envoy drops routes that no scope names, and takes no removal of them
+			st.lose(t, gone)
+			continue
+		}
 		if len(gone) == 0 {
 			continue
 		}
 		slices.SortFunc(gone, func(a, b string) int { return xds.CompareNames(b, a) }) // what names others before them
-		if now := time.Now(); len(st.outstanding) > 0 {
+		if now := time.Now(); len(st.outstanding) > 0 || s.replacing(st) {
 			if st.removeAfter.IsZero() {
 				st.removeAfter = now.Add(removalPatience)
 			}
@@ -303,18 +314,46 @@ func (s *Server) removals(st *stream) (*discovery.DeltaDiscoveryResponse, time.D
 			}
 		}
 		st.removeAfter = time.Time{}
-		for _, name := range gone {
-			delete(st.pending[t], name)
-			delete(st.subs[t].known, name)
-			delete(st.subs[t].acked, name)
-		}
-		st.overtake(t, gone)
-		if len(st.pending[t]) == 0 {
-			delete(st.pending, t)
-		}
+		st.lose(t, gone)
 		return st.respond(t, nil, gone), 0
 	}
 	return nil, 0
+}
+
+// replacing tells whether the Envoy has something of which another version is to follow, when it has what that needs.
+func (s *Server) replacing(st *stream) bool {
+	for _, waits := range st.waiting {
+		for ref := range waits {
+			sub := st.subs[ref.Type]
+			if sub == nil || sub.known[ref.Name] == "" {
+				continue
+			}
+			if r := s.serves(st, ref); r != nil && !st.sentAlready(sub, r) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// lose books that an Envoy has nothing of these names any more. With a scout it may lose the routes for which that has it ask: it is sent them again.
+func (st *stream) lose(typeURL string, names []string) {
+	sub := st.subs[typeURL]
+	var routes []string
+	for _, name := range names {
+		delete(st.pending[typeURL], name)
+		delete(sub.known, name)
+		delete(sub.acked, name)
+		if ref, ok := xds.Scouted(name); ok && typeURL == xds.TypeScope && st.subs[ref.Type] != nil {
+			routes = append(routes, ref.Name)
+		}
+	}
+	if len(st.pending[typeURL]) == 0 {
+		delete(st.pending, typeURL)
+	}
+	if st.overtake(typeURL, names); len(routes) > 0 {
+		st.lose(xds.TypeRoute, routes)
+	}
 }
 
 // overtake has the Envoy's answers to what it was sent before not count for what it loses now.
@@ -358,7 +397,7 @@ func (s *Server) forsaken(st *stream) bool {
 	}
 	more := false
 	for lost := s.gone(st, xds.TypeCluster); len(lost) > 0; lost = lost[1:] {
-		if s.view.get(xds.Ref{Type: xds.TypeCluster, Name: lost[0]}) == nil {
+		if s.view.get(xds.Needed(lost[0])) == nil {
 			continue
 		}
 		for _, d := range s.view.dependants(lost[0]) {
@@ -373,7 +412,7 @@ func (s *Server) forsaken(st *stream) bool {
 			st.changed(d)
 			s.awaitNeeds(st, d, r)
 			more = true
-			if r == nil && d.Type == xds.TypeCluster {
+			if r == nil && xds.Needed(d.Name) == d {
 				lost = append(lost, d.Name)
 			}
 		}

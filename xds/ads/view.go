@@ -17,7 +17,7 @@ type entry struct {
 	left bool
 }
 
-// needs returns the clusters that its versions need.
+// needs returns what its versions need.
 func (e *entry) needs() []string {
 	var all []string
 	if e.now != nil {
@@ -38,7 +38,7 @@ func (e *entry) has(version string) bool {
 // when nothing compiled, and nothing that an Envoy still has, names it.
 type view struct {
 	byType map[string]map[string]*entry
-	needed map[string]int // of clusters: how many resources need them
+	needed map[string]int // how many resources need one, by what xds.Needed takes
 	// unsettled are those whose newest version has not been taken by every Envoy.
 	unsettled map[xds.Ref]bool
 	dropped   []xds.Ref // gone since the owner looked last
@@ -100,7 +100,7 @@ func (v *view) remove(ref xds.Ref) {
 	if e == nil {
 		return
 	}
-	keep := ref.Type == xds.TypeCluster && v.needed[ref.Name] > 0
+	keep := xds.Needed(ref.Name) == ref && v.needed[ref.Name] > 0
 	v.change(ref, e, func() {
 		if e.hold(); !keep {
 			e.good, e.unproven = nil, false
@@ -150,9 +150,9 @@ func (v *view) change(ref xds.Ref, e *entry, do func()) {
 			continue
 		}
 		delete(v.needed, n)
-		cluster := xds.Ref{Type: xds.TypeCluster, Name: n}
-		if c := v.get(cluster); c != nil && c.now == nil {
-			v.remove(cluster)
+		ref := xds.Needed(n)
+		if e := v.get(ref); e != nil && e.now == nil {
+			v.remove(ref)
 		}
 	}
 }
@@ -164,12 +164,12 @@ func (v *view) drop() []xds.Ref {
 	return gone
 }
 
-// dependants returns what needs a cluster, in its newest version. It looks at everything.
-func (v *view) dependants(cluster string) []xds.Ref {
+// dependants returns what needs something, in its newest version. It looks at everything.
+func (v *view) dependants(need string) []xds.Ref {
 	var all []xds.Ref
 	for _, byName := range v.byType {
 		for _, e := range byName {
-			if e.now != nil && slices.Contains(e.now.Needs, cluster) {
+			if e.now != nil && slices.Contains(e.now.Needs, need) {
 				all = append(all, refOf(e.now))
 			}
 		}

@@ -31,6 +31,7 @@ const (
 	numberCluster  = 1
 	numberListener = 2
 	numberScope    = 3
+	numberRoute    = 4
 )
 
 // number returns the number of a type in the file; 0 for one that is not kept.
@@ -42,6 +43,8 @@ func number(typeURL string) byte {
 		return numberListener
 	case xds.TypeScope:
 		return numberScope
+	case xds.TypeRoute:
+		return numberRoute
 	}
 	return 0
 }
@@ -54,6 +57,8 @@ func typeOf(n byte) (string, error) {
 		return xds.TypeListener, nil
 	case numberScope:
 		return xds.TypeScope, nil
+	case numberRoute:
+		return xds.TypeRoute, nil
 	}
 	return "", fmt.Errorf("resource type %d is not known", n)
 }
