@@ -208,6 +208,42 @@ func TestStreamsOutliveChangesOfTheWay(t *testing.T) {
 	}
 }
 
+// A service that moves to next hops to which no other leads costs no request: Envoy asks for the routes there because of a scope that serves nobody.
+func TestNewWaysCostNoRequest(t *testing.T) {
+	for _, whole := range []bool{false, true} {
+		t.Run(fmt.Sprintf("state of the world %t", whole), func(t *testing.T) {
+			org := newAuthority(t, "acme.example")
+			a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlaneWith(t, org, "c", whole)
+			work := backend(workload(t, "one"))
+			for _, p := range []*plane{a, b} {
+				p.server.Open()
+				p.apply(to(books, bgp.HTTP, []xds.Target{work}))
+			}
+			c.server.Open()
+			heavy := func(p *plane, weight uint32) xds.Target {
+				h := p.hop()
+				h.Weight = weight
+				return h
+			}
+			c.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}))
+			c.eventually(books, 200, "one")
+			stop := c.steadily(books)
+			for i := range uint32(20) {
+				c.apply(to(books, bgp.HTTP, []xds.Target{heavy(a, 1+i), heavy(b, 100-i)}))
+				waitFor(t, "it is acknowledged", func() bool {
+					return !slices.ContainsFunc(c.server.Service(books), func(s ads.ServiceStatus) bool { return s.Acked != s.Current })
+				})
+			}
+			if asked, failed, why := stop(); failed > 0 || asked == 0 {
+				t.Errorf("%d of %d requests failed: %s", failed, asked, why)
+			}
+			waitFor(t, "the old next hops are removed", func() bool {
+				return len(regexp.MustCompile(`(?m)^hops/\S+?::added_via_api`).FindAllString(c.admin("/clusters"), -1)) == 2
+			})
+		})
+	}
+}
+
 // answers waits for the head of an answer that never ends.
 func (p *plane) answers(svc bgp.Service) {
 	p.t.Helper()

@@ -47,6 +47,14 @@ func TestHoles(t *testing.T) {
 			p.send()
 			p.way(tcp, local("a", 2))
 		},
+		"a way is back before Envoy knows that it had gone": func(p *plant) {
+			p.way(http, via("a"))
+			p.way("s1.acme.example", via("b"))
+			p.settle()
+			p.way(http)
+			p.send() // the removal, with that of the scout
+			p.way("s1.acme.example", via("a"))
+		},
 		"an answer comes after the removal was sent": func(p *plant) {
 			p.way(tcp, local("a", 1))
 			p.send()
