@@ -187,9 +187,9 @@ func scope(name, key string) *route.ScopedRouteConfiguration {
 }
 
 // scout is a scope without a service. Envoy asks for routes that a scope names when it has the scope, and answers 404 until it has them: so a service's scope comes when they are
-// there because of another.
+// there because of another. Its key has a line feed, as no request's can (RFC 9110 §5.5).
 func scout(routes string) *route.ScopedRouteConfiguration {
-	s := scope(scoutPrefix+routes, scoutPrefix+routes)
+	s := scope(scoutPrefix+routes, "\n"+routes)
 	s.RouteConfigurationName = routes
 	return s
 }

@@ -184,9 +184,7 @@ func TestStreamsOutliveChangesOfTheWay(t *testing.T) {
 	} {
 		step.at.apply(step.way)
 		for _, p := range []*plane{a, c} {
-			waitFor(t, step.name+": all is acknowledged", func() bool {
-				return !slices.ContainsFunc(p.server.Service(books), func(s ads.ServiceStatus) bool { return s.Acked != s.Current })
-			})
+			p.acknowledged(books)
 		}
 		for range 50 { // a quarter of a second of lines
 			if err := far(); err != nil {
@@ -225,14 +223,15 @@ func TestNewWaysCostNoRequest(t *testing.T) {
 				h.Weight = weight
 				return h
 			}
-			c.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}))
-			c.eventually(books, 200, "one")
+			for _, p := range []*plane{b, a} {
+				c.apply(to(books, bgp.HTTP, []xds.Target{p.hop()}))
+				c.acknowledged(books)
+				c.eventually(books, 200, "one")
+			}
 			stop := c.steadily(books)
 			for i := range uint32(20) {
 				c.apply(to(books, bgp.HTTP, []xds.Target{heavy(a, 1+i), heavy(b, 100-i)}))
-				waitFor(t, "it is acknowledged", func() bool {
-					return !slices.ContainsFunc(c.server.Service(books), func(s ads.ServiceStatus) bool { return s.Acked != s.Current })
-				})
+				c.acknowledged(books)
 			}
 			if asked, failed, why := stop(); failed > 0 || asked == 0 {
 				t.Errorf("%d of %d requests failed: %s", failed, asked, why)
@@ -242,6 +241,14 @@ func TestNewWaysCostNoRequest(t *testing.T) {
 			})
 		})
 	}
+}
+
+// acknowledged waits until Envoy has taken what was compiled last for a service.
+func (p *plane) acknowledged(svc bgp.Service) {
+	p.t.Helper()
+	waitFor(p.t, string(svc)+" is acknowledged", func() bool {
+		return !slices.ContainsFunc(p.server.Service(svc), func(s ads.ServiceStatus) bool { return s.Acked != s.Current })
+	})
 }
 
 // answers waits for the head of an answer that never ends.

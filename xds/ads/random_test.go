@@ -280,12 +280,12 @@ func (p *plant) settle() {
 	}
 }
 
-// draw gives a service another way.
-func (p *plant) draw(t *rapid.T) {
+// draw gives a service another way, by some of these targets.
+func (p *plant) draw(t *rapid.T, targets ...string) {
 	svc := bgp.Service(fmt.Sprintf("s%d.acme.example", rapid.IntRange(0, 3).Draw(t, "service")))
 	var tiers []xds.Target
 	for range rapid.IntRange(0, 2).Draw(t, "tiers") {
-		name := rapid.SampledFrom([]string{"a", "b", bad}).Draw(t, "target")
+		name := rapid.SampledFrom(targets).Draw(t, "target")
 		if rapid.Bool().Draw(t, "local") {
 			tiers = append(tiers, local(name, rapid.IntRange(1, 3).Draw(t, "weight")))
 		} else {
@@ -350,7 +350,7 @@ func TestEnvoyIsNeverLeftWithAHole(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
 			switch rapid.IntRange(0, 13).Draw(rt, "step") {
 			case 0, 1, 2, 3:
-				p.draw(rt)
+				p.draw(rt, "a", "b", bad)
 			case 4, 5, 6:
 				p.send()
 			case 7, 8, 9:

@@ -1,7 +1,6 @@
 package ads
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -23,6 +22,7 @@ type whole struct {
 	nonce   string
 	version string
 	sent    map[string]*xds.Resource
+	surplus bool // something of it is not wanted any more
 }
 
 // StreamAggregatedResources serves one Envoy with the state-of-the-world variant: each change of a type sends all of it, so it is for clients that know
@@ -97,12 +97,15 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 		}
 	}
 	if !maps.Equal(names, sub.names) {
+		for name := range names {
+			if !sub.names[name] {
+				sub.fresh = true // it may have had it, and dropped it
+			}
+		}
 		sub.names = names
 		st.pending[t] = map[string]bool{}
 	}
-	if xds.Order(t) > xds.Order(xds.TypeCluster) && st.pending[xds.TypeCluster] == nil && last[xds.TypeCluster] != nil {
-		st.pending[xds.TypeCluster] = map[string]bool{} // clusters that routes and listeners no longer name may go now
-	}
+	st.clear(last)
 	return nil
 }
 
@@ -113,26 +116,26 @@ func (s *Server) nextWhole(st *stream, last map[string]*whole) *discovery.Discov
 	if !s.opened {
 		return nil
 	}
-	types := slices.SortedFunc(maps.Keys(st.pending), func(a, b string) int { return cmp.Compare(xds.Order(a), xds.Order(b)) })
-	for _, t := range types {
+	for types := xds.Types(); len(types) > 0; {
+		t := types[0]
+		types = types[1:]
 		sub, w := st.subs[t], last[t]
-		if s.left && !sub.fresh {
-			continue // what it has may be newer than what was kept
+		if st.pending[t] == nil || s.left && !sub.fresh { // what it has may be newer than what was kept
+			continue
 		}
-		_, scopes := st.pending[xds.TypeScope]
-		_, listeners := st.pending[xds.TypeListener]
 		delete(st.pending, t)
-		set := s.wanted(st, sub, t)
-		if t == xds.TypeCluster && (scopes || listeners) { // what old ones name goes after them
-			for name, r := range w.sent {
-				if set[name] == nil {
-					set[name] = r
-				}
-			}
+		set := s.wanted(st, sub, t, w.sent)
+		if t == xds.TypeCluster {
+			w.surplus = st.retain(last, set)
 		}
 		version := wholeVersion(set)
 		if version == w.version && !sub.fresh {
+			w.sent = set // it may be of an earlier connection
 			s.kept(sub, set)
+			if t != xds.TypeCluster {
+				st.clear(last)
+			}
+			types = xds.Types() // something may be gone now
 			continue
 		}
 		sub.fresh = false
@@ -141,12 +144,65 @@ func (s *Server) nextWhole(st *stream, last map[string]*whole) *discovery.Discov
 	return nil
 }
 
-func (s *Server) wanted(st *stream, sub *subscription, t string) map[string]*xds.Resource {
+// namers are the types that name clusters. Routes do it on behalf of scopes, which need the same.
+func namers() []string { return []string{xds.TypeScope, xds.TypeListener} }
+
+// naming tells whether the Envoy may have something that names clusters and is to be replaced: what it names goes after it.
+func (st *stream) naming(last map[string]*whole) bool {
+	return slices.ContainsFunc(namers(), func(t string) bool {
+		return st.pending[t] != nil || last[t] != nil && st.outstanding[last[t].nonce] != nil
+	})
+}
+
+// clear has a look at clusters that were retained, when they may go.
+func (st *stream) clear(last map[string]*whole) {
+	if w := last[xds.TypeCluster]; w != nil && w.surplus && !st.naming(last) {
+		st.pending[xds.TypeCluster] = map[string]bool{}
+	}
+}
+
+// retain adds clusters to a set that were sent before and that something names which the Envoy has or may have, and tells whether there are any.
+func (st *stream) retain(last map[string]*whole, set map[string]*xds.Resource) bool {
+	before, sent := len(set), last[xds.TypeCluster].sent
+	if st.naming(last) {
+		for name, r := range sent {
+			if set[name] == nil {
+				set[name] = r
+			}
+		}
+		return len(set) > before
+	}
+	var retain func(r *xds.Resource)
+	retain = func(r *xds.Resource) {
+		for _, n := range r.Needs {
+			if set[n] == nil && sent[n] != nil {
+				set[n] = sent[n]
+				retain(sent[n])
+			}
+		}
+	}
+	for _, t := range namers() {
+		if w := last[t]; w != nil {
+			for _, r := range w.sent {
+				retain(r)
+			}
+		}
+	}
+	for _, r := range maps.Clone(set) {
+		retain(r)
+	}
+	return len(set) > before
+}
+
+// wanted returns the state that an Envoy is to have of a type, by name. What would come before something that it needs is left as it was.
+func (s *Server) wanted(st *stream, sub *subscription, t string, sent map[string]*xds.Resource) map[string]*xds.Resource {
 	set := map[string]*xds.Resource{}
 	for name, e := range s.view.byType[t] {
 		r := s.serves(st, xds.Ref{Type: t, Name: name})
-		if r != nil && r == e.now && r != e.good && !st.sentAlready(sub, r) && sub.knows() && st.subs[xds.TypeCluster].knows() && s.lacks(st, r.Needs) != "" {
-			r = e.good // until it has what the newer one needs, or refuses it
+		if r != nil && r == e.now && r != e.good && !st.sentAlready(sub, r) && st.subs[xds.TypeCluster].knows() && s.ahead(st, sub, r) {
+			if r = sent[name]; r == nil || !s.usable(st, r) {
+				r = e.good
+			}
 		}
 		if r != e.now || s.view.unsettled[xds.Ref{Type: t, Name: name}] {
 			st.held[t] = true
@@ -156,6 +212,17 @@ func (s *Server) wanted(st *stream, sub *subscription, t string) map[string]*xds
 		}
 	}
 	return set
+}
+
+// ahead tells whether a resource would come before what it needs. Of an Envoy that begins, it is enough that clusters are on their way.
+func (s *Server) ahead(st *stream, sub *subscription, r *xds.Resource) bool {
+	if sub.knows() {
+		return s.lacks(st, r.Needs) != ""
+	}
+	clusters := st.subs[xds.TypeCluster]
+	return slices.ContainsFunc(r.Needs, func(n string) bool {
+		return xds.Needed(n).Type == xds.TypeCluster && clusters.covers(n) && clusters.known[n] == ""
+	})
 }
 
 // kept books what an Envoy has of an earlier connection, all of which is as it is now. What it has taken may be settled since it has taken something else.
@@ -193,7 +260,7 @@ func (st *stream) respondWhole(t string, w *whole, sub *subscription, set map[st
 		r := set[name]
 		resp.Resources = append(resp.Resources, &anypb.Any{TypeUrl: r.Type, Value: r.Body})
 		st.bytes += len(r.Body)
-		if sub.known[name] != r.Version {
+		if sub.known[name] != r.Version || sub.acked[name].version != r.Version { // an answer to what was sent before does not count any more
 			out.resources = append(out.resources, r)
 		}
 		sub.known[name] = r.Version

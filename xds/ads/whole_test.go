@@ -1,0 +1,271 @@
+package ads
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"github.com/catalyst-router/catalyst/xds"
+)
+
+// wholePlant is a plant whose Envoy asks for the state of the world, and takes everything.
+type wholePlant struct {
+	*plant
+	told   map[string]bool                         // types of which it has heard on this connection: nobody knows what it has of the others
+	last   map[string]*whole                       // the server's books
+	heard  map[string]*discovery.DiscoveryResponse // what the Envoy has taken last, by type
+	unread []*discovery.DiscoveryResponse
+	unsaid []*discovery.DiscoveryRequest
+}
+
+func (p *wholePlant) connectWhole() {
+	if p.server.streams[p.envoy.st] {
+		p.server.leave(p.envoy.st)
+	}
+	st, err := newStream(p.t.Context(), p.server)
+	if err != nil || !p.server.join(st) {
+		p.t.Fatal(err)
+	}
+	p.envoy.st, p.told, p.last, p.unread, p.unsaid = st, map[string]bool{}, map[string]*whole{}, nil, nil
+	for _, t := range []string{xds.TypeCluster, xds.TypeRoute, xds.TypeScope, xds.TypeListener} {
+		if t == xds.TypeRoute && len(p.envoy.asks) == 0 {
+			continue
+		}
+		req := p.request(t)
+		req.Node, req.ResponseNonce = &core.Node{Id: "c"}, "" // nonces are of a stream
+		p.unsaid = append(p.unsaid, req)
+	}
+}
+
+// request says what the Envoy has of a type, and what it wants.
+func (p *wholePlant) request(typeURL string) *discovery.DiscoveryRequest {
+	req := &discovery.DiscoveryRequest{TypeUrl: typeURL, VersionInfo: p.heard[typeURL].GetVersionInfo(), ResponseNonce: p.heard[typeURL].GetNonce()}
+	if typeURL == xds.TypeRoute {
+		req.ResourceNames = slices.Sorted(maps.Keys(p.envoy.asks))
+	}
+	return req
+}
+
+func (p *wholePlant) sendWhole() bool {
+	resp := p.server.nextWhole(p.envoy.st, p.last)
+	if resp != nil {
+		p.t.Logf("sent %d of %s, nonce %s", len(resp.GetResources()), resp.GetTypeUrl(), resp.GetNonce())
+		p.unread = append(p.unread, resp)
+	}
+	return resp != nil
+}
+
+func (p *wholePlant) readWhole() bool {
+	if len(p.unread) == 0 {
+		return false
+	}
+	resp := p.unread[0]
+	p.unread = p.unread[1:]
+	p.heard[resp.GetTypeUrl()], p.told[resp.GetTypeUrl()] = resp, true
+	if resp.GetTypeUrl() != xds.TypeRoute { // routes go with the scopes that name them
+		maps.DeleteFunc(p.envoy.has, func(ref xds.Ref, _ string) bool { return ref.Type == resp.GetTypeUrl() })
+	}
+	for _, r := range resp.GetResources() {
+		m, err := r.UnmarshalNew()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		named, ok := m.(interface{ GetName() string })
+		if !ok {
+			p.t.Fatalf("%s has no name", r.GetTypeUrl())
+		}
+		ref := xds.Ref{Type: resp.GetTypeUrl(), Name: named.GetName()}
+		if ref.Type == xds.TypeRoute && !p.envoy.asks[ref.Name] {
+			continue
+		}
+		if p.envoy.has[ref] = p.versionOf(ref, r.GetValue()); p.envoy.has[ref] == "" {
+			p.t.Fatalf("%s was never compiled so", ref.Name)
+		}
+	}
+	for ref, v := range p.envoy.has {
+		if n := p.lacks(ref); n != "" && p.told[ref.Type] && ref.Type != xds.TypeRoute { // which serve nobody without a scope
+			p.t.Fatalf("after nonce %s, %s@%s names %s, which is not there", resp.GetNonce(), ref.Name, v, n)
+		}
+	}
+	p.unsaid = append(p.unsaid, p.request(resp.GetTypeUrl()))
+	if p.ask(); len(p.envoy.unsaid) > 0 {
+		p.envoy.unsaid = nil
+		p.unsaid = append(p.unsaid, p.request(xds.TypeRoute))
+	}
+	return true
+}
+
+// lacks returns a cluster that a resource names and that is not there; "" if there is none.
+func (p *wholePlant) lacks(ref xds.Ref) string {
+	for _, n := range p.known[version{ref, p.envoy.has[ref]}].Needs {
+		if need := xds.Needed(n); need.Type == xds.TypeCluster && p.envoy.has[need] == "" {
+			return n
+		}
+	}
+	return ""
+}
+
+// versionOf finds what was compiled like this.
+func (p *wholePlant) versionOf(ref xds.Ref, body []byte) string {
+	for v, r := range p.known {
+		if v.Ref == ref && string(r.Body) == string(body) {
+			return r.Version
+		}
+	}
+	return ""
+}
+
+func (p *wholePlant) sayWhole() bool {
+	if len(p.unsaid) == 0 {
+		return false
+	}
+	req := p.unsaid[0]
+	p.unsaid = p.unsaid[1:]
+	p.t.Logf("Envoy says %v", req)
+	if err := p.server.wholeRequest(p.envoy.st, p.last, proto.CloneOf(req)); err != nil {
+		p.t.Fatal(err)
+	}
+	return true
+}
+
+// The same of an Envoy that asks for the state of the world, and refuses nothing: it has all that there is in the end, and nothing else.
+func TestTheWholeStateArrives(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		p := &wholePlant{plant: newPlant(rt), heard: map[string]*discovery.DiscoveryResponse{}}
+		p.connectWhole()
+		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+			switch rapid.IntRange(0, 12).Draw(rt, "step") {
+			case 0, 1, 2:
+				p.draw(rt, "a", "b", "d")
+			case 3, 4, 5:
+				p.sendWhole()
+			case 6, 7, 8:
+				p.readWhole()
+			case 9, 10, 11:
+				p.sayWhole()
+			case 12: // its connection is lost
+				if rapid.Bool().Draw(rt, "Envoy restarts") {
+					clear(p.envoy.has)
+					clear(p.envoy.asks)
+					clear(p.heard)
+				}
+				p.connectWhole()
+			}
+		}
+		for p.sendWhole() || p.readWhole() || p.sayWhole() {
+		}
+		p.verdict()
+		for ref := range p.server.view.unsettled {
+			if ref.Type != xds.TypeSecret { // for which it does not ask
+				rt.Errorf("it is not known that everybody has %s", ref.Name)
+			}
+		}
+	})
+}
+
+// asks begins subscriptions to types by their names.
+func (e *wholeEnvoy) asks(types ...string) {
+	e.t.Helper()
+	for _, t := range types {
+		e.ask(&discovery.DiscoveryRequest{TypeUrl: t})
+	}
+}
+
+// takes wants the next response to have these versions, and returns how to answer it.
+func (e *wholeEnvoy) takes(want ...string) func(words string) {
+	e.t.Helper()
+	resp := e.s.nextWhole(e.st, e.last)
+	if resp == nil {
+		e.t.Fatalf("sent nothing, want %v", want)
+	}
+	w := e.last[resp.GetTypeUrl()]
+	var got []string
+	for _, r := range w.sent {
+		got = append(got, r.Name+"@"+r.Version)
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
+		e.t.Errorf("sent %v, want %v", got, want)
+	}
+	return func(words string) {
+		req := &discovery.DiscoveryRequest{TypeUrl: resp.GetTypeUrl(), ResponseNonce: resp.GetNonce(), ResourceNames: slices.Sorted(maps.Keys(e.st.subs[resp.GetTypeUrl()].names))}
+		if words != "" {
+			req.ErrorDetail = &status.Status{Message: words}
+		}
+		e.ask(req)
+	}
+}
+
+// of makes a resource of another type.
+func of(typeURL, name, version string, needs ...string) xds.Resource {
+	r := resource(name, version, needs...)
+	r.Type = typeURL
+	return r
+}
+
+// Routes that an Envoy asks for again it has dropped, although it was sent the same before.
+func TestRoutesAskedForAgainAreSentAgain(t *testing.T) {
+	s := quiet()
+	s.Open()
+	s.Publish(xds.Delta{Set: []xds.Resource{of(xds.TypeRoute, "via/1", "1")}})
+	e := newWholeEnvoy(t, s, "")
+	ask := func(names ...string) {
+		nonce := ""
+		if w := e.last[xds.TypeRoute]; w != nil {
+			nonce = w.nonce
+		}
+		e.ask(&discovery.DiscoveryRequest{TypeUrl: xds.TypeRoute, ResourceNames: names, ResponseNonce: nonce})
+	}
+	e.takes()("")
+	ask("via/1")
+	e.takes("via/1@1")("")
+	ask()
+	ask("via/1")
+	e.takes("via/1@1")("")
+}
+
+// An Envoy that may refuse scopes keeps the clusters of those before.
+func TestClustersWaitForTheAnswerOfWhatNamedThem(t *testing.T) {
+	s := quiet()
+	s.Open()
+	s.Publish(xds.Delta{Set: []xds.Resource{resource("hops/1", "1"), of(xds.TypeScope, "route/x", "1", "hops/1")}})
+	e := newWholeEnvoy(t, s, "")
+	e.asks(xds.TypeScope)
+	e.takes("hops/1@1")("")
+	e.takes("route/x@1")("")
+	move := func(from, to string) (answer func(words string)) {
+		s.Publish(xds.Delta{Set: []xds.Resource{resource("hops/"+to, "1"), of(xds.TypeScope, "route/x", to, "hops/"+to)}, Removed: []xds.Ref{{Type: xds.TypeCluster, Name: "hops/" + from}}})
+		e.answer("") // the clusters
+		return e.takes("route/x@" + to)
+	}
+	move("1", "2") // it is read, and the answer comes too late to count
+	answer := move("2", "3")
+	s.Publish(xds.Delta{Set: []xds.Resource{resource("hops/4", "1")}})
+	e.takes("hops/1@1", "hops/2@1", "hops/3@1", "hops/4@1")("")
+	answer("")
+	e.takes("hops/3@1", "hops/4@1")("")
+}
+
+// A version that has to wait leaves an Envoy what it has, and not what everybody is known to have taken.
+func TestWhatWaitsLeavesTheNewestThere(t *testing.T) {
+	s := quiet()
+	s.Open()
+	s.Publish(xds.Delta{Set: []xds.Resource{resource("hops/1", "1"), of(xds.TypeScope, "route/x", "1", "hops/1")}})
+	e := newWholeEnvoy(t, s, "")
+	e.asks(xds.TypeScope)
+	e.takes("hops/1@1")("")
+	e.takes("route/x@1")("")
+	s.Publish(xds.Delta{Set: []xds.Resource{of(xds.TypeScope, "route/x", "2", "hops/1")}})
+	answer := e.takes("route/x@2")
+	s.Publish(xds.Delta{Set: []xds.Resource{resource("hops/2", "1"), of(xds.TypeScope, "route/x", "3", "hops/2"), of(xds.TypeScope, "route/y", "1", "hops/1")}})
+	taken := e.takes("hops/1@1", "hops/2@1")
+	e.takes("route/x@2", "route/y@1")("")
+	answer("")
+	taken("")
+	e.takes("route/x@3", "route/y@1")("")
+}
