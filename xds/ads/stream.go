@@ -29,8 +29,8 @@ type stream struct {
 	since       time.Time
 	signal      chan struct{}
 	subs        map[string]*subscription // by type
-	pending     map[string]map[string]bool
-	outstanding map[string]*response // by nonce
+	pending     map[string]*queue        // by type
+	outstanding map[string]*response     // by nonce
 	nonce       uint64
 	groups      []group                     // to be sent in responses of their own
 	waiting     map[string]map[xds.Ref]bool // by what the Envoy has to have first
@@ -85,7 +85,7 @@ func newStream(ctx context.Context, s *Server) (*stream, error) {
 		}
 	}
 	return &stream{
-		s: s, certified: certified, since: time.Now(), signal: make(chan struct{}, 1), subs: map[string]*subscription{}, pending: map[string]map[string]bool{},
+		s: s, certified: certified, since: time.Now(), signal: make(chan struct{}, 1), subs: map[string]*subscription{}, pending: map[string]*queue{},
 		outstanding: map[string]*response{}, held: map[string]bool{}, waiting: map[string]map[xds.Ref]bool{},
 	}, nil
 }
@@ -124,9 +124,9 @@ func (st *stream) changed(ref xds.Ref) {
 		return // the subscription begins with everything
 	}
 	if st.pending[ref.Type] == nil {
-		st.pending[ref.Type] = map[string]bool{}
+		st.pending[ref.Type] = newQueue()
 	}
-	st.pending[ref.Type][ref.Name] = true
+	st.pending[ref.Type].add(ref.Name)
 }
 
 func (st *stream) poke() {
@@ -186,7 +186,7 @@ func (s *Server) additions(st *stream, typeURL string, named bool) *discovery.De
 	if !named && len(set) < maxBatch { // what names others waits for a response in which, or after which, all of them are there
 		set = s.due(st, sub, typeURL, false, set)
 	}
-	if len(st.pending[typeURL]) == 0 && !named {
+	if st.pending[typeURL].empty() && !named {
 		delete(st.pending, typeURL)
 	}
 	if len(set) == 0 && (named || !sub.fresh) {
@@ -198,21 +198,19 @@ func (s *Server) additions(st *stream, typeURL string, named bool) *discovery.De
 
 // due takes what waits and is to be sent, up to a batch: resources that others name, or the rest.
 func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, set []*xds.Resource) []*xds.Resource {
-	for name := range st.pending[typeURL] {
-		if xds.IsNamed(name) != named {
-			continue
-		}
+	queue := st.pending[typeURL]
+	for name := range queue.of(named) {
 		ref := xds.Ref{Type: typeURL, Name: name}
 		r := s.serves(st, ref)
 		s.awaitNeeds(st, ref, r)
 		if r == nil {
 			st.answeredFor(ref) // what waits for it will not have it, and may have to go
 			if _, known := sub.known[name]; !known {
-				delete(st.pending[typeURL], name)
+				queue.remove(name)
 			}
 			continue
 		}
-		delete(st.pending[typeURL], name)
+		queue.remove(name)
 		if n := s.lacks(st, r.Needs); n != "" {
 			if st.await(n, ref); !s.early(st, sub, r) {
 				continue
@@ -341,14 +339,14 @@ func (st *stream) lose(typeURL string, names []string) {
 	sub := st.subs[typeURL]
 	var routes []string
 	for _, name := range names {
-		delete(st.pending[typeURL], name)
+		st.pending[typeURL].remove(name)
 		delete(sub.known, name)
 		delete(sub.acked, name)
 		if ref, ok := xds.Scouted(name); ok && typeURL == xds.TypeScope && st.subs[ref.Type] != nil {
 			routes = append(routes, ref.Name)
 		}
 	}
-	if len(st.pending[typeURL]) == 0 {
+	if st.pending[typeURL].empty() {
 		delete(st.pending, typeURL)
 	}
 	if st.overtake(typeURL, names); len(routes) > 0 {
@@ -381,7 +379,7 @@ func (st *stream) overtake(typeURL string, gone []string) {
 // gone returns what the Envoy has of a type and is to lose.
 func (s *Server) gone(st *stream, typeURL string) []string {
 	var gone []string
-	for name := range st.pending[typeURL] {
+	for name := range st.pending[typeURL].all() {
 		if s.serves(st, xds.Ref{Type: typeURL, Name: name}) == nil {
 			gone = append(gone, name)
 		}
@@ -402,7 +400,7 @@ func (s *Server) forsaken(st *stream) bool {
 		}
 		for _, d := range s.view.dependants(lost[0]) {
 			sub := st.subs[d.Type]
-			if sub == nil || sub.known[d.Name] == "" || st.pending[d.Type][d.Name] {
+			if sub == nil || sub.known[d.Name] == "" || st.pending[d.Type].has(d.Name) {
 				continue
 			}
 			r := s.serves(st, d)
