@@ -98,7 +98,7 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 	}
 	if !maps.Equal(names, sub.names) {
 		for name := range names {
-			if !sub.names[name] {
+			if sub.names != nil && !sub.names[name] {
 				sub.fresh = true // it may have had it, and dropped it
 			}
 		}
