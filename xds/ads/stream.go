@@ -517,7 +517,7 @@ func (s *Server) statusOf(st *stream, sub *subscription, ref xds.Ref, svc bgp.Se
 	return out
 }
 
-// refsOf returns the resources that a service stands on, the shared next hops included. The caller holds mu.
+// refsOf returns the resources that a service stands on, the shared next hops and routes included. The caller holds mu.
 func (s *Server) refsOf(svc bgp.Service) []xds.Ref {
 	var refs []xds.Ref
 	for t, byName := range s.view.byType {
@@ -527,11 +527,25 @@ func (s *Server) refsOf(svc bgp.Service) []xds.Ref {
 				continue
 			}
 			refs = append(refs, xds.Ref{Type: t, Name: name})
-			for _, target := range xds.Targets(e.now) {
-				if ref := (xds.Ref{Type: xds.TypeCluster, Name: target}); s.view.get(ref) != nil && s.view.get(ref).now != nil && !slices.Contains(refs, ref) {
+			for _, ref := range standsOn(e.now) {
+				if need := s.view.get(ref); need != nil && need.now != nil && !slices.Contains(refs, ref) {
 					refs = append(refs, ref)
 				}
 			}
+		}
+	}
+	return refs
+}
+
+// standsOn returns the clusters that a resource names, and the routes.
+func standsOn(r *xds.Resource) []xds.Ref {
+	var refs []xds.Ref
+	for _, target := range xds.Targets(r) {
+		refs = append(refs, xds.Ref{Type: xds.TypeCluster, Name: target})
+	}
+	for _, n := range r.Needs {
+		if ref := xds.Needed(n); ref.Type == xds.TypeRoute {
+			refs = append(refs, ref)
 		}
 	}
 	return refs
