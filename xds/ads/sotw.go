@@ -26,7 +26,7 @@ type whole struct {
 }
 
 // StreamAggregatedResources serves one Envoy with the state-of-the-world variant: each change of a type sends all of it, so it is for clients that know
-// nothing else. Versions are hashes of content here too: an unchanged type is not sent, and a refused version is not sent again.
+// nothing else. Versions are hashes of content here too: on one connection an unchanged type is not sent again, nor a refused version.
 func (s *Server) StreamAggregatedResources(rpc discovery.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
 	st, err := newStream(rpc.Context(), s)
 	if err != nil {
@@ -83,8 +83,8 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 		st.subs[t] = sub
 		last[t] = &whole{}
 		st.pending[t] = newQueue()
-		if v := req.GetVersionInfo(); v != "" {
-			last[t].version, sub.fresh = v, false // it kept what another stream gave it
+		if req.GetVersionInfo() != "" {
+			sub.fresh = false // it kept what another stream gave it, and something of what it refused as well: it is sent everything, but not before Open
 		}
 	} else if w := last[t]; req.GetResponseNonce() == w.nonce {
 		if out := st.outstanding[w.nonce]; out != nil {
@@ -130,8 +130,9 @@ func (s *Server) nextWhole(st *stream, last map[string]*whole) *discovery.Discov
 		}
 		version := wholeVersion(set)
 		if version == w.version && !sub.fresh {
-			w.sent = set // it may be of an earlier connection
-			s.kept(sub, set)
+			for _, r := range set {
+				s.settle(refOf(r)) // it may be since another was taken
+			}
 			if t != xds.TypeCluster {
 				st.clear(last)
 			}
@@ -223,17 +224,6 @@ func (s *Server) ahead(st *stream, sub *subscription, r *xds.Resource) bool {
 	return slices.ContainsFunc(r.Needs, func(n string) bool {
 		return xds.Needed(n).Type == xds.TypeCluster && clusters.covers(n) && clusters.known[n] == ""
 	})
-}
-
-// kept books what an Envoy has of an earlier connection, all of which is as it is now. What it has taken may be settled since it has taken something else.
-func (s *Server) kept(sub *subscription, set map[string]*xds.Resource) {
-	fresh := len(sub.known) == 0
-	for name, r := range set {
-		if fresh {
-			sub.known[name], sub.acked[name] = r.Version, ack{version: r.Version}
-		}
-		s.settle(refOf(r))
-	}
 }
 
 func wholeVersion(set map[string]*xds.Resource) string {

@@ -1,8 +1,10 @@
 package ads
 
 import (
+	"bytes"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -17,11 +19,13 @@ import (
 // wholePlant is a plant whose Envoy asks for the state of the world, and takes everything.
 type wholePlant struct {
 	*plant
-	told   map[string]bool                         // types of which it has heard on this connection: nobody knows what it has of the others
-	last   map[string]*whole                       // the server's books
-	heard  map[string]*discovery.DiscoveryResponse // what the Envoy has taken last, by type
-	unread []*discovery.DiscoveryResponse
-	unsaid []*discovery.DiscoveryRequest
+	refuses bool                                    // some: then all of a type comes in one response, and what names something bad comes with it
+	told    map[string]bool                         // types of which it has heard on this connection: nobody knows what it has of the others
+	last    map[string]*whole                       // the server's books
+	heard   map[string]*discovery.DiscoveryResponse // what the Envoy has read last, by type
+	version map[string]string                       // what it has taken last
+	unread  []*discovery.DiscoveryResponse
+	unsaid  []*discovery.DiscoveryRequest
 }
 
 func (p *wholePlant) connectWhole() {
@@ -45,7 +49,7 @@ func (p *wholePlant) connectWhole() {
 
 // request says what the Envoy has of a type, and what it wants.
 func (p *wholePlant) request(typeURL string) *discovery.DiscoveryRequest {
-	req := &discovery.DiscoveryRequest{TypeUrl: typeURL, VersionInfo: p.heard[typeURL].GetVersionInfo(), ResponseNonce: p.heard[typeURL].GetNonce()}
+	req := &discovery.DiscoveryRequest{TypeUrl: typeURL, VersionInfo: p.version[typeURL], ResponseNonce: p.heard[typeURL].GetNonce()}
 	if typeURL == xds.TypeRoute {
 		req.ResourceNames = slices.Sorted(maps.Keys(p.envoy.asks))
 	}
@@ -68,9 +72,11 @@ func (p *wholePlant) readWhole() bool {
 	resp := p.unread[0]
 	p.unread = p.unread[1:]
 	p.heard[resp.GetTypeUrl()], p.told[resp.GetTypeUrl()] = resp, true
+	before := maps.Clone(p.envoy.has)
 	if resp.GetTypeUrl() != xds.TypeRoute { // routes go with the scopes that name them
 		maps.DeleteFunc(p.envoy.has, func(ref xds.Ref, _ string) bool { return ref.Type == resp.GetTypeUrl() })
 	}
+	var refused []string
 	for _, r := range resp.GetResources() {
 		m, err := r.UnmarshalNew()
 		if err != nil {
@@ -84,16 +90,29 @@ func (p *wholePlant) readWhole() bool {
 		if ref.Type == xds.TypeRoute && !p.envoy.asks[ref.Name] {
 			continue
 		}
-		if p.envoy.has[ref] = p.versionOf(ref, r.GetValue()); p.envoy.has[ref] == "" {
+		version := p.versionOf(ref, r.GetValue())
+		switch {
+		case version == "":
 			p.t.Fatalf("%s was never compiled so", ref.Name)
+		case !bytes.Contains(r.GetValue(), []byte(bad)):
+			p.envoy.has[ref] = version
+		default:
+			if refused = append(refused, ref.Name); before[ref] != "" {
+				p.envoy.has[ref] = before[ref]
+			}
 		}
 	}
 	for ref, v := range p.envoy.has {
-		if n := p.lacks(ref); n != "" && p.told[ref.Type] && ref.Type != xds.TypeRoute { // which serve nobody without a scope
+		if n := p.lacks(ref); n != "" && !p.refuses && p.told[ref.Type] && ref.Type != xds.TypeRoute { // which serve nobody without a scope
 			p.t.Fatalf("after nonce %s, %s@%s names %s, which is not there", resp.GetNonce(), ref.Name, v, n)
 		}
 	}
-	p.unsaid = append(p.unsaid, p.request(resp.GetTypeUrl()))
+	answer := p.request(resp.GetTypeUrl())
+	if answer.VersionInfo = resp.GetVersionInfo(); len(refused) > 0 {
+		answer.VersionInfo, answer.ErrorDetail = p.version[resp.GetTypeUrl()], &status.Status{Message: "Error adding/updating cluster(s) " + strings.Join(refused, ", ")}
+	}
+	p.version[resp.GetTypeUrl()] = answer.GetVersionInfo()
+	p.unsaid = append(p.unsaid, answer)
 	if p.ask(); len(p.envoy.unsaid) > 0 {
 		p.envoy.unsaid = nil
 		p.unsaid = append(p.unsaid, p.request(xds.TypeRoute))
@@ -134,15 +153,27 @@ func (p *wholePlant) sayWhole() bool {
 	return true
 }
 
-// The same of an Envoy that asks for the state of the world, and refuses nothing: it has all that there is in the end, and nothing else.
+func (p *wholePlant) settleWhole() {
+	for n := 0; p.sendWhole() || p.readWhole() || p.sayWhole(); n++ {
+		if n > 1000 {
+			p.t.Fatal("it does not come to rest")
+		}
+	}
+}
+
+// The same of an Envoy that asks for the state of the world: it has all that there is in the end, and nothing else, if there is nothing in it that it refuses.
 func TestTheWholeStateArrives(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		p := &wholePlant{plant: newPlant(rt), heard: map[string]*discovery.DiscoveryResponse{}}
+		p := &wholePlant{plant: newPlant(rt), refuses: rapid.Bool().Draw(rt, "refuses"), heard: map[string]*discovery.DiscoveryResponse{}, version: map[string]string{}}
+		targets := []string{"a", "b", "d"}
+		if p.refuses {
+			targets = append(targets, bad)
+		}
 		p.connectWhole()
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
 			switch rapid.IntRange(0, 12).Draw(rt, "step") {
 			case 0, 1, 2:
-				p.draw(rt, "a", "b", "d")
+				p.draw(rt, targets...)
 			case 3, 4, 5:
 				p.sendWhole()
 			case 6, 7, 8:
@@ -154,11 +185,17 @@ func TestTheWholeStateArrives(t *testing.T) {
 					clear(p.envoy.has)
 					clear(p.envoy.asks)
 					clear(p.heard)
+					clear(p.version)
 				}
 				p.connectWhole()
 			}
 		}
-		for p.sendWhole() || p.readWhole() || p.sayWhole() {
+		p.settleWhole()
+		if p.refuses {
+			for _, svc := range slices.Sorted(maps.Keys(p.state)) {
+				p.way(svc, via("a"))
+			}
+			p.settleWhole()
 		}
 		p.verdict()
 		for ref := range p.server.view.unsettled {
