@@ -106,6 +106,7 @@ func (n nodes) pair(t testing.TB) (client, server *Stream) {
 	if err = errors.Join(err, <-got); err != nil {
 		t.Fatal(err)
 	}
+	_ = lis.Close() // a random test makes thousands of pairs
 	t.Cleanup(client.Close)
 	t.Cleanup(server.Close)
 	return client, server
