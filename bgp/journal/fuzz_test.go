@@ -59,10 +59,11 @@ func (b *books) order(t *testing.T, j *Journal, op, key, value byte, text string
 		for svc, port := range b.ports {
 			taken = taken || svc == name || port == uint16(value)
 		}
-		if err := j.SavePort(name, uint16(value)); (err != nil) != taken {
+		refused := taken || value == 0
+		if err := j.SavePort(name, uint16(value)); (err != nil) != refused {
 			t.Fatalf("port %d for %q, taken: %v: %v", value, name, taken, err)
 		}
-		if !taken {
+		if !refused {
 			b.ports[name] = uint16(value)
 		}
 	case 5:
