@@ -3,6 +3,7 @@ package supergraph
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -307,7 +308,8 @@ func (l *loader) renameAll(names []string) []string {
 
 // rootTypes drops root types that only had machinery, and gives every subgraph a query root to come in by.
 func (l *loader) rootTypes() {
-	for own, def := range l.s.renamed {
+	for _, own := range slices.Sorted(maps.Keys(l.s.renamed)) {
+		def := l.s.renamed[own]
 		if l.s.types[def] == nil {
 			l.fail(InvalidGraphQL, nil, "", "cannot set schema root %s to unknown type %s", def, own)
 		}
@@ -317,7 +319,8 @@ func (l *loader) rootTypes() {
 		l.s.order = append(l.s.order, "Query")
 	}
 	l.s.roots[ast.Query] = "Query"
-	for op, name := range l.s.roots {
+	for _, op := range slices.Sorted(maps.Keys(l.s.roots)) {
+		name := l.s.roots[op]
 		t := l.s.types[name]
 		if t == nil {
 			delete(l.s.roots, op)
