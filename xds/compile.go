@@ -204,14 +204,14 @@ func (c *Compiler) routes(b *builder, f *Forwarding, target string) []Ref {
 		return []Ref{{TypeScope, scope.GetName()}}
 	}
 	via := Ref{TypeRoute, viaPrefix + target}
-	scout := scout(via.Name)
+	ahead := Ref{TypeScope, scoutPrefix + via.Name}
 	if c.sent[via] == "" { // its name says what is in it
-		b.set(TypeScope, scout.GetName(), scout, target)
-		b.set(TypeRoute, via.Name, c.routesTo(via.Name, f.Protocol, target), target, scout.GetName())
+		b.set(TypeScope, ahead.Name, scout(via.Name), target)
+		b.set(TypeRoute, via.Name, c.routesTo(via.Name, f.Protocol, target), target, ahead.Name)
 	}
 	scope.RouteConfigurationName = via.Name
-	b.set(TypeScope, scope.GetName(), scope, target, scout.GetName(), via.Name)
-	return []Ref{{TypeScope, scout.GetName()}, via, {TypeScope, scope.GetName()}}
+	b.set(TypeScope, scope.GetName(), scope, target, ahead.Name, via.Name)
+	return []Ref{ahead, via, {TypeScope, scope.GetName()}}
 }
 
 // Needed returns the resource that one needs by this name: routes, the scope that has Envoy ask for them, or a cluster.
@@ -362,18 +362,18 @@ func CompareNames(a, b string) int {
 func IsNamed(name string) bool { return naming(name) == 0 }
 
 // IsShared tells whether a resource of this name belongs to no service alone.
-func IsShared(name string) bool {
-	return slices.ContainsFunc([]string{hopsPrefix, viaPrefix, scoutPrefix}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-}
+func IsShared(name string) bool { return begins(name, hopsPrefix, viaPrefix, scoutPrefix) }
 
 // naming is 0 for a cluster of next hops or workloads, which others name, or what has Envoy ask for routes, and 1 for the others.
 func naming(name string) int {
-	for _, prefix := range []string{hopsPrefix, localPrefix, workPrefix, scoutPrefix} {
-		if strings.HasPrefix(name, prefix) {
-			return 0
-		}
+	if begins(name, hopsPrefix, localPrefix, workPrefix, scoutPrefix) {
+		return 0
 	}
 	return 1
+}
+
+func begins(name string, prefixes ...string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
 // secrets returns the node's certificate, and the roots of each trust domain for itself alone.
@@ -415,8 +415,9 @@ func NamesOf(typeURL string, svc bgp.Service) []string {
 	return nil
 }
 
-// Targets returns the clusters that a resource sends to, or stands for; nil for one that stands for itself.
-func Targets(r *Resource) []string {
+// Targets returns the clusters that a resource sends to, or stands for, and the routes that it names; nil for one that stands for itself.
+func Targets(r *Resource) []Ref {
+	var names []string
 	switch r.Type {
 	case TypeCluster:
 		var cl cluster.Cluster
@@ -424,9 +425,15 @@ func Targets(r *Resource) []string {
 		if proto.Unmarshal(r.Body, &cl) != nil || cl.GetClusterType() == nil || cl.GetClusterType().GetTypedConfig().UnmarshalTo(&agg) != nil {
 			return nil
 		}
-		return agg.GetClusters()
+		names = agg.GetClusters()
 	case TypeScope:
-		return slices.DeleteFunc(slices.Clone(r.Needs), func(n string) bool { return Needed(n).Type != TypeCluster })
+		names = r.Needs
 	}
-	return nil
+	var refs []Ref
+	for _, n := range names {
+		if ref := Needed(n); ref.Type != TypeScope { // a scout serves nobody
+			refs = append(refs, ref)
+		}
+	}
+	return refs
 }

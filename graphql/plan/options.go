@@ -1,7 +1,7 @@
 package plan
 
 import (
-	"slices"
+	"sort"
 
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
@@ -36,15 +36,7 @@ func (b *builder) options(sl *slot, class graph.TypeSet, sub *graph.Selection) [
 			out = append(out, o)
 		}
 	}
-	slices.SortStableFunc(out, func(x, y option) int {
-		switch {
-		case x.cost.less(y.cost):
-			return -1
-		case y.cost.less(x.cost):
-			return 1
-		}
-		return 0
-	})
+	sort.SliceStable(out, func(i, j int) bool { return out[i].cost.less(out[j].cost) })
 	return out
 }
 
@@ -237,14 +229,6 @@ func (b *builder) namers(pos *position, class graph.TypeSet) []option {
 			out = append(out, option{sub: s, way: w, cost: estimate{rounds: w.depth, subs: w.fresh}})
 		}
 	}
-	slices.SortStableFunc(out, func(x, y option) int {
-		switch {
-		case x.way.cheaper(y.way):
-			return -1
-		case y.way.cheaper(x.way):
-			return 1
-		}
-		return 0
-	})
+	sort.SliceStable(out, func(i, j int) bool { return out[i].way.cheaper(out[j].way) })
 	return out
 }

@@ -120,17 +120,29 @@ func (p *plant) publish(d xds.Delta) {
 	p.server.Publish(d)
 }
 
-// connect has the Envoy connect, with what it has.
-func (p *plant) connect() {
-	if p.envoy.st != nil && p.server.streams[p.envoy.st] {
+// dial has the Envoy begin another stream.
+func (p *plant) dial() *stream {
+	if p.server.streams[p.envoy.st] {
 		p.server.leave(p.envoy.st)
 	}
 	st, err := newStream(p.t.Context(), p.server)
 	if err != nil || !p.server.join(st) {
 		p.t.Fatal(err)
 	}
-	p.envoy.st, p.envoy.unread, p.envoy.unsaid = st, nil, nil
-	for _, t := range []string{xds.TypeCluster, xds.TypeRoute, xds.TypeScope, xds.TypeListener} {
+	p.envoy.st = st
+	return st
+}
+
+// dialled are the types that it asks for then, routes only if it has scopes that name some.
+func dialled() []string {
+	return slices.DeleteFunc(xds.Types(), func(t string) bool { return t == xds.TypeSecret })
+}
+
+// connect has the Envoy connect, with what it has.
+func (p *plant) connect() {
+	st := p.dial()
+	p.envoy.unread, p.envoy.unsaid = nil, nil
+	for _, t := range dialled() {
 		req := &discovery.DeltaDiscoveryRequest{Node: &core.Node{Id: "c"}, TypeUrl: t, InitialResourceVersions: map[string]string{}}
 		if t == xds.TypeRoute {
 			if req.ResourceNamesSubscribe = slices.Sorted(maps.Keys(p.envoy.asks)); len(p.envoy.asks) == 0 {

@@ -2,6 +2,7 @@ package ads
 
 import (
 	"log/slog"
+	"maps"
 	"slices"
 	"testing"
 
@@ -75,12 +76,18 @@ func (e *wholeEnvoy) answer(words string) int {
 	if resp == nil {
 		return -1
 	}
-	req := &discovery.DiscoveryRequest{TypeUrl: resp.GetTypeUrl(), ResponseNonce: resp.GetNonce()}
+	e.reply(resp, words)
+	return len(resp.GetResources())
+}
+
+// reply answers a response, and refuses it unless words are empty.
+func (e *wholeEnvoy) reply(resp *discovery.DiscoveryResponse, words string) {
+	e.t.Helper()
+	req := &discovery.DiscoveryRequest{TypeUrl: resp.GetTypeUrl(), ResponseNonce: resp.GetNonce(), ResourceNames: slices.Sorted(maps.Keys(e.st.subs[resp.GetTypeUrl()].names))}
 	if words != "" {
 		req.ErrorDetail = &status.Status{Message: words}
 	}
 	e.ask(req)
-	return len(resp.GetResources())
 }
 
 // The same for an Envoy that asks for the state of the world: it is told nothing before Open if it has something, and everything if it has nothing.

@@ -353,7 +353,7 @@ func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error
 	}
 	sub := st.subs[req.GetTypeUrl()]
 	if sub == nil {
-		sub = newSubscription(req)
+		sub = newSubscription(req.GetTypeUrl(), req.GetResourceNamesSubscribe(), req.GetInitialResourceVersions())
 		st.subs[req.GetTypeUrl()] = sub
 		st.pending[req.GetTypeUrl()] = newQueue()
 		for name := range s.view.byType[req.GetTypeUrl()] {

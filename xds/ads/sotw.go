@@ -79,7 +79,7 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 	}
 	sub := st.subs[t]
 	if sub == nil {
-		sub = &subscription{fresh: true, wildcard: len(names) == 0 && t != xds.TypeRoute, known: map[string]string{}, acked: map[string]ack{}}
+		sub = newSubscription(t, req.GetResourceNames(), nil)
 		st.subs[t] = sub
 		last[t] = &whole{}
 		st.pending[t] = newQueue()

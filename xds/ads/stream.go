@@ -90,20 +90,22 @@ func newStream(ctx context.Context, s *Server) (*stream, error) {
 	}, nil
 }
 
-// newSubscription reads the first request of a type: without names it is for all (xDS protocol, "How the client specifies what resources
-// to return").
-func newSubscription(req *discovery.DeltaDiscoveryRequest) *subscription {
-	known := req.GetInitialResourceVersions()
+// newSubscription begins with the first request of a type, from an Envoy that has what is known: without names it is for all (xDS protocol, "How the client specifies what
+// resources to return"), except for routes.
+func newSubscription(typeURL string, names []string, known map[string]string) *subscription {
 	if known == nil {
 		known = map[string]string{}
 	}
-	return &subscription{fresh: true, wildcard: len(req.GetResourceNamesSubscribe()) == 0 && req.GetTypeUrl() != xds.TypeRoute, names: map[string]bool{}, known: maps.Clone(known), acked: acksOf(known)}
+	return &subscription{fresh: true, wildcard: len(names) == 0 && typeURL != xds.TypeRoute, known: maps.Clone(known), acked: acksOf(known)}
 }
 
 func (sub *subscription) subscribe(name string) {
 	if name == "*" {
 		sub.wildcard = true
 		return
+	}
+	if sub.names == nil {
+		sub.names = map[string]bool{}
 	}
 	sub.names[name] = true
 }
@@ -263,7 +265,8 @@ func (s *Server) early(st *stream, sub *subscription, r *xds.Resource) bool {
 		return false
 	}
 	return !slices.ContainsFunc(r.Needs, func(n string) bool {
-		has, need := st.subs[xds.Needed(n).Type], s.serves(st, xds.Needed(n))
+		ref := xds.Needed(n)
+		has, need := st.subs[ref.Type], s.serves(st, ref)
 		return has == nil || need == nil || has.known[n] != need.Version
 	})
 }
@@ -295,11 +298,11 @@ func (s *Server) removals(st *stream) (*discovery.DeltaDiscoveryResponse, time.D
 	}
 	for _, t := range slices.Backward(xds.Types()) {
 		gone := s.gone(st, t)
-		if t == xds.TypeRoute && len(gone) > 0 { // Envoy drops routes that no scope names, and takes no removal of them
-			st.lose(t, gone)
+		if len(gone) == 0 {
 			continue
 		}
-		if len(gone) == 0 {
+		if t == xds.TypeRoute { // Envoy drops routes that no scope names, and takes no removal of them
+			st.lose(t, gone)
 			continue
 		}
 		slices.SortFunc(gone, func(a, b string) int { return xds.CompareNames(b, a) }) // what names others before them
@@ -527,25 +530,11 @@ func (s *Server) refsOf(svc bgp.Service) []xds.Ref {
 				continue
 			}
 			refs = append(refs, xds.Ref{Type: t, Name: name})
-			for _, ref := range standsOn(e.now) {
+			for _, ref := range xds.Targets(e.now) {
 				if need := s.view.get(ref); need != nil && need.now != nil && !slices.Contains(refs, ref) {
 					refs = append(refs, ref)
 				}
 			}
-		}
-	}
-	return refs
-}
-
-// standsOn returns the clusters that a resource names, and the routes.
-func standsOn(r *xds.Resource) []xds.Ref {
-	var refs []xds.Ref
-	for _, target := range xds.Targets(r) {
-		refs = append(refs, xds.Ref{Type: xds.TypeCluster, Name: target})
-	}
-	for _, n := range r.Needs {
-		if ref := xds.Needed(n); ref.Type == xds.TypeRoute {
-			refs = append(refs, ref)
 		}
 	}
 	return refs

@@ -29,15 +29,9 @@ type wholePlant struct {
 }
 
 func (p *wholePlant) connectWhole() {
-	if p.server.streams[p.envoy.st] {
-		p.server.leave(p.envoy.st)
-	}
-	st, err := newStream(p.t.Context(), p.server)
-	if err != nil || !p.server.join(st) {
-		p.t.Fatal(err)
-	}
-	p.envoy.st, p.told, p.last, p.unread, p.unsaid = st, map[string]bool{}, map[string]*whole{}, nil, nil
-	for _, t := range []string{xds.TypeCluster, xds.TypeRoute, xds.TypeScope, xds.TypeListener} {
+	p.dial()
+	p.told, p.last, p.unread, p.unsaid = map[string]bool{}, map[string]*whole{}, nil, nil
+	for _, t := range dialled() {
 		if t == xds.TypeRoute && len(p.envoy.asks) == 0 {
 			continue
 		}
@@ -206,12 +200,17 @@ func TestTheWholeStateArrives(t *testing.T) {
 	})
 }
 
-// asks begins subscriptions to types by their names.
-func (e *wholeEnvoy) asks(types ...string) {
-	e.t.Helper()
-	for _, t := range types {
-		e.ask(&discovery.DiscoveryRequest{TypeUrl: t})
-	}
+// servedWithX begins with an Envoy that has a cluster, and a scope that needs it.
+func servedWithX(t *testing.T) (*Server, *wholeEnvoy) {
+	t.Helper()
+	s := quiet()
+	s.Open()
+	s.Publish(xds.Delta{Set: []xds.Resource{resource("hops/1", "1"), of(xds.TypeScope, "route/x", "1", "hops/1")}})
+	e := newWholeEnvoy(t, s, "")
+	e.ask(&discovery.DiscoveryRequest{TypeUrl: xds.TypeScope})
+	e.takes("hops/1@1")("")
+	e.takes("route/x@1")("")
+	return s, e
 }
 
 // takes wants the next response to have these versions, and returns how to answer it.
@@ -229,13 +228,7 @@ func (e *wholeEnvoy) takes(want ...string) func(words string) {
 	if slices.Sort(got); !slices.Equal(got, want) {
 		e.t.Errorf("sent %v, want %v", got, want)
 	}
-	return func(words string) {
-		req := &discovery.DiscoveryRequest{TypeUrl: resp.GetTypeUrl(), ResponseNonce: resp.GetNonce(), ResourceNames: slices.Sorted(maps.Keys(e.st.subs[resp.GetTypeUrl()].names))}
-		if words != "" {
-			req.ErrorDetail = &status.Status{Message: words}
-		}
-		e.ask(req)
-	}
+	return func(words string) { e.reply(resp, words) }
 }
 
 // of makes a resource of another type.
@@ -268,13 +261,7 @@ func TestRoutesAskedForAgainAreSentAgain(t *testing.T) {
 
 // An Envoy that may refuse scopes keeps the clusters of those before.
 func TestClustersWaitForTheAnswerOfWhatNamedThem(t *testing.T) {
-	s := quiet()
-	s.Open()
-	s.Publish(xds.Delta{Set: []xds.Resource{resource("hops/1", "1"), of(xds.TypeScope, "route/x", "1", "hops/1")}})
-	e := newWholeEnvoy(t, s, "")
-	e.asks(xds.TypeScope)
-	e.takes("hops/1@1")("")
-	e.takes("route/x@1")("")
+	s, e := servedWithX(t)
 	move := func(from, to string) (answer func(words string)) {
 		s.Publish(xds.Delta{Set: []xds.Resource{resource("hops/"+to, "1"), of(xds.TypeScope, "route/x", to, "hops/"+to)}, Removed: []xds.Ref{{Type: xds.TypeCluster, Name: "hops/" + from}}})
 		e.answer("") // the clusters
@@ -290,13 +277,7 @@ func TestClustersWaitForTheAnswerOfWhatNamedThem(t *testing.T) {
 
 // A version that has to wait leaves an Envoy what it has, and not what everybody is known to have taken.
 func TestWhatWaitsLeavesTheNewestThere(t *testing.T) {
-	s := quiet()
-	s.Open()
-	s.Publish(xds.Delta{Set: []xds.Resource{resource("hops/1", "1"), of(xds.TypeScope, "route/x", "1", "hops/1")}})
-	e := newWholeEnvoy(t, s, "")
-	e.asks(xds.TypeScope)
-	e.takes("hops/1@1")("")
-	e.takes("route/x@1")("")
+	s, e := servedWithX(t)
 	s.Publish(xds.Delta{Set: []xds.Resource{of(xds.TypeScope, "route/x", "2", "hops/1")}})
 	answer := e.takes("route/x@2")
 	s.Publish(xds.Delta{Set: []xds.Resource{resource("hops/2", "1"), of(xds.TypeScope, "route/x", "3", "hops/2"), of(xds.TypeScope, "route/y", "1", "hops/1")}})
