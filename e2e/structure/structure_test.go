@@ -39,6 +39,7 @@ func rules() []rule {
 		{[]string{"xds/...", "envoy"}, []string{module + "bgp/speaker", module + "bgp/peering", module + "bgp/journal", module + "cmd"}, "the data plane gets forwarding state, it does not ask for it"},
 		{[]string{"graphql/supergraph", "graphql/plan"}, []string{"net/http", "google.golang.org/grpc"}, "composition and planning are pure"},
 		{[]string{"graphql/supergraph", "graphql/plan", "graphql/exec", "graphql/gateway"}, []string{module + "bgp", module + "cmd", module + "xds"}, "the gateway runs alone as well: routes are handed to it as subgraphs"},
+		{[]string{"auth/token", "auth/keys", "auth/seal"}, []string{module + "bgp", "database/sql", "net/http", "google.golang.org/", "log/slog"}, "tokens are values: services that verify them take nothing else of Catalyst along"},
 		{[]string{"auth/..."}, []string{module + "cmd", module + "xds", module + "graphql"}, "identity is below all that uses it"},
 	}
 }
