@@ -1,8 +1,8 @@
-// Package ca is an organisation's certificate authority on files: it makes the root, and issues X.509 SVIDs to nodes
-// (SPIFFE X.509-SVID). It keeps no list of what it issued, revokes nothing and serves nobody online.
 package ca
 
 import (
+	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,168 +11,314 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
 	"net/url"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// The files of a CA's directory and of a node's bundle.
+// How long certificates are valid.
 const (
-	RootFile   = "ca.pem"     // the root certificate
-	KeyFile    = "ca-key.pem" // its key, mode 0600
-	SVIDFile   = "svid.pem"   // a node's certificate
-	SVIDKey    = "key.pem"    // its key, mode 0600
-	BundleGlob = "*.bundle.pem"
+	RootLife    = 10 * 365 * 24 * time.Hour
+	MinLife     = time.Minute         // of an SVID; it is renewed at half of it
+	MaxLife     = 24 * time.Hour      // of an SVID that its holder renews by itself (Sign)
+	DefaultLife = time.Hour           // of Sign, where none is asked for
+	MaxByHand   = 90 * 24 * time.Hour // of an SVID that an operator issues as files (Issue)
+	ByHand      = 24 * time.Hour      // of Issue, where none is asked for
+
+	// Backdate is how far before its signing a certificate begins, for clocks that are behind.
+	Backdate = 5 * time.Minute
 )
 
-// BundleFile is the name under which a node keeps an organisation's roots.
-func BundleFile(org bgp.Org) string { return string(org) + ".bundle.pem" }
+// MaxURI is how long a SPIFFE ID may be (SPIFFE-ID §2.3).
+const MaxURI = 2048
 
-const (
-	rootLife = 10 * 365 * 24 * time.Hour
-	backdate = 5 * time.Minute // for clocks that are behind
-)
-
-// The life of a node's SVID.
-const (
-	MaxLife     = 90 * 24 * time.Hour
-	DefaultLife = 24 * time.Hour
-)
-
-// Authority is an organisation's CA, loaded.
-type Authority struct {
-	Org  bgp.Org
-	root *x509.Certificate
-	key  *ecdsa.PrivateKey
+// Subject is whom a certificate names: a bgp.NodeID or a bgp.EnvoyID.
+type Subject interface {
+	// URI is the SPIFFE ID.
+	URI() string
 }
 
-// Init makes the CA of org in dir: a P-384 root of ten years with the trust domain as its URI SAN. A CA that is there already is an
-// error, and stays as it is.
-func Init(dir string, org bgp.Org) error {
-	if _, err := os.Stat(filepath.Join(dir, KeyFile)); err == nil {
-		return fmt.Errorf("%s holds a CA already: choose another directory, or remove it if you mean to lose it", dir)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the CA's directory: %w", err)
-	}
+// Authority signs for one organisation. It is safe for concurrent use.
+type Authority struct {
+	Org bgp.Org
+
+	key   crypto.Signer
+	chain []*x509.Certificate // the signing certificate first, the root last
+	now   func() time.Time
+}
+
+// SVID is a signed certificate.
+type SVID struct {
+	Leaf  *x509.Certificate
+	Chain [][]byte // DER; the leaf first, then the intermediates, without the root
+}
+
+// PEM returns the chain as a file svid.pem has it.
+func (s *SVID) PEM() []byte { return encode(s.Chain...) }
+
+// NewRoot makes an authority on a new self-signed P-384 root, which is valid for life.
+func NewRoot(org bgp.Org, life time.Duration) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
-		return fmt.Errorf("generate the root key: %w", err)
+		return nil, fmt.Errorf("generate the root key: %w", err)
 	}
-	now := time.Now()
 	serial, err := serialNumber()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	now := time.Now()
 	tmpl := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{Organization: []string{string(org)}, CommonName: string(org) + " CA"},
-		NotBefore: now.Add(-backdate), NotAfter: now.Add(rootLife), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, URIs: []*url.URL{{Scheme: "spiffe", Host: string(org)}},
+		NotBefore: now.Add(-Backdate), NotAfter: now.Add(life), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, URIs: []*url.URL{trustDomain(org)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
 	if err != nil {
-		return fmt.Errorf("sign the root: %w", err)
+		return nil, fmt.Errorf("sign the root: %w", err)
 	}
-	if err := writeKey(filepath.Join(dir, KeyFile), key); err != nil {
-		return err
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("read the root back: %w", err)
 	}
-	return writeCert(filepath.Join(dir, RootFile), der)
+	return &Authority{Org: org, key: key, chain: []*x509.Certificate{cert}, now: time.Now}, nil
 }
 
-// Load reads the CA in dir. A key that others may read is refused.
-func Load(dir string) (*Authority, error) {
-	keyPEM, err := ReadPrivate(filepath.Join(dir, KeyFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s holds no CA: make one with catalyst org init ORGANISATION --dir %s", dir, dir)
-	}
+// Parse reads an authority from PEM: the signing certificate followed by those up to the root, and the signing
+// certificate's key as PKCS#8. The trust domain is the URI of the signing certificate, or of the root where an
+// operator's intermediate has none.
+func Parse(chainPEM, keyPEM []byte) (*Authority, error) {
+	chain, err := certificates(chainPEM)
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(keyPEM)
-	if block == nil {
-		return nil, fmt.Errorf("%s: is not PEM", filepath.Join(dir, KeyFile))
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, KeyFile), err)
-	}
-	key, ok := parsed.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("%s: want an ECDSA key", filepath.Join(dir, KeyFile))
-	}
-	root, err := readCert(filepath.Join(dir, RootFile))
+	key, err := parseKey(keyPEM)
 	if err != nil {
 		return nil, err
 	}
-	if len(root.URIs) != 1 || root.URIs[0].Scheme != "spiffe" {
-		return nil, fmt.Errorf("%s: has no trust domain", filepath.Join(dir, RootFile))
+	if public, ok := key.Public().(*ecdsa.PublicKey); !ok || !public.Equal(chain[0].PublicKey) {
+		return nil, errors.New("the key is not that of the first certificate")
 	}
-	org, err := bgp.ParseOrg(root.URIs[0].Host)
+	if err := judgeChain(chain); err != nil {
+		return nil, err
+	}
+	org, err := orgOf(chain)
 	if err != nil {
 		return nil, err
 	}
-	return &Authority{Org: org, root: root, key: key}, nil
+	return &Authority{Org: org, key: key, chain: chain, now: time.Now}, nil
 }
 
-// IssueNode writes the bundle of a node into dir: SVID, key and the organisation's root. A bundle that is there is renewed with a new key; the
-// roots of other organisations in it stay.
-func (a *Authority) IssueNode(dir, name string, life time.Duration) (bgp.NodeID, time.Time, error) {
-	id, err := bgp.NewNodeID(string(a.Org), name)
+// ChainPEM returns the signing certificate followed by those up to the root: what Parse takes.
+func (a *Authority) ChainPEM() []byte {
+	var ders [][]byte
+	for _, c := range a.chain {
+		ders = append(ders, c.Raw)
+	}
+	return encode(ders...)
+}
+
+// KeyPEM returns the signing key as PKCS#8. It is secret.
+func (a *Authority) KeyPEM() ([]byte, error) { return MarshalKey(a.key) }
+
+// Roots returns the organisation's root as PEM: what those who are to trust its SVIDs need.
+func (a *Authority) Roots() []byte { return encode(a.chain[len(a.chain)-1].Raw) }
+
+// Until is when the authority's signing certificate ends.
+func (a *Authority) Until() time.Time { return a.chain[0].NotAfter }
+
+// Sign signs the key of a signing request for who, for life: MinLife to MaxLife, DefaultLife if it is zero. Of the
+// request only the key counts, and that its sender holds it (RFC 2986 §4.2): names and extensions in it are ignored.
+func (a *Authority) Sign(csr []byte, who Subject, life time.Duration) (*SVID, error) {
+	req, err := x509.ParseCertificateRequest(csr)
 	if err != nil {
-		return bgp.NodeID{}, time.Time{}, err
+		return nil, fmt.Errorf("signing request: %w", err)
+	}
+	if err := req.CheckSignature(); err != nil {
+		return nil, fmt.Errorf("signing request: its sender does not hold the key: %w", err)
 	}
 	if life == 0 {
 		life = DefaultLife
 	}
-	if life < time.Minute || life > MaxLife {
-		return id, time.Time{}, fmt.Errorf("life of %s: want 1m to %s", life, MaxLife)
+	if life < MinLife || life > MaxLife {
+		return nil, fmt.Errorf("life of %s: want %s to %s", life, MinLife, MaxLife)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return id, time.Time{}, fmt.Errorf("generate the node's key: %w", err)
-	}
-	serial, err := serialNumber()
-	if err != nil {
-		return id, time.Time{}, err
-	}
-	now := time.Now()
-	tmpl := &x509.Certificate{
-		SerialNumber: serial, NotBefore: now.Add(-backdate), NotAfter: now.Add(life), BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		URIs: []*url.URL{{Scheme: "spiffe", Host: string(id.Org), Path: "/node/" + id.Name}},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.root, key.Public(), a.key)
-	if err != nil {
-		return id, time.Time{}, fmt.Errorf("sign the node's certificate: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return id, time.Time{}, fmt.Errorf("make the bundle's directory: %w", err)
-	}
-	if err := writeCert(filepath.Join(dir, BundleFile(a.Org)), a.root.Raw); err != nil {
-		return id, time.Time{}, err
-	}
-	if err := writeKey(filepath.Join(dir, SVIDKey), key); err != nil {
-		return id, time.Time{}, err
-	}
-	return id, tmpl.NotAfter, writeCert(filepath.Join(dir, SVIDFile), der)
+	return a.sign(req.PublicKey, who, life)
 }
 
-// ReadPrivate reads a file that only its owner may read.
-func ReadPrivate(path string) ([]byte, error) {
-	info, err := os.Stat(path)
+// Issue signs a key for who, as an operator does by hand, for life: MinLife to MaxByHand, ByHand if it is zero.
+func (a *Authority) Issue(key crypto.PublicKey, who Subject, life time.Duration) (*SVID, error) {
+	if life == 0 {
+		life = ByHand
+	}
+	if life < MinLife || life > MaxByHand {
+		return nil, fmt.Errorf("life of %s: want %s to %s", life, MinLife, MaxByHand)
+	}
+	return a.sign(key, who, life)
+}
+
+// sign makes a leaf by the rules of X509-SVID §4: exactly one URI SAN, no CA, critical key usage digitalSignature,
+// and both extended usages, since every node is client and server. It never outlives what signs it.
+func (a *Authority) sign(key crypto.PublicKey, who Subject, life time.Duration) (*SVID, error) {
+	public, ok := key.(*ecdsa.PublicKey)
+	if !ok || public.Curve != elliptic.P256() && public.Curve != elliptic.P384() {
+		return nil, errors.New("key: want an ECDSA key on P-256 or P-384")
+	}
+	id, err := a.subject(who)
 	if err != nil {
 		return nil, err
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("%s may be read by others (mode %04o): run chmod 600 %s", path, mode, path)
+	now := a.now()
+	until := now.Add(life)
+	for _, c := range a.chain {
+		if c.NotAfter.Before(until) {
+			until = c.NotAfter
+		}
 	}
-	return os.ReadFile(path)
+	if !now.Before(until) {
+		return nil, fmt.Errorf("the CA of %s ended at %s: rotate it", a.Org, until.Format(time.RFC3339))
+	}
+	serial, err := serialNumber()
+	if err != nil {
+		return nil, err
+	}
+	tmpl := &x509.Certificate{
+		SerialNumber: serial, NotBefore: now.Add(-Backdate), NotAfter: until, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		URIs: []*url.URL{id},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.chain[0], public, a.key)
+	if err != nil {
+		return nil, fmt.Errorf("sign the certificate: %w", err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate back: %w", err)
+	}
+	out := &SVID{Leaf: leaf, Chain: [][]byte{der}}
+	for _, c := range a.chain[:len(a.chain)-1] {
+		out.Chain = append(out.Chain, c.Raw)
+	}
+	return out, nil
 }
+
+// subject returns a SPIFFE ID that this authority may sign: one of its own organisation, in the only way that it is
+// written.
+func (a *Authority) subject(who Subject) (*url.URL, error) {
+	text := who.URI()
+	node, err := bgp.ParseNodeID(text)
+	org, written := node.Org, node.URI()
+	if err != nil {
+		e, other := bgp.ParseEnvoyID(text)
+		if other != nil {
+			return nil, fmt.Errorf("identity %q: want that of a node or of an Envoy", text)
+		}
+		org, written = e.Node.Org, e.URI()
+	}
+	id, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("identity %q: %w", text, err)
+	case written != text || len(text) > MaxURI:
+		return nil, fmt.Errorf("identity %q: want %s", text, written)
+	case org != a.Org:
+		return nil, fmt.Errorf("identity %s: this is the CA of %s", text, a.Org)
+	}
+	return id, nil
+}
+
+// MarshalKey encodes a private key as PKCS#8 in PEM, which every SPIFFE library reads.
+func MarshalKey(key crypto.Signer) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encode a key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+func parseKey(keyPEM []byte) (crypto.Signer, error) {
+	block, _ := pem.Decode(keyPEM)
+	if block == nil {
+		return nil, errors.New("the key is not PEM")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("read the key: %w", err)
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, errors.New("the key: want ECDSA")
+	}
+	return key, nil
+}
+
+func certificates(text []byte) ([]*x509.Certificate, error) {
+	var all []*x509.Certificate
+	for rest := bytes.TrimSpace(text); len(rest) > 0; rest = bytes.TrimSpace(rest) {
+		block, after := pem.Decode(rest)
+		if block == nil || block.Type != "CERTIFICATE" {
+			return nil, errors.New("want certificates in PEM and nothing else")
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("read a certificate: %w", err)
+		}
+		all, rest = append(all, cert), after
+	}
+	if len(all) == 0 {
+		return nil, errors.New("has no certificate")
+	}
+	return all, nil
+}
+
+// judgeChain checks that each certificate may sign, and is signed by the next, and the last by itself.
+func judgeChain(chain []*x509.Certificate) error {
+	for i, c := range chain {
+		if !c.IsCA || !c.BasicConstraintsValid || c.KeyUsage&x509.KeyUsageCertSign == 0 {
+			return fmt.Errorf("certificate %d (%s) may not sign others", i+1, c.Subject)
+		}
+		limited := c.MaxPathLen > 0 || c.MaxPathLen == 0 && c.MaxPathLenZero // RFC 5280 §4.2.1.9
+		if limited && i > c.MaxPathLen {
+			return fmt.Errorf("certificate %d (%s) allows %d intermediates below it", i+1, c.Subject, c.MaxPathLen)
+		}
+		signer := chain[min(i+1, len(chain)-1)]
+		if err := c.CheckSignatureFrom(signer); err != nil {
+			return fmt.Errorf("certificate %d (%s) is not signed by the next, or the last by itself: "+
+				"append those up to the root: %w", i+1, c.Subject, err)
+		}
+	}
+	return nil
+}
+
+// orgOf is the trust domain that a chain signs for. Where several of its certificates name one, it has to be the same.
+func orgOf(chain []*x509.Certificate) (bgp.Org, error) {
+	var org bgp.Org
+	for _, c := range chain {
+		if len(c.URIs) == 0 {
+			continue
+		}
+		u := c.URIs[0]
+		if len(c.URIs) != 1 || u.Scheme != "spiffe" || u.Path != "" {
+			return "", fmt.Errorf("certificate of %s: want one URI, spiffe://ORGANISATION without a path", c.Subject)
+		}
+		o, err := bgp.ParseOrg(u.Host)
+		if err != nil {
+			return "", err
+		}
+		if org != "" && o != org {
+			return "", fmt.Errorf("certificate of %s: is for %s, not %s", c.Subject, o, org)
+		}
+		org = o
+	}
+	if org == "" {
+		return "", errors.New("no certificate names a trust domain: " +
+			"want spiffe://ORGANISATION as URI SAN of the CA (X509-SVID §2)")
+	}
+	return org, nil
+}
+
+func trustDomain(org bgp.Org) *url.URL { return &url.URL{Scheme: "spiffe", Host: string(org)} }
 
 func serialNumber() (*big.Int, error) {
 	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
@@ -182,48 +328,10 @@ func serialNumber() (*big.Int, error) {
 	return n.Add(n, big.NewInt(1)), nil
 }
 
-func writeKey(path string, key *ecdsa.PrivateKey) error {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return fmt.Errorf("encode a key: %w", err)
+func encode(ders ...[]byte) []byte {
+	var out []byte
+	for _, der := range ders {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	}
-	return replace(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
-}
-
-func writeCert(path string, der []byte) error {
-	return replace(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
-}
-
-// replace writes a file so that a reader sees the old or the new one, whole.
-func replace(path string, content []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
-}
-
-func readCert(path string) (*x509.Certificate, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(b)
-	if block == nil {
-		return nil, fmt.Errorf("%s: is not PEM", path)
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return cert, nil
+	return out
 }

@@ -1,5 +1,6 @@
-// Package identity is a node's own identity while it runs: its SVID, and for each trust domain the roots that are valid there and nowhere
-// else. It reads the files that package ca writes, notices when they change, and keeps the last good ones when a change is bad.
+// Package identity is a node's own identity while it runs: its SVID, and for each trust domain the roots that are
+// valid there and nowhere else. It reads the files that package ca writes, notices when they change, and keeps the
+// last good ones when a change is bad.
 package identity
 
 import (
@@ -21,7 +22,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 
-	"github.com/catalyst-router/catalyst/auth/ca"
+	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
@@ -125,8 +126,8 @@ func (s *Source) GetX509BundleForTrustDomain(td spiffeid.TrustDomain) (*x509bund
 	return s.bundles.GetX509BundleForTrustDomain(td)
 }
 
-// ServerTLS returns the TLS configuration of a listener that takes nodes of every organisation whose roots are known: TLS 1.3, both
-// sides with certificates, post-quantum key exchange first.
+// ServerTLS returns the TLS configuration of a listener that takes nodes of every organisation whose roots are known:
+// TLS 1.3, both sides with certificates, post-quantum key exchange first.
 func (s *Source) ServerTLS() *tls.Config {
 	return harden(tlsconfig.MTLSServerConfig(s, s, tlsconfig.AdaptMatcher(isNode)))
 }
@@ -229,11 +230,11 @@ func (s *Source) fingerprint() (string, error) {
 }
 
 func read(dir string) (*Material, *x509svid.SVID, *x509bundle.Set, error) {
-	chain, err := os.ReadFile(filepath.Join(dir, ca.SVIDFile))
+	chain, err := os.ReadFile(filepath.Join(dir, disk.SVIDFile))
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("read the node's certificate: %w: issue one with catalyst org issue-node", err)
 	}
-	key, err := ca.ReadPrivate(filepath.Join(dir, ca.SVIDKey))
+	key, err := disk.ReadPrivate(filepath.Join(dir, disk.SVIDKey))
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("read the node's key: %w", err)
 	}
@@ -243,14 +244,17 @@ func read(dir string) (*Material, *x509svid.SVID, *x509bundle.Set, error) {
 	}
 	node, err := bgp.ParseNodeID(svid.ID.String())
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("%s: %w", filepath.Join(dir, ca.SVIDFile), err)
+		return nil, nil, nil, fmt.Errorf("%s: %w", filepath.Join(dir, disk.SVIDFile), err)
 	}
 	m := &Material{Node: node, Chain: chain, Key: key, Roots: map[bgp.Org][]byte{}, Expires: svid.Certificates[0].NotAfter}
 	if !time.Now().Before(m.Expires) {
-		return nil, nil, nil, fmt.Errorf("%s expired at %s: issue another with catalyst org issue-node", filepath.Join(dir, ca.SVIDFile), m.Expires.Format(time.RFC3339))
+		return nil, nil, nil, fmt.Errorf(
+			"%s expired at %s: issue another with catalyst org issue-node", filepath.Join(dir, disk.SVIDFile),
+			m.Expires.Format(time.RFC3339),
+		)
 	}
 	bundles := x509bundle.NewSet()
-	files, err := filepath.Glob(filepath.Join(dir, ca.BundleGlob))
+	files, err := filepath.Glob(filepath.Join(dir, disk.BundleGlob))
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -273,7 +277,7 @@ func read(dir string) (*Material, *x509svid.SVID, *x509bundle.Set, error) {
 		bundles.Add(b)
 	}
 	if _, ok := m.Roots[node.Org]; !ok {
-		return nil, nil, nil, fmt.Errorf("%s: has no %s", dir, ca.BundleFile(node.Org))
+		return nil, nil, nil, fmt.Errorf("%s: has no %s", dir, disk.BundleFile(node.Org))
 	}
 	return m, svid, bundles, nil
 }

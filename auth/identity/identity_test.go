@@ -11,22 +11,25 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/ca"
+	"github.com/catalyst-router/catalyst/auth/disk"
 )
 
 func bundle(t *testing.T) (*ca.Authority, string) {
 	t.Helper()
 	dir := t.TempDir()
-	if err := ca.Init(filepath.Join(dir, "ca"), "acme.example"); err != nil {
+	if err := disk.InitCA(filepath.Join(dir, "ca"), "acme.example"); err != nil {
 		t.Fatal(err)
 	}
-	if err := ca.Init(filepath.Join(dir, "ca"), "acme.example"); err == nil || !strings.Contains(err.Error(), "holds a CA already") {
+	if err := disk.InitCA(
+		filepath.Join(dir, "ca"), "acme.example",
+	); err == nil || !strings.Contains(err.Error(), "holds a CA already") {
 		t.Errorf("a CA was overwritten: %v", err)
 	}
-	a, err := ca.Load(filepath.Join(dir, "ca"))
+	a, err := disk.LoadCA(filepath.Join(dir, "ca"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := a.IssueNode(filepath.Join(dir, "a"), "a", time.Hour); err != nil {
+	if _, _, err := disk.IssueNode(a, filepath.Join(dir, "a"), "a", time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	return a, filepath.Join(dir, "a")
@@ -43,7 +46,7 @@ func TestChangesAreNoticedAndBadOnesAreNot(t *testing.T) {
 	if again, err := s.reload(); again || err != nil {
 		t.Errorf("nothing changed: %v, %v", again, err)
 	}
-	if _, _, err := a.IssueNode(dir, "a", 2*time.Hour); err != nil {
+	if _, _, err := disk.IssueNode(a, dir, "a", 2*time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if again, err := s.reload(); !again || err != nil {
@@ -58,7 +61,7 @@ func TestChangesAreNoticedAndBadOnesAreNot(t *testing.T) {
 	if bytes.Equal(first.Chain, second.Chain) || !second.Expires.After(first.Expires) {
 		t.Error("the certificate is the old one")
 	}
-	if err := os.WriteFile(filepath.Join(dir, ca.SVIDFile), []byte("nonsense"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, disk.SVIDFile), []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.reload(); err == nil || s.Err() == nil {
@@ -75,9 +78,19 @@ func TestWhatIsRefused(t *testing.T) {
 		change func(dir string) error
 		want   string
 	}{
-		{"a key that others may read", func(dir string) error { return os.Chmod(filepath.Join(dir, ca.SVIDKey), 0o640) }, "run chmod 600"},
-		{"no certificate", func(dir string) error { return os.Remove(filepath.Join(dir, ca.SVIDFile)) }, "catalyst org issue-node"},
-		{"no roots of its own organisation", func(dir string) error { return os.Remove(filepath.Join(dir, ca.BundleFile("acme.example"))) }, "has no acme.example.bundle.pem"},
+		{
+			"a key that others may read", func(dir string) error { return os.Chmod(filepath.Join(dir, disk.SVIDKey), 0o640) },
+			"run chmod 600",
+		},
+		{
+			"no certificate", func(dir string) error { return os.Remove(filepath.Join(dir, disk.SVIDFile)) },
+			"catalyst org issue-node",
+		},
+		{
+			"no roots of its own organisation",
+			func(dir string) error { return os.Remove(filepath.Join(dir, disk.BundleFile("acme.example"))) },
+			"has no acme.example.bundle.pem",
+		},
 		{"roots of no organisation", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "BAD NAME.bundle.pem"), nil, 0o600)
 		}, "organisation"},

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
-	"github.com/catalyst-router/catalyst/auth/ca"
+	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/fsm"
@@ -30,17 +30,17 @@ const patience = 20 * time.Second
 func org(t *testing.T, name bgp.Org) func(node string) *identity.Source {
 	t.Helper()
 	dir := t.TempDir()
-	if err := ca.Init(filepath.Join(dir, "ca"), name); err != nil {
+	if err := disk.InitCA(filepath.Join(dir, "ca"), name); err != nil {
 		t.Fatal(err)
 	}
-	authority, err := ca.Load(filepath.Join(dir, "ca"))
+	authority, err := disk.LoadCA(filepath.Join(dir, "ca"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return func(node string) *identity.Source {
 		t.Helper()
 		at := filepath.Join(dir, node)
-		if _, _, err := authority.IssueNode(at, node, time.Hour); err != nil {
+		if _, _, err := disk.IssueNode(authority, at, node, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		src, err := identity.Open(at)

@@ -25,7 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 	"pgregory.net/rapid"
 
-	"github.com/catalyst-router/catalyst/auth/ca"
+	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
 )
 
@@ -41,16 +41,16 @@ type nodes struct{ a, b *identity.Source }
 func twoNodes(t testing.TB) nodes {
 	t.Helper()
 	dir := t.TempDir()
-	if err := ca.Init(filepath.Join(dir, "ca"), "acme.example"); err != nil {
+	if err := disk.InitCA(filepath.Join(dir, "ca"), "acme.example"); err != nil {
 		t.Fatal(err)
 	}
-	authority, err := ca.Load(filepath.Join(dir, "ca"))
+	authority, err := disk.LoadCA(filepath.Join(dir, "ca"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var n nodes
 	for name, src := range map[string]**identity.Source{"a": &n.a, "b": &n.b} {
-		if _, _, err := authority.IssueNode(filepath.Join(dir, name), name, time.Hour); err != nil {
+		if _, _, err := disk.IssueNode(authority, filepath.Join(dir, name), name, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		if *src, err = identity.Open(filepath.Join(dir, name)); err != nil {

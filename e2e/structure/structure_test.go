@@ -41,6 +41,8 @@ func rules() []rule {
 		{[]string{"graphql/supergraph", "graphql/plan", "graphql/exec", "graphql/gateway"}, []string{module + "bgp", module + "cmd", module + "xds"}, "the gateway runs alone as well: routes are handed to it as subgraphs"},
 		{[]string{"auth/token", "auth/keys", "auth/seal"}, []string{module + "bgp", "database/sql", "net/http", "google.golang.org/", "log/slog"}, "tokens are values: services that verify them take nothing else of Catalyst along"},
 		{[]string{"auth/..."}, []string{module + "cmd", module + "xds", module + "graphql"}, "identity is below all that uses it"},
+		{[]string{"auth/ca"}, []string{module + "auth/disk", "log/slog", "google.golang.org/grpc"},
+			"the CA signs and returns: files and connections are its callers'"},
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/catalyst-router/catalyst/auth/ca"
+	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/envoy"
@@ -41,10 +42,10 @@ type authority struct {
 func newAuthority(t *testing.T, org bgp.Org) authority {
 	t.Helper()
 	dir := t.TempDir()
-	if err := ca.Init(filepath.Join(dir, "ca"), org); err != nil {
+	if err := disk.InitCA(filepath.Join(dir, "ca"), org); err != nil {
 		t.Fatal(err)
 	}
-	a, err := ca.Load(filepath.Join(dir, "ca"))
+	a, err := disk.LoadCA(filepath.Join(dir, "ca"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func newPlane(t *testing.T, a authority, name string) *plane {
 func newPlaneWith(t *testing.T, a authority, name string, stateOfTheWorld bool) *plane {
 	t.Helper()
 	bundle := filepath.Join(a.dir, name)
-	id, _, err := a.IssueNode(bundle, name, time.Hour)
+	id, _, err := disk.IssueNode(a.Authority, bundle, name, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -552,7 +553,7 @@ func TestCertificatesRotateWithoutADrop(t *testing.T) {
 	conn, r := dialTCP(t, c, lines)
 	defer func() { _ = conn.Close() }()
 	bundle := filepath.Join(org.dir, "a")
-	if _, _, err := org.IssueNode(bundle, "a", 2*time.Hour); err != nil {
+	if _, _, err := disk.IssueNode(org.Authority, bundle, "a", 2*time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	src, err := identity.Open(bundle)

@@ -1,57 +1,135 @@
 package cli
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/catalyst-router/catalyst/auth/ca"
+	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
 func (a *app) orgCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "org", Short: "The organisation's certificate authority, on files"}
 	dir := cmd.PersistentFlags().String("dir", "org", "directory of the CA; keep it off the nodes")
-	var keep *bool
-	initialise := &cobra.Command{
-		Use: "init ORGANISATION", Short: "Make the CA of an organisation, such as acme.example", Args: exactArgs(1, "an organisation"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			org, err := bgp.ParseOrg(args[0])
-			if err != nil {
-				return usageError{err}
-			}
-			if there, err := ca.Load(*dir); *keep && err == nil && there.Org == org {
-				a.say("%s has a CA in %s already, which stays as it is.", org, *dir)
-				return nil
-			}
-			if err := ca.Init(*dir, org); err != nil {
-				return err
-			}
-			a.say("%s has a CA in %s. Keep %s secret.\nNext: catalyst org issue-node NAME --dir %s", org, *dir, filepath.Join(*dir, ca.KeyFile), *dir)
-			return nil
-		},
+	cmd.AddCommand(a.orgInit(dir), a.orgIssueNode(dir), a.orgIssueEnvoy(dir))
+	return cmd
+}
+
+func (a *app) orgInit(dir *string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "init ORGANISATION", Short: "Make the CA of an organisation, such as acme.example",
+		Args: exactArgs(1, "an organisation"),
 	}
-	keep = initialise.Flags().Bool("keep", false, "content oneself with a CA of the organisation that is there already")
-	issue := &cobra.Command{Use: "issue-node NAME", Short: "Write the bundle of a node: certificate, key and the organisation's root", Args: exactArgs(1, "a node name")}
-	out := issue.Flags().String("out", "", "directory of the bundle (default: the node's name)")
-	life := issue.Flags().Duration("life", ca.DefaultLife, "how long the certificate is valid, 1m to 2160h")
-	issue.RunE = func(_ *cobra.Command, args []string) error {
-		authority, err := ca.Load(*dir)
+	keep := cmd.Flags().Bool("keep", false, "content oneself with a CA of the organisation that is there already")
+	chain := cmd.Flags().String(
+		"certificate", "",
+		"sign with a CA certificate of your own PKI: PEM file, followed by those up to the root; wants --key",
+	)
+	key := cmd.Flags().String("key", "", "its key: PKCS#8, ECDSA, mode 0600")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		org, err := bgp.ParseOrg(args[0])
+		if err != nil {
+			return usageError{err}
+		}
+		if there, err := disk.LoadCA(*dir); *keep && err == nil && there.Org == org {
+			a.say("%s has a CA in %s already, which stays as it is.", org, *dir)
+			return nil
+		}
+		if *chain == "" && *key == "" {
+			err = disk.InitCA(*dir, org)
+		} else {
+			err = adopt(*dir, org, *chain, *key)
+		}
 		if err != nil {
 			return err
 		}
-		at := *out
-		if at == "" {
-			at = args[0]
+		a.say(
+			"%s has a CA in %s. Keep %s secret.\nNext: catalyst org issue-node NAME --dir %s", org, *dir,
+			filepath.Join(*dir, disk.KeyFile), *dir,
+		)
+		return nil
+	}
+	return cmd
+}
+
+// adopt makes the CA of an organisation from files of the operator's own PKI.
+func adopt(dir string, org bgp.Org, chain, key string) error {
+	if chain == "" || key == "" {
+		return usageError{errors.New("want both --certificate and --key, or neither")}
+	}
+	certs, err := os.ReadFile(chain)
+	if err != nil {
+		return usageError{err}
+	}
+	private, err := disk.ReadPrivate(key)
+	if err != nil {
+		return usageError{err}
+	}
+	authority, err := ca.Parse(certs, private)
+	if err != nil {
+		return usageError{fmt.Errorf("%s and %s: %w", chain, key, err)}
+	}
+	if authority.Org != org {
+		return usageError{fmt.Errorf("%s: is the CA of %s, not of %s", chain, authority.Org, org)}
+	}
+	return disk.SaveCA(dir, authority)
+}
+
+func (a *app) orgIssueNode(dir *string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "issue-node NAME", Short: "Write the bundle of a node: certificate, key and the organisation's root",
+		Args: exactArgs(1, "a node name"),
+	}
+	out, life := issueFlags(cmd, "the node's name")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		authority, err := disk.LoadCA(*dir)
+		if err != nil {
+			return err
 		}
-		id, expires, err := authority.IssueNode(at, args[0], *life)
+		at := cmp.Or(*out, args[0])
+		id, expires, err := disk.IssueNode(authority, at, args[0], *life)
 		if err != nil {
 			return usageError{err}
 		}
 		a.say("%s may identify itself with %s until %s.\nNext: catalyst node --identity %s", id.URI(), at, expires.Format(time.RFC3339), at)
 		return nil
 	}
-	cmd.AddCommand(initialise, issue)
 	return cmd
+}
+
+func (a *app) orgIssueEnvoy(dir *string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "issue-envoy NODE NAME", Short: "Write the bundle of an Envoy that carries a node's traffic on another machine",
+		Args: exactArgs(2, "a node and a name for its Envoy"),
+	}
+	out, life := issueFlags(cmd, "the Envoy's name")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		authority, err := disk.LoadCA(*dir)
+		if err != nil {
+			return err
+		}
+		at := cmp.Or(*out, args[1])
+		id, expires, err := disk.IssueEnvoy(authority, at, args[0], args[1], *life)
+		if err != nil {
+			return usageError{err}
+		}
+		a.say("%s may identify itself with %s until %s: as the data plane of %s, and never as that node.\n"+
+			"Next, on the Envoy's machine: catalyst envoy bootstrap --remote HOST:PORT --identity %s > bootstrap.json",
+			id.URI(), at, expires.Format(time.RFC3339), id.Node, at)
+		return nil
+	}
+	return cmd
+}
+
+// issueFlags are those of all that issues a bundle.
+func issueFlags(cmd *cobra.Command, name string) (out *string, life *time.Duration) {
+	out = cmd.Flags().String("out", "", "directory of the bundle (default: "+name+")")
+	return out, cmd.Flags().Duration("life", ca.ByHand, "how long the certificate is valid, 1m to 2160h")
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/ca"
+	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/attr"
@@ -43,11 +44,11 @@ func (c *catalyst) data(i int) string { return filepath.Join(c.dir, fmt.Sprintf(
 // Start implements router.
 func (c *catalyst) Start(ctx context.Context, dir string, l line) ([]*os.Process, error) {
 	c.dir, c.listen = dir, nil
-	err := ca.Init(filepath.Join(dir, "org"), org)
+	err := disk.InitCA(filepath.Join(dir, "org"), org)
 	if err != nil {
 		return nil, err
 	}
-	if c.ca, err = ca.Load(filepath.Join(dir, "org")); err != nil {
+	if c.ca, err = disk.LoadCA(filepath.Join(dir, "org")); err != nil {
 		return nil, err
 	}
 	var procs []*os.Process
@@ -60,7 +61,7 @@ func (c *catalyst) Start(ctx context.Context, dir string, l line) ([]*os.Process
 	}
 	for i := range l.peers {
 		name := fmt.Sprintf("p%d", i)
-		if _, _, err := c.ca.IssueNode(filepath.Join(dir, name), name, time.Hour); err != nil {
+		if _, _, err := disk.IssueNode(c.ca, filepath.Join(dir, name), name, time.Hour); err != nil {
 			return procs, err
 		}
 		if err := c.addPeer(ctx, l.at(i), name); err != nil {
@@ -81,7 +82,7 @@ func (c *catalyst) node(ctx context.Context, i int) (*os.Process, error) {
 		return nil, err
 	}
 	c.listen = append(c.listen, listen)
-	if _, _, err := c.ca.IssueNode(filepath.Join(c.dir, hub(i)), hub(i), time.Hour); err != nil {
+	if _, _, err := disk.IssueNode(c.ca, filepath.Join(c.dir, hub(i)), hub(i), time.Hour); err != nil {
 		return nil, err
 	}
 	log, err := os.Create(c.data(i) + ".log")
