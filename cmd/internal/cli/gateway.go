@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
-	"github.com/catalyst-router/catalyst/cmd/internal/daemon"
-	"github.com/catalyst-router/catalyst/cmd/internal/front"
+	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
+	"github.com/catalyst-router/catalyst/cmd/internal/heap"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 )
 
@@ -97,7 +97,7 @@ func named(args []string) (string, error) {
 
 func (a *app) runGateway(ctx context.Context, cfg *config.Config) error {
 	if os.Getenv("GOGC") == "" {
-		defer daemon.KeepHeapTight(daemon.GatewayHeap)()
+		defer heap.KeepTight(heap.Gateway)()
 	}
 	log := telemetry.Logger(a.io.Err, cfg.Log.Level, cfg.Log.Format)
 	tel, err := telemetry.New(ctx, log, "gateway "+cfg.Gateway.Listen, a.version)
@@ -107,7 +107,7 @@ func (a *app) runGateway(ctx context.Context, cfg *config.Config) error {
 	defer func() { _ = tel.Close(context.WithoutCancel(ctx)) }()
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	f, err := front.New(ctx, cfg.Gateway, tel)
+	f, err := gateway.New(ctx, cfg.Gateway, tel)
 	if err != nil {
 		return usageError{err}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/daemon"
+	"github.com/catalyst-router/catalyst/cmd/internal/heap"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 )
 
@@ -64,7 +65,7 @@ func (a *app) runNode(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	if os.Getenv("GOGC") == "" {
-		defer daemon.KeepHeapTight(daemon.NodeHeap)()
+		defer heap.KeepTight(heap.Node)()
 	}
 	log := telemetry.Logger(a.io.Err, cfg.Log.Level, cfg.Log.Format)
 	tel, err := telemetry.New(ctx, log, id.Material().Node.String(), a.version)

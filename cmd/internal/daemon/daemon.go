@@ -1,5 +1,6 @@
-// Package daemon wires a node together: the router, the compiler and its ADS server, the supervised Envoy, the journal, the operator API and the
-// metrics endpoint, as a short list of tasks of which the first to fail ends the others.
+// Package daemon wires a node together: the rooms beside it (offer, forwarding, trace, gateway, api), the router, the supervised Envoy and the journal, as a
+// short list of tasks of which the first to fail ends the others. What a node does is in those rooms; here is only who is given what, and in which order
+// things begin and end.
 package daemon
 
 import (
@@ -12,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,48 +25,40 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/peering"
 	"github.com/catalyst-router/catalyst/bgp/record"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/cmd/internal/admin"
+	"github.com/catalyst-router/catalyst/cmd/internal/api"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
-	"github.com/catalyst-router/catalyst/cmd/internal/probe"
+	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
+	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
+	"github.com/catalyst-router/catalyst/cmd/internal/listen"
+	"github.com/catalyst-router/catalyst/cmd/internal/metrics"
+	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
-	"github.com/catalyst-router/catalyst/cmd/internal/walk"
+	"github.com/catalyst-router/catalyst/cmd/internal/trace"
 	"github.com/catalyst-router/catalyst/envoy"
-	"github.com/catalyst-router/catalyst/graphql/operator"
 	"github.com/catalyst-router/catalyst/xds"
-	"github.com/catalyst-router/catalyst/xds/ads"
-	"github.com/catalyst-router/catalyst/xds/fib"
 )
 
 // Daemon is a node.
 type Daemon struct {
-	cfg        *config.Config
-	version    string
-	tel        *telemetry.Telemetry
-	id         *identity.Source
-	self       bgp.NodeID
-	data       string // absolute
-	bootID     uint64
-	started    time.Time
-	journal    *journal.Journal
-	router     *peering.Router
-	ads        *ads.Server
-	store      *fib.Store
-	restarted  bool           // forwarding goes on over this start: the tables have to be complete before it is changed
-	left       []xds.Resource // what an earlier process kept; nil once it is restored
-	ports      *envoy.PortPool
-	sup        *envoy.Supervisor // nil without Envoy
-	fwd        *forwarder
-	quarantine *quarantine
-	graph      *federation // nil without gateway
-	probes     *probe.Set
-	met        *metrics
-	walker     *walk.Walker
-	recorder   *record.Recorder // nil if nothing is recorded
-	listeners  []net.Listener   // closed at the end
+	cfg     *config.Config
+	tel     *telemetry.Telemetry
+	id      *identity.Source
+	self    bgp.NodeID
+	data    string // absolute
+	started time.Time
 
-	mu       sync.Mutex
-	draining bool // guarded by mu
-
-	announcing sync.Mutex // held while the router is told of a service of this node, so that the newest word is the last
+	journal   *journal.Journal
+	router    *peering.Router
+	offer     *offer.Offer
+	ports     *envoy.PortPool
+	envoy     *envoy.Supervisor // nil without Envoy
+	forwarder *forwarding.Forwarder
+	tracer    *trace.Tracer
+	api       *api.API
+	graph     *gateway.Routes  // nil without gateway
+	mesh      *api.Mesh        // nil unless gateway.operator
+	recorder  *record.Recorder // nil if nothing is recorded
 }
 
 // Paths of a node's files below its data directory.
@@ -80,54 +72,90 @@ const (
 )
 
 // New opens what a node needs and starts nothing.
-func New(ctx context.Context, cfg *config.Config, version string, tel *telemetry.Telemetry, id *identity.Source) (*Daemon, error) {
-	d := &Daemon{cfg: cfg, version: version, tel: tel, id: id, self: id.Material().Node, started: time.Now()}
-	var boot [8]byte
-	if _, err := rand.Read(boot[:]); err != nil {
-		return nil, fmt.Errorf("draw a boot id: %w", err)
-	}
-	d.bootID = binary.LittleEndian.Uint64(boot[:]) | 1
-	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
+func New(
+	ctx context.Context, cfg *config.Config, version string, tel *telemetry.Telemetry, id *identity.Source,
+) (*Daemon, error) {
+	d := &Daemon{cfg: cfg, tel: tel, id: id, self: id.Material().Node, started: time.Now()}
+	if err := d.directory(); err != nil {
+		return nil, err
 	}
 	var err error
-	if d.data, err = filepath.Abs(cfg.Data); err != nil {
-		return nil, fmt.Errorf("data: %w", err)
-	}
-	if len(d.data) > maxDataPath {
-		return nil, fmt.Errorf("data: %s is longer than %d characters, and Unix sockets in it would be too long: choose a shorter directory", d.data, maxDataPath)
-	}
 	if d.journal, err = journal.Open(ctx, filepath.Join(cfg.Data, journalFile)); err != nil {
 		return nil, err
 	}
-	if err := d.dataPlane(ctx); err != nil {
+	if err := d.rooms(ctx, version); err != nil {
 		return nil, errors.Join(err, d.journal.Close())
 	}
-	d.restarted = d.preserved()
-	d.met = newMetrics(tel.Meter)
-	d.walker = newWalker(d)
-	recorder, err := d.openRecorder()
-	if err != nil {
-		return nil, errors.Join(err, d.journal.Close())
-	}
-	d.router = peering.New(peering.Config{
-		Identity: id, Log: tel.Log, Observe: d.met.stepped, Answer: d.answer(), Recorder: recorder,
-		Speaker: speaker.Config{
-			Self: d.self, BootID: d.bootID, Ingress: cfg.Envoy.Advertise, GracefulRestart: cfg.Peering.GracefulRestart,
-			LongLivedStale: cfg.Peering.LongLivedStale, Deferral: cfg.Peering.Deferral, Restarting: d.restarted,
-		},
-	})
-	d.fwd = newForwarder(d)
-	if cfg.Gateway.Listen != "" {
-		if d.graph, err = newFederation(ctx, d); err != nil {
-			return nil, errors.Join(err, d.journal.Close())
-		}
-	}
-	d.probes = probe.NewSet(probe.Config{Log: tel.Log, Changed: d.healthChanged})
-	return d, d.met.observe(d)
+	return d, nil
 }
 
-// dataPlane prepares ports, ADS and the supervisor.
+// directory makes the data directory.
+func (d *Daemon) directory() error {
+	if err := os.MkdirAll(d.cfg.Data, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	var err error
+	if d.data, err = filepath.Abs(d.cfg.Data); err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
+	if len(d.data) > maxDataPath {
+		return fmt.Errorf("data: %s is longer than %d characters, and Unix sockets in it would be too long: choose a shorter directory",
+			d.data, maxDataPath)
+	}
+	return nil
+}
+
+// rooms makes everything that a node consists of, each part after those that it needs.
+func (d *Daemon) rooms(ctx context.Context, version string) error {
+	if err := d.dataPlane(ctx); err != nil {
+		return err
+	}
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	kept := forwarding.Kept(d.data, d.tel.Log)
+	// Forwarding goes on over this start if Envoy runs still, or can be given at once what it had (RFC 4724 §4.1).
+	restarted := d.envoy != nil && d.envoy.Running() != 0 || len(kept) > 0
+	met := metrics.New(d.tel.Meter)
+	if err := d.routing(boot, version, restarted, met); err != nil {
+		return err
+	}
+	d.offer = offer.New(offer.Config{Node: d.self, Router: d.router, Journal: d.journal, Log: d.tel.Log, Tracer: d.tel.Tracer})
+	d.forwarder = d.forwarding(kept, restarted, met)
+	policy := trace.Organisation
+	if d.cfg.Peering.Trace == "given" {
+		policy = trace.Given
+	}
+	d.tracer = trace.New(trace.NewNode(trace.NodeConfig{
+		Node: d.self, Router: d.router, Offer: d.offer, Forwarding: d.forwarder, Identity: d.id, Envoy: d.envoy,
+		Egress: d.cfg.Envoy.Egress, Port: d.ports.Of,
+	}), policy, peering.NewWalkID)
+	if err := d.gateway(ctx); err != nil {
+		return err
+	}
+	d.api = api.New(api.Config{
+		Node: d.self, Version: version, BootID: boot, Started: d.started, Config: d.cfg, Identity: d.id, Router: d.router, Journal: d.journal,
+		Offer: d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
+	})
+	return met.Observe(metrics.Sources{
+		Query: d.router.Query, Checked: d.offer.Checked, Problems: d.forwarder.Problems, Ports: func() (taken, free int) {
+			all, free := d.ports.Taken()
+			return len(all), free
+		},
+	})
+}
+
+// bootID draws the id of this run of the node; it is never 0.
+func bootID() (uint64, error) {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return 0, fmt.Errorf("draw a boot id: %w", err)
+	}
+	return binary.LittleEndian.Uint64(b[:]) | 1, nil
+}
+
+// dataPlane prepares ports and the supervisor.
 func (d *Daemon) dataPlane(ctx context.Context) error {
 	ports, err := envoy.ParsePorts(d.cfg.Envoy.TCPPorts)
 	if err != nil {
@@ -138,12 +166,6 @@ func (d *Daemon) dataPlane(ctx context.Context) error {
 		return err
 	}
 	d.ports = envoy.NewPortPool(ports, kept, d.journal)
-	d.openStore()
-	d.quarantine = newQuarantine(d)
-	d.ads = ads.NewServer(ads.Config{
-		Log: d.tel.Log, Store: d.store, OnQuarantine: d.quarantine.poke,
-		OnAck: func(a ads.Acknowledged) { d.fwd.acknowledged(a) }, OnNack: func(r ads.Refused) { d.met.refused(r) },
-	})
 	if !d.cfg.Envoy.Enabled {
 		return nil
 	}
@@ -151,43 +173,129 @@ func (d *Daemon) dataPlane(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.sup = envoy.NewSupervisor(envoy.SupervisorConfig{Binary: binary, Dir: d.data, Log: d.tel.Log, Concurrency: d.cfg.Envoy.Workers, Bootstrap: d.bootstrap(d.data)})
+	d.envoy = envoy.NewSupervisor(envoy.SupervisorConfig{
+		Binary: binary, Dir: d.data, Log: d.tel.Log, Concurrency: d.cfg.Envoy.Workers,
+		Bootstrap: envoy.BootstrapConfig{
+			NodeID: d.self.String(), ADS: filepath.Join(d.data, adsSocket), Admin: filepath.Join(d.data, adminSocket),
+		},
+	})
 	return nil
 }
 
-func (d *Daemon) bootstrap(dir string) envoy.BootstrapConfig {
-	return envoy.BootstrapConfig{NodeID: d.self.String(), ADS: filepath.Join(dir, adsSocket), Admin: filepath.Join(dir, adminSocket)}
+// routing makes the recorder, if one is asked for, and the router.
+func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metrics.Metrics) error {
+	var recorder peering.Recorder
+	if c := d.cfg.Recording; c.Enabled {
+		dir := c.Directory
+		if dir == "" {
+			dir = filepath.Join(d.data, recordings)
+		}
+		var err error
+		d.recorder, err = record.Open(record.Config{Dir: dir, Bytes: int64(c.Megabytes) << 20, Version: version, Log: d.tel.Log})
+		if err != nil {
+			return err
+		}
+		recorder = d.recorder
+	}
+	var answer peering.Answer // nil declines what peers ask
+	if d.cfg.Peering.Trace != "off" {
+		answer = func(ctx context.Context, from bgp.NodeID, req bgp.WalkRequest) []bgp.WalkHop {
+			return d.tracer.Answer(ctx, from, req)
+		}
+	}
+	d.router = peering.New(peering.Config{
+		Identity: d.id, Log: d.tel.Log, Observe: met.Stepped, Answer: answer, Recorder: recorder,
+		Speaker: speaker.Config{
+			Self: d.self, BootID: boot, Ingress: d.cfg.Envoy.Advertise, GracefulRestart: d.cfg.Peering.GracefulRestart,
+			LongLivedStale: d.cfg.Peering.LongLivedStale, Deferral: d.cfg.Peering.Deferral, Restarting: restarted,
+		},
+	})
+	return nil
 }
 
-func (d *Daemon) compilerConfig() xds.Config {
-	return xds.Config{Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress, AccessLog: d.cfg.Envoy.AccessLog, Ports: d.ports}
+func (d *Daemon) forwarding(kept []xds.Resource, restarted bool, met *metrics.Metrics) *forwarding.Forwarder {
+	cfg := forwarding.Config{
+		Node: d.self, Data: d.data, Router: d.router, Offer: d.offer, Identity: d.id, Metrics: met, Log: d.tel.Log, Tracer: d.tel.Tracer,
+		Supervised: d.envoy != nil, Kept: kept,
+		Compiler: xds.Config{
+			Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress,
+			AccessLog: d.cfg.Envoy.AccessLog, Ports: d.ports,
+		},
+	}
+	if restarted {
+		cfg.Deferral = d.started.Add(d.cfg.Peering.Deferral)
+	}
+	return forwarding.New(cfg)
+}
+
+// gateway makes the gateway over the routes, if one is asked for.
+func (d *Daemon) gateway(ctx context.Context) error {
+	if d.cfg.Gateway.Listen == "" {
+		return nil
+	}
+	g, err := gateway.New(ctx, d.cfg.Gateway, d.tel)
+	if err != nil {
+		return err
+	}
+	cfg := gateway.RoutesConfig{Router: d.router, Egress: d.cfg.Envoy.Egress, Schemas: d.cfg.Gateway.Schemas}
+	if d.cfg.Gateway.Operator {
+		d.mesh, err = api.NewMesh(ctx, api.MeshConfig{
+			Node: d.self, Egress: d.cfg.Envoy.Egress, Offer: d.offer, Verifier: g.Verifier(), Client: &http.Client{Transport: g.H2C()}, Log: d.tel.Log,
+		})
+		if err != nil {
+			return err
+		}
+		cfg.Seen = d.mesh.Seen
+	}
+	d.graph = g.Routes(cfg)
+	return nil
+}
+
+// listeners are what a node listens on; nil for what is not asked for.
+type listeners struct {
+	peering, ads, remoteADS, api, admin net.Listener
+}
+
+// listen opens all listeners, or none.
+func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
+	var l listeners
+	for _, o := range []struct {
+		into                  *net.Listener
+		network, address, key string
+	}{
+		{&l.peering, "tcp", d.cfg.Peering.Listen, "peering.listen"},
+		{&l.ads, "unix", filepath.Join(d.cfg.Data, adsSocket), "data"},
+		{&l.remoteADS, "tcp", d.cfg.Envoy.ADS, "envoy.ads"},
+		{&l.api, "unix", d.cfg.Socket, "socket"},
+		{&l.admin, "tcp", d.cfg.Admin, "admin"},
+	} {
+		var err error
+		if *o.into, err = listen.On(ctx, o.network, o.address, o.key); err != nil {
+			l.close()
+			return nil, err
+		}
+	}
+	return &l, nil
+}
+
+func (l *listeners) close() {
+	for _, o := range []net.Listener{l.peering, l.ads, l.remoteADS, l.api, l.admin} {
+		if o != nil {
+			_ = o.Close()
+		}
+	}
 }
 
 // Run runs the node until ctx ends. The cause of ctx says how: ErrFarewell for good, anything else for a restart, in which Envoy and the
 // peers go on with what they have.
 func (d *Daemon) Run(ctx context.Context) error {
 	defer d.close()
-	peers, err := d.listen("tcp", d.cfg.Peering.Listen, "peering.listen")
+	l, err := d.listen(ctx)
 	if err != nil {
 		return err
 	}
-	adsListener, err := d.listen("unix", filepath.Join(d.cfg.Data, adsSocket), "data")
-	if err != nil {
-		return err
-	}
-	remoteADS, err := d.listen("tcp", d.cfg.Envoy.ADS, "envoy.ads")
-	if err != nil {
-		return err
-	}
-	api, err := d.listen("unix", d.cfg.Socket, "socket")
-	if err != nil {
-		return err
-	}
-	admin, err := d.listen("tcp", d.cfg.Admin, "admin")
-	if err != nil {
-		return err
-	}
-	if err := d.restoreForwarding(); err != nil {
+	defer l.close()
+	if err := d.forwarder.Begin(); err != nil {
 		return err
 	}
 	// The router outlives the others, so that it can say farewell.
@@ -195,43 +303,49 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer stopRouter()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	g, ctx := errgroup.WithContext(ctx)
+	tasks, ctx := errgroup.WithContext(ctx)
 	recordCtx, stopRecord := context.WithCancel(context.WithoutCancel(ctx))
-	g.Go(func() error { defer stopRecord(); return d.router.Run(routerCtx, peers) })
+	tasks.Go(func() error { defer stopRecord(); return d.router.Run(routerCtx, l.peering) })
 	if d.recorder != nil {
-		g.Go(func() error { return d.recorder.Run(recordCtx) }) // to the router's last event
+		tasks.Go(func() error { return d.recorder.Run(recordCtx) }) // to the router's last event
 	}
-	g.Go(func() error { return d.id.Run(ctx, d.tel.Log) })
-	g.Go(func() error { return d.fwd.run(ctx) })
-	g.Go(func() error { return d.quarantine.run(ctx) })
-	g.Go(func() error { return d.store.Run(ctx) })
-	g.Go(func() error { return d.probes.Run(ctx) })
-	g.Go(func() error { return d.ads.Serve(ctx, adsListener) })
-	if remoteADS != nil {
-		g.Go(func() error {
-			return d.ads.Serve(ctx, remoteADS, grpc.Creds(credentials.NewTLS(d.id.OwnServerTLS())))
-		})
-	}
-	g.Go(func() error { return serveHTTP(ctx, api, d.operatorAPI()) })
-	if d.graph != nil {
-		g.Go(func() error { return d.graph.run(ctx) })
-	}
-	if admin != nil {
-		g.Go(func() error { return serveHTTP(ctx, admin, d.adminHTTP()) })
-	}
-	if d.sup != nil {
-		g.Go(func() error { return d.sup.Run(ctx) })
-	}
+	d.start(ctx, tasks, l)
 	if err := d.restore(ctx); err != nil {
 		cancel()
 		stopRouter()
-		return errors.Join(err, g.Wait())
+		return errors.Join(err, tasks.Wait())
 	}
-	d.tel.Log.Info("node is up", "node", d.self.String(), "peering", d.cfg.Peering.Listen, "egress", d.cfg.Envoy.Egress, "ingress", d.cfg.Envoy.Ingress, "socket", d.cfg.Socket)
+	d.tel.Log.Info("node is up", "node", d.self.String(), "peering", d.cfg.Peering.Listen, "egress", d.cfg.Envoy.Egress,
+		"ingress", d.cfg.Envoy.Ingress, "socket", d.cfg.Socket)
 	<-ctx.Done()
 	d.farewell(context.Cause(ctx))
 	stopRouter()
-	return g.Wait()
+	return tasks.Wait()
+}
+
+// start starts everything that ends with ctx.
+func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners) {
+	tasks.Go(func() error { return d.id.Run(ctx, d.tel.Log) })
+	tasks.Go(func() error { return d.offer.Run(ctx) })
+	tasks.Go(func() error { return d.forwarder.Run(ctx) })
+	tasks.Go(func() error { return d.forwarder.ADS().Serve(ctx, l.ads) })
+	tasks.Go(func() error { return listen.Serve(ctx, l.api, d.api.Handler()) })
+	if l.remoteADS != nil {
+		tls := grpc.Creds(credentials.NewTLS(d.id.OwnServerTLS()))
+		tasks.Go(func() error { return d.forwarder.ADS().Serve(ctx, l.remoteADS, tls) })
+	}
+	if d.graph != nil {
+		tasks.Go(func() error { return d.graph.Run(ctx) })
+	}
+	if d.mesh != nil {
+		tasks.Go(func() error { return d.mesh.Run(ctx, d.api, d.graph.Registry()) })
+	}
+	if l.admin != nil {
+		tasks.Go(func() error { return listen.Serve(ctx, l.admin, admin.Handler(d.tel.Metrics, d.checks())) })
+	}
+	if d.envoy != nil {
+		tasks.Go(func() error { return d.envoy.Run(ctx) })
+	}
 }
 
 // ErrFarewell as the cause of Run's context ends the node for good: peers are told, and its Envoy is stopped.
@@ -245,50 +359,21 @@ func (d *Daemon) farewell(cause error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	err := d.router.Do(ctx, speaker.Shutdown{Text: "stopped by the operator"})
-	if d.sup != nil {
-		err = errors.Join(err, d.sup.Stop(ctx))
+	if d.envoy != nil {
+		err = errors.Join(err, d.envoy.Stop(ctx))
 	}
 	d.tel.Log.Info("node stopped, peers are told", "error", err)
 }
 
 func (d *Daemon) close() {
-	for _, l := range d.listeners {
-		_ = l.Close()
-	}
 	if err := d.journal.Close(); err != nil {
 		d.tel.Log.Error("close the journal", "error", err)
 	}
 }
 
-// listen opens a listener, which is nil for an empty address. A Unix socket that nobody listens on any more is replaced; one that is in
-// use belongs to a node that runs.
-func (d *Daemon) listen(network, address, key string) (net.Listener, error) {
-	if address == "" {
-		return nil, nil //nolint:nilnil // no listener is asked for
-	}
-	if network == "unix" {
-		if c, err := net.DialTimeout(network, address, time.Second); err == nil { //nolint:noctx // local
-			_ = c.Close()
-			return nil, fmt.Errorf("%s: %s is in use: another node runs over this data directory", key, address)
-		}
-		_ = os.Remove(address)
-	}
-	l, err := net.Listen(network, address) //nolint:noctx // returns at once
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
-	}
-	d.listeners = append(d.listeners, l)
-	if network == "unix" {
-		if err := os.Chmod(address, 0o600); err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
-		}
-	}
-	return l, nil
-}
-
 // restore gives the router what the operator ordered before.
 func (d *Daemon) restore(ctx context.Context) error {
-	if err := d.restoreServices(ctx); err != nil {
+	if err := d.offer.Restore(ctx); err != nil {
 		return err
 	}
 	peers, err := d.journal.Peers(ctx)
@@ -296,76 +381,36 @@ func (d *Daemon) restore(ctx context.Context) error {
 		return err
 	}
 	for _, p := range peers {
-		if err := d.router.Do(ctx, speaker.PeerSet{Peer: peerOf(p)}); err != nil {
+		if err := d.router.Do(ctx, speaker.PeerSet{Peer: api.PeerOf(p)}); err != nil {
 			return err
 		}
 	}
-	d.fwd.restored()
+	d.forwarder.Restored()
 	return d.router.Do(ctx, speaker.Restored{})
 }
 
-func (d *Daemon) operatorAPI() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/graphql", operator.Handler(&backend{d}, owner{}))
-	return mux
-}
-
-// owner allows everything: whoever can open the Unix socket owns the node.
-type owner struct{}
-
-// Authorize implements operator.Authorizer.
-func (owner) Authorize(context.Context, string) error { return nil }
-
-func (d *Daemon) adminHTTP() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", d.tel.Metrics)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if why := d.notReady(r.Context()); why != "" {
-			http.Error(w, why, http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
-	})
-	return mux
-}
-
-// notReady says what is missing before the node serves; "" if nothing is.
-func (d *Daemon) notReady(ctx context.Context) string {
-	select {
-	case <-d.router.Published():
-	default:
-		return "waiting for the tables of peers"
+// checks are what has to hold before the node serves.
+func (d *Daemon) checks() []admin.Check {
+	return []admin.Check{
+		{Name: "routes", Missing: func(context.Context) string {
+			select {
+			case <-d.router.Published():
+				return ""
+			default:
+				return "waiting for the tables of peers"
+			}
+		}},
+		{Name: "envoy", Missing: func(ctx context.Context) string {
+			if d.envoy != nil && !d.envoy.Admin().Ready(ctx) {
+				return "Envoy is not ready"
+			}
+			return ""
+		}},
+		{Name: "identity", Missing: func(context.Context) string {
+			if err := d.id.Err(); err != nil {
+				return err.Error()
+			}
+			return ""
+		}},
 	}
-	if d.sup != nil && !d.sup.Admin().Ready(ctx) {
-		return "Envoy is not ready"
-	}
-	if err := d.id.Err(); err != nil {
-		return err.Error()
-	}
-	return ""
-}
-
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
-	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
-	defer stop()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve %s: %w", l.Addr(), err)
-	}
-	return nil
-}
-
-// openRecorder opens the recording, if one is asked for.
-func (d *Daemon) openRecorder() (peering.Recorder, error) {
-	if !d.cfg.Recording.Enabled {
-		return nil, nil //nolint:nilnil // none is asked for
-	}
-	dir := d.cfg.Recording.Directory
-	if dir == "" {
-		dir = filepath.Join(d.data, recordings)
-	}
-	var err error
-	d.recorder, err = record.Open(record.Config{Dir: dir, Bytes: int64(d.cfg.Recording.Megabytes) << 20, Version: d.version, Log: d.tel.Log})
-	return d.recorder, err
 }

@@ -1,0 +1,380 @@
+// Package api answers the operator API (graphql/operator) from what the other rooms of a node know: router, offer, forwarding, trace and gateway. What it is
+// given is checked here, once; what it gives is translated here, once.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/catalyst-router/catalyst/auth/identity"
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attr"
+	"github.com/catalyst-router/catalyst/bgp/filter"
+	"github.com/catalyst-router/catalyst/bgp/journal"
+	"github.com/catalyst-router/catalyst/bgp/peering"
+	"github.com/catalyst-router/catalyst/bgp/rib"
+	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/cmd/internal/config"
+	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
+	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
+	"github.com/catalyst-router/catalyst/cmd/internal/offer"
+	"github.com/catalyst-router/catalyst/cmd/internal/trace"
+	"github.com/catalyst-router/catalyst/envoy"
+	"github.com/catalyst-router/catalyst/graphql/operator"
+)
+
+// Config is what the API answers from; all of it is required but for what says otherwise.
+type Config struct {
+	Node      bgp.NodeID
+	Version   string
+	BootID    uint64
+	Started   time.Time
+	Config    *config.Config
+	Identity  Identity
+	Router    *peering.Router
+	Journal   *journal.Journal
+	Offer     *offer.Offer
+	Forwarder *forwarding.Forwarder
+	Tracer    *trace.Tracer
+	Ports     *envoy.PortPool
+	Envoy     *envoy.Supervisor // nil without an Envoy of this node's own
+	Graph     *gateway.Routes   // nil without a gateway
+}
+
+// Identity is what is shown of the node's certificate. identity.Source is one.
+type Identity interface {
+	Material() *identity.Material
+	Err() error
+}
+
+// API does what the operator API is asked for.
+type API struct {
+	cfg Config
+
+	mu       sync.Mutex
+	draining bool // guarded by mu
+}
+
+var _ operator.Backend = (*API)(nil)
+
+// New returns the answers of a node.
+func New(cfg Config) *API { return &API{cfg: cfg} }
+
+// Handler serves everything to whoever can open the Unix socket, who owns the node.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/graphql", operator.Handler(a, owner{}))
+	return mux
+}
+
+// owner allows everything.
+type owner struct{}
+
+// Authorize implements operator.Authorizer.
+func (owner) Authorize(context.Context, string) error { return nil }
+
+// Node implements operator.Backend.
+func (a *API) Node(ctx context.Context) (*operator.Node, error) {
+	c := &a.cfg
+	m := c.Identity.Material()
+	n := &operator.Node{
+		ID: c.Node.URI(), Organisation: string(c.Node.Org), Version: c.Version, BootID: fmt.Sprintf("%016x", c.BootID), StartedAt: stamp(c.Started),
+		PeeringAddress: c.Config.Peering.Listen, IngressAddress: c.Config.Envoy.Advertise, EgressAddress: c.Config.Envoy.Egress,
+		CertificateExpiresAt: stamp(m.Expires),
+	}
+	if err := c.Identity.Err(); err != nil {
+		n.IdentityError = err.Error()
+	}
+	if c.Envoy != nil {
+		n.EnvoyPid, n.EnvoyReady = c.Envoy.Running(), c.Envoy.Admin().Ready(ctx)
+	}
+	a.mu.Lock()
+	n.Draining = a.draining
+	a.mu.Unlock()
+	err := c.Router.Query(ctx, func(s *speaker.Speaker) {
+		counts := s.Table().Counts()
+		n.Routes, n.Paths, n.AttributeSets, n.TableBytes = counts.Services, counts.Paths, counts.Sets, counts.Bytes
+		n.Published = s.Publishing()
+	})
+	return n, err
+}
+
+// Peers implements operator.Backend.
+func (a *API) Peers(ctx context.Context) ([]operator.Peer, error) {
+	all := []operator.Peer{}
+	err := a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
+		for _, v := range s.Peers() {
+			all = append(all, viewOf(v, time.Now()))
+		}
+	})
+	return all, err
+}
+
+// Peer implements operator.Backend.
+func (a *API) Peer(ctx context.Context, node string) (*operator.Peer, error) {
+	id, err := a.node(node)
+	if err != nil {
+		return nil, err
+	}
+	var p *operator.Peer
+	err = a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
+		if v, ok := s.Peer(id); ok {
+			view := viewOf(v, time.Now())
+			p = &view
+		}
+	})
+	return p, err
+}
+
+// node reads a node's name; one without an organisation is of ours.
+func (a *API) node(name string) (bgp.NodeID, error) {
+	if !strings.Contains(name, "/") {
+		return bgp.NewNodeID(string(a.cfg.Node.Org), name)
+	}
+	return bgp.ParseNodeID(name)
+}
+
+func (a *API) service(name string) (bgp.Service, error) {
+	if strings.Contains(name, ".") {
+		return bgp.ParseService(name, "")
+	}
+	return bgp.ParseService(name, a.cfg.Node.Org)
+}
+
+// Routes implements operator.Backend.
+func (a *API) Routes(ctx context.Context, after, first int) (*operator.RoutePage, error) {
+	if after < 0 || first < 1 || first > 1000 {
+		return nil, errors.New("routes: want after of at least 0 and first of 1 to 1000")
+	}
+	page := &operator.RoutePage{Routes: []operator.Route{}}
+	var selected []rib.Selected
+	err := a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
+		page.Next = int(s.Table().Scan(uint32(after), first, func(sel rib.Selected) { selected = append(selected, sel) }))
+	})
+	for i := range selected {
+		page.Routes = append(page.Routes, *a.route(&selected[i]))
+	}
+	return page, err
+}
+
+// route shows a route as it is in the Loc-RIB.
+func (a *API) route(sel *rib.Selected) *operator.Route {
+	r := a.newRoute(sel.Service)
+	r.Revision = int(sel.Revision)
+	for tier, paths := range sel.Tiers {
+		for i := range paths {
+			r.Paths = append(r.Paths, pathOf(&rib.Candidate{Path: paths[i], Tier: tier}))
+		}
+	}
+	a.complete(r, sel.Service, sel.Tiers)
+	return r
+}
+
+// newRoute is a route with what this node has against it, and without paths.
+func (a *API) newRoute(svc bgp.Service) *operator.Route {
+	return &operator.Route{Service: string(svc), Paths: []operator.Path{}, Envoys: []operator.EnvoyRoute{}, Reports: []operator.Report{}, Problem: a.cfg.Forwarder.Problem(svc)}
+}
+
+func (a *API) complete(r *operator.Route, svc bgp.Service, tiers [][]rib.Path) {
+	if len(tiers) > 0 && len(tiers[0]) > 0 {
+		best := &tiers[0][0].Attrs
+		r.Protocol, r.Health = best.Protocol.String(), best.Health.String()
+	}
+	if st, ok := a.cfg.Offer.Health(svc); ok {
+		r.HealthSince, r.HealthError = stamp(st.Since), st.Error
+	}
+	r.Port = int(a.cfg.Ports.Of(svc))
+}
+
+// Route implements operator.Backend.
+func (a *API) Route(ctx context.Context, service string) (*operator.Route, error) {
+	svc, err := a.service(service)
+	if err != nil {
+		return nil, err
+	}
+	var all []rib.Candidate
+	var complaints []speaker.Complaint
+	err = a.cfg.Router.Query(ctx, func(s *speaker.Speaker) { all, complaints = s.Table().Explain(svc), s.Complaints(svc) })
+	if err != nil || all == nil {
+		return nil, err
+	}
+	r := a.newRoute(svc)
+	for _, c := range complaints {
+		r.Reports = append(r.Reports, operator.Report{Node: c.Node.String(), Kind: c.Kind.String(), Text: c.Text, Since: stamp(c.Since), Via: c.Peer.String()})
+	}
+	for i := range all {
+		p := pathOf(&all[i])
+		if p.DecidedBy = all[i].Lost.String(); all[i].Reject != rib.Accepted {
+			p.DecidedBy = ""
+		}
+		r.Paths = append(r.Paths, p)
+	}
+	a.complete(r, svc, [][]rib.Path{{all[0].Path}})
+	for _, s := range a.cfg.Forwarder.ADS().Service(svc) {
+		r.Envoys = append(r.Envoys, operator.EnvoyRoute{
+			Node: s.Node, Resource: s.Resource.Name, Version: s.Current, Sent: s.Sent, Acknowledged: s.Acked, AcknowledgedAt: stamp(s.AckedAt),
+			Error: s.Error, Refused: s.Refused, RefusedAt: stamp(s.RefusedAt),
+		})
+	}
+	return r, nil
+}
+
+// Services implements operator.Backend.
+func (a *API) Services(ctx context.Context) ([]operator.Service, error) {
+	services, err := a.cfg.Offer.Kept(ctx)
+	all := make([]operator.Service, 0, len(services))
+	for _, s := range services {
+		out := serviceOf(s)
+		a.showHealth(&out)
+		all = append(all, out)
+	}
+	return all, err
+}
+
+// Service implements operator.Backend.
+func (a *API) Service(_ context.Context, service string) (*operator.Service, error) {
+	name, err := a.service(service)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := a.cfg.Offer.Get(name)
+	if !ok {
+		return nil, nil //nolint:nilnil // null tells that this node does not offer it
+	}
+	out := serviceOf(s)
+	a.showHealth(&out)
+	return &out, nil
+}
+
+// Envoys implements operator.Backend.
+func (a *API) Envoys(context.Context) ([]operator.Envoy, error) {
+	all := []operator.Envoy{}
+	for _, n := range a.cfg.Forwarder.ADS().Status() {
+		e := operator.Envoy{Node: n.Node, Since: stamp(n.Since), Outstanding: n.Outstanding, Bytes: n.Bytes, Types: []operator.EnvoyType{}, Refused: []operator.Refused{}}
+		for _, t := range n.Types {
+			e.Types = append(e.Types, operator.EnvoyType{Type: t.Type[strings.LastIndexByte(t.Type, '.')+1:], Sent: t.Sent, Acknowledged: t.Acked})
+		}
+		for _, r := range n.Nacks {
+			e.Refused = append(e.Refused, operator.Refused{Resource: r.Resource.Name, Service: string(r.Service), Version: r.Version, Error: r.Error, At: stamp(r.At)})
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// Ports implements operator.Backend.
+func (a *API) Ports(context.Context) (*operator.Ports, error) {
+	taken, free := a.cfg.Ports.Taken()
+	p := &operator.Ports{Taken: []operator.Port{}, Free: free}
+	for _, t := range taken {
+		p.Taken = append(p.Taken, operator.Port{Service: string(t.Service), Port: int(t.Port)})
+	}
+	return p, nil
+}
+
+// SetService implements operator.Backend.
+func (a *API) SetService(ctx context.Context, in operator.ServiceInput, create bool) (*operator.Service, error) {
+	s, err := a.checkService(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.existing(s.Name, create); err != nil {
+		return nil, err
+	}
+	if err := a.cfg.Offer.Set(ctx, s); err != nil {
+		return nil, err
+	}
+	out := serviceOf(s)
+	a.showHealth(&out)
+	return &out, nil
+}
+
+func (a *API) existing(name bgp.Service, create bool) error {
+	exists := a.cfg.Offer.Has(name)
+	switch {
+	case create && exists:
+		return fmt.Errorf("service %s exists already: change it with catalyst route update", name)
+	case !create && !exists:
+		return fmt.Errorf("service %s is not offered by this node: add it with catalyst route add", name)
+	}
+	return nil
+}
+
+func (a *API) checkService(in operator.ServiceInput) (journal.Service, error) {
+	name, err := bgp.ParseService(in.Service, a.cfg.Node.Org)
+	if err != nil {
+		return journal.Service{}, err
+	}
+	if name.IsWildcard() {
+		return journal.Service{}, fmt.Errorf("service %s: the data plane serves exact names only; offer each name", name)
+	}
+	s := journal.Service{Name: name, Address: in.Address, Region: in.Region, Tags: slices.Compact(slices.Sorted(slices.Values(in.Tags)))}
+	errs := []error{checkAddress("address", in.Address)}
+	if s.Protocol, err = bgp.ParseProtocol(in.Protocol); err != nil {
+		errs = append(errs, err)
+	} else {
+		errs = append(errs, healthInput(&s, &in)...)
+	}
+	for _, text := range in.Communities {
+		c, err := bgp.ParseCommunity(text)
+		errs = append(errs, err)
+		s.Communities = filter.AddCommunity(s.Communities, c)
+	}
+	if in.Weight < 0 || in.Weight > attr.MaxWeight {
+		errs = append(errs, fmt.Errorf("weight: %d: want 1 to %d, or 0 for %d", in.Weight, attr.MaxWeight, attr.DefaultWeight))
+	}
+	if in.Med < 0 || in.Med > 1<<31 {
+		errs = append(errs, fmt.Errorf("med: %d: want 0 to %d", in.Med, 1<<31))
+	}
+	if len(in.Tags) > bgp.MaxTags {
+		errs = append(errs, fmt.Errorf("tags: %d: the limit is %d", len(in.Tags), bgp.MaxTags))
+	}
+	s.Weight, s.MED = uint32(max(0, in.Weight)), uint32(max(0, in.Med))
+	if err := errors.Join(errs...); err != nil {
+		return s, err
+	}
+	attributes := offer.Attributes(s)
+	if _, ok := attr.Check(attr.Append(nil, &attributes)); !ok {
+		return s, fmt.Errorf("region and tags: want printable characters, at most %d each, without spaces at the ends", bgp.MaxTagLength)
+	}
+	return s, nil
+}
+
+func checkAddress(field, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return fmt.Errorf("%s: %q: want HOST:PORT", field, address)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%s: %q: want a port of 1 to 65535", field, address)
+	}
+	if len(address) > bgp.MaxEndpointLength {
+		return fmt.Errorf("%s: longer than %d characters", field, bgp.MaxEndpointLength)
+	}
+	return nil
+}
+
+// RemoveService implements operator.Backend.
+func (a *API) RemoveService(ctx context.Context, service string) (bool, error) {
+	name, err := a.service(service)
+	if err != nil {
+		return false, err
+	}
+	return a.cfg.Offer.Remove(ctx, name)
+}
+
+// Drain implements operator.Backend.
+func (a *API) Drain(ctx context.Context, on bool) (bool, error) {
+	a.mu.Lock()
+	a.draining = on
+	a.mu.Unlock()
+	return on, a.cfg.Router.Do(ctx, speaker.Drain{On: on})
+}

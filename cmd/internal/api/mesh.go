@@ -1,0 +1,194 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/Khan/genqlient/graphql"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/journal"
+	gateways "github.com/catalyst-router/catalyst/cmd/internal/gateway"
+	"github.com/catalyst-router/catalyst/cmd/internal/listen"
+	"github.com/catalyst-router/catalyst/graphql/gateway"
+	"github.com/catalyst-router/catalyst/graphql/live"
+	"github.com/catalyst-router/catalyst/graphql/operator"
+	"github.com/catalyst-router/catalyst/graphql/operator/mesh"
+)
+
+const (
+	// meshScope is what a token has to hold to read a node over the mesh.
+	meshScope = "catalyst:operator"
+	// meshLabel is the label below which nodes offer their operator API: NODE.nodes.ORG.
+	meshLabel = "nodes"
+)
+
+// MeshConfig is what a Mesh needs; all of it is required.
+type MeshConfig struct {
+	Node     bgp.NodeID
+	Egress   string // HOST:PORT of the local Envoy's HTTP egress
+	Offer    Offerer
+	Verifier gateway.Verifier
+	Client   *http.Client // through the local Envoy
+	Log      *slog.Logger
+}
+
+// Offerer announces a service of this node's own. offer.Offer is one.
+type Offerer interface {
+	SetForNow(ctx context.Context, s journal.Service) error
+}
+
+// Mesh offers this node's operator API to the organisation, for reading, and every node's as one subgraph of the graph. Each request shows
+// a token with the scope meshScope, which is checked here, whoever passed it on.
+type Mesh struct {
+	cfg      MeshConfig
+	listener net.Listener // on loopback
+
+	mu    sync.Mutex
+	nodes map[string]bool // ids of nodes whose service has a route; guarded by mu
+}
+
+// NewMesh opens the listener of a mesh.
+func NewMesh(ctx context.Context, cfg MeshConfig) (*Mesh, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("gateway.operator: %w", err)
+	}
+	return &Mesh{cfg: cfg, listener: l, nodes: map[string]bool{cfg.Node.String(): true}}, nil
+}
+
+// service is the name under which a node offers its operator API.
+func (m *Mesh) service(node bgp.NodeID) bgp.Service {
+	return bgp.Service(node.Name + "." + meshLabel + "." + string(node.Org))
+}
+
+// Run offers the API, puts the subgraph into the graph, and answers until ctx ends.
+func (m *Mesh) Run(ctx context.Context, a *API, registry *live.Registry) error {
+	address := m.listener.Addr().String()
+	own := journal.Service{Name: m.service(m.cfg.Node), Protocol: bgp.HTTP, Address: address}
+	if err := m.cfg.Offer.SetForNow(ctx, own); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	registry.Put(live.Source{Name: gateways.OperatorSubgraph, URL: "http://" + address + "/mesh"})
+	mux := http.NewServeMux()
+	mux.Handle("/graphql", operator.Handler(a, readOnly{}))
+	mux.Handle("/mesh", mesh.Handler(m))
+	return listen.Serve(ctx, m.listener, m.permitted(mux))
+}
+
+// permitted lets requests with a good token through. The schema of the subgraph is no secret, and the gateway asks for it in nobody's name: such
+// requests pass, and List and Client refuse them.
+func (m *Mesh) permitted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/mesh" && r.Header.Get("Authorization") == "" {
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), anonymousKey{}, true)))
+			return
+		}
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			http.Error(w, errNoToken.Error(), http.StatusUnauthorized)
+			return
+		}
+		p, err := m.cfg.Verifier.Verify(r.Context(), strings.TrimSpace(token), nil) // Envoy ends TLS: a token that is bound to a certificate does not pass
+		switch {
+		case errors.Is(err, gateway.ErrUnavailable):
+			http.Error(w, "tokens cannot be verified at the moment", http.StatusServiceUnavailable)
+		case err != nil:
+			m.cfg.Log.Info("a token was refused", "reason", err)
+			http.Error(w, "the bearer token is not valid", http.StatusUnauthorized)
+		case !slices.Contains(p.Scopes, meshScope):
+			http.Error(w, "the token lacks the scope "+meshScope, http.StatusForbidden)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+type anonymousKey struct{}
+
+var errNoToken = errors.New("a bearer token with the scope " + meshScope + " is wanted") //nolint:gochecknoglobals // a sentinel
+
+// Seen keeps the nodes that can be asked: those whose service has a route.
+func (m *Mesh) Seen(svc bgp.Service, there bool) {
+	name, ok := strings.CutSuffix(string(svc), "."+meshLabel+"."+string(m.cfg.Node.Org))
+	if !ok || strings.Contains(name, ".") || name == m.cfg.Node.Name {
+		return
+	}
+	id := string(m.cfg.Node.Org) + "/" + name
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if there {
+		m.nodes[id] = true
+	} else {
+		delete(m.nodes, id)
+	}
+}
+
+// List implements mesh.Nodes.
+func (m *Mesh) List(ctx context.Context) ([]string, error) {
+	if ctx.Value(anonymousKey{}) != nil {
+		return nil, errNoToken
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var ids []string
+	for id := range m.nodes {
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// Client implements mesh.Nodes.
+func (m *Mesh) Client(ctx context.Context, id string) (graphql.Client, error) {
+	node, err := bgp.ParseNodeID(id)
+	if err != nil {
+		return nil, err
+	}
+	if node.Org != m.cfg.Node.Org {
+		return nil, fmt.Errorf("%s belongs to another organisation", id)
+	}
+	if ctx.Value(anonymousKey{}) != nil {
+		return nil, errNoToken
+	}
+	call := inName{client: m.cfg.Client, token: mesh.Header(ctx).Get("Authorization"), host: string(m.service(node))}
+	url := "http://" + m.cfg.Egress + "/graphql"
+	if node == m.cfg.Node {
+		call.client, url = http.DefaultClient, "http://"+m.listener.Addr().String()+"/graphql"
+	}
+	return graphql.NewClient(url, call), nil
+}
+
+// inName sends requests in the name of a caller, to a service behind the local Envoy.
+type inName struct {
+	client      *http.Client
+	token, host string
+}
+
+// Do implements graphql.Doer.
+func (c inName) Do(r *http.Request) (*http.Response, error) {
+	r.Host = c.host
+	r.Header.Set("Authorization", c.token)
+	return c.client.Do(r)
+}
+
+// readOnly allows what changes nothing.
+type readOnly struct{}
+
+// Authorize implements operator.Authorizer.
+func (readOnly) Authorize(_ context.Context, operation string) error {
+	switch operation {
+	case "node", "peers", "peer", "routes", "route", "services", "envoys", "ports", "graph":
+		return nil
+	}
+	return fmt.Errorf("%s is not offered over the mesh: use the node's own socket", operation)
+}

@@ -1,0 +1,263 @@
+package api
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/filter"
+	"github.com/catalyst-router/catalyst/bgp/journal"
+	"github.com/catalyst-router/catalyst/bgp/rib"
+	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/graphql/operator"
+)
+
+// overLimits are what may happen beyond a peer's maximum of routes.
+var overLimits = map[string]speaker.OverLimit{"": speaker.OverLimitBlock, "block": speaker.OverLimitBlock, "warn": speaker.OverLimitWarn, "close": speaker.OverLimitClose} //nolint:gochecknoglobals // a constant table
+
+// PeerOf is what the speaker is told of a peer; what is in the journal has been checked.
+func PeerOf(p journal.Peer) speaker.Peer {
+	out := speaker.Peer{
+		Node: p.Node, Addresses: p.Addresses, HoldTime: time.Duration(p.HoldTimeSeconds) * time.Second, Import: p.Import, Export: p.Export,
+		Client: p.Client, MaxRoutes: p.MaxRoutes, OverLimit: overLimits[p.OverLimit], Liveness: p.Liveness, Subscribe: p.Subscribe, AddPath: p.AddPath, Disabled: p.Disabled,
+	}
+	if p.LongLivedStale != "" {
+		out.LongLivedStale = -1
+		if d, err := time.ParseDuration(p.LongLivedStale); err == nil && d > 0 {
+			out.LongLivedStale = d
+		}
+	}
+	return out
+}
+
+// SetPeer implements operator.Backend.
+func (a *API) SetPeer(ctx context.Context, in operator.PeerInput) (*operator.Peer, error) {
+	p, err := a.checkPeer(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.cfg.Journal.PutPeer(ctx, p); err != nil {
+		return nil, err
+	}
+	if err := a.cfg.Router.Do(ctx, speaker.PeerSet{Peer: PeerOf(p)}); err != nil {
+		return nil, err
+	}
+	return a.Peer(ctx, p.Node.String())
+}
+
+func (a *API) checkPeer(in operator.PeerInput) (journal.Peer, error) {
+	id, err := a.node(in.Node)
+	if err != nil {
+		return journal.Peer{}, err
+	}
+	p := journal.Peer{
+		Node: id, Addresses: in.Addresses, HoldTimeSeconds: in.HoldTimeSeconds, Client: in.Client, MaxRoutes: in.MaxRoutes, OverLimit: in.OverLimit,
+		AddPath: uint8(min(max(in.AddPath, 0), maxAddPath)), LongLivedStale: in.LongLivedStale, Disabled: in.Disabled,
+	}
+	var errs []error
+	if id == a.cfg.Node {
+		errs = append(errs, fmt.Errorf("node: %s is this node itself", id))
+	}
+	for _, a := range in.Addresses {
+		errs = append(errs, checkAddress("addresses", a))
+	}
+	if h := in.HoldTimeSeconds; h != 0 && (h < 3 || h > 65535) {
+		errs = append(errs, fmt.Errorf("holdTimeSeconds: %d: want 3 to 65535, or 0 for 90", h))
+	}
+	if in.MaxRoutes < 0 {
+		errs = append(errs, fmt.Errorf("maxRoutes: %d: want at least 0", in.MaxRoutes))
+	}
+	if _, ok := overLimits[in.OverLimit]; !ok {
+		errs = append(errs, fmt.Errorf("overLimit: %q: want block, warn or close", in.OverLimit))
+	}
+	if in.AddPath < 0 || in.AddPath > maxAddPath {
+		errs = append(errs, fmt.Errorf("addPath: %d: want 0 to %d", in.AddPath, maxAddPath))
+	}
+	if p.Client && id.Org != a.cfg.Node.Org {
+		errs = append(errs, errors.New("client: routes are reflected inside an organisation only (RFC 4456)"))
+	}
+	if in.LongLivedStale != "" {
+		_, err := within("longLivedStale", in.LongLivedStale, 0, maxLastResort)
+		errs = append(errs, err)
+	}
+	if in.Liveness != "" {
+		p.Liveness, err = within("liveness", in.Liveness, bgp.MinLiveness, maxLiveness)
+		errs = append(errs, err)
+	}
+	p.Subscribe, err = a.subscription(in.Subscribe)
+	errs = append(errs, err)
+	p.Import, err = chainOf("import", in.Import)
+	errs = append(errs, err)
+	p.Export, err = chainOf("export", in.Export)
+	return p, errors.Join(append(errs, err)...)
+}
+
+// The bounds of a peer's configuration.
+const (
+	maxAddPath    = 64
+	maxLiveness   = 10 * time.Second
+	maxLastResort = 168 * time.Hour
+)
+
+// within reads a duration of lo to hi.
+func within(field, text string, lo, hi time.Duration) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < lo || d > hi {
+		return 0, fmt.Errorf("%s: %q: want %s to %s", field, text, lo, hi)
+	}
+	return d, nil
+}
+
+// subscription reads the names to ask a peer for; nil stays nil, which is everything.
+func (a *API) subscription(names []string) ([]bgp.Service, error) {
+	if names == nil {
+		return nil, nil
+	}
+	out := make([]bgp.Service, 0, len(names))
+	for _, n := range names {
+		svc, err := a.service(strings.ToLower(n))
+		if err != nil {
+			return nil, fmt.Errorf("subscribe: %w", err)
+		}
+		out = append(out, svc)
+	}
+	slices.Sort(out)
+	out = slices.Compact(out)
+	if err := filter.CheckNames(out); err != nil {
+		return nil, fmt.Errorf("subscribe: %w", err)
+	}
+	return out, nil
+}
+
+// chainOf reads a filter chain; nil for none.
+func chainOf(field string, text *string) (*filter.Chain, error) {
+	if text == nil || *text == "" {
+		return nil, nil //nolint:nilnil // no rule
+	}
+	c := new(filter.Chain)
+	dec := json.NewDecoder(strings.NewReader(*text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(c); err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	return c, nil
+}
+
+// RemovePeer implements operator.Backend.
+func (a *API) RemovePeer(ctx context.Context, node, text string) (bool, error) {
+	id, err := a.node(node)
+	if err != nil {
+		return false, err
+	}
+	had, err := a.cfg.Journal.RemovePeer(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	return had, a.cfg.Router.Do(ctx, speaker.PeerRemoved{Node: id, Text: text})
+}
+
+// ResetPeer implements operator.Backend.
+func (a *API) ResetPeer(ctx context.Context, node, text string) (bool, error) {
+	id, err := a.node(node)
+	if err != nil {
+		return false, err
+	}
+	known := false
+	if err := a.cfg.Router.Query(ctx, func(s *speaker.Speaker) { _, known = s.Peer(id) }); err != nil || !known {
+		return false, err
+	}
+	return true, a.cfg.Router.Do(ctx, speaker.PeerReset{Node: id, Text: text})
+}
+
+// viewOf shows a peer as it is now.
+func viewOf(v speaker.PeerView, now time.Time) operator.Peer {
+	p := operator.Peer{
+		Node: v.Config.Node.String(), External: v.External, State: v.State.String(), Addresses: append([]string{}, v.Config.Addresses...),
+		Since: stamp(v.Since), NextDial: stamp(v.NextDial), HoldTimeSeconds: int(v.HoldTime.Seconds()), Ingress: v.Ingress,
+		Received: v.Routes.Received, Rejected: v.Routes.Rejected, Stale: v.Routes.Stale, Advertised: v.Routes.Advertised, Pending: v.Pending, Blocked: v.Routes.Blocked,
+		UpdatesIn: int(v.Counters.UpdatesIn), UpdatesOut: int(v.Counters.UpdatesOut), Sessions: int(v.Counters.Sessions), Malformed: int(v.Counters.Malformed),
+		EndOfRib: v.EndOfRIB, StaleUntil: stamp(v.StaleUntil), LastError: v.LastError, LastErrorByPeer: v.Remote, Notice: v.Notice,
+		Client: v.Config.Client, Disabled: v.Config.Disabled, MaxRoutes: v.Config.MaxRoutes, Rejections: []operator.Count{},
+		Liveness: period(v.Liveness), LastResortUntil: stamp(v.LastResortUntil), FaultCounts: []operator.Count{}, Faults: []operator.Fault{}, Config: configOf(v.Config),
+	}
+	for reason := range 255 {
+		if n := v.Counters.Rejected[reason]; n > 0 {
+			p.Rejections = append(p.Rejections, operator.Count{Name: rib.Reject(reason).String(), Count: int(n)})
+		}
+	}
+	if v.HeldUntil.After(now) {
+		p.HeldUntil, p.HeldFor = stamp(v.HeldUntil), v.HeldFor
+	}
+	if v.Selective {
+		p.Wants = namesOf(v.Wants)
+	}
+	faultsOf(&p, v)
+	return p
+}
+
+// faultsOf shows what was malformed.
+func faultsOf(p *operator.Peer, v speaker.PeerView) {
+	for kind, n := range v.Counters.Faults {
+		what := kind.Attribute
+		if what == "" {
+			what = "message"
+		}
+		p.FaultCounts = append(p.FaultCounts, operator.Count{Name: kind.Degree.String() + ": " + what, Count: int(n)})
+	}
+	slices.SortFunc(p.FaultCounts, func(x, y operator.Count) int { return strings.Compare(x.Name, y.Name) })
+	for _, f := range v.Faults {
+		p.Faults = append(p.Faults, operator.Fault{
+			At: stamp(f.At), Degree: f.Degree.String(), Service: string(f.Service), Attribute: f.Attribute, Reason: f.Reason, Routes: f.Routes, Bytes: hex.EncodeToString(f.Bytes),
+		})
+	}
+}
+
+// configOf shows a peer's configuration as operator.PeerInput takes it.
+func configOf(c speaker.Peer) operator.PeerConfig {
+	out := operator.PeerConfig{
+		Addresses: append([]string{}, c.Addresses...), HoldTimeSeconds: int(c.HoldTime / time.Second), Client: c.Client, MaxRoutes: c.MaxRoutes, AddPath: int(c.AddPath),
+		Liveness: period(c.Liveness), LongLivedStale: period(max(0, c.LongLivedStale)), Disabled: c.Disabled, Import: chainText(c.Import), Export: chainText(c.Export),
+	}
+	for word, l := range overLimits {
+		if word != "" && l == c.OverLimit {
+			out.OverLimit = word
+		}
+	}
+	if c.LongLivedStale < 0 {
+		out.LongLivedStale = time.Duration(0).String()
+	}
+	if c.Subscribe != nil {
+		out.Subscribe = namesOf(c.Subscribe)
+	}
+	return out
+}
+
+func namesOf(list []bgp.Service) []string {
+	out := make([]string, 0, len(list))
+	for _, s := range list {
+		out = append(out, string(s))
+	}
+	return out
+}
+
+// chainText is a filter chain in JSON; nil for no rule.
+func chainText(c *filter.Chain) *string {
+	if c == nil {
+		return nil
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		panic(fmt.Sprintf("marshal filter chain: %v", err)) // it was read from JSON
+	}
+	text := string(b)
+	return &text
+}

@@ -1,0 +1,38 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/catalyst-router/catalyst/cmd/internal/trace"
+	"github.com/catalyst-router/catalyst/graphql/operator"
+)
+
+// Trace implements operator.Backend.
+func (a *API) Trace(ctx context.Context, service string) (*operator.Walk, error) {
+	svc, err := a.service(service)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	hops, err := a.cfg.Tracer.Begin(ctx, svc)
+	if err != nil {
+		return nil, err
+	}
+	out := &operator.Walk{Service: string(svc), Hops: []operator.WalkHop{}, Complete: trace.Complete(hops), Millis: millis(time.Since(began))}
+	for _, h := range hops {
+		hop := operator.WalkHop{Node: h.Node.String(), Note: h.Note, Steps: []operator.WalkStep{}}
+		for _, s := range h.Steps {
+			hop.Steps = append(hop.Steps, operator.WalkStep{Name: s.Name, State: s.State.String(), Text: s.Text, Advice: s.Advice, Millis: millis(s.Took)})
+		}
+		out.Hops = append(out.Hops, hop)
+	}
+	if broken := trace.Broken(hops); broken != nil {
+		out.Broken = &operator.WalkBroken{Node: broken.Node.String(), Step: broken.Step.Name, Text: broken.Step.Text, Advice: broken.Step.Advice}
+	}
+	out.Ok = out.Broken == nil
+	return out, nil
+}
+
+// millis is a duration in milliseconds, to the microsecond.
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

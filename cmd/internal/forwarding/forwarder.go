@@ -1,0 +1,425 @@
+// Package forwarding carries the Loc-RIB to Envoy: each change is compiled as it comes (xds) and published to the Envoys that are connected (xds/ads).
+// What an Envoy refuses, and what cannot be compiled, becomes a Problem that the speaker tells the originator of.
+//
+//	kept := forwarding.Kept(data, log)          // what Envoy took before this process was started
+//	f := forwarding.New(forwarding.Config{Kept: kept, …})
+//	err := f.Begin()                            // listeners, secrets and what was kept: before Envoys are answered
+//	go f.Run(ctx)
+//	f.Restored()                                // the operator's orders are known: the first view may be complete
+package forwarding
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/catalyst-router/catalyst/auth/identity"
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/journal"
+	"github.com/catalyst-router/catalyst/bgp/peering"
+	"github.com/catalyst-router/catalyst/bgp/rib"
+	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/xds"
+	"github.com/catalyst-router/catalyst/xds/ads"
+	"github.com/catalyst-router/catalyst/xds/fib"
+)
+
+// Router hands out the Loc-RIB as it changes. peering.Router is one.
+type Router interface {
+	Do(ctx context.Context, ev speaker.Event) error
+	Query(ctx context.Context, f func(*speaker.Speaker)) error
+	Subscribe(ctx context.Context) (*peering.Feed, error)
+	// Published is closed once the tables of a restarted node are complete.
+	Published() <-chan struct{}
+}
+
+// Offer knows this node's own services. offer.Offer is one.
+type Offer interface {
+	Get(svc bgp.Service) (journal.Service, bool)
+	Has(svc bgp.Service) bool
+	// Moved tells of services whose workload may be elsewhere although their route is the same.
+	Moved() <-chan bgp.Service
+}
+
+// Identity is the certificate that Envoys show and the roots that they trust. identity.Source is one.
+type Identity interface {
+	Material() *identity.Material
+	Changed() <-chan struct{}
+}
+
+// Metrics books what is done.
+type Metrics interface {
+	Compiled(ctx context.Context, took time.Duration, services int)
+	// Acknowledged books an Envoy's acknowledgement; own tells that the service is this node's.
+	Acknowledged(ctx context.Context, a ads.Acknowledged, own bool)
+	Refused(r ads.Refused)
+}
+
+// Config is what a Forwarder needs; all of it is required but for what says otherwise.
+type Config struct {
+	Node     bgp.NodeID
+	Data     string // absolute path of the data directory
+	Compiler xds.Config
+	Router   Router
+	Offer    Offer
+	Identity Identity
+	Metrics  Metrics
+	Log      *slog.Logger
+	Tracer   trace.Tracer
+
+	// Supervised tells that this node runs an Envoy of its own. Without one nothing is compiled before an Envoy connects.
+	Supervised bool
+	// Kept is what Envoy took before this process was started. Optional.
+	Kept []xds.Resource
+	// Deferral is until when a restarted node waits for the tables of all peers before it changes what Envoy has; zero for not at all.
+	Deferral time.Time
+}
+
+// Forwarder carries the Loc-RIB to Envoy: every change is compiled as it comes, and nothing waits for a timer.
+type Forwarder struct {
+	cfg        Config
+	ads        *ads.Server
+	store      *fib.Store
+	quarantine *quarantine
+	compiler   *xds.Compiler // owned by run, once it runs
+	identities <-chan struct{}
+	ready      chan struct{} // closed when the operator's orders are restored
+
+	mu       sync.Mutex
+	local    map[bgp.Service]rib.Selected // of services of this node, to compile again when the workload moves; guarded by mu
+	problems map[bgp.Service]string       // guarded by mu
+	gone     departures                   // guarded by mu
+}
+
+// New returns a forwarder, with the ADS server that Envoys connect to. It starts nothing.
+func New(cfg Config) *Forwarder {
+	f := &Forwarder{
+		cfg: cfg, quarantine: newQuarantine(), compiler: xds.NewCompiler(cfg.Compiler), ready: make(chan struct{}),
+		local: map[bgp.Service]rib.Selected{}, problems: map[bgp.Service]string{},
+	}
+	f.store = fib.New(fib.Config{Path: filepath.Join(cfg.Data, fibFile), Log: cfg.Log, All: func() []*xds.Resource { return f.ads.Taken() }})
+	f.ads = ads.NewServer(ads.Config{Log: cfg.Log, Store: f.store, OnQuarantine: f.quarantine.poke, OnAck: f.acknowledged, OnNack: cfg.Metrics.Refused})
+	return f
+}
+
+// ADS is the server that Envoys connect to.
+func (f *Forwarder) ADS() *ads.Server { return f.ads }
+
+// Begin publishes what this node has to say without any table: its own listeners and secrets, and what Envoy took last. It has to come before Envoys are
+// answered, and before Run.
+func (f *Forwarder) Begin() error {
+	f.identities = f.cfg.Identity.Changed()
+	start, err := f.compiler.Start(identityOf(f.cfg.Identity.Material()))
+	if err != nil {
+		return err
+	}
+	f.ads.Publish(start)
+	if f.ads.Restore(f.cfg.Kept); len(f.cfg.Kept) > 0 {
+		f.cfg.Log.Info("Envoy is given its last state until the tables are complete", "resources", len(f.cfg.Kept))
+	}
+	f.cfg.Kept = nil
+	return nil
+}
+
+// Restored tells that the operator's orders are known, so that the first view may be complete.
+func (f *Forwarder) Restored() { close(f.ready) }
+
+// GoneSince returns when a service's last route went away; zero if that is not known.
+func (f *Forwarder) GoneSince(svc bgp.Service) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.gone.at[svc]
+}
+
+// NotCompiled returns why a service could not be compiled; "" if it could.
+func (f *Forwarder) NotCompiled(svc bgp.Service) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.problems[svc]
+}
+
+// Problem returns what the data plane has against a service, "" for nothing: an Envoy refuses it, or it could not be compiled.
+func (f *Forwarder) Problem(svc bgp.Service) string { return f.quarantine.of(svc) }
+
+// Problems counts the services that the data plane has something against, by kind.
+func (f *Forwarder) Problems() map[bgp.ReportKind]int64 { return f.quarantine.counts() }
+
+func (f *Forwarder) look() map[bgp.Service]speaker.Problem {
+	f.mu.Lock()
+	notCompiled := maps.Clone(f.problems)
+	f.mu.Unlock()
+	return problemsOf(notCompiled, f.ads.Quarantined())
+}
+
+// Run carries changes to Envoys, and keeps what they take, until ctx ends.
+func (f *Forwarder) Run(ctx context.Context) error {
+	tasks, ctx := errgroup.WithContext(ctx)
+	tasks.Go(func() error { return f.run(ctx) })
+	tasks.Go(func() error { return f.quarantine.run(ctx, f.cfg.Router, f.look) })
+	tasks.Go(func() error { return f.store.Run(ctx) })
+	return tasks.Wait()
+}
+
+func (f *Forwarder) run(ctx context.Context) error {
+	select {
+	case <-f.ready:
+	case <-ctx.Done():
+		return nil
+	}
+	if !f.wanted(ctx) || !f.published(ctx) || !f.told(ctx) {
+		return nil
+	}
+	feed, err := f.cfg.Router.Subscribe(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // the node is stopping
+	}
+	batches := make(chan []rib.Selected)
+	synced := make(chan struct{})
+	ctx, cancel := context.WithCancel(ctx)
+	var pump sync.WaitGroup
+	defer pump.Wait()
+	defer cancel()
+	pump.Go(func() { // ends with ctx, or with the router
+		defer close(batches)
+		first := true
+		for {
+			b, ok := feed.Next(ctx)
+			if !ok {
+				return
+			}
+			select {
+			case batches <- b.Changed:
+			case <-ctx.Done():
+				return
+			}
+			if b.Synced && first {
+				first = false
+				close(synced)
+			}
+		}
+	})
+	published := f.cfg.Router.Published()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case changed, ok := <-batches:
+			if !ok {
+				return nil
+			}
+			f.apply(ctx, changed)
+		case svc := <-f.cfg.Offer.Moved():
+			f.mu.Lock()
+			sel, ok := f.local[svc]
+			f.mu.Unlock()
+			if ok {
+				f.apply(ctx, []rib.Selected{sel})
+			}
+		case <-f.identities:
+			d, err := f.compiler.Identity(identityOf(f.cfg.Identity.Material()))
+			if err != nil {
+				f.cfg.Log.Error("compile the identity", "error", err)
+				continue
+			}
+			f.ads.Publish(d)
+		case <-published:
+			published = nil
+			f.open(published, synced)
+		case <-synced:
+			synced = nil
+			f.open(published, synced)
+		}
+	}
+}
+
+// wanted waits for an Envoy, this node's own or one that connects, and tells whether there is one. Before that nothing is compiled: a node
+// that only passes routes on holds no view of them.
+func (f *Forwarder) wanted(ctx context.Context) bool {
+	if f.cfg.Supervised {
+		return true
+	}
+	for {
+		select {
+		case <-f.ads.Wanted():
+			return true
+		case <-f.cfg.Offer.Moved(): // compiled with everything else, once it is
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// published waits until the tables of a restarted node are complete, and tells whether they are. The view that is read then is complete as well: one
+// that was begun before could be handed to Envoy with its last part still to come.
+func (f *Forwarder) published(ctx context.Context) bool {
+	for {
+		select {
+		case <-f.cfg.Router.Published():
+			return true
+		case <-f.cfg.Offer.Moved(): // compiled with everything else, once it is
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// told waits until every peer has sent its table, those that restart as well included, for as long as the deferral lasts, and tells whether ctx goes on. Two speakers that
+// restart together do not wait for each other before they publish to their peers (RFC 4724 §4.1), and what one has yet to say would be taken from the other's Envoy.
+func (f *Forwarder) told(ctx context.Context) bool {
+	if f.cfg.Deferral.IsZero() {
+		return true
+	}
+	over := time.NewTimer(time.Until(f.cfg.Deferral))
+	defer over.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		missing := false
+		err := f.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
+			missing = slices.ContainsFunc(s.Peers(), func(p speaker.PeerView) bool { return !p.EndOfRIB && !p.Config.Disabled })
+		})
+		if err != nil || !missing {
+			return err == nil
+		}
+		select {
+		case <-tick.C:
+		case <-f.cfg.Offer.Moved(): // compiled with everything else, once it is
+		case <-over.C:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// open lets Envoys be answered once the tables are complete and all of them has been compiled; a nil channel has done its part.
+func (f *Forwarder) open(published, synced <-chan struct{}) {
+	if published == nil && synced == nil {
+		f.ads.Open()
+	}
+}
+
+// apply compiles a batch and publishes what comes of it.
+func (f *Forwarder) apply(ctx context.Context, batch []rib.Selected) {
+	began := time.Now()
+	change := xds.Change{Services: make([]xds.Forwarding, 0, len(batch))}
+	for i := range batch {
+		change.Services = append(change.Services, f.forwarding(&batch[i]))
+		f.span(ctx, "route.compile", batch[i].Service, batch[i].Trace)
+	}
+	delta, problems := f.compiler.Apply(change)
+	f.cfg.Metrics.Compiled(ctx, time.Since(began), len(batch))
+	f.mu.Lock()
+	look := len(f.problems)+len(problems) > 0
+	for i := range batch {
+		delete(f.problems, batch[i].Service)
+		if len(batch[i].Tiers) == 0 {
+			f.gone.note(batch[i].Service, began)
+		}
+	}
+	for _, p := range problems {
+		f.problems[p.Service] = p.Err.Error()
+	}
+	f.mu.Unlock()
+	for _, p := range problems {
+		f.cfg.Log.Error("service not compiled, what it had before stays", "service", string(p.Service), "error", p.Err)
+	}
+	f.ads.Publish(delta)
+	if look {
+		f.quarantine.poke()
+	}
+}
+
+// forwarding translates a route into what the data plane needs to know. What is down is no target; what drains is one, and gets nothing new, as long as there is
+// another.
+func (f *Forwarder) forwarding(sel *rib.Selected) xds.Forwarding {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.local, sel.Service)
+	out := xds.Forwarding{Service: sel.Service, Revision: sel.Revision, Trace: sel.Trace}
+	calm := false // some target does not drain
+	for _, tier := range sel.Tiers {
+		var targets []xds.Target
+		for i := range tier {
+			p := &tier[i]
+			if out.Protocol == 0 {
+				out.Protocol = p.Attrs.Protocol
+			}
+			t, ok := f.target(sel, p)
+			switch {
+			case p.Attrs.Protocol != out.Protocol || !ok:
+				continue // two nodes disagree on what the service speaks: the best path's word counts
+			case p.Attrs.Health == bgp.HealthDown:
+				out.Down = append(out.Down, originOf(p))
+				continue
+			}
+			calm = calm || !t.Draining
+			targets = append(targets, t)
+		}
+		if len(targets) > 0 {
+			out.Tiers = append(out.Tiers, targets)
+		}
+	}
+	if len(out.Tiers) > 0 {
+		out.Down = nil
+	}
+	for _, tier := range out.Tiers {
+		for i := range tier {
+			tier[i].Draining = tier[i].Draining && calm
+		}
+	}
+	return out
+}
+
+// target is where a path leads; false if its service is being removed from this node. The caller holds mu.
+func (f *Forwarder) target(sel *rib.Selected, p *rib.Path) (xds.Target, bool) {
+	t := xds.Target{
+		Weight: p.Attrs.Weight, NextHop: p.NextHop,
+		Draining: p.Attrs.Health == bgp.HealthDraining || p.Attrs.HasCommunity(bgp.GracefulShutdown),
+	}
+	if !p.Local {
+		return t, true
+	}
+	f.local[sel.Service] = *sel
+	b, ok := f.cfg.Offer.Get(sel.Service)
+	t.Backend = xds.Backend{Address: b.Address}
+	return t, ok
+}
+
+// originOf is the node beside which a path's workload is.
+func originOf(p *rib.Path) bgp.NodeID {
+	if p.Local {
+		return p.Peer
+	}
+	return p.Attrs.Origin()
+}
+
+// acknowledged follows a change to its end: the acknowledgement of an Envoy.
+func (f *Forwarder) acknowledged(a ads.Acknowledged) {
+	ctx := context.Background()
+	f.cfg.Metrics.Acknowledged(ctx, a, f.cfg.Offer.Has(a.Service))
+	f.span(ctx, "envoy.acknowledge", a.Service, a.Trace)
+}
+
+// span marks a moment of a change, in the trace that began where it was declared.
+func (f *Forwarder) span(ctx context.Context, name string, svc bgp.Service, t bgp.Trace) {
+	if t.TraceID == [16]byte{} {
+		return
+	}
+	parent := trace.NewSpanContext(trace.SpanContextConfig{TraceID: t.TraceID, SpanID: t.SpanID, TraceFlags: trace.FlagsSampled, Remote: true})
+	_, span := f.cfg.Tracer.Start(trace.ContextWithRemoteSpanContext(ctx, parent), name,
+		trace.WithAttributes(attribute.String("catalyst.service", string(svc)), attribute.String("catalyst.node", f.cfg.Node.String())))
+	span.End()
+}
+
+func identityOf(m *identity.Material) xds.Identity {
+	return xds.Identity{Chain: m.Chain, Key: m.Key, Roots: m.Roots}
+}

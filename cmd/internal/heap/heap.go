@@ -1,0 +1,72 @@
+// Package heap sets the collector's pace by what is live, so that a process's memory follows what it holds.
+package heap
+
+import (
+	"runtime"
+	"runtime/debug"
+	runtimemetrics "runtime/metrics"
+	"sync/atomic"
+)
+
+// Slack is what the heap may hold beside what is live: so many bytes, enough for a burst when little is live, and one of Part parts of
+// what is live.
+type Slack struct{ Bytes, Part uint64 }
+
+// Node is for tables of bytes and numbers, which the collector does not scan, so that collecting often costs little. Gateway is for
+// graphs, which it scans, and for requests, whose memory comes and goes.
+//
+//nolint:gochecknoglobals // constants, if structs could be
+var (
+	Node    = Slack{10 << 20, 10}
+	Gateway = Slack{3 << 20, 4}
+)
+
+// KeepTight sets the collector's pace after each collection by what is live then, so that memory follows what is held. The function that it
+// returns ends that. It overrides GOGC; a GOMEMLIMIT still holds.
+func KeepTight(slack Slack) (stop func()) {
+	h := &pace{slack: slack, before: debug.SetGCPercent(100)}
+	h.percent = 100
+	h.set(0)
+	h.watch(&mark{})
+	return func() {
+		h.stopped.Store(true)
+		debug.SetGCPercent(h.before)
+	}
+}
+
+// pace is touched by finalizers alone, of which one runs at a time, but for stopped.
+type pace struct {
+	slack           Slack
+	before, percent int
+	stopped         atomic.Bool
+}
+
+// mark is garbage whose finalizer says that a collection has ended.
+type mark struct{ _ [16]byte }
+
+func (h *pace) watch(m *mark) {
+	runtime.SetFinalizer(m, func(m *mark) {
+		if h.stopped.Load() {
+			return
+		}
+		sample := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		runtimemetrics.Read(sample)
+		h.set(sample[0].Value.Uint64())
+		h.watch(m)
+	})
+}
+
+// set changes the pace if it is off by more than an eighth: a change stops the world for an instant.
+func (h *pace) set(live uint64) {
+	want := h.slack.percent(live)
+	if d := want - h.percent; d > h.percent/8 || -d > h.percent/8 {
+		h.percent = want
+		debug.SetGCPercent(want)
+	}
+}
+
+// percent returns the GOGC value that leaves the slack over so many live bytes.
+func (s Slack) percent(live uint64) int {
+	const least = 4 << 20 // what the runtime takes as the smallest heap at GOGC=100 (runtime/mgcpacer.go)
+	return int((s.Bytes + live/s.Part) * 100 / max(live, least))
+}

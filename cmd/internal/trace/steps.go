@@ -1,0 +1,340 @@
+package trace
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/filter"
+	"github.com/catalyst-router/catalyst/bgp/fsm"
+	"github.com/catalyst-router/catalyst/bgp/rib"
+	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/xds"
+	"github.com/catalyst-router/catalyst/xds/ads"
+)
+
+func step(name string, state bgp.WalkState, format string, args ...any) bgp.WalkStep {
+	return bgp.WalkStep{Name: name, State: state, Text: fmt.Sprintf(format, args...)}
+}
+
+// egress tries where applications beside this node reach the service.
+func (t *Tracer) egress(ctx context.Context, f *Facts) bgp.WalkStep {
+	return timed(ctx, "listener", func(ctx context.Context) (string, error) {
+		return "applications here reach it at " + f.Egress, t.src.Connect(ctx, f.Egress)
+	}, func(error) string {
+		return "this node's Envoy does not listen: see catalyst status and envoy.log in the data directory"
+	})
+}
+
+// arrive tries a next hop's mesh ingress with this node's certificate.
+func (t *Tracer) arrive(ctx context.Context, hop bgp.NextHop) []bgp.WalkStep {
+	if hop.Address == "" {
+		s := step("listener", bgp.WalkFailed, "%s has told no address of its mesh ingress", hop.Node)
+		s.Advice = "set envoy.ingress (and envoy.advertise) in its configuration"
+		return []bgp.WalkStep{s}
+	}
+	steps := []bgp.WalkStep{timed(ctx, "listener", func(ctx context.Context) (string, error) {
+		return "its mesh ingress at " + hop.Address, t.src.Connect(ctx, hop.Address)
+	}, func(error) string {
+		return fmt.Sprintf("is %s's Envoy running, does envoy.advertise name %s, and does a firewall let it through?", hop.Node, hop.Address)
+	})}
+	if steps[0].State == bgp.WalkOK {
+		steps = append(steps, timed(ctx, "tls", func(ctx context.Context) (string, error) { return t.src.Handshake(ctx, hop) }, func(err error) string {
+			if strings.Contains(err.Error(), "expired") {
+				return fmt.Sprintf("issue %s another certificate: catalyst org issue-node", hop.Node)
+			}
+			return fmt.Sprintf("does %s answer at %s, with a certificate of its own organisation's CA?", hop.Node, hop.Address)
+		}))
+	}
+	return steps
+}
+
+// learned says whence the best path came: session, route and filter.
+func learned(f *Facts) []bgp.WalkStep {
+	best := &f.Paths[0]
+	if best.Local {
+		return []bgp.WalkStep{step("route", bgp.WalkOK, "this node offers it, at %s", f.Workload.Address)}
+	}
+	return []bgp.WalkStep{session(f, best.Peer), route(f), filtered(best)}
+}
+
+func session(f *Facts, peer bgp.NodeID) bgp.WalkStep {
+	i := slices.IndexFunc(f.Peers, func(p speaker.PeerView) bool { return p.Config.Node == peer })
+	if i < 0 {
+		return step("session", bgp.WalkUnknown, "%s is not a peer any more", peer)
+	}
+	p := &f.Peers[i]
+	if p.State == fsm.Established {
+		return step("session", bgp.WalkOK, "with %s since %s", peer, p.Since.UTC().Format(time.DateTime))
+	}
+	s := step("session", bgp.WalkUnknown, "with %s is %s: %s; its routes are kept as stale until %s", peer, p.State, because(p), p.StaleUntil.UTC().Format(time.TimeOnly))
+	s.Advice = "traffic goes on meanwhile; see catalyst peer show " + peer.String()
+	return s
+}
+
+// because is why a session is down.
+func because(p *speaker.PeerView) string {
+	switch {
+	case p.LastError == "" && p.Notice != "":
+		return p.Notice
+	case p.LastError == "":
+		return "no attempt has been made yet"
+	case p.Remote:
+		return "it says " + p.LastError
+	}
+	return p.LastError
+}
+
+func route(f *Facts) bgp.WalkStep {
+	best := &f.Paths[0]
+	path := make([]string, 0, len(best.Attrs.NodePath))
+	for _, n := range best.Attrs.NodePath {
+		path = append(path, n.String())
+	}
+	s := step("route", bgp.WalkOK, "by %s (%s), %s", best.NextHop.Node, strings.Join(path, " → "), best.Lost)
+	if len(f.Paths) > 1 {
+		s.Text += fmt.Sprintf(", of %d paths", len(f.Paths))
+	}
+	if best.Attrs.Health == bgp.HealthDown {
+		s.State, s.Advice = bgp.WalkUnknown, "the workload is announced as down: see the last hop"
+	}
+	return s
+}
+
+func filtered(best *rib.Candidate) bgp.WalkStep {
+	if best.Term != "" {
+		return step("filter", bgp.WalkOK, "import term %s accepts it from %s", best.Term, best.Peer)
+	}
+	return step("filter", bgp.WalkOK, "no import term is against it")
+}
+
+// rejected says why none of the paths that were heard of is used; nil if none was.
+func rejected(f *Facts) *bgp.WalkStep {
+	if len(f.Paths) == 0 {
+		return nil
+	}
+	p := &f.Paths[0]
+	name, advice := "route", "the announcement itself has to change, at "+p.Attrs.Origin().String()
+	text := fmt.Sprintf("the path from %s is not used: %s", p.Peer, p.Reject)
+	switch p.Reject {
+	case rib.RejectFilter:
+		name = "filter"
+		if p.Term != "" {
+			text = fmt.Sprintf("import term %s rejects the path from %s", p.Term, p.Peer)
+		} else {
+			text = fmt.Sprintf("the import rules for %s reject the path by their default", p.Peer)
+		}
+		advice = "change the rules: catalyst peer update " + p.Peer.String() + " --import FILE"
+	case rib.RejectNoRule:
+		name, advice = "filter", "add import rules: catalyst peer update "+p.Peer.String()+" --import FILE"
+	case rib.RejectLoop, rib.RejectOrgLoop:
+		advice = "a loop is no fault: another path has to come from somewhere"
+	}
+	if len(f.Paths) > 1 {
+		text += fmt.Sprintf("; nor are the other %d", len(f.Paths)-1)
+	}
+	s := step(name, bgp.WalkFailed, "%s", text)
+	s.Advice = advice
+	return &s
+}
+
+// export says why an asker without a route was not told of what this node knows; nothing if it was, or there is nothing to tell.
+func export(f *Facts, to bgp.NodeID) []bgp.WalkStep {
+	i := slices.IndexFunc(f.Exports, func(e rib.Export) bool { return e.Peer == to })
+	if i < 0 || f.Exports[i].Told || f.Exports[i].Why == rib.WithheldNoPath || f.Exports[i].Why == rib.NotWithheld {
+		return nil
+	}
+	e := f.Exports[i]
+	s := step("export", bgp.WalkFailed, "%s is not told of it: %s", to, e.Why)
+	if e.Term != "" {
+		s.Text += ": term " + e.Term
+	}
+	s.Advice = "see the export rules: catalyst peer show " + to.String()
+	return []bgp.WalkStep{s}
+}
+
+// unheard says that nothing is known of the name, by anybody who was asked. Where the walk begins that is what is broken; a node that was asked only
+// says so, unless it has an explanation.
+func unheard(svc bgp.Service, f *Facts, asked int, begun bool) []bgp.WalkStep {
+	var down []string
+	for i := range f.Peers {
+		if p := &f.Peers[i]; p.State != fsm.Established {
+			down = append(down, fmt.Sprintf("%s is %s: %s", p.Config.Node, p.State, because(p)))
+		}
+	}
+	if len(down) > 0 {
+		s := step("session", bgp.WalkFailed, "no path to it is known, and %s", strings.Join(down, "; "))
+		s.Advice = "what these peers announce is not known here: see catalyst peer list"
+		return []bgp.WalkStep{s}
+	}
+	if !begun {
+		return []bgp.WalkStep{step("route", bgp.WalkUnknown, "no path to it is known here")}
+	}
+	if hints := Hints(svc, f.Peers); len(hints) > 0 {
+		s := step("route", bgp.WalkFailed, "no path to it is known here; %s", strings.Join(hints, "; "))
+		s.Advice = "change what is asked of the peer, or its limit: catalyst peer show"
+		return []bgp.WalkStep{s}
+	}
+	s := step("route", bgp.WalkFailed, "no path to it is known here, nor to any of %d peers that could be asked, nor beyond", asked)
+	s.Advice = "is the name right, and does a node offer it? catalyst route explain names what is nearest"
+	return []bgp.WalkStep{s}
+}
+
+// published says what Envoys were given of the service: compiled, sent, acknowledged.
+func published(f *Facts) []bgp.WalkStep {
+	switch {
+	case f.Problem != "":
+		s := step("compiled", bgp.WalkFailed, "%s", f.Problem)
+		s.Advice = "what Envoy had before stays; catalyst route explain shows the paths"
+		return []bgp.WalkStep{s}
+	case len(f.Compiled) == 0:
+		s := step("compiled", bgp.WalkFailed, "nothing was compiled for it")
+		s.Advice = "a node without an Envoy compiles nothing: see catalyst status"
+		return []bgp.WalkStep{s}
+	}
+	steps := []bgp.WalkStep{step("compiled", bgp.WalkOK, "%s", names(f.Compiled))}
+	if len(f.Connected) == 0 {
+		s := step("sent", bgp.WalkFailed, "no Envoy is connected to this node")
+		s.Advice = "an Envoy that runs goes on with what it has; see catalyst status and envoy.log in the data directory"
+		return append(steps, s)
+	}
+	return append(steps, sent(f.Envoys, len(f.Connected)), acknowledged(f.Envoys))
+}
+
+func names(refs []xds.Ref) string {
+	var all []string
+	for _, r := range refs {
+		all = append(all, r.Name)
+	}
+	return strings.Join(all, ", ")
+}
+
+func sent(all []ads.ServiceStatus, connected int) bgp.WalkStep {
+	for _, e := range all {
+		if e.Sent != e.Current {
+			return step("sent", bgp.WalkUnknown, "%s waits to be sent %s %s", e.Node, e.Resource.Name, e.Current)
+		}
+	}
+	return step("sent", bgp.WalkOK, "to %d Envoy(s)", connected)
+}
+
+func acknowledged(all []ads.ServiceStatus) bgp.WalkStep {
+	var last, declared time.Time
+	for _, e := range all {
+		switch {
+		case e.Error != "":
+			s := step("acknowledged", bgp.WalkFailed, "%s refuses %s: %s", e.Node, e.Resource.Name, e.Error)
+			s.Advice = "what it had before stays; see catalyst envoy status"
+			return s
+		case e.Acked != e.Current:
+			s := step("acknowledged", bgp.WalkUnknown, "%s has not answered yet to %s %s", e.Node, e.Resource.Name, e.Current)
+			s.Advice = "if that stays so, see catalyst envoy status"
+			return s
+		}
+		if e.AckedAt.After(last) {
+			last = e.AckedAt
+		}
+		if e.Declared.After(declared) {
+			declared = e.Declared
+		}
+	}
+	if last.IsZero() {
+		return step("acknowledged", bgp.WalkOK, "Envoy had it when it connected")
+	}
+	s := step("acknowledged", bgp.WalkOK, "at %s", last.UTC().Format("2006-01-02 15:04:05.000"))
+	if !declared.IsZero() && last.After(declared) {
+		s.Text += fmt.Sprintf(", %.1f ms after it was ordered", float64(last.Sub(declared).Microseconds())/1000)
+	}
+	return s
+}
+
+// envoy asks this node's Envoy itself.
+func (t *Tracer) envoy(ctx context.Context, f *Facts) bgp.WalkStep {
+	if !f.Supervised {
+		return step("envoy", bgp.WalkUnknown, "this node runs no Envoy of its own to be asked")
+	}
+	var clusters []string
+	for _, r := range f.Compiled {
+		if r.Type == xds.TypeCluster {
+			clusters = append(clusters, r.Name)
+		}
+	}
+	var hosts []Host
+	s := timed(ctx, "envoy", func(ctx context.Context) (string, error) {
+		has, all, err := t.src.Clusters(ctx, clusters)
+		hosts = all
+		if err != nil {
+			return "", err
+		}
+		for _, want := range clusters {
+			if !slices.Contains(has, want) {
+				return "", fmt.Errorf("Envoy does not have cluster %s", want) //nolint:staticcheck // a name
+			}
+		}
+		return fmt.Sprintf("has %d cluster(s) of it", len(has)), nil
+	}, func(error) string {
+		return "does it run? See catalyst status, and envoy.log in the data directory"
+	})
+	for _, h := range hosts {
+		if s.State == bgp.WalkOK && h.Ejected && h.Address == f.Paths[0].NextHop.Address {
+			s.State, s.Text = bgp.WalkUnknown, "has left "+h.Address+" out, because it did not answer"
+		}
+	}
+	return s
+}
+
+// workload ends a walk at the node that offers the service.
+func (t *Tracer) workload(ctx context.Context, f *Facts, hop bgp.WalkHop) bgp.WalkHop {
+	hop.Steps = append(hop.Steps, t.envoy(ctx, f), t.backend(ctx, f))
+	if f.Workload.Check != "" {
+		hop.Steps = append(hop.Steps, health(f))
+	}
+	return hop
+}
+
+func (t *Tracer) backend(ctx context.Context, f *Facts) bgp.WalkStep {
+	return timed(ctx, "backend", func(ctx context.Context) (string, error) {
+		return "the workload takes connections at " + f.Workload.Address, t.src.Connect(ctx, f.Workload.Address)
+	}, func(error) string {
+		return fmt.Sprintf("start the workload, or correct its address %s: catalyst route update NAME --addr", f.Workload.Address)
+	})
+}
+
+func health(f *Facts) bgp.WalkStep {
+	switch f.Workload.Health {
+	case bgp.HealthDown:
+		s := step("health", bgp.WalkFailed, "its check %s fails: %s", f.Workload.Check, f.Workload.Error)
+		s.Advice = "ask the workload itself what is wrong: it gets no traffic while its check fails"
+		return s
+	case bgp.HealthUp:
+		return step("health", bgp.WalkOK, "its check %s succeeds", f.Workload.Check)
+	case bgp.HealthUnknown, bgp.HealthDraining:
+	}
+	return step("health", bgp.WalkUnknown, "its check %s says %s", f.Workload.Check, f.Workload.Health)
+}
+
+// withdrawn ends a walk at a node that offers the service and does not announce it now.
+func (t *Tracer) withdrawn(ctx context.Context, f *Facts) []bgp.WalkStep {
+	return []bgp.WalkStep{step("route", bgp.WalkUnknown, "this node offers it, at %s, and has withdrawn it while its check fails", f.Workload.Address), t.backend(ctx, f), health(f)}
+}
+
+// Hints says why peers with a session may know a service that is not known here.
+func Hints(svc bgp.Service, peers []speaker.PeerView) []string {
+	var all []string
+	for i := range peers {
+		p := &peers[i]
+		if p.State != fsm.Established {
+			continue
+		}
+		if p.Config.Subscribe != nil && !slices.ContainsFunc(p.Config.Subscribe, func(s bgp.Service) bool { return filter.Covers(string(s), svc) }) {
+			all = append(all, fmt.Sprintf("%s is asked for the names that this node subscribes to, and this is none of them", p.Config.Node))
+		}
+		if p.Routes.Blocked > 0 {
+			all = append(all, fmt.Sprintf("%s announces more than it may, and what is beyond %d routes is not taken", p.Config.Node, p.Routes.Received))
+		}
+	}
+	return all
+}

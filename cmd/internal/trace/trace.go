@@ -1,0 +1,292 @@
+// Package trace follows a call to a service from the node where it is asked to the workload, over every node that answers, and finds the first thing
+// that does not hold. What a node knows and can try is a Source; the questions between nodes are bgp/peering's.
+//
+//	t := trace.New(source, trace.Organisation, peering.NewWalkID)
+//	hops := t.Begin(ctx, svc)            // where catalyst trace is typed
+//	broken := trace.Broken(hops)
+//	hops := t.Answer(ctx, from, req)     // at every node beyond, for the peer that asks
+//
+// A node says of itself what its tables, its Envoy and its own probes say. The listener and the TLS of a next hop are tried by the node before it,
+// with that node's certificate, so that they stand at the head of the next hop's steps.
+package trace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/fsm"
+	"github.com/catalyst-router/catalyst/bgp/rib"
+	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/xds"
+	"github.com/catalyst-router/catalyst/xds/ads"
+)
+
+// Policy says what peers may ask.
+type Policy uint8
+
+// The policies.
+const (
+	Organisation Policy = iota // nodes of this organisation about every name, others about what they were given a route to
+	Given                      // everybody about what they were given a route to
+)
+
+// Limits of a walk that begins here.
+const (
+	Budget      = 8 * time.Second // for all of it
+	reserve     = 400 * time.Millisecond
+	probeTime   = 2 * time.Second
+	maxSearched = 8 // peers that are asked about a name that is not known here
+)
+
+// Facts are what a node knows of a service at one moment.
+type Facts struct {
+	Paths    []rib.Candidate
+	Exports  []rib.Export
+	Peers    []speaker.PeerView
+	Problem  string // why nothing could be compiled
+	Compiled []xds.Ref
+	Envoys   []ads.ServiceStatus
+	// Connected are the Envoys with an ADS stream.
+	Connected []string
+	// Supervised tells that this node runs an Envoy of its own.
+	Supervised bool
+	Egress     string   // HOST:PORT where applications beside this node reach the service
+	Workload   Workload // of this node's own service; without address if it offers none
+}
+
+// Workload is what this node itself offers.
+type Workload struct {
+	Address string // HOST:PORT
+	Check   string // how it is checked; "" for not at all
+	Health  bgp.Health
+	Error   string // why the last check failed
+}
+
+// Host is an endpoint of a cluster, as Envoy sees it.
+type Host struct {
+	Cluster, Address string
+	// Ejected tells that it is left out because it did not answer.
+	Ejected bool
+}
+
+// Source is what a node knows and can try. Every call ends with its context.
+type Source interface {
+	Self() bgp.NodeID
+	Facts(ctx context.Context, svc bgp.Service) (*Facts, error)
+	// Clusters returns which of the clusters this node's Envoy has, and their endpoints; an error if it does not answer.
+	Clusters(ctx context.Context, names []string) (has []string, hosts []Host, err error)
+	// Connect opens a TCP connection to HOST:PORT and closes it.
+	Connect(ctx context.Context, address string) error
+	// Handshake does a TLS handshake with a next hop's mesh ingress as this node's Envoy would.
+	Handshake(ctx context.Context, hop bgp.NextHop) (string, error)
+	// Ask puts a question to a peer.
+	Ask(ctx context.Context, peer bgp.NodeID, req bgp.WalkRequest) ([]bgp.WalkHop, error)
+}
+
+// Tracer traces from one node.
+type Tracer struct {
+	src    Source
+	policy Policy
+	newID  func() uint64
+}
+
+// New returns a tracer; newID draws the id of a trace.
+func New(src Source, policy Policy, newID func() uint64) *Tracer {
+	return &Tracer{src: src, policy: policy, newID: newID}
+}
+
+// Begin walks from here.
+func (t *Tracer) Begin(ctx context.Context, svc bgp.Service) ([]bgp.WalkHop, error) {
+	ctx, cancel := context.WithTimeout(ctx, Budget)
+	defer cancel()
+	f, err := t.src.Facts(ctx, svc)
+	if err != nil {
+		return nil, err
+	}
+	hop := bgp.WalkHop{Node: t.src.Self()}
+	if f.Egress != "" {
+		hop.Steps = append(hop.Steps, t.egress(ctx, f))
+	}
+	return t.from(ctx, f, hop, bgp.WalkRequest{ID: t.newID(), Service: svc, TTL: bgp.MaxWalkHops, Budget: Budget}), nil
+}
+
+// Answer walks on from here for a peer.
+func (t *Tracer) Answer(ctx context.Context, from bgp.NodeID, req bgp.WalkRequest) []bgp.WalkHop {
+	hop := bgp.WalkHop{Node: t.src.Self()}
+	f, err := t.src.Facts(ctx, req.Service)
+	switch {
+	case err != nil:
+		hop.Note = "cannot answer now: " + err.Error()
+		return []bgp.WalkHop{hop}
+	case !t.mayKnow(from, f):
+		hop.Note = fmt.Sprintf("says nothing of it, because it gave %s no route to it", from)
+		return []bgp.WalkHop{hop}
+	case req.TTL == 0:
+		hop.Note = fmt.Sprintf("the walk ends here: it has crossed %d nodes", bgp.MaxWalkHops)
+		return []bgp.WalkHop{hop}
+	}
+	if req.Search {
+		hop.Steps = append(hop.Steps, export(f, from)...)
+	}
+	return t.from(ctx, f, hop, req)
+}
+
+// mayKnow applies the policy: beyond it nothing is said, not even whether there is such a service.
+func (t *Tracer) mayKnow(from bgp.NodeID, f *Facts) bool {
+	if t.policy == Organisation && from.Org == t.src.Self().Org {
+		return true
+	}
+	return slices.ContainsFunc(f.Exports, func(e rib.Export) bool { return e.Peer == from && e.Told })
+}
+
+// from walks from this node, whose hop has been begun.
+func (t *Tracer) from(ctx context.Context, f *Facts, hop bgp.WalkHop, req bgp.WalkRequest) []bgp.WalkHop {
+	if len(f.Paths) == 0 || f.Paths[0].Reject != rib.Accepted {
+		if s := rejected(f); s != nil {
+			hop.Steps = append(hop.Steps, *s)
+			return []bgp.WalkHop{hop}
+		}
+		if f.Workload.Address != "" {
+			hop.Steps = append(hop.Steps, t.withdrawn(ctx, f)...)
+			return []bgp.WalkHop{hop}
+		}
+		return t.search(ctx, f, hop, req)
+	}
+	best := &f.Paths[0]
+	hop.Steps = append(hop.Steps, learned(f)...)
+	hop.Steps = append(hop.Steps, published(f)...)
+	if best.Local {
+		return []bgp.WalkHop{t.workload(ctx, f, hop)}
+	}
+	ask, cancel := context.WithTimeout(ctx, max(reserve, req.Budget-reserve))
+	defer cancel()
+	beyond := make(chan []bgp.WalkHop, 1)
+	go func() { beyond <- t.beyond(ask, f, req) }() // ends with ask
+	arrival := make(chan []bgp.WalkStep, 1)
+	go func() { arrival <- t.arrive(ctx, best.NextHop) }() // ends within probeTime
+	hop.Steps = append(hop.Steps, t.envoy(ctx, f))
+	rest := <-beyond
+	rest[0].Steps = append(<-arrival, rest[0].Steps...)
+	return append([]bgp.WalkHop{hop}, rest...)
+}
+
+// beyond asks the next hop, and returns at least one hop, that node's.
+func (t *Tracer) beyond(ctx context.Context, f *Facts, req bgp.WalkRequest) []bgp.WalkHop {
+	next := f.Paths[0].NextHop.Node
+	silent := func(why string) []bgp.WalkHop { return []bgp.WalkHop{{Node: next, Note: why}} }
+	if req.TTL <= 1 {
+		return silent(fmt.Sprintf("not asked: the walk has crossed %d nodes", bgp.MaxWalkHops))
+	}
+	if next != f.Paths[0].Peer {
+		return silent(fmt.Sprintf("not asked: the route was reflected by %s, and there is no session with the next hop itself", f.Paths[0].Peer))
+	}
+	req.TTL--
+	req.Budget = max(reserve, req.Budget-2*reserve)
+	req.Search = false
+	hops, err := t.src.Ask(ctx, next, req)
+	if err != nil {
+		return silent(err.Error())
+	}
+	if len(hops) == 0 || hops[0].Node != next {
+		return silent("answers in the name of another node")
+	}
+	return hops
+}
+
+// search asks peers about a name that is not known here, and gives the branch that says most of it.
+func (t *Tracer) search(ctx context.Context, f *Facts, hop bgp.WalkHop, req bgp.WalkRequest) []bgp.WalkHop {
+	var asked []bgp.NodeID
+	for i := range f.Peers {
+		if p := &f.Peers[i]; p.State == fsm.Established && p.Caps.Walk && !p.External && len(asked) < maxSearched {
+			asked = append(asked, p.Config.Node)
+		}
+	}
+	var found []bgp.WalkHop
+	begun := !req.Search
+	if req.TTL > 1 {
+		req.TTL--
+		req.Budget = max(reserve, req.Budget-2*reserve)
+		req.Search = true
+		found = t.ask(ctx, asked, req)
+	}
+	if found == nil {
+		hop.Steps = append(hop.Steps, unheard(req.Service, f, len(asked), begun)...)
+		return []bgp.WalkHop{hop}
+	}
+	hop.Steps = append(hop.Steps, bgp.WalkStep{Name: "route", State: bgp.WalkUnknown, Text: fmt.Sprintf("no path to it is known here; %s says more", found[0].Node)})
+	return append([]bgp.WalkHop{hop}, found...)
+}
+
+// ask asks several peers at once; the first of them, in their order, that knows something broken is preferred. nil if none knows the name.
+func (t *Tracer) ask(ctx context.Context, peers []bgp.NodeID, req bgp.WalkRequest) []bgp.WalkHop {
+	ctx, cancel := context.WithTimeout(ctx, req.Budget)
+	defer cancel()
+	answers := make([]chan []bgp.WalkHop, len(peers))
+	for i, p := range peers {
+		answers[i] = make(chan []bgp.WalkHop, 1)
+		go func() { // ends with ctx
+			hops, _ := t.src.Ask(ctx, p, req)
+			answers[i] <- hops
+		}()
+	}
+	var best []bgp.WalkHop
+	for _, c := range answers {
+		if hops := <-c; best == nil && Broken(hops) != nil {
+			best = hops
+		}
+	}
+	return best
+}
+
+// Break is the first thing that is broken.
+type Break struct {
+	Node bgp.NodeID
+	Step bgp.WalkStep
+}
+
+// Broken returns the first failed step of a walk, nil if there is none. Where a next hop cannot be reached and says itself what is wrong with it, its own
+// words go into the advice.
+func Broken(hops []bgp.WalkHop) *Break {
+	for _, h := range hops {
+		for i, s := range h.Steps {
+			if s.State != bgp.WalkFailed {
+				continue
+			}
+			for _, cause := range h.Steps[i+1:] {
+				if (s.Name == "listener" || s.Name == "tls") && cause.State == bgp.WalkFailed && cause.Name != "tls" {
+					s.Advice = fmt.Sprintf("%s says: %s: %s. %s", h.Node, cause.Name, cause.Text, cause.Advice)
+					break
+				}
+			}
+			return &Break{h.Node, s}
+		}
+	}
+	return nil
+}
+
+// Complete tells whether every hop has spoken and no step is unknown.
+func Complete(hops []bgp.WalkHop) bool {
+	return !slices.ContainsFunc(hops, func(h bgp.WalkHop) bool {
+		return h.Note != "" || slices.ContainsFunc(h.Steps, func(s bgp.WalkStep) bool { return s.State == bgp.WalkUnknown })
+	})
+}
+
+// timed runs a probe and books its outcome.
+func timed(ctx context.Context, name string, probe func(context.Context) (string, error), advice func(error) string) bgp.WalkStep {
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	began := time.Now()
+	text, err := probe(ctx)
+	s := bgp.WalkStep{Name: name, State: bgp.WalkOK, Text: text, Took: time.Since(began)}
+	if err != nil {
+		s.State, s.Text, s.Advice = bgp.WalkFailed, err.Error(), advice(err)
+		if errors.Is(err, context.DeadlineExceeded) {
+			s.Text = fmt.Sprintf("no answer within %s: %s", probeTime, text)
+		}
+	}
+	return s
+}
