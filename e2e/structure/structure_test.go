@@ -43,6 +43,7 @@ func rules() []rule {
 		{[]string{"cmd/internal/offer/...", "cmd/internal/forwarding", "cmd/internal/trace", "cmd/internal/gateway", "cmd/internal/api"}, []string{module + "cmd/internal/daemon", module + "cmd/internal/cli"}, "a room of the node does not know who wires it"},
 		{[]string{"cmd/internal/offer/..."}, []string{module + "xds", module + "envoy", module + "graphql"}, "what is offered does not depend on how it is served"},
 		{[]string{"cmd/internal/forwarding"}, []string{module + "graphql", module + "cmd/internal/api"}, "forwarding answers nobody: the operator API asks it"},
+		{[]string{"auth/store"}, []string{module, "google.golang.org/grpc"}, "the store keeps rows: what they mean is decided above it"},
 		{[]string{"auth/..."}, []string{module + "cmd", module + "xds", module + "graphql"}, "identity is below all that uses it"},
 		{[]string{"auth/ca"}, []string{module + "auth/disk", "log/slog", "google.golang.org/grpc"},
 			"the CA signs and returns: files and connections are its callers'"},
