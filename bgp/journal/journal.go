@@ -1,5 +1,8 @@
 // Package journal keeps what an operator has ordered, in SQLite: peers, services of this node, and the ports that were given. A restart
 // restores it and dials again. What was learned from peers and what merely happened are not kept.
+//
+// Every row carries a checksum, and every table the number and the sum of its rows. What is damaged when the file is opened is set aside and
+// named (see Damage), and the rest serves.
 package journal
 
 import (
@@ -9,11 +12,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
+	"strconv"
+	"sync"
 	"time"
 
-	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
@@ -62,77 +64,66 @@ type Service struct {
 }
 
 // Journal is an open store. It is safe for concurrent use; there is one writer at a time.
-type Journal struct{ db *sql.DB }
+type Journal struct {
+	db     *sql.DB
+	path   string
+	damage []Damage
+	marked bool // the file that says that something is kept is there; guarded by mu
+	mu     sync.Mutex
+}
 
 // ErrFull tells that there was no room to write; what was there before is untouched.
 var ErrFull = errors.New("the disk is full: nothing was changed; free some space and try again") //nolint:gochecknoglobals // a sentinel
 
-// Open opens the file at path, making it if need be, and brings it up to date.
-func Open(ctx context.Context, path string) (*Journal, error) {
-	query := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)"}, "_txlock": {"immediate"}}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+query.Encode())
-	if err != nil {
-		return nil, fmt.Errorf("open journal %s: %w", path, err)
-	}
-	db.SetMaxOpenConns(1)
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, err
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, dir)
-	if err == nil {
-		_, err = provider.Up(ctx)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open journal %s: %w", path, explain(err)), db.Close())
-	}
-	return &Journal{db}, nil
-}
-
 // Close closes the file.
 func (j *Journal) Close() error { return j.db.Close() }
 
-// explain turns SQLite's code for a full disk into words.
+// explain turns SQLite's codes for a full disk into words: SQLITE_FULL, and that for no room for the memory that its processes share.
 func explain(err error) error {
 	var e *sqlite.Error
-	if errors.As(err, &e) && e.Code()&0xff == lib.SQLITE_FULL {
+	if errors.As(err, &e) && (e.Code()&0xff == lib.SQLITE_FULL || e.Code() == lib.SQLITE_IOERR_SHMSIZE) {
 		return ErrFull
 	}
 	return err
 }
 
-// put keeps a record, unless it could not be read again: then no later start would come past it.
-func put[T any](ctx context.Context, j *Journal, statement, what, key string, spec T) error {
+// put keeps a record, unless it could not be read again.
+func put[T any](ctx context.Context, j *Journal, t table, key string, spec T) error {
 	b, err := json.Marshal(spec)
 	if err == nil {
 		err = json.Unmarshal(b, new(T))
 	}
 	if err != nil {
-		return fmt.Errorf("encode %s %s: %w", what, key, err)
+		return fmt.Errorf("encode %s %s: %w", t.one, key, err)
 	}
-	if _, err := j.db.ExecContext(ctx, statement, key, string(b)); err != nil {
-		return fmt.Errorf("keep %s %s: %w", what, key, explain(err))
+	return j.set(ctx, t, key, string(b), true)
+}
+
+func (j *Journal) set(ctx context.Context, t table, key, value string, replace bool) error {
+	if err := t.set(ctx, j.db, key, value, replace); err != nil {
+		return fmt.Errorf("keep %s %s: %w", t.one, key, explain(err))
 	}
+	j.mark()
 	return nil
 }
 
-func (j *Journal) remove(ctx context.Context, statement, what, key string) (bool, error) {
-	res, err := j.db.ExecContext(ctx, statement, key)
+func (j *Journal) remove(ctx context.Context, t table, key string) (bool, error) {
+	had, err := t.unset(ctx, j.db, key)
 	if err != nil {
-		return false, fmt.Errorf("forget %s %s: %w", what, key, explain(err))
+		return false, fmt.Errorf("forget %s %s: %w", t.one, key, explain(err))
 	}
-	n, err := res.RowsAffected()
-	return n > 0, err
+	j.unmark(ctx)
+	return had, nil
 }
 
 // PutPeer keeps a peer, or replaces it.
 func (j *Journal) PutPeer(ctx context.Context, p Peer) error {
-	return put(ctx, j, `INSERT INTO peers (node, spec) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET spec = excluded.spec`, "peer", p.Node.String(), p)
+	return put(ctx, j, peers(), p.Node.String(), p)
 }
 
 // RemovePeer forgets a peer and tells whether there was one.
 func (j *Journal) RemovePeer(ctx context.Context, n bgp.NodeID) (bool, error) {
-	return j.remove(ctx, `DELETE FROM peers WHERE node = ?`, "peer", n.String())
+	return j.remove(ctx, peers(), n.String())
 }
 
 // Peers returns every peer, by node.
@@ -142,12 +133,12 @@ func (j *Journal) Peers(ctx context.Context) ([]Peer, error) {
 
 // PutService keeps a service, or replaces it.
 func (j *Journal) PutService(ctx context.Context, s Service) error {
-	return put(ctx, j, `INSERT INTO services (name, spec) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET spec = excluded.spec`, "service", string(s.Name), s)
+	return put(ctx, j, services(), string(s.Name), s)
 }
 
 // RemoveService forgets a service and tells whether there was one.
 func (j *Journal) RemoveService(ctx context.Context, name bgp.Service) (bool, error) {
-	return j.remove(ctx, `DELETE FROM services WHERE name = ?`, "service", string(name))
+	return j.remove(ctx, services(), string(name))
 }
 
 // Services returns every service, by name.
@@ -175,33 +166,32 @@ func list[T any](ctx context.Context, db *sql.DB, query string) (all []T, err er
 	return all, rows.Err()
 }
 
-// SavePort keeps the port of a service.
+// SavePort keeps the port of a service, which must have none.
 func (j *Journal) SavePort(svc bgp.Service, port uint16) error {
-	_, err := j.db.ExecContext(context.Background(), `INSERT INTO ports (service, port) VALUES (?, ?)`, string(svc), port)
-	return explain(err)
+	return j.set(context.Background(), ports(), string(svc), strconv.Itoa(int(port)), false)
 }
 
 // DeletePort forgets the port of a service.
 func (j *Journal) DeletePort(svc bgp.Service) error {
-	_, err := j.db.ExecContext(context.Background(), `DELETE FROM ports WHERE service = ?`, string(svc))
-	return explain(err)
+	_, err := j.remove(context.Background(), ports(), string(svc))
+	return err
 }
 
 // Ports returns the port of each service that has one.
-func (j *Journal) Ports(ctx context.Context) (ports map[bgp.Service]uint16, err error) {
+func (j *Journal) Ports(ctx context.Context) (kept map[bgp.Service]uint16, err error) {
 	rows, err := j.db.QueryContext(ctx, `SELECT service, port FROM ports`)
 	if err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	ports = map[bgp.Service]uint16{}
+	kept = map[bgp.Service]uint16{}
 	for rows.Next() {
 		var svc string
 		var port uint16
 		if err := rows.Scan(&svc, &port); err != nil {
 			return nil, fmt.Errorf("read journal: %w", err)
 		}
-		ports[bgp.Service(svc)] = port
+		kept[bgp.Service(svc)] = port
 	}
-	return ports, rows.Err()
+	return kept, rows.Err()
 }

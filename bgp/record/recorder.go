@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/catalyst-router/catalyst/bgp/datafile"
 	"github.com/catalyst-router/catalyst/bgp/logfile"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
@@ -348,5 +349,5 @@ func (r *Recorder) another(f *os.File) (*os.File, error) {
 	}
 	r.seq++
 	r.bytes = 0
-	return os.OpenFile(filepath.Join(r.cfg.Dir, fmt.Sprintf("%06d%s", r.seq, suffix)), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	return datafile.Open(filepath.Join(r.cfg.Dir, fmt.Sprintf("%06d%s", r.seq, suffix)), os.O_CREATE|os.O_EXCL|os.O_WRONLY)
 }

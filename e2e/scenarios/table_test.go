@@ -1,5 +1,7 @@
 package scenarios
 
+import "slices"
+
 // scenario is something that happens to a routing daemon.
 type scenario struct {
 	number int    // of the list that the tests follow
@@ -43,7 +45,15 @@ func one(what, test, file, old, replacement string) guard {
 	return guard{what: what, test: test, edits: []edit{{file, old, replacement}}}
 }
 
+// scenarios is the whole table, in parts of several files.
 func scenarios() []scenario {
+	return slices.Concat(
+		routingScenarios(),
+		fileScenarios(),
+	)
+}
+
+func routingScenarios() []scenario {
 	return []scenario{
 		{1, "two nodes", "A route crosses a session, is replaced, and goes.", []guard{
 			one("an announcement replaces: nothing is withdrawn before it", "bgp/sim TestScenarios/two-nodes", outputFile,

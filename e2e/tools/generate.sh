@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Generates Go from protobuf and GraphQL, and the configuration reference. The argument is the buf binary.
+# Generates Go from protobuf and GraphQL, the configuration reference, and the notice of licences. The argument is the buf binary.
 set -euo pipefail
 "$1" generate
 # gqlgen must not load the package that it generates for: its hand-written half does not compile without the other.
@@ -11,3 +11,5 @@ for example in books movies products orders; do
 done
 mkdir -p docs/reference
 go run ./cmd/catalyst config reference > docs/reference/configuration.md
+go run ./e2e/tools/licenses ./cmd/catalyst > cmd/internal/cli/licenses.txt.new
+mv cmd/internal/cli/licenses.txt.new cmd/internal/cli/licenses.txt

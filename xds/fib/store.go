@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/catalyst-router/catalyst/bgp/datafile"
 	"github.com/catalyst-router/catalyst/bgp/logfile"
 	"github.com/catalyst-router/catalyst/xds"
 )
@@ -26,11 +27,14 @@ const (
 )
 
 // Load reads the file at path: the resources, in the order in which they have to be sent. There are none if there is no file. A file that is damaged or of
-// another format is moved to path with ".bad" behind it, in place of one that was there, and the error says why.
+// another format, or a pipe or the like in its place, is moved to path with ".bad" behind it, in place of one that was there, and the error says why.
 func Load(path string) ([]xds.Resource, error) {
-	f, err := os.Open(path)
+	f, err := datafile.Open(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	}
+	if errors.Is(err, datafile.ErrNotRegular) {
+		return nil, errors.Join(fmt.Errorf("open the forwarding state: %w", err), os.Rename(path, path+badSuffix))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the forwarding state: %w", err)
@@ -169,7 +173,10 @@ func (s *Store) rewrite(noted int) error {
 		return nil // nothing has come yet: what an earlier process left stays
 	}
 	tmp := s.cfg.Path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("begin: %w", err)
+	}
+	f, err := datafile.Open(tmp, os.O_CREATE|os.O_WRONLY|os.O_EXCL)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}

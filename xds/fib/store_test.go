@@ -13,12 +13,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/datafile"
 	"github.com/catalyst-router/catalyst/bgp/logfile"
 	"github.com/catalyst-router/catalyst/xds"
 )
@@ -357,4 +359,30 @@ func BenchmarkChange(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(time.Since(began).Nanoseconds())/float64(b.N), "ns/change-on-disk")
+}
+
+// Whatever lies in the place of the file, or of the one that is to replace it, no start waits for it.
+func TestAPipeInTheFilesPlace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fib")
+	for _, p := range []string{path, path + ".new"} {
+		if err := syscall.Mkfifo(p, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, err := Load(path); len(all) != 0 || !errors.Is(err, datafile.ErrNotRegular) {
+		t.Errorf("got %d resources, %v", len(all), err)
+	}
+	if _, err := os.Lstat(path + ".bad"); err != nil {
+		t.Error("the pipe is not put aside:", err)
+	}
+	r := cluster("c", "1")
+	s := New(Config{Path: path, Log: slog.New(slog.DiscardHandler), All: func() []*xds.Resource { return []*xds.Resource{r} }})
+	s.Set(r)
+	if err := s.write(); err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+	if all, err := Load(path); err != nil || len(all) != 1 {
+		t.Errorf("got %d resources, %v", len(all), err)
+	}
 }

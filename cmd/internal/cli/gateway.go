@@ -107,6 +107,7 @@ func (a *app) runGateway(ctx context.Context, cfg *config.Config) error {
 	defer func() { _ = tel.Close(context.WithoutCancel(ctx)) }()
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	signal.Ignore(syscall.SIGHUP) // a terminal that goes does not end a service
 	f, err := gateway.New(ctx, cfg.Gateway, tel)
 	if err != nil {
 		return usageError{err}

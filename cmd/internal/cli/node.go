@@ -44,7 +44,7 @@ func (a *app) nodeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "node", Short: "Run a node: routing, Envoy and its configuration, operator API", Args: exactArgs(0, "no arguments"),
 		Long: "Run a node until it is told to stop.\n\nSIGTERM ends the process and leaves Envoy running; peers keep the routes for the graceful-restart time, so that a restart is not noticed by traffic.\n" +
-			"SIGINT (Ctrl-C) ends the node for good: peers are told, and Envoy is stopped.",
+			"SIGINT (Ctrl-C) ends the node for good: peers are told, and Envoy is stopped.\nSIGHUP changes nothing.",
 	}
 	load := settings(cmd)
 	noEnvoy := cmd.Flags().Bool("no-envoy", false, "run without an Envoy; one of your own may connect (catalyst envoy bootstrap)")
@@ -79,13 +79,18 @@ func (a *app) runNode(ctx context.Context, cfg *config.Config) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	go func() { // ends with the process
-		if s := <-signals; s == syscall.SIGINT {
-			cancel(daemon.ErrFarewell)
-		} else {
-			cancel(fmt.Errorf("signal %s", s))
+		for s := range signals {
+			switch s {
+			case syscall.SIGHUP:
+				log.Info("SIGHUP changes nothing: certificates are followed as they are, the configuration is read at the next start")
+			case syscall.SIGINT:
+				cancel(daemon.ErrFarewell)
+			default:
+				cancel(fmt.Errorf("signal %s", s))
+			}
 		}
 	}()
 	return d.Run(ctx)

@@ -106,9 +106,3 @@ func (a *app) configCommand() *cobra.Command {
 	cmd.AddCommand(check, show, reference)
 	return cmd
 }
-
-func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Print the version", Args: exactArgs(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
-		return a.print(map[string]string{"version": a.version}, func(w io.Writer) { fmt.Fprintln(w, "catalyst", a.version) })
-	}}
-}

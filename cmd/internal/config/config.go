@@ -10,11 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/catalyst-router/catalyst/auth/secret"
 	"github.com/catalyst-router/catalyst/envoy"
 )
 
@@ -91,7 +93,7 @@ func fieldsOf(t reflect.Type, prefix string, index []int) []Field {
 		f := t.Field(i)
 		at := append(append([]int(nil), index...), i)
 		key := prefix + f.Tag.Get("yaml")
-		if f.Type.Kind() == reflect.Struct {
+		if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[secret.URL]() {
 			all = append(all, fieldsOf(f.Type, key+".", at)...)
 			continue
 		}
@@ -113,7 +115,7 @@ func Load(path string, env func(string) (string, bool), flags map[string]string)
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
 		if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(c); err != nil && len(bytes.TrimSpace(b)) > 0 {
-			return nil, fmt.Errorf("%s:\n%s", path, yaml.FormatError(err, false, true))
+			return nil, fmt.Errorf("%s: %s", path, problem(err, b))
 		}
 	}
 	for _, f := range Fields() {
@@ -133,12 +135,34 @@ func Load(path string, env func(string) (string, bool), flags map[string]string)
 	return c, errors.Join(append(errs, c.check()...)...)
 }
 
+// problem is what the YAML reader complains of: where, and the key, but not the text, in which there may be secrets.
+func problem(err error, text []byte) string {
+	said := yaml.FormatError(err, false, false)
+	var e yaml.Error
+	if !errors.As(err, &e) || e.GetToken() == nil || e.GetToken().Position == nil {
+		return said
+	}
+	lines := strings.Split(string(text), "\n")
+	at := e.GetToken().Position
+	if at.Line < 1 || at.Line > len(lines) {
+		return said
+	}
+	line := lines[at.Line-1]
+	keys := regexp.MustCompile(`([\w-]+)\s*:(\s|$)`).FindAllStringSubmatch(line[:min(len(line), max(0, at.Column-1))], -1)
+	if len(keys) == 0 {
+		return said
+	}
+	return said + ", at " + keys[len(keys)-1][1]
+}
+
 // set gives a field a value in text.
 func (c *Config) set(f Field, text, from string) error {
 	v := reflect.ValueOf(c).Elem().FieldByIndex(f.index)
 	switch p := v.Addr().Interface().(type) {
 	case *string:
 		*p = text
+	case *secret.URL:
+		*p = secret.NewURL(text)
 	case *time.Duration:
 		d, err := time.ParseDuration(text)
 		if err != nil {
@@ -163,7 +187,7 @@ func (c *Config) set(f Field, text, from string) error {
 			return nil
 		}
 		if err := yaml.UnmarshalWithOptions([]byte(text), p, yaml.Strict()); err != nil {
-			return fmt.Errorf("%s (%s): %q: %s", f.Key, from, text, yaml.FormatError(err, false, false))
+			return fmt.Errorf("%s (%s): %s", f.Key, from, yaml.FormatError(err, false, false)) // without the text: there may be secrets in it
 		}
 	}
 	return nil

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +26,38 @@ func TestFlagOverVariableOverFileOverDefault(t *testing.T) {
 	}
 	if c.Peering.Listen != "127.0.0.1:5" || c.Envoy.Egress != "127.0.0.1:4" || c.Peering.Deferral.Seconds() != 5 || c.Envoy.Enabled || c.Data != "data" {
 		t.Errorf("got %+v", c)
+	}
+}
+
+// Passwords of headers and URLs come out of no error and no listing.
+func TestSecretsAreNotShown(t *testing.T) {
+	good := "gateway: {subgraphs: {books: {url: 'http://joe:s3cret@books.example/graphql', headers: {Authorization: Bearer s3cret}}}, request-headers: [{name: X-Key, default: s3cret}], " +
+		"jwks: 'https://joe:s3cret@auth.example/keys', issuer: a, audience: b}"
+	c, err := load(t, good, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := fmt.Sprintf("%v %+v %#v %s", c, c, *c, j)
+	for _, f := range Fields() {
+		out += fmt.Sprintf("%v %q", c.Value(f), c.Value(f))
+	}
+	for _, bad := range []string{
+		strings.Replace(good, "audience", "audiance", 1), strings.Replace(good, "http://joe:", "ftp://joe:", 1), strings.Replace(good, "books.example/", "books.example:x/", 1),
+		strings.Replace(good, "headers: {Authorization: Bearer s3cret}", "headers: Bearer s3cret", 1), strings.Replace(good, "https://joe:s3cret@auth.example/keys", "", 1), good + "}",
+	} {
+		_, err := load(t, bad, nil, nil)
+		out += fmt.Sprintln(err)
+	}
+	_, err = load(t, "", map[string]string{"CATALYST_GATEWAY_SUBGRAPHS": "{books: {url: 'http://joe:s3cret@books.example', headers: s3cret}}"}, nil)
+	if err == nil {
+		t.Error("headers that are no object pass")
+	}
+	if out += fmt.Sprintln(err); strings.Contains(out, "s3cret") {
+		t.Errorf("a secret is shown:\n%s", out)
 	}
 }
 

@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/url"
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/catalyst-router/catalyst/auth/secret"
 )
 
 // Gateway is the GraphQL gateway: beside a node, or alone (catalyst gateway, whose flags are these names without gateway-).
@@ -63,38 +64,38 @@ type Gateway struct {
 	RequestHeaders  []HeaderRule `yaml:"request-headers" doc:"headers passed on to subgraphs: a list of objects of name or matching, rename, default, subgraphs" default:"[]"`
 	ResponseHeaders []HeaderRule `yaml:"response-headers" doc:"headers of subgraphs passed on to clients: the same, and take: append, first or last" default:"[]"`
 
-	JWKS     string `yaml:"jwks" doc:"file or URL of the keys of bearer tokens (ES384 only); empty leaves every caller anonymous" default:""`
-	Issuer   string `yaml:"issuer" doc:"iss that tokens must have; wanted with gateway.jwks" default:""`
-	Audience string `yaml:"audience" doc:"aud that tokens must have; wanted with gateway.jwks" default:""`
-	Required bool   `yaml:"require-identity" doc:"refuse callers without a token" default:"false"`
+	JWKS     secret.URL `yaml:"jwks" doc:"file or URL of the keys of bearer tokens (ES384 only); empty leaves every caller anonymous" default:""`
+	Issuer   string     `yaml:"issuer" doc:"iss that tokens must have; wanted with gateway.jwks" default:""`
+	Audience string     `yaml:"audience" doc:"aud that tokens must have; wanted with gateway.jwks" default:""`
+	Required bool       `yaml:"require-identity" doc:"refuse callers without a token" default:"false"`
 }
 
 // Subgraph is how a subgraph is reached.
 type Subgraph struct {
-	URL     string              `yaml:"url"`
-	Host    string              `yaml:"host"`
-	H2C     bool                `yaml:"h2c"`
-	Timeout time.Duration       `yaml:"timeout"`
-	Retries *int                `yaml:"retries"`
-	Headers map[string]string   `yaml:"headers"`
-	Keys    map[string][]string `yaml:"keys"`
+	URL     secret.URL             `yaml:"url"`
+	Host    string                 `yaml:"host"`
+	H2C     bool                   `yaml:"h2c"`
+	Timeout time.Duration          `yaml:"timeout"`
+	Retries *int                   `yaml:"retries"`
+	Headers map[string]secret.Text `yaml:"headers"`
+	Keys    map[string][]string    `yaml:"keys"`
 }
 
 // HeaderRule passes headers on.
 type HeaderRule struct {
-	Name      string   `yaml:"name"`
-	Matching  string   `yaml:"matching"`
-	Rename    string   `yaml:"rename"`
-	Default   string   `yaml:"default"`
-	Subgraphs []string `yaml:"subgraphs"`
-	Take      string   `yaml:"take"`
+	Name      string      `yaml:"name"`
+	Matching  string      `yaml:"matching"`
+	Rename    string      `yaml:"rename"`
+	Default   secret.Text `yaml:"default"`
+	Subgraphs []string    `yaml:"subgraphs"`
+	Take      string      `yaml:"take"`
 }
 
 // check reports every problem.
 func (g *Gateway) check(bad func(key, format string, args ...any)) {
 	g.checkListen(bad)
 	for _, name := range slices.Sorted(maps.Keys(g.Subgraphs)) {
-		if u, err := url.Parse(g.Subgraphs[name].URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		if u, err := g.Subgraphs[name].URL.Parse(); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			bad("gateway.subgraphs."+name+".url", "%q: want an http or https URL", g.Subgraphs[name].URL)
 		}
 	}
@@ -117,11 +118,11 @@ func (g *Gateway) check(bad func(key, format string, args ...any)) {
 		oneOf(fmt.Sprintf("gateway.response-headers[%d].take", i), r.Take, "", "append", "first", "last")
 	}
 	switch {
-	case g.JWKS != "" && (g.Issuer == "" || g.Audience == ""):
+	case g.JWKS.Reveal() != "" && (g.Issuer == "" || g.Audience == ""):
 		bad("gateway.jwks", "wants gateway.issuer and gateway.audience: a token for somebody else must not pass")
-	case g.JWKS == "" && g.Operator:
+	case g.JWKS.Reveal() == "" && g.Operator:
 		bad("gateway.operator", "wants gateway.jwks: nobody may read a node without a token")
-	case g.JWKS == "" && g.Required:
+	case g.JWKS.Reveal() == "" && g.Required:
 		bad("gateway.require-identity", "wants gateway.jwks")
 	case g.OnlyPersisted && g.Documents == "":
 		bad("gateway.only-persisted", "wants gateway.persisted-documents")
@@ -180,7 +181,7 @@ func (r *HeaderRule) check(key string, bad func(key, format string, args ...any)
 	if _, err := regexp.Compile(r.Matching); err != nil {
 		bad(key+".matching", "%v", err)
 	}
-	if r.Matching != "" && (r.Rename != "" || r.Default != "") {
+	if r.Matching != "" && (r.Rename != "" || r.Default.Reveal() != "") {
 		bad(key, "rename and default want a name")
 	}
 }

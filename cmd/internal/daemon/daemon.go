@@ -83,6 +83,9 @@ func New(
 	if d.journal, err = journal.Open(ctx, filepath.Join(cfg.Data, journalFile)); err != nil {
 		return nil, err
 	}
+	for _, damage := range d.journal.Damage() {
+		tel.Log.Error("the journal is damaged, and this is not served", "kind", damage.Kind, "key", damage.Key, "why", damage.Why, "found", damage.At)
+	}
 	if err := d.rooms(ctx, version); err != nil {
 		return nil, errors.Join(err, d.journal.Close())
 	}
@@ -139,7 +142,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Offer: d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
 	})
 	return met.Observe(metrics.Sources{
-		Query: d.router.Query, Checked: d.offer.Checked, Problems: d.forwarder.Problems, Ports: func() (taken, free int) {
+		Query: d.router.Query, Damage: len(d.journal.Damage()), Checked: d.offer.Checked, Problems: d.forwarder.Problems, Ports: func() (taken, free int) {
 			all, free := d.ports.Taken()
 			return len(all), free
 		},

@@ -10,6 +10,7 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
+	"github.com/catalyst-router/catalyst/cmd/internal/idle"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/graphql/exec"
 	server "github.com/catalyst-router/catalyst/graphql/gateway"
@@ -93,12 +95,16 @@ func (g *Gateway) options(why string, reach map[string]exec.Subgraph) server.Sna
 	return opts
 }
 
+// mostIdle connections of clients may do nothing.
+const mostIdle = 4096
+
 // H2C is the transport for subgraphs that are reached by HTTP/2 without TLS, as behind a local Envoy.
 func (g *Gateway) H2C() http.RoundTripper { return g.h2c }
 
 // reach says how a configured subgraph is reached.
 func (g *Gateway) reach(s config.Subgraph) exec.Subgraph {
-	how := exec.Subgraph{URL: s.URL, Host: s.Host, Timeout: orElse(s.Timeout, g.cfg.FetchTimeout), Retries: g.cfg.FetchRetries, Header: http.Header{}}
+	url, user := s.URL.Bare() // the graph that others may read names the URL
+	how := exec.Subgraph{URL: url, Host: s.Host, Timeout: orElse(s.Timeout, g.cfg.FetchTimeout), Retries: g.cfg.FetchRetries, Header: http.Header{}}
 	if s.Retries != nil {
 		how.Retries = *s.Retries
 	}
@@ -106,7 +112,11 @@ func (g *Gateway) reach(s config.Subgraph) exec.Subgraph {
 		how.Transport = g.h2c
 	}
 	for name, value := range s.Headers {
-		how.Header.Set(name, value)
+		how.Header.Set(name, value.Reveal())
+	}
+	if user != nil && how.Header.Get("Authorization") == "" {
+		password, _ := user.Password()
+		how.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password)))
 	}
 	return how
 }
@@ -171,6 +181,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 			ClientAuth: tls.RequestClientCert}) // for tokens bound to a certificate; nothing else trusts it
 	}
 	srv := &http.Server{Handler: g.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 128 << 10, Protocols: new(http.Protocols)}
+	idle.Limit(srv, mostIdle)
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetHTTP2(true)
 	srv.Protocols.SetUnencryptedHTTP2(true)

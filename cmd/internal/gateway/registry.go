@@ -84,7 +84,8 @@ func (p publisher) publish(_ context.Context, g *live.Graph) error {
 func (g *Gateway) runSubgraphs(ctx context.Context) error {
 	r := g.Registry(nil)
 	for name, s := range g.cfg.Subgraphs {
-		r.Put(live.Source{Name: name, URL: s.URL, Host: s.Host, Keys: s.Keys})
+		url, _ := s.URL.Bare()
+		r.Put(live.Source{Name: name, URL: url, Host: s.Host, Keys: s.Keys})
 	}
 	return r.Run(ctx)
 }

@@ -32,14 +32,14 @@ func (g *Gateway) rules(ctx context.Context) (server.Config, error) {
 		rules.Page = http.HandlerFunc(graphiql.Page)
 	}
 	for _, r := range c.RequestHeaders {
-		rules.Headers.Request = append(rules.Headers.Request, server.RequestHeader{Name: r.Name, Matching: expression(r), Rename: r.Rename, Default: r.Default, Subgraphs: r.Subgraphs})
+		rules.Headers.Request = append(rules.Headers.Request, server.RequestHeader{Name: r.Name, Matching: expression(r), Rename: r.Rename, Default: r.Default.Reveal(), Subgraphs: r.Subgraphs})
 	}
 	if c.Operator { // which checks the token itself
 		rules.Headers.Request = append(rules.Headers.Request, server.RequestHeader{Name: "Authorization", Subgraphs: []string{OperatorSubgraph}})
 	}
 	for _, r := range c.ResponseHeaders {
 		rules.Headers.Response = append(rules.Headers.Response, server.ResponseHeader{
-			Name: r.Name, Matching: expression(r), Rename: r.Rename, Default: r.Default, Subgraphs: r.Subgraphs,
+			Name: r.Name, Matching: expression(r), Rename: r.Rename, Default: r.Default.Reveal(), Subgraphs: r.Subgraphs,
 			Take: map[string]server.Take{"first": server.First, "last": server.Last}[r.Take]})
 	}
 	return rules, errors.Join(g.documents(&rules), g.identity(ctx, &rules))
@@ -68,7 +68,7 @@ func (g *Gateway) documents(rules *server.Config) error {
 
 func (g *Gateway) identity(ctx context.Context, rules *server.Config) error {
 	rules.Identity.Required = g.cfg.Required
-	if g.cfg.JWKS == "" {
+	if g.cfg.JWKS.Reveal() == "" {
 		return nil
 	}
 	v, err := bearer.New(ctx, bearer.Config{Source: g.cfg.JWKS, Issuer: g.cfg.Issuer, Audience: g.cfg.Audience, Log: g.tel.Log})

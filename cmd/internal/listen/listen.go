@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/catalyst-router/catalyst/cmd/internal/idle"
 )
 
 // On opens a listener; nil for an empty address. Key is the configuration's field, for errors. A Unix socket that nobody listens on any more is replaced and gets
@@ -38,9 +40,13 @@ func On(ctx context.Context, network, address, key string) (net.Listener, error)
 	return l, nil
 }
 
-// Serve serves HTTP on a listener until ctx ends.
+// mostIdle connections may do nothing on each listener.
+const mostIdle = 128
+
+// Serve serves HTTP on a listener until ctx ends. Of the connections that do nothing it keeps 128.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	idle.Limit(srv, mostIdle)
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -2,7 +2,7 @@
 // read from a file or a URL, for one issuer and one audience, within their time, and by the holder of the certificate they are bound to
 // (RFC 8705).
 //
-//	v, err := bearer.New(bearer.Config{Source: "https://auth.acme.example/jwks", Issuer: …, Audience: …})
+//	v, err := bearer.New(bearer.Config{Source: secret.NewURL("https://auth.acme.example/jwks"), Issuer: …, Audience: …})
 //	go v.Run(ctx)
 //	principal, err := v.Verify(ctx, token, certificate)
 //

@@ -10,9 +10,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"time"
+
+	"github.com/catalyst-router/catalyst/auth/secret"
 )
 
 // Bounds of a key set.
@@ -28,8 +29,8 @@ type source interface {
 	get(ctx context.Context) ([]byte, error)
 }
 
-func newSource(where string) (source, error) {
-	u, err := url.Parse(where)
+func newSource(where secret.URL) (source, error) {
+	u, err := where.Parse()
 	switch {
 	case err == nil && u.Scheme == "https" && u.Host != "", err == nil && u.Scheme == "http" && loopback(u.Hostname()):
 		// A redirect could lead to anybody's keys.
@@ -37,7 +38,7 @@ func newSource(where string) (source, error) {
 	case err == nil && u.Scheme == "http":
 		return nil, fmt.Errorf("%s: keys beyond loopback are fetched by https only", where)
 	}
-	return local(where), nil
+	return local(where.Reveal()), nil
 }
 
 func loopback(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
@@ -54,14 +55,14 @@ func (l local) get(context.Context) ([]byte, error) {
 }
 
 type remote struct {
-	url    string
+	url    secret.URL
 	client *http.Client
 }
 
 func (r remote) get(ctx context.Context) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url.Reveal(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -17,13 +17,14 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/catalyst-router/catalyst/auth/secret"
 	"github.com/catalyst-router/catalyst/graphql/gateway"
 )
 
 // Config is what a Verifier is made of.
 type Config struct {
 	// Source of the keys: a file, or an https URL (http on loopback). Required.
-	Source string
+	Source secret.URL
 	// Issuer and Audience that tokens must have. Required.
 	Issuer, Audience string
 	// Leeway for clocks that differ. Zero means 5 s.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/catalyst-router/catalyst/auth/secret"
 	"github.com/catalyst-router/catalyst/graphql/gateway"
 )
 
@@ -82,7 +83,7 @@ func sign(t *testing.T, method jwt.SigningMethod, kid string, c jwt.MapClaims, k
 
 func verifier(t *testing.T, source string) *Verifier {
 	t.Helper()
-	v, err := New(t.Context(), Config{Source: source, Issuer: "https://auth.acme.example", Audience: "graph"})
+	v, err := New(t.Context(), Config{Source: secret.NewURL(source), Issuer: "https://auth.acme.example", Audience: "graph"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,12 +211,12 @@ func TestKeySetsThatAreRefused(t *testing.T) {
 		"no JSON": []byte("x"), "empty": keySet(t), "not on the curve": keySet(t, bad), "short": keySet(t, short),
 		"twice": keySet(t, jwk(t, "k1", key), jwk(t, "k1", key)), "another curve": keySet(t, jwk(t, "k1", newKey(t, elliptic.P256()))),
 	} {
-		if _, err := New(t.Context(), Config{Source: fileOf(t, raw), Issuer: "a", Audience: "b"}); err == nil {
+		if _, err := New(t.Context(), Config{Source: secret.NewURL(fileOf(t, raw)), Issuer: "a", Audience: "b"}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
 	for _, where := range []string{"http://auth.acme.example/jwks", "nowhere.json"} {
-		if _, err := New(t.Context(), Config{Source: where, Issuer: "a", Audience: "b"}); err == nil {
+		if _, err := New(t.Context(), Config{Source: secret.NewURL(where), Issuer: "a", Audience: "b"}); err == nil {
 			t.Errorf("%s: accepted", where)
 		}
 	}
