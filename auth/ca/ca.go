@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"net/url"
 	"time"
 
@@ -169,6 +170,11 @@ func (a *Authority) sign(key crypto.PublicKey, who Subject, life time.Duration) 
 	if err != nil {
 		return nil, err
 	}
+	return a.leaf(public, id, nil, life)
+}
+
+// leaf signs a certificate with one URI SAN, and DNS names and IP addresses for those who ask for a server by them.
+func (a *Authority) leaf(public *ecdsa.PublicKey, id *url.URL, hosts []string, life time.Duration) (*SVID, error) {
 	now := a.now()
 	until := now.Add(life)
 	for _, c := range a.chain {
@@ -187,6 +193,13 @@ func (a *Authority) sign(key crypto.PublicKey, who Subject, life time.Duration) 
 		SerialNumber: serial, NotBefore: now.Add(-Backdate), NotAfter: until, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		URIs: []*url.URL{id},
+	}
+	for _, h := range hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			tmpl.IPAddresses = append(tmpl.IPAddresses, ip)
+		} else {
+			tmpl.DNSNames = append(tmpl.DNSNames, h)
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.chain[0], public, a.key)
 	if err != nil {
