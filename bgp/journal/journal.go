@@ -41,6 +41,8 @@ type Peer struct {
 	Subscribe       []bgp.Service `json:"subscribe"`                  // nil for everything
 	LongLivedStale  string        `json:"long_lived_stale,omitempty"` // a duration; "" for as long as the peer asks
 	Disabled        bool          `json:"disabled,omitempty"`
+	// Label names the file that manages the peer (catalyst apply); "" for none.
+	Label string `json:"label,omitempty"`
 }
 
 // Service is a service of this node.
@@ -61,6 +63,8 @@ type Service struct {
 	Communities  []bgp.Community `json:"communities,omitempty"`
 	Weight       uint32          `json:"weight,omitempty"`
 	MED          uint32          `json:"med,omitempty"`
+	// Label names the file that manages the service (catalyst apply); "" for none.
+	Label string `json:"label,omitempty"`
 }
 
 // Journal is an open store. It is safe for concurrent use; there is one writer at a time.

@@ -2,6 +2,27 @@
 
 package operator
 
+// What was done to a peer or a service.
+type Applied struct {
+	// peer or service
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	// created, updated, removed or unchanged
+	Action  string        `json:"action"`
+	Changes []FieldChange `json:"changes"`
+}
+
+type ApplyInput struct {
+	// Names what manages the peers and services of this input; they keep it. Empty for none.
+	Label    string         `json:"label"`
+	Peers    []PeerInput    `json:"peers"`
+	Services []ServiceInput `json:"services"`
+	// Also removes peers and services that have the label and are not given.
+	Prune bool `json:"prune"`
+	// Changes nothing.
+	DryRun bool `json:"dryRun"`
+}
+
 type BrokenOperation struct {
 	Name   string   `json:"name"`
 	Text   string   `json:"text"`
@@ -116,6 +137,13 @@ type Fault struct {
 	Bytes string `json:"bytes"`
 }
 
+type FieldChange struct {
+	Field string `json:"field"`
+	// Empty where the field was not set.
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
 type Graph struct {
 	// Where operations are sent.
 	Endpoint string `json:"endpoint"`
@@ -159,6 +187,8 @@ type Node struct {
 	Draining             bool   `json:"draining"`
 	EnvoyPid             int    `json:"envoyPid"`
 	EnvoyReady           bool   `json:"envoyReady"`
+	// What is missing before the node serves, as /readyz says it; empty once it does.
+	Missing []string `json:"missing"`
 }
 
 type Path struct {
@@ -245,6 +275,8 @@ type PeerConfig struct {
 	Disabled        bool     `json:"disabled"`
 	Import          *string  `json:"import"`
 	Export          *string  `json:"export"`
+	// Names the file that manages the peer (catalyst apply); empty for none.
+	Label string `json:"label"`
 }
 
 type PeerDown struct {
@@ -365,6 +397,8 @@ type Service struct {
 	Communities     []string `json:"communities"`
 	Weight          int      `json:"weight"`
 	Med             int      `json:"med"`
+	// Names the file that manages the service (catalyst apply); empty for none.
+	Label string `json:"label"`
 }
 
 type ServiceInput struct {

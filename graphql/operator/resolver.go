@@ -28,6 +28,7 @@ type Backend interface {
 	SetService(ctx context.Context, in ServiceInput, create bool) (*Service, error)
 	RemoveService(ctx context.Context, service string) (bool, error)
 	Drain(ctx context.Context, on bool) (bool, error)
+	Apply(ctx context.Context, in ApplyInput) ([]Applied, error)
 	Explain(ctx context.Context, service string) (*Explanation, error)
 	Trace(ctx context.Context, service string) (*Walk, error)
 	Changes(ctx context.Context, match []string, peers bool) (<-chan *Change, error)
@@ -137,6 +138,10 @@ func (m mutation) RemoveService(ctx context.Context, service string) (bool, erro
 
 func (m mutation) Drain(ctx context.Context, on bool) (bool, error) {
 	return allowed(ctx, m.resolver, "drain", func() (bool, error) { return m.b.Drain(ctx, on) })
+}
+
+func (m mutation) Apply(ctx context.Context, input ApplyInput) ([]Applied, error) {
+	return allowed(ctx, m.resolver, "apply", func() ([]Applied, error) { return m.b.Apply(ctx, input) })
 }
 
 type subscription struct{ *resolver }

@@ -47,6 +47,8 @@ type Config struct {
 	Ports     *envoy.PortPool
 	Envoy     *envoy.Supervisor // nil without an Envoy of this node's own
 	Graph     *gateway.Routes   // nil without a gateway
+	// Missing says what is missing before the node serves.
+	Missing func(ctx context.Context) []string
 }
 
 // Identity is what is shown of the node's certificate. identity.Source is one.
@@ -61,6 +63,8 @@ type API struct {
 
 	mu       sync.Mutex
 	draining bool // guarded by mu
+
+	applying sync.Mutex // held while the operator's orders are changed, so that a difference holds until it is carried out
 }
 
 var _ operator.Backend = (*API)(nil)
@@ -88,7 +92,7 @@ func (a *API) Node(ctx context.Context) (*operator.Node, error) {
 	n := &operator.Node{
 		ID: c.Node.URI(), Organisation: string(c.Node.Org), Version: c.Version, BootID: fmt.Sprintf("%016x", c.BootID), StartedAt: stamp(c.Started),
 		PeeringAddress: c.Config.Peering.Listen, IngressAddress: c.Config.Envoy.Advertise, EgressAddress: c.Config.Envoy.Egress,
-		CertificateExpiresAt: stamp(m.Expires),
+		CertificateExpiresAt: stamp(m.Expires), Missing: append([]string{}, c.Missing(ctx)...),
 	}
 	if err := c.Identity.Err(); err != nil {
 		n.IdentityError = err.Error()
@@ -109,10 +113,16 @@ func (a *API) Node(ctx context.Context) (*operator.Node, error) {
 
 // Peers implements operator.Backend.
 func (a *API) Peers(ctx context.Context) ([]operator.Peer, error) {
+	labels, err := a.labels(ctx)
+	if err != nil {
+		return nil, err
+	}
 	all := []operator.Peer{}
-	err := a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
+	err = a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
 		for _, v := range s.Peers() {
-			all = append(all, viewOf(v, time.Now()))
+			view := viewOf(v, time.Now())
+			view.Config.Label = labels[v.Config.Node]
+			all = append(all, view)
 		}
 	})
 	return all, err
@@ -124,10 +134,15 @@ func (a *API) Peer(ctx context.Context, node string) (*operator.Peer, error) {
 	if err != nil {
 		return nil, err
 	}
+	labels, err := a.labels(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var p *operator.Peer
 	err = a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
 		if v, ok := s.Peer(id); ok {
 			view := viewOf(v, time.Now())
+			view.Config.Label = labels[id]
 			p = &view
 		}
 	})
@@ -286,8 +301,13 @@ func (a *API) SetService(ctx context.Context, in operator.ServiceInput, create b
 	if err != nil {
 		return nil, err
 	}
+	a.applying.Lock()
+	defer a.applying.Unlock()
 	if err := a.existing(s.Name, create); err != nil {
 		return nil, err
+	}
+	if was, ok := a.cfg.Offer.Get(s.Name); ok {
+		s.Label = was.Label
 	}
 	if err := a.cfg.Offer.Set(ctx, s); err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ func stamp(t time.Time) string {
 func serviceOf(s journal.Service) operator.Service {
 	out := operator.Service{
 		Service: string(s.Name), Protocol: s.Protocol.String(), Address: s.Address, HealthPath: s.HealthPath, Region: s.Region,
-		Tags: append([]string{}, s.Tags...), Communities: []string{}, Weight: int(s.Weight), Med: int(s.MED),
+		Tags: append([]string{}, s.Tags...), Communities: []string{}, Weight: int(s.Weight), Med: int(s.MED), Label: s.Label,
 	}
 	for _, c := range s.Communities {
 		out.Communities = append(out.Communities, c.String())

@@ -42,13 +42,27 @@ func (a *API) SetPeer(ctx context.Context, in operator.PeerInput) (*operator.Pee
 	if err != nil {
 		return nil, err
 	}
-	if err := a.cfg.Journal.PutPeer(ctx, p); err != nil {
+	a.applying.Lock()
+	defer a.applying.Unlock()
+	labels, err := a.labels(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if err := a.cfg.Router.Do(ctx, speaker.PeerSet{Peer: PeerOf(p)}); err != nil {
+	p.Label = labels[p.Node]
+	if err := a.putPeer(ctx, p); err != nil {
 		return nil, err
 	}
 	return a.Peer(ctx, p.Node.String())
+}
+
+// labels are those of peers that a file manages.
+func (a *API) labels(ctx context.Context) (map[bgp.NodeID]string, error) {
+	peers, err := a.cfg.Journal.Peers(ctx)
+	all := map[bgp.NodeID]string{}
+	for i := range peers {
+		all[peers[i].Node] = peers[i].Label
+	}
+	return all, err
 }
 
 func (a *API) checkPeer(in operator.PeerInput) (journal.Peer, error) {
@@ -59,6 +73,9 @@ func (a *API) checkPeer(in operator.PeerInput) (journal.Peer, error) {
 	p := journal.Peer{
 		Node: id, Addresses: in.Addresses, HoldTimeSeconds: in.HoldTimeSeconds, Client: in.Client, MaxRoutes: in.MaxRoutes, OverLimit: in.OverLimit,
 		AddPath: uint8(min(max(in.AddPath, 0), maxAddPath)), LongLivedStale: in.LongLivedStale, Disabled: in.Disabled,
+	}
+	if p.OverLimit == "block" { // the default has one spelling, so that the same configuration is the same record
+		p.OverLimit = ""
 	}
 	var errs []error
 	if id == a.cfg.Node {

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,7 +14,21 @@ import (
 )
 
 func (a *app) statusCommand() *cobra.Command {
-	return &cobra.Command{Use: "status", Short: "The node at a glance", Args: exactArgs(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
+	cmd := &cobra.Command{
+		Use: "status", Short: "The node at a glance", Args: exactArgs(0, "no arguments"),
+		Long: "The node at a glance. With --wait, first wait until the node serves: it answers, has the tables of its peers, and its Envoy is ready.",
+	}
+	wait := cmd.Flags().Duration("wait", 0, "wait until the node serves, for at most this long")
+	cmd.Flags().Lookup("wait").NoOptDefVal = "1m"
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *wait < 0 {
+			return usageError{fmt.Errorf("--wait %s: want a time such as 30s", *wait)}
+		}
+		if *wait > 0 {
+			if err := a.waitReady(cmd.Context(), *wait); err != nil {
+				return err
+			}
+		}
 		resp, err := client.GetNode(cmd.Context(), a.client())
 		if err != nil {
 			return err
@@ -27,13 +44,42 @@ func (a *app) statusCommand() *cobra.Command {
 			}
 		}
 		return a.print(resp.Node, func(w io.Writer) { showNode(w, resp.Node, up, len(peers.Peers)) })
-	}}
+	}
+	return cmd
+}
+
+// waitReady asks the node until it serves.
+func (a *app) waitReady(ctx context.Context, most time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		resp, err := client.GetNode(ctx, a.client())
+		if err == nil && len(resp.Node.Missing) == 0 {
+			return nil
+		}
+		last := err
+		if err == nil {
+			last = fmt.Errorf("the node does not serve after %s: %s", most, strings.Join(resp.Node.Missing, "; "))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return last
+		}
+	}
 }
 
 func showNode(w io.Writer, n *client.GetNodeNode, up, peers int) {
 	row(w, "node", n.Id)
 	row(w, "version", n.Version)
 	row(w, "up for", since(n.StartedAt))
+	serves := "yes"
+	if len(n.Missing) > 0 {
+		serves = "no: " + strings.Join(n.Missing, "; ")
+	}
+	row(w, "serves", serves)
 	row(w, "peers", fmt.Sprintf("%d of %d established", up, peers))
 	row(w, "routes", fmt.Sprintf("%d services over %d paths", n.Routes, n.Paths))
 	row(w, "tables", fmt.Sprintf("%d attribute sets, %d KiB", n.AttributeSets, n.TableBytes>>10))
@@ -103,6 +149,6 @@ func (a *app) configCommand() *cobra.Command {
 		_, err := fmt.Fprint(a.io.Out, config.Reference())
 		return err
 	}}
-	cmd.AddCommand(check, show, reference)
+	cmd.AddCommand(check, show, reference, a.exportCommand())
 	return cmd
 }

@@ -140,6 +140,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	d.api = api.New(api.Config{
 		Node: d.self, Version: version, BootID: boot, Started: d.started, Config: d.cfg, Identity: d.id, Router: d.router, Journal: d.journal,
 		Offer: d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
+		Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
 	return met.Observe(metrics.Sources{
 		Query: d.router.Query, Damage: len(d.journal.Damage()), Checked: d.offer.Checked, Problems: d.forwarder.Problems, Ports: func() (taken, free int) {

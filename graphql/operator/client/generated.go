@@ -9,6 +9,84 @@ import (
 	"github.com/Khan/genqlient/graphql"
 )
 
+// ApplyApplyApplied includes the requested fields of the GraphQL type Applied.
+// The GraphQL type's documentation follows.
+//
+// What was done to a peer or a service.
+type ApplyApplyApplied struct {
+	// peer or service
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	// created, updated, removed or unchanged
+	Action  string                                 `json:"action"`
+	Changes []*ApplyApplyAppliedChangesFieldChange `json:"changes"`
+}
+
+// GetKind returns ApplyApplyApplied.Kind, and is useful for accessing the field via an interface.
+func (v *ApplyApplyApplied) GetKind() string { return v.Kind }
+
+// GetName returns ApplyApplyApplied.Name, and is useful for accessing the field via an interface.
+func (v *ApplyApplyApplied) GetName() string { return v.Name }
+
+// GetAction returns ApplyApplyApplied.Action, and is useful for accessing the field via an interface.
+func (v *ApplyApplyApplied) GetAction() string { return v.Action }
+
+// GetChanges returns ApplyApplyApplied.Changes, and is useful for accessing the field via an interface.
+func (v *ApplyApplyApplied) GetChanges() []*ApplyApplyAppliedChangesFieldChange { return v.Changes }
+
+// ApplyApplyAppliedChangesFieldChange includes the requested fields of the GraphQL type FieldChange.
+type ApplyApplyAppliedChangesFieldChange struct {
+	Field string `json:"field"`
+	// Empty where the field was not set.
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// GetField returns ApplyApplyAppliedChangesFieldChange.Field, and is useful for accessing the field via an interface.
+func (v *ApplyApplyAppliedChangesFieldChange) GetField() string { return v.Field }
+
+// GetFrom returns ApplyApplyAppliedChangesFieldChange.From, and is useful for accessing the field via an interface.
+func (v *ApplyApplyAppliedChangesFieldChange) GetFrom() string { return v.From }
+
+// GetTo returns ApplyApplyAppliedChangesFieldChange.To, and is useful for accessing the field via an interface.
+func (v *ApplyApplyAppliedChangesFieldChange) GetTo() string { return v.To }
+
+type ApplyInput struct {
+	// Names what manages the peers and services of this input; they keep it. Empty for none.
+	Label    string          `json:"label"`
+	Peers    []*PeerInput    `json:"peers,omitempty"`
+	Services []*ServiceInput `json:"services,omitempty"`
+	// Also removes peers and services that have the label and are not given.
+	Prune bool `json:"prune"`
+	// Changes nothing.
+	DryRun bool `json:"dryRun"`
+}
+
+// GetLabel returns ApplyInput.Label, and is useful for accessing the field via an interface.
+func (v *ApplyInput) GetLabel() string { return v.Label }
+
+// GetPeers returns ApplyInput.Peers, and is useful for accessing the field via an interface.
+func (v *ApplyInput) GetPeers() []*PeerInput { return v.Peers }
+
+// GetServices returns ApplyInput.Services, and is useful for accessing the field via an interface.
+func (v *ApplyInput) GetServices() []*ServiceInput { return v.Services }
+
+// GetPrune returns ApplyInput.Prune, and is useful for accessing the field via an interface.
+func (v *ApplyInput) GetPrune() bool { return v.Prune }
+
+// GetDryRun returns ApplyInput.DryRun, and is useful for accessing the field via an interface.
+func (v *ApplyInput) GetDryRun() bool { return v.DryRun }
+
+// ApplyResponse is returned by Apply on success.
+type ApplyResponse struct {
+	// Makes peers and services what they are given as, and leaves those that are so already alone. Everything is checked before anything is changed: an error means
+	// that nothing was. Returns what was done (or, with dryRun, what would be) to each, in the order in which it was done.
+	Apply []*ApplyApplyApplied `json:"apply"`
+}
+
+// GetApply returns ApplyResponse.Apply, and is useful for accessing the field via an interface.
+func (v *ApplyResponse) GetApply() []*ApplyApplyApplied { return v.Apply }
+
 // CheckSubgraphCheckSubgraphGraphCheck includes the requested fields of the GraphQL type GraphCheck.
 type CheckSubgraphCheckSubgraphGraphCheck struct {
 	Hints []string `json:"hints"`
@@ -642,6 +720,8 @@ type GetNodeNode struct {
 	Draining             bool   `json:"draining"`
 	EnvoyPid             int    `json:"envoyPid"`
 	EnvoyReady           bool   `json:"envoyReady"`
+	// What is missing before the node serves, as /readyz says it; empty once it does.
+	Missing []string `json:"missing"`
 }
 
 // GetId returns GetNodeNode.Id, and is useful for accessing the field via an interface.
@@ -697,6 +777,9 @@ func (v *GetNodeNode) GetEnvoyPid() int { return v.EnvoyPid }
 
 // GetEnvoyReady returns GetNodeNode.EnvoyReady, and is useful for accessing the field via an interface.
 func (v *GetNodeNode) GetEnvoyReady() bool { return v.EnvoyReady }
+
+// GetMissing returns GetNodeNode.Missing, and is useful for accessing the field via an interface.
+func (v *GetNodeNode) GetMissing() []string { return v.Missing }
 
 // GetNodeResponse is returned by GetNode on success.
 type GetNodeResponse struct {
@@ -1159,6 +1242,9 @@ func (v *GetServiceService) GetWeight() int { return v.ServiceFields.Weight }
 // GetMed returns GetServiceService.Med, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetMed() int { return v.ServiceFields.Med }
 
+// GetLabel returns GetServiceService.Label, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetLabel() string { return v.ServiceFields.Label }
+
 func (v *GetServiceService) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -1220,6 +1306,8 @@ type __premarshalGetServiceService struct {
 	Weight int `json:"weight"`
 
 	Med int `json:"med"`
+
+	Label string `json:"label"`
 }
 
 func (v *GetServiceService) MarshalJSON() ([]byte, error) {
@@ -1251,6 +1339,7 @@ func (v *GetServiceService) __premarshalJSON() (*__premarshalGetServiceService, 
 	retval.Communities = v.ServiceFields.Communities
 	retval.Weight = v.ServiceFields.Weight
 	retval.Med = v.ServiceFields.Med
+	retval.Label = v.ServiceFields.Label
 	return &retval, nil
 }
 
@@ -2078,6 +2167,9 @@ func (v *ListServicesServicesService) GetWeight() int { return v.ServiceFields.W
 // GetMed returns ListServicesServicesService.Med, and is useful for accessing the field via an interface.
 func (v *ListServicesServicesService) GetMed() int { return v.ServiceFields.Med }
 
+// GetLabel returns ListServicesServicesService.Label, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetLabel() string { return v.ServiceFields.Label }
+
 func (v *ListServicesServicesService) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -2139,6 +2231,8 @@ type __premarshalListServicesServicesService struct {
 	Weight int `json:"weight"`
 
 	Med int `json:"med"`
+
+	Label string `json:"label"`
 }
 
 func (v *ListServicesServicesService) MarshalJSON() ([]byte, error) {
@@ -2170,6 +2264,7 @@ func (v *ListServicesServicesService) __premarshalJSON() (*__premarshalListServi
 	retval.Communities = v.ServiceFields.Communities
 	retval.Weight = v.ServiceFields.Weight
 	retval.Med = v.ServiceFields.Med
+	retval.Label = v.ServiceFields.Label
 	return &retval, nil
 }
 
@@ -2342,6 +2437,8 @@ type PeerFieldsConfigPeerConfig struct {
 	Disabled        bool     `json:"disabled"`
 	Import          *string  `json:"import"`
 	Export          *string  `json:"export"`
+	// Names the file that manages the peer (catalyst apply); empty for none.
+	Label string `json:"label"`
 }
 
 // GetAddresses returns PeerFieldsConfigPeerConfig.Addresses, and is useful for accessing the field via an interface.
@@ -2379,6 +2476,9 @@ func (v *PeerFieldsConfigPeerConfig) GetImport() *string { return v.Import }
 
 // GetExport returns PeerFieldsConfigPeerConfig.Export, and is useful for accessing the field via an interface.
 func (v *PeerFieldsConfigPeerConfig) GetExport() *string { return v.Export }
+
+// GetLabel returns PeerFieldsConfigPeerConfig.Label, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetLabel() string { return v.Label }
 
 // PeerFieldsFaultCountsCount includes the requested fields of the GraphQL type Count.
 type PeerFieldsFaultCountsCount struct {
@@ -2793,6 +2893,8 @@ type ServiceFields struct {
 	Communities     []string `json:"communities"`
 	Weight          int      `json:"weight"`
 	Med             int      `json:"med"`
+	// Names the file that manages the service (catalyst apply); empty for none.
+	Label string `json:"label"`
 }
 
 // GetService returns ServiceFields.Service, and is useful for accessing the field via an interface.
@@ -2848,6 +2950,9 @@ func (v *ServiceFields) GetWeight() int { return v.Weight }
 
 // GetMed returns ServiceFields.Med, and is useful for accessing the field via an interface.
 func (v *ServiceFields) GetMed() int { return v.Med }
+
+// GetLabel returns ServiceFields.Label, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetLabel() string { return v.Label }
 
 type ServiceInput struct {
 	Service  string `json:"service"`
@@ -3244,6 +3349,9 @@ func (v *SetServiceSetService) GetWeight() int { return v.ServiceFields.Weight }
 // GetMed returns SetServiceSetService.Med, and is useful for accessing the field via an interface.
 func (v *SetServiceSetService) GetMed() int { return v.ServiceFields.Med }
 
+// GetLabel returns SetServiceSetService.Label, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetLabel() string { return v.ServiceFields.Label }
+
 func (v *SetServiceSetService) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -3305,6 +3413,8 @@ type __premarshalSetServiceSetService struct {
 	Weight int `json:"weight"`
 
 	Med int `json:"med"`
+
+	Label string `json:"label"`
 }
 
 func (v *SetServiceSetService) MarshalJSON() ([]byte, error) {
@@ -3336,6 +3446,7 @@ func (v *SetServiceSetService) __premarshalJSON() (*__premarshalSetServiceSetSer
 	retval.Communities = v.ServiceFields.Communities
 	retval.Weight = v.ServiceFields.Weight
 	retval.Med = v.ServiceFields.Med
+	retval.Label = v.ServiceFields.Label
 	return &retval, nil
 }
 
@@ -3577,6 +3688,14 @@ func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetAdvice() string { return v.A
 // GetMillis returns TraceTraceWalkHopsWalkHopStepsWalkStep.Millis, and is useful for accessing the field via an interface.
 func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetMillis() float64 { return v.Millis }
 
+// __ApplyInput is used internally by genqlient
+type __ApplyInput struct {
+	Input *ApplyInput `json:"input,omitempty"`
+}
+
+// GetInput returns __ApplyInput.Input, and is useful for accessing the field via an interface.
+func (v *__ApplyInput) GetInput() *ApplyInput { return v.Input }
+
 // __CheckSubgraphInput is used internally by genqlient
 type __CheckSubgraphInput struct {
 	Name string `json:"name"`
@@ -3716,6 +3835,47 @@ type __TraceInput struct {
 
 // GetService returns __TraceInput.Service, and is useful for accessing the field via an interface.
 func (v *__TraceInput) GetService() string { return v.Service }
+
+// The mutation executed by Apply.
+const Apply_Operation = `
+mutation Apply ($input: ApplyInput!) {
+	apply(input: $input) {
+		kind
+		name
+		action
+		changes {
+			field
+			from
+			to
+		}
+	}
+}
+`
+
+func Apply(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input *ApplyInput,
+) (data_ *ApplyResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "Apply",
+		Query:  Apply_Operation,
+		Variables: &__ApplyInput{
+			Input: input,
+		},
+	}
+
+	data_ = &ApplyResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
 
 // The query executed by CheckSubgraph.
 const CheckSubgraph_Operation = `
@@ -3989,6 +4149,7 @@ query GetNode {
 		draining
 		envoyPid
 		envoyReady
+		missing
 	}
 }
 `
@@ -4083,6 +4244,7 @@ fragment PeerFields on Peer {
 		disabled
 		import
 		export
+		label
 	}
 }
 `
@@ -4219,6 +4381,7 @@ fragment ServiceFields on Service {
 	communities
 	weight
 	med
+	label
 }
 `
 
@@ -4423,6 +4586,7 @@ fragment PeerFields on Peer {
 		disabled
 		import
 		export
+		label
 	}
 }
 `
@@ -4592,6 +4756,7 @@ fragment ServiceFields on Service {
 	communities
 	weight
 	med
+	label
 }
 `
 
@@ -4847,6 +5012,7 @@ fragment PeerFields on Peer {
 		disabled
 		import
 		export
+		label
 	}
 }
 `
@@ -4902,6 +5068,7 @@ fragment ServiceFields on Service {
 	communities
 	weight
 	med
+	label
 }
 `
 
