@@ -151,6 +151,10 @@ func (r *execution) blame(sc *scope, x *exchange, errNode uint32) {
 // blameEntity reports an error of an entity at each position of the entity.
 func (r *execution) blameEntity(sc *scope, x *exchange, errNode, path uint32, en *entities) {
 	first := r.tree.nodes[path].from
+	if en.fetch.Root {
+		r.blameBelow(sc, x, errNode, first, en)
+		return
+	}
 	second := r.tree.nodes[first].next
 	g := en.group(&r.tree, first)
 	if g < 0 {
@@ -177,6 +181,17 @@ func (r *execution) blameEntity(sc *scope, x *exchange, errNode, path uint32, en
 	}
 	if !found {
 		r.pathless(sc, x, errNode, en)
+	}
+}
+
+// blameBelow reports an error of root fields below the root at each object that they were asked for.
+func (r *execution) blameBelow(sc *scope, x *exchange, errNode, path uint32, en *entities) {
+	b := en.batches[0]
+	for i := 0; i < len(b.targets) && len(sc.errs.entries) < sc.errs.max; i++ {
+		t := b.targets[i]
+		r.places, _ = r.locate(r.places[:0], en.fetch.Groups[0].Paths[t.path], r.tree.root, t.node)
+		r.places = r.appendPlaces(r.places, path)
+		r.blame(sc, x, errNode)
 	}
 }
 

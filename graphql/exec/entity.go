@@ -186,7 +186,9 @@ func (r *execution) entityRequest(sc *scope, f *plan.EntityFetch, w *entityWork,
 	for i := range f.Groups {
 		if g := &w.groups[i]; k < g.used {
 			batches[i] = g.batches[k]
-			asked += len(batches[i].reps.spans)
+			if !f.Root {
+				asked += len(batches[i].reps.spans)
+			}
 			size += len(batches[i].reps.json) + len("[]")
 		}
 	}
@@ -358,7 +360,8 @@ func (c *collector) context(ctx *plan.Context) (n uint32, fits bool) {
 	return n, true
 }
 
-// appendRep appends the representation of object n. It returns false if a part of it is missing.
+// appendRep appends the representation of object n. It returns false if a part of it is absent, because what should fetch it failed. A part that
+// is null is sent as null: a key may have null parts.
 func (r *execution) appendRep(dst []byte, rep *plan.Rep, n uint32) ([]byte, bool) {
 	dst = append(dst, repHead...)
 	if rep.TypeName != "" {
@@ -408,7 +411,7 @@ func (r *execution) appendRepValue(dst []byte, f *plan.RepField, n uint32) ([]by
 	v := &r.tree.nodes[n]
 	switch {
 	case v.kind == kindNull:
-		return append(dst, "null"...), !f.Key
+		return append(dst, "null"...), true
 	case f.Fields == nil:
 		return r.tree.appendJSON(dst, n), true
 	case v.kind == kindList:
@@ -445,7 +448,11 @@ func (r *execution) mergeEntities(sc *scope, f *plan.EntityFetch, x *exchange, b
 		return
 	}
 	for i, b := range batches {
-		if b != nil {
+		switch {
+		case b == nil:
+		case f.Root:
+			r.mergeFound(sc, f, i, b, []uint32{data})
+		default:
 			r.mergeBatch(sc, f, i, b, r.tree.field(data, f.Groups[i].Key, 0), errs != 0)
 		}
 	}
@@ -474,6 +481,12 @@ func (r *execution) mergeBatch(sc *scope, f *plan.EntityFetch, group int, b *bat
 			strconv.Itoa(len(found)) + " entities for " + strconv.Itoa(len(b.reps.spans)) + " representations."})
 		return
 	}
+	r.mergeFound(sc, f, group, b, found)
+}
+
+// mergeFound merges one object for each representation into the targets of a batch.
+func (r *execution) mergeFound(sc *scope, f *plan.EntityFetch, group int, b *batch, found []uint32) {
+	g, t := &f.Groups[group], &r.tree
 	for i := range b.targets {
 		to := &b.targets[i]
 		entity := found[to.rep]
@@ -481,7 +494,7 @@ func (r *execution) mergeBatch(sc *scope, f *plan.EntityFetch, group int, b *bat
 		if t.nodes[entity].kind == kindNull {
 			continue
 		}
-		if problem := r.misfit(entity, to.node, b.reps.typeName(to.rep)); problem != "" {
+		if problem := r.misfit(entity, to.node, b.reps.typeName(to.rep)); problem != "" && !f.Root {
 			r.failBatch(sc, f, g, &batch{targets: b.targets[i : i+1]}, &fetchError{code: CodeMalformed, text: "Subgraph '" + f.Service + "' answered with " + problem + "."})
 			continue
 		}

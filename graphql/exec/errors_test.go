@@ -51,7 +51,7 @@ func errorCases() []executeCase {
 			answers: map[string]string{"a": threeBooks, "b": `{"data":{"_entities":null}}`},
 			want:    `{"data":{"list":[null,null,null]},"errors":[{"message":"Subgraph 'b' answered without entities.","path":["list"],"extensions":{"code":"SUBREQUEST_MALFORMED_RESPONSE","serviceName":"b"}}]}`},
 		{name: "entities of wrong types", shape: object("Query", field("items", "[Item]", abstract("Item", set("Book", "Film"), field("n", "Int", nil)))),
-			root:    seq(fetch(0, "a", "{items}", "items"), entityFetch(1, "b", "E", []plan.Rep{{Fields: []plan.RepField{repField("id", true)}}}, path("items"))),
+			root:    seq(fetch(0, "a", "{items}", "items"), entityFetch(1, "b", "E", []plan.Rep{{Fields: []plan.RepField{repField("id")}}}, path("items"))),
 			answers: map[string]string{"a": `{"data":{"items":[{"__typename":"Book","id":1},{"__typename":"Book","id":2},{"__typename":"Film","id":3}]}}`, "b": `{"data":{"_entities":[{"__typename":"Film","n":1},7,{"__typename":"Film","n":3}]}}`},
 			want: `{"data":{"items":[{"n":null},{"n":null},{"n":3}]},"errors":[` +
 				`{"message":"Subgraph 'b' answered with an entity of another type than it was asked for.","path":["items",0],"extensions":{"code":"SUBREQUEST_MALFORMED_RESPONSE","serviceName":"b"}},` +

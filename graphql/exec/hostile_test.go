@@ -14,9 +14,9 @@ import (
 func hostilePlan() *plan.Plan {
 	item := abstract("Item", set("Book", "Film"), typeName("t"), on(field("title", "String!", nil), "Book"), field("price", "Int", nil), field("raw", "JSON", nil))
 	return query(seq(fetch(0, "a", "{items me}", "items", "me"),
-		par(entityFetch(1, "b", "E", []plan.Rep{{Fields: []plan.RepField{repField("id", true, repField("x", true))}}}, path("items")),
+		par(entityFetch(1, "b", "E", []plan.Rep{{Fields: []plan.RepField{repField("id", repField("x"))}}}, path("items")),
 			&plan.EntityFetch{Request: request(2, "c", "E", "=r0", "=r1"), Groups: []plan.EntityGroup{
-				{Key: "_e0", Variable: 0, Paths: []plan.Path{path("items"), path("items", "me")}, Reps: []plan.Rep{{On: set("Film"), Fields: []plan.RepField{repField("raw", false)}}}},
+				{Key: "_e0", Variable: 0, Paths: []plan.Path{path("items"), path("items", "me")}, Reps: []plan.Rep{{On: set("Film"), Fields: []plan.RepField{repField("raw")}}}},
 				{Key: "_e1", Variable: 1, Paths: []plan.Path{path("me")}, Reps: []plan.Rep{rep("User", "id")}}}})),
 		object("Query", field("items", "[[Item!]!]", item), field("me", "User", object("User", field("id", "ID!", nil), field("tags", "[String!]", nil)))))
 }

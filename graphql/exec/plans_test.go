@@ -156,17 +156,17 @@ func path(steps ...string) plan.Path {
 func rep(typeName string, keys ...string) plan.Rep {
 	r := plan.Rep{TypeName: typeName}
 	for _, k := range keys {
-		r.Fields = append(r.Fields, repField(k, true))
+		r.Fields = append(r.Fields, repField(k))
 	}
 	return r
 }
 
-func repField(name string, key bool, below ...plan.RepField) plan.RepField {
+func repField(name string, below ...plan.RepField) plan.RepField {
 	name, source, ok := strings.Cut(name, ":")
 	if !ok {
 		source = name
 	}
-	return plan.RepField{Name: name, JSON: []byte(`"` + name + `":`), Source: source, Key: key, Fields: below}
+	return plan.RepField{Name: name, JSON: []byte(`"` + name + `":`), Source: source, Fields: below}
 }
 
 func query(root plan.Node, response *plan.Object) *plan.Plan {

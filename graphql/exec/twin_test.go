@@ -103,7 +103,7 @@ func (c *twinCase) plan() *plan.Plan {
 	}
 	nodes := []plan.Node{fetch(0, "a", "{x}", roots...)}
 	for _, e := range c.entities {
-		nodes = append(nodes, entityFetch(e.id, e.service(), "E", []plan.Rep{{TypeName: "E", Fields: []plan.RepField{repField("Key:key", true)}}}, e.path))
+		nodes = append(nodes, entityFetch(e.id, e.service(), "E", []plan.Rep{{TypeName: "E", Fields: []plan.RepField{repField("Key:key")}}}, e.path))
 	}
 	return query(seq(nodes...), c.shape)
 }
@@ -296,7 +296,7 @@ func (w *twin) fetch(root any, e *twinEntities) {
 	var objects []map[string]any
 	var paths [][]any
 	visit(root, e.path, nil, func(o map[string]any, path []any) {
-		if o["key"] != nil {
+		if _, ok := o["key"]; ok {
 			objects = append(objects, o)
 			paths = append(paths, path)
 		}
@@ -315,7 +315,10 @@ func (w *twin) fetch(root any, e *twinEntities) {
 		return
 	}
 	for _, o := range objects {
-		k, _ := o["key"].(json.Number).Int64()
+		k := int64(0) // of a null as well: see twinCase.answer
+		if n, ok := o["key"].(json.Number); ok {
+			k, _ = n.Int64()
+		}
 		if m, ok := decode(panicker{}, e.answers[k]).(map[string]any); ok {
 			maps.Copy(o, m)
 		}

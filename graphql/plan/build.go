@@ -77,6 +77,8 @@ type group struct {
 	segment      int
 	wave         int
 	merged       *group // the group that took this one in, or nil
+	// root says that it asks for root fields, at a position below the root.
+	root bool
 }
 
 // need is what the representations of some types consist of.

@@ -6,6 +6,8 @@ import (
 	"sort"
 	"strconv"
 
+	"github.com/vektah/gqlparser/v2/ast"
+
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
@@ -43,6 +45,11 @@ func (e *emitter) node(r *request) Node {
 			req.Roots = append(req.Roots, p.slot.source)
 		}
 		return &Fetch{Request: req}
+	}
+	if first.root {
+		e.finish(&req, w.selection(nil, first.view), nil, &w)
+		rep := Rep{TypeName: e.g.Root(ast.Query).Name}
+		return &EntityFetch{Request: req, Root: true, Groups: []EntityGroup{{Variable: -1, Paths: []Path{e.path(first.pos)}, Reps: []Rep{rep}}}}
 	}
 	return e.entities(r, req, &w)
 }
@@ -197,35 +204,22 @@ func (e *emitter) reps(gr *group) []Rep {
 		case gr.pos.static():
 			rep.TypeName = e.g.Object(gr.pos.types.IDs()[0]).Name
 		}
-		var wants []want
-		for _, k := range n.keys {
-			wants = append(wants, want{k, true})
-		}
-		for _, r := range n.requires {
-			wants = append(wants, want{r, false})
-		}
-		rep.Fields = e.repFields(gr.pos, wants, n.on)
+		rep.Fields = e.repFields(gr.pos, slices.Concat(n.keys, n.requires), n.on)
 		out = append(out, rep)
 	}
 	return out
 }
 
-// want is a selection that is wanted in a representation.
-type want struct {
-	sel *graph.Selection
-	key bool
-}
-
-func (e *emitter) repFields(pos *position, wants []want, on graph.TypeSet) []RepField {
+// repFields are the fields that some selections want of the objects at a position in a representation.
+func (e *emitter) repFields(pos *position, wants []*graph.Selection, on graph.TypeSet) []RepField {
 	type field struct {
 		slot  *slot
 		on    graph.TypeSet
-		key   bool
-		below []want
+		below []*graph.Selection
 	}
 	var fields []*field
 	for _, w := range wants {
-		for _, en := range w.sel.Entries {
+		for _, en := range w.Entries {
 			at := en.On.And(on)
 			if at.Empty() || en.Name == graph.TypeName {
 				continue
@@ -249,16 +243,15 @@ func (e *emitter) repFields(pos *position, wants []want, on graph.TypeSet) []Rep
 				} else {
 					f.on = f.on.Or(at.And(sl.on))
 				}
-				f.key = f.key || w.key
 				if en.Sub != nil {
-					f.below = append(f.below, want{en.Sub, w.key})
+					f.below = append(f.below, en.Sub)
 				}
 			}
 		}
 	}
 	var out []RepField
 	for _, f := range fields {
-		rf := RepField{Name: f.slot.name, JSON: jsonKey(f.slot.name), Source: f.slot.source, Key: f.key}
+		rf := RepField{Name: f.slot.name, JSON: jsonKey(f.slot.name), Source: f.slot.source}
 		if !f.on.Contains(on) {
 			rf.On = f.on
 		}
@@ -299,7 +292,7 @@ func equalReps(x, y []Rep) bool {
 
 func equalRepFields(x, y []RepField) bool {
 	return slices.EqualFunc(x, y, func(a, b RepField) bool {
-		return a.Name == b.Name && a.Source == b.Source && a.Key == b.Key && (a.On == nil) == (b.On == nil) && a.On.Equal(b.On) && equalRepFields(a.Fields, b.Fields)
+		return a.Name == b.Name && a.Source == b.Source && (a.On == nil) == (b.On == nil) && a.On.Equal(b.On) && equalRepFields(a.Fields, b.Fields)
 	})
 }
 

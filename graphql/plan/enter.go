@@ -65,6 +65,9 @@ func (b *builder) enter(pos *position, types graph.TypeSet, s int, w way, field 
 		return nil, err
 	}
 	deps = union(deps, more)
+	if len(deps) == 0 && pos.slot != nil { // a key of nothing but the type's name: what makes the object comes first nevertheless
+		deps = b.suppliers(pos.slot, pos.slot.on)
+	}
 	n := need{on: all, keys: []*graph.Selection{w.key.Fields}, text: w.key.Text}
 	if field != nil && field.Requires != nil {
 		told := b.p.widened(field.Requires, field.RequiresText, types)
@@ -84,6 +87,9 @@ func (b *builder) enter(pos *position, types graph.TypeSet, s int, w way, field 
 		deps = union(deps, more)
 	}
 	gr := b.entityGroup(pos, s, w.via, deps, n, givens)
+	if w.key.Root {
+		gr.root, gr.view.declared = true, b.g.Root(ast.Query)
+	}
 	return gr.view, nil
 }
 

@@ -78,10 +78,12 @@ type Facts struct {
 
 // May reports whether the facts satisfy what a type or field asks for. A nil Auth asks for nothing.
 func (f *Facts) May(a *graph.Auth) bool {
-	if a == nil {
-		return true
+	for _, p := range a.Parts() {
+		if p.Authenticated && !f.Authenticated || !anyHeld(p.Scopes, f.Scopes) || !anyHeld(p.Policies, f.Policies) {
+			return false
+		}
 	}
-	return (!a.Authenticated || f.Authenticated) && anyHeld(a.Scopes, f.Scopes) && anyHeld(a.Policies, f.Policies)
+	return true
 }
 
 // anyHeld reports whether one of the lists is held completely, or none is asked for.

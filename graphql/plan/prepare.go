@@ -215,8 +215,8 @@ func (p *Planner) subjects(op *Operation) {
 		}
 		seen[a.String()] = true
 		op.auths = append(op.auths, a)
-		for _, list := range a.Policies {
-			op.Policies = append(op.Policies, list...)
+		for _, part := range a.Parts() {
+			op.Policies = append(op.Policies, slices.Concat(part.Policies...)...)
 		}
 	}
 	walk(op.Document, op.Definition.SelectionSet, func(s ast.Selection) {

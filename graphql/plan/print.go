@@ -101,6 +101,10 @@ func (w *printer) streams(o *Object, at string) {
 
 func (w *printer) entities(n *EntityFetch) {
 	reads := strings.Trim(strings.ReplaceAll(fmt.Sprint(n.Reads), " ", ", "), "[]")
+	if n.Root {
+		w.block(fmt.Sprintf("Fetch(%d, service: %q, reads: [%s], path: %q)", n.ID, n.Service, reads, w.path(n.Groups[0].Paths[0])), func() { w.query(n.Query) })
+		return
+	}
 	w.block(fmt.Sprintf("Entities(%d, service: %q, reads: [%s])", n.ID, n.Service, reads), func() {
 		for _, g := range n.Groups {
 			var paths []string
@@ -134,9 +138,6 @@ func (w *printer) repFields(fields []RepField) string {
 		b += " " + w.on(f.On) + f.Name
 		if f.Source != f.Name {
 			b += ": $." + f.Source
-		}
-		if !f.Key {
-			b += "?"
 		}
 		if f.Fields != nil {
 			b += " {" + w.repFields(f.Fields) + " }"

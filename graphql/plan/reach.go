@@ -208,6 +208,9 @@ func (d door) tells(pos *position) bool { return d.via != nil && d.via.Possible.
 
 // doors lists the keys by which subgraph s can be entered with objects of all the given types.
 func (b *builder) doors(pos *position, types graph.TypeSet, s int) []door {
+	if pos.slot == nil { // root fields are asked for as they are
+		return nil
+	}
 	var out []door
 	first := b.g.Object(types.IDs()[0])
 	if in := first.In[s]; in != nil {

@@ -86,7 +86,7 @@ func (r *renderer) divide(v *view) (plain, rest []*pick) {
 			rest = append(rest, p)
 		case v.opaque || v.declared.Kind == "OBJECT" || p.slot.name == graph.TypeName:
 			plain = append(plain, p)
-		case p.on.Contains(v.possible) && r.declares(v.declared, p.slot.name, v.group.sub):
+		case p.on.Contains(v.possible) && r.declares(v.declared, p, v.group.sub):
 			plain = append(plain, p)
 		default:
 			rest = append(rest, p)
@@ -95,12 +95,14 @@ func (r *renderer) divide(v *view) (plain, rest []*pick) {
 	return plain, rest
 }
 
-func (r *renderer) declares(t *graph.Type, field string, sub int) bool {
-	if field == graph.TypeName {
+// declares reports whether a pick can be selected on an interface: it has the field, and with the type that what is below was chosen for. An
+// implementation may declare the field narrower than the interface does; then what is below may be in the narrower type only.
+func (r *renderer) declares(t *graph.Type, p *pick, sub int) bool {
+	if p.slot.name == graph.TypeName {
 		return true
 	}
-	in := t.FieldIn(field, sub)
-	return in != nil
+	in := t.FieldIn(p.slot.name, sub)
+	return in != nil && (p.child == nil || p.child.declared == in.Named)
 }
 
 // fragment is an inline fragment to be.
@@ -169,7 +171,7 @@ func (r *renderer) cover(v *view, types graph.TypeSet, picks []*pick) string {
 		if in == nil || in.InterfaceObject || !in.Possible.And(v.possible).Equal(types) {
 			continue
 		}
-		if !slices.ContainsFunc(picks, func(p *pick) bool { return !r.declares(i, p.slot.name, v.group.sub) }) {
+		if !slices.ContainsFunc(picks, func(p *pick) bool { return !r.declares(i, p, v.group.sub) }) {
 			return name
 		}
 	}

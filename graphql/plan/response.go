@@ -26,7 +26,8 @@ func (s *shaper) object(sel *graph.Selection, pos *position) *Object {
 		}
 	}
 	out := &Object{Possible: sel.Types}
-	if ids := sel.Types.IDs(); len(ids) == 1 {
+	// One visible type is no proof of an object's type: one that clients must not see may stand here.
+	if ids := sel.Types.IDs(); len(ids) == 1 && (pos == nil || pos.static()) {
 		out.Static, out.StaticID = s.g.Object(ids[0]).Name, ids[0]
 	}
 	for _, e := range sel.Entries {
@@ -37,6 +38,9 @@ func (s *shaper) object(sel *graph.Selection, pos *position) *Object {
 		case e.Name == graph.TypeName:
 			f := s.field(e, e.On, sel)
 			f.Shape, f.Wrap, f.NamedType, f.Type = TypeName, []Wrap{{NonNull: true}}, "String", s.parentName(e, e.On)
+			if s.nameless(e.On.And(sel.Types)) {
+				f.Shape = String // that nobody answers: an error
+			}
 			out.Fields = append(out.Fields, f)
 		case pos != nil && pos.slot == nil && isIntrospection(e.Name):
 			f := s.field(e, e.On, sel)
@@ -47,10 +51,37 @@ func (s *shaper) object(sel *graph.Selection, pos *position) *Object {
 		case e.Denied:
 			out.Fields = append(out.Fields, s.deniedFields(e, sel)...)
 		default:
+			rest := e.On.And(sel.Types)
 			for _, sl := range s.answersAt(e, pos) {
 				out.Fields = append(out.Fields, s.fields(e, sl, sel)...)
+				rest = rest.Minus(sl.on)
 			}
+			out.Fields = append(out.Fields, s.unanswered(e, rest, sel)...)
 		}
+	}
+	return out
+}
+
+// nameless reports whether objects of some types have no type that clients know.
+func (s *shaper) nameless(types graph.TypeSet) bool {
+	return slices.ContainsFunc(types.IDs(), func(id graph.TypeID) bool { return s.g.Object(id).Nameless })
+}
+
+// unanswered are the shapes of an entry for types that no subgraph returns here, as far as the supergraph says. If one does, the field is null,
+// with an error if it must not be: nothing that was asked for is left out.
+func (s *shaper) unanswered(e *graph.Entry, types graph.TypeSet, sel *graph.Selection) []Field {
+	var out []Field
+	for _, on := range s.sameType(e.Name, types) {
+		def := s.g.Object(on.IDs()[0]).Fields[e.Name]
+		if def == nil {
+			continue
+		}
+		f := s.field(e, on, sel)
+		s.describe(&f, e, def, on)
+		if f.Shape == Composite {
+			f.Object = &Object{Possible: def.Named.Possible}
+		}
+		out = append(out, f)
 	}
 	return out
 }
@@ -197,14 +228,13 @@ func pathText(p []string) string {
 
 // reason is the first of the things asked for that the caller does not meet.
 func (s *shaper) reason(f *graph.Field) string {
-	for _, a := range []*graph.Auth{f.Auth, f.Parent.Auth, f.Named.Auth} {
+	for _, a := range slices.Concat(f.Auth.Parts(), f.Parent.Auth.Parts(), f.Named.Auth.Parts()) {
 		switch {
-		case a == nil || s.f.May(a):
 		case a.Authenticated && !s.f.Authenticated:
 			return "@authenticated"
 		case !anyHeld(a.Scopes, s.f.Scopes):
 			return "@requiresScopes"
-		default:
+		case !anyHeld(a.Policies, s.f.Policies):
 			return "@policy"
 		}
 	}

@@ -51,6 +51,8 @@ func (r *runner) deliver(b plan.Block, path plan.Path, at map[string]any, into a
 	if len(path) == 0 {
 		if got, ok := r.object(b.Response, at); ok {
 			merge(m, got)
+		} else {
+			r.w.nulled = true
 		}
 		return
 	}
@@ -151,9 +153,11 @@ func (r *runner) entities(n *plan.EntityFetch) {
 	for k := range requests {
 		own := map[int]any{}
 		for i, g := range n.Groups {
-			own[g.Variable] = []any{}
-			if k < len(groups[i]) {
-				own[g.Variable] = groups[i][k].reps
+			if !n.Root {
+				own[g.Variable] = []any{}
+				if k < len(groups[i]) {
+					own[g.Variable] = groups[i][k].reps
+				}
 			}
 			for _, c := range g.Contexts {
 				own[c.Variable] = nil
@@ -164,6 +168,12 @@ func (r *runner) entities(n *plan.EntityFetch) {
 		}
 		data := r.send(&n.Request, own)
 		for i, g := range n.Groups {
+			if n.Root {
+				for _, o := range groups[i][k].targets {
+					merge(o, normal(data).(map[string]any))
+				}
+				continue
+			}
 			if k < len(groups[i]) {
 				r.merge(groups[i][k].targets, data[g.Key])
 			}
@@ -282,7 +292,7 @@ func (r *runner) repFields(fields []plan.RepField, o map[string]any) map[string]
 			continue
 		}
 		v, ok := o[f.Source]
-		if !ok || v == nil && f.Key {
+		if !ok {
 			r.w.t.Logf("no representation: %s is %v in %v", f.Source, v, o)
 			return nil
 		}
@@ -312,7 +322,7 @@ func (r *runner) repValue(fields []plan.RepField, v any) (any, bool) {
 		}
 		return out, true
 	}
-	return nil, true
+	return v, true
 }
 
 func merge(into, from map[string]any) {

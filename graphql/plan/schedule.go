@@ -66,9 +66,15 @@ func (b *builder) schedule() []*request {
 }
 
 // turn is what the entity groups of one request have in common.
-type turn struct{ sub, wave, block, segment int }
+type turn struct{ sub, wave, block, segment, root int }
 
-func (gr *group) turn() turn { return turn{gr.sub, gr.wave, gr.block, gr.segment} }
+func (gr *group) turn() turn {
+	t := turn{sub: gr.sub, wave: gr.wave, block: gr.block, segment: gr.segment}
+	if gr.root { // not with others: it is no list of entities
+		t.root = gr.pos.id
+	}
+	return t
+}
 
 func (gr *group) final() *group {
 	for gr.merged != nil {

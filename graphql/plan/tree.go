@@ -111,13 +111,16 @@ type Fetch struct{ Request }
 type EntityFetch struct {
 	Request
 	Groups []EntityGroup
+	// Root says that it asks for root fields below the root (`type Pay { query: Query }`). The request has no representations, and its `data` is
+	// merged into every object at the paths of the one group. If there is none, there is no request.
+	Root bool
 }
 
 // EntityGroup is one `_entities` field of the request.
 type EntityGroup struct {
 	// Key is the response key in `data`: "_entities", or an alias if the request has several groups.
 	Key string
-	// Variable is the index in Request.Variables of the list of representations. Element i of `data[Key]` answers
+	// Variable is the index in Request.Variables of the list of representations; -1 if EntityFetch.Root. Element i of `data[Key]` answers
 	// representation i. Equal representations may be sent once.
 	Variable int
 	// Paths lead to the objects to make representations of, and to merge the answers into. There is more than one if the
@@ -158,7 +161,8 @@ type Rep struct {
 	Fields []RepField
 }
 
-// RepField is a field of a representation, or of an object inside it.
+// RepField is a field of a representation, or of an object inside it. If it is null it is sent as null, in a key as well: of `@key(fields:
+// "id region")` either may be null. If it is absent (what should fetch it failed) there is no representation.
 type RepField struct {
 	// Name of the field in the representation, and the same as a JSON key with colon: `"name":`.
 	Name string
@@ -167,9 +171,6 @@ type RepField struct {
 	Source string
 	// On restricts the field to objects of these run-time types (fragments in a requirement); nil means any.
 	On graph.TypeSet
-	// Key says that the field is part of a key: where it is null or absent there is no representation. Fields that are
-	// required (@requires) are sent as null if they are null; if they are absent (their fetch failed) the entity is not asked for either.
-	Key bool
 	// Fields of an object or of each object of a list; nil for leaves, whose JSON is copied as it is.
 	Fields []RepField
 }

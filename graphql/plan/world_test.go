@@ -25,8 +25,10 @@ type world struct {
 	t       rapid.TB
 	g       *graph.Graph
 	schemas []*ast.Schema
-	keyed   map[string]bool // "Type.field" of fields in keys: distinct, never null
+	keyed   map[string]bool // "Type.field" of fields in keys: distinct
+	single  map[string]bool // types of which there is one object: their key is their name
 	calls   int             // requests so far
+	nulled  bool            // a deferred part was null, because something in it must not be: what it belongs to was delivered before
 	log     []string
 }
 
@@ -67,7 +69,7 @@ directive @listSize(assumedSize: Int, slicingArguments: [String!], sizedFields: 
 
 func newWorld(t rapid.TB, ar *txtar.Archive, g *graph.Graph) *world {
 	t.Helper()
-	w := &world{t: t, g: g, keyed: map[string]bool{}}
+	w := &world{t: t, g: g, keyed: map[string]bool{}, single: map[string]bool{}}
 	for _, s := range g.Subgraphs {
 		sdl, ok := section(ar, s.Name+".graphql")
 		if !ok {
@@ -91,7 +93,7 @@ func newWorld(t rapid.TB, ar *txtar.Archive, g *graph.Graph) *world {
 
 // fresh is the same world for another test.
 func (w *world) fresh(t rapid.TB) *world {
-	return &world{t: t, g: w.g, schemas: w.schemas, keyed: w.keyed}
+	return &world{t: t, g: w.g, schemas: w.schemas, keyed: w.keyed, single: w.single}
 }
 
 func (w *world) keys(t *graph.Type, in *graph.TypeIn) {
@@ -99,6 +101,9 @@ func (w *world) keys(t *graph.Type, in *graph.TypeIn) {
 		return
 	}
 	for _, k := range in.Keys {
+		if !slices.ContainsFunc(k.Fields.Entries, func(e *graph.Entry) bool { return e.Name != graph.TypeName }) {
+			w.single[t.Name] = true
+		}
 		w.markKey(t.ID, k.Fields)
 	}
 }
@@ -158,7 +163,7 @@ func (w *world) value(o thing, name, args string) any {
 }
 
 func (w *world) build(o thing, f *graph.Field, t *ast.Type, key bool, h uint64) any {
-	if !t.NonNull && !key && h%10 == 0 {
+	if !t.NonNull && (!key && h%10 == 0 || key && o.n == 1) { // one object has null in its keys: it is the only one, so they are distinct
 		return nil
 	}
 	if t.Elem != nil {
@@ -174,6 +179,9 @@ func (w *world) build(o thing, f *graph.Field, t *ast.Type, key bool, h uint64) 
 			return nil
 		}
 		typ := w.g.Object(types[h/64%uint64(len(types))]).Name
+		if w.single[typ] {
+			return thing{typ, 0}
+		}
 		if key { // keys are distinct
 			return thing{typ, o.n}
 		}
@@ -422,7 +430,10 @@ func (x *subgraph) entity(rep map[string]any, set ast.SelectionSet) any {
 		x.w.t.Fatalf("subgraph %s does not know representation %v in %s", x.w.g.Subgraphs[x.s].Name, rep, x.query)
 	}
 	enough := slices.ContainsFunc(t.In[x.s].Keys, func(k *graph.Key) bool {
-		return k.Resolvable && !slices.ContainsFunc(k.Fields.Entries, func(e *graph.Entry) bool { return rep[e.Name] == nil })
+		return k.Resolvable && !slices.ContainsFunc(k.Fields.Entries, func(e *graph.Entry) bool {
+			_, ok := rep[e.Name]
+			return !ok && e.Name != graph.TypeName
+		})
 	})
 	if !enough {
 		x.w.t.Fatalf("subgraph %s got a representation without a key: %v in %s", x.w.g.Subgraphs[x.s].Name, rep, x.query)
@@ -538,6 +549,9 @@ func (w *world) solve(o thing, set ast.SelectionSet, vars map[string]any, above 
 	for _, f := range collect(w.g.Schema, o.typ, set, vars) {
 		first := f[0]
 		if first.Name == "__typename" {
+			if w.g.Type(o.typ).Kind == ast.Interface { // nobody knows what it is
+				return nil, false
+			}
 			out[first.Alias] = o.typ
 			continue
 		}

@@ -18,6 +18,7 @@ type merger struct {
 	errs  []Error
 	hints []Hint
 
+	spread     authSources
 	composed   []*composedDirective
 	used       map[string]bool // features whose directives appear
 	schemaDirs ast.DirectiveList
@@ -70,6 +71,7 @@ func merge(subs []*subgraph, opts Options) *merger {
 	m.relations()
 	m.composeDirectives()
 	m.overrides()
+	m.spread = m.spreadAuth()
 	for _, n := range m.order {
 		m.mergeType(m.types[n])
 	}
@@ -170,7 +172,11 @@ func (m *merger) relations() {
 
 func (m *merger) mergeType(t *mergedType) {
 	m.describeType(t)
-	t.dirs = m.mergeDirectives(t.name, typeSources(t))
+	sources := typeSources(t)
+	if t.kind == ast.Interface {
+		sources = append(sources, m.spread[t.name]...)
+	}
+	t.dirs = m.mergeDirectives(t.name, sources)
 	switch t.kind {
 	case ast.Object, ast.Interface:
 		m.mergeFields(t)

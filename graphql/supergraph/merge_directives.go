@@ -100,13 +100,21 @@ func withArgument(directive, name string, v *ast.Value) *ast.Directive {
 	return &ast.Directive{Name: directive, Arguments: ast.ArgumentList{{Name: name, Value: v}}}
 }
 
-// conjunction makes one list of alternatives that holds when those of all applications do.
+// mostAlternatives bounds the combinations of alternatives that one element may ask for.
+const mostAlternatives = 4096
+
+// conjunction makes one list of alternatives that holds when those of all applications do. Where that would be very many alternatives it is
+// one that asks for everything.
 func conjunction(all ast.DirectiveList, arg string) *ast.Value {
 	product := [][]string{{}}
 	for _, d := range all {
 		var next [][]string
+		alts := argList(d, arg)
+		if len(product)*len(alts) > mostAlternatives {
+			return listValue([][]string{everything(all, arg)})
+		}
 		for _, have := range product {
-			for _, alt := range argList(d, arg) {
+			for _, alt := range alts {
 				set := slices.Clone(have)
 				for _, c := range alt.Children {
 					if !slices.Contains(set, c.Value.Raw) {
@@ -116,9 +124,24 @@ func conjunction(all ast.DirectiveList, arg string) *ast.Value {
 				next = append(next, set)
 			}
 		}
-		product = next
+		product = simplest(next)
 	}
-	return listValue(simplest(product))
+	return listValue(product)
+}
+
+// everything is all that any alternative of any application asks for.
+func everything(all ast.DirectiveList, arg string) []string {
+	var out []string
+	for _, d := range all {
+		for _, alt := range argList(d, arg) {
+			for _, c := range alt.Children {
+				if !slices.Contains(out, c.Value.Raw) {
+					out = append(out, c.Value.Raw)
+				}
+			}
+		}
+	}
+	return out
 }
 
 // simplest drops alternatives that ask for more than another does.

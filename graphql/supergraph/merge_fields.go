@@ -50,7 +50,8 @@ func (m *merger) mergeField(f *mergedField) {
 	if f.parent.name == "Subscription" {
 		m.sharedSubscription(f, own)
 	}
-	if d := own[0]; len(own) == 1 && len(d.args) == 0 && len(d.dirs) == 0 { // most are
+	spread := m.spread[f.coordinate()]
+	if d := own[0]; len(own) == 1 && len(d.args) == 0 && len(d.dirs) == 0 && spread == nil { // most are
 		f.description, f.typ = d.description, d.typ
 		m.externals(f, external, true)
 		return
@@ -64,7 +65,7 @@ func (m *merger) mergeField(f *mergedField) {
 	f.description = m.describe(at, texts)
 	f.typ = m.mergeTypes(FieldTypeMismatch, "field", at, subsOf(own), types, false)
 	f.args = m.mergeArguments(at, own)
-	f.dirs = m.mergeDirectives(at, fieldSources(own))
+	f.dirs = m.mergeDirectives(at, append(fieldSources(own), spread...))
 	m.externals(f, external, !slices.ContainsFunc(types, func(t *ast.Type) bool { return !sameType(t, types[0]) }))
 }
 
@@ -73,6 +74,7 @@ func (m *merger) onlyExternal(f *mergedField, external []*fieldDef) {
 	if objects := m.viaInterfaceObject(f.parent, f.name); len(objects) > 0 {
 		o := objects[0]
 		f.typ, f.args, f.description = o.typ, o.args, o.description
+		f.dirs = m.mergeDirectives(f.coordinate(), m.spread[f.coordinate()])
 		return
 	}
 	m.fail(ExternalMissingOnBase, f.coordinate(), subsOf(external),
@@ -356,12 +358,25 @@ func (m *merger) interfaceObjectFields() {
 			}
 			for _, f := range it.fields {
 				if t.byName[f.name] == nil && len(m.viaInterfaceObject(t, f.name)) > 0 {
-					c := &mergedField{parent: t, name: f.name, description: f.description, typ: f.typ, args: f.args, dirs: f.dirs, bare: true}
+					c := &mergedField{parent: t, name: f.name, description: f.description, typ: f.typ, args: f.args, dirs: m.bareDirectives(t, f), bare: true}
 					t.fields, t.byName[f.name] = append(t.fields, c), c
 				}
 			}
 		}
 	}
+}
+
+// bareDirectives are those of a field that an object has through an interface object only: the interface's, but what other implementations
+// ask for is not its own.
+func (m *merger) bareDirectives(t *mergedType, f *mergedField) ast.DirectiveList {
+	var out ast.DirectiveList
+	for _, d := range f.dirs {
+		if !slices.Contains(authDirectives, d.Name) {
+			out = append(out, d)
+		}
+	}
+	at := t.name + "." + f.name
+	return append(out, m.mergeDirectives(at, m.spread[at])...)
 }
 
 // plainRoots lets a later plain schema's root field replace an earlier one's. Beside federated schemas, plain ones share their

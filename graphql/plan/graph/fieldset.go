@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -112,7 +113,29 @@ func (r *reader) keys() error {
 			}
 		}
 	}
+	r.nestedRoot()
 	return nil
+}
+
+// nestedRoot gives the query root an empty key in every subgraph, if some field returns it: `type Pay { query: Query }`.
+func (r *reader) nestedRoot() {
+	root := r.g.roots[ast.Query]
+	returned := func(t *Type) bool {
+		for _, f := range t.Fields {
+			if f.Named == root {
+				return true
+			}
+		}
+		return false
+	}
+	if !slices.ContainsFunc(r.g.objects, returned) {
+		return
+	}
+	for _, in := range root.In {
+		if in != nil {
+			in.Keys = append(in.Keys, &Key{Fields: &Selection{Types: root.Possible}, Resolvable: true, Root: true})
+		}
+	}
 }
 
 // fieldSets reads requirements, provisions and context arguments, and works out the shapes of fields.
@@ -135,6 +158,11 @@ func (r *reader) fieldSets() error {
 	}
 	if r.lends {
 		r.lend()
+	}
+	for _, t := range r.nameless {
+		for _, f := range t.Fields {
+			f.Shape = shapes.of(f)
+		}
 	}
 	return nil
 }

@@ -1,10 +1,6 @@
 package graph
 
-import (
-	"fmt"
-
-	"github.com/vektah/gqlparser/v2/ast"
-)
+import "github.com/vektah/gqlparser/v2/ast"
 
 // Graph is a supergraph. It is immutable and safe for concurrent use.
 type Graph struct {
@@ -49,6 +45,9 @@ type Type struct {
 	Auth *Auth
 	// Contexts are the names of the contexts that values of this type set.
 	Contexts []string
+	// Nameless says that the type stands for the objects of an interface that no type of the supergraph implements: subgraphs that know the
+	// interface as an object have some. Its name is the interface's, which is not a name to tell clients.
+	Nameless bool
 	// Inaccessible says that clients do not know the type.
 	Inaccessible bool
 	// Weight is the type's @cost, or -1.
@@ -82,6 +81,8 @@ type Key struct {
 	Resolvable bool
 	// Text is the selection as the supergraph spells it.
 	Text string
+	// Root says that it is no key of the schema: the type is the query root, whose fields every subgraph resolves of nothing, below other fields too.
+	Root bool
 }
 
 // Field is a field of an object or interface type.
@@ -144,31 +145,6 @@ type ListSize struct {
 	Sized     []string
 	NeedsOne  bool
 	Inherited bool
-}
-
-// Auth is what @authenticated, @requiresScopes and @policy ask for. All three must be met where given.
-type Auth struct {
-	Authenticated bool
-	// Scopes and Policies: one of the lists must be held completely. nil if not asked for.
-	Scopes, Policies [][]string
-}
-
-// String names the directives, in the notation of GraphQL.
-func (a *Auth) String() string {
-	s := ""
-	if a.Authenticated {
-		s += " @authenticated"
-	}
-	if a.Scopes != nil {
-		s += fmt.Sprintf(" @requiresScopes(scopes: %q)", a.Scopes)
-	}
-	if a.Policies != nil {
-		s += fmt.Sprintf(" @policy(policies: %q)", a.Policies)
-	}
-	if s == "" {
-		return ""
-	}
-	return s[1:]
 }
 
 // Type returns the type of the given name, or nil.

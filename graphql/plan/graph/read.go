@@ -12,7 +12,9 @@ import (
 )
 
 // Read reads a supergraph schema. It understands the join specification v0.1 to v0.5 and, beside it, the features
-// inaccessible, authenticated, requiresScopes, policy, cost and context; other features do not matter to execution.
+// inaccessible, authenticated, requiresScopes, policy, cost and context, whatever names @link gives them. A feature that the schema links
+// for: SECURITY or for: EXECUTION and that is none of these is an error (CodeUnsupportedFeature), as the link specification asks; other
+// features do not matter to execution.
 //
 // The error says which part of the schema could not be understood. Elements that only break one field (a requirement naming an
 // unknown field) make that field unresolvable in that subgraph, not the graph.
@@ -27,8 +29,15 @@ func Read(sdl string) (*Graph, error) {
 // ReadDocument reads a supergraph schema that was parsed already, or composed and never printed. The graph goes on using parts of the
 // document, which must not be changed any more.
 func ReadDocument(doc *ast.SchemaDocument) (*Graph, error) {
-	r := &reader{doc: doc, g: &Graph{types: map[string]*Type{}, roots: map[ast.Operation]*Type{}}, sub: map[string]int{}, names: features(doc), sets: map[string]ast.SelectionSet{}}
-	for _, step := range []func() error{r.subgraphs, r.definitions, r.objects, r.fields, r.possible, r.interfaceObjects, r.keys, r.fieldSets, r.api} {
+	n, err := features(doc)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{
+		doc: doc, g: &Graph{types: map[string]*Type{}, roots: map[ast.Operation]*Type{}}, sub: map[string]int{}, names: n,
+		sets: map[string]ast.SelectionSet{}, derives: n.joinedBy == "v0.5",
+	}
+	for _, step := range []func() error{r.subgraphs, r.definitions, r.objects, r.fields, r.possible, r.strangerFields, r.interfaceObjects, r.keys, r.fieldSets, r.protect, r.api} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -44,6 +53,10 @@ type reader struct {
 	names names
 	sets  map[string]ast.SelectionSet // that were parsed, by their text
 	lends bool                        // objects have fields through an interface object
+	// nameless are the types of the objects of interfaces that nothing implements, by the interface: see Type.Nameless.
+	nameless map[string]*Type
+	// derives says that the composer writes at interfaces what their implementations ask for.
+	derives bool
 }
 
 // subgraphs reads the join__Graph enum.
@@ -69,7 +82,7 @@ func (r *reader) subgraphs() error {
 // definitions gathers the types that are not machinery.
 func (r *reader) definitions() error {
 	for _, d := range r.doc.Definitions {
-		if r.names.machinery(d.Name) || d.BuiltIn {
+		if r.machine(d) || d.BuiltIn {
 			continue
 		}
 		if r.g.types[d.Name] != nil {
@@ -82,7 +95,7 @@ func (r *reader) definitions() error {
 		}
 	}
 	for _, d := range r.doc.Extensions {
-		if def := r.doc.Definitions.ForName(d.Name); def != nil && !r.names.machinery(d.Name) {
+		if def := r.doc.Definitions.ForName(d.Name); def != nil && !r.machine(def) {
 			def.Fields = append(def.Fields, d.Fields...)
 			def.Interfaces = append(def.Interfaces, d.Interfaces...)
 			def.Types = append(def.Types, d.Types...)
@@ -98,6 +111,12 @@ func (r *reader) definitions() error {
 	return nil
 }
 
+// machine reports whether a definition is the supergraph's own. What a subgraph is said to have is part of the schema, even if its name begins
+// with that of a feature.
+func (r *reader) machine(d *ast.Definition) bool {
+	return r.names.machinery(d.Name) && (strings.HasPrefix(d.Name, "__") || d.Directives.ForName(r.names.join("type")) == nil)
+}
+
 // objects numbers the object types, finds the roots, and records which subgraph knows which type.
 func (r *reader) objects() error {
 	var names []string
@@ -106,11 +125,18 @@ func (r *reader) objects() error {
 			names = append(names, d.Name)
 		}
 	}
+	r.strangers()
+	for n := range r.nameless {
+		names = append(names, n)
+	}
 	slices.Sort(names)
 	r.g.Types = NewTypeIndex(names)
 	r.g.objects = make([]*Type, len(names))
 	for i, n := range names {
-		t := r.g.types[n]
+		t := r.nameless[n]
+		if t == nil {
+			t = r.g.types[n]
+		}
 		t.ID, t.Possible, r.g.objects[i] = TypeID(i), SetOf(TypeID(i)), t
 		if t.Inaccessible {
 			r.g.hidden = r.g.hidden.Or(t.Possible)
@@ -403,8 +429,9 @@ func (r *reader) api() error {
 		prelude.Directives = append(slices.Clip(prelude.Directives), d.Directives...)
 	}
 	doc := &ast.SchemaDocument{Schema: stripSchema(r.doc.Schema), Directives: r.directives(prelude.Directives)}
+	used := r.usedOfFeatures()
 	for _, d := range r.defs {
-		if !r.g.types[d.Name].Inaccessible {
+		if !r.g.types[d.Name].Inaccessible && (used[d.Name] || !r.names.ofFeature(d.Name)) {
 			if d := r.accessible(d); d != nil {
 				doc.Definitions = append(doc.Definitions, d)
 			}
@@ -420,6 +447,41 @@ func (r *reader) api() error {
 	}
 	r.g.Schema = schema
 	return nil
+}
+
+// usedOfFeatures are the types of other people's features that the schema itself uses. Those that only the features' directives use are
+// not for clients.
+func (r *reader) usedOfFeatures() map[string]bool {
+	used := map[string]bool{}
+	var use func(d *ast.Definition)
+	name := func(n string) {
+		if r.names.ofFeature(n) && !used[n] {
+			used[n] = true
+			if d := r.doc.Definitions.ForName(n); d != nil {
+				use(d)
+			}
+		}
+	}
+	use = func(d *ast.Definition) {
+		for _, n := range slices.Concat(d.Interfaces, d.Types) {
+			name(n)
+		}
+		for _, f := range d.Fields {
+			name(f.Type.Name())
+			for _, a := range f.Arguments {
+				name(a.Type.Name())
+			}
+		}
+	}
+	if len(r.names.foreign) == 0 {
+		return used
+	}
+	for _, d := range r.defs {
+		if !r.names.ofFeature(d.Name) {
+			use(d)
+		}
+	}
+	return used
 }
 
 // streamDirective is what the specification's draft adds beside @defer, which the parser knows.
@@ -552,39 +614,6 @@ func (r *reader) listSize(ds ast.DirectiveList) *ListSize {
 		Assumed: number(d, "assumedSize", -1), Slicing: texts(d.Arguments.ForName("slicingArguments")),
 		Sized: texts(d.Arguments.ForName("sizedFields")), NeedsOne: flag(d, "requireOneSlicingArgument", true),
 	}
-}
-
-// auth reads the three authorisation directives; nil if there are none.
-func (r *reader) auth(ds ast.DirectiveList) *Auth {
-	if len(ds) == 0 {
-		return nil
-	}
-	a := Auth{Authenticated: ds.ForName(r.names.authenticated) != nil}
-	if d := ds.ForName(r.names.requiresScopes); d != nil {
-		a.Scopes = lists(d.Arguments.ForName("scopes"))
-	}
-	if d := ds.ForName(r.names.policy); d != nil {
-		a.Policies = lists(d.Arguments.ForName("policies"))
-	}
-	if !a.Authenticated && a.Scopes == nil && a.Policies == nil {
-		return nil
-	}
-	return &a
-}
-
-func lists(a *ast.Argument) [][]string {
-	out := [][]string{}
-	if a == nil || a.Value == nil {
-		return out
-	}
-	for _, c := range a.Value.Children {
-		var in []string
-		for _, v := range c.Value.Children {
-			in = append(in, v.Value.Raw)
-		}
-		out = append(out, in)
-	}
-	return out
 }
 
 func texts(a *ast.Argument) []string {

@@ -1,0 +1,62 @@
+package graph
+
+import "github.com/vektah/gqlparser/v2/ast"
+
+// strangers makes a type for the objects of each interface that no object type implements.
+//
+// For example `interface Node { id: ID! }` in one subgraph and `type Node @interfaceObject @key(fields: "id") { id: ID! field: Int }` in
+// another: the second one answers with objects whose types nobody knows, and clients may ask for their fields.
+func (r *reader) strangers() {
+	implemented := map[string]bool{}
+	for _, d := range r.defs {
+		if d.Kind == ast.Object {
+			for _, i := range d.Interfaces {
+				implemented[i] = true
+			}
+		}
+	}
+	r.nameless = map[string]*Type{}
+	for _, d := range r.defs {
+		if d.Kind != ast.Interface || implemented[d.Name] {
+			continue
+		}
+		i := r.g.types[d.Name]
+		r.nameless[d.Name] = &Type{
+			Name: d.Name, Kind: ast.Object, In: make([]*TypeIn, len(r.g.Subgraphs)), Weight: i.Weight, Nameless: true, Inaccessible: i.Inaccessible,
+			Interfaces: append([]string{d.Name}, d.Interfaces...), Auth: i.Auth,
+		}
+	}
+}
+
+// strangerFields gives nameless types the fields of their interfaces. No subgraph has them yet: see interfaceObjects.
+func (r *reader) strangerFields() error {
+	for _, t := range r.g.objects {
+		if !t.Nameless {
+			continue
+		}
+		i := r.g.types[t.Name]
+		t.Fields = make(map[string]*Field, len(i.Fields))
+		for name, f := range i.Fields {
+			own := *f
+			own.Parent, own.In = t, make([]*FieldIn, len(f.In))
+			t.Fields[name] = &own
+		}
+		for _, n := range t.Interfaces {
+			if i := r.g.types[n]; i != nil {
+				i.Possible = i.Possible.Or(t.Possible)
+			}
+		}
+	}
+	for _, d := range r.defs { // as r.possible does for those whose types are known
+		if r.nameless[d.Name] == nil {
+			continue
+		}
+		i := r.g.types[d.Name]
+		for _, in := range i.In {
+			if in != nil && in.InterfaceObject {
+				in.Possible = i.Possible
+			}
+		}
+	}
+	return nil
+}
