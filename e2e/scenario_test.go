@@ -333,7 +333,19 @@ func TestPortsRunOut(t *testing.T) {
 	}
 	must(t, lab.Eventually(t.Context(), "the problem is shown", func(ctx context.Context) error {
 		out, err := n("a").CLI(ctx, "route", "list")
-		if err == nil && strings.Count(out, "all 4 ports of the pool are taken") != 1 {
+		if err == nil && strings.Count(out, "no local port is left for the service") != 1 {
+			err = errors.New(out)
+		}
+		return err
+	}))
+	_, err := n("a").CLI(t.Context(), "route", "remove", "tcp0")
+	must(t, err)
+	must(t, lab.Eventually(t.Context(), "the port that is freed goes to the service that had none", func(ctx context.Context) error {
+		if _, err := n("a").CLI(ctx, "envoy", "ports", "free", "tcp0"); err != nil && !strings.Contains(err.Error(), "has no port") {
+			return err
+		}
+		out, err := n("a").CLI(ctx, "route", "list")
+		if err == nil && strings.Contains(out, "no local port") {
 			err = errors.New(out)
 		}
 		return err

@@ -3,13 +3,13 @@ package envoy
 import (
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/catalyst-router/catalyst/bgp"
 )
 
 // BootstrapConfig is what an Envoy has to know to ask for the rest.
@@ -73,16 +73,12 @@ func (c *BootstrapConfig) adsCluster() (map[string]any, error) {
 	}
 	address := map[string]any{"pipe": map[string]any{"path": c.ADS}}
 	if c.Remote != "" {
-		host, text, err := net.SplitHostPort(c.Remote)
+		at, err := bgp.ParseEndpoint(c.Remote)
 		if err != nil {
-			return nil, fmt.Errorf("bootstrap: %q: want HOST:PORT", c.Remote)
-		}
-		port, err := strconv.ParseUint(text, 10, 16)
-		if err != nil {
-			return nil, fmt.Errorf("bootstrap: %q: want a port of 1 to 65535", c.Remote)
+			return nil, fmt.Errorf("bootstrap: %w", err)
 		}
 		org, _, _ := strings.Cut(c.NodeID, "/")
-		address = map[string]any{"socket_address": map[string]any{"address": host, "port_value": port}}
+		address = map[string]any{"socket_address": map[string]any{"address": at.Host, "port_value": float64(at.Port)}}
 		cluster["type"] = "STRICT_DNS"
 		cluster["transport_socket"] = c.tls(org)
 	}

@@ -2,7 +2,6 @@ package xds
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -168,9 +167,9 @@ func alias(name string, targets ...string) *cluster.Cluster {
 
 // endpoint returns an endpoint and whether its host is a name to be resolved.
 func (c *Compiler) endpoint(address string, t Target) (*endpoint.LbEndpoint, bool, error) {
-	host, port, err := splitAddress(address)
+	at, err := bgp.ParseEndpoint(address)
 	if err != nil {
-		return nil, false, err
+		return nil, false, fmt.Errorf("address: %w", err)
 	}
 	weight := t.Weight
 	if weight == 0 {
@@ -180,11 +179,11 @@ func (c *Compiler) endpoint(address string, t Target) (*endpoint.LbEndpoint, boo
 	if t.Draining {
 		status = core.HealthStatus_DRAINING
 	}
-	_, err = netip.ParseAddr(host)
+	_, isIP := at.IP()
 	return &endpoint.LbEndpoint{
-		HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: socketAddress(host, port)}},
+		HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: socketAddress(at.Host, at.Port)}},
 		HealthStatus:   status, LoadBalancingWeight: wrapperspb.UInt32(weight),
-	}, err != nil, nil
+	}, !isIP, nil
 }
 
 func nodeMatch(n bgp.NodeID) *structpb.Struct {
@@ -271,8 +270,8 @@ func extension(name string, m proto.Message) *core.TypedExtensionConfig {
 	return &core.TypedExtensionConfig{Name: name, TypedConfig: toAny(m)}
 }
 
-func socketAddress(host string, port uint32) *core.Address {
-	return &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{Address: host, PortSpecifier: &core.SocketAddress_PortValue{PortValue: port}}}}
+func socketAddress(host string, port uint16) *core.Address {
+	return &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{Address: host, PortSpecifier: &core.SocketAddress_PortValue{PortValue: uint32(port)}}}}
 }
 
 func exactly(s string) *matcher.StringMatcher {

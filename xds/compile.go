@@ -7,9 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
+	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -161,9 +160,11 @@ func (c *Compiler) replace(svc bgp.Service, old, next *compiled) (dropped []Ref)
 
 // service builds the resources of one service; nil if it is gone.
 func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
-	if f.gone() {
-		c.cfg.Ports.Release(f.Service)
+	if f.Gone() {
 		return nil, nil
+	}
+	if f.Protocol == bgp.TCP && f.Port == 0 {
+		return nil, errors.New("a TCP service wants a local port")
 	}
 	b.service, b.trace = f.Service, f.Trace
 	clusters, err := c.clusters(f)
@@ -173,11 +174,7 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 	target := clusters[len(clusters)-1].GetName()
 	var tcp *listener.Listener
 	if f.Protocol == bgp.TCP {
-		port, err := c.cfg.Ports.Port(f.Service)
-		if err != nil {
-			return nil, err
-		}
-		tcp = c.tcpListener(f, port)
+		tcp = c.tcpListener(f)
 	}
 	out := &compiled{}
 	for _, cl := range clusters {
@@ -389,19 +386,6 @@ func secrets(id Identity) []*tls.Secret {
 	}
 }
 
-// splitAddress reads HOST:PORT.
-func splitAddress(address string) (string, uint32, error) {
-	host, text, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", 0, fmt.Errorf("address %q: want HOST:PORT", address)
-	}
-	port, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || port == 0 || host == "" {
-		return "", 0, fmt.Errorf("address %q: want HOST:PORT with a port of 1 to 65535", address)
-	}
-	return host, uint32(port), nil
-}
-
 // NamesOf returns the names that resources of a type have for a service, whether or not they exist.
 func NamesOf(typeURL string, svc bgp.Service) []string {
 	switch typeURL {
@@ -413,6 +397,17 @@ func NamesOf(typeURL string, svc bgp.Service) []string {
 		return []string{routePrefix + string(svc)}
 	}
 	return nil
+}
+
+// LocalPort returns the TCP service that a listener is for, and its port; false for any other resource.
+func LocalPort(r *Resource) (bgp.Service, uint16, bool) {
+	name, ok := strings.CutPrefix(r.Name, tcpListeners)
+	var l listener.Listener
+	if !ok || r.Type != TypeListener || proto.Unmarshal(r.Body, &l) != nil {
+		return "", 0, false
+	}
+	port := l.GetAddress().GetSocketAddress().GetPortValue()
+	return bgp.Service(name), uint16(port), port > 0 && port <= math.MaxUint16
 }
 
 // Targets returns the clusters that a resource sends to, or stands for, and the routes that it names; nil for one that stands for itself.

@@ -3,7 +3,6 @@ package xds
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -25,22 +24,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-type ports map[bgp.Service]uint16
-
-func (p ports) Port(svc bgp.Service) (uint16, error) {
-	if len(p) == 2 && p[svc] == 0 {
-		return 0, errors.New("all ports are taken")
-	}
-	if p[svc] == 0 {
-		p[svc] = uint16(10000 + len(p))
-	}
-	return p[svc], nil
-}
-
-func (p ports) Release(svc bgp.Service) { delete(p, svc) }
-
 func compiler() *Compiler {
-	return NewCompiler(Config{Self: bgp.NodeID{Org: "acme.example", Name: "c"}, Ingress: "127.0.0.1:8443", Egress: "127.0.0.1:8080", Socket: "/run/tcp.sock", Ports: ports{}})
+	return NewCompiler(Config{Self: bgp.NodeID{Org: "acme.example", Name: "c"}, Ingress: "127.0.0.1:8443", Egress: "127.0.0.1:8080", Socket: "/run/tcp.sock"})
 }
 
 func hop(name, address string) Target {
@@ -54,13 +39,13 @@ func cases() map[string]Forwarding {
 	return map[string]Forwarding{
 		"http_with_backup":  {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{a}, {b}}},
 		"grpc_shared":       {Service: "stock.acme.example", Protocol: bgp.GRPC, Tiers: [][]Target{{heavy, b}}},
-		"tcp_remote":        {Service: "lines.acme.example", Protocol: bgp.TCP, Tiers: [][]Target{{a}}},
-		"tcp_local":         {Service: "lines.acme.example", Protocol: bgp.TCP, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432"}}}}},
-		"tcp_local_backup":  {Service: "lines.acme.example", Protocol: bgp.TCP, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432"}}}, {b}}},
+		"tcp_remote":        {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Tiers: [][]Target{{a}}},
+		"tcp_local":         {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432"}}}}},
+		"tcp_local_backup":  {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432"}}}, {b}}},
 		"http_local_by_dns": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{{Backend: Backend{Address: "web.internal:80"}}}, {b}}},
 		"http_local_last":   {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{a}, {{Backend: Backend{Address: "127.0.0.1:80"}}}, {b}}},
 		"http_down":         {Service: "books.acme.example", Protocol: bgp.HTTP, Down: []bgp.NodeID{a.NextHop.Node, b.NextHop.Node}},
-		"tcp_down":          {Service: "lines.acme.example", Protocol: bgp.TCP, Down: []bgp.NodeID{a.NextHop.Node}},
+		"tcp_down":          {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Down: []bgp.NodeID{a.NextHop.Node}},
 	}
 }
 
@@ -194,18 +179,15 @@ func TestHistoryDoesNotMatter(t *testing.T) {
 func TestProblemsStayWithTheirService(t *testing.T) {
 	c := compiler()
 	good := Forwarding{Service: "good.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{hop("a", "10.0.0.1:8443")}}}
-	tcp := func(name string) Forwarding {
-		return Forwarding{Service: bgp.Service(name), Protocol: bgp.TCP, Tiers: good.Tiers}
-	}
 	d, problems := c.Apply(Change{Services: []Forwarding{
-		tcp("one.acme.example"), tcp("two.acme.example"), tcp("three.acme.example"),
+		{Service: "noport.acme.example", Protocol: bgp.TCP, Tiers: good.Tiers},
 		{Service: "nohop.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{hop("a", "")}}}, good,
 	}})
 	got := map[bgp.Service]string{}
 	for _, p := range problems {
 		got[p.Service] = p.Err.Error()
 	}
-	if len(got) != 2 || !strings.Contains(got["three.acme.example"], "all ports are taken") || !strings.Contains(got["nohop.acme.example"], "has no ingress address") {
+	if len(got) != 2 || !strings.Contains(got["noport.acme.example"], "wants a local port") || !strings.Contains(got["nohop.acme.example"], "has no ingress address") {
 		t.Errorf("problems: %v", got)
 	}
 	found := false

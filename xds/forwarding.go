@@ -14,6 +14,8 @@ type Forwarding struct {
 	// Down names the nodes that say of their workload that it is down, where there is no target for that reason: requests are answered with that word. With neither
 	// Tiers nor Down the service is gone.
 	Down []bgp.NodeID
+	// Port is the local port of a TCP service, which wants one; of others it does not count.
+	Port uint16
 	// Revision is that of the Loc-RIB.
 	Revision uint64
 	Trace    bgp.Trace
@@ -33,8 +35,8 @@ type Backend struct {
 	Address string // HOST:PORT; the host is an IP address or a DNS name
 }
 
-// gone tells whether nothing is left of a service.
-func (f *Forwarding) gone() bool { return len(f.Tiers) == 0 && len(f.Down) == 0 }
+// Gone tells whether nothing is left of a service.
+func (f *Forwarding) Gone() bool { return len(f.Tiers) == 0 && len(f.Down) == 0 }
 
 // run is a part of a service's tiers that one cluster holds: workloads beside this node, or next hops.
 type run struct {
@@ -80,14 +82,6 @@ type Identity struct {
 	Roots map[bgp.Org][]byte // PEM, by trust domain
 }
 
-// Ports hands out the loopback ports of TCP services. One service keeps its port.
-type Ports interface {
-	// Port returns the port of a service, taking one if it has none.
-	Port(bgp.Service) (uint16, error)
-	// Release gives a service's port back.
-	Release(bgp.Service)
-}
-
 // Config is what a compiler needs to know of its node.
 type Config struct {
 	Self bgp.NodeID // required
@@ -103,7 +97,6 @@ type Config struct {
 	Allowed []bgp.NodeID
 	// AccessLog is the file of Envoy's access log; empty for none.
 	AccessLog string
-	Ports     Ports // required
 }
 
 // Problem is a service that could not be compiled. Its last good resources stay.

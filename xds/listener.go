@@ -33,7 +33,7 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 	if name == ingressName {
 		address = c.cfg.Ingress
 	}
-	host, port, err := splitAddress(address)
+	at, err := bgp.ParseEndpoint(address)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -62,7 +62,7 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 	manager.HttpFilters = append(manager.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
 	chain.Filters = []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}
 	return &listener.Listener{
-		Name: name, Address: socketAddress(host, port), FilterChains: []*listener.FilterChain{chain}, StatPrefix: name,
+		Name: name, Address: socketAddress(at.Host, at.Port), FilterChains: []*listener.FilterChain{chain}, StatPrefix: name,
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(1 << 20),
 	}, nil
 }
@@ -268,7 +268,7 @@ func (f *Forwarding) local() []Target {
 
 // tcpListener is the loopback port of a TCP service. What comes there goes on as a CONNECT stream, to a workload beside this node too: so the listener stays the same,
 // and with it its connections, whatever way the service takes. A node without an ingress ends no such streams and goes straight to its workload.
-func (c *Compiler) tcpListener(f *Forwarding, port uint16) *listener.Listener {
+func (c *Compiler) tcpListener(f *Forwarding) *listener.Listener {
 	target := c.tcpTarget(f)
 	proxy := &tcpproxy.TcpProxy{
 		StatPrefix: "tcp-egress", ClusterSpecifier: &tcpproxy.TcpProxy_Cluster{Cluster: target}, IdleTimeout: durationpb.New(0),
@@ -280,7 +280,7 @@ func (c *Compiler) tcpListener(f *Forwarding, port uint16) *listener.Listener {
 		proxy.TunnelingConfig = &tcpproxy.TcpProxy_TunnelingConfig{Hostname: string(f.Service), HeadersToAdd: []*core.HeaderValueOption{c.hopHeader()}}
 	}
 	return &listener.Listener{
-		Name: tcpListeners + string(f.Service), Address: socketAddress(c.cfg.EgressIP, uint32(port)), StatPrefix: "tcp-egress",
+		Name: tcpListeners + string(f.Service), Address: socketAddress(c.cfg.EgressIP, f.Port), StatPrefix: "tcp-egress",
 		FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter("envoy.filters.network.tcp_proxy", proxy)}}},
 	}
 }

@@ -142,7 +142,7 @@ func (t table) rescue(ctx context.Context, from, into *sql.DB) (lost []Damage, e
 			lost = append(lost, Damage{Kind: t.one, Key: r.key, Why: err.Error()})
 			continue
 		}
-		if err := t.set(ctx, into, r.key, r.value, true); err != nil {
+		if err := t.set(ctx, into, r.key, r.value); err != nil {
 			return nil, err
 		}
 		have = have.with(r.sum, 1)

@@ -23,7 +23,7 @@ import (
 type contents struct {
 	Peers    []Peer
 	Services []Service
-	Ports    map[bgp.Service]uint16
+	Ports    []Port
 }
 
 func contentsOf(t *testing.T, j *Journal) (c contents) {
@@ -47,7 +47,7 @@ func filled(t *testing.T, path string, n int) contents {
 		err := errors.Join(
 			j.PutPeer(t.Context(), Peer{Node: bgp.NodeID{Org: "acme.example", Name: fmt.Sprintf("n%d", i)}, Addresses: []string{fmt.Sprintf("10.0.0.%d:7443", i)}}),
 			j.PutService(t.Context(), Service{Name: svc, Protocol: bgp.TCP, Address: "127.0.0.1:80", Region: strings.Repeat("x", 100)}),
-			j.SavePort(svc, uint16(9000+i)))
+			j.SavePorts(t.Context(), []Port{{Service: svc, Port: uint16(9000 + i)}}, nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +128,7 @@ func TestOneBadRecord(t *testing.T) {
 	for _, s := range []string{
 		`UPDATE peers SET spec = json_set(spec, '$.addresses[0]', '10.6.6.6:7443') WHERE node LIKE '%/n1'`,
 		`UPDATE services SET spec = '{"name": 7}' WHERE name = 's2.acme.example'`,
-		`DELETE FROM ports WHERE service = 's0.acme.example'`,
+		`DELETE FROM local_ports WHERE service = 's0.acme.example'`,
 	} {
 		if res, err := db.Exec(s); err != nil {
 			t.Fatal(err)
@@ -142,8 +142,7 @@ func TestOneBadRecord(t *testing.T) {
 	for range 2 { // every later start says it, too
 		j := open(t, path)
 		got := contentsOf(t, j)
-		delete(want.Ports, "s0.acme.example")
-		if diff := cmp.Diff(contents{[]Peer{want.Peers[0], want.Peers[2]}, want.Services[:2], want.Ports}, got); diff != "" {
+		if diff := cmp.Diff(contents{[]Peer{want.Peers[0], want.Peers[2]}, want.Services[:2], want.Ports[1:]}, got); diff != "" {
 			t.Error(diff)
 		}
 		var words []string
@@ -238,7 +237,7 @@ func TestFileIsPrivateAndAFile(t *testing.T) {
 	}
 	filled(t, path, 1)
 	j := open(t, path)
-	if err := j.SavePort("x.acme.example", 1); err != nil {
+	if err := j.SavePorts(t.Context(), []Port{{Service: "x.acme.example", Port: 1}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	files, err := os.ReadDir(dir)
@@ -268,7 +267,9 @@ func TestBeforeChecksums(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range []string{`DROP TABLE totals`, `DROP TABLE damage`, `ALTER TABLE peers DROP COLUMN sum`, `ALTER TABLE services DROP COLUMN sum`,
-		`ALTER TABLE ports DROP COLUMN sum`, `DELETE FROM goose_db_version WHERE version_id = 3`} {
+		`CREATE TABLE ports (service TEXT PRIMARY KEY, port INTEGER NOT NULL UNIQUE) STRICT`,
+		`INSERT INTO ports SELECT service, json_extract(spec, '$.port') FROM local_ports`, `DROP TABLE local_ports`,
+		`DELETE FROM goose_db_version WHERE version_id >= 3`} {
 		if _, err := db.Exec(s); err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,7 @@ import (
 type books struct {
 	peers    map[string]Peer
 	services map[bgp.Service]Service
-	ports    map[bgp.Service]uint16
+	ports    map[bgp.Service]Port
 }
 
 // order gives both the same order, made of four bytes and a text.
@@ -55,20 +55,17 @@ func (b *books) order(t *testing.T, j *Journal, op, key, value byte, text string
 		}
 		delete(b.services, name)
 	case 4:
-		taken := false
-		for svc, port := range b.ports {
-			taken = taken || svc == name || port == uint16(value)
+		p := Port{Service: name, Port: uint16(value), Pinned: value%2 == 0}
+		if err = j.SavePorts(t.Context(), []Port{p}, nil); value == 0 {
+			if err == nil {
+				t.Fatalf("port 0 is kept for %q", name)
+			}
+			return
 		}
-		refused := taken || value == 0
-		if err := j.SavePort(name, uint16(value)); (err != nil) != refused {
-			t.Fatalf("port %d for %q, taken: %v: %v", value, name, taken, err)
-		}
-		if !refused {
-			b.ports[name] = uint16(value)
-		}
+		b.ports[name] = p
 	case 5:
 		delete(b.ports, name)
-		err = j.DeletePort(name)
+		err = j.SavePorts(t.Context(), nil, []bgp.Service{name})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +87,10 @@ func (b *books) compare(t *testing.T, j *Journal) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := books{peers: map[string]Peer{}, services: map[bgp.Service]Service{}, ports: ports}
+	got := books{peers: map[string]Peer{}, services: map[bgp.Service]Service{}, ports: map[bgp.Service]Port{}}
+	for _, p := range ports {
+		got.ports[p.Service] = p
+	}
 	for _, p := range peers {
 		got.peers[p.Node.String()] = p
 	}
@@ -110,7 +110,7 @@ func FuzzJournal(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script []byte, text string, at uint32, flip byte) {
 		text = strings.ToValidUTF8(text[:min(len(text), 60)], "")
 		path := filepath.Join(t.TempDir(), "journal.db")
-		b := &books{peers: map[string]Peer{}, services: map[bgp.Service]Service{}, ports: map[bgp.Service]uint16{}}
+		b := &books{peers: map[string]Peer{}, services: map[bgp.Service]Service{}, ports: map[bgp.Service]Port{}}
 		j, err := Open(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)

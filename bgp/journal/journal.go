@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -100,11 +99,11 @@ func put[T any](ctx context.Context, j *Journal, t table, key string, spec T) er
 	if err != nil {
 		return fmt.Errorf("encode %s %s: %w", t.one, key, err)
 	}
-	return j.set(ctx, t, key, string(b), true)
+	return j.set(ctx, t, key, string(b))
 }
 
-func (j *Journal) set(ctx context.Context, t table, key, value string, replace bool) error {
-	if err := t.set(ctx, j.db, key, value, replace); err != nil {
+func (j *Journal) set(ctx context.Context, t table, key, value string) error {
+	if err := t.set(ctx, j.db, key, value); err != nil {
 		return fmt.Errorf("keep %s %s: %w", t.one, key, explain(err))
 	}
 	j.mark()
@@ -168,34 +167,4 @@ func list[T any](ctx context.Context, db *sql.DB, query string) (all []T, err er
 		all = append(all, v)
 	}
 	return all, rows.Err()
-}
-
-// SavePort keeps the port of a service, which must have none.
-func (j *Journal) SavePort(svc bgp.Service, port uint16) error {
-	return j.set(context.Background(), ports(), string(svc), strconv.Itoa(int(port)), false)
-}
-
-// DeletePort forgets the port of a service.
-func (j *Journal) DeletePort(svc bgp.Service) error {
-	_, err := j.remove(context.Background(), ports(), string(svc))
-	return err
-}
-
-// Ports returns the port of each service that has one.
-func (j *Journal) Ports(ctx context.Context) (kept map[bgp.Service]uint16, err error) {
-	rows, err := j.db.QueryContext(ctx, `SELECT service, port FROM ports`)
-	if err != nil {
-		return nil, fmt.Errorf("read journal: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	kept = map[bgp.Service]uint16{}
-	for rows.Next() {
-		var svc string
-		var port uint16
-		if err := rows.Scan(&svc, &port); err != nil {
-			return nil, fmt.Errorf("read journal: %w", err)
-		}
-		kept[bgp.Service(svc)] = port
-	}
-	return kept, rows.Err()
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -38,11 +39,12 @@ func TestWhatWasOrderedComesBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := j.SavePort("lines.acme.example", 9000); err != nil {
+	lines := Port{Service: "lines.acme.example", Port: 9000, Pinned: true, Away: time.Unix(1_700_000_000, 0).UTC()}
+	if err := j.SavePorts(t.Context(), []Port{{Service: "books.acme.example", Port: 9001}, {Service: "lines.acme.example", Port: 9002}}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.SavePort("other.acme.example", 9000); err == nil {
-		t.Error("one port is kept for two services")
+	if err := j.SavePorts(t.Context(), []Port{lines}, []bgp.Service{"books.acme.example"}); err != nil { // the second replaces, and forgets
+		t.Fatal(err)
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
@@ -60,7 +62,7 @@ func TestWhatWasOrderedComesBack(t *testing.T) {
 	if diff := cmp.Diff([]Service{svc}, services); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(map[bgp.Service]uint16{"lines.acme.example": 9000}, ports); diff != "" {
+	if diff := cmp.Diff([]Port{lines}, ports); diff != "" {
 		t.Error(diff)
 	}
 	for want := range 2 {

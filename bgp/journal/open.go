@@ -17,7 +17,7 @@ import (
 )
 
 // version is that of the newest migration.
-const version = 3
+const version = 4
 
 // Open opens the file at path, making it if need be, and brings it up to date. A file that is damaged is moved to path with ".bad" behind it; the
 // journal has what could be read of it then, and Damage names the rest. While the disk is full a journal opens, and takes no orders.
@@ -101,8 +101,9 @@ func upgrade(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	sums := goose.NewGoMigration(version, &goose.GoFunc{RunTx: addSums}, nil)
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, dir, goose.WithGoMigrations(sums))
+	sums := goose.NewGoMigration(3, &goose.GoFunc{RunTx: addSums}, nil)
+	ports := goose.NewGoMigration(4, &goose.GoFunc{RunTx: nameLocalPorts}, nil)
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, dir, goose.WithGoMigrations(sums, ports))
 	if err != nil {
 		return err
 	}

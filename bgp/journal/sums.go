@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"strconv"
 )
 
 // table is one kind of record: a key, a value in text, and the checksum of both.
@@ -20,7 +19,7 @@ type table struct {
 
 // tables returns every kind of record.
 func tables() []table {
-	return []table{peers(), services(), ports()}
+	return []table{peers(), services(), localPorts()}
 }
 
 func peers() table {
@@ -29,13 +28,6 @@ func peers() table {
 
 func services() table {
 	return table{"services", "name", "spec", "service", func(_, v string) error { return json.Unmarshal([]byte(v), new(Service)) }}
-}
-
-func ports() table {
-	return table{"ports", "service", "port", "port of service", func(_, v string) error {
-		_, err := strconv.ParseUint(v, 10, 16)
-		return err
-	}}
 }
 
 // sum is the checksum of a record: the first eight bytes of SHA-256 over the table's name, the key and the value.
@@ -88,7 +80,8 @@ func addSums(ctx context.Context, tx *sql.Tx) error {
 		`CREATE TABLE totals (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT`,
 		`CREATE TABLE damage (at TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, why TEXT NOT NULL) STRICT`,
 	}
-	for _, t := range tables() {
+	all := []table{peers(), services(), portsOfVersion3()}
+	for _, t := range all {
 		statements = append(statements, `ALTER TABLE `+t.name+` ADD COLUMN sum INTEGER NOT NULL DEFAULT 0`)
 	}
 	for _, s := range statements {
@@ -96,13 +89,13 @@ func addSums(ctx context.Context, tx *sql.Tx) error {
 			return err
 		}
 	}
-	for _, t := range tables() {
-		all, err := t.read(ctx, tx, "")
+	for _, t := range all {
+		rows, err := t.read(ctx, tx, "")
 		if err != nil {
 			return err
 		}
 		var sums totals
-		for _, r := range all {
+		for _, r := range rows {
 			sum := t.sum(r.key, r.value)
 			if _, err := tx.ExecContext(ctx, `UPDATE `+t.name+` SET sum = ? WHERE `+t.key+` = ?`, sum, r.key); err != nil {
 				return err
@@ -134,34 +127,51 @@ func (t table) read(ctx context.Context, q querier, order string) (all []record,
 }
 
 // set keeps a record in place of one with its key, and has the totals follow, in one transaction.
-func (t table) set(ctx context.Context, db *sql.DB, key, value string, replace bool) error {
+func (t table) set(ctx context.Context, db *sql.DB, key, value string) error {
+	return within(ctx, db, func(tx *sql.Tx) error { return t.setIn(ctx, tx, key, value) })
+}
+
+func (t table) setIn(ctx context.Context, tx *sql.Tx, key, value string) error {
 	sum := t.sum(key, value)
-	_, err := t.change(ctx, db, key, sum, func(tx *sql.Tx) error {
-		into := `INSERT INTO ` + t.name + ` (` + t.key + `, ` + t.value + `, sum) VALUES (?, ?, ?)`
-		if replace {
-			into += ` ON CONFLICT (` + t.key + `) DO UPDATE SET ` + t.value + ` = excluded.` + t.value + `, sum = excluded.sum`
-		}
-		_, err := tx.ExecContext(ctx, into, key, value, sum)
+	_, err := t.change(ctx, tx, key, sum, func() error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO `+t.name+` (`+t.key+`, `+t.value+`, sum) VALUES (?, ?, ?)`+
+			` ON CONFLICT (`+t.key+`) DO UPDATE SET `+t.value+` = excluded.`+t.value+`, sum = excluded.sum`, key, value, sum)
 		return err
 	})
 	return err
 }
 
 // unset forgets a record and tells whether there was one.
-func (t table) unset(ctx context.Context, db *sql.DB, key string) (bool, error) {
-	return t.change(ctx, db, key, 0, func(tx *sql.Tx) error {
+func (t table) unset(ctx context.Context, db *sql.DB, key string) (had bool, err error) {
+	err = within(ctx, db, func(tx *sql.Tx) error {
+		had, err = t.unsetIn(ctx, tx, key)
+		return err
+	})
+	return had, err
+}
+
+func (t table) unsetIn(ctx context.Context, tx *sql.Tx, key string) (bool, error) {
+	return t.change(ctx, tx, key, 0, func() error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM `+t.name+` WHERE `+t.key+` = ?`, key)
 		return err
 	})
 }
 
-// change runs a statement on one row, whose checksum is sum afterwards (0: the row is gone), and tells whether it was there before.
-func (t table) change(ctx context.Context, db *sql.DB, key string, sum int64, do func(*sql.Tx) error) (had bool, err error) {
+// within runs do in one transaction.
+func within(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer func() { _ = tx.Rollback() }()
+	if err := do(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// change runs a statement on one row, whose checksum is sum afterwards (0: the row is gone), and tells whether it was there before.
+func (t table) change(ctx context.Context, tx *sql.Tx, key string, sum int64, do func() error) (had bool, err error) {
 	now, err := readTotals(ctx, tx, t)
 	if err != nil {
 		return false, err
@@ -173,14 +183,12 @@ func (t table) change(ctx context.Context, db *sql.DB, key string, sum int64, do
 	} else if !errors.Is(err, sql.ErrNoRows) {
 		return false, err
 	}
-	if err := do(tx); err != nil {
+	if err := do(); err != nil {
 		return false, err
 	}
 	if sum != 0 {
 		now = now.with(sum, 1)
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE totals SET rows = ?, sum = ? WHERE name = ?`, now.rows, now.sum, t.name); err != nil {
-		return false, err
-	}
-	return had, tx.Commit()
+	_, err = tx.ExecContext(ctx, `UPDATE totals SET rows = ?, sum = ? WHERE name = ?`, now.rows, now.sum, t.name)
+	return had, err
 }

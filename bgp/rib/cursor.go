@@ -194,6 +194,15 @@ func (t *Table) Explain(name bgp.Service) []Candidate {
 	return out
 }
 
+// Selected returns the newest state of a service; false for one to which no path leads.
+func (t *Table) Selected(name bgp.Service) (Selected, bool) {
+	svc := t.names.find([]byte(name))
+	if svc == none || t.svcs[svc].ties == 0 {
+		return Selected{}, false
+	}
+	return t.selected(svc), true
+}
+
 // Scan calls yield for up to n services from number from on, with their newest state, and returns the number to go on from; 0 at
 // the end. Numbers mean nothing but a place in the scan.
 func (t *Table) Scan(from uint32, n int, yield func(Selected)) uint32 {

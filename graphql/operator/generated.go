@@ -162,6 +162,8 @@ type ComplexityRoot struct {
 	Mutation struct {
 		Apply         func(childComplexity int, input ApplyInput) int
 		Drain         func(childComplexity int, on bool) int
+		FreePort      func(childComplexity int, service string) int
+		PinPort       func(childComplexity int, service string, port int) int
 		RefreshGraph  func(childComplexity int) int
 		RemovePeer    func(childComplexity int, node string, text string) int
 		RemoveService func(childComplexity int, service string) int
@@ -274,13 +276,16 @@ type ComplexityRoot struct {
 	}
 
 	Port struct {
-		Port    func(childComplexity int) int
-		Service func(childComplexity int) int
+		AwaySince func(childComplexity int) int
+		Pinned    func(childComplexity int) int
+		Port      func(childComplexity int) int
+		Service   func(childComplexity int) int
 	}
 
 	Ports struct {
-		Free  func(childComplexity int) int
-		Taken func(childComplexity int) int
+		Free      func(childComplexity int) int
+		Reclaimed func(childComplexity int) int
+		Taken     func(childComplexity int) int
 	}
 
 	Query struct {
@@ -298,6 +303,14 @@ type ComplexityRoot struct {
 		Service       func(childComplexity int, service string) int
 		Services      func(childComplexity int) int
 		Trace         func(childComplexity int, service string) int
+	}
+
+	ReclaimedPort struct {
+		At        func(childComplexity int) int
+		AwaySince func(childComplexity int) int
+		From      func(childComplexity int) int
+		Port      func(childComplexity int) int
+		To        func(childComplexity int) int
 	}
 
 	Refused struct {
@@ -440,6 +453,8 @@ type MutationResolver interface {
 	ResetPeer(ctx context.Context, node string, text string) (bool, error)
 	SetService(ctx context.Context, input ServiceInput, create bool) (*Service, error)
 	RemoveService(ctx context.Context, service string) (bool, error)
+	PinPort(ctx context.Context, service string, port int) (*Port, error)
+	FreePort(ctx context.Context, service string) (bool, error)
 	Drain(ctx context.Context, on bool) (bool, error)
 	Apply(ctx context.Context, input ApplyInput) ([]Applied, error)
 	RefreshGraph(ctx context.Context) (bool, error)
@@ -980,6 +995,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Drain(childComplexity, args["on"].(bool)), true
+	case "Mutation.freePort":
+		if e.ComplexityRoot.Mutation.FreePort == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_freePort_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.FreePort(childComplexity, args["service"].(string)), true
+	case "Mutation.pinPort":
+		if e.ComplexityRoot.Mutation.PinPort == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_pinPort_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.PinPort(childComplexity, args["service"].(string), args["port"].(int)), true
 	case "Mutation.refreshGraph":
 		if e.ComplexityRoot.Mutation.RefreshGraph == nil {
 			break
@@ -1575,6 +1612,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PeerDown.State(childComplexity), true
 
+	case "Port.awaySince":
+		if e.ComplexityRoot.Port.AwaySince == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Port.AwaySince(childComplexity), true
+	case "Port.pinned":
+		if e.ComplexityRoot.Port.Pinned == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Port.Pinned(childComplexity), true
 	case "Port.port":
 		if e.ComplexityRoot.Port.Port == nil {
 			break
@@ -1594,6 +1643,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Ports.Free(childComplexity), true
+	case "Ports.reclaimed":
+		if e.ComplexityRoot.Ports.Reclaimed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ports.Reclaimed(childComplexity), true
 	case "Ports.taken":
 		if e.ComplexityRoot.Ports.Taken == nil {
 			break
@@ -1726,6 +1781,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Trace(childComplexity, args["service"].(string)), true
+
+	case "ReclaimedPort.at":
+		if e.ComplexityRoot.ReclaimedPort.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReclaimedPort.At(childComplexity), true
+	case "ReclaimedPort.awaySince":
+		if e.ComplexityRoot.ReclaimedPort.AwaySince == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReclaimedPort.AwaySince(childComplexity), true
+	case "ReclaimedPort.from":
+		if e.ComplexityRoot.ReclaimedPort.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReclaimedPort.From(childComplexity), true
+	case "ReclaimedPort.port":
+		if e.ComplexityRoot.ReclaimedPort.Port == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReclaimedPort.Port(childComplexity), true
+	case "ReclaimedPort.to":
+		if e.ComplexityRoot.ReclaimedPort.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReclaimedPort.To(childComplexity), true
 
 	case "Refused.at":
 		if e.ComplexityRoot.Refused.At == nil {
@@ -2829,6 +2915,10 @@ func (ec *executionContext) childFields_Port(ctx context.Context, field graphql.
 		return ec.fieldContext_Port_service(ctx, field)
 	case "port":
 		return ec.fieldContext_Port_port(ctx, field)
+	case "pinned":
+		return ec.fieldContext_Port_pinned(ctx, field)
+	case "awaySince":
+		return ec.fieldContext_Port_awaySince(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Port", field.Name)
 }
@@ -2839,8 +2929,26 @@ func (ec *executionContext) childFields_Ports(ctx context.Context, field graphql
 		return ec.fieldContext_Ports_taken(ctx, field)
 	case "free":
 		return ec.fieldContext_Ports_free(ctx, field)
+	case "reclaimed":
+		return ec.fieldContext_Ports_reclaimed(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Ports", field.Name)
+}
+
+func (ec *executionContext) childFields_ReclaimedPort(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "at":
+		return ec.fieldContext_ReclaimedPort_at(ctx, field)
+	case "port":
+		return ec.fieldContext_ReclaimedPort_port(ctx, field)
+	case "from":
+		return ec.fieldContext_ReclaimedPort_from(ctx, field)
+	case "to":
+		return ec.fieldContext_ReclaimedPort_to(ctx, field)
+	case "awaySince":
+		return ec.fieldContext_ReclaimedPort_awaySince(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReclaimedPort", field.Name)
 }
 
 func (ec *executionContext) childFields_Refused(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3242,6 +3350,42 @@ func (ec *executionContext) field_Mutation_drain_args(ctx context.Context, rawAr
 		return nil, err
 	}
 	args["on"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_freePort_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "service",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["service"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_pinPort_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "service",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["service"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "port",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["port"] = arg1
 	return args, nil
 }
 
@@ -5709,6 +5853,94 @@ func (ec *executionContext) fieldContext_Mutation_removeService(ctx context.Cont
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_pinPort(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_pinPort(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().PinPort(ctx, fc.Args["service"].(string), fc.Args["port"].(int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Port) graphql.Marshaler {
+			return ec.marshalNPort2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPort(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_pinPort(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Port(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_pinPort_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_freePort(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_freePort(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().FreePort(ctx, fc.Args["service"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_freePort(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type Boolean does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_freePort_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_drain(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7926,6 +8158,52 @@ func (ec *executionContext) fieldContext_Port_port(_ context.Context, field grap
 	return graphql.NewScalarFieldContext("Port", field, false, false, "Int")
 }
 
+func (ec *executionContext) _Port_pinned(ctx context.Context, field graphql.CollectedField, obj *Port) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Port_pinned(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pinned, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Port_pinned(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Port", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Port_awaySince(ctx context.Context, field graphql.CollectedField, obj *Port) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Port_awaySince(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AwaySince, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Port_awaySince(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Port", field, false, false, "String")
+}
+
 func (ec *executionContext) _Ports_taken(ctx context.Context, field graphql.CollectedField, obj *Ports) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7979,6 +8257,38 @@ func (ec *executionContext) _Ports_free(ctx context.Context, field graphql.Colle
 }
 func (ec *executionContext) fieldContext_Ports_free(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Ports", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Ports_reclaimed(ctx context.Context, field graphql.CollectedField, obj *Ports) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ports_reclaimed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reclaimed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ReclaimedPort) graphql.Marshaler {
+			return ec.marshalNReclaimedPort2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐReclaimedPortᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ports_reclaimed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Ports",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReclaimedPort(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Query_node(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -8599,6 +8909,121 @@ func (ec *executionContext) fieldContext_Query___schema(_ context.Context, field
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _ReclaimedPort_at(ctx context.Context, field graphql.CollectedField, obj *ReclaimedPort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReclaimedPort_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReclaimedPort_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReclaimedPort", field, false, false, "String")
+}
+
+func (ec *executionContext) _ReclaimedPort_port(ctx context.Context, field graphql.CollectedField, obj *ReclaimedPort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReclaimedPort_port(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Port, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReclaimedPort_port(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReclaimedPort", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ReclaimedPort_from(ctx context.Context, field graphql.CollectedField, obj *ReclaimedPort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReclaimedPort_from(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.From, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReclaimedPort_from(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReclaimedPort", field, false, false, "String")
+}
+
+func (ec *executionContext) _ReclaimedPort_to(ctx context.Context, field graphql.CollectedField, obj *ReclaimedPort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReclaimedPort_to(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.To, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReclaimedPort_to(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReclaimedPort", field, false, false, "String")
+}
+
+func (ec *executionContext) _ReclaimedPort_awaySince(ctx context.Context, field graphql.CollectedField, obj *ReclaimedPort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReclaimedPort_awaySince(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AwaySince, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReclaimedPort_awaySince(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReclaimedPort", field, false, false, "String")
 }
 
 func (ec *executionContext) _Refused_resource(ctx context.Context, field graphql.CollectedField, obj *Refused) (ret graphql.Marshaler) {
@@ -11983,8 +12408,11 @@ func (ec *executionContext) unmarshalInputServiceInput(ctx context.Context, obj 
 	if _, present := asMap["med"]; !present {
 		asMap["med"] = 0
 	}
+	if _, present := asMap["port"]; !present {
+		asMap["port"] = 0
+	}
 
-	fieldsInOrder := [...]string{"service", "protocol", "address", "healthPath", "healthInterval", "healthTimeout", "healthRise", "healthFall", "whenDown", "region", "tags", "communities", "weight", "med"}
+	fieldsInOrder := [...]string{"service", "protocol", "address", "healthPath", "healthInterval", "healthTimeout", "healthRise", "healthFall", "whenDown", "region", "tags", "communities", "weight", "med", "port"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -12089,6 +12517,13 @@ func (ec *executionContext) unmarshalInputServiceInput(ctx context.Context, obj 
 				return it, err
 			}
 			it.Med = data
+		case "port":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("port"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Port = data
 		}
 	}
 	return it, nil
@@ -12969,6 +13404,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "pinPort":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_pinPort(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "freePort":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_freePort(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "drain":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_drain(ctx, field)
@@ -13608,6 +14057,16 @@ func (ec *executionContext) _Port(ctx context.Context, sel ast.SelectionSet, obj
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "pinned":
+			out.Values[i] = ec._Port_pinned(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "awaySince":
+			out.Values[i] = ec._Port_awaySince(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -13643,6 +14102,11 @@ func (ec *executionContext) _Ports(ctx context.Context, sel ast.SelectionSet, ob
 			}
 		case "free":
 			out.Values[i] = ec._Ports_free(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reclaimed":
+			out.Values[i] = ec._Ports_reclaimed(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -13779,6 +14243,59 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 			})
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var reclaimedPortImplementors = []string{"ReclaimedPort"}
+
+func (ec *executionContext) _ReclaimedPort(ctx context.Context, sel ast.SelectionSet, obj *ReclaimedPort) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, reclaimedPortImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ReclaimedPort")
+		case "at":
+			out.Values[i] = ec._ReclaimedPort_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "port":
+			out.Values[i] = ec._ReclaimedPort_port(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "from":
+			out.Values[i] = ec._ReclaimedPort_from(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "to":
+			out.Values[i] = ec._ReclaimedPort_to(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "awaySince":
+			out.Values[i] = ec._ReclaimedPort_awaySince(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -15368,12 +15885,40 @@ func (ec *executionContext) marshalNPort2ᚕgithubᚗcomᚋcatalystᚑrouterᚋc
 	return ret
 }
 
+func (ec *executionContext) marshalNPort2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPort(ctx context.Context, sel ast.SelectionSet, v *Port) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Port!")
+		return graphql.Null
+	}
+	return ec._Port(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNPorts2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPorts(ctx context.Context, sel ast.SelectionSet, v *Ports) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Ports!")
 		return graphql.Null
 	}
 	return ec._Ports(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNReclaimedPort2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐReclaimedPort(ctx context.Context, sel ast.SelectionSet, v ReclaimedPort) graphql.Marshaler {
+	return ec._ReclaimedPort(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNReclaimedPort2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐReclaimedPortᚄ(ctx context.Context, sel ast.SelectionSet, v []ReclaimedPort) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNReclaimedPort2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐReclaimedPort(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNRefused2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐRefused(ctx context.Context, sel ast.SelectionSet, v Refused) graphql.Marshaler {

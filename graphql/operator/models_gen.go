@@ -310,15 +310,32 @@ type PeerInput struct {
 type Port struct {
 	Service string `json:"service"`
 	Port    int    `json:"port"`
+	// Chosen by an operator: it is never given to another service.
+	Pinned bool `json:"pinned"`
+	// Since when no route leads to the service; empty while one does.
+	AwaySince string `json:"awaySince"`
 }
 
+// The local ports of TCP services. A port belongs to a name until an operator frees it, or until the pool is exhausted and it goes to another.
 type Ports struct {
+	// Every port that belongs to a name, also to one to which no route leads now.
 	Taken []Port `json:"taken"`
-	Free  int    `json:"free"`
+	// How many ports of the pool belong to none.
+	Free int `json:"free"`
+	// The newest of the ports that went from a service that was away to another, the oldest first.
+	Reclaimed []ReclaimedPort `json:"reclaimed"`
 }
 
 // The operator API of one node. Every name is checked where it enters; an error's message names the field and the rule.
 type Query struct {
+}
+
+type ReclaimedPort struct {
+	At        string `json:"at"`
+	Port      int    `json:"port"`
+	From      string `json:"from"`
+	To        string `json:"to"`
+	AwaySince string `json:"awaySince"`
 }
 
 type Refused struct {
@@ -417,6 +434,8 @@ type ServiceInput struct {
 	Communities    []string `json:"communities"`
 	Weight         int      `json:"weight"`
 	Med            int      `json:"med"`
+	// The local port of a TCP service at this node, pinned; 0 to leave it as it is or have one given.
+	Port int `json:"port"`
 }
 
 type SessionChange struct {

@@ -27,6 +27,8 @@ type Backend interface {
 	ResetPeer(ctx context.Context, node, text string) (bool, error)
 	SetService(ctx context.Context, in ServiceInput, create bool) (*Service, error)
 	RemoveService(ctx context.Context, service string) (bool, error)
+	PinPort(ctx context.Context, service string, port int) (*Port, error)
+	FreePort(ctx context.Context, service string) (bool, error)
 	Drain(ctx context.Context, on bool) (bool, error)
 	Apply(ctx context.Context, in ApplyInput) ([]Applied, error)
 	Explain(ctx context.Context, service string) (*Explanation, error)
@@ -134,6 +136,14 @@ func (m mutation) SetService(ctx context.Context, input ServiceInput, create boo
 
 func (m mutation) RemoveService(ctx context.Context, service string) (bool, error) {
 	return allowed(ctx, m.resolver, "removeService", func() (bool, error) { return m.b.RemoveService(ctx, service) })
+}
+
+func (m mutation) PinPort(ctx context.Context, service string, port int) (*Port, error) {
+	return allowed(ctx, m.resolver, "pinPort", func() (*Port, error) { return m.b.PinPort(ctx, service, port) })
+}
+
+func (m mutation) FreePort(ctx context.Context, service string) (bool, error) {
+	return allowed(ctx, m.resolver, "freePort", func() (bool, error) { return m.b.FreePort(ctx, service) })
 }
 
 func (m mutation) Drain(ctx context.Context, on bool) (bool, error) {

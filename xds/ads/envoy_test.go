@@ -27,6 +27,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/envoy"
+	"github.com/catalyst-router/catalyst/envoy/ports"
 	"github.com/catalyst-router/catalyst/xds"
 	"github.com/catalyst-router/catalyst/xds/ads"
 )
@@ -61,6 +62,7 @@ type plane struct {
 	dir      string
 	identity xds.Identity
 	cfg      xds.Config
+	ports    *ports.Table
 	compiler *xds.Compiler
 	server   *ads.Server
 	sup      *envoy.Supervisor
@@ -70,11 +72,6 @@ type plane struct {
 	acks  []ads.Acknowledged // guarded by mu
 	nacks []ads.Refused      // guarded by mu
 }
-
-type noStore struct{}
-
-func (noStore) SavePort(bgp.Service, uint16) error { return nil }
-func (noStore) DeletePort(bgp.Service) error       { return nil }
 
 func freePort(t *testing.T) int {
 	t.Helper()
@@ -117,8 +114,8 @@ func newPlaneWith(t *testing.T, a authority, name string, stateOfTheWorld bool) 
 		t: t, id: id, dir: dir, ingress: fmt.Sprintf("127.0.0.1:%d", freePort(t)), egress: fmt.Sprintf("127.0.0.1:%d", freePort(t)),
 		identity: xds.Identity{Chain: m.Chain, Key: m.Key, Roots: m.Roots},
 	}
-	pool := envoy.NewPortPool([]uint16{uint16(freePort(t)), uint16(freePort(t))}, nil, noStore{})
-	p.cfg = xds.Config{Self: id, Ingress: p.ingress, Egress: p.egress, Ports: pool, Socket: filepath.Join(dir, "tcp.sock")}
+	p.ports = ports.New([]uint16{uint16(freePort(t)), uint16(freePort(t))}, nil, time.Now())
+	p.cfg = xds.Config{Self: id, Ingress: p.ingress, Egress: p.egress, Socket: filepath.Join(dir, "tcp.sock")}
 	p.startADS()
 	binary, err := envoy.Find("")
 	if err != nil {
@@ -176,6 +173,11 @@ func (p *plane) startADS() {
 
 func (p *plane) apply(fs ...xds.Forwarding) {
 	p.t.Helper()
+	for i := range fs {
+		if fs[i].Protocol == bgp.TCP {
+			fs[i].Port = p.port(fs[i].Service)
+		}
+	}
 	d, problems := p.compiler.Apply(xds.Change{Services: fs})
 	if len(problems) > 0 {
 		p.t.Fatalf("problems: %+v", problems)
@@ -300,10 +302,7 @@ func echo(t *testing.T, name string) string {
 // dialTCP opens a connection through a service's loopback port and says a line.
 func dialTCP(t *testing.T, p *plane, svc bgp.Service) (net.Conn, *bufio.Reader) {
 	t.Helper()
-	port, err := p.cfg.Ports.Port(svc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	port := p.port(svc)
 	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

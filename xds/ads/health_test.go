@@ -53,7 +53,7 @@ func TestDownIsSaidInTheAnswer(t *testing.T) {
 
 // port returns the port of a TCP service.
 func (p *plane) port(svc bgp.Service) uint16 {
-	port, err := p.cfg.Ports.Port(svc)
+	port, err := p.ports.Take(time.Now(), svc)
 	if err != nil {
 		p.t.Fatal(err)
 	}

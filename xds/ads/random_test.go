@@ -70,14 +70,9 @@ func (p *plant) Set(r *xds.Resource) {
 
 func (p *plant) Remove(ref xds.Ref) { delete(p.kept, ref) }
 
-type fixedPorts struct{}
-
-func (fixedPorts) Port(bgp.Service) (uint16, error) { return 1, nil }
-func (fixedPorts) Release(bgp.Service)              {}
-
 // start begins a control plane with what the one before kept.
 func (p *plant) start() {
-	p.compiler = xds.NewCompiler(xds.Config{Self: bgp.NodeID{Org: "acme.example", Name: "c"}, Ingress: "127.0.0.1:1", Egress: "127.0.0.1:2", Socket: "/s", Ports: fixedPorts{}})
+	p.compiler = xds.NewCompiler(xds.Config{Self: bgp.NodeID{Org: "acme.example", Name: "c"}, Ingress: "127.0.0.1:1", Egress: "127.0.0.1:2", Socket: "/s"})
 	p.server = quiet()
 	p.server.cfg.Store = p
 	d, err := p.compiler.Start(xds.Identity{})
@@ -327,7 +322,7 @@ func address(name string) string {
 
 // way gives a service these targets, each the backup of the one before; it is withdrawn if there are none. s0 and s1 are HTTP, the others TCP.
 func (p *plant) way(svc bgp.Service, tiers ...xds.Target) {
-	f := xds.Forwarding{Service: svc, Protocol: bgp.HTTP}
+	f := xds.Forwarding{Service: svc, Protocol: bgp.HTTP, Port: 1}
 	if svc > "s1.acme.example" {
 		f.Protocol = bgp.TCP
 	}

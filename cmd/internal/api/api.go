@@ -6,10 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +24,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
 	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
+	"github.com/catalyst-router/catalyst/cmd/internal/localports"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
 	"github.com/catalyst-router/catalyst/envoy"
@@ -44,7 +44,7 @@ type Config struct {
 	Offer     *offer.Offer
 	Forwarder *forwarding.Forwarder
 	Tracer    *trace.Tracer
-	Ports     *envoy.PortPool
+	Ports     *localports.Book
 	Envoy     *envoy.Supervisor // nil without an Envoy of this node's own
 	Graph     *gateway.Routes   // nil without a gateway
 	// Missing says what is missing before the node serves.
@@ -206,7 +206,9 @@ func (a *API) complete(r *operator.Route, svc bgp.Service, tiers [][]rib.Path) {
 	if st, ok := a.cfg.Offer.Health(svc); ok {
 		r.HealthSince, r.HealthError = stamp(st.Since), st.Error
 	}
-	r.Port = int(a.cfg.Ports.Of(svc))
+	if r.Protocol == bgp.TCP.String() {
+		r.Port = int(a.cfg.Ports.Of(svc))
+	}
 }
 
 // Route implements operator.Backend.
@@ -285,16 +287,6 @@ func (a *API) Envoys(context.Context) ([]operator.Envoy, error) {
 	return all, nil
 }
 
-// Ports implements operator.Backend.
-func (a *API) Ports(context.Context) (*operator.Ports, error) {
-	taken, free := a.cfg.Ports.Taken()
-	p := &operator.Ports{Taken: []operator.Port{}, Free: free}
-	for _, t := range taken {
-		p.Taken = append(p.Taken, operator.Port{Service: string(t.Service), Port: int(t.Port)})
-	}
-	return p, nil
-}
-
 // SetService implements operator.Backend.
 func (a *API) SetService(ctx context.Context, in operator.ServiceInput, create bool) (*operator.Service, error) {
 	s, err := a.checkService(in)
@@ -308,6 +300,11 @@ func (a *API) SetService(ctx context.Context, in operator.ServiceInput, create b
 	}
 	if was, ok := a.cfg.Offer.Get(s.Name); ok {
 		s.Label = was.Label
+	}
+	if in.Port > 0 {
+		if err := a.cfg.Ports.Pin(ctx, s.Name, uint16(in.Port)); err != nil {
+			return nil, err
+		}
 	}
 	if err := a.cfg.Offer.Set(ctx, s); err != nil {
 		return nil, err
@@ -348,6 +345,12 @@ func (a *API) checkService(in operator.ServiceInput) (journal.Service, error) {
 		errs = append(errs, err)
 		s.Communities = filter.AddCommunity(s.Communities, c)
 	}
+	switch {
+	case in.Port < 0 || in.Port > math.MaxUint16:
+		errs = append(errs, fmt.Errorf("port: %d: want 1 to %d, or 0 for the one that the service has or gets", in.Port, math.MaxUint16))
+	case in.Port > 0 && s.Protocol != bgp.TCP:
+		errs = append(errs, fmt.Errorf("port: a service of protocol %s has none: it is reached by its name at the HTTP egress", s.Protocol))
+	}
 	if in.Weight < 0 || in.Weight > attr.MaxWeight {
 		errs = append(errs, fmt.Errorf("weight: %d: want 1 to %d, or 0 for %d", in.Weight, attr.MaxWeight, attr.DefaultWeight))
 	}
@@ -369,15 +372,8 @@ func (a *API) checkService(in operator.ServiceInput) (journal.Service, error) {
 }
 
 func checkAddress(field, address string) error {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" {
-		return fmt.Errorf("%s: %q: want HOST:PORT", field, address)
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return fmt.Errorf("%s: %q: want a port of 1 to 65535", field, address)
-	}
-	if len(address) > bgp.MaxEndpointLength {
-		return fmt.Errorf("%s: longer than %d characters", field, bgp.MaxEndpointLength)
+	if _, err := bgp.ParseEndpoint(address); err != nil {
+		return fmt.Errorf("%s: %w", field, err)
 	}
 	return nil
 }

@@ -98,19 +98,3 @@ func (a *app) envoyStatus() *cobra.Command {
 		})
 	}}
 }
-
-func (a *app) envoyPorts() *cobra.Command {
-	return &cobra.Command{Use: "ports", Short: "The loopback ports of TCP services", Args: exactArgs(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
-		resp, err := client.ListPorts(cmd.Context(), a.client())
-		if err != nil {
-			return err
-		}
-		return a.print(resp.Ports, func(w io.Writer) {
-			row(w, "SERVICE", "PORT")
-			for _, p := range resp.Ports.Taken {
-				row(w, p.Service, p.Port)
-			}
-			fmt.Fprintf(w, "%d ports are free\n", resp.Ports.Free)
-		})
-	}}
-}

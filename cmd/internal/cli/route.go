@@ -34,6 +34,7 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 	f.StringVar(&in.Region, "region", "", "region")
 	f.StringSliceVar(&in.Tags, "tag", nil, "tag, as often as needed")
 	f.StringSliceVar(&in.Communities, "community", nil, "ORG:KEY:VALUE or a well-known community, as often as needed")
+	f.IntVar(&in.Port, "port", 0, "local port of a tcp service at this node, for good (default what it has, or the next of envoy.tcp-ports)")
 	f.IntVar(&in.Weight, "weight", 0, "share of traffic among equal paths, 1 to 1000 (default 100)")
 	f.IntVar(&in.Med, "med", 0, "lower is preferred among entries into this organisation (RFC 4271 MED)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

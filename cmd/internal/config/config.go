@@ -17,7 +17,8 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/catalyst-router/catalyst/auth/secret"
-	"github.com/catalyst-router/catalyst/envoy"
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/envoy/ports"
 )
 
 // Config is all that a node is told. The tags give the name, the default and the text of the reference.
@@ -206,13 +207,14 @@ func (c *Config) check() []error {
 		if v == "" {
 			continue
 		}
-		host, _, err := net.SplitHostPort(v)
+		at, err := listenOrDial(key)(v)
+		_, isIP := at.IP()
 		switch {
 		case err != nil:
-			bad(key, "%q: want HOST:PORT", v)
-		case (key == "envoy.ingress" || key == "envoy.egress") && net.ParseIP(host) == nil:
+			bad(key, "%w", err)
+		case (key == "envoy.ingress" || key == "envoy.egress") && !isIP:
 			bad(key, "%q: want an IP address, such as 127.0.0.1, before the port", v)
-		case key == "admin" && !isLoopback(host):
+		case key == "admin" && !isLoopback(at.Host):
 			bad(key, "%q: is beyond loopback and has no TLS; use 127.0.0.1", v)
 		}
 	}
@@ -236,7 +238,7 @@ func (c *Config) check() []error {
 	if n := c.Envoy.Workers; n < 1 || n > 256 {
 		bad("envoy.workers", "%d: want 1 to 256", n)
 	}
-	if _, err := envoy.ParsePorts(c.Envoy.TCPPorts); err != nil {
+	if _, err := ports.Parse(c.Envoy.TCPPorts); err != nil {
 		bad("envoy.tcp-ports", "%v", err)
 	}
 	c.Gateway.check(bad)
@@ -252,6 +254,14 @@ func (c *Config) check() []error {
 		bad("socket", "%q: longer than the 100 characters that a Unix socket may have; choose a shorter data directory", c.Socket)
 	}
 	return errs
+}
+
+// listenOrDial returns how an address is read: where this node listens may be every address of the machine, where others dial it may not.
+func listenOrDial(key string) func(string) (bgp.Endpoint, error) {
+	if key == "envoy.advertise" || key == "envoy.ingress" || key == "envoy.egress" {
+		return bgp.ParseEndpoint
+	}
+	return bgp.ParseListen
 }
 
 func isLoopback(host string) bool {

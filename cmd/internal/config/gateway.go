@@ -3,12 +3,12 @@ package config
 import (
 	"fmt"
 	"maps"
-	"net"
 	"regexp"
 	"slices"
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/secret"
+	"github.com/catalyst-router/catalyst/bgp"
 )
 
 // Gateway is the GraphQL gateway: beside a node, or alone (catalyst gateway, whose flags are these names without gateway-).
@@ -134,16 +134,16 @@ func (g *Gateway) checkListen(bad func(key, format string, args ...any)) {
 		bad("gateway.tls-cert", "and gateway.tls-key belong together")
 	}
 	if g.Listen != "" {
-		host, _, err := net.SplitHostPort(g.Listen)
+		at, err := bgp.ParseListen(g.Listen)
 		switch {
 		case err != nil:
-			bad("gateway.listen", "%q: want HOST:PORT", g.Listen)
-		case !isLoopback(host) && g.TLSCert == "" && !g.Insecure:
+			bad("gateway.listen", "%w", err)
+		case !isLoopback(at.Host) && g.TLSCert == "" && !g.Insecure:
 			bad("gateway.listen", "%q: is beyond loopback and has no TLS; give gateway.tls-cert and gateway.tls-key, or gateway.insecure if something else encrypts", g.Listen)
 		}
 	}
 	if g.Metrics != "" {
-		if host, _, err := net.SplitHostPort(g.Metrics); err != nil || !isLoopback(host) {
+		if at, err := bgp.ParseListen(g.Metrics); err != nil || !isLoopback(at.Host) {
 			bad("gateway.metrics", "%q: want HOST:PORT on loopback", g.Metrics)
 		}
 	}

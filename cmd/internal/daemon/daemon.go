@@ -31,11 +31,13 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
 	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
 	"github.com/catalyst-router/catalyst/cmd/internal/listen"
+	"github.com/catalyst-router/catalyst/cmd/internal/localports"
 	"github.com/catalyst-router/catalyst/cmd/internal/metrics"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
 	"github.com/catalyst-router/catalyst/envoy"
+	"github.com/catalyst-router/catalyst/envoy/ports"
 	"github.com/catalyst-router/catalyst/xds"
 )
 
@@ -51,7 +53,7 @@ type Daemon struct {
 	journal   *journal.Journal
 	router    *peering.Router
 	offer     *offer.Offer
-	ports     *envoy.PortPool
+	ports     *localports.Book
 	envoy     *envoy.Supervisor // nil without Envoy
 	forwarder *forwarding.Forwarder
 	tracer    *trace.Tracer
@@ -110,14 +112,17 @@ func (d *Daemon) directory() error {
 
 // rooms makes everything that a node consists of, each part after those that it needs.
 func (d *Daemon) rooms(ctx context.Context, version string) error {
-	if err := d.dataPlane(ctx); err != nil {
+	if err := d.supervisor(); err != nil {
 		return err
 	}
 	boot, err := bootID()
 	if err != nil {
 		return err
 	}
-	kept := forwarding.Kept(d.data, d.tel.Log)
+	kept, err := d.localPorts(ctx, forwarding.Kept(d.data, d.tel.Log))
+	if err != nil {
+		return err
+	}
 	// Forwarding goes on over this start if Envoy runs still, or can be given at once what it had (RFC 4724 §4.1).
 	restarted := d.envoy != nil && d.envoy.Running() != 0 || len(kept) > 0
 	met := metrics.New(d.tel.Meter)
@@ -144,7 +149,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	})
 	return met.Observe(metrics.Sources{
 		Query: d.router.Query, Damage: len(d.journal.Damage()), Checked: d.offer.Checked, Problems: d.forwarder.Problems, Ports: func() (taken, free int) {
-			all, free := d.ports.Taken()
+			all, free, _ := d.ports.List()
 			return len(all), free
 		},
 	})
@@ -159,17 +164,18 @@ func bootID() (uint64, error) {
 	return binary.LittleEndian.Uint64(b[:]) | 1, nil
 }
 
-// dataPlane prepares ports and the supervisor.
-func (d *Daemon) dataPlane(ctx context.Context) error {
-	ports, err := envoy.ParsePorts(d.cfg.Envoy.TCPPorts)
+// localPorts reads whose the local ports are. What Envoy had before and may have again is returned: listeners at ports of others are not.
+func (d *Daemon) localPorts(ctx context.Context, kept []xds.Resource) ([]xds.Resource, error) {
+	pool, err := ports.Parse(d.cfg.Envoy.TCPPorts)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	kept, err := d.journal.Ports(ctx)
-	if err != nil {
-		return err
-	}
-	d.ports = envoy.NewPortPool(ports, kept, d.journal)
+	d.ports, kept, err = localports.Open(ctx, pool, d.journal, kept, d.tel.Log)
+	return kept, err
+}
+
+// supervisor prepares that of this node's own Envoy, if it is to have one.
+func (d *Daemon) supervisor() error {
 	if !d.cfg.Envoy.Enabled {
 		return nil
 	}
@@ -220,10 +226,10 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 func (d *Daemon) forwarding(kept []xds.Resource, restarted bool, met *metrics.Metrics) *forwarding.Forwarder {
 	cfg := forwarding.Config{
 		Node: d.self, Data: d.data, Router: d.router, Offer: d.offer, Identity: d.id, Metrics: met, Log: d.tel.Log, Tracer: d.tel.Tracer,
-		Supervised: d.envoy != nil, Kept: kept,
+		Supervised: d.envoy != nil, Kept: kept, Ports: d.ports,
 		Compiler: xds.Config{
 			Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress,
-			AccessLog: d.cfg.Envoy.AccessLog, Ports: d.ports,
+			AccessLog: d.cfg.Envoy.AccessLog,
 		},
 	}
 	if restarted {

@@ -55,6 +55,18 @@ type Identity interface {
 	Changed() <-chan struct{}
 }
 
+// Ports gives TCP services their local ports. localports.Book is one.
+type Ports interface {
+	// Allot returns the batch with the ports in it, without the services for which none is left: each of these is a problem.
+	Allot(ctx context.Context, batch []xds.Forwarding) (served []xds.Forwarding, problems []xds.Problem)
+	// Keep writes down what Allot did not have to.
+	Keep(ctx context.Context) error
+	// Changed is readable when a service that got no port may get one, or Moved has something to return.
+	Changed() <-chan struct{}
+	// Moved returns the services that were given another port.
+	Moved() []bgp.Service
+}
+
 // Metrics books what is done.
 type Metrics interface {
 	Compiled(ctx context.Context, took time.Duration, services int)
@@ -70,6 +82,7 @@ type Config struct {
 	Compiler xds.Config
 	Router   Router
 	Offer    Offer
+	Ports    Ports
 	Identity Identity
 	Metrics  Metrics
 	Log      *slog.Logger
@@ -91,19 +104,19 @@ type Forwarder struct {
 	quarantine *quarantine
 	compiler   *xds.Compiler // owned by run, once it runs
 	identities <-chan struct{}
-	ready      chan struct{} // closed when the operator's orders are restored
+	ready      chan struct{}        // closed when the operator's orders are restored
+	portless   map[bgp.Service]bool // TCP services for which no local port is left; owned by run
 
 	mu       sync.Mutex
-	local    map[bgp.Service]rib.Selected // of services of this node, to compile again when the workload moves; guarded by mu
-	problems map[bgp.Service]string       // guarded by mu
-	gone     departures                   // guarded by mu
+	problems map[bgp.Service]string // guarded by mu
+	gone     departures             // guarded by mu
 }
 
 // New returns a forwarder, with the ADS server that Envoys connect to. It starts nothing.
 func New(cfg Config) *Forwarder {
 	f := &Forwarder{
 		cfg: cfg, quarantine: newQuarantine(), compiler: xds.NewCompiler(cfg.Compiler), ready: make(chan struct{}),
-		local: map[bgp.Service]rib.Selected{}, problems: map[bgp.Service]string{},
+		portless: map[bgp.Service]bool{}, problems: map[bgp.Service]string{},
 	}
 	f.store = fib.New(fib.Config{Path: filepath.Join(cfg.Data, fibFile), Log: cfg.Log, All: func() []*xds.Resource { return f.ads.Taken() }})
 	f.ads = ads.NewServer(ads.Config{Log: cfg.Log, Store: f.store, OnQuarantine: f.quarantine.poke, OnAck: f.acknowledged, OnNack: cfg.Metrics.Refused})
@@ -207,22 +220,24 @@ func (f *Forwarder) run(ctx context.Context) error {
 		}
 	})
 	published := f.cfg.Router.Published()
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-minute.C: // by then a service may have been away for long enough to lose its port
+			f.keepPorts(ctx)
+			f.recompile(ctx, slices.Sorted(maps.Keys(f.portless)))
+		case <-f.cfg.Ports.Changed():
+			f.recompile(ctx, append(f.cfg.Ports.Moved(), slices.Sorted(maps.Keys(f.portless))...))
 		case changed, ok := <-batches:
 			if !ok {
 				return nil
 			}
 			f.apply(ctx, changed)
 		case svc := <-f.cfg.Offer.Moved():
-			f.mu.Lock()
-			sel, ok := f.local[svc]
-			f.mu.Unlock()
-			if ok {
-				f.apply(ctx, []rib.Selected{sel})
-			}
+			f.recompile(ctx, []bgp.Service{svc})
 		case <-f.identities:
 			d, err := f.compiler.Identity(identityOf(f.cfg.Identity.Material()))
 			if err != nil {
@@ -315,7 +330,10 @@ func (f *Forwarder) apply(ctx context.Context, batch []rib.Selected) {
 		change.Services = append(change.Services, f.forwarding(&batch[i]))
 		f.span(ctx, "route.compile", batch[i].Service, batch[i].Trace)
 	}
-	delta, problems := f.compiler.Apply(change)
+	served, problems := f.cfg.Ports.Allot(ctx, change.Services)
+	f.notePortless(batch, problems)
+	delta, more := f.compiler.Apply(xds.Change{Services: served})
+	problems = append(problems, more...)
 	f.cfg.Metrics.Compiled(ctx, time.Since(began), len(batch))
 	f.mu.Lock()
 	look := len(f.problems)+len(problems) > 0
@@ -338,12 +356,49 @@ func (f *Forwarder) apply(ctx context.Context, batch []rib.Selected) {
 	}
 }
 
+// notePortless remembers which services of a batch got no local port.
+func (f *Forwarder) notePortless(batch []rib.Selected, problems []xds.Problem) {
+	if len(f.portless)+len(problems) == 0 {
+		return
+	}
+	for i := range batch {
+		delete(f.portless, batch[i].Service)
+	}
+	for _, p := range problems {
+		f.portless[p.Service] = true
+	}
+}
+
+// recompile compiles the newest states of services again: their routes are the same, and what the node itself adds to them is not.
+func (f *Forwarder) recompile(ctx context.Context, services []bgp.Service) {
+	if len(services) == 0 {
+		return
+	}
+	var batch []rib.Selected
+	err := f.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
+		for _, svc := range services {
+			if sel, ok := s.Table().Selected(svc); ok {
+				batch = append(batch, sel)
+			}
+		}
+	})
+	if err == nil && len(batch) > 0 {
+		f.apply(ctx, batch)
+	}
+}
+
+// keepPorts writes down which local ports belong to services that are away.
+func (f *Forwarder) keepPorts(ctx context.Context) {
+	if err := f.cfg.Ports.Keep(ctx); err != nil {
+		f.cfg.Log.Error("local ports are not written down", "error", err)
+	}
+}
+
 // forwarding translates a route into what the data plane needs to know. What is down is no target; what drains is one, and gets nothing new, as long as there is
 // another.
 func (f *Forwarder) forwarding(sel *rib.Selected) xds.Forwarding {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.local, sel.Service)
 	out := xds.Forwarding{Service: sel.Service, Revision: sel.Revision, Trace: sel.Trace}
 	calm := false // some target does not drain
 	for _, tier := range sel.Tiers {
@@ -388,7 +443,6 @@ func (f *Forwarder) target(sel *rib.Selected, p *rib.Path) (xds.Target, bool) {
 	if !p.Local {
 		return t, true
 	}
-	f.local[sel.Service] = *sel
 	b, ok := f.cfg.Offer.Get(sel.Service)
 	t.Backend = xds.Backend{Address: b.Address}
 	return t, ok

@@ -72,15 +72,10 @@ func (o *ours) book(ctx context.Context) {
 
 func (*ours) Name() string { return "Catalyst" }
 
-type noPorts struct{}
-
-func (noPorts) Port(bgp.Service) (uint16, error) { return 0, fmt.Errorf("no TCP services here") }
-func (noPorts) Release(bgp.Service)              {}
-
 func (o *ours) Serve(ctx context.Context, lis net.Listener, egress string, backends []string) error {
 	o.backends = backends
 	go o.book(ctx)
-	o.compiler = xds.NewCompiler(xds.Config{Self: bgp.NodeID{Org: "acme.example", Name: "bench"}, Egress: egress, Ports: noPorts{}})
+	o.compiler = xds.NewCompiler(xds.Config{Self: bgp.NodeID{Org: "acme.example", Name: "bench"}, Egress: egress})
 	d, err := o.compiler.Start(xds.Identity{})
 	if err != nil {
 		return err

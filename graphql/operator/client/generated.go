@@ -554,6 +554,15 @@ type ExplainResponse struct {
 // GetExplain returns ExplainResponse.Explain, and is useful for accessing the field via an interface.
 func (v *ExplainResponse) GetExplain() *ExplainExplainExplanation { return v.Explain }
 
+// FreePortResponse is returned by FreePort on success.
+type FreePortResponse struct {
+	// Takes away the local port of a service to which no route leads; false if it had none.
+	FreePort bool `json:"freePort"`
+}
+
+// GetFreePort returns FreePortResponse.FreePort, and is useful for accessing the field via an interface.
+func (v *FreePortResponse) GetFreePort() bool { return v.FreePort }
+
 // GetGraphGraph includes the requested fields of the GraphQL type Graph.
 type GetGraphGraph struct {
 	// Where operations are sent.
@@ -1919,9 +1928,16 @@ type ListPeersResponse struct {
 func (v *ListPeersResponse) GetPeers() []*ListPeersPeersPeer { return v.Peers }
 
 // ListPortsPorts includes the requested fields of the GraphQL type Ports.
+// The GraphQL type's documentation follows.
+//
+// The local ports of TCP services. A port belongs to a name until an operator frees it, or until the pool is exhausted and it goes to another.
 type ListPortsPorts struct {
-	Free  int                        `json:"free"`
+	// How many ports of the pool belong to none.
+	Free int `json:"free"`
+	// Every port that belongs to a name, also to one to which no route leads now.
 	Taken []*ListPortsPortsTakenPort `json:"taken"`
+	// The newest of the ports that went from a service that was away to another, the oldest first.
+	Reclaimed []*ListPortsPortsReclaimedReclaimedPort `json:"reclaimed"`
 }
 
 // GetFree returns ListPortsPorts.Free, and is useful for accessing the field via an interface.
@@ -1930,10 +1946,41 @@ func (v *ListPortsPorts) GetFree() int { return v.Free }
 // GetTaken returns ListPortsPorts.Taken, and is useful for accessing the field via an interface.
 func (v *ListPortsPorts) GetTaken() []*ListPortsPortsTakenPort { return v.Taken }
 
+// GetReclaimed returns ListPortsPorts.Reclaimed, and is useful for accessing the field via an interface.
+func (v *ListPortsPorts) GetReclaimed() []*ListPortsPortsReclaimedReclaimedPort { return v.Reclaimed }
+
+// ListPortsPortsReclaimedReclaimedPort includes the requested fields of the GraphQL type ReclaimedPort.
+type ListPortsPortsReclaimedReclaimedPort struct {
+	At        string `json:"at"`
+	Port      int    `json:"port"`
+	From      string `json:"from"`
+	To        string `json:"to"`
+	AwaySince string `json:"awaySince"`
+}
+
+// GetAt returns ListPortsPortsReclaimedReclaimedPort.At, and is useful for accessing the field via an interface.
+func (v *ListPortsPortsReclaimedReclaimedPort) GetAt() string { return v.At }
+
+// GetPort returns ListPortsPortsReclaimedReclaimedPort.Port, and is useful for accessing the field via an interface.
+func (v *ListPortsPortsReclaimedReclaimedPort) GetPort() int { return v.Port }
+
+// GetFrom returns ListPortsPortsReclaimedReclaimedPort.From, and is useful for accessing the field via an interface.
+func (v *ListPortsPortsReclaimedReclaimedPort) GetFrom() string { return v.From }
+
+// GetTo returns ListPortsPortsReclaimedReclaimedPort.To, and is useful for accessing the field via an interface.
+func (v *ListPortsPortsReclaimedReclaimedPort) GetTo() string { return v.To }
+
+// GetAwaySince returns ListPortsPortsReclaimedReclaimedPort.AwaySince, and is useful for accessing the field via an interface.
+func (v *ListPortsPortsReclaimedReclaimedPort) GetAwaySince() string { return v.AwaySince }
+
 // ListPortsPortsTakenPort includes the requested fields of the GraphQL type Port.
 type ListPortsPortsTakenPort struct {
 	Service string `json:"service"`
 	Port    int    `json:"port"`
+	// Chosen by an operator: it is never given to another service.
+	Pinned bool `json:"pinned"`
+	// Since when no route leads to the service; empty while one does.
+	AwaySince string `json:"awaySince"`
 }
 
 // GetService returns ListPortsPortsTakenPort.Service, and is useful for accessing the field via an interface.
@@ -1941,6 +1988,12 @@ func (v *ListPortsPortsTakenPort) GetService() string { return v.Service }
 
 // GetPort returns ListPortsPortsTakenPort.Port, and is useful for accessing the field via an interface.
 func (v *ListPortsPortsTakenPort) GetPort() int { return v.Port }
+
+// GetPinned returns ListPortsPortsTakenPort.Pinned, and is useful for accessing the field via an interface.
+func (v *ListPortsPortsTakenPort) GetPinned() bool { return v.Pinned }
+
+// GetAwaySince returns ListPortsPortsTakenPort.AwaySince, and is useful for accessing the field via an interface.
+func (v *ListPortsPortsTakenPort) GetAwaySince() string { return v.AwaySince }
 
 // ListPortsResponse is returned by ListPorts on success.
 type ListPortsResponse struct {
@@ -2604,6 +2657,32 @@ func (v *PeerInput) GetImport() *string { return v.Import }
 // GetExport returns PeerInput.Export, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetExport() *string { return v.Export }
 
+// PinPortPinPort includes the requested fields of the GraphQL type Port.
+type PinPortPinPort struct {
+	Service string `json:"service"`
+	Port    int    `json:"port"`
+	// Chosen by an operator: it is never given to another service.
+	Pinned bool `json:"pinned"`
+}
+
+// GetService returns PinPortPinPort.Service, and is useful for accessing the field via an interface.
+func (v *PinPortPinPort) GetService() string { return v.Service }
+
+// GetPort returns PinPortPinPort.Port, and is useful for accessing the field via an interface.
+func (v *PinPortPinPort) GetPort() int { return v.Port }
+
+// GetPinned returns PinPortPinPort.Pinned, and is useful for accessing the field via an interface.
+func (v *PinPortPinPort) GetPinned() bool { return v.Pinned }
+
+// PinPortResponse is returned by PinPort on success.
+type PinPortResponse struct {
+	// Gives a TCP service, known or not, a local port of the operator's choice for good; one that belongs to another service has to be freed first.
+	PinPort *PinPortPinPort `json:"pinPort"`
+}
+
+// GetPinPort returns PinPortResponse.PinPort, and is useful for accessing the field via an interface.
+func (v *PinPortResponse) GetPinPort() *PinPortPinPort { return v.PinPort }
+
 // PlanOperationResponse is returned by PlanOperation on success.
 type PlanOperationResponse struct {
 	// How an operation would be carried out now, as a tree in text.
@@ -2970,6 +3049,8 @@ type ServiceInput struct {
 	Communities    []string `json:"communities"`
 	Weight         int      `json:"weight"`
 	Med            int      `json:"med"`
+	// The local port of a TCP service at this node, pinned; 0 to leave it as it is or have one given.
+	Port int `json:"port"`
 }
 
 // GetService returns ServiceInput.Service, and is useful for accessing the field via an interface.
@@ -3013,6 +3094,9 @@ func (v *ServiceInput) GetWeight() int { return v.Weight }
 
 // GetMed returns ServiceInput.Med, and is useful for accessing the field via an interface.
 func (v *ServiceInput) GetMed() int { return v.Med }
+
+// GetPort returns ServiceInput.Port, and is useful for accessing the field via an interface.
+func (v *ServiceInput) GetPort() int { return v.Port }
 
 // SetPeerResponse is returned by SetPeer on success.
 type SetPeerResponse struct {
@@ -3724,6 +3808,14 @@ type __ExplainInput struct {
 // GetService returns __ExplainInput.Service, and is useful for accessing the field via an interface.
 func (v *__ExplainInput) GetService() string { return v.Service }
 
+// __FreePortInput is used internally by genqlient
+type __FreePortInput struct {
+	Service string `json:"service"`
+}
+
+// GetService returns __FreePortInput.Service, and is useful for accessing the field via an interface.
+func (v *__FreePortInput) GetService() string { return v.Service }
+
 // __GetPeerInput is used internally by genqlient
 type __GetPeerInput struct {
 	Node string `json:"node"`
@@ -3763,6 +3855,18 @@ type __ListRoutesInput struct {
 
 // GetAfter returns __ListRoutesInput.After, and is useful for accessing the field via an interface.
 func (v *__ListRoutesInput) GetAfter() int { return v.After }
+
+// __PinPortInput is used internally by genqlient
+type __PinPortInput struct {
+	Service string `json:"service"`
+	Port    int    `json:"port"`
+}
+
+// GetService returns __PinPortInput.Service, and is useful for accessing the field via an interface.
+func (v *__PinPortInput) GetService() string { return v.Service }
+
+// GetPort returns __PinPortInput.Port, and is useful for accessing the field via an interface.
+func (v *__PinPortInput) GetPort() int { return v.Port }
 
 // __PlanOperationInput is used internally by genqlient
 type __PlanOperationInput struct {
@@ -4059,6 +4163,38 @@ func Explain(
 	}
 
 	data_ = &ExplainResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by FreePort.
+const FreePort_Operation = `
+mutation FreePort ($service: String!) {
+	freePort(service: $service)
+}
+`
+
+func FreePort(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	service string,
+) (data_ *FreePortResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "FreePort",
+		Query:  FreePort_Operation,
+		Variables: &__FreePortInput{
+			Service: service,
+		},
+	}
+
+	data_ = &FreePortResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -4620,6 +4756,15 @@ query ListPorts {
 		taken {
 			service
 			port
+			pinned
+			awaySince
+		}
+		reclaimed {
+			at
+			port
+			from
+			to
+			awaySince
 		}
 	}
 }
@@ -4770,6 +4915,44 @@ func ListServices(
 	}
 
 	data_ = &ListServicesResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by PinPort.
+const PinPort_Operation = `
+mutation PinPort ($service: String!, $port: Int!) {
+	pinPort(service: $service, port: $port) {
+		service
+		port
+		pinned
+	}
+}
+`
+
+func PinPort(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	service string,
+	port int,
+) (data_ *PinPortResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "PinPort",
+		Query:  PinPort_Operation,
+		Variables: &__PinPortInput{
+			Service: service,
+			Port:    port,
+		},
+	}
+
+	data_ = &PinPortResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

@@ -1,0 +1,188 @@
+// Package localports gives TCP services the local ports at which applications reach them, and keeps in the journal whose they are. It is the shell of
+// envoy/ports: a lock, a clock and a store around its table.
+package localports
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/journal"
+	"github.com/catalyst-router/catalyst/envoy/ports"
+	"github.com/catalyst-router/catalyst/xds"
+)
+
+// Store keeps ports over restarts, as journal.Journal does.
+type Store interface {
+	Ports(ctx context.Context) ([]journal.Port, error)
+	SavePorts(ctx context.Context, put []journal.Port, drop []bgp.Service) error
+}
+
+var _ Store = (*journal.Journal)(nil)
+
+// Book says whose the ports are. It is safe for concurrent use.
+type Book struct {
+	store   Store
+	log     *slog.Logger
+	changed chan struct{}
+
+	mu     sync.Mutex
+	table  *ports.Table         // guarded by mu
+	pinned map[bgp.Service]bool // since Moved was called; guarded by mu
+}
+
+// Open reads what was kept in the store, and gives a service of which nothing was the port at which Envoy listened for it last. Of what Envoy had last it
+// returns what is to be given to it again: all but listeners at other ports than those that were kept.
+func Open(
+	ctx context.Context, pool []uint16, store Store, had []xds.Resource, log *slog.Logger,
+) (b *Book, again []xds.Resource, err error) {
+	kept, err := store.Ports(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	entries := make([]ports.Entry, 0, len(kept))
+	for _, p := range kept {
+		entries = append(entries, ports.Entry(p))
+	}
+	b = &Book{store: store, log: log, changed: make(chan struct{}, 1), table: ports.New(pool, entries, now()), pinned: map[bgp.Service]bool{}}
+	again = slices.DeleteFunc(had, func(r xds.Resource) bool {
+		svc, port, ok := xds.LocalPort(&r)
+		return ok && !b.table.Adopt(svc, port, now())
+	})
+	return b, again, nil
+}
+
+// now is the time as it is kept: without a monotonic clock, which no file can hold.
+func now() time.Time { return time.Now().UTC().Round(0) }
+
+// Allot gives every TCP service of a batch its port and keeps which before it returns. Those for which none is left are taken out of the batch, each with its
+// problem. A port that cannot be written down is given all the same, and written with the next: to carry no traffic because a disk is full would be worse
+// than to give another port after a restart.
+func (b *Book) Allot(ctx context.Context, batch []xds.Forwarding) (served []xds.Forwarding, problems []xds.Problem) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	served = batch[:0]
+	left, given, reclaimed := false, false, len(b.table.Reclaimed())
+	for i := range batch {
+		f := batch[i]
+		if f.Gone() || f.Protocol != bgp.TCP {
+			left = left || b.table.Of(f.Service) != 0
+			b.table.Leave(now(), f.Service)
+			served = append(served, f)
+			continue
+		}
+		given = given || b.table.Of(f.Service) == 0
+		port, err := b.table.Take(now(), f.Service)
+		if err != nil {
+			problems = append(problems, xds.Problem{Service: f.Service, Err: err})
+			continue
+		}
+		f.Port = port
+		served = append(served, f)
+	}
+	if given {
+		b.report(reclaimed)
+		if err := b.keep(ctx); err != nil {
+			b.log.Error("local ports are not written down, a restart may give others", "error", err)
+		}
+	}
+	if left {
+		b.poke()
+	}
+	return served, problems
+}
+
+// report tells of ports that went to another service. The caller holds mu.
+func (b *Book) report(before int) {
+	all := b.table.Reclaimed()
+	for _, r := range all[min(before, len(all)):] {
+		b.log.Warn("the pool of local ports is exhausted: a port goes to another service. Widen envoy.tcp-ports",
+			"port", r.Port, "from", string(r.From), "away_since", r.Away.Format(time.RFC3339), "to", string(r.To))
+	}
+}
+
+// keep writes down what has changed. The caller holds mu.
+func (b *Book) keep(ctx context.Context) error {
+	put, drop := b.table.Unkept()
+	if len(put)+len(drop) == 0 {
+		return nil
+	}
+	rows := make([]journal.Port, 0, len(put))
+	for _, e := range put {
+		rows = append(rows, journal.Port(e))
+	}
+	if err := b.store.SavePorts(ctx, rows, drop); err != nil {
+		return err
+	}
+	b.table.Kept(put, drop)
+	return nil
+}
+
+// Keep writes down what may wait: since when services are away, and what could not be written before.
+func (b *Book) Keep(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.keep(ctx)
+}
+
+// Changed is readable when there may be a port for a service that got none, or Moved has something to return.
+func (b *Book) Changed() <-chan struct{} { return b.changed }
+
+// Moved returns the services that were given another port since it was called last.
+func (b *Book) Moved() []bgp.Service {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	moved := slices.Sorted(maps.Keys(b.pinned))
+	clear(b.pinned)
+	return moved
+}
+
+func (b *Book) poke() {
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Of returns the port of a service; 0 if it has none.
+func (b *Book) Of(svc bgp.Service) uint16 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.table.Of(svc)
+}
+
+// List returns all ports that belong to a service, how many are free, and which went from one service to another.
+func (b *Book) List() (all []ports.Entry, free int, reclaimed []ports.Reclaimed) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all, free = b.table.Entries()
+	return all, free, b.table.Reclaimed()
+}
+
+// Pin gives a service a port of the operator's choice and keeps it.
+func (b *Book) Pin(ctx context.Context, svc bgp.Service, port uint16) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.table.Pin(now(), svc, port); err != nil {
+		return err
+	}
+	b.pinned[svc] = true
+	b.poke()
+	return b.keep(ctx)
+}
+
+// Free takes the port of a service that is away and tells whether it had one.
+func (b *Book) Free(ctx context.Context, svc bgp.Service) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	had, err := b.table.Free(svc)
+	if err != nil || !had {
+		return had, err
+	}
+	b.poke()
+	return true, b.keep(ctx)
+}
