@@ -43,7 +43,14 @@ func (a *app) statusCommand() *cobra.Command {
 				up++
 			}
 		}
-		return a.print(resp.Node, func(w io.Writer) { showNode(w, resp.Node, up, len(peers.Peers)) })
+		ports, err := client.ListPorts(cmd.Context(), a.client())
+		if err != nil {
+			return err
+		}
+		return a.print(resp.Node, func(w io.Writer) {
+			showNode(w, resp.Node, up, len(peers.Peers))
+			showPorts(w, ports.Ports)
+		})
 	}
 	return cmd
 }
@@ -100,6 +107,16 @@ func showNode(w io.Writer, n *client.GetNodeNode, up, peers int) {
 	}
 	if n.Draining {
 		row(w, "note", "draining: peers are asked to prefer other paths")
+	}
+}
+
+// showPorts says how many local ports there are, and whether services have begun to take each other's.
+func showPorts(w io.Writer, p *client.ListPortsPorts) {
+	row(w, "TCP ports", fmt.Sprintf("%d belong to services, %d free", len(p.Taken), p.Free))
+	if n := len(p.Reclaimed); n > 0 {
+		r := p.Reclaimed[n-1]
+		row(w, "note", fmt.Sprintf("the pool of TCP ports is exhausted: %d went from %s to %s %s ago; widen envoy.tcp-ports (catalyst envoy ports)",
+			r.Port, r.From, r.To, since(r.At)))
 	}
 }
 
