@@ -58,11 +58,13 @@ func (uncounted) Compiled(context.Context, time.Duration, int)         {}
 func (uncounted) Acknowledged(context.Context, ads.Acknowledged, bool) {}
 func (uncounted) Refused(ads.Refused)                                  {}
 
-// noPorts is a pool for a node without TCP services.
+// noPorts is for a node without TCP services.
 type noPorts struct{}
 
-func (noPorts) Port(bgp.Service) (uint16, error) { return 0, nil }
-func (noPorts) Release(bgp.Service)              {}
+func (noPorts) Allot(_ context.Context, batch []xds.Forwarding) ([]xds.Forwarding, []xds.Problem) { return batch, nil }
+func (noPorts) Keep(context.Context) error                                                        { return nil }
+func (noPorts) Changed() <-chan struct{}                                                          { return nil }
+func (noPorts) Moved() []bgp.Service                                                              { return nil }
 
 // node is a router and a forwarder that run.
 type node struct {
@@ -99,8 +101,8 @@ func start(t *testing.T, change func(*Config)) *node {
 	}
 	cfg := Config{
 		Node: self, Data: dir, Router: n.router, Offer: n.offer, Identity: src, Metrics: uncounted{}, Log: log,
-		Tracer: noop.NewTracerProvider().Tracer(""), Supervised: true,
-		Compiler: xds.Config{Self: self, Ingress: "127.0.0.1:1", Egress: "127.0.0.1:2", Socket: filepath.Join(dir, "tcp.sock"), Ports: noPorts{}},
+		Tracer: noop.NewTracerProvider().Tracer(""), Supervised: true, Ports: noPorts{},
+		Compiler: xds.Config{Self: self, Ingress: "127.0.0.1:1", Egress: "127.0.0.1:2", Socket: filepath.Join(dir, "tcp.sock")},
 	}
 	change(&cfg)
 	n.Forwarder = New(cfg)
