@@ -45,6 +45,7 @@ func rules() []rule {
 		{[]string{"cmd/internal/offer/..."}, []string{module + "xds", module + "envoy", module + "graphql"}, "what is offered does not depend on how it is served"},
 		{[]string{"cmd/internal/forwarding"}, []string{module + "graphql", module + "cmd/internal/api"}, "forwarding answers nobody: the operator API asks it"},
 		{[]string{"auth/store"}, []string{module, "google.golang.org/grpc"}, "the store keeps rows: what they mean is decided above it"},
+		{[]string{"policy"}, []string{module, "net", "net/http", "google.golang.org/", "log/slog"}, "a decision is values in, values out: it knows neither Envoy nor tokens, and can be replayed"},
 		{[]string{"auth/..."}, []string{module + "cmd", module + "xds", module + "graphql"}, "identity is below all that uses it"},
 		{[]string{"auth/ca"}, []string{module + "auth/disk", "log/slog", "google.golang.org/grpc"},
 			"the CA signs and returns: files and connections are its callers'"},
