@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -17,14 +18,16 @@ type BootstrapConfig struct {
 	NodeID string // required; shown by catalyst envoy status
 	ADS    string // required; path of the control plane's Unix socket
 	Admin  string // required; path of the Unix socket for Envoy's admin interface
-	// Remote is HOST:PORT of the control plane's ADS over mutual TLS, instead of ADS. Identity is then the directory of a node's bundle that
-	// Envoy shows, whose name has to be NodeID (ORGANISATION/NAME), and ControlPlane the SPIFFE ID that it expects.
+	// Remote is HOST:PORT of the control plane's ADS over mutual TLS, instead of ADS. Identity is then the absolute
+	// directory of the Envoy's own bundle, whose name has to be NodeID (ORGANISATION/NODE/NAME), and ControlPlane the
+	// SPIFFE ID of the node that it expects. The files of SecretFiles have to be in Identity.
 	Remote, Identity, ControlPlane string
 	// StateOfTheWorld asks for everything on each change, instead of the difference.
 	StateOfTheWorld bool
 }
 
-// Bootstrap returns an Envoy bootstrap in JSON. ADS is delta, over a Unix socket; no listener and no cluster but that is static.
+// Bootstrap returns an Envoy bootstrap in JSON. ADS is delta, over a Unix socket; no listener and no cluster but that
+// is static.
 func Bootstrap(c BootstrapConfig) ([]byte, error) {
 	if c.NodeID == "" || c.ADS == "" && c.Remote == "" || c.Admin == "" {
 		return nil, errors.New("bootstrap: want a node id, the ADS socket or address, and the admin socket")
@@ -39,7 +42,7 @@ func Bootstrap(c BootstrapConfig) ([]byte, error) {
 	}
 	source := map[string]any{"ads": map[string]any{}, "resource_api_version": "V3", "initial_fetch_timeout": "5s"}
 	doc, err := structpb.NewStruct(map[string]any{
-		"node":  map[string]any{"id": c.NodeID, "cluster": "catalyst"},
+		"node":  c.node(),
 		"admin": map[string]any{"address": map[string]any{"pipe": map[string]any{"path": c.Admin, "mode": 0o600}}},
 		"dynamic_resources": map[string]any{
 			"ads_config": map[string]any{
@@ -52,8 +55,8 @@ func Bootstrap(c BootstrapConfig) ([]byte, error) {
 			"cds_config": source, "lds_config": source,
 		},
 		"static_resources": map[string]any{"clusters": []any{ads}},
-		// Nobody is pushed Envoy's statistics; to flush them every five seconds all the same holds its main thread up for 100 ms at 10,000
-		// clusters, and every change with it. They are as fresh as whoever asks /stats for them.
+		// Nobody is pushed Envoy's statistics; to flush them every five seconds all the same holds its main thread up for
+		// 100 ms at 10,000 clusters, and every change with it. They are as fresh as whoever asks /stats for them.
 		"stats_flush_on_admin": true,
 	})
 	if err != nil {
@@ -77,10 +80,9 @@ func (c *BootstrapConfig) adsCluster() (map[string]any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("bootstrap: %w", err)
 		}
-		org, _, _ := strings.Cut(c.NodeID, "/")
 		address = map[string]any{"socket_address": map[string]any{"address": at.Host, "port_value": float64(at.Port)}}
 		cluster["type"] = "STRICT_DNS"
-		cluster["transport_socket"] = c.tls(org)
+		cluster["transport_socket"] = c.tls()
 	}
 	cluster["load_assignment"] = map[string]any{"cluster_name": "catalyst-ads", "endpoints": []any{map[string]any{"lb_endpoints": []any{
 		map[string]any{"endpoint": map[string]any{"address": address}},
@@ -88,19 +90,78 @@ func (c *BootstrapConfig) adsCluster() (map[string]any, error) {
 	return cluster, nil
 }
 
-// tls proves the bundle's node and believes the control plane's.
-func (c *BootstrapConfig) tls(org string) map[string]any {
-	file := func(name string) map[string]any { return map[string]any{"filename": filepath.Join(c.Identity, name)} }
+// node is how an Envoy presents itself. One on another machine says where its own certificate and key are, since it
+// is sent nobody else's.
+func (c *BootstrapConfig) node() map[string]any {
+	n := map[string]any{"id": c.NodeID, "cluster": "catalyst"}
+	if c.Remote != "" {
+		n["metadata"] = map[string]any{"catalyst_identity": c.Identity}
+	}
+	return n
+}
+
+// tls proves the Envoy and believes the control plane's node, by files that are read again when they are replaced.
+func (c *BootstrapConfig) tls() map[string]any {
+	secret := func(name, file string) map[string]any {
+		source := map[string]any{
+			"path": filepath.Join(c.Identity, file), "watched_directory": map[string]any{"path": c.Identity},
+		}
+		return map[string]any{
+			"name": name, "sds_config": map[string]any{"resource_api_version": "V3", "path_config_source": source},
+		}
+	}
 	return map[string]any{"name": "envoy.transport_sockets.tls", "typed_config": map[string]any{
 		"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
 		"common_tls_context": map[string]any{
-			"alpn_protocols":   []any{"h2"},
-			"tls_params":       map[string]any{"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3", "ecdh_curves": []any{"X25519MLKEM768", "X25519"}},
-			"tls_certificates": []any{map[string]any{"certificate_chain": file("svid.pem"), "private_key": file("key.pem")}},
-			"validation_context": map[string]any{
-				"trusted_ca":                    file(org + ".bundle.pem"),
-				"match_typed_subject_alt_names": []any{map[string]any{"san_type": "URI", "matcher": map[string]any{"exact": c.ControlPlane}}},
+			"alpn_protocols": []any{"h2"},
+			"tls_params": map[string]any{
+				"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3",
+				"ecdh_curves": []any{"X25519MLKEM768", "X25519"},
+			},
+			"tls_certificate_sds_secret_configs": []any{secret(ownSecret, certificateSDS)},
+			"combined_validation_context": map[string]any{
+				"default_validation_context": map[string]any{"match_typed_subject_alt_names": []any{
+					map[string]any{"san_type": "URI", "matcher": map[string]any{"exact": c.ControlPlane}},
+				}},
+				"validation_context_sds_secret_config": secret(rootSecret, trustSDS),
 			},
 		},
 	}}
+}
+
+// The secrets with which an Envoy on another machine reaches its control plane, each in a file of its own (Envoy's
+// docs, "SDS by files").
+const (
+	certificateSDS = "sds-certificate.json"
+	trustSDS       = "sds-trust.json"
+	ownSecret      = "control-plane-certificate"
+	rootSecret     = "control-plane-trust"
+)
+
+// SecretFiles returns what has to be in Identity beside the bundle, by name: which files Envoy reads, and reads again
+// when any file of the directory is replaced. nil for an Envoy beside its node.
+func (c *BootstrapConfig) SecretFiles() (map[string][]byte, error) {
+	if c.Remote == "" {
+		return nil, nil
+	}
+	org, _, _ := strings.Cut(c.NodeID, "/")
+	file := func(name string) map[string]any { return map[string]any{"filename": filepath.Join(c.Identity, name)} }
+	watched := map[string]any{"path": c.Identity}
+	files := map[string][]byte{}
+	for name, secret := range map[string]map[string]any{
+		certificateSDS: {"name": ownSecret, "tls_certificate": map[string]any{
+			"certificate_chain": file("svid.pem"), "private_key": file("key.pem"), "watched_directory": watched,
+		}},
+		trustSDS: {"name": rootSecret, "validation_context": map[string]any{
+			"trusted_ca": file(org + ".bundle.pem"), "watched_directory": watched,
+		}},
+	} {
+		secret["@type"] = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+		b, err := json.MarshalIndent(map[string]any{"resources": []any{secret}}, "", "  ")
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		files[name] = append(b, '\n')
+	}
+	return files, nil
 }

@@ -118,7 +118,7 @@ func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 		})
 	}
 	// An endpoint that matches none must not be spoken to in clear.
-	cl.TransportSocket = upstreamTLS(bgp.NodeID{Org: "invalid.invalid", Name: "nobody"})
+	cl.TransportSocket = c.nobody()
 	name, err := contentName(hopsPrefix, cl)
 	if err != nil {
 		return nil, err
@@ -186,21 +186,24 @@ func (c *Compiler) endpoint(address string, t Target) (*endpoint.LbEndpoint, boo
 	}, !isIP, nil
 }
 
+// nobody is a node of this organisation that no certificate names: a node's name has no underscore.
+func (c *Compiler) nobody() *core.TransportSocket {
+	return upstreamTLS(bgp.NodeID{Org: c.cfg.Self.Org, Name: "_nobody"})
+}
+
 func nodeMatch(n bgp.NodeID) *structpb.Struct {
 	return &structpb.Struct{Fields: map[string]*structpb.Value{"node": structpb.NewStringValue(n.String())}}
 }
 
-// upstreamTLS accepts the certificate of one node, and nothing else.
+// upstreamTLS accepts the certificate of one node, or of its Envoys, and nothing else.
 func upstreamTLS(n bgp.NodeID) *core.TransportSocket {
 	return transportSocket(&tls.UpstreamTlsContext{
 		Sni: sniMesh,
 		CommonTlsContext: &tls.CommonTlsContext{
 			AlpnProtocols: []string{"h2"}, TlsParams: tls13(), TlsCertificateSdsSecretConfigs: []*tls.SdsSecretConfig{sds(secretNode)},
 			ValidationContextType: &tls.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tls.CommonTlsContext_CombinedCertificateValidationContext{
-				DefaultValidationContext: &tls.CertificateValidationContext{MatchTypedSubjectAltNames: []*tls.SubjectAltNameMatcher{{
-					SanType: tls.SubjectAltNameMatcher_URI, Matcher: exactly(n.URI()),
-				}}},
-				ValidationContextSdsSecretConfig: sds(secretTrust),
+				DefaultValidationContext:         &tls.CertificateValidationContext{MatchTypedSubjectAltNames: dataPlaneOf(n)},
+				ValidationContextSdsSecretConfig: sds(trustOf(n.Org)),
 			}},
 		},
 	})

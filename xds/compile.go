@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	aggregate "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/aggregate/v3"
-	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/catalyst-router/catalyst/bgp"
@@ -63,6 +61,9 @@ type Compiler struct {
 	// owners counts, for each shared resource, the services that use it.
 	owners map[Ref]int
 	sent   map[Ref]string // versions
+	roots  map[bgp.Org][]byte
+	// peerOrgs are those whose nodes are next hops, or were: each has a secret of its own.
+	peerOrgs map[bgp.Org]bool
 }
 
 // compiled is what a service has in Envoy: resources of its own, and shared ones.
@@ -73,7 +74,8 @@ func NewCompiler(cfg Config) *Compiler {
 	if cfg.EgressIP == "" {
 		cfg.EgressIP = "127.0.0.1"
 	}
-	return &Compiler{cfg: cfg, services: map[bgp.Service]*compiled{}, owners: map[Ref]int{}, sent: map[Ref]string{}}
+	return &Compiler{cfg: cfg, services: map[bgp.Service]*compiled{}, owners: map[Ref]int{}, sent: map[Ref]string{},
+		peerOrgs: map[bgp.Org]bool{cfg.Self.Org: true}}
 }
 
 // Start returns the constant resources: secrets and listeners.
@@ -99,15 +101,6 @@ func (c *Compiler) Start(id Identity) (Delta, error) {
 	d.Set = append(d.Set, b.d.Set...)
 	order(&d)
 	return d, b.err
-}
-
-// Identity returns the secrets for a new identity.
-func (c *Compiler) Identity(id Identity) (Delta, error) {
-	b := builder{c: c}
-	for _, s := range secrets(id) {
-		b.set(TypeSecret, s.GetName(), s)
-	}
-	return b.d, b.err
 }
 
 // Apply compiles the newest states of the changed services.
@@ -177,6 +170,7 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 		tcp = c.tcpListener(f)
 	}
 	out := &compiled{}
+	c.trust(b, f)
 	for _, cl := range clusters {
 		b.set(TypeCluster, cl.GetName(), cl, needs(f, cl, clusters)...)
 		out.uses = append(out.uses, Ref{TypeCluster, cl.GetName()})
@@ -371,19 +365,6 @@ func naming(name string) int {
 
 func begins(name string, prefixes ...string) bool {
 	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-}
-
-// secrets returns the node's certificate, and the roots of each trust domain for itself alone.
-func secrets(id Identity) []*tls.Secret {
-	spiffe := &tls.SPIFFECertValidatorConfig{}
-	for _, org := range slices.Sorted(maps.Keys(id.Roots)) {
-		spiffe.TrustDomains = append(spiffe.TrustDomains, &tls.SPIFFECertValidatorConfig_TrustDomain{Name: string(org), TrustBundle: inline(id.Roots[org])})
-	}
-	return []*tls.Secret{
-		{Name: secretNode, Type: &tls.Secret_TlsCertificate{TlsCertificate: &tls.TlsCertificate{CertificateChain: inline(id.Chain), PrivateKey: inline(id.Key)}}},
-		{Name: secretTrust, Type: &tls.Secret_ValidationContext{ValidationContext: &tls.CertificateValidationContext{
-			CustomValidatorConfig: extension("envoy.tls.cert_validator.spiffe", spiffe)}}},
-	}
 }
 
 // NamesOf returns the names that resources of a type have for a service, whether or not they exist.

@@ -113,6 +113,8 @@ type Resource struct {
 	Body    []byte // the message, deterministic
 	// Needs names that without which Envoy has no use for it, in the order in which it has to come: where something is missing, it sends nowhere. See Needed.
 	Needs []string
+	// Secret tells that Body has a private key, this node's: it is for the Envoy on this node's machine alone.
+	Secret bool
 	// Service is whose change it carries, "" for constant ones.
 	Service bgp.Service
 	Trace   bgp.Trace

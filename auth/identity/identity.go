@@ -6,7 +6,6 @@ package identity
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -35,6 +34,7 @@ type Material struct {
 	Chain   []byte
 	Key     []byte `json:"-"` // secret
 	Roots   map[bgp.Org][]byte
+	Issued  time.Time
 	Expires time.Time
 }
 
@@ -127,55 +127,64 @@ func (s *Source) GetX509BundleForTrustDomain(td spiffeid.TrustDomain) (*x509bund
 }
 
 // ServerTLS returns the TLS configuration of a listener that takes nodes of every organisation whose roots are known:
-// TLS 1.3, both sides with certificates, post-quantum key exchange first.
+// TLS 1.3, both sides with certificates, post-quantum key exchange first. Each certificate is judged as NodeOf does.
 func (s *Source) ServerTLS() *tls.Config {
-	return harden(tlsconfig.MTLSServerConfig(s, s, tlsconfig.AdaptMatcher(isNode)))
+	return harden(tlsconfig.MTLSServerConfig(s, s, tlsconfig.AuthorizeAny()), func(state tls.ConnectionState) error {
+		_, err := nodeOf(state)
+		return err
+	})
 }
 
-// OwnServerTLS is ServerTLS for the nodes of this node's own organisation alone.
+// OwnServerTLS returns that of a listener which takes whoever this node's own organisation gave a certificate, nodes
+// and Envoys. Which of them may stay is for the caller to decide, who can say why not.
 func (s *Source) OwnServerTLS() *tls.Config {
-	own := s.Material().Node.Org
-	return harden(tlsconfig.MTLSServerConfig(s, s, tlsconfig.AdaptMatcher(func(id spiffeid.ID) error {
-		n, err := bgp.ParseNodeID(id.String())
-		if err == nil && n.Org != own {
-			err = fmt.Errorf("%s is of another organisation than %s", n, own)
-		}
+	own := spiffeid.RequireTrustDomainFromString(string(s.Material().Node.Org))
+	return harden(tlsconfig.MTLSServerConfig(
+		s, s, tlsconfig.AuthorizeMemberOf(own),
+	), func(state tls.ConnectionState) error {
+		_, err := idOf(state)
 		return err
-	})))
+	})
 }
 
 // ClientTLS returns the TLS configuration to dial exactly that node.
 func (s *Source) ClientTLS(peer bgp.NodeID) *tls.Config {
-	return harden(tlsconfig.MTLSClientConfig(s, s, tlsconfig.AdaptMatcher(func(id spiffeid.ID) error {
-		if id.String() != peer.URI() {
-			return fmt.Errorf("its certificate is that of %s, want %s", id, peer.URI())
+	return s.clientTLS(peer, func(string) bool { return false })
+}
+
+// IngressTLS returns that to dial a node's mesh ingress, where one of its Envoys may stand in for it.
+func (s *Source) IngressTLS(node bgp.NodeID) *tls.Config {
+	return s.clientTLS(node, func(id string) bool {
+		e, err := bgp.ParseEnvoyID(id)
+		return err == nil && e.Node == node
+	})
+}
+
+func (s *Source) clientTLS(node bgp.NodeID, also func(id string) bool) *tls.Config {
+	// The chain has to end at the roots of that very organisation, whatever other names the certificate has.
+	own := tlsconfig.AdaptMatcher(func(id spiffeid.ID) error {
+		if td := id.TrustDomain().Name(); td != string(node.Org) {
+			return fmt.Errorf("its certificate is of %s, want %s", td, node.URI())
 		}
 		return nil
-	})))
+	})
+	return harden(tlsconfig.MTLSClientConfig(s, s, own), func(state tls.ConnectionState) error {
+		id, err := idOf(state)
+		if err == nil && id != node.URI() && !also(id) {
+			err = fmt.Errorf("its certificate is that of %s, want %s", id, node.URI())
+		}
+		return err
+	})
 }
 
-func isNode(id spiffeid.ID) error {
-	_, err := bgp.ParseNodeID(id.String())
-	return err
-}
-
-func harden(c *tls.Config) *tls.Config {
+// harden adds what every connection of ours has. judge runs in VerifyConnection, which a resumed session would not
+// escape.
+func harden(c *tls.Config, judge func(tls.ConnectionState) error) *tls.Config {
 	c.MinVersion = tls.VersionTLS13
 	c.CurvePreferences = []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256}
 	c.SessionTicketsDisabled = true // a resumed session would outlive its certificate
+	c.VerifyConnection = judge
 	return c
-}
-
-// PeerOf returns the node that a verified connection's certificate names.
-func PeerOf(state tls.ConnectionState) (bgp.NodeID, error) {
-	if len(state.PeerCertificates) == 0 {
-		return bgp.NodeID{}, errors.New("no certificate")
-	}
-	id, err := x509svid.IDFromCert(state.PeerCertificates[0])
-	if err != nil {
-		return bgp.NodeID{}, err
-	}
-	return bgp.ParseNodeID(id.String())
 }
 
 // reload reads the files if they changed.
@@ -230,56 +239,98 @@ func (s *Source) fingerprint() (string, error) {
 }
 
 func read(dir string) (*Material, *x509svid.SVID, *x509bundle.Set, error) {
+	m, svid, err := readSVID(dir)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if m.Node, err = bgp.ParseNodeID(svid.ID.String()); err != nil {
+		return nil, nil, nil, fmt.Errorf("%s: %w", filepath.Join(dir, disk.SVIDFile), err)
+	}
+	bundles, err := m.readRoots(dir)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if _, ok := m.Roots[m.Node.Org]; !ok {
+		return nil, nil, nil, fmt.Errorf("%s: has no %s", dir, disk.BundleFile(m.Node.Org))
+	}
+	return m, svid, bundles, nil
+}
+
+// Envoy returns whose bundle is in a directory: that of an Envoy on another machine than its node.
+func Envoy(dir string) (bgp.EnvoyID, error) {
+	m, svid, err := readSVID(dir)
+	if err != nil {
+		return bgp.EnvoyID{}, err
+	}
+	id, err := bgp.ParseEnvoyID(svid.ID.String())
+	if err != nil {
+		return id, fmt.Errorf(
+			"%s is no Envoy's: issue one with catalyst org issue-envoy: %w", filepath.Join(dir, disk.SVIDFile), err,
+		)
+	}
+	if _, err := m.readRoots(dir); err != nil {
+		return id, err
+	}
+	if _, ok := m.Roots[id.Node.Org]; !ok {
+		return id, fmt.Errorf("%s: has no %s", dir, disk.BundleFile(id.Node.Org))
+	}
+	return id, nil
+}
+
+// readSVID reads a certificate and its key, whosever they are.
+func readSVID(dir string) (*Material, *x509svid.SVID, error) {
 	chain, err := os.ReadFile(filepath.Join(dir, disk.SVIDFile))
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("read the node's certificate: %w: issue one with catalyst org issue-node", err)
+		return nil, nil, fmt.Errorf("read the certificate: %w: issue one with catalyst org issue-node", err)
 	}
 	key, err := disk.ReadPrivate(filepath.Join(dir, disk.SVIDKey))
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("read the node's key: %w", err)
+		return nil, nil, fmt.Errorf("read the key: %w", err)
 	}
 	svid, err := x509svid.Parse(chain, key)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("%s: %w", dir, err)
+		return nil, nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	node, err := bgp.ParseNodeID(svid.ID.String())
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("%s: %w", filepath.Join(dir, disk.SVIDFile), err)
+	leaf := svid.Certificates[0]
+	if _, err := Judge(leaf); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", filepath.Join(dir, disk.SVIDFile), err)
 	}
-	m := &Material{Node: node, Chain: chain, Key: key, Roots: map[bgp.Org][]byte{}, Expires: svid.Certificates[0].NotAfter}
+	m := &Material{Chain: chain, Key: key, Roots: map[bgp.Org][]byte{}, Issued: leaf.NotBefore, Expires: leaf.NotAfter}
 	if !time.Now().Before(m.Expires) {
-		return nil, nil, nil, fmt.Errorf(
-			"%s expired at %s: issue another with catalyst org issue-node", filepath.Join(dir, disk.SVIDFile),
-			m.Expires.Format(time.RFC3339),
-		)
+		return nil, nil, fmt.Errorf("%s expired at %s: issue another with catalyst org issue-node",
+			filepath.Join(dir, disk.SVIDFile), m.Expires.Format(time.RFC3339))
 	}
+	return m, svid, nil
+}
+
+// readRoots reads the roots of every organisation in a directory, each valid for its own trust domain alone.
+func (m *Material) readRoots(dir string) (*x509bundle.Set, error) {
 	bundles := x509bundle.NewSet()
 	files, err := filepath.Glob(filepath.Join(dir, disk.BundleGlob))
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	for _, f := range files {
 		org, err := bgp.ParseOrg(strings.TrimSuffix(filepath.Base(f), ".bundle.pem"))
 		if err != nil {
-			return nil, nil, nil, fmt.Errorf("%s: %w", f, err)
+			return nil, fmt.Errorf("%s: %w", f, err)
 		}
 		td, err := spiffeid.TrustDomainFromString(string(org))
 		if err != nil {
-			return nil, nil, nil, fmt.Errorf("%s: %w", f, err)
+			return nil, fmt.Errorf("%s: %w", f, err)
 		}
-		b, err := x509bundle.Load(td, f)
+		text, err := os.ReadFile(f)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
-		if m.Roots[org], err = os.ReadFile(f); err != nil {
-			return nil, nil, nil, err
+		b, err := x509bundle.Parse(td, text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f, err)
 		}
+		m.Roots[org] = text
 		bundles.Add(b)
 	}
-	if _, ok := m.Roots[node.Org]; !ok {
-		return nil, nil, nil, fmt.Errorf("%s: has no %s", dir, disk.BundleFile(node.Org))
-	}
-	return m, svid, bundles, nil
+	return bundles, nil
 }
 
 // Orgs returns the organisations whose roots are known, sorted.

@@ -14,6 +14,7 @@ package peering
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,21 +24,31 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/catalyst-router/catalyst/auth/identity"
+	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
 // Config is what a router needs.
 type Config struct {
-	Speaker  speaker.Config   // required
-	Identity *identity.Source // required
-	Log      *slog.Logger     // required
+	Speaker  speaker.Config // required
+	Identity Identity       // required
+	Log      *slog.Logger   // required
 	// Observe is told of every step and how long it took; nil for nobody. It is called between steps and must not block.
 	Observe func(ev speaker.Event, took time.Duration, waiting int)
 	// Answer answers the traces of peers, each in a goroutine of its own; nil to decline them all.
 	Answer Answer
 	// Recorder keeps every event for replay; nil for nobody.
 	Recorder Recorder
+}
+
+// Identity is how a router proves itself and knows who its peers are, as the Source of auth/identity does.
+type Identity interface {
+	// ServerTLS takes nodes of every organisation whose roots are known.
+	ServerTLS() *tls.Config
+	// ClientTLS dials exactly that node.
+	ClientTLS(peer bgp.NodeID) *tls.Config
+	// NodeOf returns the node that a verified connection's certificate names.
+	NodeOf(tls.ConnectionState) (bgp.NodeID, error)
 }
 
 // Recorder is told, between steps, of all that the speaker takes and does, as bgp/record is. It must not block.

@@ -11,7 +11,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/bgp/stream"
@@ -80,7 +79,7 @@ func (r *Router) welcome(ctx, opening context.Context, raw net.Conn, known func(
 		r.cfg.Log.Debug("a connection came to nothing", "address", raw.RemoteAddr().String(), "err", err)
 		return
 	}
-	node, err := identity.PeerOf(s.TLS())
+	node, err := r.cfg.Identity.NodeOf(s.TLS())
 	if err != nil {
 		s.End(codes.Unauthenticated, err.Error())
 		s.Close()

@@ -47,6 +47,8 @@ func rules() []rule {
 		{[]string{"auth/store"}, []string{module, "google.golang.org/grpc"}, "the store keeps rows: what they mean is decided above it"},
 		{[]string{"policy"}, []string{module, "net", "net/http", "google.golang.org/", "log/slog"}, "a decision is values in, values out: it knows neither Envoy nor tokens, and can be replayed"},
 		{[]string{"auth/..."}, []string{module + "cmd", module + "xds", module + "graphql"}, "identity is below all that uses it"},
+		{[]string{"bgp/peering", "bgp/stream", "xds/ads"}, []string{module + "auth"},
+			"who a peer or an Envoy is, is asked by small interfaces: identity is one way to answer"},
 		{[]string{"auth/ca"}, []string{module + "auth/disk", "log/slog", "google.golang.org/grpc"},
 			"the CA signs and returns: files and connections are its callers'"},
 	}

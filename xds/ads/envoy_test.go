@@ -60,6 +60,7 @@ type plane struct {
 	ingress  string
 	egress   string
 	dir      string
+	bundle   string // of its node
 	identity xds.Identity
 	cfg      xds.Config
 	ports    *ports.Table
@@ -111,7 +112,7 @@ func newPlaneWith(t *testing.T, a authority, name string, stateOfTheWorld bool) 
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	p := &plane{
-		t: t, id: id, dir: dir, ingress: fmt.Sprintf("127.0.0.1:%d", freePort(t)), egress: fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+		t: t, id: id, dir: dir, bundle: bundle, ingress: fmt.Sprintf("127.0.0.1:%d", freePort(t)), egress: fmt.Sprintf("127.0.0.1:%d", freePort(t)),
 		identity: xds.Identity{Chain: m.Chain, Key: m.Key, Roots: m.Roots},
 	}
 	p.ports = ports.New([]uint16{uint16(freePort(t)), uint16(freePort(t))}, nil, time.Now())

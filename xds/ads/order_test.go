@@ -16,7 +16,7 @@ func TestWhatIsNamedComesFirst(t *testing.T) {
 	s := NewServer(Config{Log: slog.New(slog.DiscardHandler)})
 	s.Open()
 	st, err := newStream(t.Context(), s)
-	if err != nil || !s.join(st) {
+	if err != nil || s.join(st) != nil {
 		t.Fatal(err)
 	}
 	if err := s.request(st, &discovery.DeltaDiscoveryRequest{TypeUrl: xds.TypeCluster}); err != nil {

@@ -84,6 +84,7 @@ func (s *Server) usable(st *stream, r *xds.Resource) bool {
 
 // refuse puts a version into quarantine. The Envoy has what it had before.
 func (s *Server) refuse(st *stream, sub *subscription, r *xds.Resource, words string) {
+	words = printable(words)
 	st.declined(sub, r)
 	st.changed(refOf(r))
 	st.answeredFor(refOf(r))

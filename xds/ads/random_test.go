@@ -121,7 +121,7 @@ func (p *plant) dial() *stream {
 		p.server.leave(p.envoy.st)
 	}
 	st, err := newStream(p.t.Context(), p.server)
-	if err != nil || !p.server.join(st) {
+	if err != nil || p.server.join(st) != nil {
 		p.t.Fatal(err)
 	}
 	p.envoy.st = st

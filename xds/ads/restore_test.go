@@ -24,7 +24,7 @@ func TestAnEnvoyThatIsAheadIsLeftAlone(t *testing.T) {
 		s := quiet()
 		s.Restore([]xds.Resource{resource("http/x", "1"), resource("http/y", "1")})
 		st, err := newStream(t.Context(), s)
-		if err != nil || !s.join(st) {
+		if err != nil || s.join(st) != nil {
 			t.Fatal(err)
 		}
 		e := &envoy{t, s, st}
@@ -54,7 +54,7 @@ type wholeEnvoy struct {
 func newWholeEnvoy(t *testing.T, s *Server, has string) *wholeEnvoy {
 	t.Helper()
 	st, err := newStream(t.Context(), s)
-	if err != nil || !s.join(st) {
+	if err != nil || s.join(st) != nil {
 		t.Fatal(err)
 	}
 	e := &wholeEnvoy{t, s, st, map[string]*whole{}}

@@ -22,7 +22,7 @@ type envoy struct {
 func newEnvoy(t *testing.T, s *Server) *envoy {
 	t.Helper()
 	st, err := newStream(t.Context(), s)
-	if err != nil || !s.join(st) {
+	if err != nil || s.join(st) != nil {
 		t.Fatal(err)
 	}
 	e := &envoy{t, s, st}
@@ -127,7 +127,7 @@ func TestQuarantineIsOfOneEnvoy(t *testing.T) {
 		t.Errorf("an Envoy that is gone still counts: %+v", q)
 	}
 	again, err := newStream(t.Context(), s)
-	if err != nil || !s.join(again) {
+	if err != nil || s.join(again) != nil {
 		t.Fatal(err)
 	}
 	again.node = "one"

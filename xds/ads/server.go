@@ -31,6 +31,8 @@ type Config struct {
 	OnNack func(Refused)
 	// OnQuarantine is told that Quarantined returns something else; nil for nobody. It must not block, nor call the server.
 	OnQuarantine func()
+	// Who says which Envoy connects by TLS; nil takes none but those on the Unix socket.
+	Who Who
 	// Store keeps what Envoys have taken, for the next process; nil for nobody. It must not block.
 	Store Store
 }
@@ -54,8 +56,7 @@ type Acknowledged struct {
 const (
 	removalPatience = 2 * time.Second // for an Envoy to acknowledge what no longer names a cluster
 	maxBatch        = 500             // resources of one response
-	maxStreams      = 64
-	maxNacks        = 1000 // kept of one Envoy
+	maxNacks        = 1000            // kept of one Envoy
 )
 
 // Server serves any number of Envoys the same view. It is safe for concurrent use.
@@ -69,6 +70,7 @@ type Server struct {
 	view     view                            // guarded by mu
 	refusals map[string]map[version]*refusal // by node; guarded by mu
 	streams  map[*stream]bool                // guarded by mu
+	turned   map[string]*Turned              // by name; guarded by mu
 	opened   bool                            // guarded by mu
 	left     bool                            // something may be of an earlier process; guarded by mu
 	met      bool                            // first is closed; guarded by mu
@@ -76,7 +78,10 @@ type Server struct {
 
 // NewServer returns a server that has nothing and answers nobody.
 func NewServer(cfg Config) *Server {
-	return &Server{cfg: cfg, open: make(chan struct{}), first: make(chan struct{}), view: newView(), refusals: map[string]map[version]*refusal{}, streams: map[*stream]bool{}}
+	return &Server{
+		cfg: cfg, open: make(chan struct{}), first: make(chan struct{}), view: newView(),
+		refusals: map[string]map[version]*refusal{}, streams: map[*stream]bool{}, turned: map[string]*Turned{},
+	}
 }
 
 // Publish applies a delta and lets every Envoy know.
@@ -228,11 +233,11 @@ func (s *Server) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryServi
 	if err != nil {
 		return err
 	}
-	if !s.join(st) {
-		return status.Errorf(codes.ResourceExhausted, "%d Envoys are connected already", maxStreams)
+	if err := s.join(st); err != nil {
+		return err
 	}
 	defer s.leave(st)
-	ctx := rpc.Context()
+	ctx := st.ctx
 	requests, failed := receive(ctx, rpc.Recv)
 	return s.serve(ctx, st, rpc, requests, failed)
 }
@@ -265,26 +270,12 @@ func hungUp(err error) error {
 	return err
 }
 
-// join books a stream; false if there are too many.
-func (s *Server) join(st *stream) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.streams) >= maxStreams {
-		return false
-	}
-	s.streams[st] = true
-	if !s.met {
-		s.met = true
-		close(s.first)
-	}
-	return true
-}
-
 // leave forgets a stream, and all that was kept of its Envoy.
 func (s *Server) leave(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.streams, st)
+	st.cancel(nil)
 	for ref := range s.view.unsettled {
 		s.settle(ref) // it may have been the only one that had not answered
 	}
@@ -292,15 +283,14 @@ func (s *Server) leave(st *stream) {
 	s.cfg.Log.Info("Envoy disconnected", "node", st.node)
 }
 
-// meet takes an Envoy's name from its first request. One that comes by TLS has to be the one that its certificate names. The caller holds mu.
+// meet takes an Envoy's name from its first request. The caller holds mu.
 func (s *Server) meet(st *stream, n *core.Node) error {
 	if n == nil || st.node != "" {
 		return nil
 	}
-	if st.certified != "" && n.GetId() != st.certified {
-		return status.Errorf(codes.PermissionDenied, "node id %q: the certificate is that of %q", n.GetId(), st.certified)
+	if err := s.introduce(st, n); err != nil {
+		return err
 	}
-	st.node = n.GetId()
 	s.quarantined()
 	s.cfg.Log.Info("Envoy connected", "node", st.node)
 	return nil
@@ -314,7 +304,7 @@ func (s *Server) serve(ctx context.Context, st *stream, rpc discovery.Aggregated
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return st.why()
 		case err := <-failed:
 			return hungUp(err)
 		case req := <-requests:

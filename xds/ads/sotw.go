@@ -32,18 +32,18 @@ func (s *Server) StreamAggregatedResources(rpc discovery.AggregatedDiscoveryServ
 	if err != nil {
 		return err
 	}
-	if !s.join(st) {
-		return status.Errorf(codes.ResourceExhausted, "%d Envoys are connected already", maxStreams)
+	if err := s.join(st); err != nil {
+		return err
 	}
 	defer s.leave(st)
-	ctx := rpc.Context()
+	ctx := st.ctx
 	requests, failed := receive(ctx, rpc.Recv)
 	opened := s.open
 	last := map[string]*whole{}
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return st.why()
 		case err := <-failed:
 			return hungUp(err)
 		case req := <-requests:
@@ -248,7 +248,7 @@ func (st *stream) respondWhole(t string, w *whole, sub *subscription, set map[st
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(set), xds.CompareNames) {
 		r := set[name]
-		resp.Resources = append(resp.Resources, &anypb.Any{TypeUrl: r.Type, Value: r.Body})
+		resp.Resources = append(resp.Resources, &anypb.Any{TypeUrl: r.Type, Value: st.body(r)})
 		st.bytes += len(r.Body)
 		if sub.known[name] != r.Version || sub.acked[name].version != r.Version { // an answer to what was sent before does not count any more
 			out.resources = append(out.resources, r)

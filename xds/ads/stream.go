@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/xds"
 )
@@ -26,6 +25,10 @@ type stream struct {
 	s           *Server
 	node        string
 	certified   string // what its certificate names; "" on a Unix socket
+	secret      []byte // what it is sent in place of the node's certificate and key; nil on a Unix socket
+	ctx         context.Context
+	cancel      context.CancelCauseFunc // of ctx
+	ended       bool                    // it has lost its place
 	since       time.Time
 	signal      chan struct{}
 	subs        map[string]*subscription // by type
@@ -77,15 +80,16 @@ func newStream(ctx context.Context, s *Server) (*stream, error) {
 	certified := ""
 	if p, ok := peer.FromContext(ctx); ok {
 		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
-			n, err := identity.PeerOf(info.State)
-			if err != nil {
-				return nil, status.Error(codes.Unauthenticated, err.Error())
+			var err error
+			if certified, err = s.admit(info.State, p.Addr.String()); err != nil {
+				return nil, err
 			}
-			certified = n.String()
 		}
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
 	return &stream{
-		s: s, certified: certified, since: time.Now(), signal: make(chan struct{}, 1), subs: map[string]*subscription{}, pending: map[string]*queue{},
+		s: s, ctx: ctx, cancel: cancel, certified: certified, since: time.Now(), signal: make(chan struct{}, 1),
+		subs: map[string]*subscription{}, pending: map[string]*queue{},
 		outstanding: map[string]*response{}, held: map[string]bool{}, waiting: map[string]map[xds.Ref]bool{},
 	}, nil
 }
@@ -129,6 +133,20 @@ func (st *stream) changed(ref xds.Ref) {
 		st.pending[ref.Type] = newQueue()
 	}
 	st.pending[ref.Type].add(ref.Name)
+}
+
+// end has the goroutine that serves it end it. Its place is free at once.
+func (st *stream) end() {
+	st.ended = true
+	st.cancel(status.Error(codes.ResourceExhausted, "a newer connection with this certificate took its place"))
+}
+
+// why is the error of a stream whose context has ended: nil if its Envoy went, or the server ends.
+func (st *stream) why() error {
+	if cause := context.Cause(st.ctx); status.Code(cause) == codes.ResourceExhausted {
+		return cause
+	}
+	return nil
 }
 
 func (st *stream) poke() {
@@ -427,7 +445,10 @@ func (st *stream) respond(typeURL string, set []*xds.Resource, removed []string)
 	nonce := strconv.FormatUint(st.nonce, 10)
 	resp := &discovery.DeltaDiscoveryResponse{TypeUrl: typeURL, Nonce: nonce, RemovedResources: removed}
 	for _, r := range set {
-		resp.Resources = append(resp.Resources, &discovery.Resource{Name: r.Name, Version: r.Version, Resource: &anypb.Any{TypeUrl: r.Type, Value: r.Body}})
+		resp.Resources = append(
+			resp.Resources,
+			&discovery.Resource{Name: r.Name, Version: r.Version, Resource: &anypb.Any{TypeUrl: r.Type, Value: st.body(r)}},
+		)
 		st.bytes += len(r.Body)
 	}
 	st.outstanding[nonce] = &response{sent: time.Now(), resources: set}

@@ -1,14 +1,15 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
-	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/envoy"
 	"github.com/catalyst-router/catalyst/graphql/operator/client"
 )
@@ -23,22 +24,34 @@ func (a *app) envoyBootstrap() *cobra.Command {
 	cmd := &cobra.Command{Use: "bootstrap", Short: "Print the bootstrap of an Envoy that you run yourself beside this node", Args: exactArgs(0, "no arguments")}
 	data := cmd.Flags().String("data", "data", "the node's data directory")
 	id := cmd.Flags().String("node-id", "envoy", "how the Envoy names itself")
-	admin := cmd.Flags().String("admin", "", "Unix socket for Envoy's admin interface (default: NODE-ID-admin.sock in the data directory)")
-	remote := cmd.Flags().String("remote", "", "HOST:PORT of the node's envoy.ads, for an Envoy on another machine; wants --identity and --control-plane")
-	bundle := cmd.Flags().String("identity", "", "directory of the bundle that a remote Envoy shows; its node is the Envoy's name")
-	control := cmd.Flags().String("control-plane", "", "name of the node that a remote Envoy expects")
+	admin := cmd.Flags().String(
+		"admin", "",
+		"Unix socket for Envoy's admin interface (default: NODE-ID-admin.sock in --data, admin.sock in --identity)",
+	)
+	remote := cmd.Flags().String(
+		"remote", "", "HOST:PORT of the node's envoy.ads, for an Envoy on another machine; wants --identity",
+	)
+	bundle := cmd.Flags().String("identity", "", "directory of a remote Envoy's own bundle, from catalyst org issue-envoy")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		dir, err := filepath.Abs(*data)
 		if err != nil {
 			return err
 		}
-		if *admin == "" {
+		if *admin == "" && *remote != "" { // there is no data directory on its machine
+			*admin, err = filepath.Abs(filepath.Join(*bundle, "admin.sock"))
+		} else if *admin == "" {
 			*admin = filepath.Join(dir, *id+"-admin.sock")
+		}
+		if err != nil {
+			return err
 		}
 		cfg := envoy.BootstrapConfig{NodeID: *id, ADS: filepath.Join(dir, "ads.sock"), Admin: *admin}
 		if *remote != "" {
-			if err := remoteBootstrap(&cfg, *remote, *bundle, *control); err != nil {
-				return usageError{err}
+			if *bundle == "" {
+				return usageError{errors.New("want --identity with --remote")}
+			}
+			if err := remoteBootstrap(&cfg, *remote, *bundle); err != nil {
+				return err
 			}
 		}
 		b, err := envoy.Bootstrap(cfg)
@@ -51,25 +64,27 @@ func (a *app) envoyBootstrap() *cobra.Command {
 	return cmd
 }
 
-// remoteBootstrap makes a bootstrap one for an Envoy on another machine.
-func remoteBootstrap(cfg *envoy.BootstrapConfig, remote, bundle, control string) error {
-	if bundle == "" || control == "" {
-		return fmt.Errorf("want --identity and --control-plane with --remote")
-	}
-	src, err := identity.Open(bundle)
+// remoteBootstrap makes a bootstrap one for an Envoy on another machine, and puts the files beside its bundle that it
+// reads there.
+func remoteBootstrap(cfg *envoy.BootstrapConfig, remote, bundle string) error {
+	self, err := identity.Envoy(bundle)
 	if err != nil {
 		return err
-	}
-	self := src.Material().Node
-	node, err := bgp.NewNodeID(string(self.Org), control)
-	if err != nil {
-		return fmt.Errorf("control plane: %w", err)
 	}
 	dir, err := filepath.Abs(bundle)
 	if err != nil {
 		return err
 	}
-	cfg.NodeID, cfg.Remote, cfg.Identity, cfg.ControlPlane = self.String(), remote, dir, node.URI()
+	cfg.NodeID, cfg.Remote, cfg.Identity, cfg.ControlPlane = self.String(), remote, dir, self.Node.URI()
+	files, err := cfg.SecretFiles()
+	if err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := disk.Replace(filepath.Join(dir, name), content, 0o644); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

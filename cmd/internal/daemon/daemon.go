@@ -6,6 +6,7 @@ package daemon
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -226,7 +227,7 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 func (d *Daemon) forwarding(kept []xds.Resource, restarted bool, met *metrics.Metrics) *forwarding.Forwarder {
 	cfg := forwarding.Config{
 		Node: d.self, Data: d.data, Router: d.router, Offer: d.offer, Identity: d.id, Metrics: met, Log: d.tel.Log, Tracer: d.tel.Tracer,
-		Supervised: d.envoy != nil, Kept: kept, Ports: d.ports,
+		Supervised: d.envoy != nil, Kept: kept, Ports: d.ports, Envoys: d.whichEnvoy,
 		Compiler: xds.Config{
 			Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress,
 			AccessLog: d.cfg.Envoy.AccessLog,
@@ -236,6 +237,15 @@ func (d *Daemon) forwarding(kept []xds.Resource, restarted bool, met *metrics.Me
 		cfg.Deferral = d.started.Add(d.cfg.Peering.Deferral)
 	}
 	return forwarding.New(cfg)
+}
+
+// whichEnvoy names the Envoy that connects by TLS: this node's own are let in, and nobody else.
+func (d *Daemon) whichEnvoy(state tls.ConnectionState) (string, error) {
+	e, err := d.id.EnvoyOf(state)
+	if err == nil && e.Node != d.self {
+		err = fmt.Errorf("it is an Envoy of %s, and connects to %s", e.Node, d.self)
+	}
+	return e.String(), err
 }
 
 // gateway makes the gateway over the routes, if one is asked for.
@@ -341,8 +351,8 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 	tasks.Go(func() error { return d.forwarder.ADS().Serve(ctx, l.ads) })
 	tasks.Go(func() error { return listen.Serve(ctx, l.api, d.api.Handler()) })
 	if l.remoteADS != nil {
-		tls := grpc.Creds(credentials.NewTLS(d.id.OwnServerTLS()))
-		tasks.Go(func() error { return d.forwarder.ADS().Serve(ctx, l.remoteADS, tls) })
+		creds := grpc.Creds(credentials.NewTLS(d.id.OwnServerTLS()))
+		tasks.Go(func() error { return d.forwarder.ADS().Serve(ctx, l.remoteADS, creds) })
 	}
 	if d.graph != nil {
 		tasks.Go(func() error { return d.graph.Run(ctx) })

@@ -88,6 +88,8 @@ type Config struct {
 	Log      *slog.Logger
 	Tracer   trace.Tracer
 
+	// Envoys says which Envoy connects by TLS; nil takes none.
+	Envoys ads.Who
 	// Supervised tells that this node runs an Envoy of its own. Without one nothing is compiled before an Envoy connects.
 	Supervised bool
 	// Kept is what Envoy took before this process was started. Optional.
@@ -119,7 +121,9 @@ func New(cfg Config) *Forwarder {
 		portless: map[bgp.Service]bool{}, problems: map[bgp.Service]string{},
 	}
 	f.store = fib.New(fib.Config{Path: filepath.Join(cfg.Data, fibFile), Log: cfg.Log, All: func() []*xds.Resource { return f.ads.Taken() }})
-	f.ads = ads.NewServer(ads.Config{Log: cfg.Log, Store: f.store, OnQuarantine: f.quarantine.poke, OnAck: f.acknowledged, OnNack: cfg.Metrics.Refused})
+	f.ads = ads.NewServer(ads.Config{
+		Log: cfg.Log, Store: f.store, OnQuarantine: f.quarantine.poke, OnAck: f.acknowledged, OnNack: cfg.Metrics.Refused, Who: cfg.Envoys,
+	})
 	return f
 }
 

@@ -41,9 +41,10 @@ type Forwarding interface {
 	ADS() *ads.Server
 }
 
-// Identity shows this node's certificate to a peer, and takes the peer's alone. identity.Source is one.
+// Identity shows this node's certificate at a next hop's ingress, and takes that node's alone, or its Envoys'.
+// identity.Source is one.
 type Identity interface {
-	ClientTLS(peer bgp.NodeID) *tls.Config
+	IngressTLS(node bgp.NodeID) *tls.Config
 }
 
 // NodeConfig is what a Node needs; all of it is required but for what says otherwise.
@@ -160,7 +161,7 @@ func (n *Node) Connect(ctx context.Context, address string) error {
 // Handshake implements Source. A TLS 1.3 client learns only from the first answer whether its own certificate was taken: so it begins HTTP/2
 // (RFC 9113 §3.4) and waits for the other side's SETTINGS.
 func (n *Node) Handshake(ctx context.Context, hop bgp.NextHop) (string, error) {
-	cfg := n.cfg.Identity.ClientTLS(hop.Node)
+	cfg := n.cfg.Identity.IngressTLS(hop.Node)
 	cfg.NextProtos = []string{"h2"}
 	raw, err := (&tls.Dialer{Config: cfg}).DialContext(ctx, "tcp", hop.Address)
 	if err != nil {
