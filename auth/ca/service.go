@@ -22,7 +22,9 @@ const (
 func ServiceURI(org bgp.Org) string { return "spiffe://" + string(org) + servicePath }
 
 // OperatorURI is the SPIFFE ID of an operator.
-func OperatorURI(org bgp.Org, name string) string { return "spiffe://" + string(org) + operatorPath + name }
+func OperatorURI(org bgp.Org, name string) string {
+	return "spiffe://" + string(org) + operatorPath + name
+}
 
 // ParseOperator returns the operator's name in a SPIFFE ID of an organisation, or false.
 func ParseOperator(org bgp.Org, uri string) (string, bool) {

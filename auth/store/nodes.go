@@ -61,6 +61,9 @@ type Node struct {
 	Thumbprint string
 	Credits    int       // how often it may come back after its certificate ended, without a join token
 	CreditsAt  time.Time // when that was counted anew
+	Continuity string    // hash of what its next renewal has to show
+	Former     string    // hash of what the last one showed, for an answer that was lost
+	Roots      string    // hash of the roots that it said it uses
 	Alarm      string    // "" unless something about it wants the operator's eye
 }
 
@@ -70,23 +73,24 @@ const (
 	NodeRevoked = "revoked"
 )
 
-const nodeColumns = `node, state, node_key, joined, renewed, expires, serial, thumbprint, credits, credits_at, alarm`
+const nodeColumns = `node, state, node_key, joined, renewed, expires, serial, thumbprint, credits, credits_at, continuity, former, roots, alarm`
 
 func scanNode(scan func(...any) error) (n Node, err error) {
 	var joined, renewed, expires, at int64
-	err = scan(&n.Name, &n.State, &n.Key, &joined, &renewed, &expires, &n.Serial, &n.Thumbprint, &n.Credits, &at, &n.Alarm)
+	err = scan(&n.Name, &n.State, &n.Key, &joined, &renewed, &expires, &n.Serial, &n.Thumbprint, &n.Credits, &at,
+		&n.Continuity, &n.Former, &n.Roots, &n.Alarm)
 	n.Joined, n.Renewed, n.Expires, n.CreditsAt = fromMillis(joined), fromMillis(renewed), fromMillis(expires), fromMillis(at)
 	return n, err
 }
 
 // PutNode keeps a node, or replaces it.
 func (tx *Tx) PutNode(ctx context.Context, n Node) error {
-	return tx.exec(ctx, `INSERT INTO nodes (`+nodeColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+	return tx.exec(ctx, `INSERT INTO nodes (`+nodeColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 		ON CONFLICT (node) DO UPDATE SET state = excluded.state, node_key = excluded.node_key, joined = excluded.joined,
 		renewed = excluded.renewed,
 		expires = excluded.expires, serial = excluded.serial, thumbprint = excluded.thumbprint, credits = excluded.credits,
-		credits_at = excluded.credits_at, alarm = excluded.alarm`, n.Name, n.State, n.Key, millis(n.Joined), millis(n.Renewed), millis(n.Expires), n.Serial,
-		n.Thumbprint, n.Credits, millis(n.CreditsAt), n.Alarm)
+		credits_at = excluded.credits_at, continuity = excluded.continuity, former = excluded.former, roots = excluded.roots, alarm = excluded.alarm`, n.Name, n.State, n.Key, millis(n.Joined), millis(n.Renewed), millis(n.Expires), n.Serial,
+		n.Thumbprint, n.Credits, millis(n.CreditsAt), n.Continuity, n.Former, n.Roots, n.Alarm)
 }
 
 // Nodes returns every node, by name.
@@ -221,4 +225,12 @@ func (tx *Tx) Prune(ctx context.Context, before time.Time) (rows int64, err erro
 		rows += n
 	}
 	return rows, nil
+}
+
+// Expired counts the rows that Prune would forget.
+func (r Reader) Expired(ctx context.Context, before time.Time) (n int64, err error) {
+	err = explain(r.q.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM tokens WHERE expires < $1)
+		+ (SELECT COUNT(*) FROM certificates WHERE expires < $1) + (SELECT COUNT(*) FROM joins WHERE expires < $1)
+		+ (SELECT COUNT(*) FROM revocations WHERE expires < $1)`, millis(before)).Scan(&n))
+	return n, err
 }

@@ -76,9 +76,10 @@ type Claims struct {
 	ClientID  string   // RFC 9068
 	Scopes    []string // RFC 9068 scope, split
 	Bound     Thumbprint
-	Actors    []string // subjects of the act claim, the latest first (RFC 8693 §4.1)
-	KeyID     string   // of the key that it is signed with; not a claim
-	External  bool     // of an external issuer: claims were mapped, and it does not name a principal itself
+	Actors    []string          // subjects of the act claim, the latest first (RFC 8693 §4.1)
+	KeyID     string            // of the key that it is signed with; not a claim
+	External  bool              // of an external issuer: claims were mapped, and it does not name a principal itself
+	Extra     map[string]string // of an external issuer: its claims that are texts, by name
 }
 
 // CheckBound refuses an unbound token, for an action that wants its holder to prove a key.

@@ -122,6 +122,16 @@ func NewVerifier(cfg Config) (*Verifier, error) {
 // one). The error is a *Refusal, or wraps ErrUnavailable. What costs little is looked at first: a signature costs a
 // thousand times the rest.
 func (v *Verifier) Verify(ctx context.Context, raw string, certificate Thumbprint) (*Claims, error) {
+	return v.verify(ctx, raw, &certificate)
+}
+
+// Inspect is Verify for somebody who is told of a token instead of being shown it (RFC 7662): whom it is bound to is not
+// looked at.
+func (v *Verifier) Inspect(ctx context.Context, raw string) (*Claims, error) {
+	return v.verify(ctx, raw, nil)
+}
+
+func (v *Verifier) verify(ctx context.Context, raw string, certificate *Thumbprint) (*Claims, error) {
 	signed, signature, err := split(raw)
 	if err != nil {
 		return nil, err
@@ -149,7 +159,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string, certificate Thumbprin
 }
 
 // judge verifies a token that is not remembered.
-func (v *Verifier) judge(ctx context.Context, signed, signature string, certificate Thumbprint,
+func (v *Verifier) judge(ctx context.Context, signed, signature string, certificate *Thumbprint,
 	now time.Time) (*verified, error) {
 	t, err := parse(signed, signature)
 	if err != nil {
@@ -210,6 +220,12 @@ func (i *Issuer) read(t *compact) (*Claims, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
+	c.Extra = map[string]string{}
+	for _, name := range t.payload.Names() {
+		if v, _ := t.payload.Member(name); v.kind == jsonString {
+			c.Extra[name] = v.text
+		}
+	}
 	if err := i.Map(t.payload, c); err != nil {
 		return nil, refuse(BadClaim, "its claims make no principal here: %v", err)
 	}
@@ -258,7 +274,7 @@ func (v *Verifier) checkOnce(c *Claims, issuer *Issuer) error {
 }
 
 // standing looks at what can change from one use of a token to the next.
-func (v *Verifier) standing(ctx context.Context, c *Claims, issuer *Issuer, key *Key, certificate Thumbprint,
+func (v *Verifier) standing(ctx context.Context, c *Claims, issuer *Issuer, key *Key, certificate *Thumbprint,
 	now time.Time) error {
 	switch {
 	case !now.Before(c.Expires):
@@ -275,7 +291,7 @@ func (v *Verifier) standing(ctx context.Context, c *Claims, issuer *Issuer, key 
 	if current == nil || key == nil || current != key {
 		return refuse(UnknownKey, "it is signed by a key that its issuer does not have, or not any more")
 	}
-	if !c.Bound.IsZero() && subtle.ConstantTimeCompare(c.Bound[:], certificate[:]) != 1 {
+	if certificate != nil && !c.Bound.IsZero() && subtle.ConstantTimeCompare(c.Bound[:], certificate[:]) != 1 {
 		return refuse(WrongBinding, "it is bound to another certificate than the caller's")
 	}
 	return v.cfg.Revocations.Check(c, now)

@@ -292,7 +292,7 @@ func BenchmarkVerify(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := w.v.judge(b.Context(), raw[:strings.LastIndexByte(raw, '.')], raw[strings.LastIndexByte(raw, '.')+1:],
-				w.leaf, w.now); err != nil {
+				&w.leaf, w.now); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -90,6 +90,9 @@ CREATE TABLE nodes (
 	thumbprint TEXT   NOT NULL,
 	credits    BIGINT NOT NULL,
 	credits_at BIGINT NOT NULL,
+	continuity TEXT   NOT NULL, -- hash of what its next renewal has to show
+	former     TEXT   NOT NULL, -- hash of what the last one showed, for an answer that was lost
+	roots      TEXT   NOT NULL, -- hash of the roots that it said it uses
 	alarm      TEXT   NOT NULL
 );
 

@@ -1,0 +1,138 @@
+package join
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	"github.com/catalyst-router/catalyst/auth/ca"
+	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/auth/wire/authv1"
+)
+
+const callTime = 15 * time.Second
+
+// Request is a node that wants to join.
+type Request struct {
+	Token Token
+	// OIDC is a token of an external issuer in place of the secret. The rest of Token says where to join, and as whom.
+	OIDC string
+	Dir  string // where the identity shall be kept
+}
+
+// Refused is why the organisation does not take a node, or does not renew its certificate.
+type Refused struct {
+	Text string
+}
+
+// Error implements error.
+func (r *Refused) Error() string { return r.Text }
+
+// Enrol gets the first certificate of a node and writes its bundle. If the answer was lost, it may be called again
+// within a minute, in the same directory.
+func Enrol(ctx context.Context, r Request) error {
+	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
+		return fmt.Errorf("make the identity's directory: %w", err)
+	}
+	nodeKey, err := keyIn(filepath.Join(r.Dir, nodeKeyFile))
+	if err != nil {
+		return err
+	}
+	mine, err := selfSigned(nodeKey, r.Token.Node)
+	if err != nil {
+		return err
+	}
+	key, csr, err := pending(r.Dir)
+	if err != nil {
+		return err
+	}
+	client, end, err := connect(r.Token.Address, pinnedTLS(r.Token, mine))
+	if err != nil {
+		return err
+	}
+	defer end()
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	in := &authv1.JoinRequest{Organisation: string(r.Token.Org), Node: r.Token.Node, Secret: r.Token.Secret, Csr: csr,
+		OidcToken: r.OIDC}
+	out, err := client.Join(ctx, in)
+	if err != nil {
+		return callError(r.Token.Address, err)
+	}
+	s := &state{Org: r.Token.Org, Node: r.Token.Node, Address: r.Token.Address}
+	return s.keep(r.Dir, key, out)
+}
+
+// pending returns the key of the certificate that is asked for and its signing request.
+func pending(dir string) (*ecdsa.PrivateKey, []byte, error) {
+	key, err := keyIn(filepath.Join(dir, pendingKey))
+	if err != nil {
+		return nil, nil, err
+	}
+	csr, err := request(key)
+	return key, csr, err
+}
+
+// keep writes what was issued: the roots first, the certificate last. Until then the former certificate is there, and
+// the pending key to ask again with.
+func (s *state) keep(dir string, key *ecdsa.PrivateKey, out *authv1.Issued) error {
+	chain, err := parseCerts(out.GetChain())
+	if err != nil {
+		return fmt.Errorf("the identity service's answer: %w", err)
+	}
+	if public, ok := chain[0].PublicKey.(*ecdsa.PublicKey); !ok || !public.Equal(key.Public()) {
+		return errors.New("the identity service's answer: the certificate is for another key")
+	}
+	if len(chain[0].URIs) != 1 || chain[0].URIs[0].String() != s.id().URI() {
+		return errors.New("the identity service's answer: the certificate is for another node")
+	}
+	if _, err := parseCerts(out.GetRoots()); err != nil {
+		return fmt.Errorf("the identity service's answer: roots: %w", err)
+	}
+	text, err := ca.MarshalKey(key)
+	if err != nil {
+		return err
+	}
+	s.Continuity, s.Issuer, s.Token, s.Alarm = out.GetContinuity(), out.GetIssuer(), out.GetToken(), out.GetAlarm()
+	for _, write := range []func() error{
+		func() error { return disk.Replace(filepath.Join(dir, disk.BundleFile(s.Org)), out.GetRoots(), 0o644) },
+		func() error { return s.write(dir) },
+		func() error { return disk.Replace(filepath.Join(dir, disk.SVIDKey), text, 0o600) },
+		func() error { return disk.Replace(filepath.Join(dir, disk.SVIDFile), out.GetChain(), 0o644) },
+		func() error { return os.Remove(filepath.Join(dir, pendingKey)) },
+	} {
+		if err := write(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func connect(address string, cfg *tls.Config) (authv1.IdentityClient, func(), error) {
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(credentials.NewTLS(cfg)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(8<<20)))
+	if err != nil {
+		return nil, nil, fmt.Errorf("dial the identity service at %s: %w", address, err)
+	}
+	return authv1.NewIdentityClient(conn), func() { _ = conn.Close() }, nil
+}
+
+// callError tells a refusal from a call that came to nothing.
+func callError(address string, err error) error {
+	st := status.Convert(err)
+	switch st.Code() {
+	case codes.PermissionDenied, codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.Unauthenticated:
+		return &Refused{st.Message()}
+	}
+	return fmt.Errorf("the identity service at %s: %s", address, st.Message())
+}

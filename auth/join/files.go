@@ -1,0 +1,199 @@
+package join
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/catalyst-router/catalyst/auth/ca"
+	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/bgp"
+)
+
+// Files of a member's directory, besides those of package disk.
+const (
+	memberFile  = "member.json"     // what it has to know; mode 0600
+	nodeKeyFile = "node-key.pem"    // the key that it joined with and comes back with; mode 0600
+	pendingKey  = "pending-key.pem" // of the certificate that is asked for; mode 0600
+)
+
+// state is member.json.
+type state struct {
+	Org        bgp.Org `json:"organisation"`
+	Node       string  `json:"node"`
+	Address    string  `json:"address"` // of the identity service
+	Issuer     string  `json:"issuer"`
+	Continuity []byte  `json:"continuity"` // secret
+	Token      string  `json:"token"`      // of the node, bound to its certificate
+	Alarm      string  `json:"alarm,omitempty"`
+}
+
+func readState(dir string) (*state, error) {
+	b, err := disk.ReadPrivate(filepath.Join(dir, memberFile))
+	if err != nil {
+		return nil, err
+	}
+	s := &state{}
+	if err := json.Unmarshal(b, s); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, memberFile), err)
+	}
+	return s, nil
+}
+
+func (s *state) write(dir string) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return disk.Replace(filepath.Join(dir, memberFile), b, 0o600)
+}
+
+func (s *state) id() bgp.NodeID { return bgp.NodeID{Org: s.Org, Name: s.Node} }
+
+// keyIn returns the key in a file, and makes it if it is not there: it is on the disk before anybody hears of it.
+func keyIn(path string) (*ecdsa.PrivateKey, error) {
+	b, err := disk.ReadPrivate(path)
+	if err == nil {
+		block, _ := pem.Decode(b)
+		if block == nil {
+			return nil, fmt.Errorf("%s: is not PEM", path)
+		}
+		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		key, ok := parsed.(*ecdsa.PrivateKey)
+		if !ok {
+			return nil, fmt.Errorf("%s: want an ECDSA key", path)
+		}
+		return key, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("generate a key: %w", err)
+	}
+	text, err := ca.MarshalKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return key, disk.Replace(path, text, 0o600)
+}
+
+// selfSigned is how a key is shown in TLS that no certificate stands for.
+func selfSigned(key *ecdsa.PrivateKey, name string) (tls.Certificate, error) {
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Unix(0, 0), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("sign with the node key: %w", err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}
+
+func request(key *ecdsa.PrivateKey) ([]byte, error) {
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return nil, fmt.Errorf("make a signing request: %w", err)
+	}
+	return csr, nil
+}
+
+func rootsOf(dir string, org bgp.Org) ([]*x509.Certificate, []byte, error) {
+	text, err := os.ReadFile(filepath.Join(dir, disk.BundleFile(org)))
+	if err != nil {
+		return nil, nil, err
+	}
+	certs, err := parseCerts(text)
+	return certs, text, err
+}
+
+func parseCerts(text []byte) (all []*x509.Certificate, err error) {
+	for rest := text; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("read a certificate: %w", err)
+		}
+		all = append(all, c)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("there is no certificate")
+	}
+	return all, nil
+}
+
+// serviceTLS is how the identity service is dialled: by the roots that are known, and nobody else of the organisation
+// may pose as it.
+func serviceTLS(org bgp.Org, roots []*x509.Certificate, mine tls.Certificate) *tls.Config {
+	return dial(mine, func(chain []*x509.Certificate) error {
+		pool := x509.NewCertPool()
+		for _, r := range roots {
+			pool.AddCert(r)
+		}
+		return verifyService(org, chain, pool)
+	})
+}
+
+// pinnedTLS trusts the root of a join token, which the service shows together with its certificate.
+func pinnedTLS(t Token, mine tls.Certificate) *tls.Config {
+	return dial(mine, func(chain []*x509.Certificate) error {
+		for _, c := range chain {
+			if sha256.Sum256(c.Raw) == t.Pin {
+				pool := x509.NewCertPool()
+				pool.AddCert(c)
+				return verifyService(t.Org, chain, pool)
+			}
+		}
+		return errors.New("whoever answers there is not the identity service that the join token is of")
+	})
+}
+
+func dial(mine tls.Certificate, verify func(chain []*x509.Certificate) error) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256},
+		Certificates: []tls.Certificate{mine}, NextProtos: []string{"h2"}, SessionTicketsDisabled: true,
+		InsecureSkipVerify: true, // VerifyConnection does it, by SPIFFE's rules instead of host names
+		VerifyConnection:   func(state tls.ConnectionState) error { return verify(state.PeerCertificates) },
+	}
+}
+
+func verifyService(org bgp.Org, chain []*x509.Certificate, pool *x509.CertPool) error {
+	if len(chain) == 0 {
+		return errors.New("the identity service shows no certificate")
+	}
+	leaf, between := chain[0], x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{
+		Roots: pool, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}); err != nil {
+		return fmt.Errorf("the identity service's certificate: %w", err)
+	}
+	if len(leaf.URIs) != 1 || leaf.URIs[0].String() != ca.ServiceURI(org) {
+		return fmt.Errorf("whoever answers there is not the identity service of %s", org)
+	}
+	return nil
+}

@@ -1,0 +1,442 @@
+package join
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/big"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/auth/revoke"
+	"github.com/catalyst-router/catalyst/auth/token"
+	"github.com/catalyst-router/catalyst/auth/wire/authv1"
+	"github.com/catalyst-router/catalyst/bgp"
+)
+
+// Waits between attempts.
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// Member is a node that joined, while it runs. It is safe for concurrent use.
+type Member struct {
+	dir    string
+	log    *slog.Logger
+	issuer *token.Issuer
+	set    *revoke.Set
+	keys   atomic.Pointer[token.KeySet]
+
+	mu      sync.Mutex
+	state   state     // guarded by mu, as all below
+	expires time.Time // of the certificate on the disk
+	begins  time.Time
+	err     error         // of the last attempt to renew
+	feedErr error         // why the feed is down; nil if it is up
+	renewed chan struct{} // closed at each renewal
+}
+
+// Open reads a member's directory; nil if nobody joined there, which is so for a bundle that catalyst org issue-node
+// wrote.
+func Open(dir string, log *slog.Logger) (*Member, error) {
+	s, err := readState(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // nobody joined
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := &Member{dir: dir, log: log, state: *s, set: revoke.NewSet(s.Issuer), renewed: make(chan struct{})}
+	m.keys.Store(&token.KeySet{})
+	m.issuer = &token.Issuer{Name: s.Issuer, Keys: memberKeys{m}, TrustDomain: string(s.Org)}
+	return m, m.look()
+}
+
+// memberKeys are the token keys as the feed last told them.
+type memberKeys struct{ m *Member }
+
+// Key implements token.Keys.
+func (k memberKeys) Key(_ context.Context, kid string) (*token.Key, error) {
+	keys := *k.m.keys.Load()
+	if len(keys) == 0 {
+		return nil, errors.New("the identity service's keys are not known yet")
+	}
+	return keys[kid], nil
+}
+
+// Node is who the member is.
+func (m *Member) Node() bgp.NodeID { m.mu.Lock(); defer m.mu.Unlock(); return m.state.id() }
+
+// Issuer is the organisation's, for verifiers on this node.
+func (m *Member) Issuer() *token.Issuer { return m.issuer }
+
+// Revocations is what the organisation revoked, as far as the feed told.
+func (m *Member) Revocations() *revoke.Set { return m.set }
+
+// Token is the node's own, bound to its current certificate. It is secret.
+func (m *Member) Token() string { m.mu.Lock(); defer m.mu.Unlock(); return m.state.Token }
+
+// Status is how it stands with a membership.
+type Status struct {
+	Expires    time.Time // of the certificate
+	Renew      time.Time // when the next is asked for
+	Err        error     // of the last attempt to renew; nil if it went well
+	Feed       error     // why revocations do not come; nil if they do
+	Heard      time.Time // when they last came
+	Seq        int64
+	Continuity string // the alarm of the organisation; "" for none
+}
+
+// Status tells how it stands.
+func (m *Member) Status() Status {
+	heard, _ := m.set.Freshness()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Status{
+		Expires: m.expires, Renew: m.half(), Err: m.err, Feed: m.feedErr, Heard: heard, Seq: m.set.Seq(),
+		Continuity: m.state.Alarm,
+	}
+}
+
+// half is the middle of the certificate's life; it wants mu.
+func (m *Member) half() time.Time {
+	issued := m.begins.Add(5 * time.Minute) // it is backdated for clocks that are behind
+	if !issued.Before(m.expires) {
+		issued = m.begins
+	}
+	return issued.Add(m.expires.Sub(issued) / 2)
+}
+
+// look reads when the certificate on the disk begins and ends.
+func (m *Member) look() error {
+	cert, err := m.current()
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.begins, m.expires = cert.Leaf.NotBefore, cert.Leaf.NotAfter
+	return nil
+}
+
+func (m *Member) current() (tls.Certificate, error) {
+	cert, err := tls.LoadX509KeyPair(filepath.Join(m.dir, disk.SVIDFile), filepath.Join(m.dir, disk.SVIDKey))
+	if err != nil {
+		return cert, fmt.Errorf("read the node's certificate: %w", err)
+	}
+	return cert, nil
+}
+
+// Awake has a certificate that is valid before it returns: a node that slept for too long comes back first. It gives
+// up with ctx, or when it is refused.
+func (m *Member) Awake(ctx context.Context) error {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		m.mu.Lock()
+		over := !time.Now().Before(m.expires)
+		m.mu.Unlock()
+		if !over {
+			return nil
+		}
+		err := m.renew(ctx)
+		if _, refused := errors.AsType[*Refused](err); err == nil || refused {
+			return err
+		}
+		m.log.Warn("the node's certificate has ended, and it cannot come back yet", "error", err, "again_in", wait)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait):
+		}
+	}
+}
+
+// Run renews the certificate and follows the feed until ctx ends.
+func (m *Member) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return m.renewals(ctx) })
+	g.Go(func() error { return m.follow(ctx) })
+	return g.Wait()
+}
+
+// renewals asks for the next certificate in the middle of each one's life, a tenth of it earlier or later so that
+// nodes that started together do not ask together.
+func (m *Member) renewals(ctx context.Context) error {
+	wait := firstRetry
+	for {
+		m.mu.Lock()
+		at := m.half()
+		life := m.expires.Sub(at) * 2
+		failed := m.err != nil
+		m.mu.Unlock()
+		next := time.Until(at) + jitter(life/10)
+		if failed {
+			next = wait + jitter(wait/4)
+			wait = min(2*wait, lastRetry, max(firstRetry, life/20))
+		} else {
+			wait = firstRetry
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(max(0, next)):
+		}
+		err := m.renew(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // it was told to end
+		}
+		m.note(err)
+	}
+}
+
+func (m *Member) note(err error) {
+	m.mu.Lock()
+	before := m.err
+	m.err = err
+	until, alarm := m.expires, m.state.Alarm
+	if err == nil {
+		close(m.renewed)
+		m.renewed = make(chan struct{})
+	}
+	m.mu.Unlock()
+	switch {
+	case err == nil:
+		m.log.Info("certificate renewed", "until", until)
+		if alarm != "" {
+			m.log.Error("the organisation suspects that this node's identity is copied: revoke it and let it join anew",
+				"alarm", alarm)
+		}
+	case before == nil || before.Error() != err.Error():
+		m.log.Error("certificate not renewed, trying again", "valid_until", until, "error", err)
+	}
+}
+
+// jitter is a random time of up to d to either side.
+func jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	n, err := rand.Int(rand.Reader, big.NewInt(int64(2*d)))
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n.Int64()) - d
+}
+
+// renew asks for the next certificate once.
+func (m *Member) renew(ctx context.Context) error {
+	m.mu.Lock()
+	s := m.state
+	over := !time.Now().Before(m.expires)
+	m.mu.Unlock()
+	key, csr, err := pending(m.dir)
+	if err != nil {
+		return err
+	}
+	cfg, err := m.dialTLS(ctx, over)
+	if err != nil {
+		return err
+	}
+	client, end, err := connect(s.Address, cfg)
+	if err != nil {
+		return err
+	}
+	defer end()
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	call := client.Renew
+	if over {
+		call = client.Return
+	}
+	out, err := call(ctx, &authv1.RenewRequest{Node: s.Node, Csr: csr, Continuity: s.Continuity})
+	if err != nil {
+		return callError(s.Address, err)
+	}
+	if err := s.keep(m.dir, key, out); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.state = s
+	m.mu.Unlock()
+	return m.look()
+}
+
+// dialTLS shows the certificate, or for one that came back the node key; and it follows the roots, if they changed
+// while it slept.
+func (m *Member) dialTLS(ctx context.Context, over bool) (*tls.Config, error) {
+	s := m.Node()
+	roots, _, err := rootsOf(m.dir, s.Org)
+	if err != nil {
+		return nil, err
+	}
+	if !over {
+		mine, err := m.current()
+		if err != nil {
+			return nil, err
+		}
+		return serviceTLS(s.Org, roots, mine), nil
+	}
+	key, err := keyIn(filepath.Join(m.dir, nodeKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	mine, err := selfSigned(key, s.Name)
+	if err != nil {
+		return nil, err
+	}
+	root, err := m.awakeRoot(ctx, roots[0], mine)
+	if err != nil {
+		return nil, err
+	}
+	return serviceTLS(s.Org, append(roots, root), mine), nil
+}
+
+// awakeRoot asks whoever answers at the service's address how the roots followed one another. The answer proves
+// itself.
+func (m *Member) awakeRoot(ctx context.Context, known *x509.Certificate, mine tls.Certificate) (*x509.Certificate,
+	error) {
+	m.mu.Lock()
+	address := m.state.Address
+	m.mu.Unlock()
+	client, end, err := connect(address, dial(mine, func([]*x509.Certificate) error { return nil }))
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	sum := sha256.Sum256(known.Raw)
+	out, err := client.Roots(ctx, &authv1.RootsRequest{Known: sum[:]})
+	if err != nil {
+		return nil, callError(address, err)
+	}
+	var steps []Succession
+	for _, s := range out.GetSteps() {
+		steps = append(steps, Succession{Root: s.GetRoot(), Signature: s.GetSignature()})
+	}
+	return FollowRoots(known, steps, time.Now())
+}
+
+// follow keeps the feed open.
+func (m *Member) follow(ctx context.Context) error {
+	for wait := firstRetry; ; {
+		begun := time.Now()
+		err := m.feed(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // it was told to end
+		}
+		m.mu.Lock()
+		told := m.feedErr != nil
+		m.feedErr = err
+		renewed := m.renewed
+		m.mu.Unlock()
+		if !told {
+			m.log.Warn("the feed of revocations is down, trying again", "error", err)
+		}
+		if time.Since(begun) > lastRetry {
+			wait = firstRetry
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-renewed: // with the new certificate it may go at once
+		case <-time.After(wait + jitter(wait/4)):
+		}
+		wait = min(2*wait, 10*time.Second)
+	}
+}
+
+func (m *Member) feed(ctx context.Context) error {
+	cfg, err := m.dialTLS(ctx, false)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	address, org := m.state.Address, m.state.Org
+	m.mu.Unlock()
+	client, end, err := connect(address, cfg)
+	if err != nil {
+		return err
+	}
+	defer end()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := client.Follow(ctx)
+	if err != nil {
+		return callError(address, err)
+	}
+	// A feed that says nothing is as good as none.
+	silence := time.AfterFunc(callTime, cancel)
+	defer silence.Stop()
+	for first := true; ; first = false {
+		_, text, err := rootsOf(m.dir, org)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(text)
+		if err := stream.Send(&authv1.FollowRequest{Seq: m.set.Seq(), RootsSha256: sum[:]}); err != nil && !first {
+			return callError(address, err)
+		}
+		in, err := stream.Recv()
+		if err != nil {
+			return callError(address, err)
+		}
+		silence.Reset(callTime)
+		if err := m.take(ctx, org, text, in); err != nil {
+			return err
+		}
+	}
+}
+
+// take takes over what the feed says.
+func (m *Member) take(ctx context.Context, org bgp.Org, roots []byte, in *authv1.FollowReply) error {
+	if len(in.GetKeySet()) > 0 {
+		fresh, err := token.ParseJWKS(in.GetKeySet(), token.ES384)
+		if err != nil {
+			return err
+		}
+		old := *m.keys.Load()
+		for kid := range fresh {
+			if old[kid] != nil {
+				fresh[kid] = old[kid] // the same pointer: what was verified with it stays verified
+			}
+		}
+		m.keys.Store(&fresh)
+	}
+	if text := in.GetRoots(); len(text) > 0 && !bytes.Equal(text, roots) {
+		if _, err := parseCerts(text); err != nil {
+			return fmt.Errorf("roots: %w", err)
+		}
+		if err := disk.Replace(filepath.Join(m.dir, disk.BundleFile(org)), text, 0o644); err != nil {
+			return err
+		}
+		sum := sha256.Sum256(text)
+		m.log.Info("roots of the organisation changed", "sha256", hex.EncodeToString(sum[:8]))
+	}
+	if in.GetRevocations() != "" {
+		d, err := revoke.Open(ctx, in.GetRevocations(), m.issuer)
+		if err != nil {
+			return err
+		}
+		if err := m.set.Apply(d, time.Now()); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	m.feedErr = nil
+	m.mu.Unlock()
+	return nil
+}
