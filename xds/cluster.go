@@ -58,7 +58,8 @@ func (c *Compiler) localCluster(f *Forwarding, name string, targets []Target, ba
 	cl.LoadAssignment = &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{group}}
 	switch f.Protocol {
 	case bgp.HTTP2, bgp.GRPC:
-		cl.TypedExtensionProtocolOptions = http2Upstream()
+		// No pings: a gRPC workload ends the connection of a client that pings more than once in 5 minutes (grpc-go's default), calls included.
+		cl.TypedExtensionProtocolOptions = http2Upstream(nil)
 	case bgp.TCP, bgp.HTTP, bgp.GraphQL:
 	}
 	return cl, nil
@@ -77,7 +78,7 @@ func (c *Compiler) downCluster(f *Forwarding) *cluster.Cluster {
 	name := clusterName(f)
 	return &cluster.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: http2Upstream(), CommonLbConfig: noPanic(), LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name},
+		TypedExtensionProtocolOptions: http2Upstream(pings()), CommonLbConfig: noPanic(), LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name},
 		Metadata: &core.Metadata{FilterMetadata: map[string]*structpb.Struct{metadataKey: {Fields: map[string]*structpb.Value{
 			"down": structpb.NewStringValue(" Its workload is down, says " + strings.Join(nodes, ", ") + ".")}}}},
 	}
@@ -87,7 +88,7 @@ func (c *Compiler) downCluster(f *Forwarding) *cluster.Cluster {
 func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 	cl := &cluster.Cluster{
 		ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: http2Upstream(), CircuitBreakers: breakers(), CommonLbConfig: noPanic(), OutlierDetection: outliers(),
+		TypedExtensionProtocolOptions: http2Upstream(pings()), CircuitBreakers: breakers(), CommonLbConfig: noPanic(), OutlierDetection: outliers(),
 		LoadAssignment: &endpoint.ClusterLoadAssignment{},
 	}
 	var nodes []bgp.NodeID
@@ -137,7 +138,7 @@ func (c *Compiler) workloadCluster() *cluster.Cluster {
 func (c *Compiler) endingCluster(name string, backups bool) *cluster.Cluster {
 	cl := &cluster.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: http2Upstream(), CircuitBreakers: breakers(),
+		TypedExtensionProtocolOptions: http2Upstream(pings()), CircuitBreakers: breakers(),
 		LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
 			HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: pipe(c.cfg.Socket)}},
 		}}}}},
@@ -161,7 +162,7 @@ func alias(name string, targets ...string) *cluster.Cluster {
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), LbPolicy: cluster.Cluster_CLUSTER_PROVIDED,
 		ClusterDiscoveryType: &cluster.Cluster_ClusterType{ClusterType: &cluster.Cluster_CustomClusterType{
 			Name: "envoy.clusters.aggregate", TypedConfig: toAny(&aggregate.ClusterConfig{Clusters: targets})}},
-		TypedExtensionProtocolOptions: http2Upstream(), CircuitBreakers: breakers(), CommonLbConfig: noPanic(),
+		TypedExtensionProtocolOptions: http2Upstream(pings()), CircuitBreakers: breakers(), CommonLbConfig: noPanic(),
 	}
 }
 
@@ -240,12 +241,17 @@ func breakers() *cluster.CircuitBreakers {
 	}}}
 }
 
-func http2Upstream() map[string]*anypb.Any {
+// pings finds out that the other node's Envoy is gone where nothing else would.
+func pings() *core.KeepaliveSettings {
+	return &core.KeepaliveSettings{Interval: durationpb.New(KeepaliveInterval), Timeout: durationpb.New(KeepaliveTimeout)}
+}
+
+func http2Upstream(keepalive *core.KeepaliveSettings) map[string]*anypb.Any {
 	return map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": toAny(&upstreams.HttpProtocolOptions{
 		UpstreamProtocolOptions: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig{
 			ProtocolConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: &core.Http2ProtocolOptions{
 				AllowConnect:        true,
-				ConnectionKeepalive: &core.KeepaliveSettings{Interval: durationpb.New(10 * time.Second), Timeout: durationpb.New(5 * time.Second)},
+				ConnectionKeepalive: keepalive,
 			}},
 		}},
 	})}

@@ -1,7 +1,16 @@
 package xds
 
 import (
+	"time"
+
 	"github.com/catalyst-router/catalyst/bgp"
+)
+
+// Envoy and a node ping each other at KeepaliveInterval over connections that carry nothing, and leave one of which nothing is heard for
+// KeepaliveTimeout after that. Both ends take it from here: a gRPC server ends the connection of a client that pings more often than it allows.
+const (
+	KeepaliveInterval = 10 * time.Second
+	KeepaliveTimeout  = 5 * time.Second
 )
 
 // Forwarding is everything that the data plane needs to know of one service. A newer one replaces it whole.

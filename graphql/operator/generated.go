@@ -86,6 +86,7 @@ type ComplexityRoot struct {
 
 	Envoy struct {
 		Bytes       func(childComplexity int) int
+		CutOff      func(childComplexity int) int
 		Node        func(childComplexity int) int
 		Outstanding func(childComplexity int) int
 		Refused     func(childComplexity int) int
@@ -677,6 +678,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Envoy.Bytes(childComplexity), true
+	case "Envoy.cutOff":
+		if e.ComplexityRoot.Envoy.CutOff == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Envoy.CutOff(childComplexity), true
 	case "Envoy.node":
 		if e.ComplexityRoot.Envoy.Node == nil {
 			break
@@ -2557,6 +2564,8 @@ func (ec *executionContext) childFields_Envoy(ctx context.Context, field graphql
 	switch field.Name {
 	case "node":
 		return ec.fieldContext_Envoy_node(ctx, field)
+	case "cutOff":
+		return ec.fieldContext_Envoy_cutOff(ctx, field)
 	case "since":
 		return ec.fieldContext_Envoy_since(ctx, field)
 	case "outstanding":
@@ -4438,6 +4447,29 @@ func (ec *executionContext) _Envoy_node(ctx context.Context, field graphql.Colle
 	)
 }
 func (ec *executionContext) fieldContext_Envoy_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Envoy", field, false, false, "String")
+}
+
+func (ec *executionContext) _Envoy_cutOff(ctx context.Context, field graphql.CollectedField, obj *Envoy) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Envoy_cutOff(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CutOff, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Envoy_cutOff(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Envoy", field, false, false, "String")
 }
 
@@ -12870,6 +12902,11 @@ func (ec *executionContext) _Envoy(ctx context.Context, sel ast.SelectionSet, ob
 			out.Values[i] = graphql.MarshalString("Envoy")
 		case "node":
 			out.Values[i] = ec._Envoy_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cutOff":
+			out.Values[i] = ec._Envoy_cutOff(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

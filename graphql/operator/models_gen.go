@@ -68,7 +68,10 @@ type Count struct {
 }
 
 type Envoy struct {
-	Node        string      `json:"node"`
+	// Its node id; of one that is turned away, what its certificate names or the socket that it came by.
+	Node string `json:"node"`
+	// Why its stream is refused each time that it connects, so that it learns nothing new; empty for one that is served.
+	CutOff      string      `json:"cutOff"`
 	Since       string      `json:"since"`
 	Outstanding int         `json:"outstanding"`
 	Bytes       int         `json:"bytes"`

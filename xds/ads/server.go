@@ -3,19 +3,15 @@ package ads
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
 	"github.com/catalyst-router/catalyst/bgp"
@@ -69,6 +65,7 @@ type Server struct {
 	mu       sync.Mutex
 	view     view                            // guarded by mu
 	refusals map[string]map[version]*refusal // by node; guarded by mu
+	cutOff   map[string]*CutOff              // by Envoy; guarded by mu
 	streams  map[*stream]bool                // guarded by mu
 	turned   map[string]*Turned              // by name; guarded by mu
 	opened   bool                            // guarded by mu
@@ -80,7 +77,7 @@ type Server struct {
 func NewServer(cfg Config) *Server {
 	return &Server{
 		cfg: cfg, open: make(chan struct{}), first: make(chan struct{}), view: newView(),
-		refusals: map[string]map[version]*refusal{}, streams: map[*stream]bool{}, turned: map[string]*Turned{},
+		refusals: map[string]map[version]*refusal{}, streams: map[*stream]bool{}, turned: map[string]*Turned{}, cutOff: map[string]*CutOff{},
 	}
 }
 
@@ -213,20 +210,6 @@ func (s *Server) sweep() {
 // Wanted is closed when the first Envoy connects: before that nobody needs a view.
 func (s *Server) Wanted() <-chan struct{} { return s.first }
 
-// Serve answers Envoys on lis until ctx ends. The listener decides who may connect: a Unix socket of mode 0600, or TLS.
-func (s *Server) Serve(ctx context.Context, lis net.Listener, opts ...grpc.ServerOption) error {
-	opts = append(opts, grpc.MaxConcurrentStreams(maxStreams), grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(1<<20),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}))
-	srv := grpc.NewServer(opts...)
-	discovery.RegisterAggregatedDiscoveryServiceServer(srv, s)
-	stop := context.AfterFunc(ctx, srv.Stop)
-	defer stop()
-	if err := srv.Serve(lis); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("serve Envoy: %w", err)
-	}
-	return nil
-}
-
 // DeltaAggregatedResources serves one Envoy.
 func (s *Server) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
 	st, err := newStream(rpc.Context(), s)
@@ -234,18 +217,20 @@ func (s *Server) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryServi
 		return err
 	}
 	if err := s.join(st); err != nil {
-		return err
+		return s.turnAway(st, true, err)
 	}
 	defer s.leave(st)
 	ctx := st.ctx
 	requests, failed := receive(ctx, rpc.Recv)
-	return s.serve(ctx, st, rpc, requests, failed)
+	return s.judge(st, s.serve(ctx, st, rpc, requests, failed))
 }
 
-// receive reads a stream in a goroutine that ends with it.
+// receive reads a stream in a goroutine that ends with it. Why it ended comes last, also when the stream's context is done: gRPC ends that before Recv returns
+// with the reason, such as a request that is too large.
 func receive[T any](ctx context.Context, recv func() (T, error)) (<-chan T, <-chan error) {
 	requests, failed := make(chan T), make(chan error, 1)
 	go func() {
+		defer close(failed)
 		for {
 			req, err := recv()
 			if err != nil {
@@ -262,10 +247,25 @@ func receive[T any](ctx context.Context, recv func() (T, error)) (<-chan T, <-ch
 	return requests, failed
 }
 
-// hungUp returns nil for an end of a stream that is nobody's fault.
+// judge books a stream that ended because its Envoy was refused.
+func (s *Server) judge(st *stream, err error) error {
+	large := tooLarge{}
+	switch code := status.Code(err); {
+	case errors.As(err, &large):
+		return s.turnAway(st, true, err)
+	case code == codes.PermissionDenied || code == codes.InvalidArgument:
+		return s.turnAway(st, false, err)
+	}
+	return err
+}
+
+// hungUp is why a stream could not be read any further: nil for an end that is nobody's fault.
 func hungUp(err error) error {
-	if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled {
+	switch {
+	case errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled:
 		return nil
+	case status.Code(err) == codes.ResourceExhausted: // of Recv it means a message that is too large
+		return tooLarge{err}
 	}
 	return err
 }
@@ -291,6 +291,7 @@ func (s *Server) meet(st *stream, n *core.Node) error {
 	if err := s.introduce(st, n); err != nil {
 		return err
 	}
+	s.served(st)
 	s.quarantined()
 	s.cfg.Log.Info("Envoy connected", "node", st.node)
 	return nil
@@ -304,7 +305,10 @@ func (s *Server) serve(ctx context.Context, st *stream, rpc discovery.Aggregated
 	for {
 		select {
 		case <-ctx.Done():
-			return st.why()
+			if err := st.why(); err != nil {
+				return err
+			}
+			return hungUp(<-failed)
 		case err := <-failed:
 			return hungUp(err)
 		case req := <-requests:

@@ -33,9 +33,13 @@ func (s *Server) StreamAggregatedResources(rpc discovery.AggregatedDiscoveryServ
 		return err
 	}
 	if err := s.join(st); err != nil {
-		return err
+		return s.turnAway(st, true, err)
 	}
 	defer s.leave(st)
+	return s.judge(st, s.serveWhole(st, rpc))
+}
+
+func (s *Server) serveWhole(st *stream, rpc discovery.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
 	ctx := st.ctx
 	requests, failed := receive(ctx, rpc.Recv)
 	opened := s.open
@@ -43,7 +47,10 @@ func (s *Server) StreamAggregatedResources(rpc discovery.AggregatedDiscoveryServ
 	for {
 		select {
 		case <-ctx.Done():
-			return st.why()
+			if err := st.why(); err != nil {
+				return err
+			}
+			return hungUp(<-failed)
 		case err := <-failed:
 			return hungUp(err)
 		case req := <-requests:

@@ -29,6 +29,17 @@ func (e *entry) needs() []string {
 	return all
 }
 
+// named is what it adds to a request that names it.
+func (e *entry) named(ref xds.Ref) int {
+	switch {
+	case e.now != nil:
+		return len(ref.Name) + len(e.now.Version) + perName
+	case e.good != nil:
+		return len(ref.Name) + len(e.good.Version) + perName
+	}
+	return 0
+}
+
 // has tells whether a version is one of those that may be served.
 func (e *entry) has(version string) bool {
 	return e != nil && (e.now != nil && e.now.Version == version || e.good != nil && e.good.Version == version)
@@ -42,6 +53,8 @@ type view struct {
 	// unsettled are those whose newest version has not been taken by every Envoy.
 	unsettled map[xds.Ref]bool
 	dropped   []xds.Ref // gone since the owner looked last
+	named     int       // bytes of a request that names everything here, with versions
+	mostNamed int       // the most that it has been: an Envoy may still have all of that
 }
 
 func newView() view {
@@ -133,7 +146,10 @@ func (v *view) proven(r *xds.Resource, taken bool) bool {
 // change changes an entry, and books what it needs then and what it needed before.
 func (v *view) change(ref xds.Ref, e *entry, do func()) {
 	before := e.needs()
+	v.named -= e.named(ref)
 	do()
+	v.named += e.named(ref)
+	v.mostNamed = max(v.mostNamed, v.named)
 	for _, n := range e.needs() {
 		v.needed[n]++
 	}

@@ -284,6 +284,9 @@ func (a *API) Envoys(context.Context) ([]operator.Envoy, error) {
 		}
 		all = append(all, e)
 	}
+	for _, c := range a.cfg.Forwarder.ADS().CutOffs() {
+		all = append(all, operator.Envoy{Node: c.Envoy, Since: stamp(c.Since), CutOff: c.Why, Types: []operator.EnvoyType{}, Refused: []operator.Refused{}})
+	}
 	return all, nil
 }
 

@@ -99,6 +99,11 @@ func (a *app) envoyStatus() *cobra.Command {
 				fmt.Fprintln(w, "no Envoy is connected: see the node's log, and envoy.log in its data directory")
 				return
 			}
+			for _, e := range resp.Envoys {
+				if e.CutOff != "" {
+					fmt.Fprintf(w, "%s is cut off since %s: %s\n", e.Node, since(e.Since), e.CutOff)
+				}
+			}
 			row(w, "ENVOY", "CONNECTED", "TYPE", "SENT", "ACKNOWLEDGED")
 			for _, e := range resp.Envoys {
 				for _, t := range e.Types {

@@ -149,7 +149,8 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
 	return met.Observe(metrics.Sources{
-		Query: d.router.Query, Damage: len(d.journal.Damage()), Checked: d.offer.Checked, Problems: d.forwarder.Problems, Ports: func() (taken, free int) {
+		Query: d.router.Query, Damage: len(d.journal.Damage()), Checked: d.offer.Checked, Problems: d.forwarder.Problems,
+		CutOff: func() int { return len(d.forwarder.ADS().CutOffs()) }, Ports: func() (taken, free int) {
 			all, free, _ := d.ports.List()
 			return len(all), free
 		},
@@ -423,6 +424,14 @@ func (d *Daemon) checks() []admin.Check {
 		{Name: "envoy", Missing: func(ctx context.Context) string {
 			if d.envoy != nil && !d.envoy.Admin().Ready(ctx) {
 				return "Envoy is not ready"
+			}
+			return ""
+		}},
+		{Name: "envoys", Missing: func(context.Context) string {
+			for _, cut := range d.forwarder.ADS().CutOffs() {
+				if cut.Expected {
+					return cut.String()
+				}
 			}
 			return ""
 		}},

@@ -25,7 +25,7 @@ type Metrics struct {
 	compiledServices, events, refusals metric.Int64Counter
 	sessions, routes, queue, updates   metric.Int64ObservableGauge
 	table, ports, health, serviceUp    metric.Int64ObservableGauge
-	problems, damage                   metric.Int64ObservableGauge
+	problems, cutOff, damage           metric.Int64ObservableGauge
 	kinds                              map[reflect.Type]metric.MeasurementOption // of events; owned by the speaker's loop
 	err                                error
 }
@@ -69,6 +69,7 @@ func New(m metric.Meter) *Metrics {
 	x.serviceUp = gauge("catalyst.service.up", "1 for a checked service of this node whose workload is up, 0 for one that is down; at most 500, by name")
 	x.problems = gauge("catalyst.xds.problems", "services that Envoy could not be given as the tables say, by kind: refused (and in quarantine), not compiled")
 	x.damage = gauge("catalyst.journal.damage", "records of the journal, and the journal itself, that were found damaged and are not served")
+	x.cutOff = gauge("catalyst.xds.cut_off", "Envoys that are turned away each time that they connect")
 	x.ports = gauge("catalyst.ports", "TCP ports by use")
 	return x
 }
@@ -120,6 +121,7 @@ type Sources struct {
 	Query    func(ctx context.Context, f func(*speaker.Speaker)) error
 	Checked  func(f func(bgp.Service, probe.Status)) // services of this node whose workload is checked
 	Problems func() map[bgp.ReportKind]int64
+	CutOff   func() int // Envoys that are turned away
 	Ports    func() (taken, free int)
 	Damage   int // records of the journal that were found damaged
 }
@@ -154,11 +156,12 @@ func (x *Metrics) Observe(src Sources) error {
 			o.ObserveInt64(x.problems, n, metric.WithAttributes(attribute.String("kind", kind.String())))
 		}
 		o.ObserveInt64(x.damage, int64(src.Damage))
+		o.ObserveInt64(x.cutOff, int64(src.CutOff()))
 		taken, free := src.Ports()
 		o.ObserveInt64(x.ports, int64(taken), metric.WithAttributes(attribute.String("use", "taken")))
 		o.ObserveInt64(x.ports, int64(free), metric.WithAttributes(attribute.String("use", "free")))
 		return nil
-	}, x.sessions, x.routes, x.updates, x.queue, x.table, x.ports, x.health, x.serviceUp, x.problems, x.damage)
+	}, x.sessions, x.routes, x.updates, x.queue, x.table, x.ports, x.health, x.serviceUp, x.problems, x.cutOff, x.damage)
 	return err
 }
 

@@ -1585,7 +1585,10 @@ func (v *GraphHistoryResponse) GetGraph() *GraphHistoryGraph { return v.Graph }
 
 // ListEnvoysEnvoysEnvoy includes the requested fields of the GraphQL type Envoy.
 type ListEnvoysEnvoysEnvoy struct {
-	Node        string                                 `json:"node"`
+	// Its node id; of one that is turned away, what its certificate names or the socket that it came by.
+	Node string `json:"node"`
+	// Why its stream is refused each time that it connects, so that it learns nothing new; empty for one that is served.
+	CutOff      string                                 `json:"cutOff"`
 	Since       string                                 `json:"since"`
 	Outstanding int                                    `json:"outstanding"`
 	Bytes       int                                    `json:"bytes"`
@@ -1595,6 +1598,9 @@ type ListEnvoysEnvoysEnvoy struct {
 
 // GetNode returns ListEnvoysEnvoysEnvoy.Node, and is useful for accessing the field via an interface.
 func (v *ListEnvoysEnvoysEnvoy) GetNode() string { return v.Node }
+
+// GetCutOff returns ListEnvoysEnvoysEnvoy.CutOff, and is useful for accessing the field via an interface.
+func (v *ListEnvoysEnvoysEnvoy) GetCutOff() string { return v.CutOff }
 
 // GetSince returns ListEnvoysEnvoysEnvoy.Since, and is useful for accessing the field via an interface.
 func (v *ListEnvoysEnvoysEnvoy) GetSince() string { return v.Since }
@@ -4613,6 +4619,7 @@ const ListEnvoys_Operation = `
 query ListEnvoys {
 	envoys {
 		node
+		cutOff
 		since
 		outstanding
 		bytes

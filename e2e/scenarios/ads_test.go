@@ -1,0 +1,22 @@
+package scenarios
+
+const admissionFile = "xds/ads/admission.go"
+
+// deliveries are what happens between a node and the Envoys that it configures.
+func deliveries() []scenario {
+	return []scenario{
+		{136, "many services", "An Envoy with 200,000 services connects again; node and Envoy are killed in any order; one that is refused is said to be cut off.", []guard{
+			one("a request may be as large as what was sent", "xds/ads TestAnEnvoyWithManyServicesConnectsAgain", admissionFile,
+				"grpc.MaxRecvMsgSize(s.requestLimit(local)), ", ""),
+			one("and no larger, over TLS", "xds/ads TestARequestBeyondWhatWasSentIsRefusedAndSaid", admissionFile,
+				"max(least, requestBase+requestShare*s.view.mostNamed)", "1 << 30"),
+			one("a refused request ends its connection: the next one has another limit", "xds/ads TestARequestBeyondWhatWasSentIsRefusedAndSaid", admissionFile,
+				"\t\tv.hangUp()\n", ""),
+			one("an Envoy that is refused is remembered", "xds/ads TestThePlacesAreBounded", admissionFile, "\t\ts.cutOff[c.Envoy] = c\n", ""),
+		}},
+		{137, "silence", "Nothing happens for minutes: no stream is lost, neither of an Envoy nor of a call to a gRPC workload.", []guard{
+			one("Envoy may ping as often as it does", "xds/ads TestIdleStreamsLast", admissionFile, "MinTime: xds.KeepaliveInterval / 2", "MinTime: time.Hour"),
+			one("workloads are not pinged", "xds/ads TestIdleStreamsLast", "xds/cluster.go", "http2Upstream(nil)", "http2Upstream(pings())"),
+		}},
+	}
+}
