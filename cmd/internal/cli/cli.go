@@ -59,7 +59,10 @@ func Main(ctx context.Context, args []string, std IO, version string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(std.Err, "catalyst:", message(err))
+	var said loggedError
+	if !errors.As(err, &said) {
+		fmt.Fprintln(std.Err, "catalyst:", message(err))
+	}
 	var usage usageError
 	switch {
 	case errors.Is(err, client.ErrUnreachable):

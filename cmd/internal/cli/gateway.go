@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -96,10 +97,15 @@ func named(args []string) (string, error) {
 }
 
 func (a *app) runGateway(ctx context.Context, cfg *config.Config) error {
+	log := telemetry.Logger(a.io.Err, cfg.Log.Level, cfg.Log.Format)
+	defer telemetry.CaptureStandardLog(log)()
+	return logged(cfg.Log.Format, log, a.serveGateway(ctx, cfg, log))
+}
+
+func (a *app) serveGateway(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if os.Getenv("GOGC") == "" {
 		defer heap.KeepTight(heap.Gateway)()
 	}
-	log := telemetry.Logger(a.io.Err, cfg.Log.Level, cfg.Log.Format)
 	tel, err := telemetry.New(ctx, log, "gateway "+cfg.Gateway.Listen, a.version)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -59,7 +60,14 @@ func (a *app) nodeCommand() *cobra.Command {
 	return cmd
 }
 
+// runNode runs a node; what ends it is the last line of the log.
 func (a *app) runNode(ctx context.Context, cfg *config.Config) error {
+	log := telemetry.Logger(a.io.Err, cfg.Log.Level, cfg.Log.Format)
+	defer telemetry.CaptureStandardLog(log)()
+	return logged(cfg.Log.Format, log, a.serveNode(ctx, cfg, log))
+}
+
+func (a *app) serveNode(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	id, err := identity.Open(cfg.Identity)
 	if err != nil {
 		return err
@@ -67,7 +75,6 @@ func (a *app) runNode(ctx context.Context, cfg *config.Config) error {
 	if os.Getenv("GOGC") == "" {
 		defer heap.KeepTight(heap.Node)()
 	}
-	log := telemetry.Logger(a.io.Err, cfg.Log.Level, cfg.Log.Format)
 	tel, err := telemetry.New(ctx, log, id.Material().Node.String(), a.version)
 	if err != nil {
 		return err
@@ -94,4 +101,18 @@ func (a *app) runNode(ctx context.Context, cfg *config.Config) error {
 		}
 	}()
 	return d.Run(ctx)
+}
+
+// loggedError has been written to the log already, in the log's form.
+type loggedError struct{ error }
+
+func (e loggedError) Unwrap() error { return e.error }
+
+// logged writes what ended a process to a log in JSON, whose readers understand nothing else.
+func logged(format string, log *slog.Logger, err error) error {
+	if err == nil || format != "json" {
+		return err
+	}
+	log.Error("stopped", "error", message(err))
+	return loggedError{err}
 }

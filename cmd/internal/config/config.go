@@ -23,15 +23,18 @@ import (
 
 // Config is all that a node is told. The tags give the name, the default and the text of the reference.
 type Config struct {
-	Identity  string    `yaml:"identity" doc:"directory of the node's bundle, as catalyst org issue-node writes it" default:"identity"`
-	Data      string    `yaml:"data" doc:"directory for the journal, Envoy's files and sockets" default:"data"`
-	Socket    string    `yaml:"socket" doc:"Unix socket of the operator API; empty for catalyst.sock in the data directory" default:""`
-	Admin     string    `yaml:"admin" doc:"HOST:PORT of /metrics, /healthz and /readyz; empty for none" default:"127.0.0.1:9464"`
-	Peering   Peering   `yaml:"peering"`
-	Envoy     Envoy     `yaml:"envoy"`
-	Gateway   Gateway   `yaml:"gateway"`
-	Log       Log       `yaml:"log"`
-	Recording Recording `yaml:"recording"`
+	Identity      string    `yaml:"identity" doc:"directory of the node's bundle, as catalyst org issue-node writes it" default:"identity"`
+	Data          string    `yaml:"data" doc:"directory for the journal, Envoy's files and sockets" default:"data"`
+	Socket        string    `yaml:"socket" doc:"Unix socket of the operator API; empty for catalyst.sock in the data directory" default:""`
+	Admin         string    `yaml:"admin" doc:"HOST:PORT of /metrics, /healthz and /readyz; empty for none; beyond loopback only with admin-tls-cert" default:"127.0.0.1:9464"`
+	AdminTLSCert  string    `yaml:"admin-tls-cert" doc:"PEM file of the certificate chain of admin; read again when it changes" default:""`
+	AdminTLSKey   string    `yaml:"admin-tls-key" doc:"PEM file of its key" default:""`
+	AdminClientCA string    `yaml:"admin-client-ca" doc:"PEM file of authorities: only clients with a certificate of theirs are answered at admin; empty for everybody" default:""`
+	Peering       Peering   `yaml:"peering"`
+	Envoy         Envoy     `yaml:"envoy"`
+	Gateway       Gateway   `yaml:"gateway"`
+	Log           Log       `yaml:"log"`
+	Recording     Recording `yaml:"recording"`
 }
 
 // Peering is how the node speaks with its peers.
@@ -217,6 +220,12 @@ func (c *Config) check() []error {
 		case key == "admin" && !isLoopback(at.Host):
 			bad(key, "%q: is beyond loopback and has no TLS; use 127.0.0.1", v)
 		}
+	}
+	if (c.AdminTLSCert == "") != (c.AdminTLSKey == "") {
+		bad("admin-tls-cert", "and admin-tls-key belong together")
+	}
+	if c.AdminClientCA != "" && c.AdminTLSCert == "" {
+		bad("admin-client-ca", "is of no use without admin-tls-cert")
 	}
 	if d := c.Peering.GracefulRestart; d < 0 || d > 4095*time.Second {
 		bad("peering.graceful-restart", "%s: want 0s to 4095s", d)

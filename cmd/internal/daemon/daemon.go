@@ -296,6 +296,15 @@ func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
 			return nil, err
 		}
 	}
+	if l.admin != nil && d.cfg.AdminTLSCert != "" {
+		secure := listen.TLS{Cert: d.cfg.AdminTLSCert, Key: d.cfg.AdminTLSKey, ClientCA: d.cfg.AdminClientCA, Field: "admin-tls-cert"}
+		wrapped, err := secure.Wrap(l.admin, nil)
+		if err != nil {
+			l.close()
+			return nil, err
+		}
+		l.admin = wrapped
+	}
 	return &l, nil
 }
 

@@ -61,10 +61,12 @@ func (uncounted) Refused(ads.Refused)                                  {}
 // noPorts is for a node without TCP services.
 type noPorts struct{}
 
-func (noPorts) Allot(_ context.Context, batch []xds.Forwarding) ([]xds.Forwarding, []xds.Problem) { return batch, nil }
-func (noPorts) Keep(context.Context) error                                                        { return nil }
-func (noPorts) Changed() <-chan struct{}                                                          { return nil }
-func (noPorts) Moved() []bgp.Service                                                              { return nil }
+func (noPorts) Allot(_ context.Context, batch []xds.Forwarding) ([]xds.Forwarding, []xds.Problem) {
+	return batch, nil
+}
+func (noPorts) Keep(context.Context) error { return nil }
+func (noPorts) Changed() <-chan struct{}   { return nil }
+func (noPorts) Moved() []bgp.Service       { return nil }
 
 // node is a router and a forwarder that run.
 type node struct {

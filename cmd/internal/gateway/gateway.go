@@ -21,6 +21,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/idle"
+	"github.com/catalyst-router/catalyst/cmd/internal/listen"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/graphql/exec"
 	server "github.com/catalyst-router/catalyst/graphql/gateway"
@@ -172,13 +173,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return fmt.Errorf("gateway.listen: %w", err)
 	}
 	if g.cfg.TLSCert != "" {
-		certs := &certificates{cert: g.cfg.TLSCert, key: g.cfg.TLSKey}
-		if _, err := certs.get(nil); err != nil {
-			_ = l.Close()
-			return err
+		secure := listen.TLS{Cert: g.cfg.TLSCert, Key: g.cfg.TLSKey, Field: "gateway.tls-cert"}
+		wrapped, err := secure.Wrap(l, func(c *tls.Config) {
+			c.ClientAuth = tls.RequestClientCert // for tokens bound to a certificate; nothing else trusts it
+		})
+		if err != nil {
+			return errors.Join(err, l.Close())
 		}
-		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: certs.get,
-			ClientAuth: tls.RequestClientCert}) // for tokens bound to a certificate; nothing else trusts it
+		l = wrapped
 	}
 	srv := &http.Server{Handler: g.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 128 << 10, Protocols: new(http.Protocols)}
 	idle.Limit(srv, mostIdle)

@@ -23,7 +23,8 @@ type Metrics struct {
 	meter                              metric.Meter
 	step, compile, ack, convergence    metric.Float64Histogram
 	compiledServices, events, refusals metric.Int64Counter
-	sessions, routes, queue, updates   metric.Int64ObservableGauge
+	sessions, routes, queue            metric.Int64ObservableGauge
+	updates                            metric.Int64ObservableCounter
 	table, ports, health, serviceUp    metric.Int64ObservableGauge
 	problems, cutOff, damage           metric.Int64ObservableGauge
 	kinds                              map[reflect.Type]metric.MeasurementOption // of events; owned by the speaker's loop
@@ -62,7 +63,9 @@ func New(m metric.Meter) *Metrics {
 	x.refusals = counter("catalyst.xds.nacks", "resources that an Envoy refused")
 	x.sessions = gauge("catalyst.sessions", "peers by state of their session")
 	x.routes = gauge("catalyst.routes", "routes by peer and table")
-	x.updates = gauge("catalyst.updates", "UPDATE messages by peer and direction")
+	var err error
+	x.updates, err = m.Int64ObservableCounter("catalyst.updates", metric.WithDescription("UPDATE messages by peer and direction"))
+	x.keep(err)
 	x.queue = gauge("catalyst.queue.length", "what waits: messages for the speaker, services that a peer has yet to hear of")
 	x.table = gauge("catalyst.table.size", "services, paths, attribute sets and bytes of the tables")
 	x.health = gauge("catalyst.services.health", "services of this node that are checked, by health")

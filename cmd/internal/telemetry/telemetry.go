@@ -1,5 +1,5 @@
-// Package telemetry sets up what a node tells of itself: logs on standard error, traces and metrics by OTLP where
-// OTEL_EXPORTER_OTLP_ENDPOINT is set, and metrics for Prometheus always. It holds no global provider.
+// Package telemetry sets up what a node tells of itself: logs on standard error, traces and metrics by OTLP (over gRPC or HTTP) where the environment asks
+// for it, and metrics for Prometheus always. It holds no global provider.
 package telemetry
 
 import (
@@ -7,15 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
-	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -49,33 +52,87 @@ func Logger(w io.Writer, level, format string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// New sets everything up for a node.
+// CaptureStandardLog has what libraries write to Go's standard logger, and what the OpenTelemetry SDK complains of, written by l, so that every line has
+// its form. The function that it returns undoes the former. It is for a process's main part: both are the process's, not a node's.
+func CaptureStandardLog(l *slog.Logger) (undo func()) {
+	std := slog.NewLogLogger(l.Handler(), slog.LevelWarn)
+	writer, flags := log.Writer(), log.Flags()
+	log.SetOutput(std.Writer())
+	log.SetFlags(0)
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { l.Warn("telemetry is not exported", "error", err.Error()) }))
+	return func() {
+		log.SetOutput(writer)
+		log.SetFlags(flags)
+	}
+}
+
+// New sets everything up for a node. Variables of the OpenTelemetry specification that would be ignored in silence are an error that names them.
 func New(ctx context.Context, log *slog.Logger, node, version string) (*Telemetry, error) {
 	t := &Telemetry{Log: log, Tracer: noop.NewTracerProvider().Tracer(scope)}
-	res := resource.NewSchemaless(semconv.ServiceName("catalyst"), semconv.ServiceInstanceID(node), semconv.ServiceVersion(version))
+	env := processEnvironment()
+	spans, err1 := env.export(traces)
+	readings, err2 := env.export(metrics)
+	if err := errors.Join(env.check(), err1, err2); err != nil {
+		return nil, fmt.Errorf("set up OTLP: %w", err)
+	}
+	res, err := resource.New(ctx, // what the environment says comes last and wins
+		resource.WithAttributes(semconv.ServiceName("catalyst"), semconv.ServiceInstanceID(node), semconv.ServiceVersion(version)),
+		resource.WithTelemetrySDK(), resource.WithFromEnv())
+	if err != nil {
+		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	}
+	if err := t.traces(ctx, spans, res); err != nil {
+		return nil, err
+	}
+	return t, t.metrics(ctx, readings, res)
+}
+
+func (t *Telemetry) traces(ctx context.Context, how export, res *resource.Resource) error {
+	var exporter sdktrace.SpanExporter
+	var err error
+	switch how.protocol {
+	case protocolGRPC:
+		exporter, err = otlptracegrpc.New(ctx)
+	case protocolHTTP:
+		exporter, err = otlptracehttp.New(ctx)
+	default:
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("set up OTLP traces: %w", err)
+	}
+	tp := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res))
+	t.Tracer = tp.Tracer(scope)
+	t.close = append(t.close, tp.Shutdown)
+	return nil
+}
+
+func (t *Telemetry) metrics(ctx context.Context, how export, res *resource.Resource) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	reader, err := otelprom.New(otelprom.WithRegisterer(registry), otelprom.WithoutScopeInfo())
 	if err != nil {
-		return nil, fmt.Errorf("set up metrics: %w", err)
+		return fmt.Errorf("set up metrics: %w", err)
 	}
 	options := []sdkmetric.Option{sdkmetric.WithResource(res), sdkmetric.WithReader(reader)}
-	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" {
-		traces, err1 := otlptracegrpc.New(ctx)
-		metrics, err2 := otlpmetricgrpc.New(ctx)
-		if err := errors.Join(err1, err2); err != nil {
-			return nil, fmt.Errorf("set up OTLP: %w", err)
-		}
-		tp := sdktrace.NewTracerProvider(sdktrace.WithBatcher(traces), sdktrace.WithResource(res))
-		t.Tracer = tp.Tracer(scope)
-		t.close = append(t.close, tp.Shutdown)
-		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(metrics)))
+	var exporter sdkmetric.Exporter
+	switch how.protocol {
+	case protocolGRPC:
+		exporter, err = otlpmetricgrpc.New(ctx)
+	case protocolHTTP:
+		exporter, err = otlpmetrichttp.New(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("set up OTLP metrics: %w", err)
+	}
+	if exporter != nil {
+		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(exporter)))
 	}
 	mp := sdkmetric.NewMeterProvider(options...)
 	t.Meter = mp.Meter(scope)
 	t.close = append(t.close, mp.Shutdown)
 	t.Metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
-	return t, nil
+	return nil
 }
 
 // Close sends what is left.
