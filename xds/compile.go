@@ -91,6 +91,9 @@ func (c *Compiler) Start(id Identity) (Delta, error) {
 		b.set(TypeCluster, hopsPrefix+workName, c.workloadCluster())
 		b.set(TypeListener, workName, c.workloadListener())
 	}
+	if c.cfg.Policy != nil {
+		b.set(TypeCluster, hopsPrefix+policyName, c.policyCluster())
+	}
 	for _, name := range listeners {
 		l, err := c.httpListener(name)
 		if err != nil {
@@ -191,6 +194,7 @@ func (c *Compiler) routes(b *builder, f *Forwarding, target string) []Ref {
 	scope := scope(routePrefix+string(f.Service), string(f.Service))
 	if target == clusterName(f) {
 		scope.RouteConfiguration = c.routesTo(scope.GetName(), f.Protocol, target)
+		c.aboutService(scope.RouteConfiguration, f.Service)
 		b.set(TypeScope, scope.GetName(), scope, target)
 		return []Ref{{TypeScope, scope.GetName()}}
 	}

@@ -106,6 +106,8 @@ type Config struct {
 	Allowed []bgp.NodeID
 	// AccessLog is the file of Envoy's access log; empty for none.
 	AccessLog string
+	// Policy has requests and connections decided by the node; nil for whoever may come in may call everything.
+	Policy *PolicyCheck
 }
 
 // Problem is a service that could not be compiled. Its last good resources stay.

@@ -59,6 +59,7 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 		manager.Http2ProtocolOptions = &core.Http2ProtocolOptions{AllowConnect: true}
 		manager.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}}
 	}
+	c.askPolicy(name, manager)
 	manager.HttpFilters = append(manager.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
 	chain.Filters = []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}
 	return &listener.Listener{
@@ -151,6 +152,11 @@ func (c *Compiler) accessLog() []*accesslog.AccessLog {
 		"peer": "%DOWNSTREAM_PEER_URI_SAN%", "nodes": "%REQ(X-CATALYST-PATH)%", "trace": "%REQ(TRACEPARENT)%",
 	} {
 		fields[k] = structpb.NewStringValue(v)
+	}
+	if c.cfg.Policy != nil {
+		for _, k := range []string{"decision", "result", "principal", "policies"} {
+			fields["policy_"+k] = structpb.NewStringValue("%DYNAMIC_METADATA(" + policyFilter + ":" + k + ")%")
+		}
 	}
 	return []*accesslog.AccessLog{{Name: "envoy.access_loggers.file", ConfigType: &accesslog.AccessLog_TypedConfig{TypedConfig: toAny(&filelog.FileAccessLog{
 		Path: c.cfg.AccessLog, AccessLogFormat: &filelog.FileAccessLog_LogFormat{LogFormat: &core.SubstitutionFormatString{

@@ -1,0 +1,239 @@
+package extauthz
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	lru "github.com/hashicorp/golang-lru/v2"
+	status "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/catalyst-router/catalyst/policy"
+)
+
+// Headers that a request goes on with. Whatever the caller sent under these names is removed.
+const (
+	PrincipalHeader = "x-catalyst-principal" // TYPE::"id" of whom the policies took the caller for
+	PeerHeader      = "x-catalyst-peer"      // SPIFFE id of the calling node; absent for a caller beside the node
+	DecisionHeader  = "x-catalyst-decision"  // for catalyst policy why
+)
+
+// Keys of context_extensions that a route may carry.
+const (
+	ServiceKey       = "service"       // full name of the service that the route leads to
+	OrganisationKey  = "organisation"  // that it belongs to; the name without its first label if absent
+	PortKey          = "port"          // of a connection, which Envoy may have stripped from the authority
+	AuthorizationKey = "authorization" // "keep": the workload wants to see the token itself
+)
+
+// Decider answers requests; a policy.Engine does.
+type Decider interface {
+	Decide(r policy.Request) policy.Decision
+}
+
+// Tokens verifies a bearer token that came over a connection with this certificate (SHA-256 of the leaf; nil without one).
+type Tokens interface {
+	// Verify returns whom the token names. An error that wraps ErrUnavailable is a failure of ours, any other the caller's.
+	Verify(ctx context.Context, raw string, certificate []byte) (*policy.Bearer, error)
+}
+
+// ErrUnavailable tells that tokens cannot be verified at the moment.
+var ErrUnavailable = errors.New("tokens cannot be verified at the moment") //nolint:gochecknoglobals // a sentinel
+
+// Config is what a server needs.
+type Config struct {
+	Engine Decider      // required
+	Log    *slog.Logger // required
+	Tokens Tokens       // nil: tokens are not looked at, and go on to the workload
+	// ServiceHeader is a header that Envoy itself sets to the service's name before it chooses the route by it; "" if the routes say it (ServiceKey).
+	ServiceHeader string
+	// Headers are the names, in lower case, of those that policies may look at.
+	Headers []string
+	// Shadow has everything let through, whatever is decided and whatever fails: what would have been denied is recorded.
+	Shadow bool
+	// Record is told of each decision; nil for nobody. It must not block.
+	Record func(policy.Record)
+	// Now is the clock; nil for time.Now.
+	Now func() time.Time
+}
+
+// Server implements Envoy's authorization service.
+type Server struct {
+	auth.UnimplementedAuthorizationServer
+	cfg          Config
+	headers      map[string]bool
+	certificates *lru.Cache[string, identity]
+}
+
+const (
+	maxCertificates = 4096
+	maxMessage      = 1 << 20 // bytes of a CheckRequest; Envoy's headers are 60 KiB
+	pingInterval    = 5 * time.Second
+)
+
+var _ auth.AuthorizationServer = (*Server)(nil)
+
+// New returns a server.
+func New(cfg Config) *Server {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &Server{cfg: cfg, headers: map[string]bool{}}
+	for _, h := range cfg.Headers {
+		s.headers[h] = true
+	}
+	s.certificates, _ = lru.New[string, identity](maxCertificates) // its only error is a size below 1
+	return s
+}
+
+// Serve answers on a listener until ctx ends.
+func (s *Server) Serve(ctx context.Context, l net.Listener, opts ...grpc.ServerOption) error {
+	opts = append(opts, grpc.MaxRecvMsgSize(maxMessage), grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingInterval, PermitWithoutStream: true}))
+	srv := grpc.NewServer(opts...)
+	auth.RegisterAuthorizationServer(srv, s)
+	stop := context.AfterFunc(ctx, srv.Stop)
+	defer stop()
+	return srv.Serve(l)
+}
+
+// Check implements auth.AuthorizationServer. It never returns an error: Envoy would take it for a failure to reach us.
+func (s *Server) Check(ctx context.Context, req *auth.CheckRequest) (*auth.CheckResponse, error) {
+	began := s.cfg.Now()
+	v := s.judge(ctx, req, began)
+	v.record.ID, v.record.At, v.record.Took = newID(), began, s.cfg.Now().Sub(began)
+	v.record.Shadow = s.cfg.Shadow
+	if s.cfg.Record != nil {
+		s.cfg.Record(v.record)
+	}
+	if s.cfg.Shadow {
+		return s.allowed(v), nil
+	}
+	switch v.outcome {
+	case allow:
+		return s.allowed(v), nil
+	case failed:
+		return refusal(codes.Unavailable, typev3.StatusCode_ServiceUnavailable, v, true), nil
+	case unknown:
+		return refusal(codes.Unauthenticated, typev3.StatusCode_Unauthorized, v, false), nil
+	}
+	return refusal(codes.PermissionDenied, typev3.StatusCode_Forbidden, v, false), nil
+}
+
+type outcome int
+
+const (
+	deny    outcome = iota // 403: it may not
+	unknown                // 401: who it is was not shown as it has to be
+	failed                 // 503: it cannot be decided here now
+	allow
+)
+
+// verdict is a decision with what the answer needs of the request. The zero value denies.
+type verdict struct {
+	outcome outcome
+	record  policy.Record
+	bearer  bool // a token was verified
+	keep    bool // the workload wants to see it
+}
+
+// judge decides a request.
+func (s *Server) judge(ctx context.Context, req *auth.CheckRequest, now time.Time) (v verdict) {
+	r, err := s.read(req)
+	r.call.Time = now
+	v.record.Call, v.keep = r.call, r.keep
+	if err != nil {
+		v.record.Decision.Errors = []string{err.Error()}
+		return v
+	}
+	if r.token != "" && s.cfg.Tokens != nil {
+		bearer, err := s.cfg.Tokens.Verify(ctx, r.token, r.identity.thumbprint)
+		if err != nil {
+			v.outcome = unknown
+			if errors.Is(err, ErrUnavailable) {
+				v.outcome = failed
+			}
+			v.record.Decision.Errors = []string{"token: " + err.Error()}
+			return v
+		}
+		v.bearer, r.call.Bearer = true, bearer
+		v.record.Call = r.call
+	}
+	v.record.Decision = s.cfg.Engine.Decide(r.call.Request())
+	switch {
+	case v.record.Decision.Allow:
+		v.outcome = allow
+	case v.record.Decision.Snapshot == "":
+		v.outcome = failed // nothing is in force yet
+	}
+	return v
+}
+
+// newID names a decision: 80 random bits, 16 letters and digits.
+func newID() string {
+	var b [10]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+}
+
+func (s *Server) allowed(v verdict) *auth.CheckResponse {
+	ok := &auth.OkHttpResponse{DynamicMetadata: metadata(v)}
+	set := func(name, value string) {
+		if value == "" {
+			ok.HeadersToRemove = append(ok.HeadersToRemove, name)
+			return
+		}
+		ok.Headers = append(ok.Headers, header(name, value))
+	}
+	set(PrincipalHeader, v.record.Call.Principal())
+	set(PeerHeader, v.record.Call.Peer)
+	set(DecisionHeader, v.record.ID)
+	if v.bearer && !v.keep {
+		ok.HeadersToRemove = append(ok.HeadersToRemove, "authorization")
+	}
+	return &auth.CheckResponse{Status: &status.Status{Code: int32(codes.OK)}, HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok}, DynamicMetadata: metadata(v)}
+}
+
+func header(name, value string) *core.HeaderValueOption {
+	return &core.HeaderValueOption{Header: &core.HeaderValue{Key: name, Value: value}, AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD}
+}
+
+// refusal says nothing of the reason: whoever may know it has the decision's id.
+func refusal(code codes.Code, http typev3.StatusCode, v verdict, ours bool) *auth.CheckResponse {
+	denied := &auth.DeniedHttpResponse{Status: &typev3.HttpStatus{Code: http}, Headers: []*core.HeaderValueOption{header(DecisionHeader, v.record.ID)},
+		Body: "not permitted; the operator of this node finds the reason as decision " + v.record.ID + ".\n"}
+	if http == typev3.StatusCode_Unauthorized {
+		denied.Headers = append(denied.Headers, header("www-authenticate", `Bearer error="invalid_token"`))
+	}
+	out := &auth.CheckResponse{Status: &status.Status{Code: int32(code), Message: "decision " + v.record.ID}, DynamicMetadata: metadata(v)} //nolint:gosec // codes are small
+	if ours {
+		denied.Body = "it cannot be decided at the moment whether this is permitted; decision " + v.record.ID + ".\n"
+		out.HttpResponse = &auth.CheckResponse_ErrorResponse{ErrorResponse: denied}
+		return out
+	}
+	out.HttpResponse = &auth.CheckResponse_DeniedResponse{DeniedResponse: denied}
+	return out
+}
+
+// metadata goes to access logs and traces.
+func metadata(v verdict) *structpb.Struct {
+	result := "deny"
+	if v.outcome == allow {
+		result = "allow"
+	}
+	return &structpb.Struct{Fields: map[string]*structpb.Value{
+		"decision": structpb.NewStringValue(v.record.ID), "result": structpb.NewStringValue(result), "principal": structpb.NewStringValue(v.record.Call.Principal()),
+		"policies": structpb.NewStringValue(strings.Join(v.record.Decision.Policies, ",")), "policy_set": structpb.NewStringValue(v.record.Decision.Snapshot),
+	}}
+}

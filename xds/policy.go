@@ -1,0 +1,108 @@
+package xds
+
+import (
+	"time"
+
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	mutation "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	authz "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	early "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/catalyst-router/catalyst/bgp"
+)
+
+// PolicyCheck has Envoy ask the node before it lets a request or a connection through (envoy.service.auth.v3).
+type PolicyCheck struct {
+	Socket          string // path of the Unix socket where the node answers; required
+	Ingress, Egress bool   // where it is asked: of what other nodes send, of what callers beside this node do
+}
+
+const (
+	policyName    = "policy"
+	policyFilter  = "envoy.filters.http.ext_authz"
+	policyTimeout = 2 * time.Second
+)
+
+// ServiceHeader is the header by which Envoy chooses the routes of a request. It sets the header itself, to the service's name, over whatever the caller sent, so that a decision
+// that goes by it is about what the route leads to.
+const ServiceHeader = serviceHeader
+
+// asks tells whether Envoy asks at a listener.
+func (c *Compiler) asks(name string) bool {
+	p := c.cfg.Policy
+	return p != nil && (name == ingressName && p.Ingress || name == egressName && p.Egress)
+}
+
+// askPolicy has a listener ask, and sees to it that what is decided is what is forwarded: paths are normalised, and those refused that a workload could read in another way.
+func (c *Compiler) askPolicy(name string, m *hcm.HttpConnectionManager) {
+	if c.cfg.Policy != nil {
+		m.EarlyHeaderMutationExtensions = append(m.EarlyHeaderMutationExtensions,
+			extension("envoy.http.early_header_mutation.header_mutation", withoutIdentity()))
+	}
+	if !c.asks(name) {
+		return
+	}
+	m.NormalizePath, m.MergeSlashes = wrapperspb.Bool(true), true
+	m.PathWithEscapedSlashesAction = hcm.HttpConnectionManager_REJECT_REQUEST
+	m.CommonHttpProtocolOptions = &core.HttpProtocolOptions{HeadersWithUnderscoresAction: core.HttpProtocolOptions_REJECT_REQUEST}
+	m.HttpFilters = append(m.HttpFilters, httpFilter(policyFilter, &authz.ExtAuthz{
+		Services: &authz.ExtAuthz_GrpcService{GrpcService: &core.GrpcService{
+			TargetSpecifier: &core.GrpcService_EnvoyGrpc_{EnvoyGrpc: &core.GrpcService_EnvoyGrpc{ClusterName: hopsPrefix + policyName}},
+			Timeout:         durationpb.New(policyTimeout),
+		}},
+		TransportApiVersion: core.ApiVersion_V3, StatPrefix: policyName,
+		StatusOnError:     &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
+		ValidateMutations: true,
+		DecoderHeaderMutationRules: &mutation.HeaderMutationRules{
+			DisallowAll: wrapperspb.Bool(true), DisallowIsError: wrapperspb.Bool(true),
+			AllowExpression: &matcher.RegexMatcher{Regex: "^(x-catalyst-(principal|peer|decision)|authorization)$"},
+		},
+		IncludePeerCertificate: true, IncludeTlsSession: true, EncodeRawHeaders: true,
+	}))
+}
+
+// identityHeaders are set by whoever decides, and by nobody else.
+func identityHeaders() []string {
+	return []string{"x-catalyst-principal", "x-catalyst-peer", "x-catalyst-decision"}
+}
+
+// withoutIdentity removes them from what a caller sends, before anything looks at the request.
+func withoutIdentity() *early.HeaderMutation {
+	out := &early.HeaderMutation{}
+	for _, name := range identityHeaders() {
+		out.Mutations = append(out.Mutations, &mutation.HeaderMutation{Action: &mutation.HeaderMutation_Remove{Remove: name}})
+	}
+	return out
+}
+
+// policyCluster leads to the node.
+func (c *Compiler) policyCluster() *cluster.Cluster {
+	const name = hopsPrefix + policyName
+	return &cluster.Cluster{
+		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
+		TypedExtensionProtocolOptions: http2Upstream(), CircuitBreakers: breakers(),
+		LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
+			HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: pipe(c.cfg.Policy.Socket)}},
+		}}}}},
+	}
+}
+
+// aboutService tells whoever decides which service the routes of a scope lead to.
+func (c *Compiler) aboutService(routes *route.RouteConfiguration, svc bgp.Service) {
+	if c.cfg.Policy == nil {
+		return
+	}
+	for _, host := range routes.VirtualHosts {
+		host.TypedPerFilterConfig = map[string]*anypb.Any{policyFilter: toAny(&authz.ExtAuthzPerRoute{Override: &authz.ExtAuthzPerRoute_CheckSettings{
+			CheckSettings: &authz.CheckSettings{ContextExtensions: map[string]string{"service": string(svc)}}}})}
+	}
+}
