@@ -1,10 +1,5 @@
-// Package join is how a node becomes a member of its organisation and stays one: the text of a join token, the first
-// certificate for it, and from then on the renewal of certificates at half their life, the roots, and the feed of
-// revocations. Private keys are made here and never leave the machine.
-//
-//	err := join.Enrol(ctx, join.Request{Token: t, Dir: "data/identity"})   // once
-//	m, err := join.Open("data/identity", log)                              // at every start
-//	go m.Run(ctx)
+// Package join holds what an organisation and a node that joins it tell each other: the text of a join token, and how
+// roots follow one another. Values only: package member asks, package service answers.
 package join
 
 import (

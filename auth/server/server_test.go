@@ -23,6 +23,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/join"
+	"github.com/catalyst-router/catalyst/auth/member"
 	"github.com/catalyst-router/catalyst/auth/seal"
 	"github.com/catalyst-router/catalyst/auth/server"
 	"github.com/catalyst-router/catalyst/auth/service"
@@ -171,16 +172,16 @@ func (s *site) joinToken(node string) join.Token {
 func (s *site) enrol(node string) string {
 	s.t.Helper()
 	dir := filepath.Join(s.t.TempDir(), node)
-	if err := join.Enrol(s.t.Context(), join.Request{Token: s.joinToken(node), Dir: dir}); err != nil {
+	if err := member.Enrol(s.t.Context(), member.Request{Token: s.joinToken(node), Dir: dir}); err != nil {
 		s.t.Fatal(err)
 	}
 	return dir
 }
 
 // member runs a node that joined, until the test ends.
-func (s *site) member(dir string) *join.Member {
+func (s *site) member(dir string) *member.Member {
 	s.t.Helper()
-	m, err := join.Open(dir, log(s.t))
+	m, err := member.Open(dir, log(s.t))
 	if err != nil || m == nil {
 		s.t.Fatal(m, err)
 	}
@@ -273,7 +274,7 @@ func TestJoin(t *testing.T) {
 func TestJoinMisused(t *testing.T) {
 	s, other := start(t, options{}), start(t, options{org: "globex.example"})
 	used := s.joinToken("edge-1")
-	if err := join.Enrol(t.Context(), join.Request{Token: used, Dir: t.TempDir()}); err != nil {
+	if err := member.Enrol(t.Context(), member.Request{Token: used, Dir: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
 	another := s.joinToken("edge-1")
@@ -305,7 +306,7 @@ func TestJoinMisused(t *testing.T) {
 				c.token.Org = "globex.example"
 			}
 			err := enrolAs(t, s, c.token, dir)
-			if _, refused := errors.AsType[*join.Refused](err); !refused || !strings.Contains(err.Error(), c.want) {
+			if _, refused := errors.AsType[*member.Refused](err); !refused || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 			if _, err := os.Stat(filepath.Join(dir, disk.SVIDFile)); err == nil {
@@ -323,13 +324,13 @@ func TestJoinMisused(t *testing.T) {
 func enrolAs(t *testing.T, s *site, tok join.Token, dir string) error {
 	t.Helper()
 	if tok.Org == org {
-		return join.Enrol(t.Context(), join.Request{Token: tok, Dir: dir})
+		return member.Enrol(t.Context(), member.Request{Token: tok, Dir: dir})
 	}
 	key := leafOf(t, s.enrol("helper"))
 	_, err := s.service.Join(t.Context(), service.JoinRequest{Org: string(tok.Org), Node: tok.Node, Secret: tok.Secret,
 		Key: key})
 	if e, ok := errors.AsType[*service.Error](err); ok {
-		return &join.Refused{Text: e.Text}
+		return &member.Refused{Text: e.Text}
 	}
 	return err
 }
@@ -339,7 +340,7 @@ func enrolAs(t *testing.T, s *site, tok join.Token, dir string) error {
 func TestJoinAnswerLost(t *testing.T) {
 	s := start(t, options{})
 	tok, dir := s.joinToken("edge-1"), t.TempDir()
-	enrol := func() error { return join.Enrol(t.Context(), join.Request{Token: tok, Dir: dir}) }
+	enrol := func() error { return member.Enrol(t.Context(), member.Request{Token: tok, Dir: dir}) }
 	if err := enrol(); err != nil {
 		t.Fatal(err)
 	}
@@ -360,11 +361,11 @@ func TestJoinAnswerLost(t *testing.T) {
 	if again := leafOf(t, dir); !again.Equal(leaf) {
 		t.Error("another certificate was issued")
 	}
-	m, err := join.Open(dir, log(t))
+	m, err := member.Open(dir, log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := join.Renew(t.Context(), m); err != nil {
+	if err := member.Renew(t.Context(), m); err != nil {
 		t.Errorf("renewal afterwards: %v", err)
 	}
 	s.clock.skip(61 * time.Second)
@@ -379,7 +380,7 @@ func TestJoinToTheWrongService(t *testing.T) {
 	s, evil := start(t, options{}), start(t, options{})
 	tok := s.joinToken("edge-1")
 	tok.Address = evil.address
-	if err := join.Enrol(t.Context(), join.Request{Token: tok, Dir: t.TempDir()}); err == nil ||
+	if err := member.Enrol(t.Context(), member.Request{Token: tok, Dir: t.TempDir()}); err == nil ||
 		!strings.Contains(err.Error(), "is not the identity service") {
 		t.Errorf("got %v", err)
 	}
@@ -393,13 +394,13 @@ func TestJoinToTheWrongService(t *testing.T) {
 func TestRenewThreeTimes(t *testing.T) {
 	s := start(t, options{})
 	dir := s.enrol("edge-1")
-	m, err := join.Open(dir, log(t))
+	m, err := member.Open(dir, log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
 		before := leafOf(t, dir)
-		if err := join.Renew(t.Context(), m); err != nil {
+		if err := member.Renew(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
 		after := leafOf(t, dir)
@@ -427,46 +428,46 @@ func TestCopiedIdentity(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	own, err := join.Open(dir, log(t))
+	own, err := member.Open(dir, log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	copied, err := join.Open(thief, log(t))
+	copied, err := member.Open(thief, log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := join.Renew(t.Context(), own); err != nil {
+	if err := member.Renew(t.Context(), own); err != nil {
 		t.Fatal(err)
 	}
-	if err := join.Renew(t.Context(), copied); err == nil || !strings.Contains(err.Error(), "identity is copied") {
+	if err := member.Renew(t.Context(), copied); err == nil || !strings.Contains(err.Error(), "identity is copied") {
 		t.Fatalf("the copy renewed: %v", err)
 	}
 	n, err := s.store.Node(t.Context(), "edge-1")
 	if err != nil || n.Alarm == "" {
 		t.Fatalf("no alarm: %+v, %v", n, err)
 	}
-	if err := join.Renew(t.Context(), own); err != nil || own.Status().Continuity == "" {
+	if err := member.Renew(t.Context(), own); err != nil || own.Status().Continuity == "" {
 		t.Errorf("the owner is not told: %v, %+v", err, own.Status())
 	}
 	if err := s.service.RevokeNode(t.Context(), service.Owner(), "edge-1", "copied"); err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range []*join.Member{own, copied} {
-		if err := join.Renew(t.Context(), m); err == nil {
+	for _, m := range []*member.Member{own, copied} {
+		if err := member.Renew(t.Context(), m); err == nil {
 			t.Error("renewed after the node was revoked")
 		}
 	}
 	// It joins anew, and the alarm is over.
-	if err := join.Enrol(t.Context(), join.Request{Token: s.joinToken("edge-1"), Dir: dir}); err != nil {
+	if err := member.Enrol(t.Context(), member.Request{Token: s.joinToken("edge-1"), Dir: dir}); err != nil {
 		t.Fatal(err)
 	}
-	if own, err = join.Open(dir, log(t)); err != nil {
+	if own, err = member.Open(dir, log(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := join.Renew(t.Context(), own); err != nil || own.Status().Continuity != "" {
+	if err := member.Renew(t.Context(), own); err != nil || own.Status().Continuity != "" {
 		t.Errorf("after it joined anew: %v, %+v", err, own.Status())
 	}
-	if err := join.Renew(t.Context(), copied); err == nil {
+	if err := member.Renew(t.Context(), copied); err == nil {
 		t.Error("the copy renewed after the node joined anew")
 	}
 }
@@ -521,7 +522,7 @@ func TestRotateCAThreeTimes(t *testing.T) {
 		if err != nil || bytes.Count(node, []byte("BEGIN")) != i+2 {
 			t.Fatalf("the node knows %d roots, %v; want %d", bytes.Count(node, []byte("BEGIN")), err, i+2)
 		}
-		if err := join.Renew(t.Context(), m); err != nil {
+		if err := member.Renew(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
 		roots := x509.NewCertPool()

@@ -1,4 +1,4 @@
-package join
+package member
 
 import (
 	"crypto/ecdsa"
@@ -20,6 +20,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/auth/join"
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
@@ -157,7 +158,7 @@ func serviceTLS(org bgp.Org, roots []*x509.Certificate, mine tls.Certificate) *t
 }
 
 // pinnedTLS trusts the root of a join token, which the service shows together with its certificate.
-func pinnedTLS(t Token, mine tls.Certificate) *tls.Config {
+func pinnedTLS(t join.Token, mine tls.Certificate) *tls.Config {
 	return dial(mine, func(chain []*x509.Certificate) error {
 		for _, c := range chain {
 			if sha256.Sum256(c.Raw) == t.Pin {

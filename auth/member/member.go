@@ -1,4 +1,11 @@
-package join
+// Package member is a node's membership of its organisation: the first certificate for a join token, and from then on
+// the renewal of certificates at half their life, the organisation's roots and token keys, and the feed of what it
+// revoked. Private keys are made here and never leave the machine.
+//
+//	err := member.Enrol(ctx, member.Request{Token: t, Dir: "data/identity"})   // once
+//	m, err := member.Open("data/identity", log)                                // at every start
+//	go m.Run(ctx)
+package member
 
 import (
 	"bytes"
@@ -21,6 +28,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/auth/join"
 	"github.com/catalyst-router/catalyst/auth/revoke"
 	"github.com/catalyst-router/catalyst/auth/token"
 	"github.com/catalyst-router/catalyst/auth/wire/authv1"
@@ -323,11 +331,11 @@ func (m *Member) awakeRoot(ctx context.Context, known *x509.Certificate, mine tl
 	if err != nil {
 		return nil, callError(address, err)
 	}
-	var steps []Succession
+	var steps []join.Succession
 	for _, s := range out.GetSteps() {
-		steps = append(steps, Succession{Root: s.GetRoot(), Signature: s.GetSignature()})
+		steps = append(steps, join.Succession{Root: s.GetRoot(), Signature: s.GetSignature()})
 	}
-	return FollowRoots(known, steps, time.Now())
+	return join.FollowRoots(known, steps, time.Now())
 }
 
 // follow keeps the feed open.

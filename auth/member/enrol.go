@@ -1,4 +1,4 @@
-package join
+package member
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/auth/join"
 	"github.com/catalyst-router/catalyst/auth/wire/authv1"
 )
 
@@ -24,7 +25,7 @@ const callTime = 15 * time.Second
 
 // Request is a node that wants to join.
 type Request struct {
-	Token Token
+	Token join.Token
 	// OIDC is a token of an external issuer in place of the secret. The rest of Token says where to join, and as whom.
 	OIDC string
 	Dir  string // where the identity shall be kept
