@@ -25,6 +25,10 @@ type Config struct {
 	// Share lets identical queries to a subgraph that are in flight for one caller share one answer.
 	Share bool
 
+	// Labels switches labels of progressive overrides on or off; those that it does not name are on as they say: percent(25) for a quarter of
+	// the requests, others never.
+	Labels map[string]bool
+
 	// MaxBody of a request in bytes. Zero means 2 MiB.
 	MaxBody int64
 	// MaxBodies of all requests in flight together, files apart, in bytes; more are refused with 503. Zero means 256 MiB.

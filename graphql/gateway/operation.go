@@ -75,6 +75,7 @@ func (o *operation) plans(ctx context.Context, p *params, text string, from orig
 	uploads := p.takeUploads(vars)
 	facts := o.g.facts(ctx, o.op, o.caller)
 	facts.Conditions, facts.Whole = o.op.ConditionValues(vars), from.whole
+	facts.Labels = o.g.labels(o.snap.planner.Graph().Labels, o.op, vars, o.caller.id)
 	var err error
 	if o.plan, err = o.snap.planner.Plan(o.op, facts); err != nil {
 		if limit := (*gqlerror.Error)(nil); errors.As(err, &limit) {

@@ -9,6 +9,7 @@ import (
 	"github.com/vektah/gqlparser/v2/validator"
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
+	"github.com/catalyst-router/catalyst/graphql/blockstring"
 	"github.com/catalyst-router/catalyst/graphql/supergraph"
 )
 
@@ -90,7 +91,7 @@ func (r *Report) try(op Operation, before, after *ast.Schema) {
 
 // invalid returns why an operation is not valid on a schema; nil if it is.
 func invalid(text string, s *ast.Schema) []string {
-	doc, err := parser.ParseQuery(&ast.Source{Name: "operation", Input: text})
+	doc, err := parser.ParseQuery(&ast.Source{Name: "operation", Input: blockstring.Settle(text)})
 	if err != nil {
 		return []string{err.Error()}
 	}

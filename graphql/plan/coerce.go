@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,6 +37,8 @@ func CoerceVariables(op *Operation, raw map[string]json.RawMessage) (map[string]
 			given = false
 		}
 		switch {
+		case given && isNull(v) && !def.Type.NonNull && slices.Contains(op.Conditions, def.Variable):
+			errs = append(errs, c.errorf("Variable \"$%s\" must not be null: argument \"if\" of @skip, @include, @defer and @stream is of type \"Boolean!\".", def.Variable))
 		case given && (!isNull(v) || !def.Type.NonNull):
 			got, err := c.value(def.Type, v, 0)
 			if err != nil {

@@ -140,7 +140,12 @@ func (e *emitter) finish(req *Request, selection []byte, reps []string, w *rende
 		if !ok {
 			continue // validation refuses undeclared variables
 		}
-		declare(n, e.plan.Variables[i].Type, i)
+		typ := e.plan.Variables[i].Type
+		// The value is sent with the default filled in. The default itself makes a variable that may be null good for an argument that may not.
+		if d := e.op.Definition.VariableDefinitions[i].DefaultValue; d != nil {
+			typ += "=" + string(graph.AppendValue(nil, d, nil))
+		}
+		declare(n, typ, i)
 	}
 	text := []byte{}
 	if req.Kind != Query || decl != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/vektah/gqlparser/v2/validator"
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
+	"github.com/catalyst-router/catalyst/graphql/blockstring"
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
@@ -74,7 +75,7 @@ func (p *Planner) prepare(query, name string) (*Operation, gqlerror.List) {
 	if err != nil {
 		return nil, gqlerror.List{err}
 	}
-	doc, perr := parser.ParseQuery(&ast.Source{Input: query})
+	doc, perr := parser.ParseQuery(&ast.Source{Input: blockstring.Settle(query)})
 	if perr != nil {
 		return nil, gqlerror.List{coded(gqlerror.WrapIfUnwrapped(perr), CodeParse)}
 	}
@@ -85,6 +86,9 @@ func (p *Planner) prepare(query, name string) (*Operation, gqlerror.List) {
 	size, err := p.measure(doc, def, tokens)
 	if err != nil {
 		return nil, gqlerror.List{err}
+	}
+	if longNumbers(query) {
+		p.largeIntegers(doc)
 	}
 	if errs := p.validate(doc); errs != nil {
 		return nil, errs

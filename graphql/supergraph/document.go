@@ -214,8 +214,9 @@ func (d *documenter) typeJoins(t *mergedType) ast.DirectiveList {
 			types = append(types, j.typ)
 		}
 		for _, c := range td.conditions {
-			contexts = append(contexts, d.apply("context", textArgument("name", contextID(td.sub, c))))
+			contexts = append(contexts, d.apply(d.m.local("context"), textArgument("name", contextID(td.sub, c))))
 		}
+		contexts = append(contexts, d.cacheTags(td.sub, td.dirs)...)
 	}
 	if t.kind == ast.Union {
 		return slices.Concat(types, relations, contexts)
@@ -256,7 +257,11 @@ func (d *documenter) fieldJoins(f *mergedField) ast.DirectiveList {
 		return d.bare
 	}
 	if !f.needsJoins() {
-		return nil
+		var tags ast.DirectiveList
+		for _, fd := range f.in {
+			tags = append(tags, d.cacheTags(fd.parent.sub, fd.dirs)...)
+		}
+		return tags
 	}
 	differ := slices.ContainsFunc(f.in, func(fd *fieldDef) bool { return !sameType(fd.typ, f.typ) })
 	out := make(ast.DirectiveList, 0, len(f.in))
@@ -266,10 +271,38 @@ func (d *documenter) fieldJoins(f *mergedField) ast.DirectiveList {
 		}
 		out = append(out, d.fieldJoin(fd, differ))
 	}
+	for _, fd := range f.in {
+		out = append(out, d.cacheTags(fd.parent.sub, fd.dirs)...)
+	}
 	if len(out) == 0 {
 		return d.bare
 	}
 	return out
+}
+
+// cacheTags carries the applications of @cacheTag of one subgraph into the supergraph, in the form that Apollo's router reads.
+func (d *documenter) cacheTags(s *subgraph, dirs ast.DirectiveList) ast.DirectiveList {
+	var out ast.DirectiveList
+	for _, dir := range dirs.ForNames("cacheTag") {
+		graphs := &ast.Value{Kind: ast.ListValue, Children: ast.ChildValueList{{Value: &ast.Value{Kind: ast.EnumValue, Raw: s.enum}}}}
+		args := &ast.Value{Kind: ast.ObjectValue}
+		for _, a := range dir.Arguments {
+			args.Children = append(args.Children, &ast.ChildValue{Name: a.Name, Value: plainValue(a.Value)})
+		}
+		out = append(out, d.apply("join__directive", &ast.Argument{Name: "graphs", Value: graphs}, textArgument("name", "federation__cacheTag"),
+			&ast.Argument{Name: "args", Value: args}))
+	}
+	return out
+}
+
+// cacheTags reports whether the subgraph uses @cacheTag.
+func (s *subgraph) cacheTags() bool {
+	for _, t := range s.types {
+		if t.dirs.ForName("cacheTag") != nil || slices.ContainsFunc(t.fields, func(f *fieldDef) bool { return f.dirs.ForName("cacheTag") != nil }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *mergedField) needsJoins() bool {

@@ -44,19 +44,35 @@ func (f *feature) element(name string) string {
 	return f.as + "__" + name
 }
 
-// machinery reports whether a type belongs to a linked feature.
+// machinery reports whether a type belongs to the specification of a linked feature. Other types below a feature's prefix are the schema's own,
+// for example `enum acme__Kind` beside `@link(url: "https://acme.example/acme/v1.0")`.
 func (l *links) machinery(name string) bool {
 	if machineType(name) || l.types[name] {
 		return true
 	}
-	p, _, ok := strings.Cut(name, "__")
+	p, rest, ok := strings.Cut(name, "__")
 	if !ok {
 		return false
 	}
 	for _, f := range l.features {
-		if p == f.as {
+		if p == f.as && f.owns(rest) {
 			return true
 		}
+	}
+	return false
+}
+
+// owns reports whether the feature's specification defines a type.
+func (f *feature) owns(name string) bool {
+	switch f.identity {
+	case federation, specs + "link", specs + "core", specs + "join":
+		return true
+	case specs + "policy":
+		return name == "Policy"
+	case specs + "requiresScopes":
+		return name == "Scope"
+	case specs + "context":
+		return name == "ContextFieldValue"
 	}
 	return false
 }
@@ -147,7 +163,7 @@ func (l *loader) feature(d *ast.Directive) *feature {
 func (l *loader) elements(f *feature) {
 	k := l.s.links
 	for _, i := range f.imports {
-		if !strings.HasPrefix(i.name, "@") {
+		if !strings.HasPrefix(i.name, "@") && f.owns(i.name) {
 			k.types[i.as] = true
 		}
 	}

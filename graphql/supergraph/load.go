@@ -10,6 +10,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
+
+	"github.com/catalyst-router/catalyst/graphql/blockstring"
 )
 
 // loader turns one SDL into a subgraph and gathers what is wrong with it.
@@ -24,7 +26,7 @@ type loader struct {
 // load parses a schema and resolves its names. The subgraph has no types if the SDL cannot be parsed.
 func load(index int, in Subgraph) *loader {
 	l := &loader{s: &subgraph{index: index, name: in.Name, url: in.URL, size: len(in.SDL), types: map[string]*typeDef{}, directives: map[string]*ast.DirectiveDefinition{}, roots: map[ast.Operation]string{}, renamed: map[string]string{}, contexts: map[string]bool{}}}
-	doc, err := parser.ParseSchemaWithLimit(&ast.Source{Name: in.Name, Input: in.SDL}, maxTokens)
+	doc, err := parser.ParseSchemaWithLimit(&ast.Source{Name: in.Name, Input: blockstring.Settle(in.SDL)}, maxTokens)
 	if err != nil {
 		l.syntax(err)
 		return l

@@ -70,6 +70,7 @@ func merge(subs []*subgraph, opts Options) *merger {
 	m.plainRoots()
 	m.relations()
 	m.composeDirectives()
+	m.mergeSchemaDirectives()
 	m.overrides()
 	m.spread = m.spreadAuth()
 	for _, n := range m.order {

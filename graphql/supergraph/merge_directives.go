@@ -55,6 +55,15 @@ func (m *merger) mergeDirectives(at string, from []directiveSource) ast.Directiv
 	return out
 }
 
+// mergeSchemaDirectives merges what stands at the schemas themselves: tags, and composed directives.
+func (m *merger) mergeSchemaDirectives() {
+	var from []directiveSource
+	for _, s := range m.subs {
+		from = append(from, directiveSource{s, s.schemaDirs})
+	}
+	m.schemaDirs = m.mergeDirectives("schema", from)
+}
+
 func (m *merger) mergeApplications(at, name string, from []directiveSource) ast.DirectiveList {
 	var all ast.DirectiveList
 	for _, s := range from {

@@ -34,6 +34,8 @@ func (m *merger) featured(name string) bool {
 		return m.contextual()
 	case "cost":
 		return m.used["cost"] || m.used["listSize"]
+	case "cacheTag":
+		return slices.ContainsFunc(m.subs, (*subgraph).cacheTags)
 	}
 	return m.used[name]
 }
@@ -72,9 +74,11 @@ func (p *printer) schema() {
 			more = p.costImports()
 		case "tag/v0.3":
 			more = p.as("tag")
+		case "cacheTag/v0.1":
+			more = ", for: EXECUTION"
 		default:
 			name, _, _ := strings.Cut(f, "/")
-			more = p.as(name) + ", for: SECURITY"
+			more = ", for: SECURITY" + p.as(name)
 		}
 		link(specs+f, more)
 	}
@@ -104,7 +108,7 @@ func (p *printer) schemaDescription() string {
 // features lists the specifications, beside link and join, that the supergraph uses.
 func (m *merger) features() []string {
 	var out []string
-	for _, f := range []string{"tag/v0.3", "inaccessible/v0.2", "authenticated/v0.1", "requiresScopes/v0.1", "policy/v0.1", "cost/v0.1", "context/v0.1"} {
+	for _, f := range []string{"tag/v0.3", "inaccessible/v0.2", "authenticated/v0.1", "requiresScopes/v0.1", "policy/v0.1", "cost/v0.1", "context/v0.1", "cacheTag/v0.1"} {
 		if name, _, _ := strings.Cut(f, "/"); m.featured(name) {
 			out = append(out, f)
 		}
@@ -127,7 +131,7 @@ func (m *merger) local(name string) string {
 
 func (p *printer) as(name string) string {
 	if n := p.m.local(name); n != name {
-		return ", as: \"" + n + "\""
+		return ", import: [" + importText(imported{"@" + name, "@" + n}) + "]"
 	}
 	return ""
 }
@@ -223,7 +227,7 @@ func (p *printer) directiveDefinitions() {
 		}
 	}
 	if p.m.featured("context") {
-		p.b.WriteString("directive @context(name: String!) repeatable on INTERFACE | OBJECT | UNION\n\ndirective @context__fromContext(field: context__ContextFieldValue) on ARGUMENT_DEFINITION\n\n")
+		p.b.WriteString("directive @" + p.m.local("context") + "(name: String!) repeatable on INTERFACE | OBJECT | UNION\n\ndirective @context__fromContext(field: context__ContextFieldValue) on ARGUMENT_DEFINITION\n\n")
 	}
 	for _, c := range p.m.composed {
 		p.definition(c.definition, c.name)

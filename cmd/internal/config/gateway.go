@@ -36,6 +36,8 @@ type Gateway struct {
 	FetchTimeout  time.Duration `yaml:"fetch-timeout" doc:"time of one request to a subgraph, retries included" default:"30s"`
 	FetchRetries  int           `yaml:"fetch-retries" doc:"how often a query to a subgraph is sent again after a connection error or 502, 503, 504" default:"1"`
 
+	Labels map[string]bool `yaml:"labels" doc:"labels of @override(label:) that are on or off for every request, such as {new-prices: true}; others are on as they say: percent(25) for a quarter of the requests" default:""`
+
 	MaxBody       int `yaml:"max-body" doc:"bytes of a request" default:"2097152"`
 	MaxTokens     int `yaml:"max-tokens" doc:"tokens of a document" default:"20000"`
 	MaxDepth      int `yaml:"max-depth" doc:"fields in each other" default:"100"`

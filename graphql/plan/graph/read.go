@@ -9,6 +9,8 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator"
+
+	"github.com/catalyst-router/catalyst/graphql/blockstring"
 )
 
 // Read reads a supergraph schema. It understands the join specification v0.1 to v0.5 and, beside it, the features
@@ -19,7 +21,7 @@ import (
 // The error says which part of the schema could not be understood. Elements that only break one field (a requirement naming an
 // unknown field) make that field unresolvable in that subgraph, not the graph.
 func Read(sdl string) (*Graph, error) {
-	doc, err := parser.ParseSchema(&ast.Source{Name: "supergraph.graphql", Input: sdl})
+	doc, err := parser.ParseSchema(&ast.Source{Name: "supergraph.graphql", Input: blockstring.Settle(sdl)})
 	if err != nil {
 		return nil, fmt.Errorf("parse supergraph: %w", err)
 	}
@@ -428,6 +430,7 @@ func (r *reader) api() error {
 		}
 		prelude.Directives = append(slices.Clip(prelude.Directives), d.Directives...)
 	}
+	described(prelude)
 	doc := &ast.SchemaDocument{Schema: stripSchema(r.doc.Schema), Directives: r.directives(prelude.Directives)}
 	used := r.usedOfFeatures()
 	for _, d := range r.defs {
@@ -447,6 +450,29 @@ func (r *reader) api() error {
 	}
 	r.g.Schema = schema
 	return nil
+}
+
+// described mends descriptions of built-in scalars that the parser's library has otherwise than the reference implementation.
+func described(prelude *ast.SchemaDocument) {
+	prelude.Definitions = slices.Clone(prelude.Definitions)
+	for i, d := range prelude.Definitions {
+		c := *d
+		switch d.Name {
+		case "String":
+			c.Description = "The `String` scalar type represents textual data, represented as UTF-8 character sequences. " +
+				"The String type is most often used by GraphQL to represent free-form human-readable text."
+		case "Float":
+			c.Description = "The `Float` scalar type represents signed double-precision fractional values as specified by " +
+				"[IEEE 754](https://en.wikipedia.org/wiki/IEEE_floating_point)."
+		case "ID":
+			c.Description = "The `ID` scalar type represents a unique identifier, often used to refetch an object or as key for a cache. " +
+				"The ID type appears in a JSON response as a String; however, it is not intended to be human-readable. " +
+				"When expected as an input type, any string (such as `\"4\"`) or integer (such as `4`) input value will be accepted as an ID."
+		default:
+			continue
+		}
+		prelude.Definitions[i] = &c
+	}
 }
 
 // usedOfFeatures are the types of other people's features that the schema itself uses. Those that only the features' directives use are
