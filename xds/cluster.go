@@ -48,11 +48,14 @@ func (c *Compiler) localCluster(f *Forwarding, name string, targets []Target, ba
 			return nil, err
 		}
 		if named {
-			cl.ClusterDiscoveryType = &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS}
+			byName(cl)
+		}
+		if err := alternative(ep, t.Backend.Other); err != nil {
+			return nil, err
 		}
 		group.LbEndpoints = append(group.LbEndpoints, ep)
 	}
-	if backups {
+	if backups || len(targets) > 1 {
 		cl.OutlierDetection = outliers()
 	}
 	cl.LoadAssignment = &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{group}}
@@ -103,7 +106,7 @@ func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 				return nil, fmt.Errorf("next hop %s: %w", t.NextHop.Node, err)
 			}
 			if named {
-				cl.ClusterDiscoveryType = &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS}
+				byName(cl)
 			}
 			ep.Metadata = &core.Metadata{FilterMetadata: map[string]*structpb.Struct{matchKey: nodeMatch(t.NextHop.Node)}}
 			group.LbEndpoints = append(group.LbEndpoints, ep)
@@ -190,6 +193,26 @@ func (c *Compiler) endpoint(address string, t Target) (*endpoint.LbEndpoint, boo
 // nobody is a node of this organisation that no certificate names: a node's name has no underscore.
 func (c *Compiler) nobody() *core.TransportSocket {
 	return upstreamTLS(bgp.NodeID{Org: c.cfg.Self.Org, Name: "_nobody"})
+}
+
+// byName has Envoy look the hosts of a cluster up, in both families: by default it takes IPv6 where there is any, and a host that listens on IPv4 alone is
+// never reached. An address that does not answer is left for the others by retries and by outlier detection.
+func byName(cl *cluster.Cluster) {
+	cl.ClusterDiscoveryType = &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS}
+	cl.DnsLookupFamily = cluster.Cluster_ALL
+}
+
+// alternative gives an endpoint a second address, which Envoy tries when the first does not answer (RFC 8305).
+func alternative(ep *endpoint.LbEndpoint, address string) error {
+	if address == "" {
+		return nil
+	}
+	at, err := bgp.ParseEndpoint(address)
+	if err != nil {
+		return fmt.Errorf("other address: %w", err)
+	}
+	ep.GetEndpoint().AdditionalAddresses = []*endpoint.Endpoint_AdditionalAddress{{Address: socketAddress(at.Host, at.Port)}}
+	return nil
 }
 
 func nodeMatch(n bgp.NodeID) *structpb.Struct {

@@ -43,9 +43,12 @@ func cases() map[string]Forwarding {
 		"tcp_local":         {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432"}}}}},
 		"tcp_local_backup":  {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432"}}}, {b}}},
 		"http_local_by_dns": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{{Backend: Backend{Address: "web.internal:80"}}}, {b}}},
-		"http_local_last":   {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{a}, {{Backend: Backend{Address: "127.0.0.1:80"}}}, {b}}},
-		"http_down":         {Service: "books.acme.example", Protocol: bgp.HTTP, Down: []bgp.NodeID{a.NextHop.Node, b.NextHop.Node}},
-		"tcp_down":          {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Down: []bgp.NodeID{a.NextHop.Node}},
+		"http_local_replicas": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{
+			{Backend: Backend{Address: "127.0.0.1:80", Other: "[::1]:80"}}, {Backend: Backend{Address: "10.0.0.7:80"}, Weight: 50}}}},
+		"http_next_hop_by_name": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{hop("a", "a.acme.example:8443")}}},
+		"http_local_last":       {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{a}, {{Backend: Backend{Address: "127.0.0.1:80"}}}, {b}}},
+		"http_down":             {Service: "books.acme.example", Protocol: bgp.HTTP, Down: []bgp.NodeID{a.NextHop.Node, b.NextHop.Node}},
+		"tcp_down":              {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Down: []bgp.NodeID{a.NextHop.Node}},
 	}
 }
 

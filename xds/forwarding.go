@@ -42,6 +42,7 @@ type Target struct {
 // Backend is a workload beside this node.
 type Backend struct {
 	Address string // HOST:PORT; the host is an IP address or a DNS name
+	Other   string // IP:PORT of the same workload in the other family, tried when Address does not answer (RFC 8305); "" for none
 }
 
 // Gone tells whether nothing is left of a service.

@@ -48,7 +48,11 @@ type Peer struct {
 type Service struct {
 	Name     bgp.Service  `json:"name"`
 	Protocol bgp.Protocol `json:"protocol"`
-	Address  string       `json:"address"` // HOST:PORT of the workload
+	Address  string       `json:"address"` // HOST:PORT of the workload, or of the first of several
+	// Others are the further workloads of the service, HOST:PORT: they share its traffic.
+	Others []string `json:"others,omitempty"`
+	// Port is the local port that the operator chose for the TCP service at this node; 0 for none. See SavePorts for whose the ports are.
+	Port uint16 `json:"port,omitempty"`
 	// HealthPath is how the workload is checked, as package probe spells it; "" for not at all. Zero values of the others stand for its defaults.
 	HealthPath     string        `json:"health_path,omitempty"`
 	HealthInterval time.Duration `json:"health_interval,omitempty"`

@@ -24,5 +24,24 @@ func addressScenarios() []scenario {
 				"\tif err := b.store.SavePorts(ctx, rows, drop); err != nil {\n\t\treturn err\n\t}\n\tb.table.Kept(put, drop)\n",
 				"\tb.table.Kept(put, drop)\n\tif err := b.store.SavePorts(ctx, rows, drop); err != nil {\n\t\treturn err\n\t}\n"),
 		}},
+		{170, "a host in both families", "A name with A and AAAA records, whose workload listens on one: calls, checks and traces reach it all the same.", []guard{
+			one("Envoy has both addresses of a workload", "e2e TestAHostInBothFamilies", "xds/cluster.go",
+				"\t\tif err := alternative(ep, t.Backend.Other); err != nil {\n", "\t\tif err := alternative(ep, \"\"); err != nil {\n"),
+			one("the node tries both as well", "cmd/internal/offer/probe TestDial", "cmd/internal/offer/probe/ask.go", "if other == \"\" {", "if true {"),
+		}},
+		{171, "a host that moves or is lost", "Its new address is taken; one without records, or without a DNS server, keeps its last address for a stated time, and the operator sees it.", []guard{
+			one("the last addresses are kept", "cmd/internal/offer/names TestNext", "cmd/internal/offer/names/names.go",
+				"if len(was.Addresses) > 0 && now.Sub(out.Lost) < keep {", "if false {"),
+			one("and not for ever", "cmd/internal/offer/names TestNext", "cmd/internal/offer/names/names.go",
+				"if len(was.Addresses) > 0 && now.Sub(out.Lost) < keep {", "if len(was.Addresses) > 0 {"),
+			one("the same records in another order are no change", "cmd/internal/offer/names TestNamesAreFollowed", "cmd/internal/offer/names/names.go",
+				"\tslices.SortFunc(out, netip.Addr.Compare) // of addresses of both families, the shorter is less\n", ""),
+		}},
+		{172, "replicas", "One of several workloads goes down, or takes no connections: no call is lost, and the service stays up.", []guard{
+			one("a service is up while one of its workloads is", "cmd/internal/offer/probe TestMerge", "cmd/internal/offer/probe/machine.go",
+				"if down == len(all) && down > 0 {", "if down > 0 {"),
+			one("one that is down gets nothing", "e2e TestReplicas", "cmd/internal/forwarding/forwarder.go",
+				"if all = append(all, t); w.Status.Health != bgp.HealthDown {", "if all = append(all, t); true {"),
+		}},
 	}
 }

@@ -357,6 +357,7 @@ type ComplexityRoot struct {
 
 	Service struct {
 		Address         func(childComplexity int) int
+		Addresses       func(childComplexity int) int
 		Communities     func(childComplexity int) int
 		Health          func(childComplexity int) int
 		HealthError     func(childComplexity int) int
@@ -369,12 +370,14 @@ type ComplexityRoot struct {
 		HealthTimeout   func(childComplexity int) int
 		Label           func(childComplexity int) int
 		Med             func(childComplexity int) int
+		Port            func(childComplexity int) int
 		Protocol        func(childComplexity int) int
 		Region          func(childComplexity int) int
 		Service         func(childComplexity int) int
 		Tags            func(childComplexity int) int
 		Weight          func(childComplexity int) int
 		WhenDown        func(childComplexity int) int
+		Workloads       func(childComplexity int) int
 	}
 
 	SessionChange struct {
@@ -438,6 +441,18 @@ type ComplexityRoot struct {
 		Name   func(childComplexity int) int
 		State  func(childComplexity int) int
 		Text   func(childComplexity int) int
+	}
+
+	Workload struct {
+		Address     func(childComplexity int) int
+		Health      func(childComplexity int) int
+		HealthError func(childComplexity int) int
+		HealthSince func(childComplexity int) int
+		KeptUntil   func(childComplexity int) int
+		LostSince   func(childComplexity int) int
+		Ordered     func(childComplexity int) int
+		Other       func(childComplexity int) int
+		Trouble     func(childComplexity int) int
 	}
 }
 
@@ -1987,6 +2002,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Service.Address(childComplexity), true
+	case "Service.addresses":
+		if e.ComplexityRoot.Service.Addresses == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.Addresses(childComplexity), true
 	case "Service.communities":
 		if e.ComplexityRoot.Service.Communities == nil {
 			break
@@ -2059,6 +2080,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Service.Med(childComplexity), true
+	case "Service.port":
+		if e.ComplexityRoot.Service.Port == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.Port(childComplexity), true
 	case "Service.protocol":
 		if e.ComplexityRoot.Service.Protocol == nil {
 			break
@@ -2095,6 +2122,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Service.WhenDown(childComplexity), true
+	case "Service.workloads":
+		if e.ComplexityRoot.Service.Workloads == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.Workloads(childComplexity), true
 
 	case "SessionChange.byPeer":
 		if e.ComplexityRoot.SessionChange.ByPeer == nil {
@@ -2342,6 +2375,61 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.WalkStep.Text(childComplexity), true
+
+	case "Workload.address":
+		if e.ComplexityRoot.Workload.Address == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Workload.Address(childComplexity), true
+	case "Workload.health":
+		if e.ComplexityRoot.Workload.Health == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Workload.Health(childComplexity), true
+	case "Workload.healthError":
+		if e.ComplexityRoot.Workload.HealthError == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Workload.HealthError(childComplexity), true
+	case "Workload.healthSince":
+		if e.ComplexityRoot.Workload.HealthSince == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Workload.HealthSince(childComplexity), true
+	case "Workload.keptUntil":
+		if e.ComplexityRoot.Workload.KeptUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Workload.KeptUntil(childComplexity), true
+	case "Workload.lostSince":
+		if e.ComplexityRoot.Workload.LostSince == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Workload.LostSince(childComplexity), true
+	case "Workload.ordered":
+		if e.ComplexityRoot.Workload.Ordered == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Workload.Ordered(childComplexity), true
+	case "Workload.other":
+		if e.ComplexityRoot.Workload.Other == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Workload.Other(childComplexity), true
+	case "Workload.trouble":
+		if e.ComplexityRoot.Workload.Trouble == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Workload.Trouble(childComplexity), true
 
 	}
 	return 0, false
@@ -3050,6 +3138,12 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_protocol(ctx, field)
 	case "address":
 		return ec.fieldContext_Service_address(ctx, field)
+	case "addresses":
+		return ec.fieldContext_Service_addresses(ctx, field)
+	case "workloads":
+		return ec.fieldContext_Service_workloads(ctx, field)
+	case "port":
+		return ec.fieldContext_Service_port(ctx, field)
 	case "healthPath":
 		return ec.fieldContext_Service_healthPath(ctx, field)
 	case "healthInterval":
@@ -3202,6 +3296,30 @@ func (ec *executionContext) childFields_WalkStep(ctx context.Context, field grap
 		return ec.fieldContext_WalkStep_millis(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type WalkStep", field.Name)
+}
+
+func (ec *executionContext) childFields_Workload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ordered":
+		return ec.fieldContext_Workload_ordered(ctx, field)
+	case "address":
+		return ec.fieldContext_Workload_address(ctx, field)
+	case "other":
+		return ec.fieldContext_Workload_other(ctx, field)
+	case "health":
+		return ec.fieldContext_Workload_health(ctx, field)
+	case "healthSince":
+		return ec.fieldContext_Workload_healthSince(ctx, field)
+	case "healthError":
+		return ec.fieldContext_Workload_healthError(ctx, field)
+	case "trouble":
+		return ec.fieldContext_Workload_trouble(ctx, field)
+	case "lostSince":
+		return ec.fieldContext_Workload_lostSince(ctx, field)
+	case "keptUntil":
+		return ec.fieldContext_Workload_keptUntil(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Workload", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9761,6 +9879,84 @@ func (ec *executionContext) fieldContext_Service_address(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
 }
 
+func (ec *executionContext) _Service_addresses(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_addresses(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Addresses, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_addresses(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_workloads(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_workloads(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Workloads, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Workload) graphql.Marshaler {
+			return ec.marshalNWorkload2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWorkloadᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_workloads(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Workload(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Service_port(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_port(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Port, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_port(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "Int")
+}
+
 func (ec *executionContext) _Service_healthPath(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -11081,6 +11277,213 @@ func (ec *executionContext) _WalkStep_millis(ctx context.Context, field graphql.
 }
 func (ec *executionContext) fieldContext_WalkStep_millis(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("WalkStep", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Workload_ordered(ctx context.Context, field graphql.CollectedField, obj *Workload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Workload_ordered(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ordered, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Workload_ordered(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Workload", field, false, false, "String")
+}
+
+func (ec *executionContext) _Workload_address(ctx context.Context, field graphql.CollectedField, obj *Workload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Workload_address(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Address, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Workload_address(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Workload", field, false, false, "String")
+}
+
+func (ec *executionContext) _Workload_other(ctx context.Context, field graphql.CollectedField, obj *Workload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Workload_other(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Other, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Workload_other(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Workload", field, false, false, "String")
+}
+
+func (ec *executionContext) _Workload_health(ctx context.Context, field graphql.CollectedField, obj *Workload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Workload_health(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Health, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Workload_health(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Workload", field, false, false, "String")
+}
+
+func (ec *executionContext) _Workload_healthSince(ctx context.Context, field graphql.CollectedField, obj *Workload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Workload_healthSince(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HealthSince, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Workload_healthSince(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Workload", field, false, false, "String")
+}
+
+func (ec *executionContext) _Workload_healthError(ctx context.Context, field graphql.CollectedField, obj *Workload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Workload_healthError(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HealthError, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Workload_healthError(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Workload", field, false, false, "String")
+}
+
+func (ec *executionContext) _Workload_trouble(ctx context.Context, field graphql.CollectedField, obj *Workload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Workload_trouble(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Trouble, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Workload_trouble(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Workload", field, false, false, "String")
+}
+
+func (ec *executionContext) _Workload_lostSince(ctx context.Context, field graphql.CollectedField, obj *Workload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Workload_lostSince(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LostSince, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Workload_lostSince(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Workload", field, false, false, "String")
+}
+
+func (ec *executionContext) _Workload_keptUntil(ctx context.Context, field graphql.CollectedField, obj *Workload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Workload_keptUntil(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.KeptUntil, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Workload_keptUntil(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Workload", field, false, false, "String")
 }
 
 func (ec *executionContext) ___Directive_name(ctx context.Context, field graphql.CollectedField, obj *introspection.Directive) (ret graphql.Marshaler) {
@@ -12407,6 +12810,12 @@ func (ec *executionContext) unmarshalInputServiceInput(ctx context.Context, obj 
 		asMap[k] = v
 	}
 
+	if _, present := asMap["address"]; !present {
+		asMap["address"] = ""
+	}
+	if _, present := asMap["addresses"]; !present {
+		asMap["addresses"] = []any{}
+	}
 	if _, present := asMap["healthPath"]; !present {
 		asMap["healthPath"] = ""
 	}
@@ -12444,7 +12853,7 @@ func (ec *executionContext) unmarshalInputServiceInput(ctx context.Context, obj 
 		asMap["port"] = 0
 	}
 
-	fieldsInOrder := [...]string{"service", "protocol", "address", "healthPath", "healthInterval", "healthTimeout", "healthRise", "healthFall", "whenDown", "region", "tags", "communities", "weight", "med", "port"}
+	fieldsInOrder := [...]string{"service", "protocol", "address", "addresses", "healthPath", "healthInterval", "healthTimeout", "healthRise", "healthFall", "whenDown", "region", "tags", "communities", "weight", "med", "port"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -12472,6 +12881,13 @@ func (ec *executionContext) unmarshalInputServiceInput(ctx context.Context, obj 
 				return it, err
 			}
 			it.Address = data
+		case "addresses":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("addresses"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Addresses = data
 		case "healthPath":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("healthPath"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -14647,6 +15063,21 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "addresses":
+			out.Values[i] = ec._Service_addresses(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "workloads":
+			out.Values[i] = ec._Service_workloads(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "port":
+			out.Values[i] = ec._Service_port(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "healthPath":
 			out.Values[i] = ec._Service_healthPath(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -15130,6 +15561,79 @@ func (ec *executionContext) _WalkStep(ctx context.Context, sel ast.SelectionSet,
 			}
 		case "millis":
 			out.Values[i] = ec._WalkStep_millis(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var workloadImplementors = []string{"Workload"}
+
+func (ec *executionContext) _Workload(ctx context.Context, sel ast.SelectionSet, obj *Workload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, workloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Workload")
+		case "ordered":
+			out.Values[i] = ec._Workload_ordered(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "address":
+			out.Values[i] = ec._Workload_address(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "other":
+			out.Values[i] = ec._Workload_other(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "health":
+			out.Values[i] = ec._Workload_health(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "healthSince":
+			out.Values[i] = ec._Workload_healthSince(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "healthError":
+			out.Values[i] = ec._Workload_healthError(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "trouble":
+			out.Values[i] = ec._Workload_trouble(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "lostSince":
+			out.Values[i] = ec._Workload_lostSince(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "keptUntil":
+			out.Values[i] = ec._Workload_keptUntil(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -16213,6 +16717,26 @@ func (ec *executionContext) marshalNWalkStep2ᚕgithubᚗcomᚋcatalystᚑrouter
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWalkStep2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkStep(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNWorkload2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWorkload(ctx context.Context, sel ast.SelectionSet, v Workload) graphql.Marshaler {
+	return ec._Workload(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNWorkload2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWorkloadᚄ(ctx context.Context, sel ast.SelectionSet, v []Workload) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNWorkload2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWorkload(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {

@@ -394,7 +394,13 @@ type SchemaChange struct {
 type Service struct {
 	Service  string `json:"service"`
 	Protocol string `json:"protocol"`
-	Address  string `json:"address"`
+	// The first of addresses.
+	Address string `json:"address"`
+	// HOST:PORT of each workload, as it was ordered.
+	Addresses []string   `json:"addresses"`
+	Workloads []Workload `json:"workloads"`
+	// The local port that the operator chose for the TCP service at this node; 0 for none.
+	Port int `json:"port"`
 	// How the workload is checked: http:/PATH, grpc, grpc:SERVICE or tcp; empty for not at all.
 	HealthPath string `json:"healthPath"`
 	// Durations such as 5s; empty for the default. So are the thresholds where they are 0.
@@ -424,7 +430,10 @@ type Service struct {
 type ServiceInput struct {
 	Service  string `json:"service"`
 	Protocol string `json:"protocol"`
-	Address  string `json:"address"`
+	// HOST:PORT of the workload; empty where addresses has it.
+	Address string `json:"address"`
+	// HOST:PORT of several workloads that share the traffic, 64 at the most. Of a DNS name, each address of one family is a workload.
+	Addresses []string `json:"addresses"`
 	// http:/PATH (or the path alone), grpc, grpc:SERVICE or tcp; empty for no check.
 	HealthPath     string   `json:"healthPath"`
 	HealthInterval string   `json:"healthInterval"`
@@ -510,4 +519,22 @@ type WalkStep struct {
 	Text   string  `json:"text"`
 	Advice string  `json:"advice"`
 	Millis float64 `json:"millis"`
+}
+
+// One of the workloads that share a service's traffic, as checks, traces and Envoy reach it now.
+type Workload struct {
+	// HOST:PORT, as it was ordered.
+	Ordered string `json:"ordered"`
+	// IP:PORT; empty where the host has no address.
+	Address string `json:"address"`
+	// The same workload in the other address family, tried when the first does not answer; empty for none.
+	Other string `json:"other"`
+	// unknown, up or down
+	Health      string `json:"health"`
+	HealthSince string `json:"healthSince"`
+	HealthError string `json:"healthError"`
+	// What the last lookup of the host complained of, since when, and until when the last addresses are used all the same; empty for nothing.
+	Trouble   string `json:"trouble"`
+	LostSince string `json:"lostSince"`
+	KeptUntil string `json:"keptUntil"`
 }

@@ -203,6 +203,9 @@ func (a *API) complete(r *operator.Route, svc bgp.Service, tiers [][]rib.Path) {
 		best := &tiers[0][0].Attrs
 		r.Protocol, r.Health = best.Protocol.String(), best.Health.String()
 	}
+	if r.Problem == "" {
+		r.Problem = a.cfg.Offer.Stale(svc)
+	}
 	if st, ok := a.cfg.Offer.Health(svc); ok {
 		r.HealthSince, r.HealthError = stamp(st.Since), st.Error
 	}
@@ -304,17 +307,22 @@ func (a *API) SetService(ctx context.Context, in operator.ServiceInput, create b
 	if was, ok := a.cfg.Offer.Get(s.Name); ok {
 		s.Label = was.Label
 	}
-	if in.Port > 0 {
-		if err := a.cfg.Ports.Pin(ctx, s.Name, uint16(in.Port)); err != nil {
-			return nil, err
-		}
-	}
-	if err := a.cfg.Offer.Set(ctx, s); err != nil {
+	if err := a.putService(ctx, s); err != nil {
 		return nil, err
 	}
 	out := serviceOf(s)
 	a.showHealth(&out)
 	return &out, nil
+}
+
+// putService keeps a service of this node and announces it, at the local port that the operator chose, if so.
+func (a *API) putService(ctx context.Context, s journal.Service) error {
+	if s.Port > 0 {
+		if err := a.cfg.Ports.Pin(ctx, s.Name, s.Port); err != nil {
+			return err
+		}
+	}
+	return a.cfg.Offer.Set(ctx, s)
 }
 
 func (a *API) existing(name bgp.Service, create bool) error {
@@ -336,8 +344,12 @@ func (a *API) checkService(in operator.ServiceInput) (journal.Service, error) {
 	if name.IsWildcard() {
 		return journal.Service{}, fmt.Errorf("service %s: the data plane serves exact names only; offer each name", name)
 	}
-	s := journal.Service{Name: name, Address: in.Address, Region: in.Region, Tags: slices.Compact(slices.Sorted(slices.Values(in.Tags)))}
-	errs := []error{checkAddress("address", in.Address)}
+	addresses := in.Addresses
+	if in.Address != "" && !slices.Contains(addresses, in.Address) {
+		addresses = append([]string{in.Address}, addresses...)
+	}
+	s := journal.Service{Name: name, Region: in.Region, Tags: slices.Compact(slices.Sorted(slices.Values(in.Tags)))}
+	errs := []error{checkAddresses(&s, addresses)}
 	if s.Protocol, err = bgp.ParseProtocol(in.Protocol); err != nil {
 		errs = append(errs, err)
 	} else {
@@ -363,6 +375,7 @@ func (a *API) checkService(in operator.ServiceInput) (journal.Service, error) {
 	if len(in.Tags) > bgp.MaxTags {
 		errs = append(errs, fmt.Errorf("tags: %d: the limit is %d", len(in.Tags), bgp.MaxTags))
 	}
+	s.Port = uint16(min(max(0, in.Port), math.MaxUint16))
 	s.Weight, s.MED = uint32(max(0, in.Weight)), uint32(max(0, in.Med))
 	if err := errors.Join(errs...); err != nil {
 		return s, err
@@ -372,6 +385,28 @@ func (a *API) checkService(in operator.ServiceInput) (journal.Service, error) {
 		return s, fmt.Errorf("region and tags: want printable characters, at most %d each, without spaces at the ends", bgp.MaxTagLength)
 	}
 	return s, nil
+}
+
+// maxWorkloads is how many workloads a service may have at a node.
+const maxWorkloads = 64
+
+// checkAddresses takes where the workloads of a service are.
+func checkAddresses(s *journal.Service, addresses []string) error {
+	switch {
+	case len(addresses) == 0:
+		return errors.New("address: want HOST:PORT, where the workload listens")
+	case len(addresses) > maxWorkloads:
+		return fmt.Errorf("addresses: %d: want %d at the most", len(addresses), maxWorkloads)
+	}
+	s.Address, s.Others = addresses[0], slices.Clone(addresses[1:])
+	var errs []error
+	for i, a := range addresses {
+		errs = append(errs, checkAddress("address", a))
+		if slices.Contains(addresses[:i], a) {
+			errs = append(errs, fmt.Errorf("addresses: %s stands there twice", a))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func checkAddress(field, address string) error {

@@ -175,7 +175,7 @@ func (a *API) planServices(
 		if err != nil {
 			return nil, nil, err
 		}
-		set = append(set, step{applied, func(ctx context.Context) error { return a.cfg.Offer.Set(ctx, s) }})
+		set = append(set, step{applied, func(ctx context.Context) error { return a.putService(ctx, s) }})
 	}
 	return set, gone, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/bgp/journal"
 	"github.com/catalyst-router/catalyst/bgp/rib"
+	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 )
 
@@ -19,7 +20,8 @@ func stamp(t time.Time) string {
 
 func serviceOf(s journal.Service) operator.Service {
 	out := operator.Service{
-		Service: string(s.Name), Protocol: s.Protocol.String(), Address: s.Address, HealthPath: s.HealthPath, Region: s.Region,
+		Service: string(s.Name), Protocol: s.Protocol.String(), Address: s.Address, Addresses: offer.Addresses(&s), Workloads: []operator.Workload{},
+		Port: int(s.Port), HealthPath: s.HealthPath, Region: s.Region,
 		Tags: append([]string{}, s.Tags...), Communities: []string{}, Weight: int(s.Weight), Med: int(s.MED), Label: s.Label,
 	}
 	for _, c := range s.Communities {

@@ -32,7 +32,14 @@ func (a *API) PinPort(ctx context.Context, service string, port int) (*operator.
 	if port < 1 || port > math.MaxUint16 {
 		return nil, fmt.Errorf("port: %d: want 1 to %d", port, math.MaxUint16)
 	}
-	if err := a.cfg.Ports.Pin(ctx, svc, uint16(port)); err != nil {
+	own, ok := a.cfg.Offer.Get(svc)
+	own.Port = uint16(port)
+	if ok {
+		err = a.putService(ctx, own) // so that its next update does not go back to another
+	} else {
+		err = a.cfg.Ports.Pin(ctx, svc, uint16(port))
+	}
+	if err != nil {
 		return nil, err
 	}
 	return &operator.Port{Service: string(svc), Port: port, Pinned: true}, nil

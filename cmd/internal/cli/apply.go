@@ -95,6 +95,7 @@ func (a *app) addManifest(in *client.ApplyInput, path string) error {
 	for i := range m.Services {
 		s := &m.Services[i]
 		s.Tags, s.Communities = append([]string{}, s.Tags...), append([]string{}, s.Communities...)
+		s.Addresses = append([]string{}, s.Addresses...)
 		if s.Protocol == "" {
 			s.Protocol = "http"
 		}
@@ -211,9 +212,14 @@ func (a *app) exportCommand() *cobra.Command {
 			if *label != "" && s.Label != *label {
 				continue
 			}
-			fields, err := given(s, "label", "health", "healthSince", "healthError", "healthHeldUntil")
+			fields, err := given(s, "label", "health", "healthSince", "healthError", "healthHeldUntil", "workloads")
 			if err != nil {
 				return err
+			}
+			if len(s.Addresses) > 1 {
+				delete(fields, "address") // the first of them
+			} else {
+				delete(fields, "addresses")
 			}
 			out["services"] = append(entries(out["services"]), fields)
 		}

@@ -27,7 +27,7 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 		Long: short + ".\n\nNAME is a name below this organisation's; a single label gets the organisation appended."}
 	in := client.ServiceInput{}
 	f := cmd.Flags()
-	f.StringVar(&in.Address, "addr", "", "HOST:PORT of the workload")
+	f.StringSliceVar(&in.Addresses, "addr", nil, "HOST:PORT of the workload; as often as there are workloads that share the traffic")
 	f.StringVarP(&in.Protocol, "protocol", "p", "http", "tcp, http, http2, grpc or graphql")
 	healthFlags(f, &in)
 	graphqlPath := f.String("graphql-path", "", "path of a graphql service's endpoint (default /graphql); travels as the tag graphql-path=PATH")
@@ -49,7 +49,7 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 			}
 			keepService(f, &in, known.Service.ServiceFields)
 		}
-		if in.Address == "" {
+		if len(in.Addresses) == 0 {
 			return usageError{fmt.Errorf("want --addr HOST:PORT, where the workload listens")}
 		}
 		if in.HealthPath == "none" {
@@ -67,7 +67,7 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 			return err
 		}
 		return a.print(resp.SetService, func(w io.Writer) {
-			fmt.Fprintf(w, "%s is offered (%s at %s).\n", resp.SetService.Service, resp.SetService.Protocol, resp.SetService.Address)
+			fmt.Fprintf(w, "%s is offered (%s at %s).\n", resp.SetService.Service, resp.SetService.Protocol, strings.Join(resp.SetService.Addresses, ", "))
 		})
 	}
 	return cmd
@@ -78,11 +78,12 @@ const graphqlPathTag = "graphql-path="
 
 // keepService leaves what no flag changes as it is. A check that is taken away takes its times with it.
 func keepService(f *pflag.FlagSet, in *client.ServiceInput, was client.ServiceFields) {
-	keep(f, "addr", &in.Address, was.Address)
+	keep(f, "addr", &in.Addresses, was.Addresses)
 	keep(f, "protocol", &in.Protocol, was.Protocol)
 	keep(f, "region", &in.Region, was.Region)
 	keep(f, "tag", &in.Tags, was.Tags)
 	keep(f, "community", &in.Communities, was.Communities)
+	keep(f, "port", &in.Port, was.Port)
 	keep(f, "weight", &in.Weight, was.Weight)
 	keep(f, "med", &in.Med, was.Med)
 	keep(f, "health", &in.HealthPath, was.HealthPath)
@@ -181,9 +182,27 @@ func (a *app) localList(cmd *cobra.Command) error {
 			if check == "" {
 				check = "none"
 			}
-			row(w, s.Service, s.Protocol, s.Address, check, healthWords(s.Health, s.HealthSince, s.HealthError), s.Region, strings.Join(s.Tags, ","))
+			row(w, s.Service, s.Protocol, strings.Join(s.Addresses, ","), check, healthWords(s.Health, s.HealthSince, s.HealthError), s.Region, strings.Join(s.Tags, ","))
+		}
+		fmt.Fprintln(w)
+		row(w, "SERVICE", "WORKLOAD", "REACHED AT", "HEALTH", "NOTE")
+		for _, s := range resp.Services {
+			for _, x := range s.Workloads {
+				row(w, s.Service, x.Ordered, strings.TrimSuffix(x.Address+" or "+x.Other, " or "), healthWords(x.Health, x.HealthSince, x.HealthError), workloadNote(x))
+			}
 		}
 	})
+}
+
+// workloadNote says what is the matter with the name of a workload's host.
+func workloadNote(x *client.ServiceFieldsWorkloadsWorkload) string {
+	switch {
+	case x.Trouble == "":
+		return ""
+	case x.KeptUntil == "":
+		return x.Trouble + " for " + since(x.LostSince)
+	}
+	return fmt.Sprintf("%s for %s, its last address is used until %s", x.Trouble, since(x.LostSince), x.KeptUntil)
 }
 
 // short is a node path without the organisation where that is the same all along.

@@ -32,6 +32,7 @@ type Config struct {
 	AdminClientCA string    `yaml:"admin-client-ca" doc:"PEM file of authorities: only clients with a certificate of theirs are answered at admin; empty for everybody" default:""`
 	Peering       Peering   `yaml:"peering"`
 	Envoy         Envoy     `yaml:"envoy"`
+	Names         Names     `yaml:"names"`
 	Gateway       Gateway   `yaml:"gateway"`
 	Log           Log       `yaml:"log"`
 	Recording     Recording `yaml:"recording"`
@@ -57,6 +58,13 @@ type Envoy struct {
 	TCPPorts  string `yaml:"tcp-ports" doc:"loopback ports of TCP services: a list of ports and [first, last] pairs" default:"[[10000, 10999]]"`
 	AccessLog string `yaml:"access-log" doc:"file of Envoy's access log in JSON; empty for none, /dev/stdout for Envoy's own log" default:""`
 	Workers   int    `yaml:"workers" doc:"worker threads of Envoy, 1 to 256" default:"2"`
+}
+
+// Names is how the hosts of workloads are looked up.
+type Names struct {
+	Server   string        `yaml:"server" doc:"IP:PORT of the DNS server to ask; empty for those of the system" default:""`
+	Interval time.Duration `yaml:"interval" doc:"how often the host of a workload is looked up, 1s to 1h" default:"5s"`
+	Keep     time.Duration `yaml:"keep" doc:"how long the addresses of a host are used after its records have gone, or no DNS server answers; 0s to 168h" default:"10m"`
 }
 
 // Recording keeps what happens to the routing of the node, for catalyst replay.
@@ -240,6 +248,17 @@ func (c *Config) check() []error {
 	case "organisation", "given", "off":
 	default:
 		bad("peering.trace", "%q: want organisation, given or off", c.Peering.Trace)
+	}
+	if at, err := bgp.ParseEndpoint(c.Names.Server); c.Names.Server != "" && err != nil {
+		bad("names.server", "%w", err)
+	} else if _, isIP := at.IP(); c.Names.Server != "" && !isIP {
+		bad("names.server", "%q: want an IP address before the port", c.Names.Server)
+	}
+	if d := c.Names.Interval; d < time.Second || d > time.Hour {
+		bad("names.interval", "%s: want 1s to 1h", d)
+	}
+	if d := c.Names.Keep; d < 0 || d > 168*time.Hour {
+		bad("names.keep", "%s: want 0s to 168h", d)
 	}
 	if n := c.Recording.Megabytes; n < 4 || n > 1<<20 {
 		bad("recording.megabytes", "%d: want 4 to %d", n, 1<<20)

@@ -35,6 +35,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/localports"
 	"github.com/catalyst-router/catalyst/cmd/internal/metrics"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
+	"github.com/catalyst-router/catalyst/cmd/internal/offer/names"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
 	"github.com/catalyst-router/catalyst/envoy"
@@ -130,7 +131,9 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	if err := d.routing(boot, version, restarted, met); err != nil {
 		return err
 	}
-	d.offer = offer.New(offer.Config{Node: d.self, Router: d.router, Journal: d.journal, Log: d.tel.Log, Tracer: d.tel.Tracer})
+	d.offer = offer.New(offer.Config{
+		Node: d.self, Router: d.router, Journal: d.journal, Log: d.tel.Log, Tracer: d.tel.Tracer, Names: d.names(),
+	})
 	d.forwarder = d.forwarding(kept, restarted, met)
 	policy := trace.Organisation
 	if d.cfg.Peering.Trace == "given" {
@@ -164,6 +167,16 @@ func bootID() (uint64, error) {
 		return 0, fmt.Errorf("draw a boot id: %w", err)
 	}
 	return binary.LittleEndian.Uint64(b[:]) | 1, nil
+}
+
+// names is how hosts are looked up.
+func (d *Daemon) names() names.Config {
+	c := d.cfg.Names
+	keep := c.Keep
+	if keep == 0 {
+		keep = -1 // not at all
+	}
+	return names.Config{Lookup: names.Server(c.Server), Interval: c.Interval, Keep: keep}
 }
 
 // localPorts reads whose the local ports are. What Envoy had before and may have again is returned: listeners at ports of others are not.

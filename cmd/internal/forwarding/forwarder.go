@@ -23,10 +23,10 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
-	"github.com/catalyst-router/catalyst/bgp/journal"
 	"github.com/catalyst-router/catalyst/bgp/peering"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/xds"
 	"github.com/catalyst-router/catalyst/xds/ads"
 	"github.com/catalyst-router/catalyst/xds/fib"
@@ -43,8 +43,9 @@ type Router interface {
 
 // Offer knows this node's own services. offer.Offer is one.
 type Offer interface {
-	Get(svc bgp.Service) (journal.Service, bool)
 	Has(svc bgp.Service) bool
+	// Workloads returns those that share a service's traffic; none if it is not this node's.
+	Workloads(svc bgp.Service) []offer.Workload
 	// Moved tells of services whose workload may be elsewhere although their route is the same.
 	Moved() <-chan bgp.Service
 }
@@ -401,8 +402,6 @@ func (f *Forwarder) keepPorts(ctx context.Context) {
 // forwarding translates a route into what the data plane needs to know. What is down is no target; what drains is one, and gets nothing new, as long as there is
 // another.
 func (f *Forwarder) forwarding(sel *rib.Selected) xds.Forwarding {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	out := xds.Forwarding{Service: sel.Service, Revision: sel.Revision, Trace: sel.Trace}
 	calm := false // some target does not drain
 	for _, tier := range sel.Tiers {
@@ -412,16 +411,17 @@ func (f *Forwarder) forwarding(sel *rib.Selected) xds.Forwarding {
 			if out.Protocol == 0 {
 				out.Protocol = p.Attrs.Protocol
 			}
-			t, ok := f.target(sel, p)
 			switch {
-			case p.Attrs.Protocol != out.Protocol || !ok:
-				continue // two nodes disagree on what the service speaks: the best path's word counts
+			case p.Attrs.Protocol != out.Protocol: // two nodes disagree on what the service speaks: the best path's word counts
+			case p.Local && !f.cfg.Offer.Has(sel.Service): // it is being removed
 			case p.Attrs.Health == bgp.HealthDown:
 				out.Down = append(out.Down, originOf(p))
-				continue
+			default:
+				for _, t := range f.targets(sel, p) {
+					calm = calm || !t.Draining
+					targets = append(targets, t)
+				}
 			}
-			calm = calm || !t.Draining
-			targets = append(targets, t)
 		}
 		if len(targets) > 0 {
 			out.Tiers = append(out.Tiers, targets)
@@ -438,18 +438,29 @@ func (f *Forwarder) forwarding(sel *rib.Selected) xds.Forwarding {
 	return out
 }
 
-// target is where a path leads; false if its service is being removed from this node. The caller holds mu.
-func (f *Forwarder) target(sel *rib.Selected, p *rib.Path) (xds.Target, bool) {
+// targets is where a path leads: to one next hop, or to the workloads of a service of this node that are not down; none if they have no address yet.
+func (f *Forwarder) targets(sel *rib.Selected, p *rib.Path) []xds.Target {
 	t := xds.Target{
 		Weight: p.Attrs.Weight, NextHop: p.NextHop,
 		Draining: p.Attrs.Health == bgp.HealthDraining || p.Attrs.HasCommunity(bgp.GracefulShutdown),
 	}
 	if !p.Local {
-		return t, true
+		return []xds.Target{t}
 	}
-	b, ok := f.cfg.Offer.Get(sel.Service)
-	t.Backend = xds.Backend{Address: b.Address}
-	return t, ok
+	var up, all []xds.Target
+	for _, w := range f.cfg.Offer.Workloads(sel.Service) {
+		if w.Address == "" {
+			continue
+		}
+		t.Backend = xds.Backend{Address: w.Address, Other: w.Other}
+		if all = append(all, t); w.Status.Health != bgp.HealthDown {
+			up = append(up, t)
+		}
+	}
+	if len(up) > 0 {
+		return up
+	}
+	return all // the route says that it is down, or is about to
 }
 
 // originOf is the node beside which a path's workload is.

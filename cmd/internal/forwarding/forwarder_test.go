@@ -14,9 +14,9 @@ import (
 	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
-	"github.com/catalyst-router/catalyst/bgp/journal"
 	"github.com/catalyst-router/catalyst/bgp/peering"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/xds"
 	"github.com/catalyst-router/catalyst/xds/ads"
 )
@@ -31,24 +31,23 @@ type workloads struct {
 	moved chan bgp.Service
 
 	mu  sync.Mutex
-	all map[bgp.Service]journal.Service // guarded by mu
+	all map[bgp.Service][]offer.Workload // guarded by mu
 }
 
-func (w *workloads) Get(svc bgp.Service) (journal.Service, bool) {
+func (w *workloads) Workloads(svc bgp.Service) []offer.Workload {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s, ok := w.all[svc]
-	return s, ok
+	return w.all[svc]
 }
 
-func (w *workloads) Has(svc bgp.Service) bool { _, ok := w.Get(svc); return ok }
+func (w *workloads) Has(svc bgp.Service) bool { return len(w.Workloads(svc)) > 0 }
 
 func (w *workloads) Moved() <-chan bgp.Service { return w.moved }
 
 func (w *workloads) put(svc bgp.Service, address string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.all[svc] = journal.Service{Name: svc, Protocol: bgp.HTTP, Address: address}
+	w.all[svc] = []offer.Workload{{Ordered: address, Address: address}}
 }
 
 // uncounted books nothing.
@@ -99,7 +98,7 @@ func start(t *testing.T, change func(*Config)) *node {
 	log, self := slog.New(slog.DiscardHandler), src.Material().Node
 	n := &node{
 		router: peering.New(peering.Config{Identity: src, Log: log, Speaker: speaker.Config{Self: self, BootID: 1, Ingress: "127.0.0.1:1"}}),
-		offer:  &workloads{moved: make(chan bgp.Service, 1), all: map[bgp.Service]journal.Service{}},
+		offer:  &workloads{moved: make(chan bgp.Service, 1), all: map[bgp.Service][]offer.Workload{}},
 	}
 	cfg := Config{
 		Node: self, Data: dir, Router: n.router, Offer: n.offer, Identity: src, Metrics: uncounted{}, Log: log,

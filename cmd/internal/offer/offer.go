@@ -18,10 +18,12 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/journal"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/cmd/internal/offer/names"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer/probe"
 )
 
@@ -47,11 +49,14 @@ type Config struct {
 	Journal Journal
 	Log     *slog.Logger
 	Tracer  trace.Tracer
+	// Names says how the hosts of workloads are looked up; Log and Changed are the offer's own. Optional.
+	Names names.Config
 }
 
 // Offer is what a node offers.
 type Offer struct {
 	cfg    Config
+	names  *names.Set
 	probes *probe.Set
 	moved  chan bgp.Service
 
@@ -65,11 +70,19 @@ type Offer struct {
 func New(cfg Config) *Offer {
 	o := &Offer{cfg: cfg, moved: make(chan bgp.Service, 64), services: map[bgp.Service]journal.Service{}}
 	o.probes = probe.NewSet(probe.Config{Log: cfg.Log, Changed: o.healthChanged})
+	cfg.Names.Log = cfg.Log
+	cfg.Names.Changed = func(ctx context.Context, owner string) { o.addressesChanged(ctx, bgp.Service(owner)) }
+	o.names = names.New(cfg.Names)
 	return o
 }
 
-// Run checks workloads until ctx ends.
-func (o *Offer) Run(ctx context.Context) error { return o.probes.Run(ctx) }
+// Run looks the hosts of workloads up and checks workloads, until ctx ends.
+func (o *Offer) Run(ctx context.Context) error {
+	tasks, ctx := errgroup.WithContext(ctx)
+	tasks.Go(func() error { return o.names.Run(ctx) })
+	tasks.Go(func() error { return o.probes.Run(ctx) })
+	return tasks.Wait()
+}
 
 // Restore announces what the operator ordered before, once the first checks are through or have taken too long.
 func (o *Offer) Restore(ctx context.Context) error {
@@ -77,12 +90,16 @@ func (o *Offer) Restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for i := range services {
-		o.put(services[i])
-		o.check(&services[i])
-	}
 	limited, cancel := context.WithTimeout(ctx, firstChecks)
 	defer cancel()
+	for i := range services {
+		o.put(services[i])
+		o.names.Follow(string(services[i].Name), hosts(&services[i]))
+	}
+	for i := range services {
+		o.names.First(limited, string(services[i].Name))
+		o.check(&services[i])
+	}
 	for i := range services {
 		o.probes.First(limited, services[i].Name)
 		if err := o.announce(ctx, services[i].Name, bgp.Trace{}); err != nil {
@@ -98,20 +115,30 @@ func (o *Offer) Set(ctx context.Context, s journal.Service) error {
 		return err
 	}
 	o.put(s)
+	o.names.Follow(string(s.Name), hosts(&s))
+	limited, cancel := context.WithTimeout(ctx, firstChecks)
+	defer cancel()
+	o.names.First(limited, string(s.Name))
 	o.check(&s)
 	if err := o.announce(ctx, s.Name, o.declare(ctx, "route.declare", s.Name)); err != nil {
 		return err
 	}
+	o.tell(ctx, s.Name)
+	return nil
+}
+
+// tell has a service compiled again: its workloads may be elsewhere.
+func (o *Offer) tell(ctx context.Context, svc bgp.Service) {
 	select {
-	case o.moved <- s.Name:
+	case o.moved <- svc:
 	case <-ctx.Done():
 	}
-	return nil
 }
 
 // SetForNow announces a service that is this node's own, such as its operator API: it is not kept over a restart and its workload is not checked.
 func (o *Offer) SetForNow(ctx context.Context, s journal.Service) error {
 	o.put(s)
+	o.names.Follow(string(s.Name), hosts(&s))
 	return o.cfg.Router.Do(ctx, speaker.LocalSet{Service: s.Name, Attributes: Attributes(s)})
 }
 
@@ -122,6 +149,7 @@ func (o *Offer) Remove(ctx context.Context, name bgp.Service) (bool, error) {
 		return false, err
 	}
 	o.probes.Remove(name)
+	o.names.Follow(string(name), nil)
 	o.mu.Lock()
 	delete(o.services, name)
 	o.mu.Unlock()
@@ -150,8 +178,17 @@ func (o *Offer) Kept(ctx context.Context) ([]journal.Service, error) {
 // Moved tells of services whose workload may be elsewhere now although their route is the same. It has one reader.
 func (o *Offer) Moved() <-chan bgp.Service { return o.moved }
 
-// Health returns what is known of a service's workload; false if it is not checked.
-func (o *Offer) Health(svc bgp.Service) (probe.Status, bool) { return o.probes.Status(svc) }
+// Health returns what is known of a service's workloads as a whole; false if nothing is: they are not checked, and have addresses.
+func (o *Offer) Health(svc bgp.Service) (probe.Status, bool) {
+	if st, checked := o.probes.Status(svc); checked {
+		return st, true
+	}
+	s, ok := o.Get(svc)
+	if !ok {
+		return probe.Status{}, false
+	}
+	return o.unreachable(&s)
+}
 
 // Checked calls f with every service whose workload is checked.
 func (o *Offer) Checked(f func(bgp.Service, probe.Status)) { o.probes.All(f) }
@@ -187,7 +224,13 @@ func (o *Offer) check(s *journal.Service) {
 		o.probes.Remove(s.Name)
 		return
 	}
-	o.probes.Put(probe.Target{Service: s.Name, Protocol: s.Protocol, Address: s.Address, Check: c})
+	var targets []probe.Target
+	for _, r := range o.workloads(s) {
+		if r.Address != "" {
+			targets = append(targets, probe.Target{Service: s.Name, Protocol: s.Protocol, Address: r.Address, Other: r.Other, Check: c})
+		}
+	}
+	o.probes.Put(s.Name, targets...)
 }
 
 // announce tells the router of a service as it is now: announced with its health, or withdrawn where the operator wants that of one that is down,
@@ -200,15 +243,18 @@ func (o *Offer) announce(ctx context.Context, svc bgp.Service, t bgp.Trace) erro
 		return o.cfg.Router.Do(ctx, speaker.LocalRemoved{Service: svc, Trace: t})
 	}
 	a := Attributes(s)
-	st, checked := o.probes.Status(svc)
-	if a.Health = st.Health; checked && s.WithdrawDown && a.Health != bgp.HealthUp {
+	st, known := o.Health(svc)
+	if a.Health = st.Health; known && s.WithdrawDown && a.Health != bgp.HealthUp {
 		return o.cfg.Router.Do(ctx, speaker.LocalRemoved{Service: svc, Trace: t})
 	}
 	return o.cfg.Router.Do(ctx, speaker.LocalSet{Service: svc, Attributes: a, Trace: t})
 }
 
-// healthChanged follows a workload's health with its route.
+// healthChanged follows a workload's health with its route. Where a service has several, those that are down get nothing, although its route stays the same.
 func (o *Offer) healthChanged(ctx context.Context, svc bgp.Service) {
+	if len(o.Workloads(svc)) > 1 {
+		defer o.tell(ctx, svc)
+	}
 	if err := o.announce(ctx, svc, o.declare(ctx, "route.health", svc)); err != nil && ctx.Err() == nil {
 		o.cfg.Log.Error("announce a service's health", "service", string(svc), "error", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/journal"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer/probe"
 	"github.com/catalyst-router/catalyst/envoy"
 	"github.com/catalyst-router/catalyst/xds/ads"
@@ -33,6 +34,9 @@ type Router interface {
 type Offer interface {
 	Get(svc bgp.Service) (journal.Service, bool)
 	Health(svc bgp.Service) (probe.Status, bool)
+	Workloads(svc bgp.Service) []offer.Workload
+	// Stale says what there is against the names of a service's hosts; "" for nothing.
+	Stale(svc bgp.Service) string
 }
 
 // Forwarding knows what was made of the routes. forwarding.Forwarder and its ADS server are one.
@@ -81,7 +85,13 @@ func (n *Node) Facts(ctx context.Context, svc bgp.Service) (*Facts, error) {
 	}
 	if s, ok := n.cfg.Offer.Get(svc); ok {
 		st, _ := n.cfg.Offer.Health(svc)
-		f.Workload = Workload{Address: s.Address, Check: s.HealthPath, Health: st.Health, Error: st.Error}
+		f.Workload = Workload{Address: strings.Join(offer.Addresses(&s), ", "), Check: s.HealthPath, Health: st.Health, Error: st.Error}
+		f.Workload.Trouble = n.cfg.Offer.Stale(svc)
+		for _, w := range n.cfg.Offer.Workloads(svc) {
+			if w.Address != "" {
+				f.Workload.At = append(f.Workload.At, Place{w.Address, w.Other})
+			}
+		}
 	}
 	err := n.cfg.Router.Query(ctx, func(sp *speaker.Speaker) {
 		f.Paths, f.Exports, f.Peers = sp.Table().Explain(svc), sp.Table().Exports(svc), sp.Peers()
@@ -152,6 +162,15 @@ func (n *Node) Clusters(ctx context.Context, names []string) (has []string, host
 // Connect implements Source.
 func (n *Node) Connect(ctx context.Context, address string) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// Reach implements Source.
+func (n *Node) Reach(ctx context.Context, p Place) error {
+	conn, err := probe.Dial(ctx, p.Address, p.Other)
 	if err != nil {
 		return err
 	}

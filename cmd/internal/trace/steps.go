@@ -1,7 +1,9 @@
 package trace
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -296,11 +298,29 @@ func (t *Tracer) workload(ctx context.Context, f *Facts, hop bgp.WalkHop) bgp.Wa
 }
 
 func (t *Tracer) backend(ctx context.Context, f *Facts) bgp.WalkStep {
-	return timed(ctx, "backend", func(ctx context.Context) (string, error) {
-		return "the workload takes connections at " + f.Workload.Address, t.src.Connect(ctx, f.Workload.Address)
+	s := timed(ctx, "backend", func(ctx context.Context) (string, error) {
+		if len(f.Workload.At) == 0 {
+			return "", errors.New(cmp.Or(f.Workload.Trouble, "no address of it is known yet"))
+		}
+		var places []string
+		var errs []error
+		for _, p := range f.Workload.At {
+			places = append(places, strings.TrimSuffix(p.Address+" or "+p.Other, " or "))
+			if err := t.src.Reach(ctx, p); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", p.Address, err))
+			}
+		}
+		if len(errs) < len(places) {
+			return fmt.Sprintf("%d of %d workloads take connections: %s", len(places)-len(errs), len(places), strings.Join(places, ", ")), nil
+		}
+		return "", errors.Join(errs...)
 	}, func(error) string {
 		return fmt.Sprintf("start the workload, or correct its address %s: catalyst route update NAME --addr", f.Workload.Address)
 	})
+	if f.Workload.Trouble != "" && s.State == bgp.WalkOK {
+		s.State, s.Text, s.Advice = bgp.WalkUnknown, f.Workload.Trouble, "is the name right, and does the DNS server answer?"
+	}
+	return s
 }
 
 func health(f *Facts) bgp.WalkStep {

@@ -60,10 +60,19 @@ type Facts struct {
 
 // Workload is what this node itself offers.
 type Workload struct {
-	Address string // HOST:PORT
+	Address string // HOST:PORT, as the operator ordered it; several are separated by commas
+	// At are the workloads as they are reached now, by the node's checks and its Envoy alike; none where no host has an address.
+	At []Place
+	// Trouble is what there is against a host's name; "" for nothing.
+	Trouble string
 	Check   string // how it is checked; "" for not at all
 	Health  bgp.Health
 	Error   string // why the last check failed
+}
+
+// Place is where one of a service's workloads is.
+type Place struct {
+	Address, Other string // IP:PORT; Other is "" where the workload has an address in one family only
 }
 
 // Host is an endpoint of a cluster, as Envoy sees it.
@@ -81,6 +90,8 @@ type Source interface {
 	Clusters(ctx context.Context, names []string) (has []string, hosts []Host, err error)
 	// Connect opens a TCP connection to HOST:PORT and closes it.
 	Connect(ctx context.Context, address string) error
+	// Reach does so with a workload, as Envoy reaches it.
+	Reach(ctx context.Context, p Place) error
 	// Handshake does a TLS handshake with a next hop's mesh ingress as this node's Envoy would.
 	Handshake(ctx context.Context, hop bgp.NextHop) (string, error)
 	// Ask puts a question to a peer.

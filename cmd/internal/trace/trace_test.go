@@ -49,6 +49,7 @@ func (f *fake) Clusters(_ context.Context, names []string) ([]string, []Host, er
 	return names, f.hosts, f.envoy
 }
 
+func (f *fake) Reach(_ context.Context, p Place) error          { return f.w.dead[p.Address] }
 func (f *fake) Connect(_ context.Context, address string) error { return f.w.dead[address] }
 
 func (f *fake) Handshake(_ context.Context, hop bgp.NextHop) (string, error) {
@@ -78,7 +79,7 @@ func line(policy Policy, names ...string) *world {
 		}
 		if i == len(names)-1 {
 			n.facts.Paths = []rib.Candidate{{Path: rib.Path{Peer: n.self, Local: true}}}
-			n.facts.Workload = Workload{Address: "workload"}
+			n.facts.Workload = Workload{Address: "workload", At: []Place{{Address: "workload"}}}
 		} else {
 			next := id(names[i+1])
 			n.facts.Paths = []rib.Candidate{{Path: rib.Path{Peer: next, Attrs: bgp.Attributes{NodePath: path}, NextHop: bgp.NextHop{Node: next, Address: "ingress-" + next.Name}}}}
@@ -166,11 +167,11 @@ func TestEachBreakIsNamed(t *testing.T) {
 		{"next hop's certificate", func(w *world) { w.dead["tls a"] = errors.New("certificate has expired") }, "a", "tls", "issue-node"},
 		{"workload", func(w *world) { w.dead["workload"] = refused }, "a", "backend", "--addr"},
 		{"health check", func(w *world) {
-			w.nodes[id("a")].facts.Workload = Workload{Address: "workload", Check: "/healthz", Health: bgp.HealthDown, Error: "503"}
+			w.nodes[id("a")].facts.Workload = Workload{Address: "workload", At: []Place{{Address: "workload"}}, Check: "/healthz", Health: bgp.HealthDown, Error: "503"}
 		}, "a", "health", "503"},
 		{"health check, and withdrawn for it", func(w *world) {
 			w.unheard("c", "b", "a")
-			w.nodes[id("a")].facts.Workload = Workload{Address: "workload", Check: "/healthz", Health: bgp.HealthDown, Error: "503"}
+			w.nodes[id("a")].facts.Workload = Workload{Address: "workload", At: []Place{{Address: "workload"}}, Check: "/healthz", Health: bgp.HealthDown, Error: "503"}
 		}, "a", "health", "503"},
 		{"rejected here", func(w *world) {
 			w.nodes[id("c")].facts.Paths[0].Reject, w.nodes[id("c")].facts.Paths[0].Term = rib.RejectFilter, "no-books"

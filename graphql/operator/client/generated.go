@@ -1206,6 +1206,17 @@ func (v *GetServiceService) GetProtocol() string { return v.ServiceFields.Protoc
 // GetAddress returns GetServiceService.Address, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetAddress() string { return v.ServiceFields.Address }
 
+// GetAddresses returns GetServiceService.Addresses, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetAddresses() []string { return v.ServiceFields.Addresses }
+
+// GetWorkloads returns GetServiceService.Workloads, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetWorkloads() []*ServiceFieldsWorkloadsWorkload {
+	return v.ServiceFields.Workloads
+}
+
+// GetPort returns GetServiceService.Port, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetPort() int { return v.ServiceFields.Port }
+
 // GetHealthPath returns GetServiceService.HealthPath, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetHealthPath() string { return v.ServiceFields.HealthPath }
 
@@ -1286,6 +1297,12 @@ type __premarshalGetServiceService struct {
 
 	Address string `json:"address"`
 
+	Addresses []string `json:"addresses"`
+
+	Workloads []*ServiceFieldsWorkloadsWorkload `json:"workloads"`
+
+	Port int `json:"port"`
+
 	HealthPath string `json:"healthPath"`
 
 	HealthInterval string `json:"healthInterval"`
@@ -1333,6 +1350,9 @@ func (v *GetServiceService) __premarshalJSON() (*__premarshalGetServiceService, 
 	retval.Service = v.ServiceFields.Service
 	retval.Protocol = v.ServiceFields.Protocol
 	retval.Address = v.ServiceFields.Address
+	retval.Addresses = v.ServiceFields.Addresses
+	retval.Workloads = v.ServiceFields.Workloads
+	retval.Port = v.ServiceFields.Port
 	retval.HealthPath = v.ServiceFields.HealthPath
 	retval.HealthInterval = v.ServiceFields.HealthInterval
 	retval.HealthTimeout = v.ServiceFields.HealthTimeout
@@ -2177,6 +2197,17 @@ func (v *ListServicesServicesService) GetProtocol() string { return v.ServiceFie
 // GetAddress returns ListServicesServicesService.Address, and is useful for accessing the field via an interface.
 func (v *ListServicesServicesService) GetAddress() string { return v.ServiceFields.Address }
 
+// GetAddresses returns ListServicesServicesService.Addresses, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetAddresses() []string { return v.ServiceFields.Addresses }
+
+// GetWorkloads returns ListServicesServicesService.Workloads, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetWorkloads() []*ServiceFieldsWorkloadsWorkload {
+	return v.ServiceFields.Workloads
+}
+
+// GetPort returns ListServicesServicesService.Port, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetPort() int { return v.ServiceFields.Port }
+
 // GetHealthPath returns ListServicesServicesService.HealthPath, and is useful for accessing the field via an interface.
 func (v *ListServicesServicesService) GetHealthPath() string { return v.ServiceFields.HealthPath }
 
@@ -2261,6 +2292,12 @@ type __premarshalListServicesServicesService struct {
 
 	Address string `json:"address"`
 
+	Addresses []string `json:"addresses"`
+
+	Workloads []*ServiceFieldsWorkloadsWorkload `json:"workloads"`
+
+	Port int `json:"port"`
+
 	HealthPath string `json:"healthPath"`
 
 	HealthInterval string `json:"healthInterval"`
@@ -2308,6 +2345,9 @@ func (v *ListServicesServicesService) __premarshalJSON() (*__premarshalListServi
 	retval.Service = v.ServiceFields.Service
 	retval.Protocol = v.ServiceFields.Protocol
 	retval.Address = v.ServiceFields.Address
+	retval.Addresses = v.ServiceFields.Addresses
+	retval.Workloads = v.ServiceFields.Workloads
+	retval.Port = v.ServiceFields.Port
 	retval.HealthPath = v.ServiceFields.HealthPath
 	retval.HealthInterval = v.ServiceFields.HealthInterval
 	retval.HealthTimeout = v.ServiceFields.HealthTimeout
@@ -2955,7 +2995,13 @@ func (v *SchemaChangeFields) GetText() string { return v.Text }
 type ServiceFields struct {
 	Service  string `json:"service"`
 	Protocol string `json:"protocol"`
-	Address  string `json:"address"`
+	// The first of addresses.
+	Address string `json:"address"`
+	// HOST:PORT of each workload, as it was ordered.
+	Addresses []string                          `json:"addresses"`
+	Workloads []*ServiceFieldsWorkloadsWorkload `json:"workloads"`
+	// The local port that the operator chose for the TCP service at this node; 0 for none.
+	Port int `json:"port"`
 	// How the workload is checked: http:/PATH, grpc, grpc:SERVICE or tcp; empty for not at all.
 	HealthPath string `json:"healthPath"`
 	// Durations such as 5s; empty for the default. So are the thresholds where they are 0.
@@ -2990,6 +3036,15 @@ func (v *ServiceFields) GetProtocol() string { return v.Protocol }
 
 // GetAddress returns ServiceFields.Address, and is useful for accessing the field via an interface.
 func (v *ServiceFields) GetAddress() string { return v.Address }
+
+// GetAddresses returns ServiceFields.Addresses, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetAddresses() []string { return v.Addresses }
+
+// GetWorkloads returns ServiceFields.Workloads, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetWorkloads() []*ServiceFieldsWorkloadsWorkload { return v.Workloads }
+
+// GetPort returns ServiceFields.Port, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetPort() int { return v.Port }
 
 // GetHealthPath returns ServiceFields.HealthPath, and is useful for accessing the field via an interface.
 func (v *ServiceFields) GetHealthPath() string { return v.HealthPath }
@@ -3039,10 +3094,61 @@ func (v *ServiceFields) GetMed() int { return v.Med }
 // GetLabel returns ServiceFields.Label, and is useful for accessing the field via an interface.
 func (v *ServiceFields) GetLabel() string { return v.Label }
 
+// ServiceFieldsWorkloadsWorkload includes the requested fields of the GraphQL type Workload.
+// The GraphQL type's documentation follows.
+//
+// One of the workloads that share a service's traffic, as checks, traces and Envoy reach it now.
+type ServiceFieldsWorkloadsWorkload struct {
+	// HOST:PORT, as it was ordered.
+	Ordered string `json:"ordered"`
+	// IP:PORT; empty where the host has no address.
+	Address string `json:"address"`
+	// The same workload in the other address family, tried when the first does not answer; empty for none.
+	Other string `json:"other"`
+	// unknown, up or down
+	Health      string `json:"health"`
+	HealthSince string `json:"healthSince"`
+	HealthError string `json:"healthError"`
+	// What the last lookup of the host complained of, since when, and until when the last addresses are used all the same; empty for nothing.
+	Trouble   string `json:"trouble"`
+	LostSince string `json:"lostSince"`
+	KeptUntil string `json:"keptUntil"`
+}
+
+// GetOrdered returns ServiceFieldsWorkloadsWorkload.Ordered, and is useful for accessing the field via an interface.
+func (v *ServiceFieldsWorkloadsWorkload) GetOrdered() string { return v.Ordered }
+
+// GetAddress returns ServiceFieldsWorkloadsWorkload.Address, and is useful for accessing the field via an interface.
+func (v *ServiceFieldsWorkloadsWorkload) GetAddress() string { return v.Address }
+
+// GetOther returns ServiceFieldsWorkloadsWorkload.Other, and is useful for accessing the field via an interface.
+func (v *ServiceFieldsWorkloadsWorkload) GetOther() string { return v.Other }
+
+// GetHealth returns ServiceFieldsWorkloadsWorkload.Health, and is useful for accessing the field via an interface.
+func (v *ServiceFieldsWorkloadsWorkload) GetHealth() string { return v.Health }
+
+// GetHealthSince returns ServiceFieldsWorkloadsWorkload.HealthSince, and is useful for accessing the field via an interface.
+func (v *ServiceFieldsWorkloadsWorkload) GetHealthSince() string { return v.HealthSince }
+
+// GetHealthError returns ServiceFieldsWorkloadsWorkload.HealthError, and is useful for accessing the field via an interface.
+func (v *ServiceFieldsWorkloadsWorkload) GetHealthError() string { return v.HealthError }
+
+// GetTrouble returns ServiceFieldsWorkloadsWorkload.Trouble, and is useful for accessing the field via an interface.
+func (v *ServiceFieldsWorkloadsWorkload) GetTrouble() string { return v.Trouble }
+
+// GetLostSince returns ServiceFieldsWorkloadsWorkload.LostSince, and is useful for accessing the field via an interface.
+func (v *ServiceFieldsWorkloadsWorkload) GetLostSince() string { return v.LostSince }
+
+// GetKeptUntil returns ServiceFieldsWorkloadsWorkload.KeptUntil, and is useful for accessing the field via an interface.
+func (v *ServiceFieldsWorkloadsWorkload) GetKeptUntil() string { return v.KeptUntil }
+
 type ServiceInput struct {
 	Service  string `json:"service"`
 	Protocol string `json:"protocol"`
-	Address  string `json:"address"`
+	// HOST:PORT of the workload; empty where addresses has it.
+	Address string `json:"address"`
+	// HOST:PORT of several workloads that share the traffic, 64 at the most. Of a DNS name, each address of one family is a workload.
+	Addresses []string `json:"addresses"`
 	// http:/PATH (or the path alone), grpc, grpc:SERVICE or tcp; empty for no check.
 	HealthPath     string   `json:"healthPath"`
 	HealthInterval string   `json:"healthInterval"`
@@ -3067,6 +3173,9 @@ func (v *ServiceInput) GetProtocol() string { return v.Protocol }
 
 // GetAddress returns ServiceInput.Address, and is useful for accessing the field via an interface.
 func (v *ServiceInput) GetAddress() string { return v.Address }
+
+// GetAddresses returns ServiceInput.Addresses, and is useful for accessing the field via an interface.
+func (v *ServiceInput) GetAddresses() []string { return v.Addresses }
 
 // GetHealthPath returns ServiceInput.HealthPath, and is useful for accessing the field via an interface.
 func (v *ServiceInput) GetHealthPath() string { return v.HealthPath }
@@ -3394,6 +3503,17 @@ func (v *SetServiceSetService) GetProtocol() string { return v.ServiceFields.Pro
 // GetAddress returns SetServiceSetService.Address, and is useful for accessing the field via an interface.
 func (v *SetServiceSetService) GetAddress() string { return v.ServiceFields.Address }
 
+// GetAddresses returns SetServiceSetService.Addresses, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetAddresses() []string { return v.ServiceFields.Addresses }
+
+// GetWorkloads returns SetServiceSetService.Workloads, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetWorkloads() []*ServiceFieldsWorkloadsWorkload {
+	return v.ServiceFields.Workloads
+}
+
+// GetPort returns SetServiceSetService.Port, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetPort() int { return v.ServiceFields.Port }
+
 // GetHealthPath returns SetServiceSetService.HealthPath, and is useful for accessing the field via an interface.
 func (v *SetServiceSetService) GetHealthPath() string { return v.ServiceFields.HealthPath }
 
@@ -3474,6 +3594,12 @@ type __premarshalSetServiceSetService struct {
 
 	Address string `json:"address"`
 
+	Addresses []string `json:"addresses"`
+
+	Workloads []*ServiceFieldsWorkloadsWorkload `json:"workloads"`
+
+	Port int `json:"port"`
+
 	HealthPath string `json:"healthPath"`
 
 	HealthInterval string `json:"healthInterval"`
@@ -3521,6 +3647,9 @@ func (v *SetServiceSetService) __premarshalJSON() (*__premarshalSetServiceSetSer
 	retval.Service = v.ServiceFields.Service
 	retval.Protocol = v.ServiceFields.Protocol
 	retval.Address = v.ServiceFields.Address
+	retval.Addresses = v.ServiceFields.Addresses
+	retval.Workloads = v.ServiceFields.Workloads
+	retval.Port = v.ServiceFields.Port
 	retval.HealthPath = v.ServiceFields.HealthPath
 	retval.HealthInterval = v.ServiceFields.HealthInterval
 	retval.HealthTimeout = v.ServiceFields.HealthTimeout
@@ -4508,6 +4637,19 @@ fragment ServiceFields on Service {
 	service
 	protocol
 	address
+	addresses
+	workloads {
+		ordered
+		address
+		other
+		health
+		healthSince
+		healthError
+		trouble
+		lostSince
+		keptUntil
+	}
+	port
 	healthPath
 	healthInterval
 	healthTimeout
@@ -4893,6 +5035,19 @@ fragment ServiceFields on Service {
 	service
 	protocol
 	address
+	addresses
+	workloads {
+		ordered
+		address
+		other
+		health
+		healthSince
+		healthError
+		trouble
+		lostSince
+		keptUntil
+	}
+	port
 	healthPath
 	healthInterval
 	healthTimeout
@@ -5243,6 +5398,19 @@ fragment ServiceFields on Service {
 	service
 	protocol
 	address
+	addresses
+	workloads {
+		ordered
+		address
+		other
+		health
+		healthSince
+		healthError
+		trouble
+		lostSince
+		keptUntil
+	}
+	port
 	healthPath
 	healthInterval
 	healthTimeout

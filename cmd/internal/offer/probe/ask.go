@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -34,11 +35,65 @@ func Ask(ctx context.Context, t Target) error {
 }
 
 func askTCP(ctx context.Context, t Target) error {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", t.Address)
+	conn, err := Dial(ctx, t.Address, t.Other)
 	if err != nil {
 		return errors.New(refusal(err))
 	}
 	return conn.Close()
+}
+
+// otherAfter is how long the second family waits for the first (RFC 8305 §5, Connection Attempt Delay).
+const otherAfter = 250 * time.Millisecond
+
+// Dial connects to a workload as Envoy does: at its first address, and at that of the other family ("" for none) when the first refuses or does not answer soon.
+func Dial(ctx context.Context, address, other string) (net.Conn, error) {
+	if other == "" {
+		return new(net.Dialer).DialContext(ctx, "tcp", address)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	results := make(chan result, 2)
+	refused := make(chan struct{})
+	go func() {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		if err != nil {
+			close(refused)
+		}
+		results <- result{conn, err}
+	}()
+	go func() {
+		timer := time.NewTimer(otherAfter)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-refused:
+		case <-ctx.Done():
+		}
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", other)
+		results <- result{conn, err}
+	}()
+	var first net.Conn
+	var errs [2]error
+	for i := range 2 { // both end: the one that is not needed with ctx
+		r := <-results
+		switch {
+		case r.err != nil:
+			errs[i] = r.err
+		case first == nil:
+			first = r.conn
+			cancel()
+		default:
+			_ = r.conn.Close()
+		}
+	}
+	if first != nil {
+		return first, nil
+	}
+	return nil, errors.Join(errs[:]...)
 }
 
 // askHTTP asks under the service's own name: a strict workload would refuse another.
@@ -49,6 +104,7 @@ func askHTTP(ctx context.Context, t Target) error {
 	} else {
 		transport.Protocols.SetHTTP1(true)
 	}
+	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return Dial(ctx, t.Address, t.Other) }
 	defer transport.CloseIdleConnections()
 	path, err := url.ParseRequestURI(t.Check.Argument)
 	if err != nil {
@@ -74,6 +130,7 @@ func askHTTP(ctx context.Context, t Target) error {
 
 func askGRPC(ctx context.Context, t Target) error {
 	cc, err := grpc.NewClient("passthrough:///"+t.Address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority(string(t.Service)),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return Dial(ctx, t.Address, t.Other) }),
 		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithNoProxy(), grpc.WithUserAgent("catalyst-health"))
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -37,6 +38,53 @@ type Status struct {
 	Checked time.Time // when the last check ended; zero before the first
 	// HeldUntil is set while a flapping service answers and is kept down all the same.
 	HeldUntil time.Time
+}
+
+// TargetStatus is what is known of one workload.
+type TargetStatus struct {
+	Target Target
+	Status Status
+}
+
+// Merge is the health of a service: up while one of its workloads is, down when all of them are. Its error names those that are down.
+func Merge(all []TargetStatus) Status {
+	if len(all) == 1 {
+		return all[0].Status
+	}
+	var out Status
+	down, words := 0, ""
+	for _, t := range all {
+		st := t.Status
+		switch st.Health {
+		case bgp.HealthUp:
+			if out.Health != bgp.HealthUp || st.Since.Before(out.Since) {
+				out.Health, out.Since = bgp.HealthUp, st.Since
+			}
+		case bgp.HealthDown:
+			if down++; words == "" {
+				words = t.Target.Address + ": " + st.Error
+			}
+		case bgp.HealthUnknown, bgp.HealthDraining:
+		}
+		if st.Checked.After(out.Checked) {
+			out.Checked = st.Checked
+		}
+	}
+	if down > 0 {
+		out.Error = fmt.Sprintf("%d of %d workloads are down: %s", down, len(all), words)
+	}
+	if down == len(all) && down > 0 {
+		out.Health = bgp.HealthDown
+		for _, t := range all { // since the last of them went, and until the first may come back
+			if t.Status.Since.After(out.Since) {
+				out.Since = t.Status.Since
+			}
+			if u := t.Status.HeldUntil; !u.IsZero() && (out.HeldUntil.IsZero() || u.Before(out.HeldUntil)) {
+				out.HeldUntil = u
+			}
+		}
+	}
+	return out
 }
 
 // NewMachine returns a machine that knows nothing yet; chance is for the jitter.

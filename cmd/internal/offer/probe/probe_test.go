@@ -204,7 +204,7 @@ func TestSet(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		target := Target{Service: "books.acme.example", Protocol: bgp.HTTP, Address: "127.0.0.1:1", Check: Check{Kind: TCP, Interval: time.Second, Timeout: 100 * time.Millisecond}}
-		set.Put(target) // before Run as well
+		set.Put(target.Service, target) // before Run as well
 		go func() { done <- set.Run(ctx) }()
 		set.First(t.Context(), target.Service)
 		synctest.Wait()
@@ -234,13 +234,13 @@ func TestSet(t *testing.T) {
 		want("it is back", "up", "down", "up")
 		// The same target again changes nothing; another one begins anew.
 		before := f.count()
-		set.Put(target)
+		set.Put(target.Service, target)
 		synctest.Wait()
 		if f.count() != before {
 			t.Error("the same target is asked at once again")
 		}
 		target.Address = "127.0.0.1:2"
-		set.Put(target)
+		set.Put(target.Service, target)
 		synctest.Wait()
 		want("another address", "up", "down", "up", "up")
 		set.Remove(target.Service)
@@ -250,12 +250,12 @@ func TestSet(t *testing.T) {
 		if _, ok := set.Status(target.Service); ok {
 			t.Error("still has a status")
 		}
-		set.Put(target)
+		set.Put(target.Service, target)
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		set.Put(Target{Service: "late.acme.example", Check: Check{Kind: TCP}}) // after the end nothing starts
+		set.Put("late.acme.example", Target{Service: "late.acme.example", Check: Check{Kind: TCP}}) // after the end nothing starts
 	})
 }
 
@@ -280,7 +280,8 @@ func TestManyServices(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- set.Run(ctx) }()
 		for i := range 200 {
-			set.Put(Target{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", i)), Check: Check{Kind: TCP}})
+			svc := bgp.Service(fmt.Sprintf("s%d.acme.example", i))
+			set.Put(svc, Target{Service: svc, Check: Check{Kind: TCP}})
 		}
 		time.Sleep(time.Second)
 		mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,11 +14,12 @@ import (
 // maxAtOnce bounds the checks that are under way at a moment, of all services together.
 const maxAtOnce = 64
 
-// Target is a workload and how to check it.
+// Target is a workload, one of those that a service has, and how to check it.
 type Target struct {
 	Service  bgp.Service // whose name is the Host of HTTP and the authority of gRPC
 	Protocol bgp.Protocol
-	Address  string // HOST:PORT
+	Address  string // IP:PORT
+	Other    string // IP:PORT of the same workload in the other family, tried when Address does not answer; "" for none
 	Check    Check  // Kind is not None
 }
 
@@ -31,7 +33,7 @@ type Config struct {
 	Ask func(context.Context, Target) error
 }
 
-// Set checks any number of services, each at its own pace. It is safe for concurrent use.
+// Set checks any number of services, each workload at its own pace. It is safe for concurrent use.
 type Set struct {
 	cfg   Config
 	slots chan struct{}
@@ -39,10 +41,10 @@ type Set struct {
 	mu      sync.Mutex
 	ctx     context.Context // of Run; nil before and after; guarded by mu
 	tasks   sync.WaitGroup
-	watches map[bgp.Service]*watch // guarded by mu
+	watches map[bgp.Service][]*watch // guarded by mu
 }
 
-// watch is one service's checks.
+// watch is one workload's checks.
 type watch struct {
 	target Target
 	cancel context.CancelFunc
@@ -55,7 +57,7 @@ func NewSet(cfg Config) *Set {
 	if cfg.Ask == nil {
 		cfg.Ask = Ask
 	}
-	return &Set{cfg: cfg, slots: make(chan struct{}, maxAtOnce), watches: map[bgp.Service]*watch{}}
+	return &Set{cfg: cfg, slots: make(chan struct{}, maxAtOnce), watches: map[bgp.Service][]*watch{}}
 }
 
 // Run lets the checks run until ctx ends, and waits for them.
@@ -64,8 +66,10 @@ func (s *Set) Run(ctx context.Context) error {
 	defer cancel()
 	s.mu.Lock()
 	s.ctx = ctx
-	for _, w := range s.watches {
-		s.start(w)
+	for _, all := range s.watches {
+		for _, w := range all {
+			s.start(w)
+		}
 	}
 	s.mu.Unlock()
 	<-ctx.Done()
@@ -76,64 +80,83 @@ func (s *Set) Run(ctx context.Context) error {
 	return nil
 }
 
-// Put checks a service from now on, or in another way than before. A target that is the same goes on as it is.
-func (s *Set) Put(t Target) {
+// Put checks these workloads of a service from now on, and no others. One that was checked in the same way before goes on as it is.
+func (s *Set) Put(svc bgp.Service, targets ...Target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w := s.watches[t.Service]; w != nil {
-		if w.target == t {
-			return
+	before := s.watches[svc]
+	var now []*watch
+	for _, t := range targets {
+		if i := slices.IndexFunc(before, func(w *watch) bool { return w.target == t }); i >= 0 {
+			now = append(now, before[i])
+			continue
 		}
-		s.stop(w)
+		w := &watch{target: t, first: make(chan struct{})}
+		now = append(now, w)
+		if s.ctx != nil {
+			s.start(w)
+		}
 	}
-	w := &watch{target: t, first: make(chan struct{})}
-	s.watches[t.Service] = w
-	if s.ctx != nil {
-		s.start(w)
+	for _, w := range before {
+		if !slices.Contains(now, w) {
+			s.stop(w)
+		}
 	}
-}
-
-// Remove checks a service no longer.
-func (s *Set) Remove(svc bgp.Service) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if w := s.watches[svc]; w != nil {
-		s.stop(w)
+	if s.watches[svc] = now; len(now) == 0 {
 		delete(s.watches, svc)
 	}
 }
 
-// Status returns what is known of a service, and whether it is checked.
+// Remove checks a service no longer.
+func (s *Set) Remove(svc bgp.Service) { s.Put(svc) }
+
+// Status returns what is known of a service as a whole, see Merge, and whether it is checked.
 func (s *Set) Status(svc bgp.Service) (Status, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := s.watches[svc]
-	if w == nil {
-		return Status{}, false
+	return s.merged(svc), len(s.watches[svc]) > 0
+}
+
+// merged is the status of a service. The caller holds mu.
+func (s *Set) merged(svc bgp.Service) Status {
+	all := make([]TargetStatus, 0, len(s.watches[svc]))
+	for _, w := range s.watches[svc] {
+		all = append(all, TargetStatus{w.target, w.status})
 	}
-	return w.status, true
+	return Merge(all)
+}
+
+// Of returns what is known of one workload of a service, by its address; false if it is not checked.
+func (s *Set) Of(svc bgp.Service, address string) (Status, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.watches[svc] {
+		if w.target.Address == address {
+			return w.status, true
+		}
+	}
+	return Status{}, false
 }
 
 // All calls yield for every service that is checked, in no order.
 func (s *Set) All(yield func(bgp.Service, Status)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for svc, w := range s.watches {
-		yield(svc, w.status)
+	for svc := range s.watches {
+		yield(svc, s.merged(svc))
 	}
 }
 
-// First waits until a service has had its first result, is not checked any more, or ctx ends.
+// First waits until each workload of a service has had its first result, or ctx ends.
 func (s *Set) First(ctx context.Context, svc bgp.Service) {
 	s.mu.Lock()
-	w := s.watches[svc]
+	all := slices.Clone(s.watches[svc])
 	s.mu.Unlock()
-	if w == nil {
-		return
-	}
-	select {
-	case <-w.first:
-	case <-ctx.Done():
+	for _, w := range all {
+		select {
+		case <-w.first:
+		case <-ctx.Done():
+		}
 	}
 }
 
@@ -150,7 +173,7 @@ func (s *Set) stop(w *watch) {
 	}
 }
 
-// watch checks one service until ctx ends.
+// watch checks one workload until ctx ends.
 func (s *Set) watch(ctx context.Context, w *watch) {
 	m := NewMachine(w.target.Check, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))) //nolint:gosec // jitter, not secrets
 	timer := time.NewTimer(0)
@@ -168,7 +191,7 @@ func (s *Set) watch(ctx context.Context, w *watch) {
 		}
 		changed := m.Result(time.Now(), failure)
 		s.mu.Lock()
-		current := s.watches[w.target.Service] == w
+		current := slices.Contains(s.watches[w.target.Service], w)
 		w.status = m.Status()
 		s.mu.Unlock()
 		if !current {

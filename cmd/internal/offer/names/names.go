@@ -1,0 +1,288 @@
+// Package names follows the addresses of the hosts that workloads are given by: each DNS name is looked up again and again, in both families, and whoever
+// uses it is told when its addresses change. So the node's checks, its traces and its Envoy all have the same addresses.
+//
+//	s := names.New(names.Config{Changed: func(ctx context.Context, owner string) { … }})
+//	go s.Run(ctx)
+//	s.Follow("books.acme.example", []string{"web.internal"})
+//	state := s.State("web.internal") // Addresses, or why there are none
+//
+// A name that cannot be looked up any more, or has no records any more, keeps the addresses that it had for a stated time: a resolver that is away must not
+// take away what works.
+package names
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Defaults and bounds.
+const (
+	DefaultInterval = 5 * time.Second
+	DefaultKeep     = 10 * time.Minute
+	timeout         = 5 * time.Second // of one lookup
+	maxAddresses    = 64              // of a name; further ones are not used
+	maxAtOnce       = 16              // lookups under way at a moment
+)
+
+// Config is what a set needs.
+type Config struct {
+	Log *slog.Logger // required
+	// Changed is told of each owner of a name whose addresses, or whose trouble, changed. It is called from the name's own goroutine and may block.
+	Changed func(ctx context.Context, owner string) // required
+	// Lookup returns the addresses of a host; nil for the system's resolver, see Server.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Interval is from one lookup of a name to the next; zero means DefaultInterval. Keep is how long addresses outlive their records; negative for not at all,
+	// zero means DefaultKeep.
+	Interval, Keep time.Duration
+}
+
+// State is what is known of a name.
+type State struct {
+	// Addresses are those in use, IPv4 before IPv6, each family in order; nil if there are none.
+	Addresses []netip.Addr
+	// Error is what the last lookup complained of; "" if it gave addresses.
+	Error string
+	// Lost is since when lookups give none; zero while they do, and before the first. Until is when the last addresses are given up; zero if nothing is kept.
+	Lost, Until time.Time
+}
+
+// Set follows names. It is safe for concurrent use.
+type Set struct {
+	cfg   Config
+	slots chan struct{}
+	tasks sync.WaitGroup
+
+	mu     sync.Mutex
+	ctx    context.Context // of Run; nil before and after; guarded by mu
+	hosts  map[string]*watch
+	owners map[string][]string // hosts by owner; guarded by mu
+}
+
+// watch is one name.
+type watch struct {
+	host   string
+	cancel context.CancelFunc
+	first  chan struct{}   // closed after the first lookup
+	owners map[string]bool // guarded by the set's mu
+	state  State           // guarded by the set's mu
+}
+
+// New returns a set that follows nothing yet.
+func New(cfg Config) *Set {
+	if cfg.Lookup == nil {
+		cfg.Lookup = Server("")
+	}
+	if cfg.Keep == 0 {
+		cfg.Keep = DefaultKeep
+	}
+	cfg.Interval = cmp.Or(cfg.Interval, DefaultInterval)
+	return &Set{cfg: cfg, slots: make(chan struct{}, maxAtOnce), hosts: map[string]*watch{}, owners: map[string][]string{}}
+}
+
+// Server returns a lookup that asks the DNS server at IP:PORT, or with "" as the system is configured. /etc/hosts comes first in either case.
+func Server(address string) func(ctx context.Context, host string) ([]netip.Addr, error) {
+	r := &net.Resolver{}
+	if address != "" {
+		r.PreferGo = true
+		r.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}
+	}
+	return func(ctx context.Context, host string) ([]netip.Addr, error) { return r.LookupNetIP(ctx, "ip", host) }
+}
+
+// Run looks names up until ctx ends, and waits for the lookups that are under way.
+func (s *Set) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	s.ctx = ctx
+	for _, w := range s.hosts {
+		s.start(w)
+	}
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	s.ctx = nil
+	s.mu.Unlock()
+	s.tasks.Wait()
+	return nil
+}
+
+// Follow has an owner use these hosts from now on, in the place of those that it used before; none to use nothing any more.
+func (s *Set) Follow(owner string, hosts []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.owners[owner] {
+		if w := s.hosts[h]; w != nil && !slices.Contains(hosts, h) {
+			if delete(w.owners, owner); len(w.owners) == 0 {
+				delete(s.hosts, h)
+				if w.cancel != nil {
+					w.cancel()
+				}
+			}
+		}
+	}
+	if len(hosts) == 0 {
+		delete(s.owners, owner)
+		return
+	}
+	s.owners[owner] = slices.Clone(hosts)
+	for _, h := range hosts {
+		w := s.hosts[h]
+		if w == nil {
+			w = &watch{host: h, first: make(chan struct{}), owners: map[string]bool{}}
+			s.hosts[h] = w
+			if s.ctx != nil {
+				s.start(w)
+			}
+		}
+		w.owners[owner] = true
+	}
+}
+
+// State returns what is known of a host; nothing for one that nobody follows.
+func (s *Set) State(host string) State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.hosts[host]; w != nil {
+		return w.state
+	}
+	return State{}
+}
+
+// First waits until each of an owner's hosts was looked up once, or ctx ends.
+func (s *Set) First(ctx context.Context, owner string) {
+	s.mu.Lock()
+	var wait []*watch
+	for _, h := range s.owners[owner] {
+		wait = append(wait, s.hosts[h])
+	}
+	s.mu.Unlock()
+	for _, w := range wait {
+		select {
+		case <-w.first:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// start begins a name's lookups. The caller holds mu.
+func (s *Set) start(w *watch) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	w.cancel = cancel
+	s.tasks.Go(func() { s.watch(ctx, w) })
+}
+
+// watch looks one name up until ctx ends.
+func (s *Set) watch(ctx context.Context, w *watch) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for first := true; ; first = false {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		found, err := s.lookup(ctx, w.host)
+		if ctx.Err() != nil {
+			return
+		}
+		s.mu.Lock()
+		before := w.state
+		w.state = next(before, found, err, time.Now(), s.cfg.Keep)
+		after := w.state
+		owners := make([]string, 0, len(w.owners))
+		for o := range w.owners {
+			owners = append(owners, o)
+		}
+		s.mu.Unlock()
+		if first {
+			close(w.first)
+		}
+		if s.report(w.host, before, after) {
+			slices.Sort(owners)
+			for _, o := range owners {
+				s.cfg.Changed(ctx, o)
+			}
+		}
+		timer.Reset(s.cfg.Interval)
+	}
+}
+
+func (s *Set) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	select {
+	case s.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-s.slots }()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return s.cfg.Lookup(ctx, host)
+}
+
+// next is a name's state after a lookup. It reads no clock.
+func next(was State, found []netip.Addr, err error, now time.Time, keep time.Duration) State {
+	if len(found) > 0 && err == nil {
+		return State{Addresses: inOrder(found)}
+	}
+	out := State{Error: "it has no address", Lost: was.Lost}
+	if err != nil {
+		out.Error = words(err)
+	}
+	if out.Lost.IsZero() {
+		out.Lost = now
+	}
+	if len(was.Addresses) > 0 && now.Sub(out.Lost) < keep {
+		out.Addresses, out.Until = was.Addresses, out.Lost.Add(keep)
+	}
+	return out
+}
+
+// inOrder sorts addresses, IPv4 first, so that the same records in another order are the same.
+func inOrder(found []netip.Addr) []netip.Addr {
+	out := make([]netip.Addr, 0, len(found))
+	for _, a := range found {
+		out = append(out, a.Unmap())
+	}
+	slices.SortFunc(out, netip.Addr.Compare) // of addresses of both families, the shorter is less
+	out = slices.Compact(out)
+	return out[:min(len(out), maxAddresses)]
+}
+
+// words says why a lookup failed, without what differs from try to try.
+func words(err error) string {
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "no such host"
+	case errors.As(err, &dns) && dns.IsTimeout, errors.Is(err, context.DeadlineExceeded):
+		return "no DNS server answers"
+	case errors.As(err, &dns):
+		return dns.Err
+	}
+	return err.Error()
+}
+
+// report logs what an operator wants to know, and tells whether anybody has to act on it.
+func (s *Set) report(host string, before, after State) bool {
+	same := slices.Equal(before.Addresses, after.Addresses)
+	switch {
+	case before.Error == "" && after.Error != "" && len(after.Addresses) > 0:
+		s.cfg.Log.Warn("a host has lost its addresses, the last ones are used meanwhile", "host", host, "error", after.Error, "until", after.Until)
+	case before.Error == "" && after.Error != "", after.Error != "" && !same:
+		s.cfg.Log.Warn("a host has no address", "host", host, "error", after.Error)
+	case !same:
+		s.cfg.Log.Info("a host has new addresses", "host", host, "addresses", after.Addresses)
+	}
+	return !same || (before.Error == "") != (after.Error == "")
+}
