@@ -18,8 +18,8 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 )
 
-// alone is where a gateway listens that is not told.
-const alone = "127.0.0.1:4000"
+// defaultListen is where the gateway listens if neither the configuration nor a flag says so.
+const defaultListen = "127.0.0.1:4000"
 
 func (a *app) gatewayCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -56,7 +56,7 @@ func (a *app) gatewayCommand() *cobra.Command {
 			return usageError{err}
 		}
 		if cfg.Gateway.Listen == "" {
-			cfg.Gateway.Listen = alone
+			cfg.Gateway.Listen = defaultListen
 		}
 		if cfg.Gateway.Supergraph == "" && len(cfg.Gateway.Subgraphs) == 0 {
 			return usageError{fmt.Errorf("nothing to serve: give --supergraph FILE, or --subgraph NAME=URL as often as needed")}

@@ -158,8 +158,8 @@ func export(f *Facts, to bgp.NodeID) []bgp.WalkStep {
 	return []bgp.WalkStep{s}
 }
 
-// unheard says that nothing is known of the name, by anybody who was asked. Where the walk begins that is what is broken; a node that was asked only
-// says so, unless it has an explanation.
+// unheard says that neither this node nor anybody whom it asked knows the name. Where the trace begins, that is the failed step; a node that was asked
+// by another only reports it, unless it knows the reason.
 func unheard(svc bgp.Service, f *Facts, asked int, begun bool) []bgp.WalkStep {
 	var down []string
 	for i := range f.Peers {
@@ -288,7 +288,7 @@ func (t *Tracer) envoy(ctx context.Context, f *Facts) bgp.WalkStep {
 	return s
 }
 
-// workload ends a walk at the node that offers the service.
+// workload ends a trace at the node that offers the service: it tries the workload itself.
 func (t *Tracer) workload(ctx context.Context, f *Facts, hop bgp.WalkHop) bgp.WalkHop {
 	hop.Steps = append(hop.Steps, t.envoy(ctx, f), t.backend(ctx, f))
 	if f.Workload.Check != "" {
@@ -336,7 +336,7 @@ func health(f *Facts) bgp.WalkStep {
 	return step("health", bgp.WalkUnknown, "its check %s says %s", f.Workload.Check, f.Workload.Health)
 }
 
-// withdrawn ends a walk at a node that offers the service and does not announce it now.
+// withdrawn ends a trace at a node that offers the service but does not announce it now, for example because its workload is down.
 func (t *Tracer) withdrawn(ctx context.Context, f *Facts) []bgp.WalkStep {
 	return []bgp.WalkStep{step("route", bgp.WalkUnknown, "this node offers it, at %s, and has withdrawn it while its check fails", f.Workload.Address), t.backend(ctx, f), health(f)}
 }

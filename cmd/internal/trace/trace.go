@@ -34,7 +34,7 @@ const (
 	Given                      // everybody about what they were given a route to
 )
 
-// Limits of a walk that begins here.
+// Limits of a trace that begins here.
 const (
 	Budget      = 8 * time.Second // for all of it
 	reserve     = 400 * time.Millisecond
@@ -110,7 +110,7 @@ func New(src Source, policy Policy, newID func() uint64) *Tracer {
 	return &Tracer{src: src, policy: policy, newID: newID}
 }
 
-// Begin walks from here.
+// Begin traces a service from this node on: catalyst trace at this node.
 func (t *Tracer) Begin(ctx context.Context, svc bgp.Service) ([]bgp.WalkHop, error) {
 	ctx, cancel := context.WithTimeout(ctx, Budget)
 	defer cancel()
@@ -125,7 +125,7 @@ func (t *Tracer) Begin(ctx context.Context, svc bgp.Service) ([]bgp.WalkHop, err
 	return t.from(ctx, f, hop, bgp.WalkRequest{ID: t.newID(), Service: svc, TTL: bgp.MaxWalkHops, Budget: Budget}), nil
 }
 
-// Answer walks on from here for a peer.
+// Answer goes on with a trace that a peer has brought here.
 func (t *Tracer) Answer(ctx context.Context, from bgp.NodeID, req bgp.WalkRequest) []bgp.WalkHop {
 	hop := bgp.WalkHop{Node: t.src.Self()}
 	f, err := t.src.Facts(ctx, req.Service)
@@ -137,7 +137,7 @@ func (t *Tracer) Answer(ctx context.Context, from bgp.NodeID, req bgp.WalkReques
 		hop.Note = fmt.Sprintf("says nothing of it, because it gave %s no route to it", from)
 		return []bgp.WalkHop{hop}
 	case req.TTL == 0:
-		hop.Note = fmt.Sprintf("the walk ends here: it has crossed %d nodes", bgp.MaxWalkHops)
+		hop.Note = fmt.Sprintf("the trace ends here: it has crossed %d nodes", bgp.MaxWalkHops)
 		return []bgp.WalkHop{hop}
 	}
 	if req.Search {
@@ -154,7 +154,7 @@ func (t *Tracer) mayKnow(from bgp.NodeID, f *Facts) bool {
 	return slices.ContainsFunc(f.Exports, func(e rib.Export) bool { return e.Peer == from && e.Told })
 }
 
-// from walks from this node, whose hop has been begun.
+// from traces on from this node. Its own hop has been begun and is completed here; the hops beyond follow it.
 func (t *Tracer) from(ctx context.Context, f *Facts, hop bgp.WalkHop, req bgp.WalkRequest) []bgp.WalkHop {
 	if len(f.Paths) == 0 || f.Paths[0].Reject != rib.Accepted {
 		if s := rejected(f); s != nil {
@@ -190,7 +190,7 @@ func (t *Tracer) beyond(ctx context.Context, f *Facts, req bgp.WalkRequest) []bg
 	next := f.Paths[0].NextHop.Node
 	silent := func(why string) []bgp.WalkHop { return []bgp.WalkHop{{Node: next, Note: why}} }
 	if req.TTL <= 1 {
-		return silent(fmt.Sprintf("not asked: the walk has crossed %d nodes", bgp.MaxWalkHops))
+		return silent(fmt.Sprintf("not asked: the trace has crossed %d nodes", bgp.MaxWalkHops))
 	}
 	if next != f.Paths[0].Peer {
 		return silent(fmt.Sprintf("not asked: the route was reflected by %s, and there is no session with the next hop itself", f.Paths[0].Peer))
@@ -259,7 +259,7 @@ type Break struct {
 	Step bgp.WalkStep
 }
 
-// Broken returns the first failed step of a walk, nil if there is none. Where a next hop cannot be reached and says itself what is wrong with it, its own
+// Broken returns the first failed step of a trace, nil if there is none. Where a next hop cannot be reached and says itself what is wrong with it, its own
 // words go into the advice.
 func Broken(hops []bgp.WalkHop) *Break {
 	for _, h := range hops {
