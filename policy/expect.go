@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +15,16 @@ type Expectation struct {
 	Order    *Order   `json:"order,omitempty"` // instead of a call
 	Allow    bool     `json:"allow"`
 	Policies []string `json:"policies,omitempty"` // those that have to make the decision; any if none are named
+}
+
+// ReadExpectations reads a JSON list of them. A field that there is not is an error that names it.
+func ReadExpectations(text []byte) (all []Expectation, err error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&all); err != nil {
+		return nil, fmt.Errorf("want a list of expectations: %w", err)
+	}
+	return all, nil
 }
 
 // Try returns what is wrong; "" if the set decides as expected.

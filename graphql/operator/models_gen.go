@@ -310,6 +310,96 @@ type PeerInput struct {
 	Export *string `json:"export"`
 }
 
+type PolicyChange struct {
+	Principal string `json:"principal"`
+	Service   string `json:"service"`
+	Loses     bool   `json:"loses"`
+	Calls     int    `json:"calls"`
+	Example   string `json:"example"`
+}
+
+type PolicyDecision struct {
+	ID        string   `json:"id"`
+	At        string   `json:"at"`
+	Allow     bool     `json:"allow"`
+	Shadow    bool     `json:"shadow"`
+	Principal string   `json:"principal"`
+	Peer      string   `json:"peer"`
+	Service   string   `json:"service"`
+	Action    string   `json:"action"`
+	Method    string   `json:"method"`
+	Path      string   `json:"path"`
+	Policies  []string `json:"policies"`
+	Errors    []string `json:"errors"`
+	Set       string   `json:"set"`
+}
+
+type PolicyDocument struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+type PolicyDocumentInput struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+// Policies in Cedar, and entities in Cedar's JSON.
+type PolicyInput struct {
+	Policies []PolicyDocumentInput `json:"policies"`
+	Entities []PolicyDocumentInput `json:"entities"`
+}
+
+// The policy that came closest to permitting what nothing permitted.
+type PolicyMiss struct {
+	Policy string `json:"policy"`
+	Text   string `json:"text"`
+	Failed string `json:"failed"`
+	Fact   string `json:"fact"`
+	Others int    `json:"others"`
+}
+
+type PolicyProblem struct {
+	Document string `json:"document"`
+	Line     int    `json:"line"`
+	Column   int    `json:"column"`
+	Policy   string `json:"policy"`
+	Text     string `json:"text"`
+}
+
+type PolicySet struct {
+	// 0 for the defaults, -1 if nothing is in force.
+	Version int    `json:"version"`
+	Hash    string `json:"hash"`
+	// off, shadow or on
+	Enforce  string   `json:"enforce"`
+	Policies []string `json:"policies"`
+	Entities int      `json:"entities"`
+}
+
+type PolicySimulation struct {
+	Replayed      int            `json:"replayed"`
+	NotReplayable int            `json:"notReplayable"`
+	Changes       []PolicyChange `json:"changes"`
+}
+
+type PolicyVersion struct {
+	Number   int              `json:"number"`
+	At       string           `json:"at"`
+	By       string           `json:"by"`
+	Note     string           `json:"note"`
+	Hash     string           `json:"hash"`
+	Policies []PolicyDocument `json:"policies"`
+	Entities []PolicyDocument `json:"entities"`
+}
+
+type PolicyWhy struct {
+	Decision PolicyDecision `json:"decision"`
+	// The policies that made it, as they were written.
+	Texts   []PolicyDocument `json:"texts"`
+	Nearest *PolicyMiss      `json:"nearest"`
+}
+
 type Port struct {
 	Service string `json:"service"`
 	Port    int    `json:"port"`

@@ -13,6 +13,7 @@ import (
 // Backend does what the API is asked for. Its errors are shown to the operator as they are.
 type Backend interface {
 	GraphBackend
+	PolicyBackend
 	Node(ctx context.Context) (*Node, error)
 	Peers(ctx context.Context) ([]Peer, error)
 	Peer(ctx context.Context, node string) (*Peer, error)

@@ -24,6 +24,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
 	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
+	"github.com/catalyst-router/catalyst/cmd/internal/judge"
 	"github.com/catalyst-router/catalyst/cmd/internal/localports"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
@@ -47,6 +48,7 @@ type Config struct {
 	Ports     *localports.Book
 	Envoy     *envoy.Supervisor // nil without an Envoy of this node's own
 	Graph     *gateway.Routes   // nil without a gateway
+	Judge     *judge.Judge
 	// Missing says what is missing before the node serves.
 	Missing func(ctx context.Context) []string
 }

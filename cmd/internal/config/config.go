@@ -36,6 +36,7 @@ type Config struct {
 	Gateway       Gateway   `yaml:"gateway"`
 	Log           Log       `yaml:"log"`
 	Recording     Recording `yaml:"recording"`
+	Policy        Policy    `yaml:"policy"`
 }
 
 // Peering is how the node speaks with its peers.
@@ -72,6 +73,14 @@ type Recording struct {
 	Enabled   bool   `yaml:"enabled" doc:"record every event of routing, for catalyst replay; names, addresses and rules, no keys" default:"false"`
 	Directory string `yaml:"directory" doc:"where; empty for recording in the data directory" default:""`
 	Megabytes int    `yaml:"megabytes" doc:"how much all recordings together may take, 4 to 1048576; the oldest go first" default:"256"`
+}
+
+// Policy is who may call the services that this node takes calls for.
+type Policy struct {
+	Enforce string   `yaml:"enforce" doc:"on (Envoy asks about every request and connection that other nodes send, and what no policy permits is denied), shadow (it asks, everything passes, and what would be denied is recorded) or off" default:"off"`
+	Egress  bool     `yaml:"egress" doc:"ask about calls of this node's own applications as well" default:"false"`
+	Headers []string `yaml:"headers" doc:"names of request headers, in lower case, that policies may look at" default:"[]"`
+	Sample  int      `yaml:"sample" doc:"how many of a hundred allowed calls are kept for catalyst policy simulate and why, 0 to 100; denied ones all are" default:"10"`
 }
 
 // Log is what the node writes on standard error.
@@ -270,6 +279,7 @@ func (c *Config) check() []error {
 		bad("envoy.tcp-ports", "%v", err)
 	}
 	c.Gateway.check(bad)
+	c.checkPolicy(bad)
 	switch c.Log.Level {
 	case "debug", "info", "warn", "error":
 	default:
@@ -290,6 +300,25 @@ func listenOrDial(key string) func(string) (bgp.Endpoint, error) {
 		return bgp.ParseEndpoint
 	}
 	return bgp.ParseListen
+}
+
+func (c *Config) checkPolicy(bad func(key, format string, args ...any)) {
+	switch c.Policy.Enforce {
+	case "on", "shadow", "off":
+	default:
+		bad("policy.enforce", "%q: want on, shadow or off", c.Policy.Enforce)
+	}
+	if c.Policy.Enforce != "off" && c.Envoy.ADS != "" {
+		bad("policy.enforce", "an Envoy on another machine (envoy.ads) cannot ask this node, and would let nothing through")
+	}
+	if c.Policy.Sample < 0 || c.Policy.Sample > 100 {
+		bad("policy.sample", "%d: want 0 to 100", c.Policy.Sample)
+	}
+	for _, h := range c.Policy.Headers {
+		if h == "" || h != strings.ToLower(h) || strings.ContainsAny(h, " :\t") || h == "authorization" || h == "cookie" {
+			bad("policy.headers", "%q: want the name of a header in lower case, and none that holds secrets", h)
+		}
+	}
 }
 
 func isLoopback(host string) bool {

@@ -31,6 +31,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
 	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
+	"github.com/catalyst-router/catalyst/cmd/internal/judge"
 	"github.com/catalyst-router/catalyst/cmd/internal/listen"
 	"github.com/catalyst-router/catalyst/cmd/internal/localports"
 	"github.com/catalyst-router/catalyst/cmd/internal/metrics"
@@ -63,16 +64,18 @@ type Daemon struct {
 	graph     *gateway.Routes  // nil without gateway
 	mesh      *api.Mesh        // nil unless gateway.operator
 	recorder  *record.Recorder // nil if nothing is recorded
+	judge     *judge.Judge
 }
 
 // Paths of a node's files below its data directory.
 const (
-	journalFile = "journal.db"
-	adsSocket   = "ads.sock"
-	adminSocket = "envoy-admin.sock"
-	tcpSocket   = "tcp.sock"
-	recordings  = "recording"
-	maxDataPath = 85 // a Unix socket's path may have 107 characters
+	journalFile  = "journal.db"
+	adsSocket    = "ads.sock"
+	adminSocket  = "envoy-admin.sock"
+	tcpSocket    = "tcp.sock"
+	policySocket = "policy.sock"
+	recordings   = "recording"
+	maxDataPath  = 85 // a Unix socket's path may have 107 characters
 )
 
 // New opens what a node needs and starts nothing.
@@ -131,6 +134,9 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	if err := d.routing(boot, version, restarted, met); err != nil {
 		return err
 	}
+	if err := d.policies(ctx); err != nil {
+		return err
+	}
 	d.offer = offer.New(offer.Config{
 		Node: d.self, Router: d.router, Journal: d.journal, Log: d.tel.Log, Tracer: d.tel.Tracer, Names: d.names(),
 	})
@@ -149,7 +155,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	d.api = api.New(api.Config{
 		Node: d.self, Version: version, BootID: boot, Started: d.started, Config: d.cfg, Identity: d.id, Router: d.router, Journal: d.journal,
 		Offer: d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
-		Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
+		Judge: d.judge, Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
 	return met.Observe(metrics.Sources{
 		Query: d.router.Query, Damage: len(d.journal.Damage()), Checked: d.offer.Checked, Problems: d.forwarder.Problems,
@@ -238,13 +244,31 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 	return nil
 }
 
+// policies makes what decides by policy.
+func (d *Daemon) policies(ctx context.Context) (err error) {
+	c := d.cfg.Policy
+	d.judge, err = judge.Open(ctx, judge.Config{
+		Data: d.data, Log: d.tel.Log, Meter: d.tel.Meter, ServiceHeader: xds.ServiceHeader, Headers: c.Headers,
+		Shadow: c.Enforce == "shadow", Sample: c.Sample,
+	})
+	return err
+}
+
+// policyCheck is where Envoy asks; nil if it does not.
+func (d *Daemon) policyCheck() *xds.PolicyCheck {
+	if d.cfg.Policy.Enforce == "off" {
+		return nil
+	}
+	return &xds.PolicyCheck{Socket: filepath.Join(d.data, policySocket), Ingress: true, Egress: d.cfg.Policy.Egress}
+}
+
 func (d *Daemon) forwarding(kept []xds.Resource, restarted bool, met *metrics.Metrics) *forwarding.Forwarder {
 	cfg := forwarding.Config{
 		Node: d.self, Data: d.data, Router: d.router, Offer: d.offer, Identity: d.id, Metrics: met, Log: d.tel.Log, Tracer: d.tel.Tracer,
 		Supervised: d.envoy != nil, Kept: kept, Ports: d.ports, Envoys: d.whichEnvoy,
 		Compiler: xds.Config{
 			Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress,
-			AccessLog: d.cfg.Envoy.AccessLog,
+			AccessLog: d.cfg.Envoy.AccessLog, Policy: d.policyCheck(),
 		},
 	}
 	if restarted {
@@ -287,12 +311,16 @@ func (d *Daemon) gateway(ctx context.Context) error {
 
 // listeners are what a node listens on; nil for what is not asked for.
 type listeners struct {
-	peering, ads, remoteADS, api, admin net.Listener
+	peering, ads, remoteADS, api, admin, policy net.Listener
 }
 
 // listen opens all listeners, or none.
 func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
 	var l listeners
+	policy := ""
+	if check := d.policyCheck(); check != nil {
+		policy = check.Socket
+	}
 	for _, o := range []struct {
 		into                  *net.Listener
 		network, address, key string
@@ -302,6 +330,7 @@ func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
 		{&l.remoteADS, "tcp", d.cfg.Envoy.ADS, "envoy.ads"},
 		{&l.api, "unix", d.cfg.Socket, "socket"},
 		{&l.admin, "tcp", d.cfg.Admin, "admin"},
+		{&l.policy, "unix", policy, "data"},
 	} {
 		var err error
 		if *o.into, err = listen.On(ctx, o.network, o.address, o.key); err != nil {
@@ -322,7 +351,7 @@ func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
 }
 
 func (l *listeners) close() {
-	for _, o := range []net.Listener{l.peering, l.ads, l.remoteADS, l.api, l.admin} {
+	for _, o := range []net.Listener{l.peering, l.ads, l.remoteADS, l.api, l.admin, l.policy} {
 		if o != nil {
 			_ = o.Close()
 		}
@@ -370,6 +399,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners) {
 	tasks.Go(func() error { return d.id.Run(ctx, d.tel.Log) })
 	tasks.Go(func() error { return d.offer.Run(ctx) })
+	tasks.Go(func() error { return d.judge.Run(ctx, l.policy) })
 	tasks.Go(func() error { return d.forwarder.Run(ctx) })
 	tasks.Go(func() error { return d.forwarder.ADS().Serve(ctx, l.ads) })
 	tasks.Go(func() error { return listen.Serve(ctx, l.api, d.api.Handler()) })
@@ -411,6 +441,9 @@ func (d *Daemon) farewell(cause error) {
 func (d *Daemon) close() {
 	if err := d.journal.Close(); err != nil {
 		d.tel.Log.Error("close the journal", "error", err)
+	}
+	if err := d.judge.Close(); err != nil {
+		d.tel.Log.Error("close the policies", "error", err)
 	}
 }
 

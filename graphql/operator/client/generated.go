@@ -77,6 +77,109 @@ func (v *ApplyInput) GetPrune() bool { return v.Prune }
 // GetDryRun returns ApplyInput.DryRun, and is useful for accessing the field via an interface.
 func (v *ApplyInput) GetDryRun() bool { return v.DryRun }
 
+// ApplyPolicyApplyPolicyPolicyVersion includes the requested fields of the GraphQL type PolicyVersion.
+type ApplyPolicyApplyPolicyPolicyVersion struct {
+	PolicyVersionFields `json:"-"`
+}
+
+// GetNumber returns ApplyPolicyApplyPolicyPolicyVersion.Number, and is useful for accessing the field via an interface.
+func (v *ApplyPolicyApplyPolicyPolicyVersion) GetNumber() int { return v.PolicyVersionFields.Number }
+
+// GetAt returns ApplyPolicyApplyPolicyPolicyVersion.At, and is useful for accessing the field via an interface.
+func (v *ApplyPolicyApplyPolicyPolicyVersion) GetAt() string { return v.PolicyVersionFields.At }
+
+// GetBy returns ApplyPolicyApplyPolicyPolicyVersion.By, and is useful for accessing the field via an interface.
+func (v *ApplyPolicyApplyPolicyPolicyVersion) GetBy() string { return v.PolicyVersionFields.By }
+
+// GetNote returns ApplyPolicyApplyPolicyPolicyVersion.Note, and is useful for accessing the field via an interface.
+func (v *ApplyPolicyApplyPolicyPolicyVersion) GetNote() string { return v.PolicyVersionFields.Note }
+
+// GetHash returns ApplyPolicyApplyPolicyPolicyVersion.Hash, and is useful for accessing the field via an interface.
+func (v *ApplyPolicyApplyPolicyPolicyVersion) GetHash() string { return v.PolicyVersionFields.Hash }
+
+// GetPolicies returns ApplyPolicyApplyPolicyPolicyVersion.Policies, and is useful for accessing the field via an interface.
+func (v *ApplyPolicyApplyPolicyPolicyVersion) GetPolicies() []*PolicyVersionFieldsPoliciesPolicyDocument {
+	return v.PolicyVersionFields.Policies
+}
+
+// GetEntities returns ApplyPolicyApplyPolicyPolicyVersion.Entities, and is useful for accessing the field via an interface.
+func (v *ApplyPolicyApplyPolicyPolicyVersion) GetEntities() []*PolicyVersionFieldsEntitiesPolicyDocument {
+	return v.PolicyVersionFields.Entities
+}
+
+func (v *ApplyPolicyApplyPolicyPolicyVersion) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ApplyPolicyApplyPolicyPolicyVersion
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ApplyPolicyApplyPolicyPolicyVersion = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.PolicyVersionFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalApplyPolicyApplyPolicyPolicyVersion struct {
+	Number int `json:"number"`
+
+	At string `json:"at"`
+
+	By string `json:"by"`
+
+	Note string `json:"note"`
+
+	Hash string `json:"hash"`
+
+	Policies []*PolicyVersionFieldsPoliciesPolicyDocument `json:"policies"`
+
+	Entities []*PolicyVersionFieldsEntitiesPolicyDocument `json:"entities"`
+}
+
+func (v *ApplyPolicyApplyPolicyPolicyVersion) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ApplyPolicyApplyPolicyPolicyVersion) __premarshalJSON() (*__premarshalApplyPolicyApplyPolicyPolicyVersion, error) {
+	var retval __premarshalApplyPolicyApplyPolicyPolicyVersion
+
+	retval.Number = v.PolicyVersionFields.Number
+	retval.At = v.PolicyVersionFields.At
+	retval.By = v.PolicyVersionFields.By
+	retval.Note = v.PolicyVersionFields.Note
+	retval.Hash = v.PolicyVersionFields.Hash
+	retval.Policies = v.PolicyVersionFields.Policies
+	retval.Entities = v.PolicyVersionFields.Entities
+	return &retval, nil
+}
+
+// ApplyPolicyResponse is returned by ApplyPolicy on success.
+type ApplyPolicyResponse struct {
+	// Puts documents in force, instead of all that were; as a whole, or not at all.
+	ApplyPolicy *ApplyPolicyApplyPolicyPolicyVersion `json:"applyPolicy"`
+}
+
+// GetApplyPolicy returns ApplyPolicyResponse.ApplyPolicy, and is useful for accessing the field via an interface.
+func (v *ApplyPolicyResponse) GetApplyPolicy() *ApplyPolicyApplyPolicyPolicyVersion {
+	return v.ApplyPolicy
+}
+
 // ApplyResponse is returned by Apply on success.
 type ApplyResponse struct {
 	// Makes peers and services what they are given as, and leaves those that are so already alone. Everything is checked before anything is changed: an error means
@@ -86,6 +189,41 @@ type ApplyResponse struct {
 
 // GetApply returns ApplyResponse.Apply, and is useful for accessing the field via an interface.
 func (v *ApplyResponse) GetApply() []*ApplyApplyApplied { return v.Apply }
+
+// CheckPolicyCheckPolicyPolicyProblem includes the requested fields of the GraphQL type PolicyProblem.
+type CheckPolicyCheckPolicyPolicyProblem struct {
+	Document string `json:"document"`
+	Line     int    `json:"line"`
+	Column   int    `json:"column"`
+	Policy   string `json:"policy"`
+	Text     string `json:"text"`
+}
+
+// GetDocument returns CheckPolicyCheckPolicyPolicyProblem.Document, and is useful for accessing the field via an interface.
+func (v *CheckPolicyCheckPolicyPolicyProblem) GetDocument() string { return v.Document }
+
+// GetLine returns CheckPolicyCheckPolicyPolicyProblem.Line, and is useful for accessing the field via an interface.
+func (v *CheckPolicyCheckPolicyPolicyProblem) GetLine() int { return v.Line }
+
+// GetColumn returns CheckPolicyCheckPolicyPolicyProblem.Column, and is useful for accessing the field via an interface.
+func (v *CheckPolicyCheckPolicyPolicyProblem) GetColumn() int { return v.Column }
+
+// GetPolicy returns CheckPolicyCheckPolicyPolicyProblem.Policy, and is useful for accessing the field via an interface.
+func (v *CheckPolicyCheckPolicyPolicyProblem) GetPolicy() string { return v.Policy }
+
+// GetText returns CheckPolicyCheckPolicyPolicyProblem.Text, and is useful for accessing the field via an interface.
+func (v *CheckPolicyCheckPolicyPolicyProblem) GetText() string { return v.Text }
+
+// CheckPolicyResponse is returned by CheckPolicy on success.
+type CheckPolicyResponse struct {
+	// What is wrong with documents; nothing is changed.
+	CheckPolicy []*CheckPolicyCheckPolicyPolicyProblem `json:"checkPolicy"`
+}
+
+// GetCheckPolicy returns CheckPolicyResponse.CheckPolicy, and is useful for accessing the field via an interface.
+func (v *CheckPolicyResponse) GetCheckPolicy() []*CheckPolicyCheckPolicyPolicyProblem {
+	return v.CheckPolicy
+}
 
 // CheckSubgraphCheckSubgraphGraphCheck includes the requested fields of the GraphQL type GraphCheck.
 type CheckSubgraphCheckSubgraphGraphCheck struct {
@@ -1062,6 +1200,144 @@ type GetPeerResponse struct {
 // GetPeer returns GetPeerResponse.Peer, and is useful for accessing the field via an interface.
 func (v *GetPeerResponse) GetPeer() *GetPeerPeer { return v.Peer }
 
+// GetPolicyPolicyPolicySet includes the requested fields of the GraphQL type PolicySet.
+type GetPolicyPolicyPolicySet struct {
+	// 0 for the defaults, -1 if nothing is in force.
+	Version int    `json:"version"`
+	Hash    string `json:"hash"`
+	// off, shadow or on
+	Enforce  string   `json:"enforce"`
+	Policies []string `json:"policies"`
+	Entities int      `json:"entities"`
+}
+
+// GetVersion returns GetPolicyPolicyPolicySet.Version, and is useful for accessing the field via an interface.
+func (v *GetPolicyPolicyPolicySet) GetVersion() int { return v.Version }
+
+// GetHash returns GetPolicyPolicyPolicySet.Hash, and is useful for accessing the field via an interface.
+func (v *GetPolicyPolicyPolicySet) GetHash() string { return v.Hash }
+
+// GetEnforce returns GetPolicyPolicyPolicySet.Enforce, and is useful for accessing the field via an interface.
+func (v *GetPolicyPolicyPolicySet) GetEnforce() string { return v.Enforce }
+
+// GetPolicies returns GetPolicyPolicyPolicySet.Policies, and is useful for accessing the field via an interface.
+func (v *GetPolicyPolicyPolicySet) GetPolicies() []string { return v.Policies }
+
+// GetEntities returns GetPolicyPolicyPolicySet.Entities, and is useful for accessing the field via an interface.
+func (v *GetPolicyPolicyPolicySet) GetEntities() int { return v.Entities }
+
+// GetPolicyResponse is returned by GetPolicy on success.
+type GetPolicyResponse struct {
+	// What is in force now.
+	Policy *GetPolicyPolicyPolicySet `json:"policy"`
+}
+
+// GetPolicy returns GetPolicyResponse.Policy, and is useful for accessing the field via an interface.
+func (v *GetPolicyResponse) GetPolicy() *GetPolicyPolicyPolicySet { return v.Policy }
+
+// GetPolicyVersionPolicyVersion includes the requested fields of the GraphQL type PolicyVersion.
+type GetPolicyVersionPolicyVersion struct {
+	PolicyVersionFields `json:"-"`
+}
+
+// GetNumber returns GetPolicyVersionPolicyVersion.Number, and is useful for accessing the field via an interface.
+func (v *GetPolicyVersionPolicyVersion) GetNumber() int { return v.PolicyVersionFields.Number }
+
+// GetAt returns GetPolicyVersionPolicyVersion.At, and is useful for accessing the field via an interface.
+func (v *GetPolicyVersionPolicyVersion) GetAt() string { return v.PolicyVersionFields.At }
+
+// GetBy returns GetPolicyVersionPolicyVersion.By, and is useful for accessing the field via an interface.
+func (v *GetPolicyVersionPolicyVersion) GetBy() string { return v.PolicyVersionFields.By }
+
+// GetNote returns GetPolicyVersionPolicyVersion.Note, and is useful for accessing the field via an interface.
+func (v *GetPolicyVersionPolicyVersion) GetNote() string { return v.PolicyVersionFields.Note }
+
+// GetHash returns GetPolicyVersionPolicyVersion.Hash, and is useful for accessing the field via an interface.
+func (v *GetPolicyVersionPolicyVersion) GetHash() string { return v.PolicyVersionFields.Hash }
+
+// GetPolicies returns GetPolicyVersionPolicyVersion.Policies, and is useful for accessing the field via an interface.
+func (v *GetPolicyVersionPolicyVersion) GetPolicies() []*PolicyVersionFieldsPoliciesPolicyDocument {
+	return v.PolicyVersionFields.Policies
+}
+
+// GetEntities returns GetPolicyVersionPolicyVersion.Entities, and is useful for accessing the field via an interface.
+func (v *GetPolicyVersionPolicyVersion) GetEntities() []*PolicyVersionFieldsEntitiesPolicyDocument {
+	return v.PolicyVersionFields.Entities
+}
+
+func (v *GetPolicyVersionPolicyVersion) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*GetPolicyVersionPolicyVersion
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.GetPolicyVersionPolicyVersion = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.PolicyVersionFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalGetPolicyVersionPolicyVersion struct {
+	Number int `json:"number"`
+
+	At string `json:"at"`
+
+	By string `json:"by"`
+
+	Note string `json:"note"`
+
+	Hash string `json:"hash"`
+
+	Policies []*PolicyVersionFieldsPoliciesPolicyDocument `json:"policies"`
+
+	Entities []*PolicyVersionFieldsEntitiesPolicyDocument `json:"entities"`
+}
+
+func (v *GetPolicyVersionPolicyVersion) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *GetPolicyVersionPolicyVersion) __premarshalJSON() (*__premarshalGetPolicyVersionPolicyVersion, error) {
+	var retval __premarshalGetPolicyVersionPolicyVersion
+
+	retval.Number = v.PolicyVersionFields.Number
+	retval.At = v.PolicyVersionFields.At
+	retval.By = v.PolicyVersionFields.By
+	retval.Note = v.PolicyVersionFields.Note
+	retval.Hash = v.PolicyVersionFields.Hash
+	retval.Policies = v.PolicyVersionFields.Policies
+	retval.Entities = v.PolicyVersionFields.Entities
+	return &retval, nil
+}
+
+// GetPolicyVersionResponse is returned by GetPolicyVersion on success.
+type GetPolicyVersionResponse struct {
+	// One version with its documents; 0 for the newest.
+	PolicyVersion *GetPolicyVersionPolicyVersion `json:"policyVersion"`
+}
+
+// GetPolicyVersion returns GetPolicyVersionResponse.PolicyVersion, and is useful for accessing the field via an interface.
+func (v *GetPolicyVersionResponse) GetPolicyVersion() *GetPolicyVersionPolicyVersion {
+	return v.PolicyVersion
+}
+
 // GetRouteResponse is returned by GetRoute on success.
 type GetRouteResponse struct {
 	// One service by its full name, or by its first label for one of this organisation.
@@ -1603,6 +1879,153 @@ type GraphHistoryResponse struct {
 // GetGraph returns GraphHistoryResponse.Graph, and is useful for accessing the field via an interface.
 func (v *GraphHistoryResponse) GetGraph() *GraphHistoryGraph { return v.Graph }
 
+// ListDecisionsDecisionsPolicyDecision includes the requested fields of the GraphQL type PolicyDecision.
+type ListDecisionsDecisionsPolicyDecision struct {
+	PolicyDecisionFields `json:"-"`
+}
+
+// GetId returns ListDecisionsDecisionsPolicyDecision.Id, and is useful for accessing the field via an interface.
+func (v *ListDecisionsDecisionsPolicyDecision) GetId() string { return v.PolicyDecisionFields.Id }
+
+// GetAt returns ListDecisionsDecisionsPolicyDecision.At, and is useful for accessing the field via an interface.
+func (v *ListDecisionsDecisionsPolicyDecision) GetAt() string { return v.PolicyDecisionFields.At }
+
+// GetAllow returns ListDecisionsDecisionsPolicyDecision.Allow, and is useful for accessing the field via an interface.
+func (v *ListDecisionsDecisionsPolicyDecision) GetAllow() bool { return v.PolicyDecisionFields.Allow }
+
+// GetShadow returns ListDecisionsDecisionsPolicyDecision.Shadow, and is useful for accessing the field via an interface.
+func (v *ListDecisionsDecisionsPolicyDecision) GetShadow() bool { return v.PolicyDecisionFields.Shadow }
+
+// GetPrincipal returns ListDecisionsDecisionsPolicyDecision.Principal, and is useful for accessing the field via an interface.
+func (v *ListDecisionsDecisionsPolicyDecision) GetPrincipal() string {
+	return v.PolicyDecisionFields.Principal
+}
+
+// GetPeer returns ListDecisionsDecisionsPolicyDecision.Peer, and is useful for accessing the field via an interface.
+func (v *ListDecisionsDecisionsPolicyDecision) GetPeer() string { return v.PolicyDecisionFields.Peer }
+
+// GetService returns ListDecisionsDecisionsPolicyDecision.Service, and is useful for accessing the field via an interface.
+func (v *ListDecisionsDecisionsPolicyDecision) GetService() string {
+	return v.PolicyDecisionFields.Service
+}
+
+// GetAction returns ListDecisionsDecisionsPolicyDecision.Action, and is useful for accessing the field via an interface.
+func (v *ListDecisionsDecisionsPolicyDecision) GetAction() string {
+	return v.PolicyDecisionFields.Action
+}
+
+// GetMethod returns ListDecisionsDecisionsPolicyDecision.Method, and is useful for accessing the field via an interface.
+func (v *ListDecisionsDecisionsPolicyDecision) GetMethod() string {
+	return v.PolicyDecisionFields.Method
+}
+
+// GetPath returns ListDecisionsDecisionsPolicyDecision.Path, and is useful for accessing the field via an interface.
+func (v *ListDecisionsDecisionsPolicyDecision) GetPath() string { return v.PolicyDecisionFields.Path }
+
+// GetPolicies returns ListDecisionsDecisionsPolicyDecision.Policies, and is useful for accessing the field via an interface.
+func (v *ListDecisionsDecisionsPolicyDecision) GetPolicies() []string {
+	return v.PolicyDecisionFields.Policies
+}
+
+// GetErrors returns ListDecisionsDecisionsPolicyDecision.Errors, and is useful for accessing the field via an interface.
+func (v *ListDecisionsDecisionsPolicyDecision) GetErrors() []string {
+	return v.PolicyDecisionFields.Errors
+}
+
+// GetSet returns ListDecisionsDecisionsPolicyDecision.Set, and is useful for accessing the field via an interface.
+func (v *ListDecisionsDecisionsPolicyDecision) GetSet() string { return v.PolicyDecisionFields.Set }
+
+func (v *ListDecisionsDecisionsPolicyDecision) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ListDecisionsDecisionsPolicyDecision
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ListDecisionsDecisionsPolicyDecision = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.PolicyDecisionFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalListDecisionsDecisionsPolicyDecision struct {
+	Id string `json:"id"`
+
+	At string `json:"at"`
+
+	Allow bool `json:"allow"`
+
+	Shadow bool `json:"shadow"`
+
+	Principal string `json:"principal"`
+
+	Peer string `json:"peer"`
+
+	Service string `json:"service"`
+
+	Action string `json:"action"`
+
+	Method string `json:"method"`
+
+	Path string `json:"path"`
+
+	Policies []string `json:"policies"`
+
+	Errors []string `json:"errors"`
+
+	Set string `json:"set"`
+}
+
+func (v *ListDecisionsDecisionsPolicyDecision) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ListDecisionsDecisionsPolicyDecision) __premarshalJSON() (*__premarshalListDecisionsDecisionsPolicyDecision, error) {
+	var retval __premarshalListDecisionsDecisionsPolicyDecision
+
+	retval.Id = v.PolicyDecisionFields.Id
+	retval.At = v.PolicyDecisionFields.At
+	retval.Allow = v.PolicyDecisionFields.Allow
+	retval.Shadow = v.PolicyDecisionFields.Shadow
+	retval.Principal = v.PolicyDecisionFields.Principal
+	retval.Peer = v.PolicyDecisionFields.Peer
+	retval.Service = v.PolicyDecisionFields.Service
+	retval.Action = v.PolicyDecisionFields.Action
+	retval.Method = v.PolicyDecisionFields.Method
+	retval.Path = v.PolicyDecisionFields.Path
+	retval.Policies = v.PolicyDecisionFields.Policies
+	retval.Errors = v.PolicyDecisionFields.Errors
+	retval.Set = v.PolicyDecisionFields.Set
+	return &retval, nil
+}
+
+// ListDecisionsResponse is returned by ListDecisions on success.
+type ListDecisionsResponse struct {
+	// The decisions that were kept, newest first: every denial, and a sample of the others.
+	Decisions []*ListDecisionsDecisionsPolicyDecision `json:"decisions"`
+}
+
+// GetDecisions returns ListDecisionsResponse.Decisions, and is useful for accessing the field via an interface.
+func (v *ListDecisionsResponse) GetDecisions() []*ListDecisionsDecisionsPolicyDecision {
+	return v.Decisions
+}
+
 // ListEnvoysEnvoysEnvoy includes the requested fields of the GraphQL type Envoy.
 type ListEnvoysEnvoysEnvoy struct {
 	// Its node id; of one that is turned away, what its certificate names or the socket that it came by.
@@ -1952,6 +2375,41 @@ type ListPeersResponse struct {
 
 // GetPeers returns ListPeersResponse.Peers, and is useful for accessing the field via an interface.
 func (v *ListPeersResponse) GetPeers() []*ListPeersPeersPeer { return v.Peers }
+
+// ListPolicyVersionsPolicyVersionsPolicyVersion includes the requested fields of the GraphQL type PolicyVersion.
+type ListPolicyVersionsPolicyVersionsPolicyVersion struct {
+	Number int    `json:"number"`
+	At     string `json:"at"`
+	By     string `json:"by"`
+	Note   string `json:"note"`
+	Hash   string `json:"hash"`
+}
+
+// GetNumber returns ListPolicyVersionsPolicyVersionsPolicyVersion.Number, and is useful for accessing the field via an interface.
+func (v *ListPolicyVersionsPolicyVersionsPolicyVersion) GetNumber() int { return v.Number }
+
+// GetAt returns ListPolicyVersionsPolicyVersionsPolicyVersion.At, and is useful for accessing the field via an interface.
+func (v *ListPolicyVersionsPolicyVersionsPolicyVersion) GetAt() string { return v.At }
+
+// GetBy returns ListPolicyVersionsPolicyVersionsPolicyVersion.By, and is useful for accessing the field via an interface.
+func (v *ListPolicyVersionsPolicyVersionsPolicyVersion) GetBy() string { return v.By }
+
+// GetNote returns ListPolicyVersionsPolicyVersionsPolicyVersion.Note, and is useful for accessing the field via an interface.
+func (v *ListPolicyVersionsPolicyVersionsPolicyVersion) GetNote() string { return v.Note }
+
+// GetHash returns ListPolicyVersionsPolicyVersionsPolicyVersion.Hash, and is useful for accessing the field via an interface.
+func (v *ListPolicyVersionsPolicyVersionsPolicyVersion) GetHash() string { return v.Hash }
+
+// ListPolicyVersionsResponse is returned by ListPolicyVersions on success.
+type ListPolicyVersionsResponse struct {
+	// The versions that were applied, newest first.
+	PolicyVersions []*ListPolicyVersionsPolicyVersionsPolicyVersion `json:"policyVersions"`
+}
+
+// GetPolicyVersions returns ListPolicyVersionsResponse.PolicyVersions, and is useful for accessing the field via an interface.
+func (v *ListPolicyVersionsResponse) GetPolicyVersions() []*ListPolicyVersionsPolicyVersionsPolicyVersion {
+	return v.PolicyVersions
+}
 
 // ListPortsPorts includes the requested fields of the GraphQL type Ports.
 // The GraphQL type's documentation follows.
@@ -2738,6 +3196,145 @@ type PlanOperationResponse struct {
 // GetPlan returns PlanOperationResponse.Plan, and is useful for accessing the field via an interface.
 func (v *PlanOperationResponse) GetPlan() string { return v.Plan }
 
+// PolicyDecisionFields includes the GraphQL fields of PolicyDecision requested by the fragment PolicyDecisionFields.
+type PolicyDecisionFields struct {
+	Id        string   `json:"id"`
+	At        string   `json:"at"`
+	Allow     bool     `json:"allow"`
+	Shadow    bool     `json:"shadow"`
+	Principal string   `json:"principal"`
+	Peer      string   `json:"peer"`
+	Service   string   `json:"service"`
+	Action    string   `json:"action"`
+	Method    string   `json:"method"`
+	Path      string   `json:"path"`
+	Policies  []string `json:"policies"`
+	Errors    []string `json:"errors"`
+	Set       string   `json:"set"`
+}
+
+// GetId returns PolicyDecisionFields.Id, and is useful for accessing the field via an interface.
+func (v *PolicyDecisionFields) GetId() string { return v.Id }
+
+// GetAt returns PolicyDecisionFields.At, and is useful for accessing the field via an interface.
+func (v *PolicyDecisionFields) GetAt() string { return v.At }
+
+// GetAllow returns PolicyDecisionFields.Allow, and is useful for accessing the field via an interface.
+func (v *PolicyDecisionFields) GetAllow() bool { return v.Allow }
+
+// GetShadow returns PolicyDecisionFields.Shadow, and is useful for accessing the field via an interface.
+func (v *PolicyDecisionFields) GetShadow() bool { return v.Shadow }
+
+// GetPrincipal returns PolicyDecisionFields.Principal, and is useful for accessing the field via an interface.
+func (v *PolicyDecisionFields) GetPrincipal() string { return v.Principal }
+
+// GetPeer returns PolicyDecisionFields.Peer, and is useful for accessing the field via an interface.
+func (v *PolicyDecisionFields) GetPeer() string { return v.Peer }
+
+// GetService returns PolicyDecisionFields.Service, and is useful for accessing the field via an interface.
+func (v *PolicyDecisionFields) GetService() string { return v.Service }
+
+// GetAction returns PolicyDecisionFields.Action, and is useful for accessing the field via an interface.
+func (v *PolicyDecisionFields) GetAction() string { return v.Action }
+
+// GetMethod returns PolicyDecisionFields.Method, and is useful for accessing the field via an interface.
+func (v *PolicyDecisionFields) GetMethod() string { return v.Method }
+
+// GetPath returns PolicyDecisionFields.Path, and is useful for accessing the field via an interface.
+func (v *PolicyDecisionFields) GetPath() string { return v.Path }
+
+// GetPolicies returns PolicyDecisionFields.Policies, and is useful for accessing the field via an interface.
+func (v *PolicyDecisionFields) GetPolicies() []string { return v.Policies }
+
+// GetErrors returns PolicyDecisionFields.Errors, and is useful for accessing the field via an interface.
+func (v *PolicyDecisionFields) GetErrors() []string { return v.Errors }
+
+// GetSet returns PolicyDecisionFields.Set, and is useful for accessing the field via an interface.
+func (v *PolicyDecisionFields) GetSet() string { return v.Set }
+
+type PolicyDocumentInput struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+// GetName returns PolicyDocumentInput.Name, and is useful for accessing the field via an interface.
+func (v *PolicyDocumentInput) GetName() string { return v.Name }
+
+// GetText returns PolicyDocumentInput.Text, and is useful for accessing the field via an interface.
+func (v *PolicyDocumentInput) GetText() string { return v.Text }
+
+// Policies in Cedar, and entities in Cedar's JSON.
+type PolicyInput struct {
+	Policies []*PolicyDocumentInput `json:"policies,omitempty"`
+	Entities []*PolicyDocumentInput `json:"entities,omitempty"`
+}
+
+// GetPolicies returns PolicyInput.Policies, and is useful for accessing the field via an interface.
+func (v *PolicyInput) GetPolicies() []*PolicyDocumentInput { return v.Policies }
+
+// GetEntities returns PolicyInput.Entities, and is useful for accessing the field via an interface.
+func (v *PolicyInput) GetEntities() []*PolicyDocumentInput { return v.Entities }
+
+// PolicyVersionFields includes the GraphQL fields of PolicyVersion requested by the fragment PolicyVersionFields.
+type PolicyVersionFields struct {
+	Number   int                                          `json:"number"`
+	At       string                                       `json:"at"`
+	By       string                                       `json:"by"`
+	Note     string                                       `json:"note"`
+	Hash     string                                       `json:"hash"`
+	Policies []*PolicyVersionFieldsPoliciesPolicyDocument `json:"policies"`
+	Entities []*PolicyVersionFieldsEntitiesPolicyDocument `json:"entities"`
+}
+
+// GetNumber returns PolicyVersionFields.Number, and is useful for accessing the field via an interface.
+func (v *PolicyVersionFields) GetNumber() int { return v.Number }
+
+// GetAt returns PolicyVersionFields.At, and is useful for accessing the field via an interface.
+func (v *PolicyVersionFields) GetAt() string { return v.At }
+
+// GetBy returns PolicyVersionFields.By, and is useful for accessing the field via an interface.
+func (v *PolicyVersionFields) GetBy() string { return v.By }
+
+// GetNote returns PolicyVersionFields.Note, and is useful for accessing the field via an interface.
+func (v *PolicyVersionFields) GetNote() string { return v.Note }
+
+// GetHash returns PolicyVersionFields.Hash, and is useful for accessing the field via an interface.
+func (v *PolicyVersionFields) GetHash() string { return v.Hash }
+
+// GetPolicies returns PolicyVersionFields.Policies, and is useful for accessing the field via an interface.
+func (v *PolicyVersionFields) GetPolicies() []*PolicyVersionFieldsPoliciesPolicyDocument {
+	return v.Policies
+}
+
+// GetEntities returns PolicyVersionFields.Entities, and is useful for accessing the field via an interface.
+func (v *PolicyVersionFields) GetEntities() []*PolicyVersionFieldsEntitiesPolicyDocument {
+	return v.Entities
+}
+
+// PolicyVersionFieldsEntitiesPolicyDocument includes the requested fields of the GraphQL type PolicyDocument.
+type PolicyVersionFieldsEntitiesPolicyDocument struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+// GetName returns PolicyVersionFieldsEntitiesPolicyDocument.Name, and is useful for accessing the field via an interface.
+func (v *PolicyVersionFieldsEntitiesPolicyDocument) GetName() string { return v.Name }
+
+// GetText returns PolicyVersionFieldsEntitiesPolicyDocument.Text, and is useful for accessing the field via an interface.
+func (v *PolicyVersionFieldsEntitiesPolicyDocument) GetText() string { return v.Text }
+
+// PolicyVersionFieldsPoliciesPolicyDocument includes the requested fields of the GraphQL type PolicyDocument.
+type PolicyVersionFieldsPoliciesPolicyDocument struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+// GetName returns PolicyVersionFieldsPoliciesPolicyDocument.Name, and is useful for accessing the field via an interface.
+func (v *PolicyVersionFieldsPoliciesPolicyDocument) GetName() string { return v.Name }
+
+// GetText returns PolicyVersionFieldsPoliciesPolicyDocument.Text, and is useful for accessing the field via an interface.
+func (v *PolicyVersionFieldsPoliciesPolicyDocument) GetText() string { return v.Text }
+
 // RefreshGraphResponse is returned by RefreshGraph on success.
 type RefreshGraphResponse struct {
 	// Asks every subgraph for its schema at once.
@@ -2770,6 +3367,115 @@ type ResetPeerResponse struct {
 
 // GetResetPeer returns ResetPeerResponse.ResetPeer, and is useful for accessing the field via an interface.
 func (v *ResetPeerResponse) GetResetPeer() bool { return v.ResetPeer }
+
+// RollbackPolicyResponse is returned by RollbackPolicy on success.
+type RollbackPolicyResponse struct {
+	// Puts an earlier version in force again, as a new one; 0 for the defaults.
+	RollbackPolicy *RollbackPolicyRollbackPolicyPolicyVersion `json:"rollbackPolicy"`
+}
+
+// GetRollbackPolicy returns RollbackPolicyResponse.RollbackPolicy, and is useful for accessing the field via an interface.
+func (v *RollbackPolicyResponse) GetRollbackPolicy() *RollbackPolicyRollbackPolicyPolicyVersion {
+	return v.RollbackPolicy
+}
+
+// RollbackPolicyRollbackPolicyPolicyVersion includes the requested fields of the GraphQL type PolicyVersion.
+type RollbackPolicyRollbackPolicyPolicyVersion struct {
+	PolicyVersionFields `json:"-"`
+}
+
+// GetNumber returns RollbackPolicyRollbackPolicyPolicyVersion.Number, and is useful for accessing the field via an interface.
+func (v *RollbackPolicyRollbackPolicyPolicyVersion) GetNumber() int {
+	return v.PolicyVersionFields.Number
+}
+
+// GetAt returns RollbackPolicyRollbackPolicyPolicyVersion.At, and is useful for accessing the field via an interface.
+func (v *RollbackPolicyRollbackPolicyPolicyVersion) GetAt() string { return v.PolicyVersionFields.At }
+
+// GetBy returns RollbackPolicyRollbackPolicyPolicyVersion.By, and is useful for accessing the field via an interface.
+func (v *RollbackPolicyRollbackPolicyPolicyVersion) GetBy() string { return v.PolicyVersionFields.By }
+
+// GetNote returns RollbackPolicyRollbackPolicyPolicyVersion.Note, and is useful for accessing the field via an interface.
+func (v *RollbackPolicyRollbackPolicyPolicyVersion) GetNote() string {
+	return v.PolicyVersionFields.Note
+}
+
+// GetHash returns RollbackPolicyRollbackPolicyPolicyVersion.Hash, and is useful for accessing the field via an interface.
+func (v *RollbackPolicyRollbackPolicyPolicyVersion) GetHash() string {
+	return v.PolicyVersionFields.Hash
+}
+
+// GetPolicies returns RollbackPolicyRollbackPolicyPolicyVersion.Policies, and is useful for accessing the field via an interface.
+func (v *RollbackPolicyRollbackPolicyPolicyVersion) GetPolicies() []*PolicyVersionFieldsPoliciesPolicyDocument {
+	return v.PolicyVersionFields.Policies
+}
+
+// GetEntities returns RollbackPolicyRollbackPolicyPolicyVersion.Entities, and is useful for accessing the field via an interface.
+func (v *RollbackPolicyRollbackPolicyPolicyVersion) GetEntities() []*PolicyVersionFieldsEntitiesPolicyDocument {
+	return v.PolicyVersionFields.Entities
+}
+
+func (v *RollbackPolicyRollbackPolicyPolicyVersion) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*RollbackPolicyRollbackPolicyPolicyVersion
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.RollbackPolicyRollbackPolicyPolicyVersion = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.PolicyVersionFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalRollbackPolicyRollbackPolicyPolicyVersion struct {
+	Number int `json:"number"`
+
+	At string `json:"at"`
+
+	By string `json:"by"`
+
+	Note string `json:"note"`
+
+	Hash string `json:"hash"`
+
+	Policies []*PolicyVersionFieldsPoliciesPolicyDocument `json:"policies"`
+
+	Entities []*PolicyVersionFieldsEntitiesPolicyDocument `json:"entities"`
+}
+
+func (v *RollbackPolicyRollbackPolicyPolicyVersion) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *RollbackPolicyRollbackPolicyPolicyVersion) __premarshalJSON() (*__premarshalRollbackPolicyRollbackPolicyPolicyVersion, error) {
+	var retval __premarshalRollbackPolicyRollbackPolicyPolicyVersion
+
+	retval.Number = v.PolicyVersionFields.Number
+	retval.At = v.PolicyVersionFields.At
+	retval.By = v.PolicyVersionFields.By
+	retval.Note = v.PolicyVersionFields.Note
+	retval.Hash = v.PolicyVersionFields.Hash
+	retval.Policies = v.PolicyVersionFields.Policies
+	retval.Entities = v.PolicyVersionFields.Entities
+	return &retval, nil
+}
 
 // RouteFields includes the GraphQL fields of Route requested by the fragment RouteFields.
 type RouteFields struct {
@@ -3669,6 +4375,69 @@ func (v *SetServiceSetService) __premarshalJSON() (*__premarshalSetServiceSetSer
 	return &retval, nil
 }
 
+// SimulatePolicyResponse is returned by SimulatePolicy on success.
+type SimulatePolicyResponse struct {
+	// What documents would have decided otherwise on what was kept of the last seconds; nothing is changed.
+	SimulatePolicy *SimulatePolicySimulatePolicyPolicySimulation `json:"simulatePolicy"`
+}
+
+// GetSimulatePolicy returns SimulatePolicyResponse.SimulatePolicy, and is useful for accessing the field via an interface.
+func (v *SimulatePolicyResponse) GetSimulatePolicy() *SimulatePolicySimulatePolicyPolicySimulation {
+	return v.SimulatePolicy
+}
+
+// SimulatePolicySimulatePolicyPolicySimulation includes the requested fields of the GraphQL type PolicySimulation.
+type SimulatePolicySimulatePolicyPolicySimulation struct {
+	Replayed      int                                                                `json:"replayed"`
+	NotReplayable int                                                                `json:"notReplayable"`
+	Changes       []*SimulatePolicySimulatePolicyPolicySimulationChangesPolicyChange `json:"changes"`
+}
+
+// GetReplayed returns SimulatePolicySimulatePolicyPolicySimulation.Replayed, and is useful for accessing the field via an interface.
+func (v *SimulatePolicySimulatePolicyPolicySimulation) GetReplayed() int { return v.Replayed }
+
+// GetNotReplayable returns SimulatePolicySimulatePolicyPolicySimulation.NotReplayable, and is useful for accessing the field via an interface.
+func (v *SimulatePolicySimulatePolicyPolicySimulation) GetNotReplayable() int { return v.NotReplayable }
+
+// GetChanges returns SimulatePolicySimulatePolicyPolicySimulation.Changes, and is useful for accessing the field via an interface.
+func (v *SimulatePolicySimulatePolicyPolicySimulation) GetChanges() []*SimulatePolicySimulatePolicyPolicySimulationChangesPolicyChange {
+	return v.Changes
+}
+
+// SimulatePolicySimulatePolicyPolicySimulationChangesPolicyChange includes the requested fields of the GraphQL type PolicyChange.
+type SimulatePolicySimulatePolicyPolicySimulationChangesPolicyChange struct {
+	Principal string `json:"principal"`
+	Service   string `json:"service"`
+	Loses     bool   `json:"loses"`
+	Calls     int    `json:"calls"`
+	Example   string `json:"example"`
+}
+
+// GetPrincipal returns SimulatePolicySimulatePolicyPolicySimulationChangesPolicyChange.Principal, and is useful for accessing the field via an interface.
+func (v *SimulatePolicySimulatePolicyPolicySimulationChangesPolicyChange) GetPrincipal() string {
+	return v.Principal
+}
+
+// GetService returns SimulatePolicySimulatePolicyPolicySimulationChangesPolicyChange.Service, and is useful for accessing the field via an interface.
+func (v *SimulatePolicySimulatePolicyPolicySimulationChangesPolicyChange) GetService() string {
+	return v.Service
+}
+
+// GetLoses returns SimulatePolicySimulatePolicyPolicySimulationChangesPolicyChange.Loses, and is useful for accessing the field via an interface.
+func (v *SimulatePolicySimulatePolicyPolicySimulationChangesPolicyChange) GetLoses() bool {
+	return v.Loses
+}
+
+// GetCalls returns SimulatePolicySimulatePolicyPolicySimulationChangesPolicyChange.Calls, and is useful for accessing the field via an interface.
+func (v *SimulatePolicySimulatePolicyPolicySimulationChangesPolicyChange) GetCalls() int {
+	return v.Calls
+}
+
+// GetExample returns SimulatePolicySimulatePolicyPolicySimulationChangesPolicyChange.Example, and is useful for accessing the field via an interface.
+func (v *SimulatePolicySimulatePolicyPolicySimulationChangesPolicyChange) GetExample() string {
+	return v.Example
+}
+
 // SubgraphFields includes the GraphQL fields of Subgraph requested by the fragment SubgraphFields.
 type SubgraphFields struct {
 	Name string `json:"name"`
@@ -3907,6 +4676,209 @@ func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetAdvice() string { return v.A
 // GetMillis returns TraceTraceWalkHopsWalkHopStepsWalkStep.Millis, and is useful for accessing the field via an interface.
 func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetMillis() float64 { return v.Millis }
 
+// WhyResponse is returned by Why on success.
+type WhyResponse struct {
+	// Why a decision was made.
+	Why *WhyWhyPolicyWhy `json:"why"`
+}
+
+// GetWhy returns WhyResponse.Why, and is useful for accessing the field via an interface.
+func (v *WhyResponse) GetWhy() *WhyWhyPolicyWhy { return v.Why }
+
+// WhyWhyPolicyWhy includes the requested fields of the GraphQL type PolicyWhy.
+type WhyWhyPolicyWhy struct {
+	Decision *WhyWhyPolicyWhyDecisionPolicyDecision `json:"decision"`
+	// The policies that made it, as they were written.
+	Texts   []*WhyWhyPolicyWhyTextsPolicyDocument `json:"texts"`
+	Nearest *WhyWhyPolicyWhyNearestPolicyMiss     `json:"nearest"`
+}
+
+// GetDecision returns WhyWhyPolicyWhy.Decision, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhy) GetDecision() *WhyWhyPolicyWhyDecisionPolicyDecision { return v.Decision }
+
+// GetTexts returns WhyWhyPolicyWhy.Texts, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhy) GetTexts() []*WhyWhyPolicyWhyTextsPolicyDocument { return v.Texts }
+
+// GetNearest returns WhyWhyPolicyWhy.Nearest, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhy) GetNearest() *WhyWhyPolicyWhyNearestPolicyMiss { return v.Nearest }
+
+// WhyWhyPolicyWhyDecisionPolicyDecision includes the requested fields of the GraphQL type PolicyDecision.
+type WhyWhyPolicyWhyDecisionPolicyDecision struct {
+	PolicyDecisionFields `json:"-"`
+}
+
+// GetId returns WhyWhyPolicyWhyDecisionPolicyDecision.Id, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) GetId() string { return v.PolicyDecisionFields.Id }
+
+// GetAt returns WhyWhyPolicyWhyDecisionPolicyDecision.At, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) GetAt() string { return v.PolicyDecisionFields.At }
+
+// GetAllow returns WhyWhyPolicyWhyDecisionPolicyDecision.Allow, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) GetAllow() bool { return v.PolicyDecisionFields.Allow }
+
+// GetShadow returns WhyWhyPolicyWhyDecisionPolicyDecision.Shadow, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) GetShadow() bool {
+	return v.PolicyDecisionFields.Shadow
+}
+
+// GetPrincipal returns WhyWhyPolicyWhyDecisionPolicyDecision.Principal, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) GetPrincipal() string {
+	return v.PolicyDecisionFields.Principal
+}
+
+// GetPeer returns WhyWhyPolicyWhyDecisionPolicyDecision.Peer, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) GetPeer() string { return v.PolicyDecisionFields.Peer }
+
+// GetService returns WhyWhyPolicyWhyDecisionPolicyDecision.Service, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) GetService() string {
+	return v.PolicyDecisionFields.Service
+}
+
+// GetAction returns WhyWhyPolicyWhyDecisionPolicyDecision.Action, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) GetAction() string {
+	return v.PolicyDecisionFields.Action
+}
+
+// GetMethod returns WhyWhyPolicyWhyDecisionPolicyDecision.Method, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) GetMethod() string {
+	return v.PolicyDecisionFields.Method
+}
+
+// GetPath returns WhyWhyPolicyWhyDecisionPolicyDecision.Path, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) GetPath() string { return v.PolicyDecisionFields.Path }
+
+// GetPolicies returns WhyWhyPolicyWhyDecisionPolicyDecision.Policies, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) GetPolicies() []string {
+	return v.PolicyDecisionFields.Policies
+}
+
+// GetErrors returns WhyWhyPolicyWhyDecisionPolicyDecision.Errors, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) GetErrors() []string {
+	return v.PolicyDecisionFields.Errors
+}
+
+// GetSet returns WhyWhyPolicyWhyDecisionPolicyDecision.Set, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) GetSet() string { return v.PolicyDecisionFields.Set }
+
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*WhyWhyPolicyWhyDecisionPolicyDecision
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.WhyWhyPolicyWhyDecisionPolicyDecision = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.PolicyDecisionFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalWhyWhyPolicyWhyDecisionPolicyDecision struct {
+	Id string `json:"id"`
+
+	At string `json:"at"`
+
+	Allow bool `json:"allow"`
+
+	Shadow bool `json:"shadow"`
+
+	Principal string `json:"principal"`
+
+	Peer string `json:"peer"`
+
+	Service string `json:"service"`
+
+	Action string `json:"action"`
+
+	Method string `json:"method"`
+
+	Path string `json:"path"`
+
+	Policies []string `json:"policies"`
+
+	Errors []string `json:"errors"`
+
+	Set string `json:"set"`
+}
+
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *WhyWhyPolicyWhyDecisionPolicyDecision) __premarshalJSON() (*__premarshalWhyWhyPolicyWhyDecisionPolicyDecision, error) {
+	var retval __premarshalWhyWhyPolicyWhyDecisionPolicyDecision
+
+	retval.Id = v.PolicyDecisionFields.Id
+	retval.At = v.PolicyDecisionFields.At
+	retval.Allow = v.PolicyDecisionFields.Allow
+	retval.Shadow = v.PolicyDecisionFields.Shadow
+	retval.Principal = v.PolicyDecisionFields.Principal
+	retval.Peer = v.PolicyDecisionFields.Peer
+	retval.Service = v.PolicyDecisionFields.Service
+	retval.Action = v.PolicyDecisionFields.Action
+	retval.Method = v.PolicyDecisionFields.Method
+	retval.Path = v.PolicyDecisionFields.Path
+	retval.Policies = v.PolicyDecisionFields.Policies
+	retval.Errors = v.PolicyDecisionFields.Errors
+	retval.Set = v.PolicyDecisionFields.Set
+	return &retval, nil
+}
+
+// WhyWhyPolicyWhyNearestPolicyMiss includes the requested fields of the GraphQL type PolicyMiss.
+// The GraphQL type's documentation follows.
+//
+// The policy that came closest to permitting what nothing permitted.
+type WhyWhyPolicyWhyNearestPolicyMiss struct {
+	Policy string `json:"policy"`
+	Text   string `json:"text"`
+	Failed string `json:"failed"`
+	Fact   string `json:"fact"`
+	Others int    `json:"others"`
+}
+
+// GetPolicy returns WhyWhyPolicyWhyNearestPolicyMiss.Policy, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyNearestPolicyMiss) GetPolicy() string { return v.Policy }
+
+// GetText returns WhyWhyPolicyWhyNearestPolicyMiss.Text, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyNearestPolicyMiss) GetText() string { return v.Text }
+
+// GetFailed returns WhyWhyPolicyWhyNearestPolicyMiss.Failed, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyNearestPolicyMiss) GetFailed() string { return v.Failed }
+
+// GetFact returns WhyWhyPolicyWhyNearestPolicyMiss.Fact, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyNearestPolicyMiss) GetFact() string { return v.Fact }
+
+// GetOthers returns WhyWhyPolicyWhyNearestPolicyMiss.Others, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyNearestPolicyMiss) GetOthers() int { return v.Others }
+
+// WhyWhyPolicyWhyTextsPolicyDocument includes the requested fields of the GraphQL type PolicyDocument.
+type WhyWhyPolicyWhyTextsPolicyDocument struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+// GetName returns WhyWhyPolicyWhyTextsPolicyDocument.Name, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyTextsPolicyDocument) GetName() string { return v.Name }
+
+// GetText returns WhyWhyPolicyWhyTextsPolicyDocument.Text, and is useful for accessing the field via an interface.
+func (v *WhyWhyPolicyWhyTextsPolicyDocument) GetText() string { return v.Text }
+
 // __ApplyInput is used internally by genqlient
 type __ApplyInput struct {
 	Input *ApplyInput `json:"input,omitempty"`
@@ -3914,6 +4886,26 @@ type __ApplyInput struct {
 
 // GetInput returns __ApplyInput.Input, and is useful for accessing the field via an interface.
 func (v *__ApplyInput) GetInput() *ApplyInput { return v.Input }
+
+// __ApplyPolicyInput is used internally by genqlient
+type __ApplyPolicyInput struct {
+	Input *PolicyInput `json:"input,omitempty"`
+	Note  string       `json:"note"`
+}
+
+// GetInput returns __ApplyPolicyInput.Input, and is useful for accessing the field via an interface.
+func (v *__ApplyPolicyInput) GetInput() *PolicyInput { return v.Input }
+
+// GetNote returns __ApplyPolicyInput.Note, and is useful for accessing the field via an interface.
+func (v *__ApplyPolicyInput) GetNote() string { return v.Note }
+
+// __CheckPolicyInput is used internally by genqlient
+type __CheckPolicyInput struct {
+	Input *PolicyInput `json:"input,omitempty"`
+}
+
+// GetInput returns __CheckPolicyInput.Input, and is useful for accessing the field via an interface.
+func (v *__CheckPolicyInput) GetInput() *PolicyInput { return v.Input }
 
 // __CheckSubgraphInput is used internally by genqlient
 type __CheckSubgraphInput struct {
@@ -3959,6 +4951,14 @@ type __GetPeerInput struct {
 // GetNode returns __GetPeerInput.Node, and is useful for accessing the field via an interface.
 func (v *__GetPeerInput) GetNode() string { return v.Node }
 
+// __GetPolicyVersionInput is used internally by genqlient
+type __GetPolicyVersionInput struct {
+	Number int `json:"number"`
+}
+
+// GetNumber returns __GetPolicyVersionInput.Number, and is useful for accessing the field via an interface.
+func (v *__GetPolicyVersionInput) GetNumber() int { return v.Number }
+
 // __GetRouteInput is used internally by genqlient
 type __GetRouteInput struct {
 	Service string `json:"service"`
@@ -3982,6 +4982,26 @@ type __GraphHistoryInput struct {
 
 // GetFirst returns __GraphHistoryInput.First, and is useful for accessing the field via an interface.
 func (v *__GraphHistoryInput) GetFirst() int { return v.First }
+
+// __ListDecisionsInput is used internally by genqlient
+type __ListDecisionsInput struct {
+	First  int  `json:"first"`
+	Denied bool `json:"denied"`
+}
+
+// GetFirst returns __ListDecisionsInput.First, and is useful for accessing the field via an interface.
+func (v *__ListDecisionsInput) GetFirst() int { return v.First }
+
+// GetDenied returns __ListDecisionsInput.Denied, and is useful for accessing the field via an interface.
+func (v *__ListDecisionsInput) GetDenied() bool { return v.Denied }
+
+// __ListPolicyVersionsInput is used internally by genqlient
+type __ListPolicyVersionsInput struct {
+	First int `json:"first"`
+}
+
+// GetFirst returns __ListPolicyVersionsInput.First, and is useful for accessing the field via an interface.
+func (v *__ListPolicyVersionsInput) GetFirst() int { return v.First }
 
 // __ListRoutesInput is used internally by genqlient
 type __ListRoutesInput struct {
@@ -4047,6 +5067,18 @@ func (v *__ResetPeerInput) GetNode() string { return v.Node }
 // GetText returns __ResetPeerInput.Text, and is useful for accessing the field via an interface.
 func (v *__ResetPeerInput) GetText() string { return v.Text }
 
+// __RollbackPolicyInput is used internally by genqlient
+type __RollbackPolicyInput struct {
+	Number int    `json:"number"`
+	Note   string `json:"note"`
+}
+
+// GetNumber returns __RollbackPolicyInput.Number, and is useful for accessing the field via an interface.
+func (v *__RollbackPolicyInput) GetNumber() int { return v.Number }
+
+// GetNote returns __RollbackPolicyInput.Note, and is useful for accessing the field via an interface.
+func (v *__RollbackPolicyInput) GetNote() string { return v.Note }
+
 // __SetPeerInput is used internally by genqlient
 type __SetPeerInput struct {
 	Input *PeerInput `json:"input,omitempty"`
@@ -4067,6 +5099,18 @@ func (v *__SetServiceInput) GetInput() *ServiceInput { return v.Input }
 // GetCreate returns __SetServiceInput.Create, and is useful for accessing the field via an interface.
 func (v *__SetServiceInput) GetCreate() bool { return v.Create }
 
+// __SimulatePolicyInput is used internally by genqlient
+type __SimulatePolicyInput struct {
+	Input   *PolicyInput `json:"input,omitempty"`
+	Seconds int          `json:"seconds"`
+}
+
+// GetInput returns __SimulatePolicyInput.Input, and is useful for accessing the field via an interface.
+func (v *__SimulatePolicyInput) GetInput() *PolicyInput { return v.Input }
+
+// GetSeconds returns __SimulatePolicyInput.Seconds, and is useful for accessing the field via an interface.
+func (v *__SimulatePolicyInput) GetSeconds() int { return v.Seconds }
+
 // __TraceInput is used internally by genqlient
 type __TraceInput struct {
 	Service string `json:"service"`
@@ -4074,6 +5118,14 @@ type __TraceInput struct {
 
 // GetService returns __TraceInput.Service, and is useful for accessing the field via an interface.
 func (v *__TraceInput) GetService() string { return v.Service }
+
+// __WhyInput is used internally by genqlient
+type __WhyInput struct {
+	Decision string `json:"decision"`
+}
+
+// GetDecision returns __WhyInput.Decision, and is useful for accessing the field via an interface.
+func (v *__WhyInput) GetDecision() string { return v.Decision }
 
 // The mutation executed by Apply.
 const Apply_Operation = `
@@ -4105,6 +5157,95 @@ func Apply(
 	}
 
 	data_ = &ApplyResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by ApplyPolicy.
+const ApplyPolicy_Operation = `
+mutation ApplyPolicy ($input: PolicyInput!, $note: String!) {
+	applyPolicy(input: $input, note: $note) {
+		... PolicyVersionFields
+	}
+}
+fragment PolicyVersionFields on PolicyVersion {
+	number
+	at
+	by
+	note
+	hash
+	policies {
+		name
+		text
+	}
+	entities {
+		name
+		text
+	}
+}
+`
+
+func ApplyPolicy(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input *PolicyInput,
+	note string,
+) (data_ *ApplyPolicyResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ApplyPolicy",
+		Query:  ApplyPolicy_Operation,
+		Variables: &__ApplyPolicyInput{
+			Input: input,
+			Note:  note,
+		},
+	}
+
+	data_ = &ApplyPolicyResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by CheckPolicy.
+const CheckPolicy_Operation = `
+query CheckPolicy ($input: PolicyInput!) {
+	checkPolicy(input: $input) {
+		document
+		line
+		column
+		policy
+		text
+	}
+}
+`
+
+func CheckPolicy(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input *PolicyInput,
+) (data_ *CheckPolicyResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "CheckPolicy",
+		Query:  CheckPolicy_Operation,
+		Variables: &__CheckPolicyInput{
+			Input: input,
+		},
+	}
+
+	data_ = &CheckPolicyResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -4545,6 +5686,89 @@ func GetPeer(
 	return data_, err_
 }
 
+// The query executed by GetPolicy.
+const GetPolicy_Operation = `
+query GetPolicy {
+	policy {
+		version
+		hash
+		enforce
+		policies
+		entities
+	}
+}
+`
+
+func GetPolicy(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *GetPolicyResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetPolicy",
+		Query:  GetPolicy_Operation,
+	}
+
+	data_ = &GetPolicyResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by GetPolicyVersion.
+const GetPolicyVersion_Operation = `
+query GetPolicyVersion ($number: Int!) {
+	policyVersion(number: $number) {
+		... PolicyVersionFields
+	}
+}
+fragment PolicyVersionFields on PolicyVersion {
+	number
+	at
+	by
+	note
+	hash
+	policies {
+		name
+		text
+	}
+	entities {
+		name
+		text
+	}
+}
+`
+
+func GetPolicyVersion(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	number int,
+) (data_ *GetPolicyVersionResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetPolicyVersion",
+		Query:  GetPolicyVersion_Operation,
+		Variables: &__GetPolicyVersionInput{
+			Number: number,
+		},
+	}
+
+	data_ = &GetPolicyVersionResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The query executed by GetRoute.
 const GetRoute_Operation = `
 query GetRoute ($service: String!) {
@@ -4756,6 +5980,57 @@ func GraphHistory(
 	return data_, err_
 }
 
+// The query executed by ListDecisions.
+const ListDecisions_Operation = `
+query ListDecisions ($first: Int!, $denied: Boolean!) {
+	decisions(first: $first, denied: $denied) {
+		... PolicyDecisionFields
+	}
+}
+fragment PolicyDecisionFields on PolicyDecision {
+	id
+	at
+	allow
+	shadow
+	principal
+	peer
+	service
+	action
+	method
+	path
+	policies
+	errors
+	set
+}
+`
+
+func ListDecisions(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	first int,
+	denied bool,
+) (data_ *ListDecisionsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListDecisions",
+		Query:  ListDecisions_Operation,
+		Variables: &__ListDecisionsInput{
+			First:  first,
+			Denied: denied,
+		},
+	}
+
+	data_ = &ListDecisionsResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The query executed by ListEnvoys.
 const ListEnvoys_Operation = `
 query ListEnvoys {
@@ -4886,6 +6161,44 @@ func ListPeers(
 	}
 
 	data_ = &ListPeersResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ListPolicyVersions.
+const ListPolicyVersions_Operation = `
+query ListPolicyVersions ($first: Int!) {
+	policyVersions(first: $first) {
+		number
+		at
+		by
+		note
+		hash
+	}
+}
+`
+
+func ListPolicyVersions(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	first int,
+) (data_ *ListPolicyVersionsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListPolicyVersions",
+		Query:  ListPolicyVersions_Operation,
+		Variables: &__ListPolicyVersionsInput{
+			First: first,
+		},
+	}
+
+	data_ = &ListPolicyVersionsResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -5288,6 +6601,57 @@ func ResetPeer(
 	return data_, err_
 }
 
+// The mutation executed by RollbackPolicy.
+const RollbackPolicy_Operation = `
+mutation RollbackPolicy ($number: Int!, $note: String!) {
+	rollbackPolicy(number: $number, note: $note) {
+		... PolicyVersionFields
+	}
+}
+fragment PolicyVersionFields on PolicyVersion {
+	number
+	at
+	by
+	note
+	hash
+	policies {
+		name
+		text
+	}
+	entities {
+		name
+		text
+	}
+}
+`
+
+func RollbackPolicy(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	number int,
+	note string,
+) (data_ *RollbackPolicyResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "RollbackPolicy",
+		Query:  RollbackPolicy_Operation,
+		Variables: &__RollbackPolicyInput{
+			Number: number,
+			Note:   note,
+		},
+	}
+
+	data_ = &RollbackPolicyResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The mutation executed by SetPeer.
 const SetPeer_Operation = `
 mutation SetPeer ($input: PeerInput!) {
@@ -5457,6 +6821,50 @@ func SetService(
 	return data_, err_
 }
 
+// The query executed by SimulatePolicy.
+const SimulatePolicy_Operation = `
+query SimulatePolicy ($input: PolicyInput!, $seconds: Int!) {
+	simulatePolicy(input: $input, seconds: $seconds) {
+		replayed
+		notReplayable
+		changes {
+			principal
+			service
+			loses
+			calls
+			example
+		}
+	}
+}
+`
+
+func SimulatePolicy(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input *PolicyInput,
+	seconds int,
+) (data_ *SimulatePolicyResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "SimulatePolicy",
+		Query:  SimulatePolicy_Operation,
+		Variables: &__SimulatePolicyInput{
+			Input:   input,
+			Seconds: seconds,
+		},
+	}
+
+	data_ = &SimulatePolicyResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The query executed by Trace.
 const Trace_Operation = `
 query Trace ($service: String!) {
@@ -5500,6 +6908,68 @@ func Trace(
 	}
 
 	data_ = &TraceResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by Why.
+const Why_Operation = `
+query Why ($decision: String!) {
+	why(decision: $decision) {
+		decision {
+			... PolicyDecisionFields
+		}
+		texts {
+			name
+			text
+		}
+		nearest {
+			policy
+			text
+			failed
+			fact
+			others
+		}
+	}
+}
+fragment PolicyDecisionFields on PolicyDecision {
+	id
+	at
+	allow
+	shadow
+	principal
+	peer
+	service
+	action
+	method
+	path
+	policies
+	errors
+	set
+}
+`
+
+func Why(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	decision string,
+) (data_ *WhyResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "Why",
+		Query:  Why_Operation,
+		Variables: &__WhyInput{
+			Decision: decision,
+		},
+	}
+
+	data_ = &WhyResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
