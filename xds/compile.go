@@ -25,11 +25,13 @@ const (
 	TypeRoute    = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 	TypeScope    = "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration"
 	TypeListener = "type.googleapis.com/envoy.config.listener.v3.Listener"
+	// TypeExtension is what a listener leaves to be given apart.
+	TypeExtension = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
 )
 
 // Types returns them in that order, which is make before break.
 func Types() []string {
-	return []string{TypeSecret, TypeCluster, TypeRoute, TypeScope, TypeListener}
+	return []string{TypeSecret, TypeCluster, TypeRoute, TypeScope, TypeExtension, TypeListener}
 }
 
 // Order returns the place of a type among them; -1 for any other.
@@ -90,6 +92,7 @@ func (c *Compiler) Start(id Identity) (Delta, error) {
 		listeners = append(listeners, ingressName)
 		b.set(TypeCluster, hopsPrefix+workName, c.workloadCluster())
 		b.set(TypeListener, workName, c.workloadListener())
+		b.set(TypeExtension, guardName, extension(guardName, c.guard()))
 	}
 	if c.cfg.Policy != nil {
 		b.set(TypeCluster, hopsPrefix+policyName, c.policyCluster())

@@ -103,8 +103,8 @@ type Config struct {
 	Socket string
 	// EgressIP is the address of the TCP services' listeners. Empty means 127.0.0.1.
 	EgressIP string
-	// Allowed are the nodes of other organisations that may use the mesh ingress; nodes of this organisation always may.
-	Allowed []bgp.NodeID
+	// Admission is who may come in at the mesh ingress when it begins; Admit changes it. The zero value lets nobody in.
+	Admission Admission
 	// AccessLog is the file of Envoy's access log; empty for none.
 	AccessLog string
 	// Policy has requests and connections decided by the node; nil for whoever may come in may call everything.

@@ -8,10 +8,8 @@ import (
 	mutation "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	rbac "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	filelog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
-	rbacfilter "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpproxy "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
@@ -53,7 +51,7 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 		manager.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}, {UpgradeType: "websocket"}}
 		manager.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE_SET
 		manager.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}
-		manager.HttpFilters = append(manager.HttpFilters, httpFilter("envoy.filters.http.rbac", c.guard()))
+		manager.HttpFilters = append(manager.HttpFilters, guardFilter())
 		chain.TransportSocket = downstreamTLS()
 	} else {
 		manager.Http2ProtocolOptions = &core.Http2ProtocolOptions{AllowConnect: true}
@@ -89,21 +87,6 @@ func (c *Compiler) workloadListener() *listener.Listener {
 	}
 	return &listener.Listener{Name: workName, StatPrefix: workName, Address: pipe(c.cfg.Socket),
 		FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}}}}
-}
-
-// guard lets nodes of this organisation in, and those that the operator peers with.
-func (c *Compiler) guard() *rbacfilter.RBAC {
-	principals := []*rbac.Principal{authenticated(&matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Prefix{Prefix: "spiffe://" + string(c.cfg.Self.Org) + "/node/"}})}
-	for _, n := range c.cfg.Allowed {
-		principals = append(principals, authenticated(exactly(n.URI())))
-	}
-	return &rbacfilter.RBAC{Rules: &rbac.RBAC{Action: rbac.RBAC_ALLOW, Policies: map[string]*rbac.Policy{"nodes": {
-		Permissions: []*rbac.Permission{{Rule: &rbac.Permission_Any{Any: true}}}, Principals: principals,
-	}}}}
-}
-
-func authenticated(m *matcher.StringMatcher) *rbac.Principal {
-	return &rbac.Principal{Identifier: &rbac.Principal_Authenticated_{Authenticated: &rbac.Principal_Authenticated{PrincipalName: m}}}
 }
 
 func downstreamTLS() *core.TransportSocket {

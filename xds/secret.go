@@ -113,7 +113,7 @@ const label = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 // elsewhere.
 func dataPlaneOf(n bgp.NodeID) []*tls.SubjectAltNameMatcher {
 	envoys := &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_SafeRegex{SafeRegex: &matcher.RegexMatcher{
-		Regex: regexp.QuoteMeta(bgp.EnvoyPrefix(n)) + label + `(\.` + label + `)*`}}}
+		Regex: regexp.QuoteMeta(bgp.EnvoyPrefix(n)) + names}}}
 	return []*tls.SubjectAltNameMatcher{
 		{SanType: tls.SubjectAltNameMatcher_URI, Matcher: exactly(n.URI())},
 		{SanType: tls.SubjectAltNameMatcher_URI, Matcher: envoys},

@@ -1,15 +1,8 @@
 package identity
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"path/filepath"
 	"strings"
@@ -18,50 +11,17 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/auth/forged"
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// forge signs whatever a template says with an organisation's own CA: a CA that is careless, or was got at.
 func forge(t *testing.T, a *ca.Authority, uris []string, change func(*x509.Certificate)) tls.Certificate {
 	t.Helper()
-	text, err := a.KeyPEM()
+	cert, err := forged.Certificate(a, uris, change)
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, _ := pem.Decode(text)
-	signer, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, _ = pem.Decode(a.Roots())
-	root, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []asn1.RawValue
-	for _, u := range uris {
-		names = append(names, asn1.RawValue{Class: 2, Tag: 6, Bytes: []byte(u)})
-	}
-	san, err := asn1.Marshal(names)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Critical: true, Value: san}},
-	}
-	change(tmpl)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, root, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return cert
 }
 
 // shake has a client show a certificate to a server and returns what the server says, or its own complaint if client is set.

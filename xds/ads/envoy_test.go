@@ -11,8 +11,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,19 +57,20 @@ func newAuthority(t *testing.T, org bgp.Org) authority {
 
 // plane is a node's data plane: a compiler, an ADS server and a real Envoy.
 type plane struct {
-	t        *testing.T
-	id       bgp.NodeID
-	ingress  string
-	egress   string
-	dir      string
-	bundle   string // of its node
-	identity xds.Identity
-	cfg      xds.Config
-	ports    *ports.Table
-	compiler *xds.Compiler
-	server   *ads.Server
-	sup      *envoy.Supervisor
-	stopADS  func()
+	t               *testing.T
+	id              bgp.NodeID
+	ingress         string
+	egress          string
+	dir             string
+	bundle          string // of its node
+	stateOfTheWorld bool
+	identity        xds.Identity
+	cfg             xds.Config
+	ports           *ports.Table
+	compiler        *xds.Compiler
+	server          *ads.Server
+	sup             *envoy.Supervisor
+	stopADS         func()
 
 	mu    sync.Mutex
 	acks  []ads.Acknowledged // guarded by mu
@@ -96,6 +99,12 @@ func newPlane(t *testing.T, a authority, name string) *plane {
 
 func newPlaneWith(t *testing.T, a authority, name string, stateOfTheWorld bool) *plane {
 	t.Helper()
+	return newPlaneConfigured(t, a, name, func(p *plane) { p.stateOfTheWorld = stateOfTheWorld })
+}
+
+// newPlaneConfigured makes a plane that change has changed before it starts.
+func newPlaneConfigured(t *testing.T, a authority, name string, change func(*plane)) *plane {
+	t.Helper()
 	bundle := filepath.Join(a.dir, name)
 	id, _, err := disk.IssueNode(a.Authority, bundle, name, time.Hour)
 	if err != nil {
@@ -116,14 +125,15 @@ func newPlaneWith(t *testing.T, a authority, name string, stateOfTheWorld bool) 
 		identity: xds.Identity{Chain: m.Chain, Key: m.Key, Roots: m.Roots},
 	}
 	p.ports = ports.New([]uint16{uint16(freePort(t)), uint16(freePort(t))}, nil, time.Now())
-	p.cfg = xds.Config{Self: id, Ingress: p.ingress, Egress: p.egress, Socket: filepath.Join(dir, "tcp.sock")}
+	p.cfg = xds.Config{Admission: xds.Admission{Organisation: true}, Self: id, Ingress: p.ingress, Egress: p.egress, Socket: filepath.Join(dir, "tcp.sock")}
+	change(p)
 	p.startADS()
 	binary, err := envoy.Find("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.sup = envoy.NewSupervisor(envoy.SupervisorConfig{Binary: binary, Dir: dir, Log: slog.New(slog.DiscardHandler), Concurrency: 1,
-		Bootstrap: envoy.BootstrapConfig{NodeID: name, ADS: filepath.Join(dir, "ads.sock"), Admin: filepath.Join(dir, "admin.sock"), StateOfTheWorld: stateOfTheWorld}})
+		Bootstrap: envoy.BootstrapConfig{NodeID: name, ADS: filepath.Join(dir, "ads.sock"), Admin: filepath.Join(dir, "admin.sock"), StateOfTheWorld: p.stateOfTheWorld}})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.sup.Run(ctx) }()
@@ -141,6 +151,21 @@ func newPlaneWith(t *testing.T, a authority, name string, stateOfTheWorld bool) 
 		}
 	})
 	return p
+}
+
+// stat reads one of Envoy's counters or gauges.
+func (p *plane) stat(name string) int {
+	p.t.Helper()
+	text, err := p.sup.Admin().Get(p.t.Context(), "/stats?filter="+url.QueryEscape("^"+regexp.QuoteMeta(name)+"$"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_, value, _ := strings.Cut(strings.TrimSpace(string(text)), ": ")
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		p.t.Fatalf("%s: %q", name, text)
+	}
+	return n
 }
 
 // startADS begins a control plane; stopADS ends it as a crash would, with everything that it knew.
@@ -611,7 +636,7 @@ func TestStateOfTheWorld(t *testing.T) {
 	c.startADS()
 	c.apply(state...)
 	c.server.Open()
-	waitFor(t, "Envoy is back", func() bool { return len(c.server.Status()) == 1 && len(c.server.Status()[0].Types) == 5 })
+	waitFor(t, "Envoy is back", func() bool { return len(c.server.Status()) == 1 && len(c.server.Status()[0].Types) == len(xds.Types()) })
 	if code, body := c.get(books); code != 200 {
 		t.Errorf("after a restart: %d %q", code, body)
 	}

@@ -210,7 +210,7 @@ func TestWhatWasKeptIsServedAtOnce(t *testing.T) {
 	c.stopADS()
 	c.startADS()
 	c.server.Restore(left)
-	waitFor(t, "Envoy is back", func() bool { return len(c.server.Status()) == 1 && len(c.server.Status()[0].Types) == 5 })
+	waitFor(t, "Envoy is back", func() bool { return len(c.server.Status()) == 1 && len(c.server.Status()[0].Types) == len(xds.Types()) })
 	for _, svc := range []bgp.Service{books, gone, later} {
 		if code, body := c.get(svc); code != 200 {
 			t.Errorf("%s, before anything is compiled: %d %s", svc, code, body)

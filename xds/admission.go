@@ -1,0 +1,151 @@
+package xds
+
+import (
+	"regexp"
+
+	cncf "github.com/cncf/xds/go/xds/core/v3"
+	match "github.com/cncf/xds/go/xds/type/matcher/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	rbac "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
+	rbacfilter "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	ssl "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/ssl/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/catalyst-router/catalyst/bgp"
+)
+
+// Admission is who may come in at the mesh ingress, and what they may reach there. Whoever is not named is refused, whatever CA signed the
+// certificate. A newer admission replaces the one before whole.
+type Admission struct {
+	// Organisation admits every node of this node's own organisation to everything, peer or not: where a hub reflects routes, nodes that do
+	// not peer with each other send to each other.
+	Organisation bool
+	Peers        []Admitted
+}
+
+// Admitted is one node, and its Envoys.
+type Admitted struct {
+	Node bgp.NodeID
+	// Everything admits it to whatever this node forwards, as a peer of this node's own organisation is: what it sends goes on to other nodes.
+	Everything bool
+	Services   []bgp.Service // sorted; what it may reach otherwise
+}
+
+// guardName is the resource that holds the admission. It is none of the listener's own, so that it changes without draining connections (Envoy's
+// docs, "Extension configuration").
+const guardName = "guard"
+
+// Admit returns what changes in Envoy when others may come in than before. The next request is judged by it, on whatever connection; a
+// request that is under way goes on.
+func (c *Compiler) Admit(a Admission) (Delta, error) {
+	c.cfg.Admission = a
+	b := builder{c: c}
+	if c.cfg.Ingress != "" {
+		b.set(TypeExtension, guardName, extension(guardName, c.guard()))
+	}
+	return b.d, b.err
+}
+
+// guardFilter is the place in the ingress that the admission fills. Until it is there nobody is let in.
+func guardFilter() *hcm.HttpFilter {
+	return &hcm.HttpFilter{Name: guardName, ConfigType: &hcm.HttpFilter_ConfigDiscovery{ConfigDiscovery: &core.ExtensionConfigSource{
+		ConfigSource: adsSource(), TypeUrls: []string{toAny(&rbacfilter.RBAC{}).GetTypeUrl()},
+	}}}
+}
+
+// guard judges a request by the URI names of the certificate with which its connection was made. Envoy gives them as one text, with commas
+// between them: a certificate with two is the text of neither, and no name here has a comma.
+func (c *Compiler) guard() *rbacfilter.RBAC {
+	exact, prefix := map[string]*match.Matcher_OnMatch{}, map[string]*match.Matcher_OnMatch{}
+	for _, p := range c.cfg.Admission.Peers {
+		then := mayReach(&p)
+		if then == nil {
+			continue
+		}
+		exact[p.Node.URI()] = then
+		prefix[bgp.EnvoyPrefix(p.Node)] = wholly(bgp.EnvoyPrefix(p.Node), names, then)
+	}
+	if c.cfg.Admission.Organisation {
+		own := "spiffe://" + string(c.cfg.Self.Org)
+		prefix[own+"/node/"] = wholly(own+"/node/", names, allow())
+		prefix[own+"/envoy/"] = wholly(own+"/envoy/", names+"/"+names, allow())
+	}
+	var rules *match.Matcher
+	if len(prefix) > 0 {
+		rules = &match.Matcher{MatcherType: &match.Matcher_MatcherTree_{MatcherTree: &match.Matcher_MatcherTree{
+			Input:    uriNames(),
+			TreeType: &match.Matcher_MatcherTree_PrefixMatchMap{PrefixMatchMap: &match.Matcher_MatcherTree_MatchMap{Map: prefix}},
+		}}}
+	}
+	if len(exact) > 0 {
+		first := &match.Matcher{MatcherType: &match.Matcher_MatcherTree_{MatcherTree: matchMap(uriNames(), exact)}}
+		first.OnNoMatch = &match.Matcher_OnMatch{OnMatch: &match.Matcher_OnMatch_Matcher{Matcher: rules}}
+		rules = first
+	}
+	if rules == nil { // nobody
+		return &rbacfilter.RBAC{Rules: &rbac.RBAC{Action: rbac.RBAC_ALLOW}}
+	}
+	return &rbacfilter.RBAC{Matcher: rules}
+}
+
+// mayReach is what follows when a node's certificate has matched; nil if it may reach nothing.
+func mayReach(p *Admitted) *match.Matcher_OnMatch {
+	if p.Everything {
+		return allow()
+	}
+	if len(p.Services) == 0 {
+		return nil
+	}
+	services := make(map[string]*match.Matcher_OnMatch, len(p.Services))
+	for _, svc := range p.Services {
+		services[string(svc)] = allow()
+	}
+	service := input("envoy.matching.inputs.request_headers", &matcher.HttpRequestHeaderMatchInput{HeaderName: serviceHeader})
+	return &match.Matcher_OnMatch{OnMatch: &match.Matcher_OnMatch_Matcher{Matcher: &match.Matcher{
+		MatcherType: &match.Matcher_MatcherTree_{MatcherTree: matchMap(service, services)},
+	}}}
+}
+
+// names is a DNS name as a regular expression.
+const names = label + `(\.` + label + `)*`
+
+// wholly goes on only if the URI names are the prefix and what the expression says, to the end.
+func wholly(prefix, rest string, then *match.Matcher_OnMatch) *match.Matcher_OnMatch {
+	value := &match.StringMatcher{MatchPattern: &match.StringMatcher_SafeRegex{SafeRegex: &match.RegexMatcher{
+		EngineType: &match.RegexMatcher_GoogleRe2{GoogleRe2: &match.RegexMatcher_GoogleRE2{}}, Regex: regexp.QuoteMeta(prefix) + rest,
+	}}}
+	one := &match.Matcher_MatcherList_Predicate_SinglePredicate{
+		Input: uriNames(), Matcher: &match.Matcher_MatcherList_Predicate_SinglePredicate_ValueMatch{ValueMatch: value},
+	}
+	list := &match.Matcher_MatcherList{Matchers: []*match.Matcher_MatcherList_FieldMatcher{{
+		Predicate: &match.Matcher_MatcherList_Predicate{
+			MatchType: &match.Matcher_MatcherList_Predicate_SinglePredicate_{SinglePredicate: one},
+		},
+		OnMatch: then,
+	}}}
+	return &match.Matcher_OnMatch{OnMatch: &match.Matcher_OnMatch_Matcher{Matcher: &match.Matcher{
+		MatcherType: &match.Matcher_MatcherList_{MatcherList: list},
+	}}}
+}
+
+func matchMap(in *cncf.TypedExtensionConfig, m map[string]*match.Matcher_OnMatch) *match.Matcher_MatcherTree {
+	return &match.Matcher_MatcherTree{
+		Input: in, TreeType: &match.Matcher_MatcherTree_ExactMatchMap{ExactMatchMap: &match.Matcher_MatcherTree_MatchMap{Map: m}},
+	}
+}
+
+func allow() *match.Matcher_OnMatch {
+	return &match.Matcher_OnMatch{OnMatch: &match.Matcher_OnMatch_Action{
+		Action: input("envoy.filters.rbac.action", &rbac.Action{Name: "admitted", Action: rbac.RBAC_ALLOW}),
+	}}
+}
+
+func uriNames() *cncf.TypedExtensionConfig {
+	return input("envoy.matching.inputs.uri_san", &ssl.UriSanInput{})
+}
+
+func input(name string, m proto.Message) *cncf.TypedExtensionConfig {
+	return &cncf.TypedExtensionConfig{Name: name, TypedConfig: toAny(m)}
+}
