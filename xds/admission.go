@@ -16,11 +16,11 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// Admission is who may come in at the mesh ingress, and what they may reach there. Whoever is not named is refused, whatever CA signed the
-// certificate. A newer admission replaces the one before whole.
+// Admission is who may come in at the mesh ingress, and what they may reach there. Whoever is not named is refused,
+// whatever CA signed the certificate. A newer admission replaces the one before whole.
 type Admission struct {
-	// Organisation admits every node of this node's own organisation to everything, peer or not: where a hub reflects routes, nodes that do
-	// not peer with each other send to each other.
+	// Organisation admits every node of this node's own organisation to everything, peer or not: where a hub reflects
+	// routes, nodes that do not peer with each other send to each other.
 	Organisation bool
 	Peers        []Admitted
 }
@@ -28,17 +28,18 @@ type Admission struct {
 // Admitted is one node, and its Envoys.
 type Admitted struct {
 	Node bgp.NodeID
-	// Everything admits it to whatever this node forwards, as a peer of this node's own organisation is: what it sends goes on to other nodes.
+	// Everything admits it to whatever this node forwards, as a peer of this node's own organisation is: what it sends
+	// goes on to other nodes.
 	Everything bool
 	Services   []bgp.Service // sorted; what it may reach otherwise
 }
 
-// guardName is the resource that holds the admission. It is none of the listener's own, so that it changes without draining connections (Envoy's
-// docs, "Extension configuration").
+// guardName is the resource that holds the admission. It is none of the listener's own, so that it changes without
+// draining connections (Envoy's docs, "Extension configuration").
 const guardName = "guard"
 
-// Admit returns what changes in Envoy when others may come in than before. The next request is judged by it, on whatever connection; a
-// request that is under way goes on.
+// Admit returns what changes in Envoy when others may come in than before. The next request is judged by it, on
+// whatever connection; a request that is under way goes on.
 func (c *Compiler) Admit(a Admission) (Delta, error) {
 	c.cfg.Admission = a
 	b := builder{c: c}
@@ -50,13 +51,12 @@ func (c *Compiler) Admit(a Admission) (Delta, error) {
 
 // guardFilter is the place in the ingress that the admission fills. Until it is there nobody is let in.
 func guardFilter() *hcm.HttpFilter {
-	return &hcm.HttpFilter{Name: guardName, ConfigType: &hcm.HttpFilter_ConfigDiscovery{ConfigDiscovery: &core.ExtensionConfigSource{
-		ConfigSource: adsSource(), TypeUrls: []string{toAny(&rbacfilter.RBAC{}).GetTypeUrl()},
-	}}}
+	source := &core.ExtensionConfigSource{ConfigSource: adsSource(), TypeUrls: []string{toAny(&rbacfilter.RBAC{}).GetTypeUrl()}}
+	return &hcm.HttpFilter{Name: guardName, ConfigType: &hcm.HttpFilter_ConfigDiscovery{ConfigDiscovery: source}}
 }
 
-// guard judges a request by the URI names of the certificate with which its connection was made. Envoy gives them as one text, with commas
-// between them: a certificate with two is the text of neither, and no name here has a comma.
+// guard judges a request by the URI names of the certificate with which its connection was made. Envoy gives them as
+// one text, with commas between them: a certificate with two is the text of neither, and no name here has a comma.
 func (c *Compiler) guard() *rbacfilter.RBAC {
 	exact, prefix := map[string]*match.Matcher_OnMatch{}, map[string]*match.Matcher_OnMatch{}
 	for _, p := range c.cfg.Admission.Peers {
@@ -102,7 +102,9 @@ func mayReach(p *Admitted) *match.Matcher_OnMatch {
 	for _, svc := range p.Services {
 		services[string(svc)] = allow()
 	}
-	service := input("envoy.matching.inputs.request_headers", &matcher.HttpRequestHeaderMatchInput{HeaderName: serviceHeader})
+	service := input(
+		"envoy.matching.inputs.request_headers", &matcher.HttpRequestHeaderMatchInput{HeaderName: serviceHeader},
+	)
 	return &match.Matcher_OnMatch{OnMatch: &match.Matcher_OnMatch_Matcher{Matcher: &match.Matcher{
 		MatcherType: &match.Matcher_MatcherTree_{MatcherTree: matchMap(service, services)},
 	}}}

@@ -1,4 +1,5 @@
-// Package forged makes the certificates that a careless CA would sign, or one that was got at, for tests that have them refused.
+// Package forged makes the certificates that a careless CA would sign, or one that was got at, for tests that have
+// them refused.
 package forged
 
 import (
@@ -19,8 +20,8 @@ import (
 
 const uriTag = 6 // of uniformResourceIdentifier among the GeneralNames (RFC 5280 §4.2.1.6)
 
-// Certificate signs a certificate with these URI names, to the byte, for an hour, and whatever else change makes of it. Without change it
-// is what the authority itself would sign, if the names are good.
+// Certificate signs a certificate with these URI names, to the byte, for an hour, and whatever else change makes of
+// it. Without change it is what the authority itself would sign, if the names are good.
 func Certificate(a *ca.Authority, uris []string, change func(*x509.Certificate)) (tls.Certificate, error) {
 	text, err := a.KeyPEM()
 	if err != nil {
@@ -73,6 +74,8 @@ func name(tmpl *x509.Certificate, uris []string) error {
 		return nil
 	}
 	san, err := asn1.Marshal(names)
-	tmpl.ExtraExtensions = append(tmpl.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Critical: true, Value: san})
+	tmpl.ExtraExtensions = append(
+		tmpl.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Critical: true, Value: san},
+	)
 	return err
 }

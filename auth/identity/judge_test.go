@@ -24,7 +24,8 @@ func forge(t *testing.T, a *ca.Authority, uris []string, change func(*x509.Certi
 	return cert
 }
 
-// shake has a client show a certificate to a server and returns what the server says, or its own complaint if client is set.
+// shake has a client show a certificate to a server and returns what the server says, or its own complaint if client
+// is set.
 func shake(t *testing.T, server, client *tls.Config) (atServer, atClient error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

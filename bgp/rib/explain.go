@@ -146,6 +146,26 @@ func (t *Table) why(p *peer, i uint32) (Withheld, string) {
 	return NotWithheld, v.Term
 }
 
+// MayUse tells whether the export rules let a peer have a service, by whatever path: whether or not there is a session, it subscribes to the
+// name, or has heard of it already. It is false for an unknown name.
+func (t *Table) MayUse(id PeerID, name bgp.Service) bool {
+	svc := t.names.find([]byte(name))
+	p := t.peers[id]
+	if svc == none || p == nil {
+		return false
+	}
+	wanted := p.wanted
+	defer func() { p.wanted = wanted }()
+	p.wanted = nil
+	for i := t.svcs[svc].head; i != none && t.paths[i].reject == Accepted; i = t.paths[i].next {
+		if set := t.exported(p, i); set != none {
+			t.releaseSet(set)
+			return true
+		}
+	}
+	return false
+}
+
 // importTerm returns the term of the import chain that decided for a path; "" for the default, or where there is no chain.
 func (t *Table) importTerm(i uint32) string {
 	x := &t.paths[i]

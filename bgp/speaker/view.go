@@ -96,6 +96,12 @@ func (s *Speaker) Peer(n bgp.NodeID) (PeerView, bool) {
 	return s.view(p), true
 }
 
+// MayUse tells whether the export rules let a peer have a service; see rib.Table.MayUse.
+func (s *Speaker) MayUse(n bgp.NodeID, svc bgp.Service) bool {
+	p := s.peers[n]
+	return p != nil && s.table.MayUse(p.id, svc)
+}
+
 // PeerID returns a peer's number in the table.
 func (s *Speaker) PeerID(n bgp.NodeID) (rib.PeerID, bool) {
 	p := s.peers[n]

@@ -83,7 +83,15 @@ func (s *Server) CutOffs() []CutOff {
 // turnAway books that an Envoy was refused, and returns the error that it is given.
 func (s *Server) turnAway(st *stream, expected bool, err error) error {
 	s.mu.Lock()
-	who, now := st.name(), time.Now()
+	who := st.name()
+	s.mu.Unlock()
+	return s.turnAwayAs(who, expected, err)
+}
+
+// turnAwayAs is turnAway for somebody who got no stream.
+func (s *Server) turnAwayAs(who string, expected bool, err error) error {
+	s.mu.Lock()
+	now := time.Now()
 	c := s.cutOff[who]
 	if c == nil || now.Sub(c.Last) >= cutOffAfter {
 		c = &CutOff{Envoy: who, Since: now}

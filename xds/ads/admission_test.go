@@ -57,7 +57,9 @@ func client(t *testing.T, target string) discovery.AggregatedDiscoveryServiceCli
 }
 
 // scopeName is a long name, so that few of them make a large request: 230 bytes each, with a version.
-func scopeName(i int) string { return fmt.Sprintf("route/s%07d.%s.acme.example", i, strings.Repeat("x", 170)) }
+func scopeName(i int) string {
+	return fmt.Sprintf("route/s%07d.%s.acme.example", i, strings.Repeat("x", 170))
+}
 
 // reconnect sends the first request of an Envoy that has n scopes, and returns the first answer.
 func reconnect(t *testing.T, c discovery.AggregatedDiscoveryServiceClient, n int) (*discovery.DeltaDiscoveryResponse, error) {

@@ -125,7 +125,10 @@ func newPlaneConfigured(t *testing.T, a authority, name string, change func(*pla
 		identity: xds.Identity{Chain: m.Chain, Key: m.Key, Roots: m.Roots},
 	}
 	p.ports = ports.New([]uint16{uint16(freePort(t)), uint16(freePort(t))}, nil, time.Now())
-	p.cfg = xds.Config{Admission: xds.Admission{Organisation: true}, Self: id, Ingress: p.ingress, Egress: p.egress, Socket: filepath.Join(dir, "tcp.sock")}
+	p.cfg = xds.Config{
+		Admission: xds.Admission{Organisation: true}, Self: id, Ingress: p.ingress, Egress: p.egress,
+		Socket: filepath.Join(dir, "tcp.sock"),
+	}
 	change(p)
 	p.startADS()
 	binary, err := envoy.Find("")
@@ -133,7 +136,10 @@ func newPlaneConfigured(t *testing.T, a authority, name string, change func(*pla
 		t.Fatal(err)
 	}
 	p.sup = envoy.NewSupervisor(envoy.SupervisorConfig{Binary: binary, Dir: dir, Log: slog.New(slog.DiscardHandler), Concurrency: 1,
-		Bootstrap: envoy.BootstrapConfig{NodeID: name, ADS: filepath.Join(dir, "ads.sock"), Admin: filepath.Join(dir, "admin.sock"), StateOfTheWorld: p.stateOfTheWorld}})
+		Bootstrap: envoy.BootstrapConfig{
+			NodeID: name, ADS: filepath.Join(dir, "ads.sock"), Admin: filepath.Join(dir, "admin.sock"),
+			StateOfTheWorld: p.stateOfTheWorld,
+		}})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.sup.Run(ctx) }()
@@ -636,7 +642,10 @@ func TestStateOfTheWorld(t *testing.T) {
 	c.startADS()
 	c.apply(state...)
 	c.server.Open()
-	waitFor(t, "Envoy is back", func() bool { return len(c.server.Status()) == 1 && len(c.server.Status()[0].Types) == len(xds.Types()) })
+	waitFor(
+		t, "Envoy is back",
+		func() bool { return len(c.server.Status()) == 1 && len(c.server.Status()[0].Types) == len(xds.Types()) },
+	)
 	if code, body := c.get(books); code != 200 {
 		t.Errorf("after a restart: %d %q", code, body)
 	}

@@ -31,7 +31,9 @@ func caller(t *testing.T, a *ca.Authority, uris []string, change func(*x509.Cert
 		Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"},
 		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519},
 	}
-	tr := &http2.Transport{TLSClientConfig: cfg, DialTLSContext: func(ctx context.Context, network, addr string, cfg *tls.Config) (net.Conn, error) {
+	tr := &http2.Transport{TLSClientConfig: cfg, DialTLSContext: func(
+		ctx context.Context, network, addr string, cfg *tls.Config,
+	) (net.Conn, error) {
 		return (&tls.Dialer{Config: cfg}).DialContext(ctx, network, addr)
 	}}
 	t.Cleanup(tr.CloseIdleConnections)
@@ -104,7 +106,10 @@ func TestOnlyPeersComeIn(t *testing.T) {
 		{"the peer as subject", org, []string{d}, books, 403, func(x *x509.Certificate) { x.Subject.CommonName = c }},
 		{"no URI name", org, nil, books, 0, func(x *x509.Certificate) { x.DNSNames = []string{c} }},
 		{"the peer, signed by another organisation", bravo, []string{c}, books, 0, nil},
-		{"the peer second, signed by another organisation", bravo, []string{"spiffe://bravo.example/node/x", c}, other, 403, nil},
+		{
+			"the peer second, signed by another organisation", bravo, []string{"spiffe://bravo.example/node/x", c}, other, 403,
+			nil,
+		},
 		{"over", org, []string{c}, books, 0, func(x *x509.Certificate) { x.NotAfter = time.Now().Add(-time.Second) }},
 		{"a peer of another organisation", bravo, []string{"spiffe://bravo.example/node/x"}, books, 200, nil},
 		{"its Envoy, of another organisation", bravo, []string{"spiffe://bravo.example/envoy/x/front"}, books, 200, nil},
@@ -122,7 +127,8 @@ func TestOnlyPeersComeIn(t *testing.T) {
 	}
 }
 
-// A peer that is removed is refused on the connection that it has, one that is added comes in, and nobody else's connection ends for it.
+// A peer that is removed is refused on the connection that it has, one that is added comes in, and nobody else's
+// connection ends for it.
 func TestTheListFollowsPeersAtOnce(t *testing.T) {
 	org := newAuthority(t, "acme.example")
 	admitted := func(names ...string) (a xds.Admission) {
@@ -147,7 +153,9 @@ func TestTheListFollowsPeersAtOnce(t *testing.T) {
 		list  xds.Admission
 		c, d  int
 		after string
-	}{{admitted("d"), 403, 200, "c was removed"}, {admitted("c", "d"), 200, 200, "c was added"}, {xds.Admission{}, 403, 403, "all were removed"},
+	}{{admitted("d"), 403, 200, "c was removed"}, {admitted("c", "d"), 200, 200, "c was added"}, {
+		xds.Admission{}, 403, 403, "all were removed",
+	},
 		{xds.Admission{Organisation: true}, 200, 200, "the organisation was let in"}} {
 		delta, err := a.compiler.Admit(step.list)
 		if err != nil || len(delta.Set) != 1 || len(delta.Removed) > 0 {
@@ -185,7 +193,8 @@ func TestWithoutAListNobodyComesIn(t *testing.T) {
 	}
 }
 
-// Another organisation's CA cannot stand in for a next hop of this one by putting a name of its own before that of the next hop.
+// Another organisation's CA cannot stand in for a next hop of this one by putting a name of its own before that of
+// the next hop.
 func TestANextHopIsJudgedByItsOwnRoots(t *testing.T) {
 	org, bravo := newAuthority(t, "acme.example"), newAuthority(t, "bravo.example")
 	c := newPlaneConfigured(t, org, "c", func(p *plane) { p.identity.Roots["bravo.example"] = bravo.Roots() })
@@ -195,10 +204,16 @@ func TestANextHopIsJudgedByItsOwnRoots(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "it is me") }))
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(
+			w http.ResponseWriter, _ *http.Request,
+		) {
+			_, _ = io.WriteString(w, "it is me")
+		}))
 		s.EnableHTTP2 = true
 		s.TLS = &tls.Config{
-			Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519},
+			Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{
+				tls.X25519MLKEM768, tls.X25519,
+			},
 			ClientAuth: tls.RequestClientCert,
 		}
 		s.StartTLS()
@@ -211,12 +226,16 @@ func TestANextHopIsJudgedByItsOwnRoots(t *testing.T) {
 		hop     bgp.NodeID
 		want    int
 	}{
-		"itself":                {impostor(org, b), bgp.NodeID{Org: "acme.example", Name: "b"}, 200},
-		"one of its Envoys":     {impostor(org, "spiffe://acme.example/envoy/b/front"), bgp.NodeID{Org: "acme.example", Name: "b"}, 200},
+		"itself": {impostor(org, b), bgp.NodeID{Org: "acme.example", Name: "b"}, 200},
+		"one of its Envoys": {
+			impostor(org, "spiffe://acme.example/envoy/b/front"), bgp.NodeID{Org: "acme.example", Name: "b"}, 200,
+		},
 		"itself, of another":    {impostor(bravo, x), bgp.NodeID{Org: "bravo.example", Name: "x"}, 200},
 		"a name before its own": {impostor(bravo, x, b), bgp.NodeID{Org: "acme.example", Name: "b"}, 503},
 		"the other's roots":     {impostor(bravo, b), bgp.NodeID{Org: "acme.example", Name: "b"}, 503},
-		"an Envoy of another":   {impostor(org, "spiffe://acme.example/envoy/d/front"), bgp.NodeID{Org: "acme.example", Name: "b"}, 503},
+		"an Envoy of another": {
+			impostor(org, "spiffe://acme.example/envoy/d/front"), bgp.NodeID{Org: "acme.example", Name: "b"}, 503,
+		},
 		"an unknown organisation": {impostor(bravo, "spiffe://bravo.example/node/x", "spiffe://delta.example/node/z"),
 			bgp.NodeID{Org: "delta.example", Name: "z"}, 503},
 	} {

@@ -4,8 +4,6 @@ import (
 	"crypto/tls"
 	"path/filepath"
 	"slices"
-	"strings"
-	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/grpc/codes"
@@ -24,55 +22,10 @@ type Who func(tls.ConnectionState) (string, error)
 const (
 	maxStreams     = 64 // on the Unix socket, and certificates by TLS
 	maxPerEnvoy    = 4  // streams of one certificate
-	maxTurned      = 32 // names that are kept of those that were turned away
 	maxText        = 4 << 10
 	maxBundlePath  = 1 << 10
 	identityMember = "catalyst_identity" // of an Envoy's node metadata: where its own certificate and key are
 )
-
-// Turned is somebody that was not let in, or lost its place.
-type Turned struct {
-	Who   string // the name in its certificate, or its address if that tells none
-	Why   string
-	At    time.Time // last
-	Count int
-}
-
-// TurnedAway returns who was not let in during the last hour, by name.
-func (s *Server) TurnedAway() []Turned {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []Turned
-	for _, t := range s.turned {
-		if time.Since(t.At) < time.Hour {
-			all = append(all, *t)
-		}
-	}
-	slices.SortFunc(all, func(a, b Turned) int { return strings.Compare(a.Who, b.Who) })
-	return all
-}
-
-// turn books somebody who is not let in. The caller holds mu.
-func (s *Server) turn(who, why string) {
-	t := s.turned[who]
-	if t == nil {
-		if len(s.turned) >= maxTurned {
-			var oldest string
-			for name, t := range s.turned {
-				if oldest == "" || t.At.Before(s.turned[oldest].At) {
-					oldest = name
-				}
-			}
-			delete(s.turned, oldest)
-		}
-		t = &Turned{Who: who}
-		s.turned[who] = t
-	}
-	if t.Count++; t.Count == 1 || t.Why != why || time.Since(t.At) > time.Minute {
-		s.cfg.Log.Warn("an Envoy is not let in", "envoy", who, "reason", why)
-	}
-	t.Why, t.At = why, time.Now()
-}
 
 // join gives a stream its place, or says why there is none.
 func (s *Server) join(st *stream) error {
@@ -108,14 +61,11 @@ func (s *Server) place(st *stream) error {
 	case st.certified == "" && local >= maxStreams:
 		return status.Errorf(codes.ResourceExhausted, "%d Envoys are connected to this node's socket already", maxStreams)
 	case st.certified != "" && len(mine) == 0 && len(names) >= maxStreams:
-		s.turn(st.certified, "Envoys of 64 other certificates are connected already")
 		return status.Errorf(codes.ResourceExhausted, "Envoys of %d certificates are connected already", maxStreams)
 	case st.certified != "" && len(mine) >= maxPerEnvoy:
 		oldest := slices.MinFunc(mine, func(a, b *stream) int { return a.since.Compare(b.since) })
-		s.turn(
-			st.certified,
-			"it opened more connections than one Envoy has: the oldest was ended. Do two Envoys share a certificate?",
-		)
+		s.cfg.Log.Warn("an Envoy opened more connections than one has, its oldest is ended: do two share a certificate?",
+			"envoy", st.certified)
 		oldest.end()
 	}
 	return nil
@@ -135,11 +85,7 @@ func (s *Server) admit(state tls.ConnectionState, address string) (string, error
 	if len(state.PeerCertificates) > 0 && len(state.PeerCertificates[0].URIs) > 0 {
 		who = printable(state.PeerCertificates[0].URIs[0].String())
 	}
-	why := printable(err.Error())
-	s.mu.Lock()
-	s.turn(who, why)
-	s.mu.Unlock()
-	return "", status.Error(codes.PermissionDenied, why)
+	return "", s.turnAwayAs(who, false, status.Error(codes.PermissionDenied, printable(err.Error())))
 }
 
 // introduce takes what an Envoy says of itself in its first request: its name, which has to be that of its
@@ -166,7 +112,6 @@ func (s *Server) introduce(st *stream, n *core.Node) error {
 		st.node, st.secret = st.certified, own
 		return nil
 	}
-	s.turn(st.certified, why)
 	return status.Error(codes.PermissionDenied, why)
 }
 

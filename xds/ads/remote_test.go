@@ -188,7 +188,7 @@ func TestNobodyElsewhereIsSentAKey(t *testing.T) {
 				t.Fatalf("got %v, want %s %q", err, who.want, who.reason)
 			}
 			if err != nil {
-				turned := fmt.Sprint(e.server.TurnedAway())
+				turned := fmt.Sprint(e.server.CutOffs())
 				if !strings.Contains(turned, who.reason) {
 					t.Errorf("nothing is said of it: %s", turned)
 				}
@@ -238,9 +238,6 @@ func TestOneCertificateTakesNoPlaceOfAnother(t *testing.T) {
 		t.Fatalf("the rightful Envoy is kept out: %v", err)
 	}
 	waitFor(t, "the surplus has gone", func() bool { return len(e.server.Status()) <= 5 })
-	if turned := fmt.Sprint(e.server.TurnedAway()); !strings.Contains(turned, "acme.example/a/greedy") {
-		t.Errorf("nothing is said of it: %s", turned)
-	}
 }
 
 // A real Envoy on "another machine" carries node a's traffic with a certificate of its own, which peers take for a's

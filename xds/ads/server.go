@@ -67,7 +67,6 @@ type Server struct {
 	refusals map[string]map[version]*refusal // by node; guarded by mu
 	cutOff   map[string]*CutOff              // by Envoy; guarded by mu
 	streams  map[*stream]bool                // guarded by mu
-	turned   map[string]*Turned              // by name; guarded by mu
 	opened   bool                            // guarded by mu
 	left     bool                            // something may be of an earlier process; guarded by mu
 	met      bool                            // first is closed; guarded by mu
@@ -77,7 +76,7 @@ type Server struct {
 func NewServer(cfg Config) *Server {
 	return &Server{
 		cfg: cfg, open: make(chan struct{}), first: make(chan struct{}), view: newView(),
-		refusals: map[string]map[version]*refusal{}, streams: map[*stream]bool{}, turned: map[string]*Turned{}, cutOff: map[string]*CutOff{},
+		refusals: map[string]map[version]*refusal{}, streams: map[*stream]bool{}, cutOff: map[string]*CutOff{},
 	}
 }
 

@@ -185,7 +185,10 @@ func (a *API) putPeer(ctx context.Context, p journal.Peer) error {
 	if err := a.cfg.Journal.PutPeer(ctx, p); err != nil {
 		return err
 	}
-	return a.cfg.Router.Do(ctx, speaker.PeerSet{Peer: PeerOf(p)})
+	if err := a.cfg.Router.Do(ctx, speaker.PeerSet{Peer: PeerOf(p)}); err != nil {
+		return err
+	}
+	return a.cfg.Forwarder.PeersChanged(ctx)
 }
 
 // difference says what setting a record to now does to it. The fields are those that the journal keeps, so that a new one is compared without a word here.

@@ -179,7 +179,10 @@ func (a *API) RemovePeer(ctx context.Context, node, text string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return had, a.cfg.Router.Do(ctx, speaker.PeerRemoved{Node: id, Text: text})
+	if err := a.cfg.Router.Do(ctx, speaker.PeerRemoved{Node: id, Text: text}); err != nil {
+		return had, err
+	}
+	return had, a.cfg.Forwarder.PeersChanged(ctx)
 }
 
 // ResetPeer implements operator.Backend.

@@ -54,6 +54,7 @@ type Envoy struct {
 	Binary    string `yaml:"binary" doc:"path of Envoy; empty to look at CATALYST_ENVOY, the PATH and .tools" default:""`
 	Ingress   string `yaml:"ingress" doc:"IP:PORT of the mesh ingress; empty for a node that offers nothing" default:"127.0.0.1:8443"`
 	Advertise string `yaml:"advertise" doc:"HOST:PORT of the mesh ingress as other nodes reach it; empty for the same" default:""`
+	Admit     string `yaml:"admit" doc:"who may come in at the mesh ingress: peers (and, where one of them reflects routes to this node, all nodes of this organisation), or organisation (those in any case)" default:"peers"`
 	Egress    string `yaml:"egress" doc:"IP:PORT of the plain HTTP egress; whoever reaches it may use every service" default:"127.0.0.1:8080"`
 	ADS       string `yaml:"ads" doc:"HOST:PORT where Envoys on other machines of this organisation get their configuration, over mutual TLS; empty for the Unix socket alone" default:""`
 	TCPPorts  string `yaml:"tcp-ports" doc:"loopback ports of TCP services: a list of ports and [first, last] pairs" default:"[[10000, 10999]]"`
@@ -252,6 +253,9 @@ func (c *Config) check() []error {
 	}
 	if d := c.Peering.Deferral; d < time.Second {
 		bad("peering.deferral", "%s: want at least 1s", d)
+	}
+	if c.Envoy.Admit != "peers" && c.Envoy.Admit != "organisation" {
+		bad("envoy.admit", "%q: want peers or organisation", c.Envoy.Admit)
 	}
 	switch c.Peering.Trace {
 	case "organisation", "given", "off":

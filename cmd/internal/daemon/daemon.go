@@ -140,7 +140,11 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	d.offer = offer.New(offer.Config{
 		Node: d.self, Router: d.router, Journal: d.journal, Log: d.tel.Log, Tracer: d.tel.Tracer, Names: d.names(),
 	})
-	d.forwarder = d.forwarding(kept, restarted, met)
+	peers, err := d.journal.Peers(ctx)
+	if err != nil {
+		return err
+	}
+	d.forwarder = d.forwarding(kept, restarted, met, peers)
 	policy := trace.Organisation
 	if d.cfg.Peering.Trace == "given" {
 		policy = trace.Given
@@ -262,7 +266,9 @@ func (d *Daemon) policyCheck() *xds.PolicyCheck {
 	return &xds.PolicyCheck{Socket: filepath.Join(d.data, policySocket), Ingress: true, Egress: d.cfg.Policy.Egress}
 }
 
-func (d *Daemon) forwarding(kept []xds.Resource, restarted bool, met *metrics.Metrics) *forwarding.Forwarder {
+func (d *Daemon) forwarding(
+	kept []xds.Resource, restarted bool, met *metrics.Metrics, peers []journal.Peer,
+) *forwarding.Forwarder {
 	cfg := forwarding.Config{
 		Node: d.self, Data: d.data, Router: d.router, Offer: d.offer, Identity: d.id, Metrics: met, Log: d.tel.Log, Tracer: d.tel.Tracer,
 		Supervised: d.envoy != nil, Kept: kept, Ports: d.ports, Envoys: d.whichEnvoy,
@@ -270,6 +276,12 @@ func (d *Daemon) forwarding(kept []xds.Resource, restarted bool, met *metrics.Me
 			Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress,
 			AccessLog: d.cfg.Envoy.AccessLog, Policy: d.policyCheck(),
 		},
+	}
+	cfg.AdmitOrganisation = d.cfg.Envoy.Admit == "organisation"
+	for _, p := range peers {
+		if !p.Disabled {
+			cfg.Peers = append(cfg.Peers, p.Node)
+		}
 	}
 	if restarted {
 		cfg.Deferral = d.started.Add(d.cfg.Peering.Deferral)

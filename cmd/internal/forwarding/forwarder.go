@@ -37,6 +37,7 @@ type Router interface {
 	Do(ctx context.Context, ev speaker.Event) error
 	Query(ctx context.Context, f func(*speaker.Speaker)) error
 	Subscribe(ctx context.Context) (*peering.Feed, error)
+	Watch(ctx context.Context) (*peering.Watch, error)
 	// Published is closed once the tables of a restarted node are complete.
 	Published() <-chan struct{}
 }
@@ -89,6 +90,10 @@ type Config struct {
 	Log      *slog.Logger
 	Tracer   trace.Tracer
 
+	// Peers are those that the operator has configured, as they were kept.
+	Peers []bgp.NodeID
+	// AdmitOrganisation lets every node of this organisation in at the mesh ingress, not only peers.
+	AdmitOrganisation bool
 	// Envoys says which Envoy connects by TLS; nil takes none.
 	Envoys ads.Who
 	// Supervised tells that this node runs an Envoy of its own. Without one nothing is compiled before an Envoy connects.
@@ -105,10 +110,13 @@ type Forwarder struct {
 	ads        *ads.Server
 	store      *fib.Store
 	quarantine *quarantine
-	compiler   *xds.Compiler // owned by run, once it runs
+	admission  *admission
 	identities <-chan struct{}
 	ready      chan struct{}        // closed when the operator's orders are restored
 	portless   map[bgp.Service]bool // TCP services for which no local port is left; owned by run
+
+	compiling sync.Mutex    // held while something is compiled and published, so that Envoys see it in this order
+	compiler  *xds.Compiler // guarded by compiling
 
 	mu       sync.Mutex
 	problems map[bgp.Service]string // guarded by mu
@@ -118,9 +126,14 @@ type Forwarder struct {
 // New returns a forwarder, with the ADS server that Envoys connect to. It starts nothing.
 func New(cfg Config) *Forwarder {
 	f := &Forwarder{
-		cfg: cfg, quarantine: newQuarantine(), compiler: xds.NewCompiler(cfg.Compiler), ready: make(chan struct{}),
+		cfg: cfg, quarantine: newQuarantine(), ready: make(chan struct{}),
 		portless: map[bgp.Service]bool{}, problems: map[bgp.Service]string{},
 	}
+	f.admission = newAdmission(&cfg, func(a xds.Admission) error {
+		return f.publish(func(c *xds.Compiler) (xds.Delta, error) { return c.Admit(a) })
+	})
+	f.cfg.Compiler.Admission = f.admission.now()
+	f.compiler = xds.NewCompiler(f.cfg.Compiler)
 	f.store = fib.New(fib.Config{Path: filepath.Join(cfg.Data, fibFile), Log: cfg.Log, All: func() []*xds.Resource { return f.ads.Taken() }})
 	f.ads = ads.NewServer(ads.Config{
 		Log: cfg.Log, Store: f.store, OnQuarantine: f.quarantine.poke, OnAck: f.acknowledged, OnNack: cfg.Metrics.Refused, Who: cfg.Envoys,
@@ -181,10 +194,52 @@ func (f *Forwarder) look() map[bgp.Service]speaker.Problem {
 func (f *Forwarder) Run(ctx context.Context) error {
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return f.run(ctx) })
+	tasks.Go(func() error { return f.constants(ctx) })
 	tasks.Go(func() error { return f.quarantine.run(ctx, f.cfg.Router, f.look) })
 	tasks.Go(func() error { return f.store.Run(ctx) })
 	return tasks.Wait()
 }
+
+// constants follows what is the same for all services, from the moment on when the operator's orders are known: the
+// identity, and who may come in.
+func (f *Forwarder) constants(ctx context.Context) error {
+	select {
+	case <-f.ready:
+	case <-ctx.Done():
+		return nil
+	}
+	tasks, ctx := errgroup.WithContext(ctx)
+	tasks.Go(func() error { return f.admission.run(ctx) })
+	tasks.Go(func() error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-f.identities:
+				id := identityOf(f.cfg.Identity.Material())
+				err := f.publish(func(c *xds.Compiler) (xds.Delta, error) { return c.Identity(id) })
+				if err != nil {
+					f.cfg.Log.Error("compile the identity", "error", err)
+				}
+			}
+		}
+	})
+	return tasks.Wait()
+}
+
+// publish compiles something and gives it to Envoys.
+func (f *Forwarder) publish(compile func(*xds.Compiler) (xds.Delta, error)) error {
+	f.compiling.Lock()
+	defer f.compiling.Unlock()
+	d, err := compile(f.compiler)
+	if err == nil {
+		f.ads.Publish(d)
+	}
+	return err
+}
+
+// PeersChanged has the mesh ingress let in the peers that there are now. It returns when Envoys are told.
+func (f *Forwarder) PeersChanged(ctx context.Context) error { return f.admission.follow(ctx) }
 
 func (f *Forwarder) run(ctx context.Context) error {
 	select {
@@ -243,13 +298,6 @@ func (f *Forwarder) run(ctx context.Context) error {
 			f.apply(ctx, changed)
 		case svc := <-f.cfg.Offer.Moved():
 			f.recompile(ctx, []bgp.Service{svc})
-		case <-f.identities:
-			d, err := f.compiler.Identity(identityOf(f.cfg.Identity.Material()))
-			if err != nil {
-				f.cfg.Log.Error("compile the identity", "error", err)
-				continue
-			}
-			f.ads.Publish(d)
 		case <-published:
 			published = nil
 			f.open(published, synced)
@@ -337,6 +385,9 @@ func (f *Forwarder) apply(ctx context.Context, batch []rib.Selected) {
 	}
 	served, problems := f.cfg.Ports.Allot(ctx, change.Services)
 	f.notePortless(batch, problems)
+	f.admit(ctx, batch)
+	f.compiling.Lock()
+	defer f.compiling.Unlock()
 	delta, more := f.compiler.Apply(xds.Change{Services: served})
 	problems = append(problems, more...)
 	f.cfg.Metrics.Compiled(ctx, time.Since(began), len(batch))
@@ -359,6 +410,15 @@ func (f *Forwarder) apply(ctx context.Context, batch []rib.Selected) {
 	if look {
 		f.quarantine.poke()
 	}
+}
+
+// admit has peers of other organisations reach what they may now, before it is routed anew.
+func (f *Forwarder) admit(ctx context.Context, batch []rib.Selected) {
+	services := make([]bgp.Service, 0, len(batch))
+	for i := range batch {
+		services = append(services, batch[i].Service)
+	}
+	f.admission.note(f.admission.changed(ctx, services))
 }
 
 // notePortless remembers which services of a batch got no local port.
