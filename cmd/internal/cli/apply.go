@@ -10,9 +10,9 @@ import (
 	"os"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
+	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/graphql/operator/client"
 )
 
@@ -76,13 +76,22 @@ func (a *app) addManifest(in *client.ApplyInput, path string) error {
 	if err != nil {
 		return err
 	}
-	m, err := readManifest(raw)
+	all, err := readManifests(raw)
 	if err != nil {
 		return err
 	}
+	for i := range all {
+		if err := all[i].addTo(in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *manifest) addTo(in *client.ApplyInput) error {
 	if m.Label != "" {
 		if in.Label != "" && in.Label != m.Label {
-			return fmt.Errorf("label: %q: the file before has %q: apply them one by one", m.Label, in.Label)
+			return fmt.Errorf("label: %q: another file or document has %q: apply them one by one", m.Label, in.Label)
 		}
 		in.Label = m.Label
 	}
@@ -104,22 +113,24 @@ func (a *app) addManifest(in *client.ApplyInput, path string) error {
 	return nil
 }
 
-// readManifest reads a file strictly: an unknown key is an error that names it.
-func readManifest(raw []byte) (*manifest, error) {
-	m := new(manifest)
-	if len(bytes.TrimSpace(raw)) == 0 {
-		return m, nil
-	}
-	asJSON, err := yaml.YAMLToJSON(raw)
+// readManifests reads the documents of a file strictly: an unknown key is an error that names it.
+func readManifests(raw []byte) ([]manifest, error) {
+	docs, err := config.Documents(raw)
 	if err != nil {
 		return nil, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(asJSON))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(m); err != nil {
-		return nil, inWords(err)
+	all := make([]manifest, len(docs))
+	for i, doc := range docs {
+		if doc == nil {
+			continue
+		}
+		dec := json.NewDecoder(bytes.NewReader(doc))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&all[i]); err != nil {
+			return nil, inWords(err)
+		}
 	}
-	return m, nil
+	return all, nil
 }
 
 // inWords says what is wrong with a value by its key, without the names of Go's types.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -9,10 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/graphql/operator/client"
 )
 
@@ -118,12 +117,11 @@ func rules(path string) (*string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read rules: %w", err)
 	}
-	raw, err := yaml.YAMLToJSON(b)
-	if err != nil || !json.Valid(raw) {
-		return nil, fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, true))
+	raw, err := config.Document(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	text := string(raw)
-	return &text, nil
+	return chain(raw), nil
 }
 
 func (a *app) peerRemove() *cobra.Command {

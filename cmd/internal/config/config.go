@@ -136,6 +136,9 @@ func Load(path string, env func(string) (string, bool), flags map[string]string)
 		if err != nil {
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
+		if docs, err := Documents(b); err == nil && len(docs) > 1 { // what is no YAML at all is said below, with its place
+			return nil, fmt.Errorf("%s: %d documents, empty ones counted: want one (is there a line --- too many?)", path, len(docs))
+		}
 		if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(c); err != nil && len(bytes.TrimSpace(b)) > 0 {
 			return nil, fmt.Errorf("%s: %s", path, problem(err, b))
 		}
