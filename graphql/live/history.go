@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 	"github.com/catalyst-router/catalyst/graphql/supergraph"
 )
 
@@ -85,7 +86,8 @@ func (o *outcome) graph(why string) *Graph {
 	if len(sources) == 0 {
 		return nil
 	}
-	return &Graph{SDL: o.result.SDL, document: o.result.Document, Sources: sources, Why: why}
+	read, _ := o.result.Read.(*graph.Graph)
+	return &Graph{SDL: o.result.SDL, read: read, Sources: sources, Why: why}
 }
 
 // equal tells whether another graph serves the same in the same way.

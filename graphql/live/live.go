@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vektah/gqlparser/v2/ast"
-
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 	"github.com/catalyst-router/catalyst/graphql/supergraph"
 )
@@ -23,6 +21,8 @@ type Config struct {
 	// Observe is told of each composition, for metrics; nil for nobody.
 	Observe func(e Entry)
 	Options supergraph.Options
+	// Memory keeps which subgraphs are in the graph over restarts, so that they stay before newcomers; nil for nowhere.
+	Memory Memory
 	Rules   Rules
 	// FetchTimeout bounds one attempt. Zero means 10s.
 	FetchTimeout time.Duration
@@ -40,26 +40,46 @@ type Graph struct {
 	// Why says what changed, for the log and the history.
 	Why string
 
-	once     sync.Once
-	document *ast.SchemaDocument // what SDL says; nil if unknown, and once it is read
-	read     *graph.Graph
-	err      error
+	read *graph.Graph // nil until somebody wants it
+	once sync.Once
+	err  error
 }
 
-// Read returns the graph as planners want it. It is read once, by whoever asks first.
+// Read returns the graph as planners want it. It is read once.
 func (g *Graph) Read() (*graph.Graph, error) {
 	g.once.Do(func() {
-		if g.document != nil {
-			g.read, g.err = graph.ReadDocument(g.document)
-			g.document = nil
-		} else {
-			g.read, g.err = graph.Read(g.SDL)
+		if g.read != nil {
+			return
 		}
-		if g.err != nil {
+		if g.read, g.err = graph.Read(g.SDL); g.err != nil {
 			g.err = fmt.Errorf("read the composed graph: %w", g.err)
 		}
 	})
 	return g.read, g.err
+}
+
+// reader reads what was composed, and keeps the last.
+type reader struct {
+	sdl  string
+	read *graph.Graph
+}
+
+// accept is supergraph.Options.Accept: a graph that planners cannot read is none.
+func (r *reader) accept(res *supergraph.Result) (err error) {
+	if r.read == nil || r.sdl != res.SDL {
+		var read *graph.Graph
+		if res.Document != nil {
+			read, err = graph.ReadDocument(res.Document)
+		} else {
+			read, err = graph.Read(res.SDL)
+		}
+		if err != nil {
+			return err
+		}
+		r.sdl, r.read = res.SDL, read
+	}
+	res.Read = r.read
+	return nil
 }
 
 // Registry keeps the graph of the subgraphs that it is told of.
@@ -68,6 +88,7 @@ type Registry struct {
 	wake chan struct{} // has room for one: something has changed
 	slot chan struct{} // one for each fetch under way
 
+	saved    map[string]string    // what the memory has
 	composer *supergraph.Composer // of the composition under way, of which there is one at a time
 
 	mu      sync.Mutex
@@ -84,7 +105,11 @@ func New(cfg Config) *Registry {
 	if cfg.Fetches <= 0 {
 		cfg.Fetches = 16
 	}
-	return &Registry{cfg: cfg, wake: make(chan struct{}, 1), slot: make(chan struct{}, cfg.Fetches), state: newState(cfg.Rules), composer: supergraph.NewComposer(cfg.Options)}
+	var reader reader
+	cfg.Options.Accept = reader.accept
+	r := &Registry{cfg: cfg, wake: make(chan struct{}, 1), slot: make(chan struct{}, cfg.Fetches), state: newState(cfg.Rules), composer: supergraph.NewComposer(cfg.Options)}
+	r.recall()
+	return r
 }
 
 // Put adds a subgraph or replaces its announcement.
@@ -238,8 +263,12 @@ func (r *Registry) compose(ctx context.Context, in input) {
 	if err == nil {
 		r.current = next
 	}
+	members := r.state.members()
 	r.history = appendBounded(r.history, entry)
 	r.mu.Unlock()
+	if err == nil {
+		r.remember(members)
+	}
 	if r.cfg.Observe != nil {
 		r.cfg.Observe(entry)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -28,8 +27,12 @@ type fixture struct {
 
 func start(t *testing.T, rules Rules) *fixture {
 	t.Helper()
-	f := &fixture{t: t, schemas: map[string]string{}, fetches: map[string]int{}, hang: map[string]bool{}}
-	f.Registry = New(Config{Fetch: f.fetch, Publish: f.publish, Rules: rules, Log: slog.New(slog.DiscardHandler)})
+	return startWith(t, rules, nil)
+}
+
+// run runs the registry until the test ends.
+func (f *fixture) run() {
+	t := f.t
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -39,7 +42,6 @@ func start(t *testing.T, rules Rules) *fixture {
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-done })
-	return f
 }
 
 func (f *fixture) fetch(ctx context.Context, src Source) (string, string, error) {

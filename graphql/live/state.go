@@ -13,6 +13,8 @@ import (
 type state struct {
 	rules Rules
 	subs  map[string]*sub
+	// remembered are the subgraphs that were in the graph before the start, with their schemas, until they are announced.
+	remembered map[string]string
 	// dirty says that what would be composed differs from what was.
 	dirty bool
 	// why collects what made it so, for the history.
@@ -33,6 +35,7 @@ type sub struct {
 	backoff   time.Duration
 	leaves    time.Time // zero: its route is there
 	good      string    // the schema with which it is in the graph; "" if it is not
+	was       string    // the schema with which it was in the graph before the start, until a graph of this run is published
 	errors    []supergraph.Error
 }
 
@@ -67,7 +70,7 @@ func (s *state) complete() bool {
 func (s *state) put(now time.Time, src Source) {
 	x := s.subs[src.Name]
 	if x == nil {
-		x = &sub{}
+		x = &sub{was: s.remembered[src.Name]}
 		s.subs[src.Name] = x
 	} else if x.src.same(&src) && x.leaves.IsZero() {
 		return
@@ -186,7 +189,7 @@ func (s *state) take() input {
 	in := input{why: s.why}
 	for _, x := range s.sorted() {
 		if x.schema != "" {
-			in.candidates = append(in.candidates, candidate{src: x.src, schema: x.schema, good: x.good})
+			in.candidates = append(in.candidates, candidate{src: x.src, schema: x.schema, good: cmp.Or(x.good, x.was)})
 		}
 	}
 	s.dirty, s.why, s.holdUntil = false, nil, time.Time{}
@@ -202,9 +205,26 @@ func (s *state) composed(out *outcome, published bool) {
 		}
 		x.errors = t.errors
 		if published {
-			x.good = t.schema
+			x.good, x.was = t.schema, ""
+			delete(s.remembered, name)
 		}
 	}
+}
+
+// members are the subgraphs of the graph with their schemas, and those that were in it before the start and have not been heard of.
+func (s *state) members() map[string]string {
+	out := map[string]string{}
+	for name, schema := range s.remembered {
+		out[name] = schema
+	}
+	for name, x := range s.subs {
+		if schema := cmp.Or(x.good, x.was); schema != "" {
+			out[name] = schema
+		} else {
+			delete(out, name)
+		}
+	}
+	return out
 }
 
 func (s *state) views() []View {

@@ -43,14 +43,24 @@ type Authorizer interface {
 	Authorize(ctx context.Context, operation string) error
 }
 
-// Handler serves the API. Queries are limited in complexity, since even an operator mistypes.
-func Handler(b Backend, a Authorizer) http.Handler {
+// The largest requests, in bytes: of the node's own operator, who applies files of services, and of others, who only read.
+const (
+	LargestOwn   = 16 << 20
+	LargestQuery = 256 << 10
+)
+
+// mostTokens is how many tokens a document may have. What is applied stands in its variables.
+const mostTokens = 20_000
+
+// Handler serves the API. A request has at most maxBody bytes, and queries are limited in complexity, since even an operator mistypes.
+func Handler(b Backend, a Authorizer, maxBody int64) http.Handler {
 	srv := handler.New(NewExecutableSchema(Config{Resolvers: &resolver{b, a}}))
 	srv.AddTransport(transport.SSE{KeepAlivePingInterval: 10 * time.Second})
 	srv.AddTransport(transport.POST{})
 	srv.Use(extension.Introspection{})
 	srv.Use(extension.FixedComplexityLimit(20_000))
-	return srv
+	srv.SetParserTokenLimit(mostTokens)
+	return http.MaxBytesHandler(srv, maxBody)
 }
 
 type resolver struct {

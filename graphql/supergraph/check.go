@@ -149,12 +149,7 @@ func (s *subgraph) coercesObject(v *ast.Value, d *typeDef) bool {
 			return false
 		}
 	}
-	for _, f := range d.fields {
-		if f.typ.NonNull && f.defaultValue == nil && v.Children.ForName(f.name) == nil {
-			return false
-		}
-	}
-	return true
+	return true // a field that is required may be missing, as in Apollo's composer: whoever leaves the argument out learns it from the subgraph
 }
 
 func coercesScalar(v *ast.Value, name string) bool {

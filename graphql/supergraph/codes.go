@@ -93,4 +93,7 @@ const (
 	MaxValidationSubgraphPathsExceeded            Code = "MAX_VALIDATION_SUBGRAPH_PATHS_EXCEEDED"
 	AuthRequirementsAppliedOnInterface            Code = "AUTH_REQUIREMENTS_APPLIED_ON_INTERFACE"
 	MissingTransitiveAuthRequirements             Code = "MISSING_TRANSITIVE_AUTH_REQUIREMENTS"
+	// SchemaTooLarge and UnreadableGraph are of this gateway: see Limits and Options.Accept.
+	SchemaTooLarge  Code = "SCHEMA_TOO_LARGE"
+	UnreadableGraph Code = "UNREADABLE_GRAPH"
 )

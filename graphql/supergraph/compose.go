@@ -5,6 +5,9 @@ func Compose(subgraphs []Subgraph, opts Options) *Result { return NewComposer(op
 
 func (c *Composer) compose(subgraphs []Subgraph) *Result {
 	subs, errs := c.prepare(subgraphs)
+	if len(errs) == 0 {
+		errs = c.opts.Limits.together(subs)
+	}
 	if len(errs) > 0 {
 		return &Result{Errors: errs}
 	}
@@ -16,7 +19,13 @@ func (c *Composer) compose(subgraphs []Subgraph) *Result {
 		return &Result{Errors: m.errs, Hints: m.hints}
 	}
 	sdl, doc := m.supergraph()
-	return &Result{SDL: sdl, Document: doc, Hints: m.hints}
+	r := &Result{SDL: sdl, Document: doc, Hints: m.hints}
+	if c.opts.Accept != nil {
+		if err := c.opts.Accept(r); err != nil {
+			return &Result{Errors: []Error{{Code: UnreadableGraph, Message: err.Error()}}, Hints: m.hints}
+		}
+	}
+	return r
 }
 
 // prepare loads every schema, upgrades the old ones, and validates each by itself. Of those that are known nothing is left to do.
@@ -29,7 +38,7 @@ func (c *Composer) prepare(in []Subgraph) ([]*subgraph, []Error) {
 			subs[i].index = i
 			continue
 		}
-		fresh[i] = load(i, s)
+		fresh[i] = load(i, s, c.opts.Limits)
 		subs[i] = fresh[i].s
 	}
 	for _, l := range fresh {
@@ -47,7 +56,7 @@ func (c *Composer) prepare(in []Subgraph) ([]*subgraph, []Error) {
 	}
 	for i, s := range in {
 		if fresh[i] == nil && subs[i].influenced(subs) { // it was upgraded beside others
-			fresh[i] = load(i, s)
+			fresh[i] = load(i, s, c.opts.Limits)
 			fresh[i].check()
 			subs[i] = fresh[i].s
 		}

@@ -1,6 +1,7 @@
 package supergraph
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -30,6 +31,56 @@ func (m *merger) composeDirectives() {
 			m.compose(s, d)
 		}
 	}
+	for _, c := range m.composed {
+		for _, s := range m.subs {
+			m.composedApplications(c, s)
+		}
+	}
+}
+
+// composedApplications checks that what a subgraph applies is right by the definition that the supergraph has, which may be another's.
+func (m *merger) composedApplications(c *composedDirective, s *subgraph) {
+	if s == c.sub || s.directives[c.name] == nil {
+		return
+	}
+	check := func(ds ast.DirectiveList, at ast.DirectiveLocation, coordinate string) {
+		for _, d := range ds.ForNames(c.name) {
+			if !slices.Contains(c.definition.Locations, at) {
+				m.errs = append(m.errs, s.failure(DirectiveCompositionError, d.Position, coordinate, "directive \"@%s\" may not be used on %s: subgraph %q defines it otherwise", c.name, at, c.sub.name))
+			}
+			for _, a := range d.Arguments {
+				if c.definition.Arguments.ForName(a.Name) == nil {
+					m.errs = append(m.errs, s.failure(DirectiveCompositionError, d.Position, coordinate, "unknown argument %q on directive \"@%s\": subgraph %q defines it otherwise", a.Name, c.name, c.sub.name))
+				}
+			}
+		}
+	}
+	check(s.schemaDirs, ast.LocationSchema, "")
+	for _, n := range s.order {
+		t := s.types[n]
+		check(t.dirs, ast.DirectiveLocation(locationOf(t.kind)), t.name)
+		for _, v := range t.values {
+			check(v.Directives, ast.LocationEnumValue, t.name+"."+v.Name)
+		}
+		field := ast.LocationFieldDefinition
+		if t.kind == ast.InputObject {
+			field = ast.LocationInputFieldDefinition
+		}
+		for _, f := range t.fields {
+			check(f.dirs, field, f.coordinate())
+			for _, a := range f.args {
+				check(a.Directives, ast.LocationArgumentDefinition, f.coordinate()+"("+a.Name+":)")
+			}
+		}
+	}
+}
+
+// locationOf is the directive location of a kind of types.
+func locationOf(k ast.DefinitionKind) string {
+	if k == ast.InputObject {
+		return onInput
+	}
+	return string(k)
 }
 
 func (m *merger) compose(s *subgraph, d *ast.Directive) {
@@ -73,7 +124,7 @@ func (m *merger) takeComposed(c *composedDirective, fail func(string, ...any)) {
 	}
 	for i, o := range m.composed {
 		if o.name == c.name {
-			if o.feature.version.less(c.feature.version) {
+			if !c.feature.version.less(o.feature.version) {
 				m.composed[i] = c
 			}
 			return

@@ -20,7 +20,10 @@ type kept struct {
 }
 
 // NewComposer returns a composer that has seen nothing yet.
-func NewComposer(opts Options) *Composer { return &Composer{opts: opts, kept: map[string]*kept{}} }
+func NewComposer(opts Options) *Composer {
+	opts.Limits = opts.Limits.withDefaults()
+	return &Composer{opts: opts, kept: map[string]*kept{}}
+}
 
 // Compose is like the function of that name.
 func (c *Composer) Compose(subgraphs []Subgraph) *Result {

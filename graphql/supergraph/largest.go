@@ -62,16 +62,34 @@ func (l *largest) shrink() *Result {
 		if len(r.Errors) == 0 || len(l.in) == 0 {
 			return r
 		}
-		i := l.offender(r.Errors)
+		i := l.culprit(r.Errors)
 		name := l.in[i].Name
 		l.excluded[name] = append(l.excluded[name], about(r.Errors, name)...)
 		l.in = slices.Delete(slices.Clone(l.in), i, i+1)
 	}
 }
 
-// offender picks who has to go: rather one that the errors name than another, rather new than known, rather late than early.
-func (l *largest) offender(errs []Error) int {
-	best, score := 0, -1
+// mostTries bounds how many subgraphs are tried without at each step.
+const mostTries = 16
+
+// culprit picks who has to go: of the suspects the first without whom the others compose; without such a one the first suspect. So a newcomer
+// that conflicts with two others goes, and not they, whatever its name.
+func (l *largest) culprit(errs []Error) int {
+	suspects := l.suspects(errs)
+	if len(suspects) > 1 {
+		for _, i := range suspects[:min(mostTries, len(suspects))] {
+			if without := slices.Delete(slices.Clone(l.in), i, i+1); len(l.composer.compose(without).Errors) == 0 {
+				return i
+			}
+		}
+	}
+	return suspects[0]
+}
+
+// suspects are those who may have to go: rather ones that the errors name than others, rather new than known; the latest first.
+func (l *largest) suspects(errs []Error) []int {
+	var best []int
+	score := -1
 	for i, s := range l.in {
 		points := 0
 		if named(errs, s.Name) {
@@ -80,10 +98,14 @@ func (l *largest) offender(errs []Error) int {
 		if !slices.Contains(l.previous, s.Name) {
 			points += 2
 		}
-		if points >= score {
-			best, score = i, points
+		switch {
+		case points > score:
+			best, score = []int{i}, points
+		case points == score:
+			best = append(best, i)
 		}
 	}
+	slices.Reverse(best)
 	return best
 }
 

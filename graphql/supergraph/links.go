@@ -1,6 +1,7 @@
 package supergraph
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -83,6 +84,10 @@ func (l *loader) link(ds ast.DirectiveList) {
 	l.s.links = k
 	for _, d := range linkApplications(ds) {
 		if f := l.feature(d); f != nil {
+			if slices.ContainsFunc(k.features, func(o *feature) bool { return o.identity == f.identity }) {
+				l.fail(InvalidLinkDirectiveUsage, d.Position, "", "cannot link feature %q since it has already been linked in the schema", f.identity)
+				continue
+			}
 			k.features = append(k.features, f)
 			if f.identity == federation {
 				l.s.version = f.version
@@ -144,8 +149,12 @@ func (l *loader) feature(d *ast.Directive) *feature {
 	if f.as = argText(d, "as"); f.as == "" {
 		f.as = f.name
 	}
-	if f.identity == federation && (f.version.less(version{2, 0}) || !f.version.less(version{3, 0})) {
-		l.fail(UnknownFederationLinkVersion, d.Position, "", "federation %s is not known; it must be v2.0 or a later v2", f.version)
+	if f.identity == specs+"connect" {
+		l.fail(UnsupportedLinkedFeature, d.Position, "", "feature %s is not supported: connectors are not carried out here", url)
+		return nil
+	}
+	if f.identity == federation && (f.version.less(version{2, 0}) || !f.version.less(version{2, newestFederation + 1})) {
+		l.fail(UnknownFederationLinkVersion, d.Position, "", "federation %s is not known; it must be v2.0 to v2.%d", f.version, newestFederation)
 		return nil
 	}
 	for _, c := range argList(d, "import") {
@@ -154,9 +163,29 @@ func (l *loader) feature(d *ast.Directive) *feature {
 			l.fail(InvalidLinkDirectiveUsage, d.Position, "", "@link of %q: an import is a string, or an object of name and as, and @ stands before both or neither", url)
 			continue
 		}
+		if before := f.imported(i.name); before != "" && before != i.as {
+			l.fail(InvalidLinkDirectiveUsage, d.Position, "", "cannot import %q as %q from feature %q since it was previously imported as %q: remove one of these imports", i.name, i.as, f.identity, before)
+			if l.s.links.canonical != nil && strings.HasPrefix(i.as, "@") { // it is known by that name, too
+				l.s.links.canonical[i.as[1:]] = i.name[1:]
+			}
+			continue
+		}
 		f.imports = append(f.imports, i)
 	}
 	return f
+}
+
+// newestFederation is the newest minor version of federation 2 that is known.
+const newestFederation = 15
+
+// imported is the name that an element is imported under; "" if it is not.
+func (f *feature) imported(name string) string {
+	for _, i := range f.imports {
+		if i.name == name {
+			return i.as
+		}
+	}
+	return ""
 }
 
 // elements makes the feature's directives known.

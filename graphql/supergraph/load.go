@@ -24,8 +24,14 @@ type loader struct {
 }
 
 // load parses a schema and resolves its names. The subgraph has no types if the SDL cannot be parsed.
-func load(index int, in Subgraph) *loader {
+func load(index int, in Subgraph, limits Limits) *loader {
 	l := &loader{s: &subgraph{index: index, name: in.Name, url: in.URL, size: len(in.SDL), types: map[string]*typeDef{}, directives: map[string]*ast.DirectiveDefinition{}, roots: map[ast.Operation]string{}, renamed: map[string]string{}, contexts: map[string]bool{}}}
+	problem, holds := limits.tooLarge(in.SDL)
+	if problem != "" {
+		l.fail(SchemaTooLarge, nil, "", "%s", problem)
+		return l
+	}
+	l.s.holds = holds
 	doc, err := parser.ParseSchemaWithLimit(&ast.Source{Name: in.Name, Input: blockstring.Settle(in.SDL)}, maxTokens)
 	if err != nil {
 		l.syntax(err)

@@ -72,13 +72,14 @@ func merge(subs []*subgraph, opts Options) *merger {
 	m.composeDirectives()
 	m.mergeSchemaDirectives()
 	m.overrides()
+	m.importNames()
 	m.spread = m.spreadAuth()
 	for _, n := range m.order {
 		m.mergeType(m.types[n])
 	}
 	m.interfaceObjectFields()
-	m.mergeEnums()
 	m.executableDirectives()
+	m.mergeEnums()
 	m.validate()
 	return m
 }

@@ -35,7 +35,53 @@ func (m *merger) uses() map[string]*use {
 			}
 		}
 	}
+	directive := func(name string, args ast.ArgumentDefinitionList) {
+		for _, a := range args {
+			if u := out[a.Type.Name()]; u != nil {
+				u.input = cmp.Or(u.input, "@"+name+"("+a.Name+":)")
+			}
+		}
+	}
+	for _, c := range m.composed {
+		directive(c.name, c.definition.Arguments)
+	}
+	for _, d := range m.dirs {
+		directive(d.Name, d.Arguments)
+	}
 	return out
+}
+
+// enumDefaults checks that the default values of arguments and input fields are left in the merged enums.
+func (m *merger) enumDefaults() {
+	for _, n := range m.order {
+		t := m.types[n]
+		for _, f := range t.fields {
+			if f.defaultValue != nil && !m.holds(f.defaultValue, f.typ) {
+				m.fail(InvalidGraphQL, f.coordinate(), m.having(t), "invalid default value (got: %s) provided for input field %s of type %s", f.defaultValue.String(), f.coordinate(), f.typ.String())
+			}
+			for _, a := range f.args {
+				if a.DefaultValue != nil && !m.holds(a.DefaultValue, a.Type) {
+					m.fail(InvalidGraphQL, argument(f, a), m.having(t), "invalid default value (got: %s) provided for argument %s of type %s", a.DefaultValue.String(), argument(f, a), a.Type.String())
+				}
+			}
+		}
+	}
+}
+
+// holds reports whether the enum values in a constant are in the merged enums.
+func (m *merger) holds(v *ast.Value, typ *ast.Type) bool {
+	if typ.Elem != nil && v.Kind == ast.ListValue {
+		return !slices.ContainsFunc(v.Children, func(c *ast.ChildValue) bool { return !m.holds(c.Value, typ.Elem) })
+	}
+	t := m.types[typ.Name()]
+	switch {
+	case t == nil:
+	case t.kind == ast.Enum && (v.Kind == ast.EnumValue || v.Kind == ast.StringValue):
+		return slices.ContainsFunc(t.values, func(o *mergedValue) bool { return o.name == v.Raw })
+	case t.kind == ast.InputObject && v.Kind == ast.ObjectValue:
+		return !slices.ContainsFunc(v.Children, func(c *ast.ChildValue) bool { return t.byName[c.Name] != nil && !m.holds(c.Value, t.byName[c.Name].typ) })
+	}
+	return true
 }
 
 // mergeEnums merges enum values: all of them where clients only receive the enum, the common ones where they only send it; where

@@ -53,12 +53,26 @@ func (m *merger) override(t *mergedType, f *fieldDef, byName map[string]*subgrap
 	if td := from.types[t.name]; td != nil {
 		src = td.byName[f.name]
 	}
+	if i := from.abstracts(m.types[t.name], f.name); src == nil && i != "" {
+		m.fail(OverrideCollisionWithAnotherDirective, f.coordinate(), []*subgraph{own, from}, "invalid @override on field %q of subgraph %q: source subgraph %q does not have field %q but abstracts it in type %q, and overriding abstracted fields is not supported", f.coordinate(), own.name, from.name, f.coordinate(), i)
+		return
+	}
 	if src == nil {
 		m.hint("OVERRIDE_DIRECTIVE_CAN_BE_REMOVED", f.coordinate(), []*subgraph{own, from}, "field %q on subgraph %q no longer exists in the from subgraph: the @override directive can be removed", f.coordinate(), own.name)
 		f.overrideLabel, own.spent = "", true
 		return
 	}
 	m.overridden(f, src)
+}
+
+// abstracts is the interface that the subgraph knows as an object and through which it gives a type a field; "" if there is none.
+func (s *subgraph) abstracts(t *mergedType, field string) string {
+	for _, i := range t.interfaces {
+		if d := s.types[i]; d != nil && d.interfaceObject && d.byName[field] != nil {
+			return i
+		}
+	}
+	return ""
 }
 
 // overridden marks the source of an override.

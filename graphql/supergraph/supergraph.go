@@ -35,6 +35,11 @@ type Options struct {
 	RootConflict Conflict
 	// MaxPaths bounds the work of the satisfiability check: how many states are visited. Zero means 1,000,000.
 	MaxPaths int
+	// Accept, if not nil, is asked of what was composed whether it can be served; an error is one of the composition. ComposeLargest then leaves
+	// the culprit out.
+	Accept func(*Result) error
+	// Limits of the schemas' size.
+	Limits Limits
 }
 
 // Location is a place in a subgraph's SDL. Line and Column count from 1.
@@ -86,4 +91,6 @@ type Result struct {
 	Document *ast.SchemaDocument
 	Errors   []Error
 	Hints    []Hint
+	// Read is what Options.Accept leaves here for whoever takes the result.
+	Read any
 }

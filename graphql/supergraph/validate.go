@@ -32,6 +32,8 @@ func (m *merger) validate() {
 	if len(m.errs) > 0 {
 		return
 	}
+	m.enumDefaults()
+	m.requiredArguments()
 	m.inaccessible()
 	m.transitiveAuth()
 }

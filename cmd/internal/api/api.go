@@ -77,7 +77,7 @@ func New(cfg Config) *API { return &API{cfg: cfg} }
 // Handler serves everything to whoever can open the Unix socket, who owns the node.
 func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", operator.Handler(a, owner{}))
+	mux.Handle("/graphql", operator.Handler(a, owner{}, operator.LargestOwn))
 	return mux
 }
 

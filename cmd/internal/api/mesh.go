@@ -81,7 +81,7 @@ func (m *Mesh) Run(ctx context.Context, a *API, registry *live.Registry) error {
 	}
 	registry.Put(live.Source{Name: gateways.OperatorSubgraph, URL: "http://" + address + "/mesh"})
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", operator.Handler(a, readOnly{}))
+	mux.Handle("/graphql", operator.Handler(a, readOnly{}, operator.LargestQuery))
 	mux.Handle("/mesh", mesh.Handler(m))
 	return listen.Serve(ctx, m.listener, m.permitted(mux))
 }

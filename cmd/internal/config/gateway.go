@@ -25,6 +25,7 @@ type Gateway struct {
 	Linger     time.Duration       `yaml:"linger" doc:"how long a subgraph stays in the graph after its route has gone; 0s to 1h" default:"10s"`
 	Schemas    string              `yaml:"schemas" doc:"directory of SERVICE.graphql files, the schemas of services that do not tell their own" default:""`
 	Operator   bool                `yaml:"operator" doc:"offer this node's operator API to the organisation, read-only and against a token with the scope catalyst:operator, and every node's as a subgraph; wants gateway.jwks" default:"false"`
+	Memory     string              `yaml:"memory" doc:"file that keeps who is in the graph over restarts, so that they stay before newcomers that conflict with them; empty for graph.json in a node's data directory, and for none alone" default:""`
 	StartWait  time.Duration       `yaml:"start-wait" doc:"how long the first graph waits for subgraphs that do not answer yet; then the others serve" default:"5s"`
 
 	Introspection bool          `yaml:"introspection" doc:"answer __schema and __type" default:"true"`

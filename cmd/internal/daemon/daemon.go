@@ -4,6 +4,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -303,7 +304,9 @@ func (d *Daemon) gateway(ctx context.Context) error {
 	if d.cfg.Gateway.Listen == "" {
 		return nil
 	}
-	g, err := gateway.New(ctx, d.cfg.Gateway, d.tel)
+	rules := d.cfg.Gateway
+	rules.Memory = cmp.Or(rules.Memory, filepath.Join(d.cfg.Data, "graph.json"))
+	g, err := gateway.New(ctx, rules, d.tel)
 	if err != nil {
 		return err
 	}

@@ -14,8 +14,13 @@ import (
 // does not name; nil means at its URL.
 func (g *Gateway) Registry(reach func(live.Source) exec.Subgraph) *live.Registry {
 	p := publisher{g, reach}
+	var kept live.Memory
+	if g.cfg.Memory != "" {
+		kept = memory(g.cfg.Memory)
+	}
 	return live.New(live.Config{
-		Fetch: p.fetch, Publish: p.publish, Log: g.tel.Log, FetchTimeout: g.cfg.FetchTimeout,
+		Memory: kept,
+		Fetch:  p.fetch, Publish: p.publish, Log: g.tel.Log, FetchTimeout: g.cfg.FetchTimeout,
 		Rules: live.Rules{Poll: g.cfg.Poll, Linger: orElse(g.cfg.Linger, -1), StartWait: g.cfg.StartWait},
 	})
 }
