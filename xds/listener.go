@@ -37,12 +37,14 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 	}
 	manager := &hcm.HttpConnectionManager{
 		StatPrefix: name, RouteSpecifier: &hcm.HttpConnectionManager_ScopedRoutes{ScopedRoutes: scopes()},
-		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{extension("envoy.http.early_header_mutation.header_mutation", named(serviceHeader, ""))},
-		StripPortMode:                 &hcm.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
-		LocalReplyConfig:              c.localReplies(),
-		StreamIdleTimeout:             durationpb.New(0), // streams live as long as they like
-		AccessLog:                     c.accessLog(),
-		NormalizePath:                 wrapperspb.Bool(false),
+		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{
+			withoutClaims(name), extension("envoy.http.early_header_mutation.header_mutation", named(serviceHeader, "")),
+		},
+		StripPortMode:     &hcm.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
+		LocalReplyConfig:  c.localReplies(),
+		StreamIdleTimeout: durationpb.New(0), // streams live as long as they like
+		AccessLog:         c.accessLog(),
+		NormalizePath:     wrapperspb.Bool(false),
 	}
 	chain := &listener.FilterChain{}
 	if name == ingressName {

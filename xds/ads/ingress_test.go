@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -249,4 +250,73 @@ func TestANextHopIsJudgedByItsOwnRoots(t *testing.T) {
 			c.eventually(svc, tt.want, body)
 		})
 	}
+}
+
+// What a caller says of where a request came from, where it has been and how Envoy is to treat it reaches no workload; what nodes say does.
+func TestCallersClaimsReachNoWorkload(t *testing.T) {
+	org := newAuthority(t, "acme.example")
+	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
+	a.server.Open()
+	c.server.Open()
+	seen := make(chan http.Header, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case seen <- r.Header.Clone():
+		default:
+		}
+		w.WriteHeader(http.StatusServiceUnavailable) // which x-envoy-retry-on would have tried again
+	}))
+	t.Cleanup(s.Close)
+	a.apply(to(books, bgp.HTTP, []xds.Target{backend(strings.TrimPrefix(s.URL, "http://"))}))
+	c.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}))
+	c.eventually(books, 503, "")
+	claims := map[string]string{
+		"X-Catalyst-Path": "<acme.example/forged>", "X-Catalyst-Service": "other", "X-Catalyst-Principal": "admin", "Forwarded": "for=192.0.2.1",
+		"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Host": "forged.example", "X-Forwarded-Client-Cert": "URI=spiffe://acme.example/node/forged",
+		"X-Real-Ip": "192.0.2.1", "X-Envoy-Retry-On": "5xx", "X-Envoy-Max-Retries": "5", "X-Envoy-Upstream-Rq-Timeout-Ms": "1",
+	}
+	send := func(do func(*http.Request) (*http.Response, error), url string) http.Header {
+		t.Helper()
+		for len(seen) > 0 {
+			<-seen
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("order"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = string(books)
+		for name, value := range claims {
+			req.Header.Set(name, value)
+		}
+		resp, err := do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		h := <-seen
+		select {
+		case <-seen:
+			t.Error("the request was sent twice")
+		default:
+		}
+		return h
+	}
+	check := func(h http.Header, except ...string) {
+		t.Helper()
+		for name, value := range claims {
+			if !slices.Contains(except, name) && strings.Contains(strings.Join(h.Values(name), ","), value) {
+				t.Errorf("the workload sees %s: %s", name, h.Values(name))
+			}
+		}
+	}
+	h := send((&http.Client{Timeout: patience}).Do, "http://"+c.egress+"/")
+	check(h)
+	if got := strings.Join(h.Values("X-Catalyst-Path"), ","); got != "<acme.example/c>,<acme.example/a>" {
+		t.Errorf("the path is %s", got)
+	}
+	if got := h.Get("X-Forwarded-Client-Cert"); !strings.HasSuffix(got, "URI=spiffe://acme.example/node/c") {
+		t.Errorf("who sent it is said to be %q", got)
+	}
+	peer := caller(t, org.Authority, []string{"spiffe://acme.example/node/c"}, nil)
+	check(send(peer.Do, "https://"+a.ingress+"/"), "X-Catalyst-Path", "X-Catalyst-Principal") // a node says where it has been
 }

@@ -122,7 +122,7 @@ func (t *Tracer) Begin(ctx context.Context, svc bgp.Service) ([]bgp.WalkHop, err
 	if f.Egress != "" {
 		hop.Steps = append(hop.Steps, t.egress(ctx, f))
 	}
-	return t.from(ctx, f, hop, bgp.WalkRequest{ID: t.newID(), Service: svc, TTL: bgp.MaxWalkHops, Budget: Budget}), nil
+	return t.from(ctx, f, hop, bgp.WalkRequest{ID: t.newID(), Service: svc, TTL: bgp.MaxWalkHops, Budget: Budget}, bgp.NodeID{}), nil
 }
 
 // Answer goes on with a trace that a peer has brought here.
@@ -143,7 +143,11 @@ func (t *Tracer) Answer(ctx context.Context, from bgp.NodeID, req bgp.WalkReques
 	if req.Search {
 		hop.Steps = append(hop.Steps, export(f, from)...)
 	}
-	return t.from(ctx, f, hop, req)
+	hops := t.from(ctx, f, hop, req, from)
+	if from.Org != t.src.Self().Org {
+		hops = discreet(hops)
+	}
+	return hops
 }
 
 // mayKnow applies the policy: beyond it nothing is said, not even whether there is such a service.
@@ -154,8 +158,9 @@ func (t *Tracer) mayKnow(from bgp.NodeID, f *Facts) bool {
 	return slices.ContainsFunc(f.Exports, func(e rib.Export) bool { return e.Peer == from && e.Told })
 }
 
-// from traces on from this node. Its own hop has been begun and is completed here; the hops beyond follow it.
-func (t *Tracer) from(ctx context.Context, f *Facts, hop bgp.WalkHop, req bgp.WalkRequest) []bgp.WalkHop {
+// from traces on from this node, for the peer that asks or, without one, for this node's operator. Its own hop has been begun and is
+// completed here; the hops beyond follow it.
+func (t *Tracer) from(ctx context.Context, f *Facts, hop bgp.WalkHop, req bgp.WalkRequest, asker bgp.NodeID) []bgp.WalkHop {
 	if len(f.Paths) == 0 || f.Paths[0].Reject != rib.Accepted {
 		if s := rejected(f); s != nil {
 			hop.Steps = append(hop.Steps, *s)
@@ -172,6 +177,9 @@ func (t *Tracer) from(ctx context.Context, f *Facts, hop bgp.WalkHop, req bgp.Wa
 	hop.Steps = append(hop.Steps, published(f)...)
 	if best.Local {
 		return []bgp.WalkHop{t.workload(ctx, f, hop)}
+	}
+	if why := t.untold(asker, best); why != "" {
+		return []bgp.WalkHop{hop, {Node: best.NextHop.Node, Note: why}}
 	}
 	ask, cancel := context.WithTimeout(ctx, max(reserve, req.Budget-reserve))
 	defer cancel()

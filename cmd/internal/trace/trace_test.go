@@ -275,3 +275,54 @@ func TestLoopEnds(t *testing.T) {
 		t.Errorf("nothing says why the walk ended: %s", text(hops[len(hops)-1:]))
 	}
 }
+
+// A peer cannot have this node try an address for it, whether it chose that itself, or had it chosen by another. Nothing is tried, so that neither
+// words nor time tell; an operator of this node is told as before.
+func TestNoAddressIsTriedForAPeer(t *testing.T) {
+	stranger, friend := bgp.NodeID{Org: "bravo.example", Name: "x"}, bgp.NodeID{Org: "delta.example", Name: "y"}
+	for name, tt := range map[string]struct {
+		asker, hop bgp.NodeID
+		path       []bgp.NodeID
+		tried      bool
+	}{
+		"the one that announced it":                                    {id("z"), id("z"), []bgp.NodeID{id("z")}, false},
+		"one on the way":                                               {id("z"), id("a"), []bgp.NodeID{id("a"), id("z")}, false},
+		"a stranger, of what a friend of it announced":                 {stranger, friend, []bgp.NodeID{friend}, false},
+		"a stranger, of what a friend of it announced to another node": {stranger, id("a"), []bgp.NodeID{id("a"), friend}, false},
+		"a stranger, of this organisation's own":                       {stranger, id("a"), []bgp.NodeID{id("a")}, true},
+		"a node of this organisation that has no say":                  {id("c"), id("a"), []bgp.NodeID{id("a")}, true},
+		"this node's operator":                                         {bgp.NodeID{}, id("z"), []bgp.NodeID{id("z")}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := line(Organisation, "b", "a")
+			b := w.nodes[id("b")]
+			w.nodes[tt.hop], b.facts.Paths[0].Peer = w.nodes[id("a")], tt.hop
+			b.facts.Paths[0].NextHop = bgp.NextHop{Node: tt.hop, Address: "10.0.0.5:22"}
+			b.facts.Paths[0].Attrs.NodePath = tt.path
+			b.facts.Exports = append(b.facts.Exports, rib.Export{Peer: tt.asker, Told: true})
+			w.dead["10.0.0.5:22"] = errors.New("dial tcp 10.0.0.5:22: connection refused")
+			var hops []bgp.WalkHop
+			if tt.asker.IsZero() {
+				hops = w.walk(t, "b")
+			} else {
+				hops = b.tracer.Answer(t.Context(), tt.asker, bgp.WalkRequest{ID: 1, Service: books, TTL: 9, Budget: time.Second})
+			}
+			tried := slices.ContainsFunc(hops, func(h bgp.WalkHop) bool {
+				return slices.ContainsFunc(h.Steps, func(s bgp.WalkStep) bool { return s.Name == "listener" && s.State == bgp.WalkFailed })
+			})
+			if tried != tt.tried {
+				t.Errorf("tried: %t, want %t: %s", tried, tt.tried, text(hops))
+			}
+			if tt.asker.Org != "acme.example" && !tt.asker.IsZero() && strings.Contains(fmt.Sprintf("%+v", hops), "10.0.0.5") {
+				t.Errorf("another organisation is told an address: %+v", hops)
+			}
+			for _, h := range hops {
+				for _, s := range h.Steps {
+					if tt.asker == stranger && s.Took != 0 {
+						t.Errorf("%s took %s", s.Name, s.Took)
+					}
+				}
+			}
+		})
+	}
+}
