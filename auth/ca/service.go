@@ -32,8 +32,8 @@ func ParseOperator(org bgp.Org, uri string) (string, bool) {
 	return name, ok && bgp.CheckName(name) == nil
 }
 
-// IssueService signs the key of the identity service, for the hosts under which clients know it, and for life as Issue
-// takes it.
+// IssueService signs the key of the identity service, for the hosts under which clients know it, and for life as
+// Issue takes it.
 func (a *Authority) IssueService(key crypto.PublicKey, hosts []string, life time.Duration) (*SVID, error) {
 	return a.issue(key, servicePath, hosts, life)
 }

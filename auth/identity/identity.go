@@ -6,6 +6,7 @@ package identity
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
@@ -48,7 +50,8 @@ func (m *Material) LogValue() slog.Value { return slog.StringValue(m.String()) }
 
 // Source is a node's identity. It is safe for concurrent use.
 type Source struct {
-	dir string
+	dir    string
+	refuse atomic.Pointer[func(leaf *x509.Certificate) error] // nil: nothing is revoked
 
 	mu      sync.RWMutex
 	svid    *x509svid.SVID // guarded by mu, as all below
@@ -129,7 +132,7 @@ func (s *Source) GetX509BundleForTrustDomain(td spiffeid.TrustDomain) (*x509bund
 // ServerTLS returns the TLS configuration of a listener that takes nodes of every organisation whose roots are known:
 // TLS 1.3, both sides with certificates, post-quantum key exchange first. Each certificate is judged as NodeOf does.
 func (s *Source) ServerTLS() *tls.Config {
-	return harden(tlsconfig.MTLSServerConfig(s, s, tlsconfig.AuthorizeAny()), func(state tls.ConnectionState) error {
+	return s.harden(tlsconfig.MTLSServerConfig(s, s, tlsconfig.AuthorizeAny()), func(state tls.ConnectionState) error {
 		_, err := nodeOf(state)
 		return err
 	})
@@ -139,7 +142,7 @@ func (s *Source) ServerTLS() *tls.Config {
 // and Envoys. Which of them may stay is for the caller to decide, who can say why not.
 func (s *Source) OwnServerTLS() *tls.Config {
 	own := spiffeid.RequireTrustDomainFromString(string(s.Material().Node.Org))
-	return harden(tlsconfig.MTLSServerConfig(
+	return s.harden(tlsconfig.MTLSServerConfig(
 		s, s, tlsconfig.AuthorizeMemberOf(own),
 	), func(state tls.ConnectionState) error {
 		_, err := idOf(state)
@@ -168,7 +171,7 @@ func (s *Source) clientTLS(node bgp.NodeID, also func(id string) bool) *tls.Conf
 		}
 		return nil
 	})
-	return harden(tlsconfig.MTLSClientConfig(s, s, own), func(state tls.ConnectionState) error {
+	return s.harden(tlsconfig.MTLSClientConfig(s, s, own), func(state tls.ConnectionState) error {
 		id, err := idOf(state)
 		if err == nil && id != node.URI() && !also(id) {
 			err = fmt.Errorf("its certificate is that of %s, want %s", id, node.URI())
@@ -179,13 +182,25 @@ func (s *Source) clientTLS(node bgp.NodeID, also func(id string) bool) *tls.Conf
 
 // harden adds what every connection of ours has. judge runs in VerifyConnection, which a resumed session would not
 // escape.
-func harden(c *tls.Config, judge func(tls.ConnectionState) error) *tls.Config {
+func (s *Source) harden(c *tls.Config, judge func(tls.ConnectionState) error) *tls.Config {
 	c.MinVersion = tls.VersionTLS13
 	c.CurvePreferences = []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256}
 	c.SessionTicketsDisabled = true // a resumed session would outlive its certificate
-	c.VerifyConnection = judge
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		if err := judge(state); err != nil {
+			return err
+		}
+		if refuse := s.refuse.Load(); refuse != nil && len(state.PeerCertificates) > 0 {
+			return (*refuse)(state.PeerCertificates[0])
+		}
+		return nil
+	}
 	return c
 }
+
+// Refuse has every handshake from now on ask whether the other side's certificate is to be refused though it is
+// valid: whether it is revoked.
+func (s *Source) Refuse(refuse func(leaf *x509.Certificate) error) { s.refuse.Store(&refuse) }
 
 // reload reads the files if they changed.
 func (s *Source) reload() (changed bool, err error) {

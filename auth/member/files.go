@@ -42,6 +42,12 @@ type state struct {
 	Alarm      string  `json:"alarm,omitempty"`
 }
 
+// Joined tells whether a node joined in a directory.
+func Joined(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, memberFile))
+	return err == nil
+}
+
 func readState(dir string) (*state, error) {
 	b, err := disk.ReadPrivate(filepath.Join(dir, memberFile))
 	if err != nil {

@@ -299,6 +299,18 @@ func (s *Set) CheckCertificate(leaf *x509.Certificate) error {
 	return nil
 }
 
+// Nodes returns the SPIFFE ids of those that are revoked as a whole.
+func (s *Set) Nodes() (all []string) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for k := range s.entries {
+		if k.kind == Node {
+			all = append(all, k.value)
+		}
+	}
+	return all
+}
+
 // SerialText is how a serial number is written in revocations.
 func SerialText(leaf *x509.Certificate) string { return leaf.SerialNumber.Text(16) }
 

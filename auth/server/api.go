@@ -75,6 +75,8 @@ type (
 	JoinToken struct {
 		Node    string `json:"node"`
 		Seconds int64  `json:"seconds,omitempty"`
+		// OIDC leaves the secret out, for a node that joins by a token of an external issuer.
+		OIDC bool `json:"oidc,omitempty"`
 	}
 	// Joining is a join token, once.
 	Joining struct {
@@ -283,6 +285,10 @@ func (s *Server) rotate(r *http.Request, c service.Caller, in Rotate) ([]KeyInfo
 }
 
 func (s *Server) joinToken(r *http.Request, c service.Caller, in JoinToken) (Joining, error) {
+	if in.OIDC {
+		text, err := s.cfg.Service.JoinAddress(r.Context(), c, in.Node)
+		return Joining{Token: text}, err
+	}
 	text, until, err := s.cfg.Service.JoinToken(r.Context(), c, in.Node, time.Duration(in.Seconds)*time.Second)
 	return Joining{text, until.UTC().Truncate(time.Second)}, err
 }

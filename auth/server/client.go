@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 )
 
 // Client calls the administration API.
@@ -78,16 +79,25 @@ func (c *Client) Post(ctx context.Context, path string, in, out any) error {
 	return c.do(ctx, http.MethodPost, path, in, out)
 }
 
+// PostForm asks one of OAuth's endpoints.
+func (c *Client) PostForm(ctx context.Context, path string, form url.Values, out any) error {
+	return c.send(ctx, http.MethodPost, path, "application/x-www-form-urlencoded", []byte(form.Encode()), out)
+}
+
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
 	b, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
+	return c.send(ctx, method, path, "application/json", b, out)
+}
+
+func (c *Client) send(ctx context.Context, method, path, kind string, b []byte, out any) error {
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(b))
 	if err != nil {
 		return err
 	}
-	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Content-Type", kind)
 	resp, err := c.http.Do(r)
 	if err != nil {
 		return fmt.Errorf("ask the identity service: %w", err)

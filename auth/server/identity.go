@@ -184,6 +184,9 @@ func (f *follower) reply(ctx context.Context, in *authv1.FollowRequest) error {
 		defer wait.Stop()
 		select {
 		case <-ctx.Done():
+			if time.Now().Before(f.leaf.NotAfter) {
+				return status.Error(codes.Unavailable, "the identity service stops")
+			}
 			return status.Error(codes.Unauthenticated, "the certificate has ended")
 		case <-changed:
 		case <-keys:

@@ -2,7 +2,7 @@
 // over HTTP, and joining, renewal and the feed of revocations over gRPC, all on one port over TLS 1.3. On the
 // service's own Unix socket the same HTTP is served to its owner.
 //
-//	srv, err := server.New(server.Config{Service: svc, Hosts: []string{"127.0.0.1"}, Log: log})
+//	srv := server.New(server.Config{Service: svc, Hosts: []string{"127.0.0.1"}, Log: log})
 //	err = srv.Serve(ctx, tcpListener, unixListener)   // blocks
 package server
 
@@ -61,19 +61,21 @@ type Server struct {
 }
 
 // New returns a server.
-func New(cfg Config) (*Server, error) {
+func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, grpc: grpc.NewServer(grpc.MaxRecvMsgSize(256 << 10))}
 	s.good, _ = lru.New[token.Thumbprint, time.Time](verified) // fails on sizes below 1 only
 	authv1.RegisterIdentityServer(s.grpc, &identity{Server: s})
 	s.mux = s.routes()
-	_, err := s.certificate()
-	return s, err
+	return s
 }
 
 // Serve serves until ctx ends: the network, and the owner on a Unix socket; nil for neither.
 func (s *Server) Serve(ctx context.Context, network, owner net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if network != nil {
+		if _, err := s.certificate(); err != nil {
+			return err
+		}
 		g.Go(func() error {
 			return serve(ctx, tls.NewListener(network, s.TLS()), http.HandlerFunc(s.serveNetwork))
 		})
@@ -131,7 +133,7 @@ func (s *Server) TLS() *tls.Config {
 func (s *Server) certificate() (*tls.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	roots := string(s.cfg.Service.Roots())
+	roots := string(s.cfg.Service.OwnRoot())
 	if s.cert != nil && s.root == roots && time.Until(s.cert.Leaf.NotAfter) > serverLife/2 {
 		return s.cert, nil
 	}
@@ -148,7 +150,7 @@ func (s *Server) certificate() (*tls.Certificate, error) {
 		return nil, err
 	}
 	chain := svid.Chain
-	block, _ := pem.Decode(s.cfg.Service.Roots())
+	block, _ := pem.Decode(s.cfg.Service.OwnRoot())
 	s.cert = &tls.Certificate{Certificate: append(chain, block.Bytes), PrivateKey: key, Leaf: svid.Leaf}
 	s.root = roots
 	return s.cert, nil

@@ -133,10 +133,7 @@ func start(t *testing.T, o options) *site {
 	if s.service, err = service.New(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	srv, err := server.New(server.Config{Service: s.service, Hosts: []string{"127.0.0.1", "localhost"}, Log: log(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	srv := server.New(server.Config{Service: s.service, Hosts: []string{"127.0.0.1", "localhost"}, Log: log(t)})
 	s.owner = srv.Owner()
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup

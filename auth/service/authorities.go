@@ -307,7 +307,7 @@ func RootsHash(roots []byte) string { return hashText(roots) }
 // IssueService signs the certificate of the identity service itself, and keeps that it did.
 func (s *Service) IssueService(key crypto.PublicKey, hosts []string, life time.Duration) (*ca.SVID, error) {
 	snap := s.snapshot.Load()
-	svid, err := snap.current.IssueService(key, hosts, life)
+	svid, err := snap.own.IssueService(key, hosts, life)
 	if err != nil {
 		return nil, err
 	}
@@ -318,7 +318,7 @@ func (s *Service) IssueService(key crypto.PublicKey, hosts []string, life time.D
 	return svid, s.write(ctx, e, func(ctx context.Context, tx *store.Tx) error {
 		return tx.AddCertificate(ctx, store.Certificate{
 			Serial: revoke.SerialText(svid.Leaf), Subject: uri, Thumbprint: token.ThumbprintOf(svid.Leaf).String(),
-			Authority: snap.currentID,
+			Authority: snap.ownID,
 			Issued:    s.cfg.Now(), Expires: svid.Leaf.NotAfter,
 		})
 	})

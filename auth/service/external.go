@@ -52,3 +52,30 @@ func matches(c *token.Claims, want map[string]string) bool {
 	}
 	return len(want) > 0
 }
+
+// PrincipalRule makes a principal of an external token.
+type PrincipalRule struct {
+	// Claims that the token must have, exactly: at least one.
+	Claims    map[string]string
+	Principal token.Principal
+}
+
+// MapExternal returns what makes a principal of the tokens of an external issuer: the first rule that matches. With
+// joins, a token that no rule matches is a USER that trusts no domain, which may do nothing but join where a rule
+// says so.
+func MapExternal(rules []PrincipalRule, joins bool) func(token.Value, *token.Claims) error {
+	return func(_ token.Value, c *token.Claims) error {
+		c.Entity = token.Entity{ID: c.Issuer + " " + c.Subject, Name: c.Subject, Type: "user"}
+		for _, r := range rules {
+			if matches(c, r.Claims) {
+				c.Principal = r.Principal
+				return nil
+			}
+		}
+		if joins {
+			c.Principal, c.Entity.Type = token.User, "service"
+			return nil
+		}
+		return errors.New("no rule is for them")
+	}
+}

@@ -63,8 +63,9 @@ func (s *Service) JoinToken(ctx context.Context, c Caller, node string, ttl time
 	if ttl < time.Second || ttl > MaxJoinTTL {
 		return "", time.Time{}, invalid("ttl %s: want 1s to %s", ttl, MaxJoinTTL)
 	}
-	if s.cfg.Address == "" {
-		return "", time.Time{}, conflict("nobody could join: the identity service has no address yet, start it with catalyst auth")
+	at, err := s.joinAt(ctx, id)
+	if err != nil {
+		return "", time.Time{}, err
 	}
 	secret := make([]byte, join.SecretBytes)
 	_, _ = rand.Read(secret) // it never fails
@@ -78,9 +79,37 @@ func (s *Service) JoinToken(ctx context.Context, c Caller, node string, ttl time
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	block, _ := pem.Decode(s.Roots())
-	t := join.Token{Org: s.cfg.Org, Node: id.Name, Address: s.cfg.Address, Pin: sha256.Sum256(block.Bytes), Secret: secret}
-	return t.Text(), now.Add(ttl), nil
+	at.Secret = secret
+	return at.Text(), now.Add(ttl), nil
+}
+
+// joinAt is a join token without its secret: where to join, as whom, and how to know the service.
+func (s *Service) joinAt(ctx context.Context, id bgp.NodeID) (join.Token, error) {
+	address := s.cfg.Address
+	if address == "" { // nobody runs this service: another, over the same store, did
+		var err error
+		if address, err = s.cfg.Store.Setting(ctx, settingAddress); err != nil {
+			return join.Token{}, unavailable(err)
+		}
+	}
+	if address == "" {
+		return join.Token{}, conflict("nobody could join yet: start the identity service with catalyst auth")
+	}
+	block, _ := pem.Decode(s.OwnRoot())
+	return join.Token{Org: s.cfg.Org, Node: id.Name, Address: address, Pin: sha256.Sum256(block.Bytes)}, nil
+}
+
+// JoinAddress returns a join token without a secret, for a node that joins by a token of an external issuer.
+func (s *Service) JoinAddress(ctx context.Context, c Caller, node string) (string, error) {
+	if err := s.admin(ctx, c, "join.address", node); err != nil {
+		return "", err
+	}
+	id, err := bgp.NewNodeID(string(s.cfg.Org), node)
+	if err != nil {
+		return "", invalid("%v", err)
+	}
+	at, err := s.joinAt(ctx, id)
+	return at.Text(), err
 }
 
 func hashText(b []byte) string {

@@ -28,6 +28,8 @@ type snapshot struct {
 	current     *ca.Authority // that signs
 	next        *ca.Authority // nil unless a rotation is under way
 	currentID   string
+	own         *ca.Authority // that signs the service's own certificate
+	ownID       string
 	roots       []byte // PEM of all that are trusted: current first
 	pool        *x509.CertPool
 }
@@ -83,7 +85,7 @@ func (s *Service) initialise(ctx context.Context) error {
 			return err
 		}
 		return errors.Join(tx.SetSigningKeys(ctx, sealed), tx.SetAuthorities(ctx, []store.Sealed{a}),
-			tx.Set(ctx, "organisation", string(s.cfg.Org)))
+			tx.Set(ctx, "organisation", string(s.cfg.Org)), tx.Set(ctx, settingIssuer, s.cfg.Issuer))
 	})
 }
 
@@ -198,11 +200,17 @@ func (s *Service) loadAuthorities(snap *snapshot) error {
 			continue
 		case keys.Next:
 			snap.next = a
+		case keys.Retired:
+			// Clients that have the former root alone go on until it is dropped, and fetch the new one meanwhile.
+			snap.own, snap.ownID = a, k.ID
 		}
 		others = append(others, a.Roots()...)
 	}
 	if snap.current == nil {
 		return errors.New("the identity store has no current authority")
+	}
+	if snap.own == nil {
+		snap.own, snap.ownID = snap.current, snap.currentID
 	}
 	snap.roots = append(bytes.Clone(snap.roots), others...)
 	return nil
@@ -218,6 +226,9 @@ func (s *Service) Roots() []byte { return s.snapshot.Load().roots }
 
 // Pool returns the roots for verification.
 func (s *Service) Pool() *x509.CertPool { return s.snapshot.Load().pool }
+
+// OwnRoot returns the root, as PEM, under which the service's own certificate is.
+func (s *Service) OwnRoot() []byte { return s.snapshot.Load().own.Roots() }
 
 // Keys returns the token signing keys, for lists.
 func (s *Service) Keys() []*keys.Key { return s.snapshot.Load().ring.Keys() }

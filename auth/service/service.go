@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -78,8 +79,9 @@ type Service struct {
 
 // New opens a service, and makes its first keys in a store that has none.
 func New(ctx context.Context, cfg Config) (*Service, error) {
-	if cfg.Issuer == "" {
-		cfg.Issuer = "https://auth." + string(cfg.Org)
+	var err error
+	if cfg.Issuer, err = issuerOf(ctx, cfg); err != nil {
+		return nil, err
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -105,7 +107,6 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		issuers[e.Issuer.Name] = e.Issuer
 		s.book.Without(e.Issuer.Name)
 	}
-	var err error
 	s.verifier, err = token.NewVerifier(token.Config{
 		Audience: string(cfg.Org), Issuers: issuers, Revocations: s.book, Now: cfg.Now,
 	})
@@ -115,7 +116,48 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if err := s.initialise(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.keepAddress(ctx); err != nil {
+		return nil, err
+	}
 	return s, s.Reload(ctx)
+}
+
+const (
+	settingAddress = "address" // where nodes reach the service, for commands that run without it
+	settingIssuer  = "issuer"
+)
+
+// keepAddress keeps where the service is reached.
+func (s *Service) keepAddress(ctx context.Context) error {
+	before, err := s.cfg.Store.Setting(ctx, settingAddress)
+	if err != nil || s.cfg.Address == "" || s.cfg.Address == before {
+		return err
+	}
+	e := store.Entry{Actor: "service", Action: "service.address", Target: s.cfg.Address, At: s.cfg.Now()}
+	return s.cfg.Store.Write(ctx, e, func(ctx context.Context, tx *store.Tx) error {
+		return tx.Set(ctx, settingAddress, s.cfg.Address)
+	})
+}
+
+// issuerOf is the iss of a store's tokens: it is chosen once, since verifiers everywhere know it.
+func issuerOf(ctx context.Context, cfg Config) (string, error) {
+	kept, err := cfg.Store.Setting(ctx, settingIssuer)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case cfg.Issuer == "" && kept == "":
+		return "https://auth." + string(cfg.Org), nil
+	case cfg.Issuer == "":
+		return kept, nil
+	case kept != "" && kept != cfg.Issuer:
+		return "", fmt.Errorf("issuer %s: the organisation's tokens name %s, which verifiers know", cfg.Issuer, kept)
+	}
+	u, err := url.Parse(cfg.Issuer)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("issuer %q: want an https URL without query (RFC 8414 §2)", cfg.Issuer)
+	}
+	return cfg.Issuer, nil
 }
 
 // Issuer is the iss of the organisation's tokens.

@@ -125,8 +125,8 @@ func (v *Verifier) Verify(ctx context.Context, raw string, certificate Thumbprin
 	return v.verify(ctx, raw, &certificate)
 }
 
-// Inspect is Verify for somebody who is told of a token instead of being shown it (RFC 7662): whom it is bound to is not
-// looked at.
+// Inspect is Verify for somebody who is told of a token instead of being shown it (RFC 7662): whom it is bound to is
+// not looked at.
 func (v *Verifier) Inspect(ctx context.Context, raw string) (*Claims, error) {
 	return v.verify(ctx, raw, nil)
 }

@@ -47,6 +47,8 @@ func rules() []rule {
 		{[]string{"auth/store"}, []string{module, "google.golang.org/grpc"}, "the store keeps rows: what they mean is decided above it"},
 		{[]string{"policy"}, []string{module, "net", "net/http", "google.golang.org/", "log/slog"}, "a decision is values in, values out: it knows neither Envoy nor tokens, and can be replayed"},
 		{[]string{"auth/service"}, []string{"net/http", "google.golang.org/grpc"}, "the service decides: auth/server is its network"},
+		{[]string{"auth/bearer", "auth/revoke"}, []string{module + "bgp", module + "auth/store", "database/sql", "github.com/spiffe/"},
+			"services that take tokens take nothing else of Catalyst along"},
 		{[]string{"auth/member"}, []string{module + "auth/store", module + "auth/service", "database/sql"},
 			"a member asks the service: it does not carry it along"},
 		{[]string{"auth/..."}, []string{module + "cmd", module + "xds", module + "graphql"}, "identity is below all that uses it"},

@@ -108,7 +108,8 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.socket, "socket", socket, "Unix socket of the node's operator API ($CATALYST_SOCKET)")
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(a.nodeCommand(), a.gatewayCommand(), a.orgCommand(), a.peerCommand(), a.routeCommand(), a.envoyCommand(), a.graphCommand(), a.statusCommand(), a.watchCommand(), a.traceCommand(), a.policyCommand(), a.replayCommand(),
+	root.AddCommand(a.nodeCommand(), a.gatewayCommand(), a.orgCommand(), a.authCommand(), a.tokenCommand(), a.keysCommand(), a.auditCommand(),
+		a.peerCommand(), a.routeCommand(), a.envoyCommand(), a.graphCommand(), a.statusCommand(), a.watchCommand(), a.traceCommand(), a.policyCommand(), a.replayCommand(),
 		a.drainCommand(), a.applyCommand(), a.configCommand(), a.versionCommand())
 	return root
 }

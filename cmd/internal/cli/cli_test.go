@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"net"
 	"os"
 	"testing"
@@ -23,15 +22,21 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
-		// $PORT is free on loopback: each script's own.
+		// $PORT and $PORT2 are free on loopback: each script's own.
 		Setup: func(e *testscript.Env) error {
-			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-			if err != nil {
-				return err
+			for _, name := range []string{"PORT", "PORT2"} {
+				l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+				if err != nil {
+					return err
+				}
+				defer l.Close()
+				_, port, err := net.SplitHostPort(l.Addr().String())
+				if err != nil {
+					return err
+				}
+				e.Setenv(name, port)
 			}
-			_, port, err := net.SplitHostPort(l.Addr().String())
-			e.Setenv("PORT", port)
-			return errors.Join(err, l.Close())
+			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			// status WANT COMMAND...: the command ends with that exit status.

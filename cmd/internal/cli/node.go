@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/catalyst-router/catalyst/auth/identity"
+	"github.com/catalyst-router/catalyst/auth/join"
+	"github.com/catalyst-router/catalyst/auth/member"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/daemon"
 	"github.com/catalyst-router/catalyst/cmd/internal/heap"
@@ -43,15 +45,24 @@ func settings(cmd *cobra.Command) func() (*config.Config, error) {
 
 func (a *app) nodeCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "node", Short: "Run a node: routing, Envoy and its configuration, operator API", Args: exactArgs(0, "no arguments"),
+		Use: "node", Short: "Run a node: routing, Envoy and its configuration, operator API",
+		Args: exactArgs(0, "no arguments"),
 		Long: "Run a node until it is told to stop.\n\nSIGTERM ends the process and leaves Envoy running; peers keep the routes for the graceful-restart time, so that a restart is not noticed by traffic.\n" +
 			"SIGINT (Ctrl-C) ends the node for good: peers are told, and Envoy is stopped.\nSIGHUP changes nothing.",
 	}
 	load := settings(cmd)
-	noEnvoy := cmd.Flags().Bool("no-envoy", false, "run without an Envoy; one of your own may connect (catalyst envoy bootstrap)")
+	noEnvoy := cmd.Flags().Bool("no-envoy", false,
+		"run without an Envoy; one of your own may connect (catalyst envoy bootstrap)")
+	token := cmd.Flags().String("join", os.Getenv("CATALYST_JOIN"),
+		"join the organisation first, with a token of catalyst org join-token: the token, @FILE or - ($CATALYST_JOIN)")
+	oidc := cmd.Flags().String("join-oidc", "",
+		"file with the token of an external issuer to join by; --join is one of catalyst org join-token --oidc")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := load()
 		if err != nil {
+			return err
+		}
+		if err := a.join(cmd.Context(), cfg.Identity, *token, *oidc); err != nil {
 			return err
 		}
 		cfg.Envoy.Enabled = cfg.Envoy.Enabled && !*noEnvoy
@@ -67,7 +78,42 @@ func (a *app) runNode(ctx context.Context, cfg *config.Config) error {
 	return logged(cfg.Log.Format, log, a.serveNode(ctx, cfg, log))
 }
 
+// join gets a node's first certificate, unless it has joined already: a restart with the same flags changes nothing.
+func (a *app) join(ctx context.Context, dir, text, oidc string) error {
+	if text == "" || member.Joined(dir) {
+		return nil
+	}
+	text, err := a.given(text)
+	if err != nil {
+		return err
+	}
+	t, err := join.ParseToken(text)
+	if err != nil {
+		return usageError{err}
+	}
+	r := member.Request{Token: t, Dir: dir}
+	if oidc != "" {
+		if r.OIDC, err = a.given("@" + oidc); err != nil {
+			return err
+		}
+	}
+	if err := member.Enrol(ctx, r); err != nil {
+		return fmt.Errorf("join %s as node %s: %w", t.Org, t.Node, err)
+	}
+	a.say("joined %s as node %s.", t.Org, t.Node)
+	return nil
+}
+
 func (a *app) serveNode(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	m, err := member.Open(cfg.Identity, log)
+	if err != nil {
+		return err
+	}
+	if m != nil {
+		if err := m.Awake(ctx); err != nil {
+			return err
+		}
+	}
 	id, err := identity.Open(cfg.Identity)
 	if err != nil {
 		return err
@@ -80,7 +126,7 @@ func (a *app) serveNode(ctx context.Context, cfg *config.Config, log *slog.Logge
 		return err
 	}
 	defer func() { _ = tel.Close(context.WithoutCancel(ctx)) }()
-	d, err := daemon.New(ctx, cfg, a.version, tel, id)
+	d, err := daemon.New(ctx, cfg, a.version, tel, id, m)
 	if err != nil {
 		return err
 	}

@@ -16,9 +16,10 @@ import (
 )
 
 func (a *app) orgCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "org", Short: "The organisation's certificate authority, on files"}
+	cmd := &cobra.Command{Use: "org", Short: "The organisation: its certificate authority, and who belongs to it"}
 	dir := cmd.PersistentFlags().String("dir", "org", "directory of the CA; keep it off the nodes")
 	cmd.AddCommand(a.orgInit(dir), a.orgIssueNode(dir), a.orgIssueEnvoy(dir))
+	cmd.AddCommand(a.orgMembers(a.authFlags(cmd, dir))...)
 	return cmd
 }
 
@@ -50,6 +51,9 @@ func (a *app) orgInit(dir *string) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := adminCredential(*dir); err != nil {
+			return err
+		}
 		a.say(
 			"%s has a CA in %s. Keep %s secret.\nNext: catalyst org issue-node NAME --dir %s", org, *dir,
 			filepath.Join(*dir, disk.KeyFile), *dir,
@@ -57,6 +61,15 @@ func (a *app) orgInit(dir *string) *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// adminCredential writes the first administrator's certificate and key into the CA's directory.
+func adminCredential(dir string) error {
+	authority, err := disk.LoadCA(dir)
+	if err != nil {
+		return err
+	}
+	return issueOperator(authority, filepath.Join(dir, adminDir), "admin", ca.MaxByHand)
 }
 
 // adopt makes the CA of an organisation from files of the operator's own PKI.

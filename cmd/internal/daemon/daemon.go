@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/catalyst-router/catalyst/auth/identity"
+	"github.com/catalyst-router/catalyst/auth/member"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/journal"
 	"github.com/catalyst-router/catalyst/bgp/peering"
@@ -35,6 +36,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/judge"
 	"github.com/catalyst-router/catalyst/cmd/internal/listen"
 	"github.com/catalyst-router/catalyst/cmd/internal/localports"
+	"github.com/catalyst-router/catalyst/cmd/internal/membership"
 	"github.com/catalyst-router/catalyst/cmd/internal/metrics"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer/names"
@@ -50,6 +52,7 @@ type Daemon struct {
 	cfg     *config.Config
 	tel     *telemetry.Telemetry
 	id      *identity.Source
+	member  *member.Member // nil for a bundle that was issued by hand
 	self    bgp.NodeID
 	data    string // absolute
 	started time.Time
@@ -79,11 +82,12 @@ const (
 	maxDataPath  = 85 // a Unix socket's path may have 107 characters
 )
 
-// New opens what a node needs and starts nothing.
+// New opens what a node needs and starts nothing. m is nil for a node whose bundle was issued by hand.
 func New(
 	ctx context.Context, cfg *config.Config, version string, tel *telemetry.Telemetry, id *identity.Source,
+	m *member.Member,
 ) (*Daemon, error) {
-	d := &Daemon{cfg: cfg, tel: tel, id: id, self: id.Material().Node, started: time.Now()}
+	d := &Daemon{cfg: cfg, tel: tel, id: id, member: m, self: id.Material().Node, started: time.Now()}
 	if err := d.directory(); err != nil {
 		return nil, err
 	}
@@ -413,6 +417,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 // start starts everything that ends with ctx.
 func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners) {
 	tasks.Go(func() error { return d.id.Run(ctx, d.tel.Log) })
+	if d.member != nil {
+		tasks.Go(func() error {
+			return membership.Run(ctx, membership.Config{Member: d.member, Identity: d.id, Router: d.router, Log: d.tel.Log})
+		})
+	}
 	tasks.Go(func() error { return d.offer.Run(ctx) })
 	tasks.Go(func() error { return d.judge.Run(ctx, l.policy) })
 	tasks.Go(func() error { return d.forwarder.Run(ctx) })

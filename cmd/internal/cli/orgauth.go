@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/catalyst-router/catalyst/auth/ca"
+	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/auth/server"
+	"github.com/catalyst-router/catalyst/auth/service"
+)
+
+// orgMembers are the commands about who belongs to the organisation.
+func (a *app) orgMembers(at *authAt) []*cobra.Command {
+	return []*cobra.Command{a.orgJoinToken(at), a.orgNodes(at), a.orgRevokeNode(at), a.orgRotateCA(at),
+		a.orgIssueOperator(at)}
+}
+
+func (a *app) orgJoinToken(at *authAt) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "join-token", Short: "Print a token with which a node joins, once", Args: exactArgs(0, "no arguments"),
+		Long: "Print a token with which one node joins the organisation, once: catalyst node --join TOKEN. It is secret until it is used.",
+	}
+	node := cmd.Flags().String("node", "", "name of the node; required")
+	ttl := cmd.Flags().Duration("ttl", service.DefaultJoinTTL, "how long it may be used, up to 24h")
+	oidc := cmd.Flags().Bool("oidc", false,
+		"print one without a secret, for a node that joins by a token of an external issuer")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *node == "" {
+			return usageError{fmt.Errorf("want --node NAME")}
+		}
+		return at.call(cmd, a, func(ctx context.Context, c *server.Client) error {
+			var out server.Joining
+			if err := c.Post(ctx, "/v1/joins", server.JoinToken{Node: *node, Seconds: int64(*ttl / time.Second), OIDC: *oidc},
+				&out); err != nil {
+				return err
+			}
+			return a.print(out, func(w io.Writer) { row(w, out.Token) })
+		})
+	}
+	return cmd
+}
+
+func (a *app) orgNodes(at *authAt) *cobra.Command {
+	return &cobra.Command{
+		Use: "nodes", Short: "Nodes that joined, their certificates and what is wrong with them",
+		Args: exactArgs(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return at.call(cmd, a, func(ctx context.Context, c *server.Client) error {
+				var out []server.NodeInfo
+				if err := c.Get(ctx, "/v1/nodes", &out); err != nil {
+					return err
+				}
+				return a.print(out, func(w io.Writer) {
+					row(w, "NODE", "STATE", "JOINED", "CERTIFICATE UNTIL", "RETURNS LEFT", "ALARM")
+					for _, n := range out {
+						row(w, n.Name, n.State, stamp(n.Joined), stamp(n.Expires),
+							fmt.Sprintf("%d since %s", n.Credits, stamp(n.Since)), n.Alarm)
+					}
+				})
+			})
+		},
+	}
+}
+
+func (a *app) orgRevokeNode(at *authAt) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "revoke-node NAME",
+		Short: "End a node: its certificates, its tokens and its right to renew, until it joins anew",
+		Args:  exactArgs(1, "a node name"),
+	}
+	reason := cmd.Flags().String("reason", "", "for the audit log")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return at.call(cmd, a, func(ctx context.Context, c *server.Client) error {
+			if err := c.Post(ctx, "/v1/nodes/revoke", server.RevokeNode{Node: args[0], Reason: *reason}, nil); err != nil {
+				return err
+			}
+			a.say("node %s is revoked. Let it join anew with catalyst org join-token --node %s", args[0], args[0])
+			return nil
+		})
+	}
+	return cmd
+}
+
+func (a *app) orgRotateCA(at *authAt) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "rotate-ca", Short: "Replace the organisation's root: published first, signing when every node has it",
+		Args: exactArgs(0, "no arguments"),
+		Long: "Replace the organisation's root without a hand on any node. The new one is published at once, signs as soon as every node uses it (or after an hour), " +
+			"and the former is dropped when the last certificate that it signed has ended.",
+	}
+	immediate := cmd.Flags().Bool("immediate", false, "sign with the new root at once")
+	compromised := cmd.Flags().Bool("compromised", false,
+		"the former root's key leaked: trust it no more; every node has to join anew")
+	show := cmd.Flags().Bool("show", false, "show the roots and change nothing")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return at.call(cmd, a, func(ctx context.Context, c *server.Client) error {
+			var out []server.AuthorityInfo
+			var err error
+			if *show {
+				err = c.Get(ctx, "/v1/authorities", &out)
+			} else {
+				err = c.Post(ctx, "/v1/authorities/rotate", server.RotateCA{Immediate: *immediate, Compromised: *compromised}, &out)
+			}
+			if err != nil {
+				return err
+			}
+			return a.print(out, func(w io.Writer) {
+				row(w, "ROOT", "SLOT", "PUBLISHED", "SIGNS SINCE", "TRUSTED UNTIL")
+				for _, k := range out {
+					row(w, k.ID[:16], k.Slot, k.Published.Format(time.RFC3339), stamp(k.Signs), stamp(k.Ends))
+				}
+			})
+		})
+	}
+	return cmd
+}
+
+func (a *app) orgIssueOperator(at *authAt) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "issue-operator NAME",
+		Short: "Write an operator's certificate and key: who shows it to the identity service is an ADMIN",
+		Args:  exactArgs(1, "a name"),
+	}
+	out := cmd.Flags().String("out", "", "directory (default: the operator's name)")
+	life := cmd.Flags().Duration("life", ca.ByHand, "how long the certificate is valid, 1m to 2160h")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		authority, err := disk.LoadCA(*at.dir)
+		if err != nil {
+			return err
+		}
+		if *out == "" {
+			*out = args[0]
+		}
+		if err := issueOperator(authority, *out, args[0], *life); err != nil {
+			return usageError{err}
+		}
+		a.say("%s may administer %s with %s. Keep it secret.", args[0], authority.Org, *out)
+		return nil
+	}
+	return cmd
+}
+
+// issueOperator writes an operator's credential: a certificate whose key is in a file of mode 0600.
+func issueOperator(authority *ca.Authority, dir, name string, life time.Duration) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("generate a key: %w", err)
+	}
+	svid, err := authority.IssueOperator(key.Public(), name, life)
+	if err != nil {
+		return err
+	}
+	return disk.SaveBundle(dir, authority, svid, key)
+}
+
+func readLeaf(path string) (*x509.Certificate, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, fmt.Errorf("%s: is not PEM", path)
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return leaf, nil
+}
