@@ -185,6 +185,7 @@ func TestPortsArePinnedAndFreed(t *testing.T) {
 		t.Errorf("zeta is at %s, want %s", told["a/zeta"], chosen)
 	}
 	told.hold(t, "the start", both)
+	says(t, n("b"), "zeta", 421, "reach it at "+told["b/zeta"]) // whoever asks it over HTTP is told where it is
 	// Another port for a service in use: the listener moves.
 	other := strings.Split(strings.Trim(n("b").Ports, "[]"), ", ")[2]
 	_, err := n("b").CLI(t.Context(), "envoy", "ports", "pin", "zeta", other)

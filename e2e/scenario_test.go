@@ -355,24 +355,27 @@ func TestPortsRunOut(t *testing.T) {
 // Bad input is refused with the field, the rule and the right exit status.
 func TestBadInput(t *testing.T) {
 	l, n := world(t, "a", "")
+	const wrong, refused = "exit status 2", "exit status 1"
 	for _, tt := range []struct {
-		args []string
-		want string
+		args         []string
+		want, status string
 	}{
-		{[]string{"route", "add", "BAD NAME!!", "--addr", "127.0.0.1:1"}, "letters, digits, hyphens and dots"},
-		{[]string{"route", "add", "x.bravo.example", "--addr", "127.0.0.1:1"}, "does not lie below acme.example"},
-		{[]string{"route", "add", "*.x.acme.example", "--addr", "127.0.0.1:1"}, "exact names only"},
-		{[]string{"route", "add", "x", "--addr", "nope"}, "want HOST:PORT"},
-		{[]string{"route", "add", "x", "--addr", "127.0.0.1:1", "-p", "udp"}, "want tcp, http, http2, grpc or graphql"},
-		{[]string{"route", "add", "x", "--addr", "127.0.0.1:1", "--weight", "5000"}, "weight"},
-		{[]string{"route", "remove", "x"}, "is not offered by this node"},
-		{[]string{"peer", "add", "a"}, "is this node itself"},
-		{[]string{"peer", "add", "b", "nowhere"}, "want HOST:PORT"},
-		{[]string{"peer", "add", "b", "--hold-time", "1"}, "want 3 to 65535"},
-		{[]string{"peer", "show", "nobody"}, "is not a peer"},
+		{[]string{"route", "add", "BAD NAME!!", "--addr", "127.0.0.1:1"}, "letters, digits, hyphens and dots", wrong},
+		{[]string{"route", "add", "x.bravo.example", "--addr", "127.0.0.1:1"}, "does not lie below acme.example", wrong},
+		{[]string{"route", "add", "*.x.acme.example", "--addr", "127.0.0.1:1"}, "exact names only", wrong},
+		{[]string{"route", "add", "x", "--addr", "nope"}, "want HOST:PORT", wrong},
+		{[]string{"route", "add", "x", "--addr", "127.0.0.1:1", "-p", "udp"}, "want tcp, http, http2, grpc or graphql", wrong},
+		{[]string{"route", "add", "x", "--addr", "127.0.0.1:1", "--weight", "5000"}, "weight", wrong},
+		{[]string{"route", "remove", "x"}, "is not offered by this node", refused},
+		{[]string{"peer", "add", "a"}, "is this node itself", wrong},
+		{[]string{"peer", "add", "b", "nowhere"}, "want HOST:PORT", wrong},
+		{[]string{"peer", "add", "b", "--hold-time", "1"}, "want 3 to 65535", wrong},
+		{[]string{"peer", "show", "nobody"}, "is not a peer", refused},
+		{[]string{"--socket", filepath.Join(n("a").Dir, "data", "ads.sock"), "status"}, "that is an operator API", "exit status 3"},
+		{[]string{"--socket", filepath.Join(n("a").Dir, "data", "envoy-admin.sock"), "status"}, "that is an operator API", "exit status 3"},
 	} {
-		if out, err := n("a").CLI(t.Context(), tt.args...); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%v: got %v %s, want %q", tt.args, err, out, tt.want)
+		if out, err := n("a").CLI(t.Context(), tt.args...); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), tt.status) {
+			t.Errorf("%v: got %v %s, want %q and %s", tt.args, err, out, tt.want, tt.status)
 		}
 	}
 	// Another node over the same data directory, and keys that others may read.

@@ -197,6 +197,10 @@ func (c *Compiler) routes(b *builder, f *Forwarding, target string) []Ref {
 	scope := scope(routePrefix+string(f.Service), string(f.Service))
 	if target == clusterName(f) {
 		scope.RouteConfiguration = c.routesTo(scope.GetName(), f.Protocol, target)
+		if f.Protocol == bgp.TCP {
+			services := scope.RouteConfiguration.GetVirtualHosts()[0]
+			services.Routes = append(services.Routes, c.notHTTP(f))
+		}
 		c.aboutService(scope.RouteConfiguration, f.Service)
 		b.set(TypeScope, scope.GetName(), scope, target)
 		return []Ref{{TypeScope, scope.GetName()}}

@@ -199,6 +199,14 @@ func (c *Compiler) routesTo(name string, protocol bgp.Protocol, target string) *
 	}}}
 }
 
+// notHTTP tells an application that asks a TCP service over HTTP where it is (RFC 9110 §15.5.20, Misdirected Request).
+func (c *Compiler) notHTTP(f *Forwarding) *route.Route {
+	text := fmt.Sprintf("%s is a TCP service and has no HTTP: applications beside %s reach it at %s:%d.\n", f.Service, c.cfg.Self, c.cfg.EgressIP, f.Port)
+	return &route.Route{Match: anything(), Action: &route.Route_DirectResponse{DirectResponse: &route.DirectResponseAction{
+		Status: 421, Body: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: text}},
+	}}}
+}
+
 func anything() *route.RouteMatch {
 	return &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}}
 }

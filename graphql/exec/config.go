@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -147,21 +148,13 @@ func checkURL(subgraph, field, raw string, schemes ...string) error {
 
 // withDefaults fills in what is zero.
 func (c Config) withDefaults() Config {
-	c.MaxResponseBytes = orDefault(c.MaxResponseBytes, DefaultMaxResponseBytes)
-	c.MaxOperationBytes = orDefault(c.MaxOperationBytes, 4*c.MaxResponseBytes)
-	c.MaxValues = orDefault(c.MaxValues, DefaultMaxValues)
-	c.MaxRequests = orDefault(c.MaxRequests, DefaultRequests)
-	c.MaxErrors = orDefault(c.MaxErrors, DefaultErrors)
-	c.MaxEvents = orDefault(c.MaxEvents, 64)
+	c.MaxResponseBytes = cmp.Or(c.MaxResponseBytes, DefaultMaxResponseBytes)
+	c.MaxOperationBytes = cmp.Or(c.MaxOperationBytes, 4*c.MaxResponseBytes)
+	c.MaxValues = cmp.Or(c.MaxValues, DefaultMaxValues)
+	c.MaxRequests = cmp.Or(c.MaxRequests, DefaultRequests)
+	c.MaxErrors = cmp.Or(c.MaxErrors, DefaultErrors)
+	c.MaxEvents = cmp.Or(c.MaxEvents, 64)
 	return c
-}
-
-func orDefault[T comparable](v, fallback T) T {
-	var zero T
-	if v == zero {
-		return fallback
-	}
-	return v
 }
 
 // TransportOptions are the choices of NewTransport.
@@ -174,7 +167,7 @@ type TransportOptions struct {
 
 // NewTransport returns a transport for many requests to few addresses: no proxy, no transparent compression, kept-alive connections.
 func NewTransport(o TransportOptions) *http.Transport {
-	n := orDefault(o.Connections, 256)
+	n := cmp.Or(o.Connections, 256)
 	t := &http.Transport{
 		MaxIdleConnsPerHost: n,
 		MaxIdleConns:        4 * n,

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"compress/gzip"
 	"context"
@@ -37,15 +38,15 @@ func newSubgraph(name string, s Subgraph, cfg *Config) (*subgraph, error) {
 	if err != nil {
 		return nil, fmt.Errorf("subgraph %s: URL: %w", name, err)
 	}
-	s.Timeout = orDefault(s.Timeout, DefaultTimeout)
-	s.Backoff = orDefault(s.Backoff, 25*time.Millisecond)
-	s.MaxResponseBytes = orDefault(s.MaxResponseBytes, cfg.MaxResponseBytes)
+	s.Timeout = cmp.Or(s.Timeout, DefaultTimeout)
+	s.Backoff = cmp.Or(s.Backoff, 25*time.Millisecond)
+	s.MaxResponseBytes = cmp.Or(s.MaxResponseBytes, cfg.MaxResponseBytes)
 	sub := &subgraph{
 		Subgraph: s, name: name, url: u, host: s.Host,
-		transport: orDefault(s.Transport, cfg.Transport),
-		slots:     make(chan struct{}, orDefault(s.MaxRequests, DefaultSubgraphRequests)),
+		transport: cmp.Or(s.Transport, cfg.Transport),
+		slots:     make(chan struct{}, cmp.Or(s.MaxRequests, DefaultSubgraphRequests)),
 	}
-	sub.upgrade = orDefault(s.Subscription.Transport, sub.transport)
+	sub.upgrade = cmp.Or(s.Subscription.Transport, sub.transport)
 	if s.Subscription.URL != "" {
 		if sub.events, err = url.Parse(s.Subscription.URL); err != nil {
 			return nil, fmt.Errorf("subgraph %s: Subscription.URL: %w", name, err)

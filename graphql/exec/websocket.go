@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -164,7 +165,7 @@ func (s *wsSource) pong(ctx context.Context) error {
 
 // ping pings until ctx ends. Without an answer it closes the connection, so that receive fails.
 func (s *wsSource) ping(ctx context.Context) {
-	every := orDefault(s.sub.Subscription.Ping, 20*time.Second)
+	every := cmp.Or(s.sub.Subscription.Ping, 20*time.Second)
 	t := time.NewTicker(every)
 	defer t.Stop()
 	for {

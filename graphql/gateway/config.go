@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"time"
@@ -65,11 +66,11 @@ func (c Config) withDefaults() Config {
 	if c.Meter == nil {
 		c.Meter = metricnoop.NewMeterProvider().Meter("")
 	}
-	c.MaxBody = or(c.MaxBody, 2<<20)
-	c.MaxBodies = or(c.MaxBodies, 256<<20)
-	c.MaxConcurrent = or(c.MaxConcurrent, 2048)
-	c.Timeout = or(c.Timeout, 30*time.Second)
-	c.Slow = or(c.Slow, time.Second)
+	c.MaxBody = cmp.Or(c.MaxBody, 2<<20)
+	c.MaxBodies = cmp.Or(c.MaxBodies, 256<<20)
+	c.MaxConcurrent = cmp.Or(c.MaxConcurrent, 2048)
+	c.Timeout = cmp.Or(c.Timeout, 30*time.Second)
+	c.Slow = cmp.Or(c.Slow, time.Second)
 	c.Documents = c.Documents.withDefaults()
 	c.Streams = c.Streams.withDefaults()
 	c.Uploads = c.Uploads.withDefaults()

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -24,7 +25,7 @@ type Documents struct {
 }
 
 func (d Documents) withDefaults() Documents {
-	d.MaxBytes = or(d.MaxBytes, 32<<20)
+	d.MaxBytes = cmp.Or(d.MaxBytes, 32<<20)
 	return d
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"net/http"
 	"regexp"
 	"slices"
@@ -121,7 +122,7 @@ func (p *headerPlan) pass(r *RequestHeader, client, out http.Header) {
 		}
 		return
 	}
-	target := or(r.Rename, r.Name)
+	target := cmp.Or(r.Rename, r.Name)
 	if p.fixed[target] {
 		return
 	}
@@ -161,7 +162,7 @@ func (p *headerPlan) toClient(answers []exec.Answer, out http.Header) {
 
 // take adds one header.
 func (p *headerPlan) take(r *ResponseHeader, name string, answers []exec.Answer, out http.Header) {
-	target := or(r.Rename, name)
+	target := cmp.Or(r.Rename, name)
 	if p.fixed[target] || strings.HasPrefix(target, "Access-Control-") {
 		return
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"mime"
 	"net/http"
 	"net/url"
@@ -59,7 +60,7 @@ func (c *CORS) preflight(w http.ResponseWriter, r *http.Request) {
 	if c.allows(r.Header.Get("Origin")) && r.Header.Get("Access-Control-Request-Method") != "" {
 		h.Set("Access-Control-Allow-Methods", "GET, POST")
 		h.Set("Access-Control-Allow-Headers", strings.Join(append(append([]string{"Content-Type", "Authorization"}, preflightHeaders()...), c.Headers...), ", "))
-		h.Set("Access-Control-Max-Age", strconv.Itoa(int(or(c.MaxAge, 10*time.Minute).Seconds())))
+		h.Set("Access-Control-Max-Age", strconv.Itoa(int(cmp.Or(c.MaxAge, 10*time.Minute).Seconds())))
 	}
 	w.WriteHeader(http.StatusNoContent)
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,7 +52,7 @@ func fromURL(raw string) (params, *failure) {
 	if err != nil {
 		return params{}, refuse(http.StatusBadRequest, CodeBadRequest, "The query string of the URL cannot be read: %v.", err)
 	}
-	p := params{query: q.Get("query"), operationName: q.Get("operationName"), documentID: or(q.Get("documentId"), q.Get("id"))}
+	p := params{query: q.Get("query"), operationName: q.Get("operationName"), documentID: cmp.Or(q.Get("documentId"), q.Get("id"))}
 	for _, v := range []string{p.query, p.operationName, q.Get("variables"), q.Get("extensions")} {
 		if !utf8.ValidString(v) {
 			return params{}, refuse(http.StatusBadRequest, CodeBadRequest, "The parameters are not UTF-8.")
@@ -171,7 +172,7 @@ func decodeOne(body []byte) (params, *failure) {
 			return params{}, refuse(http.StatusBadRequest, CodeBadRequest, "The parameter %s must be %s%s.", f.name, f.kind, inside(err))
 		}
 	}
-	p.documentID = or(p.documentID, id)
+	p.documentID = cmp.Or(p.documentID, id)
 	return p, p.complete()
 }
 

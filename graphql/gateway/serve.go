@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"net/http"
 	"runtime/debug"
@@ -127,7 +128,7 @@ func (g *Gateway) fail(ctx context.Context, w http.ResponseWriter, accept accept
 		w.Header()[name] = values
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	mediaType := or(accept.single, typeJSON)
+	mediaType := cmp.Or(accept.single, typeJSON)
 	writeJSON(w, mediaType, f.statusFor(mediaType), f.body())
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,11 +30,11 @@ type Streams struct {
 }
 
 func (s Streams) withDefaults() Streams {
-	s.Max = or(s.Max, 10_000)
-	s.MaxPerConnection = or(s.MaxPerConnection, 100)
-	s.InitTimeout = or(s.InitTimeout, 10*time.Second)
-	s.Ping = or(s.Ping, 15*time.Second)
-	s.WriteTimeout = or(s.WriteTimeout, 10*time.Second)
+	s.Max = cmp.Or(s.Max, 10_000)
+	s.MaxPerConnection = cmp.Or(s.MaxPerConnection, 100)
+	s.InitTimeout = cmp.Or(s.InitTimeout, 10*time.Second)
+	s.Ping = cmp.Or(s.Ping, 15*time.Second)
+	s.WriteTimeout = cmp.Or(s.WriteTimeout, 10*time.Second)
 	return s
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -30,8 +31,8 @@ type Uploads struct {
 }
 
 func (u Uploads) withDefaults() Uploads {
-	u.MaxFiles = or(u.MaxFiles, 10)
-	u.MaxBytes = or(u.MaxBytes, 64<<20)
+	u.MaxFiles = cmp.Or(u.MaxFiles, 10)
+	u.MaxBytes = cmp.Or(u.MaxBytes, 64<<20)
 	return u
 }
 

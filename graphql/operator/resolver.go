@@ -57,6 +57,7 @@ func Handler(b Backend, a Authorizer, maxBody int64) http.Handler {
 	srv := handler.New(NewExecutableSchema(Config{Resolvers: &resolver{b, a}}))
 	srv.AddTransport(transport.SSE{KeepAlivePingInterval: 10 * time.Second})
 	srv.AddTransport(transport.POST{})
+	srv.SetErrorPresenter(present)
 	srv.Use(extension.Introspection{})
 	srv.Use(extension.FixedComplexityLimit(20_000))
 	srv.SetParserTokenLimit(mostTokens)

@@ -153,17 +153,23 @@ func (a *API) Peer(ctx context.Context, node string) (*operator.Peer, error) {
 
 // node reads a node's name; one without an organisation is of ours.
 func (a *API) node(name string) (bgp.NodeID, error) {
-	if !strings.Contains(name, "/") {
-		return bgp.NewNodeID(string(a.cfg.Node.Org), name)
+	var n bgp.NodeID
+	var err error
+	if strings.Contains(name, "/") {
+		n, err = bgp.ParseNodeID(name)
+	} else {
+		n, err = bgp.NewNodeID(string(a.cfg.Node.Org), name)
 	}
-	return bgp.ParseNodeID(name)
+	return n, operator.Input(err)
 }
 
 func (a *API) service(name string) (bgp.Service, error) {
+	org := a.cfg.Node.Org
 	if strings.Contains(name, ".") {
-		return bgp.ParseService(name, "")
+		org = ""
 	}
-	return bgp.ParseService(name, a.cfg.Node.Org)
+	svc, err := bgp.ParseService(name, org)
+	return svc, operator.Input(err)
 }
 
 // Routes implements operator.Backend.
@@ -299,7 +305,7 @@ func (a *API) Envoys(context.Context) ([]operator.Envoy, error) {
 func (a *API) SetService(ctx context.Context, in operator.ServiceInput, create bool) (*operator.Service, error) {
 	s, err := a.checkService(in)
 	if err != nil {
-		return nil, err
+		return nil, operator.Input(err)
 	}
 	a.applying.Lock()
 	defer a.applying.Unlock()

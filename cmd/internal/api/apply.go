@@ -62,7 +62,7 @@ func (a *API) plan(ctx context.Context, in *operator.ApplyInput) ([]step, error)
 	services, err := a.servicesGiven(in)
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
-		return nil, err
+		return nil, operator.Input(err)
 	}
 	peerSteps, peersGone, err := a.planPeers(ctx, in, peers)
 	if err != nil {

@@ -40,7 +40,7 @@ func PeerOf(p journal.Peer) speaker.Peer {
 func (a *API) SetPeer(ctx context.Context, in operator.PeerInput) (*operator.Peer, error) {
 	p, err := a.checkPeer(in)
 	if err != nil {
-		return nil, err
+		return nil, operator.Input(err)
 	}
 	a.applying.Lock()
 	defer a.applying.Unlock()

@@ -30,7 +30,7 @@ func (a *API) PinPort(ctx context.Context, service string, port int) (*operator.
 		return nil, err
 	}
 	if port < 1 || port > math.MaxUint16 {
-		return nil, fmt.Errorf("port: %d: want 1 to %d", port, math.MaxUint16)
+		return nil, operator.Input(fmt.Errorf("port: %d: want 1 to %d", port, math.MaxUint16))
 	}
 	own, ok := a.cfg.Offer.Get(svc)
 	own.Port = uint16(port)

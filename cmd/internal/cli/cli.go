@@ -11,13 +11,16 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/Khan/genqlient/graphql"
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"github.com/catalyst-router/catalyst/graphql/operator"
 	"github.com/catalyst-router/catalyst/graphql/operator/client"
 )
 
@@ -67,16 +70,34 @@ func Main(ctx context.Context, args []string, std IO, version string) int {
 	switch {
 	case errors.Is(err, client.ErrUnreachable):
 		return exitUnreachable
-	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown "):
+	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown "), badInput(err):
 		return exitUsage
 	}
 	return exitFailed
 }
 
+// badInput tells whether the node says that the mistake is in what it was asked.
+func badInput(err error) bool {
+	return slices.ContainsFunc(answered(err), func(e *gqlerror.Error) bool {
+		code := e.Extensions["code"]
+		return code == operator.BadInput || code == "GRAPHQL_VALIDATION_FAILED"
+	})
+}
+
+// answered returns the errors in a node's answer.
+func answered(err error) gqlerror.List {
+	var list gqlerror.List
+	var status *graphql.HTTPError
+	if errors.As(err, &status) {
+		return status.Response.Errors
+	}
+	errors.As(err, &list)
+	return list
+}
+
 // message is an error in the words of the one who finally shows it.
 func message(err error) string {
-	var list gqlerror.List
-	if errors.As(err, &list) {
+	if list := answered(err); len(list) > 0 {
 		var lines []string
 		for _, e := range list {
 			lines = append(lines, e.Message)
@@ -111,7 +132,31 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.nodeCommand(), a.gatewayCommand(), a.orgCommand(), a.authCommand(), a.tokenCommand(), a.keysCommand(), a.auditCommand(),
 		a.peerCommand(), a.routeCommand(), a.envoyCommand(), a.graphCommand(), a.statusCommand(), a.watchCommand(), a.traceCommand(), a.policyCommand(), a.replayCommand(),
 		a.drainCommand(), a.applyCommand(), a.configCommand(), a.versionCommand())
+	groups(root)
+	a.completion(root)
 	return root
+}
+
+// groups has commands that only hold others refuse what they do not know, with what is nearest; without it cobra prints their help and is content.
+func groups(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		groups(c)
+	}
+	if !cmd.HasSubCommands() || cmd.Runnable() {
+		return
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		text := fmt.Sprintf("unknown command %q for %s", args[0], cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			text += ": did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return usageError{errors.New(text)}
+	}
 }
 
 func (a *app) client() *client.Client { return client.New(a.socket) }
@@ -120,6 +165,16 @@ func (a *app) client() *client.Client { return client.New(a.socket) }
 func exactArgs(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
+			return usageError{fmt.Errorf("want %s: %s", what, cmd.UseLine())}
+		}
+		return nil
+	}
+}
+
+// atMostArgs is cobra's, in the same way.
+func atMostArgs(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
 			return usageError{fmt.Errorf("want %s: %s", what, cmd.UseLine())}
 		}
 		return nil

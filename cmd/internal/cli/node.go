@@ -21,12 +21,15 @@ import (
 
 // settings adds a flag for every field of the configuration, and returns what reads them.
 func settings(cmd *cobra.Command) func() (*config.Config, error) {
-	file := cmd.Flags().String("config", os.Getenv("CATALYST_CONFIG"), "YAML file ($CATALYST_CONFIG)")
+	file := cmd.Flags().String("config", os.Getenv("CATALYST_CONFIG"), "YAML file, - for standard input ($CATALYST_CONFIG)")
 	for _, f := range config.Fields() {
 		if f.Key == "socket" {
 			continue // it is everybody's
 		}
 		cmd.Flags().String(f.Flag(), f.Default, f.Doc)
+		if f.Bool() {
+			cmd.Flags().Lookup(f.Flag()).NoOptDefVal = "true"
+		}
 	}
 	return func() (*config.Config, error) {
 		given := map[string]string{}

@@ -49,6 +49,12 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 			}
 			keepService(f, &in, known.Service.ServiceFields)
 		}
+		if f.Changed("weight") && in.Weight == 0 {
+			return usageError{fmt.Errorf("--weight 0: want 1 to 1000; to send it nothing, use catalyst route remove or catalyst drain")}
+		}
+		if f.Changed("port") && in.Port == 0 {
+			return usageError{fmt.Errorf("--port 0: want 1 to 65535")}
+		}
 		if len(in.Addresses) == 0 {
 			return usageError{fmt.Errorf("want --addr HOST:PORT, where the workload listens")}
 		}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/graphql/operator/client"
 )
 
@@ -134,38 +133,5 @@ func (a *app) drainCommand() *cobra.Command {
 		}
 		return nil
 	}
-	return cmd
-}
-
-func (a *app) configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "The configuration of a node"}
-	check := &cobra.Command{Use: "check", Short: "Tell every problem of a configuration", Args: exactArgs(0, "no arguments")}
-	loadCheck := settings(check)
-	check.RunE = func(*cobra.Command, []string) error {
-		if _, err := loadCheck(); err != nil {
-			return err
-		}
-		a.say("The configuration is good.")
-		return nil
-	}
-	show := &cobra.Command{Use: "show", Short: "Print what is in force, with file, variables and flags put together", Args: exactArgs(0, "no arguments")}
-	loadShow := settings(show)
-	show.RunE = func(*cobra.Command, []string) error {
-		c, err := loadShow()
-		if err != nil {
-			return err
-		}
-		return a.print(c, func(w io.Writer) {
-			row(w, "KEY", "VALUE")
-			for _, f := range config.Fields() {
-				row(w, f.Key, fmt.Sprint(c.Value(f)))
-			}
-		})
-	}
-	reference := &cobra.Command{Use: "reference", Short: "Print the configuration reference in Markdown", Args: exactArgs(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
-		_, err := fmt.Fprint(a.io.Out, config.Reference())
-		return err
-	}}
-	cmd.AddCommand(check, show, reference, a.exportCommand())
 	return cmd
 }

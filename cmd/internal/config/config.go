@@ -3,14 +3,14 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,16 +50,16 @@ type Peering struct {
 
 // Envoy is the data plane.
 type Envoy struct {
-	Enabled   bool   `yaml:"enabled" doc:"run and supervise an Envoy" default:"true"`
-	Binary    string `yaml:"binary" doc:"path of Envoy; empty to look at CATALYST_ENVOY, the PATH and .tools" default:""`
-	Ingress   string `yaml:"ingress" doc:"IP:PORT of the mesh ingress; empty for a node that offers nothing" default:"127.0.0.1:8443"`
-	Advertise string `yaml:"advertise" doc:"HOST:PORT of the mesh ingress as other nodes reach it; empty for the same" default:""`
-	Admit     string `yaml:"admit" doc:"who may come in at the mesh ingress: peers (and, where one of them reflects routes to this node, all nodes of this organisation), or organisation (those in any case)" default:"peers"`
-	Egress    string `yaml:"egress" doc:"IP:PORT of the plain HTTP egress; whoever reaches it may use every service" default:"127.0.0.1:8080"`
-	ADS       string `yaml:"ads" doc:"HOST:PORT where Envoys on other machines of this organisation get their configuration, over mutual TLS; empty for the Unix socket alone" default:""`
-	TCPPorts  string `yaml:"tcp-ports" doc:"loopback ports of TCP services: a list of ports and [first, last] pairs" default:"[[10000, 10999]]"`
-	AccessLog string `yaml:"access-log" doc:"file of Envoy's access log in JSON; empty for none, /dev/stdout for Envoy's own log" default:""`
-	Workers   int    `yaml:"workers" doc:"worker threads of Envoy, 1 to 256" default:"2"`
+	Enabled   bool       `yaml:"enabled" doc:"run and supervise an Envoy" default:"true"`
+	Binary    string     `yaml:"binary" doc:"path of Envoy; empty to look at CATALYST_ENVOY, the PATH and .tools" default:""`
+	Ingress   string     `yaml:"ingress" doc:"IP:PORT of the mesh ingress; empty for a node that offers nothing" default:"127.0.0.1:8443"`
+	Advertise string     `yaml:"advertise" doc:"HOST:PORT of the mesh ingress as other nodes reach it; empty for the same" default:""`
+	Admit     string     `yaml:"admit" doc:"who may come in at the mesh ingress: peers (and, where one of them reflects routes to this node, all nodes of this organisation), or organisation (those in any case)" default:"peers"`
+	Egress    string     `yaml:"egress" doc:"IP:PORT of the plain HTTP egress; whoever reaches it may use every service" default:"127.0.0.1:8080"`
+	ADS       string     `yaml:"ads" doc:"HOST:PORT where Envoys on other machines of this organisation get their configuration, over mutual TLS; empty for the Unix socket alone" default:""`
+	TCPPorts  ports.Pool `yaml:"tcp-ports" doc:"loopback ports of TCP services: a list of ports and [first, last] pairs" default:"[[10000, 10999]]"`
+	AccessLog string     `yaml:"access-log" doc:"file of Envoy's access log in JSON; empty for none, /dev/stdout for Envoy's own log" default:""`
+	Workers   int        `yaml:"workers" doc:"worker threads of Envoy, 1 to 256" default:"2"`
 }
 
 // Names is how the hosts of workloads are looked up.
@@ -96,6 +96,7 @@ type Field struct {
 	Doc     string
 	Default string
 	index   []int
+	goType  string
 }
 
 // Env returns the name of the field's environment variable.
@@ -106,6 +107,17 @@ func (f Field) Env() string {
 // Flag returns the name of the field's flag.
 func (f Field) Flag() string { return strings.ReplaceAll(f.Key, ".", "-") }
 
+// Bool tells whether the field is true or false.
+func (f Field) Bool() bool { return f.goType == "bool" }
+
+// Kind is what the field wants, in words.
+func (f Field) Kind() string { return kindOf(f.goType) }
+
+// scalar tells whether the field is neither a list nor has keys below it.
+func (f Field) scalar() bool {
+	return !strings.HasPrefix(f.goType, "[]") && !strings.HasPrefix(f.goType, "map[") && f.goType != "ports.Pool"
+}
+
 // Fields returns every setting, in the order of the reference.
 func Fields() []Field { return fieldsOf(reflect.TypeFor[Config](), "", nil) }
 
@@ -115,11 +127,11 @@ func fieldsOf(t reflect.Type, prefix string, index []int) []Field {
 		f := t.Field(i)
 		at := append(append([]int(nil), index...), i)
 		key := prefix + f.Tag.Get("yaml")
-		if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[secret.URL]() {
+		if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[secret.URL]() && f.Type != reflect.TypeFor[ports.Pool]() {
 			all = append(all, fieldsOf(f.Type, key+".", at)...)
 			continue
 		}
-		all = append(all, Field{Key: key, Doc: f.Tag.Get("doc"), Default: f.Tag.Get("default"), index: at})
+		all = append(all, Field{Key: key, Doc: f.Tag.Get("doc"), Default: f.Tag.Get("default"), index: at, goType: f.Type.String()})
 	}
 	return all
 }
@@ -132,15 +144,15 @@ func Load(path string, env func(string) (string, bool), flags map[string]string)
 		errs = append(errs, c.set(f, f.Default, "default"))
 	}
 	if path != "" {
-		b, err := os.ReadFile(path)
+		b, err := readFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
 		if docs, err := Documents(b); err == nil && len(docs) > 1 { // what is no YAML at all is said below, with its place
 			return nil, fmt.Errorf("%s: %d documents, empty ones counted: want one (is there a line --- too many?)", path, len(docs))
 		}
-		if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(c); err != nil && len(bytes.TrimSpace(b)) > 0 {
-			return nil, fmt.Errorf("%s: %s", path, problem(err, b))
+		if err := c.read(b); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", path, err))
 		}
 	}
 	for _, f := range Fields() {
@@ -160,24 +172,12 @@ func Load(path string, env func(string) (string, bool), flags map[string]string)
 	return c, errors.Join(append(errs, c.check()...)...)
 }
 
-// problem is what the YAML reader complains of: where, and the key, but not the text, in which there may be secrets.
-func problem(err error, text []byte) string {
-	said := yaml.FormatError(err, false, false)
-	var e yaml.Error
-	if !errors.As(err, &e) || e.GetToken() == nil || e.GetToken().Position == nil {
-		return said
+// readFile reads a file, or standard input for "-".
+func readFile(path string) ([]byte, error) {
+	if path == "-" {
+		return io.ReadAll(os.Stdin)
 	}
-	lines := strings.Split(string(text), "\n")
-	at := e.GetToken().Position
-	if at.Line < 1 || at.Line > len(lines) {
-		return said
-	}
-	line := lines[at.Line-1]
-	keys := regexp.MustCompile(`([\w-]+)\s*:(\s|$)`).FindAllStringSubmatch(line[:min(len(line), max(0, at.Column-1))], -1)
-	if len(keys) == 0 {
-		return said
-	}
-	return said + ", at " + keys[len(keys)-1][1]
+	return os.ReadFile(path)
 }
 
 // set gives a field a value in text.
@@ -204,15 +204,23 @@ func (c *Config) set(f Field, text, from string) error {
 			return fmt.Errorf("%s (%s): %q: want true or false", f.Key, from, text)
 		}
 	case *int:
-		if _, err := fmt.Sscanf(text, "%d", p); err != nil {
+		n, err := strconv.Atoi(text)
+		if err != nil {
 			return fmt.Errorf("%s (%s): %q: want a whole number", f.Key, from, text)
 		}
+		*p = n
+	case *ports.Pool:
+		pool, err := ports.Parse(text)
+		if err != nil {
+			return fmt.Errorf("%s (%s): %w", f.Key, from, err)
+		}
+		*p = pool
 	default: // lists and objects, in the notation of YAML
 		if text == "" {
 			return nil
 		}
 		if err := yaml.UnmarshalWithOptions([]byte(text), p, yaml.Strict()); err != nil {
-			return fmt.Errorf("%s (%s): %s", f.Key, from, yaml.FormatError(err, false, false)) // without the text: there may be secrets in it
+			return fmt.Errorf("%s (%s): %s", f.Key, from, inWords(err))
 		}
 	}
 	return nil
@@ -281,9 +289,6 @@ func (c *Config) check() []error {
 	}
 	if n := c.Envoy.Workers; n < 1 || n > 256 {
 		bad("envoy.workers", "%d: want 1 to 256", n)
-	}
-	if _, err := ports.Parse(c.Envoy.TCPPorts); err != nil {
-		bad("envoy.tcp-ports", "%v", err)
 	}
 	c.Gateway.check(bad)
 	c.checkPolicy(bad)

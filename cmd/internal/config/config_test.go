@@ -66,7 +66,7 @@ func TestProblemsAreNamed(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"an unknown key", "peering: {listne: x}", []string{"listne", "unknown field"}},
+		{"an unknown key", "peering: {listne: x}", []string{"peering.listne: there is no such key", "did you mean peering.listen?"}},
 		{"all at once", "log: {level: loud}\nenvoy: {workers: 0, tcp-ports: '[1, 1]', egress: 'host:1'}\nadmin: 0.0.0.0:1", []string{"log.level", "envoy.workers", "envoy.tcp-ports", "envoy.egress", "admin"}},
 		{"a duration without a unit", "peering: {deferral: 5}", []string{"deferral"}},
 	} {

@@ -43,7 +43,6 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
 	"github.com/catalyst-router/catalyst/envoy"
-	"github.com/catalyst-router/catalyst/envoy/ports"
 	"github.com/catalyst-router/catalyst/xds"
 )
 
@@ -196,11 +195,8 @@ func (d *Daemon) names() names.Config {
 
 // localPorts reads whose the local ports are. What Envoy had before and may have again is returned: listeners at ports of others are not.
 func (d *Daemon) localPorts(ctx context.Context, kept []xds.Resource) ([]xds.Resource, error) {
-	pool, err := ports.Parse(d.cfg.Envoy.TCPPorts)
-	if err != nil {
-		return nil, err
-	}
-	d.ports, kept, err = localports.Open(ctx, pool, d.journal, kept, d.tel.Log)
+	var err error
+	d.ports, kept, err = localports.Open(ctx, d.cfg.Envoy.TCPPorts.Ports(), d.journal, kept, d.tel.Log)
 	return kept, err
 }
 

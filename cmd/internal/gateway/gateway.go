@@ -8,6 +8,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -90,7 +91,7 @@ func (g *Gateway) options(why string, reach map[string]exec.Subgraph) server.Sna
 		opts.Subgraphs[name] = g.reach(s)
 	}
 	for name, s := range reach {
-		s.Timeout, s.Retries = orElse(s.Timeout, g.cfg.FetchTimeout), orElse(s.Retries, g.cfg.FetchRetries)
+		s.Timeout, s.Retries = cmp.Or(s.Timeout, g.cfg.FetchTimeout), cmp.Or(s.Retries, g.cfg.FetchRetries)
 		opts.Subgraphs[name] = s
 	}
 	return opts
@@ -105,7 +106,7 @@ func (g *Gateway) H2C() http.RoundTripper { return g.h2c }
 // reach says how a configured subgraph is reached.
 func (g *Gateway) reach(s config.Subgraph) exec.Subgraph {
 	url, user := s.URL.Bare() // the graph that others may read names the URL
-	how := exec.Subgraph{URL: url, Host: s.Host, Timeout: orElse(s.Timeout, g.cfg.FetchTimeout), Retries: g.cfg.FetchRetries, Header: http.Header{}}
+	how := exec.Subgraph{URL: url, Host: s.Host, Timeout: cmp.Or(s.Timeout, g.cfg.FetchTimeout), Retries: g.cfg.FetchRetries, Header: http.Header{}}
 	if s.Retries != nil {
 		how.Retries = *s.Retries
 	}
@@ -130,14 +131,6 @@ func (g *Gateway) errorMode() exec.ErrorMode {
 		return exec.Masked
 	}
 	return exec.PassThrough
-}
-
-func orElse[T comparable](v, fallback T) T {
-	var zero T
-	if v == zero {
-		return fallback
-	}
-	return v
 }
 
 // Handler serves the gateway's paths.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -21,7 +22,7 @@ func (g *Gateway) Registry(reach func(live.Source) exec.Subgraph) *live.Registry
 	return live.New(live.Config{
 		Memory: kept,
 		Fetch:  p.fetch, Publish: p.publish, Log: g.tel.Log, FetchTimeout: g.cfg.FetchTimeout,
-		Rules: live.Rules{Poll: g.cfg.Poll, Linger: orElse(g.cfg.Linger, -1), StartWait: g.cfg.StartWait},
+		Rules: live.Rules{Poll: g.cfg.Poll, Linger: cmp.Or(g.cfg.Linger, -1), StartWait: g.cfg.StartWait},
 	})
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ func (g *Gateway) rules(ctx context.Context) (server.Config, error) {
 	rules := server.Config{
 		Log: g.tel.Log, Tracer: g.tel.Tracer, Meter: g.tel.Meter,
 		NoIntrospection: !c.Introspection, Share: c.Share, Labels: c.Labels,
-		MaxBody: int64(c.MaxBody), MaxCost: c.MaxCost, MaxBatch: c.MaxBatch, MaxConcurrent: c.MaxConcurrent, Timeout: c.Timeout, Slow: orElse(c.Slow, -1),
+		MaxBody: int64(c.MaxBody), MaxCost: c.MaxCost, MaxBatch: c.MaxBatch, MaxConcurrent: c.MaxConcurrent, Timeout: c.Timeout, Slow: cmp.Or(c.Slow, -1),
 		CSRF:      server.CSRF{Off: c.CSRF == "off", Strict: c.CSRF == "strict"},
 		CORS:      server.CORS{Origins: c.CORSOrigins, Credentials: c.CORSCredentials, Headers: c.CORSHeaders},
 		Documents: server.Documents{Only: c.OnlyPersisted, NoAutomatic: !c.APQ},

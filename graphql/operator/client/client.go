@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"strings"
@@ -30,15 +31,39 @@ const endpoint = "http://node/graphql"
 
 // New returns a client of the node behind a Unix socket.
 func New(socket string) *Client {
-	h := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	h := &http.Client{Transport: operatorOnly{socket, &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, "unix", socket)
 		if err != nil {
 			return nil, fmt.Errorf("%w at %s: start one with catalyst node, or name its socket with --socket or CATALYST_SOCKET (%w)", ErrUnreachable, socket, err)
 		}
 		return conn, nil
-	}}}
+	}}}}
 	return &Client{Client: graphql.NewClient(endpoint, h), http: h, socket: socket}
+}
+
+// operatorOnly tells whether it is the operator API that answers at a socket: a node has others beside it, for Envoy.
+type operatorOnly struct {
+	socket string
+	next   http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (o operatorOnly) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := o.next.RoundTrip(req)
+	switch {
+	case err != nil && (errors.Is(err, ErrUnreachable) || req.Context().Err() != nil):
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w at %s that is an operator API: is it the socket catalyst.sock in the node's data directory? (%w)", ErrUnreachable, o.socket, err)
+	}
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	switch kind {
+	case "application/json", "application/graphql-response+json", "text/event-stream":
+		return resp, nil
+	}
+	_ = resp.Body.Close()
+	return nil, fmt.Errorf("%w at %s that is an operator API: is it the socket catalyst.sock in the node's data directory?", ErrUnreachable, o.socket)
 }
 
 // Change is one element of the subscription.

@@ -1,0 +1,121 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+	"github.com/goccy/go-yaml"
+)
+
+// read takes what a YAML file says. Every problem is named by its key, as it stands in the file, and without the value: there may be secrets in it.
+func (c *Config) read(text []byte) error {
+	var tree map[string]any
+	if err := yaml.Unmarshal(text, &tree); err != nil {
+		return errors.New(yaml.FormatError(err, false, false))
+	}
+	return errors.Join(c.take(tree, "", Fields())...)
+}
+
+// take takes what stands below a key; "" for the whole file.
+func (c *Config) take(tree map[string]any, prefix string, fields []Field) []error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(tree)) {
+		key := prefix + name
+		if i := slices.IndexFunc(fields, func(f Field) bool { return f.Key == key }); i >= 0 {
+			errs = append(errs, c.setValue(fields[i], tree[name]))
+			continue
+		}
+		i := slices.IndexFunc(fields, func(f Field) bool { return strings.HasPrefix(f.Key, key+".") })
+		below, isMap := tree[name].(map[string]any)
+		switch {
+		case i < 0:
+			errs = append(errs, fmt.Errorf("%s: there is no such key%s", key, nearest(key, fields)))
+		case isMap:
+			errs = append(errs, c.take(below, key+".", fields)...)
+		case tree[name] != nil:
+			errs = append(errs, fmt.Errorf("%s: want keys below it, such as %s", key, fields[i].Key))
+		}
+	}
+	return errs
+}
+
+// setValue gives a field what stands in a file.
+func (c *Config) setValue(f Field, v any) error {
+	switch x := v.(type) {
+	case nil: // a key without a value: the default stays
+		return nil
+	case string:
+		return c.set(f, x, "file")
+	case map[string]any, []any:
+		if f.scalar() {
+			return fmt.Errorf("%s: want %s, not a list or keys below it", f.Key, f.Kind())
+		}
+		text, err := json.Marshal(x) // every JSON is YAML
+		if err != nil {
+			return fmt.Errorf("%s: want keys that are text", f.Key)
+		}
+		return c.set(f, string(text), "file")
+	}
+	return c.set(f, fmt.Sprint(v), "file")
+}
+
+// nearest suggests a key that is much like one that there is not.
+func nearest(key string, fields []Field) string {
+	best, far := "", 1+len(key)/3
+	for _, f := range fields {
+		for at := 0; at <= len(f.Key); at++ { // the sections as well
+			if at < len(f.Key) && f.Key[at] != '.' {
+				continue
+			}
+			if d := levenshtein.ComputeDistance(key, f.Key[:at]); d < far {
+				best, far = f.Key[:at], d
+			}
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "; did you mean " + best + "?"
+}
+
+// inWords says what the YAML reader complains of, without the names of Go's types and without the value.
+func inWords(err error) string {
+	said := yaml.FormatError(err, false, false)
+	said = regexp.MustCompile(`^\[\d+:\d+\] `).ReplaceAllString(said, "")
+	if m := regexp.MustCompile(`cannot unmarshal (\S+)(?: \{\})? into Go (?:struct field \w+\.(\w+)|value) of type (\S+)`).FindStringSubmatch(said); m != nil {
+		want := kindOf(m[3])
+		if m[2] != "" {
+			return fmt.Sprintf("%s: want %s", strings.ToLower(m[2]), want)
+		}
+		return "want " + want
+	}
+	if m := regexp.MustCompile(`(\w+) was used where (\w+) is expected`).FindStringSubmatch(said); m != nil {
+		return "want " + map[string]string{"mapping": "keys below it", "sequence": "a list"}[m[2]]
+	}
+	return said
+}
+
+// kindOf is a Go type in words.
+func kindOf(goType string) string {
+	switch strings.TrimPrefix(goType, "*") {
+	case "int", "uint16", "int64", "uint64":
+		return "a whole number"
+	case "bool":
+		return "true or false"
+	case "time.Duration":
+		return "a duration such as 90s"
+	}
+	switch {
+	case strings.HasPrefix(goType, "[]"):
+		return "a list"
+	case strings.HasPrefix(goType, "map["):
+		return "keys below it"
+	}
+	return "text"
+}
