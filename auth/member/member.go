@@ -45,6 +45,7 @@ const (
 type Member struct {
 	dir    string
 	log    *slog.Logger
+	now    func() time.Time
 	issuer *token.Issuer
 	set    *revoke.Set
 	keys   atomic.Pointer[token.KeySet]
@@ -60,7 +61,10 @@ type Member struct {
 
 // Open reads a member's directory; nil if nobody joined there, which is so for a bundle that catalyst org issue-node
 // wrote.
-func Open(dir string, log *slog.Logger) (*Member, error) {
+func Open(dir string, log *slog.Logger) (*Member, error) { return OpenAt(dir, log, time.Now) }
+
+// OpenAt is Open with a clock, which says whether the certificate has ended.
+func OpenAt(dir string, log *slog.Logger, now func() time.Time) (*Member, error) {
 	s, err := readState(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // nobody joined
@@ -68,7 +72,7 @@ func Open(dir string, log *slog.Logger) (*Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Member{dir: dir, log: log, state: *s, set: revoke.NewSet(s.Issuer), renewed: make(chan struct{})}
+	m := &Member{dir: dir, log: log, now: now, state: *s, set: revoke.NewSet(s.Issuer), renewed: make(chan struct{})}
 	m.keys.Store(&token.KeySet{})
 	m.issuer = &token.Issuer{Name: s.Issuer, Keys: memberKeys{m}, TrustDomain: string(s.Org)}
 	return m, m.look()
@@ -154,7 +158,7 @@ func (m *Member) current() (tls.Certificate, error) {
 func (m *Member) Awake(ctx context.Context) error {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		m.mu.Lock()
-		over := !time.Now().Before(m.expires)
+		over := !m.now().Before(m.expires)
 		m.mu.Unlock()
 		if !over {
 			return nil
@@ -248,7 +252,7 @@ func jitter(d time.Duration) time.Duration {
 func (m *Member) renew(ctx context.Context) error {
 	m.mu.Lock()
 	s := m.state
-	over := !time.Now().Before(m.expires)
+	over := !m.now().Before(m.expires)
 	m.mu.Unlock()
 	key, csr, err := pending(m.dir)
 	if err != nil {
