@@ -35,7 +35,7 @@ func fileScenarios() []scenario {
 			one("a secret prints as hidden, whatever the verb", "auth/secret TestNothingPrintsASecret", "auth/secret/secret.go",
 				"func (t Text) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(t.String())) }", "func (t Text) format(f fmt.State, _ rune) { _, _ = f.Write([]byte(t.String())) }"),
 			one("a configuration's error does not quote its text", "cmd/internal/config TestSecretsAreNotShown", "cmd/internal/config/config.go",
-				"return fmt.Errorf(\"%s (%s): %s\", f.Key, from, yaml.FormatError(err, false, false))", "return fmt.Errorf(\"%s (%s): %s\", f.Key, from, yaml.FormatError(err, false, true))"),
+				"return fmt.Errorf(\"%s (%s): %s\", f.Key, from, inWords(err))", "return fmt.Errorf(\"%s (%s): %s\", f.Key, from, yaml.FormatError(err, false, true))"),
 		}},
 		{187, "keep-alives", "A local user keeps hundreds of connections to the admin port: it costs the node no more than so many files.", []guard{
 			one("the connection that is idle longest is closed", "cmd/internal/idle TestIdleConnectionsAreBounded", "cmd/internal/idle/idle.go",
