@@ -23,6 +23,9 @@ type BootstrapConfig struct {
 	// directory of the Envoy's own bundle, whose name has to be NodeID (ORGANISATION/NODE/NAME), and ControlPlane the
 	// SPIFFE ID of the node that it expects. The files of SecretFiles have to be in Identity.
 	Remote, Identity, ControlPlane string
+	// Tunnels has Envoy hold reverse tunnels to other nodes, or take them (xds.Config, TunnelsTo and TunnelsFrom). Envoy's extension is alpha: without it none
+	// of its code runs.
+	Tunnels bool
 	// StateOfTheWorld asks for everything on each change, instead of the difference.
 	StateOfTheWorld bool
 }
@@ -43,8 +46,9 @@ func Bootstrap(c BootstrapConfig) ([]byte, error) {
 	}
 	source := map[string]any{"ads": map[string]any{}, "resource_api_version": "V3", "initial_fetch_timeout": "5s"}
 	doc, err := structpb.NewStruct(map[string]any{
-		"node":  c.node(),
-		"admin": map[string]any{"address": map[string]any{"pipe": map[string]any{"path": c.Admin, "mode": 0o600}}},
+		"bootstrap_extensions": c.extensions(),
+		"node":                 c.node(),
+		"admin":                map[string]any{"address": map[string]any{"pipe": map[string]any{"path": c.Admin, "mode": 0o600}}},
 		"dynamic_resources": map[string]any{
 			"ads_config": map[string]any{
 				"api_type": api, "transport_api_version": "V3", "set_node_on_first_message_only": true,
@@ -66,6 +70,24 @@ func Bootstrap(c BootstrapConfig) ([]byte, error) {
 		return nil, fmt.Errorf("bootstrap: %w", err)
 	}
 	return protojson.MarshalOptions{Multiline: true}.Marshal(doc)
+}
+
+// extensions are those for reverse tunnels: of the site that opens them, and of the hub that takes them. A broken tunnel is opened anew within a second.
+func (c *BootstrapConfig) extensions() []any {
+	if !c.Tunnels {
+		return []any{}
+	}
+	const pkg, types = "envoy.bootstrap.reverse_tunnel.", "type.googleapis.com/envoy.extensions.bootstrap.reverse_tunnel."
+	return []any{
+		map[string]any{"name": pkg + "downstream_socket_interface", "typed_config": map[string]any{
+			"@type":       types + "downstream_socket_interface.v3.DownstreamReverseConnectionSocketInterface",
+			"stat_prefix": "tunnel_site", "maintain_interval": "1s", "max_reconnect_backoff": "1s",
+		}},
+		map[string]any{"name": pkg + "upstream_socket_interface", "typed_config": map[string]any{
+			"@type":       types + "upstream_socket_interface.v3.UpstreamReverseConnectionSocketInterface",
+			"stat_prefix": "tunnel_hub",
+		}},
+	}
 }
 
 // adsCluster is where the control plane is.

@@ -95,9 +95,15 @@ func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 		LoadAssignment: &endpoint.ClusterLoadAssignment{},
 	}
 	var nodes []bgp.NodeID
+	var site bgp.NodeID // one of those that are reached by tunnels
 	for priority, tier := range tiers {
 		group := &endpoint.LocalityLbEndpoints{Priority: uint32(priority)}
 		for _, t := range tier {
+			if c.tunnelled(&t) {
+				group.LbEndpoints = append(group.LbEndpoints, c.tunnelEndpoint(t))
+				site = t.NextHop.Node
+				continue
+			}
 			if t.NextHop.Address == "" {
 				return nil, fmt.Errorf("next hop %s has no ingress address: set ingress in its configuration", t.NextHop.Node)
 			}
@@ -109,6 +115,9 @@ func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 				byName(cl)
 			}
 			ep.Metadata = &core.Metadata{FilterMetadata: map[string]*structpb.Struct{matchKey: nodeMatch(t.NextHop.Node)}}
+			if c.anyTunnelled(tiers) {
+				ep.GetEndpoint().HealthCheckConfig = &endpoint.Endpoint_HealthCheckConfig{DisableActiveHealthCheck: true}
+			}
 			group.LbEndpoints = append(group.LbEndpoints, ep)
 			if !slices.Contains(nodes, t.NextHop.Node) {
 				nodes = append(nodes, t.NextHop.Node)
@@ -120,6 +129,15 @@ func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 		cl.TransportSocketMatches = append(cl.TransportSocketMatches, &cluster.Cluster_TransportSocketMatch{
 			Name: n.String(), Match: nodeMatch(n), TransportSocket: upstreamTLS(n),
 		})
+	}
+	switch {
+	case site == bgp.NodeID{}:
+	case cl.GetType() == cluster.Cluster_STRICT_DNS: // in which Envoy takes no Unix socket
+		return nil, fmt.Errorf("next hop %s is reached by its tunnels, another by a DNS name: one service cannot have both. "+
+			"Let the other advertise its ingress by IP address", site)
+	default:
+		cl.TransportSocketMatches = append(cl.TransportSocketMatches, relayTransport())
+		cl.HealthChecks = relayChecks()
 	}
 	// An endpoint that matches none must not be spoken to in clear.
 	cl.TransportSocket = c.nobody()
@@ -175,6 +193,12 @@ func (c *Compiler) endpoint(address string, t Target) (*endpoint.LbEndpoint, boo
 	if err != nil {
 		return nil, false, fmt.Errorf("address: %w", err)
 	}
+	_, isIP := at.IP()
+	return endpointOf(socketAddress(at.Host, at.Port), t), !isIP, nil
+}
+
+// endpointOf is a target at an address.
+func endpointOf(at *core.Address, t Target) *endpoint.LbEndpoint {
 	weight := t.Weight
 	if weight == 0 {
 		weight = 100
@@ -183,11 +207,10 @@ func (c *Compiler) endpoint(address string, t Target) (*endpoint.LbEndpoint, boo
 	if t.Draining {
 		status = core.HealthStatus_DRAINING
 	}
-	_, isIP := at.IP()
 	return &endpoint.LbEndpoint{
-		HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: socketAddress(at.Host, at.Port)}},
+		HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: at}},
 		HealthStatus:   status, LoadBalancingWeight: wrapperspb.UInt32(weight),
-	}, !isIP, nil
+	}
 }
 
 // nobody is a node of this organisation that no certificate names: a node's name has no underscore.
@@ -269,15 +292,21 @@ func pings() *core.KeepaliveSettings {
 	return &core.KeepaliveSettings{Interval: durationpb.New(KeepaliveInterval), Timeout: durationpb.New(KeepaliveTimeout)}
 }
 
+const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
 func http2Upstream(keepalive *core.KeepaliveSettings) map[string]*anypb.Any {
-	return map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": toAny(&upstreams.HttpProtocolOptions{
+	return map[string]*anypb.Any{httpOptions: toAny(http2Options(keepalive))}
+}
+
+func http2Options(keepalive *core.KeepaliveSettings) *upstreams.HttpProtocolOptions {
+	return &upstreams.HttpProtocolOptions{
 		UpstreamProtocolOptions: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig{
 			ProtocolConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: &core.Http2ProtocolOptions{
 				AllowConnect:        true,
 				ConnectionKeepalive: keepalive,
 			}},
 		}},
-	})}
+	}
 }
 
 func transportSocket(ctx proto.Message) *core.TransportSocket {

@@ -12,6 +12,7 @@ import (
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	aggregate "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/aggregate/v3"
 	"google.golang.org/protobuf/proto"
 
@@ -103,6 +104,10 @@ func (c *Compiler) Start(id Identity) (Delta, error) {
 			return d, err
 		}
 		b.set(TypeListener, name, l)
+	}
+	c.relays(&b)
+	if err := c.tunnels(&b); err != nil {
+		return d, err
 	}
 	d.Set = append(d.Set, b.d.Set...)
 	order(&d)
@@ -196,7 +201,7 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 func (c *Compiler) routes(b *builder, f *Forwarding, target string) []Ref {
 	scope := scope(routePrefix+string(f.Service), string(f.Service))
 	if target == clusterName(f) {
-		scope.RouteConfiguration = c.routesTo(scope.GetName(), f.Protocol, target)
+		scope.RouteConfiguration = c.serviceRoutes(f, scope.GetName(), target)
 		if f.Protocol == bgp.TCP {
 			services := scope.RouteConfiguration.GetVirtualHosts()[0]
 			services.Routes = append(services.Routes, c.notHTTP(f))
@@ -209,11 +214,19 @@ func (c *Compiler) routes(b *builder, f *Forwarding, target string) []Ref {
 	ahead := Ref{TypeScope, scoutPrefix + via.Name}
 	if c.sent[via] == "" { // its name says what is in it
 		b.set(TypeScope, ahead.Name, scout(via.Name), target)
-		b.set(TypeRoute, via.Name, c.routesTo(via.Name, f.Protocol, target), target, ahead.Name)
+		b.set(TypeRoute, via.Name, c.serviceRoutes(f, via.Name, target), target, ahead.Name)
 	}
 	scope.RouteConfigurationName = via.Name
 	b.set(TypeScope, scope.GetName(), scope, target, ahead.Name, via.Name)
 	return []Ref{ahead, via, {TypeScope, scope.GetName()}}
+}
+
+func (c *Compiler) serviceRoutes(f *Forwarding, name, target string) *route.RouteConfiguration {
+	rc := c.routesTo(name, f.Protocol, target)
+	if c.anyTunnelled(f.Tiers) {
+		return retryElsewhere(rc)
+	}
+	return rc
 }
 
 // Needed returns the resource that one needs by this name: routes, the scope that has Envoy ask for them, or a cluster.

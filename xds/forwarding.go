@@ -105,6 +105,10 @@ type Config struct {
 	EgressIP string
 	// Admission is who may come in at the mesh ingress when it begins; Admit changes it. The zero value lets nobody in.
 	Admission Admission
+	// TunnelsTo are the nodes that this one dials to be reached by, with the HOST:PORT of their mesh ingress: a site that cannot be dialled names its hubs.
+	TunnelsTo []bgp.NextHop
+	// TunnelsFrom are the nodes that may do so here; they are reached by their tunnels alone. It wants an Ingress.
+	TunnelsFrom []bgp.NodeID
 	// AccessLog is the file of Envoy's access log; empty for none.
 	AccessLog string
 	// Policy has requests and connections decided by the node; nil for whoever may come in may call everything.

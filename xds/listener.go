@@ -35,7 +35,36 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	manager := &hcm.HttpConnectionManager{
+	if name == egressName {
+		manager := c.manager(name)
+		manager.Http2ProtocolOptions = &core.Http2ProtocolOptions{AllowConnect: true}
+		manager.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}}
+		c.askPolicy(name, manager)
+		manager.HttpFilters = append(manager.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
+		return listenerOf(name, at, &listener.FilterChain{Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}}), nil
+	}
+	manager := c.meshManager(name, guardFilter())
+	manager.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE_SET
+	manager.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}
+	l := listenerOf(name, at, &listener.FilterChain{
+		TransportSocket: downstreamTLS(), Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}})
+	if sites := c.tunnelChains(); len(sites) > 0 {
+		l.ListenerFilters = serverNames()
+		l.FilterChains = append(sites, l.FilterChains...)
+	}
+	return l, nil
+}
+
+func listenerOf(name string, at bgp.Endpoint, chain *listener.FilterChain) *listener.Listener {
+	return &listener.Listener{
+		Name: name, Address: socketAddress(at.Host, at.Port), FilterChains: []*listener.FilterChain{chain}, StatPrefix: name,
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(1 << 20),
+	}
+}
+
+// manager has what every HTTP listener has: the service is the authority, and its routes come by scope.
+func (c *Compiler) manager(name string) *hcm.HttpConnectionManager {
+	return &hcm.HttpConnectionManager{
 		StatPrefix: name, RouteSpecifier: &hcm.HttpConnectionManager_ScopedRoutes{ScopedRoutes: scopes()},
 		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{
 			withoutClaims(name), extension("envoy.http.early_header_mutation.header_mutation", named(serviceHeader, "")),
@@ -46,26 +75,27 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 		AccessLog:         c.accessLog(),
 		NormalizePath:     wrapperspb.Bool(false),
 	}
-	chain := &listener.FilterChain{}
-	if name == ingressName {
-		manager.CodecType = hcm.HttpConnectionManager_HTTP2
-		manager.Http2ProtocolOptions = &core.Http2ProtocolOptions{AllowConnect: true, MaxConcurrentStreams: wrapperspb.UInt32(2000)}
-		manager.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}, {UpgradeType: "websocket"}}
-		manager.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE_SET
-		manager.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}
-		manager.HttpFilters = append(manager.HttpFilters, guardFilter())
-		chain.TransportSocket = downstreamTLS()
-	} else {
-		manager.Http2ProtocolOptions = &core.Http2ProtocolOptions{AllowConnect: true}
-		manager.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}}
-	}
-	c.askPolicy(name, manager)
-	manager.HttpFilters = append(manager.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
-	chain.Filters = []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}
-	return &listener.Listener{
-		Name: name, Address: socketAddress(at.Host, at.Port), FilterChains: []*listener.FilterChain{chain}, StatPrefix: name,
-		PerConnectionBufferLimitBytes: wrapperspb.UInt32(1 << 20),
-	}, nil
+}
+
+// meshManager takes what comes from other nodes' Envoys, if these filters let it pass.
+func (c *Compiler) meshManager(name string, guards ...*hcm.HttpFilter) *hcm.HttpConnectionManager {
+	m := c.manager(name)
+	m.CodecType = hcm.HttpConnectionManager_HTTP2
+	m.Http2ProtocolOptions = &core.Http2ProtocolOptions{AllowConnect: true, MaxConcurrentStreams: wrapperspb.UInt32(2000)}
+	m.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}, {UpgradeType: "websocket"}}
+	m.HttpFilters = guards
+	c.askPolicy(ingressName, m)
+	m.HttpFilters = append(m.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
+	return m
+}
+
+// knownCaller has workloads told who calls, where that is not told by a certificate on the connection.
+func (c *Compiler) knownCaller(m *hcm.HttpConnectionManager, n bgp.NodeID) {
+	m.ForwardClientCertDetails = hcm.HttpConnectionManager_ALWAYS_FORWARD_ONLY
+	m.EarlyHeaderMutationExtensions = append(m.EarlyHeaderMutationExtensions, extension("envoy.http.early_header_mutation.header_mutation",
+		&early.HeaderMutation{Mutations: []*mutation.HeaderMutation{{Action: &mutation.HeaderMutation_Append{Append: &core.HeaderValueOption{
+			Header:       &core.HeaderValue{Key: "x-forwarded-client-cert", Value: "URI=" + n.URI()},
+			AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD}}}}}))
 }
 
 // workloadListener ends CONNECT streams at the workloads of this node's TCP services. It listens on a Unix socket for this Envoy itself: at the mesh ingress one

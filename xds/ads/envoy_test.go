@@ -135,10 +135,10 @@ func newPlaneConfigured(t *testing.T, a authority, name string, change func(*pla
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.sup = envoy.NewSupervisor(envoy.SupervisorConfig{Binary: binary, Dir: dir, Log: slog.New(slog.DiscardHandler), Concurrency: 1,
+	p.sup = envoy.NewSupervisor(envoy.SupervisorConfig{Binary: binary, Dir: dir, Log: slog.New(slog.DiscardHandler), Concurrency: 1 + 3*len(p.cfg.TunnelsFrom),
 		Bootstrap: envoy.BootstrapConfig{
 			NodeID: name, ADS: filepath.Join(dir, "ads.sock"), Admin: filepath.Join(dir, "admin.sock"),
-			StateOfTheWorld: p.stateOfTheWorld,
+			StateOfTheWorld: p.stateOfTheWorld, Tunnels: len(p.cfg.TunnelsTo)+len(p.cfg.TunnelsFrom) > 0,
 		}})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -123,6 +123,7 @@ func (a *API) Peers(ctx context.Context) ([]operator.Peer, error) {
 	err = a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
 		for _, v := range s.Peers() {
 			view := viewOf(v, time.Now())
+			view.Ingress = a.reached(v.Config.Node, v.Ingress)
 			view.Config.Label = labels[v.Config.Node]
 			all = append(all, view)
 		}
@@ -144,6 +145,7 @@ func (a *API) Peer(ctx context.Context, node string) (*operator.Peer, error) {
 	err = a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
 		if v, ok := s.Peer(id); ok {
 			view := viewOf(v, time.Now())
+			view.Ingress = a.reached(v.Config.Node, v.Ingress)
 			view.Config.Label = labels[id]
 			p = &view
 		}

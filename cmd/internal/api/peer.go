@@ -198,6 +198,18 @@ func (a *API) ResetPeer(ctx context.Context, node, text string) (bool, error) {
 	return true, a.cfg.Router.Do(ctx, speaker.PeerReset{Node: id, Text: text})
 }
 
+// reached says how a peer is reached, and how it reaches this node, where that is by tunnels.
+func (a *API) reached(n bgp.NodeID, ingress string) string {
+	to, from, _ := a.cfg.Config.Envoy.Tunnels() // checked when the configuration was read
+	switch {
+	case slices.Contains(from, n):
+		return "by its tunnels to the mesh ingress here"
+	case slices.ContainsFunc(to, func(hub bgp.NextHop) bool { return hub.Node == n }):
+		return ingress + "; it reaches this node by tunnels"
+	}
+	return ingress
+}
+
 // viewOf shows a peer as it is now.
 func viewOf(v speaker.PeerView, now time.Time) operator.Peer {
 	p := operator.Peer{

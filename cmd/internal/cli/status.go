@@ -48,6 +48,11 @@ func (a *app) statusCommand() *cobra.Command {
 		}
 		return a.print(resp.Node, func(w io.Writer) {
 			showNode(w, resp.Node, up, len(peers.Peers))
+			for _, p := range peers.Peers {
+				if strings.Contains(p.Ingress, "tunnels") {
+					row(w, "tunnels", p.Node+": "+p.Ingress)
+				}
+			}
 			showPorts(w, ports.Ports)
 		})
 	}

@@ -60,6 +60,9 @@ type Envoy struct {
 	TCPPorts  ports.Pool `yaml:"tcp-ports" doc:"loopback ports of TCP services: a list of ports and [first, last] pairs" default:"[[10000, 10999]]"`
 	AccessLog string     `yaml:"access-log" doc:"file of Envoy's access log in JSON; empty for none, /dev/stdout for Envoy's own log" default:""`
 	Workers   int        `yaml:"workers" doc:"worker threads of Envoy, 1 to 256" default:"2"`
+	// TunnelsTo and TunnelsFrom are read by Tunnels.
+	TunnelsTo   []string `yaml:"tunnels-to" doc:"for a node that cannot be dialled: peers to whose mesh ingress its Envoy holds tunnels, by which they reach it, such as [acme.example/hub=hub.acme.example:8443]" default:"[]"`
+	TunnelsFrom []string `yaml:"tunnels-from" doc:"peers that cannot be dialled and are reached by the tunnels that they hold to the mesh ingress here, such as [acme.example/site]" default:"[]"`
 }
 
 // Names is how the hosts of workloads are looked up.
@@ -249,6 +252,9 @@ func (c *Config) check() []error {
 		case key == "admin" && !isLoopback(at.Host):
 			bad(key, "%q: is beyond loopback and has no TLS; use 127.0.0.1", v)
 		}
+	}
+	if _, _, err := c.Envoy.Tunnels(); err != nil {
+		bad("envoy", "%w", err)
 	}
 	if (c.AdminTLSCert == "") != (c.AdminTLSKey == "") {
 		bad("admin-tls-cert", "and admin-tls-key belong together")

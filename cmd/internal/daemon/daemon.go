@@ -153,9 +153,10 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	if d.cfg.Peering.Trace == "given" {
 		policy = trace.Given
 	}
+	compiler := d.compiler()
 	d.tracer = trace.New(trace.NewNode(trace.NodeConfig{
 		Node: d.self, Router: d.router, Offer: d.offer, Forwarding: d.forwarder, Identity: d.id, Envoy: d.envoy,
-		Egress: d.cfg.Envoy.Egress, Port: d.ports.Of,
+		Egress: d.cfg.Envoy.Egress, Port: d.ports.Of, Tunnel: compiler.TunnelSocket,
 	}), policy, peering.NewWalkID)
 	if err := d.gateway(ctx); err != nil {
 		return err
@@ -213,6 +214,7 @@ func (d *Daemon) supervisor() error {
 		Binary: binary, Dir: d.data, Log: d.tel.Log, Concurrency: d.cfg.Envoy.Workers,
 		Bootstrap: envoy.BootstrapConfig{
 			NodeID: d.self.String(), ADS: filepath.Join(d.data, adsSocket), Admin: filepath.Join(d.data, adminSocket),
+			Tunnels: len(d.cfg.Envoy.TunnelsTo)+len(d.cfg.Envoy.TunnelsFrom) > 0,
 		},
 	})
 	return nil
@@ -267,16 +269,22 @@ func (d *Daemon) policyCheck() *xds.PolicyCheck {
 	return &xds.PolicyCheck{Socket: filepath.Join(d.data, policySocket), Ingress: true, Egress: d.cfg.Policy.Egress}
 }
 
+// compiler is what the compiler has to know of this node.
+func (d *Daemon) compiler() xds.Config {
+	to, from, _ := d.cfg.Envoy.Tunnels() // checked when the configuration was read
+	return xds.Config{
+		Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress,
+		AccessLog: d.cfg.Envoy.AccessLog, TunnelsTo: to, TunnelsFrom: from, Policy: d.policyCheck(),
+	}
+}
+
 func (d *Daemon) forwarding(
 	kept []xds.Resource, restarted bool, met *metrics.Metrics, peers []journal.Peer,
 ) *forwarding.Forwarder {
 	cfg := forwarding.Config{
 		Node: d.self, Data: d.data, Router: d.router, Offer: d.offer, Identity: d.id, Metrics: met, Log: d.tel.Log, Tracer: d.tel.Tracer,
 		Supervised: d.envoy != nil, Kept: kept, Ports: d.ports, Envoys: d.whichEnvoy,
-		Compiler: xds.Config{
-			Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress,
-			AccessLog: d.cfg.Envoy.AccessLog, Policy: d.policyCheck(),
-		},
+		Compiler: d.compiler(),
 	}
 	cfg.AdmitOrganisation = d.cfg.Envoy.Admit == "organisation"
 	for _, p := range peers {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -61,6 +62,8 @@ type NodeConfig struct {
 	Envoy      *envoy.Supervisor        // nil without an Envoy of this node's own
 	Egress     string                   // HOST:PORT of Envoy's HTTP egress
 	Port       func(bgp.Service) uint16 // local port of a TCP service; 0 for none
+	// Tunnel returns the Unix socket at which this node's Envoy passes on to a node that is reached by its tunnels; "" for one that is dialled.
+	Tunnel func(bgp.NodeID) string
 }
 
 // Node is what a running node knows and can try, for traces that begin here and those of peers.
@@ -210,6 +213,35 @@ func (n *Node) Handshake(ctx context.Context, hop bgp.NextHop) (string, error) {
 		return "", fmt.Errorf("whatever listens at %s answers no SETTINGS: it is no mesh ingress", hop.Address)
 	}
 	return fmt.Sprintf("%s, certificate until %s", hop.Node.URI(), state.PeerCertificates[0].NotAfter.UTC().Format(time.DateTime)), nil
+}
+
+// Tunnel implements Source. It asks the next hop's Envoy for a service that nobody has: any answer is one, but for 503 of this node's own Envoy, which has no
+// tunnel then.
+func (n *Node) Tunnel(ctx context.Context, hop bgp.NodeID) (bool, error) {
+	socket := n.cfg.Tunnel(hop)
+	if socket == "" {
+		return false, nil
+	}
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: &protocols, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tunnel.catalyst.internal/", nil)
+	if err != nil {
+		return true, err
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return true, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode == http.StatusServiceUnavailable {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 500))
+		return true, errors.New(strings.TrimSpace(string(text)))
+	}
+	return true, nil
 }
 
 // Ask implements Source.

@@ -33,6 +33,17 @@ func (t *Tracer) egress(ctx context.Context, f *Facts) bgp.WalkStep {
 
 // arrive tries a next hop's mesh ingress with this node's certificate.
 func (t *Tracer) arrive(ctx context.Context, hop bgp.NextHop) []bgp.WalkStep {
+	tunnelled := false
+	tunnel := timed(ctx, "listener", func(ctx context.Context) (string, error) {
+		var err error
+		tunnelled, err = t.src.Tunnel(ctx, hop.Node)
+		return fmt.Sprintf("by a tunnel that the Envoy of %s holds to this node's: it is not dialled", hop.Node), err
+	}, func(error) string {
+		return fmt.Sprintf("is %s's Envoy running, does its envoy.tunnels-to name this node's mesh ingress, and can it reach that? See its envoy.log", hop.Node)
+	})
+	if tunnelled {
+		return []bgp.WalkStep{tunnel}
+	}
 	if hop.Address == "" {
 		s := step("listener", bgp.WalkFailed, "%s has told no address of its mesh ingress", hop.Node)
 		s.Advice = "set envoy.ingress (and envoy.advertise) in its configuration"

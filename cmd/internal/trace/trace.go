@@ -94,6 +94,8 @@ type Source interface {
 	Reach(ctx context.Context, p Place) error
 	// Handshake does a TLS handshake with a next hop's mesh ingress as this node's Envoy would.
 	Handshake(ctx context.Context, hop bgp.NextHop) (string, error)
+	// Tunnel tells whether a next hop is reached by the tunnels that its Envoy holds to this node's, and an error if it holds none.
+	Tunnel(ctx context.Context, hop bgp.NodeID) (bool, error)
 	// Ask puts a question to a peer.
 	Ask(ctx context.Context, peer bgp.NodeID, req bgp.WalkRequest) ([]bgp.WalkHop, error)
 }

@@ -27,7 +27,9 @@ func id(name string) bgp.NodeID { return bgp.NodeID{Org: "acme.example", Name: n
 type world struct {
 	nodes map[bgp.NodeID]*fake
 	dead  map[string]error // addresses, and "tls "+node
-	ids   uint64
+	// tunnels are the nodes that are reached by tunnels, with an error for one that holds none.
+	tunnels map[string]error
+	ids     uint64
 }
 
 type fake struct {
@@ -51,6 +53,11 @@ func (f *fake) Clusters(_ context.Context, names []string) ([]string, []Host, er
 
 func (f *fake) Reach(_ context.Context, p Place) error          { return f.w.dead[p.Address] }
 func (f *fake) Connect(_ context.Context, address string) error { return f.w.dead[address] }
+
+func (f *fake) Tunnel(_ context.Context, hop bgp.NodeID) (bool, error) {
+	err, tunnelled := f.w.tunnels[hop.Name]
+	return tunnelled, err
+}
 
 func (f *fake) Handshake(_ context.Context, hop bgp.NextHop) (string, error) {
 	return hop.Node.URI(), f.w.dead["tls "+hop.Node.Name]
@@ -164,6 +171,7 @@ func TestEachBreakIsNamed(t *testing.T) {
 		{"Envoy does not answer", func(w *world) { w.nodes[id("a")].envoy = refused }, "a", "envoy", "refused"},
 		{"next hop's listener", func(w *world) { w.dead["ingress-b"] = refused }, "b", "listener", "refused"},
 		{"next hop's listener, and it knows why", func(w *world) { w.dead["ingress-b"] = refused; w.nodes[id("b")].envoy = errors.New("no such file") }, "b", "listener", "no such file"},
+		{"next hop holds no tunnel", func(w *world) { w.tunnels = map[string]error{"b": errors.New("no tunnel")} }, "b", "listener", "envoy.tunnels-to"},
 		{"next hop's certificate", func(w *world) { w.dead["tls a"] = errors.New("certificate has expired") }, "a", "tls", "issue-node"},
 		{"workload", func(w *world) { w.dead["workload"] = refused }, "a", "backend", "--addr"},
 		{"health check", func(w *world) {
