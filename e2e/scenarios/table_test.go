@@ -51,6 +51,7 @@ func scenarios() []scenario {
 		routingScenarios(),
 		fileScenarios(),
 		addressScenarios(),
+		identityScenarios(),
 		deliveries(),
 	)
 }
