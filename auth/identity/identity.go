@@ -71,11 +71,15 @@ func Open(dir string) (*Source, error) {
 	return s, nil
 }
 
-// Run looks for changes until ctx ends.
+// Run looks for changes, and says what ends soon, until ctx ends.
 func (s *Source) Run(ctx context.Context, log *slog.Logger) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
+	var ending reminder
 	for {
+		for _, warning := range ending.due(time.Now(), s.Validities()) {
+			log.Warn(warning, "dir", s.dir)
+		}
 		select {
 		case <-ctx.Done():
 			return nil

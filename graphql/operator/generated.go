@@ -195,6 +195,7 @@ type ComplexityRoot struct {
 		StartedAt            func(childComplexity int) int
 		TableBytes           func(childComplexity int) int
 		Version              func(childComplexity int) int
+		Warnings             func(childComplexity int) int
 	}
 
 	Path struct {
@@ -1330,6 +1331,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Node.Version(childComplexity), true
+	case "Node.warnings":
+		if e.ComplexityRoot.Node.Warnings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Node.Warnings(childComplexity), true
 
 	case "Path.communities":
 		if e.ComplexityRoot.Path.Communities == nil {
@@ -3327,6 +3334,8 @@ func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.
 		return ec.fieldContext_Node_envoyReady(ctx, field)
 	case "missing":
 		return ec.fieldContext_Node_missing(ctx, field)
+	case "warnings":
+		return ec.fieldContext_Node_warnings(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Node", field.Name)
 }
@@ -7505,6 +7514,29 @@ func (ec *executionContext) _Node_missing(ctx context.Context, field graphql.Col
 	)
 }
 func (ec *executionContext) fieldContext_Node_missing(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Node", field, false, false, "String")
+}
+
+func (ec *executionContext) _Node_warnings(ctx context.Context, field graphql.CollectedField, obj *Node) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_warnings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Warnings, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Node_warnings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Node", field, false, false, "String")
 }
 
@@ -16454,6 +16486,11 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			}
 		case "missing":
 			out.Values[i] = ec._Node_missing(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "warnings":
+			out.Values[i] = ec._Node_warnings(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -192,6 +192,8 @@ type Node struct {
 	EnvoyReady           bool   `json:"envoyReady"`
 	// What is missing before the node serves, as /readyz says it; empty once it does.
 	Missing []string `json:"missing"`
+	// What serves and is to be looked at: certificates that end soon.
+	Warnings []string `json:"warnings"`
 }
 
 type Path struct {

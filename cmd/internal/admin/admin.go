@@ -25,8 +25,9 @@ func Missing(ctx context.Context, checks []Check) []string {
 	return all
 }
 
-// Handler serves /metrics, /healthz (the process answers) and /readyz (all checks hold; otherwise 503 and what is missing, a line each).
-func Handler(metrics http.Handler, checks []Check) http.Handler {
+// Handler serves /metrics, /healthz (the process answers) and /readyz (all checks hold; otherwise 503 and
+// what is missing, a line each). Warnings are lines below "ready".
+func Handler(metrics http.Handler, checks []Check, warnings func() []string) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -34,6 +35,9 @@ func Handler(metrics http.Handler, checks []Check) http.Handler {
 		missing := Missing(r.Context(), checks)
 		if len(missing) == 0 {
 			fmt.Fprintln(w, "ready")
+			for _, warning := range warnings() {
+				fmt.Fprintln(w, "warning: "+warning)
+			}
 			return
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -56,6 +56,7 @@ type Config struct {
 // Identity is what is shown of the node's certificate. identity.Source is one.
 type Identity interface {
 	Material() *identity.Material
+	Warnings() []string
 	Err() error
 }
 
@@ -95,6 +96,7 @@ func (a *API) Node(ctx context.Context) (*operator.Node, error) {
 		ID: c.Node.URI(), Organisation: string(c.Node.Org), Version: c.Version, BootID: fmt.Sprintf("%016x", c.BootID), StartedAt: stamp(c.Started),
 		PeeringAddress: c.Config.Peering.Listen, IngressAddress: c.Config.Envoy.Advertise, EgressAddress: c.Config.Envoy.Egress,
 		CertificateExpiresAt: stamp(m.Expires), Missing: append([]string{}, c.Missing(ctx)...),
+		Warnings: append([]string{}, c.Identity.Warnings()...),
 	}
 	if err := c.Identity.Err(); err != nil {
 		n.IdentityError = err.Error()

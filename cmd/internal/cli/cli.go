@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 	"github.com/catalyst-router/catalyst/graphql/operator/client"
 )
@@ -205,14 +207,15 @@ func (a *app) print(v any, table func(w io.Writer)) error {
 	return w.Flush()
 }
 
-// row writes one line of a table.
+// row writes one line of a table. Names and reasons in it may be another node's or Envoy's words: they cannot move the
+// cursor.
 func row(w io.Writer, cells ...any) {
 	for i, c := range cells {
 		if i > 0 {
 			fmt.Fprint(w, "\t")
 		}
-		if s, ok := c.(string); ok && s == "" {
-			c = "-"
+		if s, ok := c.(string); ok {
+			c = cmp.Or(bgp.Printable(s), "-")
 		}
 		fmt.Fprint(w, c)
 	}

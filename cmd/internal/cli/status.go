@@ -106,6 +106,9 @@ func showNode(w io.Writer, n *client.GetNodeNode, up, peers int) {
 	if n.IdentityError != "" {
 		row(w, "identity", n.IdentityError)
 	}
+	for _, warning := range n.Warnings {
+		row(w, "warning", warning)
+	}
 	if !n.Published {
 		row(w, "note", "waiting for the tables of all peers before Envoy is told anything new")
 	}

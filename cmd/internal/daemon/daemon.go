@@ -168,7 +168,8 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	})
 	return met.Observe(metrics.Sources{
 		Query: d.router.Query, Damage: len(d.journal.Damage()), Checked: d.offer.Checked, Problems: d.forwarder.Problems,
-		CutOff: func() int { return len(d.forwarder.ADS().CutOffs()) }, Ports: func() (taken, free int) {
+		Validity: d.id.Validities,
+		CutOff:   func() int { return len(d.forwarder.ADS().CutOffs()) }, Ports: func() (taken, free int) {
 			all, free, _ := d.ports.List()
 			return len(all), free
 		},
@@ -442,7 +443,9 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 		tasks.Go(func() error { return d.mesh.Run(ctx, d.api, d.graph.Registry()) })
 	}
 	if l.admin != nil {
-		tasks.Go(func() error { return listen.Serve(ctx, l.admin, admin.Handler(d.tel.Metrics, d.checks())) })
+		tasks.Go(func() error {
+			return listen.Serve(ctx, l.admin, admin.Handler(d.tel.Metrics, d.checks(), d.id.Warnings))
+		})
 	}
 	if d.envoy != nil {
 		tasks.Go(func() error { return d.envoy.Run(ctx) })
@@ -522,7 +525,7 @@ func (d *Daemon) checks() []admin.Check {
 			if err := d.id.Err(); err != nil {
 				return err.Error()
 			}
-			return ""
+			return d.id.Missing()
 		}},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer/probe"
@@ -27,6 +28,7 @@ type Metrics struct {
 	updates                            metric.Int64ObservableCounter
 	table, ports, health, serviceUp    metric.Int64ObservableGauge
 	problems, cutOff, damage           metric.Int64ObservableGauge
+	expiry                             map[string]metric.Float64ObservableGauge  // by what ends
 	kinds                              map[reflect.Type]metric.MeasurementOption // of events; owned by the speaker's loop
 	err                                error
 }
@@ -74,6 +76,16 @@ func New(m metric.Meter) *Metrics {
 	x.damage = gauge("catalyst.journal.damage", "records of the journal, and the journal itself, that were found damaged and are not served")
 	x.cutOff = gauge("catalyst.xds.cut_off", "Envoys that are turned away each time that they connect")
 	x.ports = gauge("catalyst.ports", "TCP ports by use")
+	x.expiry = map[string]metric.Float64ObservableGauge{}
+	for of, doc := range map[string]string{
+		identity.OfSVID: "the node's certificate", identity.OfCA: "the CA that signed the node's certificate", identity.OfRoots: "the roots of an organisation",
+	} {
+		g, err := m.Float64ObservableGauge(
+			"catalyst."+of+".expiry", metric.WithUnit("s"), metric.WithDescription("time that is left of "+doc),
+		)
+		x.keep(err)
+		x.expiry[of] = g
+	}
 	return x
 }
 
@@ -126,7 +138,8 @@ type Sources struct {
 	Problems func() map[bgp.ReportKind]int64
 	CutOff   func() int // Envoys that are turned away
 	Ports    func() (taken, free int)
-	Damage   int // records of the journal that were found damaged
+	Validity func() []identity.Validity // of certificates and roots
+	Damage   int                        // records of the journal that were found damaged
 }
 
 // Observe reads the node's state whenever somebody asks for metrics.
@@ -159,13 +172,25 @@ func (x *Metrics) Observe(src Sources) error {
 			o.ObserveInt64(x.problems, n, metric.WithAttributes(attribute.String("kind", kind.String())))
 		}
 		o.ObserveInt64(x.damage, int64(src.Damage))
+		x.validity(o, src.Validity())
 		o.ObserveInt64(x.cutOff, int64(src.CutOff()))
 		taken, free := src.Ports()
 		o.ObserveInt64(x.ports, int64(taken), metric.WithAttributes(attribute.String("use", "taken")))
 		o.ObserveInt64(x.ports, int64(free), metric.WithAttributes(attribute.String("use", "free")))
 		return nil
-	}, x.sessions, x.routes, x.updates, x.queue, x.table, x.ports, x.health, x.serviceUp, x.problems, x.cutOff, x.damage)
+	}, x.sessions, x.routes, x.updates, x.queue, x.table, x.ports, x.health, x.serviceUp, x.problems, x.cutOff, x.damage,
+		x.expiry[identity.OfSVID], x.expiry[identity.OfCA], x.expiry[identity.OfRoots])
 	return err
+}
+
+// validity measures what is left of certificates and roots; less than nothing when they have ended.
+func (x *Metrics) validity(o metric.Observer, all []identity.Validity) {
+	for _, v := range all {
+		o.ObserveFloat64(
+			x.expiry[v.Of], time.Until(v.Until).Seconds(),
+			metric.WithAttributes(attribute.String("organisation", string(v.Org))),
+		)
+	}
 }
 
 // maxServiceSeries bounds the time series of one metric.

@@ -869,6 +869,8 @@ type GetNodeNode struct {
 	EnvoyReady           bool   `json:"envoyReady"`
 	// What is missing before the node serves, as /readyz says it; empty once it does.
 	Missing []string `json:"missing"`
+	// What serves and is to be looked at: certificates that end soon.
+	Warnings []string `json:"warnings"`
 }
 
 // GetId returns GetNodeNode.Id, and is useful for accessing the field via an interface.
@@ -927,6 +929,9 @@ func (v *GetNodeNode) GetEnvoyReady() bool { return v.EnvoyReady }
 
 // GetMissing returns GetNodeNode.Missing, and is useful for accessing the field via an interface.
 func (v *GetNodeNode) GetMissing() []string { return v.Missing }
+
+// GetWarnings returns GetNodeNode.Warnings, and is useful for accessing the field via an interface.
+func (v *GetNodeNode) GetWarnings() []string { return v.Warnings }
 
 // GetNodeResponse is returned by GetNode on success.
 type GetNodeResponse struct {
@@ -5562,6 +5567,7 @@ query GetNode {
 		envoyPid
 		envoyReady
 		missing
+		warnings
 	}
 }
 `
