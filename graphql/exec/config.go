@@ -79,10 +79,13 @@ type Subgraph struct {
 	MaxRequests int
 	// MaxResponseBytes bounds one body, after decompression. Zero means Config.MaxResponseBytes.
 	MaxResponseBytes int
-	// Compress asks for gzip. It costs more than it saves on a loopback connection.
+	// Compress asks for compressed answers. It costs more than it saves on a loopback connection.
 	Compress bool
 	// Transport for this subgraph; nil means Config.Transport.
 	Transport http.RoundTripper
+	// Idle, if not zero, is how long connections to this subgraph are kept that nothing is sent on. Whatever it is, a subgraph that says
+	// `Keep-Alive: timeout=` less is believed.
+	Idle time.Duration
 	// Subscription says how events are got.
 	Subscription Subscription
 }
@@ -163,6 +166,9 @@ type TransportOptions struct {
 	H2C bool
 	// Connections kept idle for each address. Zero means 256.
 	Connections int
+	// Idle is how long a connection is kept that nothing is sent on. Zero means 4 s, or 90 s with H2C: many HTTP/1 servers close theirs after
+	// 5 s, and a mutation that meets the end of a connection cannot be sent again.
+	Idle time.Duration
 }
 
 // NewTransport returns a transport for many requests to few addresses: no proxy, no transparent compression, kept-alive connections.
@@ -171,7 +177,7 @@ func NewTransport(o TransportOptions) *http.Transport {
 	t := &http.Transport{
 		MaxIdleConnsPerHost: n,
 		MaxIdleConns:        4 * n,
-		IdleConnTimeout:     90 * time.Second,
+		IdleConnTimeout:     cmp.Or(o.Idle, 4*time.Second),
 		TLSHandshakeTimeout: 10 * time.Second,
 		DisableCompression:  true,
 		ForceAttemptHTTP2:   true,
@@ -182,6 +188,7 @@ func NewTransport(o TransportOptions) *http.Transport {
 		MaxResponseHeaderBytes: 64 << 10,
 	}
 	if o.H2C {
+		t.IdleConnTimeout = cmp.Or(o.Idle, 90*time.Second)
 		t.Protocols = new(http.Protocols)
 		t.Protocols.SetUnencryptedHTTP2(true)
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"compress/flate"
 	"compress/gzip"
+	"compress/zlib"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +13,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/andybalholm/brotli"
 
 	"github.com/catalyst-router/catalyst/graphql/plan"
 )
@@ -31,6 +35,8 @@ type subgraph struct {
 	events  *url.URL
 	upgrade http.RoundTripper
 	sse     atomic.Bool
+	// patient is the transport for a subgraph that keeps connections for less than others do; nil if it does not.
+	patient atomic.Pointer[http.Transport]
 }
 
 func newSubgraph(name string, s Subgraph, cfg *Config) (*subgraph, error) {
@@ -45,6 +51,9 @@ func newSubgraph(name string, s Subgraph, cfg *Config) (*subgraph, error) {
 		Subgraph: s, name: name, url: u, host: s.Host,
 		transport: cmp.Or(s.Transport, cfg.Transport),
 		slots:     make(chan struct{}, cmp.Or(s.MaxRequests, DefaultSubgraphRequests)),
+	}
+	if s.Idle > 0 {
+		sub.keepFor(s.Idle)
 	}
 	sub.upgrade = cmp.Or(s.Subscription.Transport, sub.transport)
 	if s.Subscription.URL != "" {
@@ -146,7 +155,7 @@ func (e *Executor) once(ctx context.Context, m *message, observed http.Header, l
 	if m.req.Kind == plan.Query {
 		req.Header["X-Idempotency-Key"] = []string{} // never sent: tells net/http that it may use another connection if a kept one is gone
 	}
-	resp, err := m.sub.transport.RoundTrip(req)
+	resp, err := m.sub.roundTrip(req)
 	if err != nil {
 		return answer{err: m.sub.transportError(ctx, err)}
 	}
@@ -159,6 +168,55 @@ func (e *Executor) once(ctx context.Context, m *message, observed http.Header, l
 	return a
 }
 
+// keepFor has connections to the subgraph that nothing is sent on closed after a time.
+func (s *subgraph) keepFor(d time.Duration) {
+	if t, ok := s.transport.(*http.Transport); ok {
+		c := t.Clone()
+		c.IdleConnTimeout = d
+		if old := s.patient.Swap(c); old != nil {
+			old.CloseIdleConnections()
+		}
+	}
+}
+
+// roundTrip sends a request over a connection that the subgraph has not been about to close.
+func (s *subgraph) roundTrip(req *http.Request) (*http.Response, error) {
+	t := s.patient.Load()
+	var resp *http.Response
+	var err error
+	if t != nil {
+		resp, err = t.RoundTrip(req)
+	} else {
+		resp, err = s.transport.RoundTrip(req)
+	}
+	if err == nil && resp.ProtoMajor == 1 {
+		s.believe(resp.Header.Get("Keep-Alive"), t)
+	}
+	return resp, err
+}
+
+// believe heeds how long a subgraph says that it keeps connections: `Keep-Alive: timeout=5, max=100`. They are given up before.
+func (s *subgraph) believe(said string, now *http.Transport) {
+	if said == "" {
+		return
+	}
+	for part := range strings.SplitSeq(said, ",") {
+		text, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(part)), "timeout=")
+		seconds, err := strconv.Atoi(text)
+		if !ok || err != nil || seconds < 1 || seconds > 3600 {
+			continue
+		}
+		keep := time.Duration(seconds) * time.Second * 4 / 5
+		base, is := s.transport.(*http.Transport)
+		if now != nil {
+			base = now
+		}
+		if is && (base.IdleConnTimeout == 0 || keep < base.IdleConnTimeout) {
+			s.keepFor(keep)
+		}
+	}
+}
+
 // reader returns the body, as a type that net/http knows to be in memory: then header and body are one write.
 func (m *message) reader() io.ReadCloser { return io.NopCloser(bytes.NewReader(m.body)) }
 
@@ -169,7 +227,7 @@ func (m *message) httpHeader(observed http.Header) http.Header {
 	h["Accept"] = []string{"application/graphql-response+json, application/json;q=0.9"}
 	h["User-Agent"] = []string{"catalyst"}
 	if m.sub.Compress {
-		h["Accept-Encoding"] = []string{"gzip"}
+		h["Accept-Encoding"] = []string{"gzip, br, deflate"}
 	}
 	for _, from := range [...]http.Header{m.sub.Header, m.header, observed} {
 		for k, v := range from {
@@ -197,6 +255,14 @@ func (e *Executor) readBody(resp *http.Response, limit int) (*buffer, error) {
 		z, err := gzip.NewReader(from)
 		if err != nil {
 			return nil, fmt.Errorf("gzip: %w", err)
+		}
+		from, size = z, -1
+	case strings.EqualFold(enc, "br"):
+		from, size = brotli.NewReader(from), -1
+	case strings.EqualFold(enc, "deflate"):
+		z, err := zlib.NewReader(from)
+		if err != nil {
+			return nil, fmt.Errorf("deflate: %w", err)
 		}
 		from, size = z, -1
 	default:

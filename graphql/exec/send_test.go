@@ -124,7 +124,7 @@ func TestHeadersAndHost(t *testing.T) {
 	if got.Host != "books.acme.example" || got.URL.String() != "http://a:8080/graphql?x=1" || got.Method != http.MethodPost {
 		t.Errorf("sent %s %s to %s", got.Method, got.URL, got.Host)
 	}
-	for k, want := range map[string]string{"X-Static": "s", "X-Sub": "a", "X-Both": "request", "Traceparent": "00-1", "Accept-Encoding": "gzip", "Content-Type": "application/json",
+	for k, want := range map[string]string{"X-Static": "s", "X-Sub": "a", "X-Both": "request", "Traceparent": "00-1", "Accept-Encoding": "gzip, br, deflate", "Content-Type": "application/json",
 		"Accept": "application/graphql-response+json, application/json;q=0.9"} {
 		if h.Get(k) != want {
 			t.Errorf("%s: %q, want %q", k, h.Get(k), want)

@@ -35,7 +35,7 @@ func (e *Executor) openSSE(ctx context.Context, m *message, observed http.Header
 	if m.sub.events != nil {
 		req.URL = m.sub.events
 	}
-	req.Header["Accept"] = []string{"text/event-stream, application/json;q=0.5"}
+	req.Header["Accept"] = []string{"text/event-stream"} // alone: graphql-sse takes nothing beside it
 	delete(req.Header, "Accept-Encoding")
 	resp, err := m.sub.transport.RoundTrip(req)
 	if !late.Stop() {

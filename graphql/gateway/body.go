@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // The pace that a request's body must keep: so many bytes a second after a time of grace. A client that is slower, or says nothing, is told
@@ -69,6 +71,8 @@ func (g *Gateway) unread(err error) *failure {
 	switch {
 	case errors.As(err, &large):
 		return refuse(http.StatusRequestEntityTooLarge, CodeTooLarge, "The request is larger than %d bytes.", large.Limit)
+	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
+		return refuse(http.StatusRequestEntityTooLarge, CodeTooLarge, "The request needs more than %d bytes to be decompressed.", g.cfg.MaxBody)
 	case errors.Is(err, errBodies):
 		return refuse(http.StatusServiceUnavailable, CodeOverloaded, "The requests in flight are too large together.").with("Retry-After", "1").with("Connection", "close")
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -30,7 +30,9 @@ type Config struct {
 	// the requests, others never.
 	Labels map[string]bool
 
-	// MaxBody of a request in bytes. Zero means 2 MiB.
+	// CompressFrom is how many bytes an answer has at least that is compressed for a client who takes it. Zero means 1,024, less than zero never.
+	CompressFrom int
+	// MaxBody of a request in bytes, after decompression. Zero means 2 MiB.
 	MaxBody int64
 	// MaxBodies of all requests in flight together, files apart, in bytes; more are refused with 503. Zero means 256 MiB.
 	MaxBodies int64
@@ -66,6 +68,7 @@ func (c Config) withDefaults() Config {
 	if c.Meter == nil {
 		c.Meter = metricnoop.NewMeterProvider().Meter("")
 	}
+	c.CompressFrom = cmp.Or(c.CompressFrom, 1024)
 	c.MaxBody = cmp.Or(c.MaxBody, 2<<20)
 	c.MaxBodies = cmp.Or(c.MaxBodies, 256<<20)
 	c.MaxConcurrent = cmp.Or(c.MaxConcurrent, 2048)

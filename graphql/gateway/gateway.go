@@ -103,6 +103,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.serveWebSocket(w, r)
 		return
 	}
+	w, finish := g.compress(w, r)
+	defer finish()
 	if g.wantsPage(r) {
 		w.Header().Add("Vary", "Accept")
 		g.cfg.Page.ServeHTTP(w, r)

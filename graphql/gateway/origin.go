@@ -77,7 +77,7 @@ type CSRF struct {
 
 // preflightHeaders make a browser ask before it sends a request; their values do not matter.
 func preflightHeaders() []string {
-	return []string{"GraphQL-Require-Preflight", "Apollo-Require-Preflight", "X-Requested-With"}
+	return []string{"GraphQL-Require-Preflight", "Apollo-Require-Preflight", "X-Apollo-Operation-Name", "X-Requested-With"}
 }
 
 // check returns why a request is refused, or nil.

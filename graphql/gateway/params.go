@@ -83,17 +83,38 @@ func (g *Gateway) fromBody(w http.ResponseWriter, r *http.Request, b *body) ([]p
 		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType, "The Content-Type is not supported: use application/json.").with("Accept-Post", typeJSON)
 	case charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "utf8"):
 		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType, "The character set %s is not supported: use utf-8.", clip(charset)).with("Accept-Post", typeJSON)
-	case r.Header.Get("Content-Encoding") != "" && !strings.EqualFold(r.Header.Get("Content-Encoding"), "identity"):
-		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType, "Compressed requests are not supported.").with("Accept-Encoding", "identity")
+	case compressed(r) && mediaType != typeJSON:
+		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType, "Compressed forms are not supported.").with("Accept-Encoding", "identity")
 	case mediaType == "multipart/form-data":
 		return g.fromForm(w, b, fields["boundary"])
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(w, b, g.cfg.MaxBody))
+	var from io.ReadCloser = b
+	if compressed(r) {
+		if from, err = decompressed(b, r.Header.Get("Content-Encoding"), g.cfg.MaxBody); err != nil {
+			return nil, false, g.undecoded(err)
+		}
+		defer from.Close() //nolint:errcheck // nothing is read after it
+	}
+	text, err := io.ReadAll(http.MaxBytesReader(w, from, g.cfg.MaxBody))
 	if err != nil {
 		return nil, false, g.unread(err)
 	}
 	_ = b.Close() // a writer without deadlines is a test's
 	return g.decode(text)
+}
+
+// compressed reports whether a request's body is.
+func compressed(r *http.Request) bool {
+	coding := r.Header.Get("Content-Encoding")
+	return coding != "" && !strings.EqualFold(coding, "identity")
+}
+
+// undecoded explains why a compressed body could not be read.
+func (g *Gateway) undecoded(err error) *failure {
+	if errors.Is(err, errEncoding) {
+		return refuse(http.StatusUnsupportedMediaType, CodeMediaType, "The request's content coding is not supported.").with("Accept-Encoding", "gzip, br, zstd, deflate")
+	}
+	return refuse(http.StatusBadRequest, CodeBadRequest, "The request's body cannot be decompressed.").with("Connection", "close")
 }
 
 // decode reads a JSON body: one request, or a list of them where that is allowed.

@@ -110,15 +110,16 @@ type closing struct {
 
 // init waits for connection_init and identifies the caller.
 func (s *socket) init(ctx context.Context) *closing {
-	wait, cancel := context.WithTimeout(ctx, s.g.cfg.Streams.InitTimeout)
+	wait, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// A read whose context ends takes the connection with it, and nothing more could be said on it.
+	late := time.AfterFunc(s.g.cfg.Streams.InitTimeout, func() { _ = s.conn.Close(closeInitTimeout, "Connection initialisation timeout") })
+	defer late.Stop()
 	stop := context.AfterFunc(s.g.done, cancel)
 	defer stop()
 	for {
 		m, end := s.receive(wait)
 		switch {
-		case end != nil && errors.Is(wait.Err(), context.DeadlineExceeded):
-			return &closing{closeInitTimeout, "Connection initialisation timeout"}
 		case end != nil:
 			return end
 		case m.Type == "ping":

@@ -23,7 +23,7 @@ type Config struct {
 	Options supergraph.Options
 	// Memory keeps which subgraphs are in the graph over restarts, so that they stay before newcomers; nil for nowhere.
 	Memory Memory
-	Rules   Rules
+	Rules  Rules
 	// FetchTimeout bounds one attempt. Zero means 10s.
 	FetchTimeout time.Duration
 	// Fetches bounds the attempts at one time. Zero means 16.

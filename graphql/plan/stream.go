@@ -80,7 +80,95 @@ func incremental(doc *ast.QueryDocument) (errs gqlerror.List) {
 	for _, f := range doc.Fragments {
 		each(f.SelectionSet, visit)
 	}
+	for _, o := range doc.Operations {
+		m := streamMerge{doc: doc, fail: fail}
+		m.set([]ast.SelectionSet{o.SelectionSet})
+	}
 	return errs
+}
+
+// streamMerge finds fields that are merged, of which not all have the same @stream (SameStreamDirective of the specification's draft).
+type streamMerge struct {
+	doc   *ast.QueryDocument
+	fail  func(d *ast.Directive, format string, args ...any)
+	steps int
+}
+
+// mostMerged bounds the work on operations that spread fragments over and over; their size is limited elsewhere.
+const mostMerged = 100_000
+
+func (m *streamMerge) set(sets []ast.SelectionSet) {
+	fields := map[string][]*ast.Field{}
+	var order []string
+	seen := map[string]bool{}
+	var gather func(ast.SelectionSet)
+	gather = func(set ast.SelectionSet) {
+		for _, s := range set {
+			if m.steps++; m.steps > mostMerged {
+				return
+			}
+			switch s := s.(type) {
+			case *ast.Field:
+				key := s.Alias
+				if fields[key] == nil {
+					order = append(order, key)
+				}
+				fields[key] = append(fields[key], s)
+			case *ast.InlineFragment:
+				gather(s.SelectionSet)
+			case *ast.FragmentSpread:
+				if def := m.doc.Fragments.ForName(s.Name); def != nil && !seen[s.Name] {
+					seen[s.Name] = true
+					gather(def.SelectionSet)
+				}
+			}
+		}
+	}
+	for _, set := range sets {
+		gather(set)
+	}
+	for _, key := range order {
+		var below []ast.SelectionSet
+		for _, f := range fields[key] {
+			m.compare(fields[key][0], f)
+			if len(f.SelectionSet) > 0 {
+				below = append(below, f.SelectionSet)
+			}
+		}
+		if below != nil && m.steps <= mostMerged {
+			m.set(below)
+		}
+	}
+}
+
+func (m *streamMerge) compare(a, b *ast.Field) {
+	x, y := a.Directives.ForName("stream"), b.Directives.ForName("stream")
+	if a == b || x == nil && y == nil {
+		return
+	}
+	if x == nil || y == nil || !sameArguments(x, y) {
+		at := y
+		if at == nil {
+			at = x
+		}
+		m.fail(at, "Fields %q conflict because they have differing stream directives. Use different aliases on the fields to fetch both if this was intentional.", a.Alias)
+	}
+}
+
+// sameArguments compares the arguments of two directives, in whatever order; a label names its own application.
+func sameArguments(x, y *ast.Directive) bool {
+	text := func(d *ast.Directive, name string) string {
+		if a := d.Arguments.ForName(name); a != nil {
+			return a.Value.String()
+		}
+		return ""
+	}
+	for _, name := range []string{"label", "if", "initialCount"} {
+		if text(x, name) != text(y, name) {
+			return false
+		}
+	}
+	return true
 }
 
 // each calls visit for each selection of a set, spread fragments not followed.

@@ -16,10 +16,13 @@ func TestIncrementalRules(t *testing.T) {
 	for query, want := range map[string]string{
 		`{ search @stream(initialCount: 1, label: "a") { __typename } }`:                                             "",
 		`{ ... @defer(label: "a") { me { name } } ... @defer { me { name } } ... @defer { search { __typename } } }`: "",
-		`{ me @stream { name } }`:                                                              `Directive "@stream" cannot be used on non-list field "me".`,
-		`{ search @stream(initialCount: -1) { __typename } }`:                                  `Argument "@stream(initialCount:)" must not be negative.`,
-		`{ search @stream(label: "a") { __typename } ... @defer(label: "a") { me { name } } }`: "must be unique",
-		`query($l: String) { ... @defer(label: $l) { me { name } } }`:                          `Argument "@defer(label:)" must be a static string.`,
+		`{ me @stream { name } }`:                                                                                   `Directive "@stream" cannot be used on non-list field "me".`,
+		`{ search @stream(initialCount: -1) { __typename } }`:                                                       `Argument "@stream(initialCount:)" must not be negative.`,
+		`{ search @stream(label: "a") { __typename } ... @defer(label: "a") { me { name } } }`:                      "must be unique",
+		`query($l: String) { ... @defer(label: $l) { me { name } } }`:                                               `Argument "@defer(label:)" must be a static string.`,
+		`{ search @stream(initialCount: 1) { __typename } search @stream(initialCount: 1) { ... on Node { id } } }`: "",
+		`{ search @stream(initialCount: 1) { __typename } search @stream(initialCount: 2) { __typename } }`:         "differing stream directives",
+		`{ search @stream { __typename } ... { search { __typename } } }`:                                           "differing stream directives",
 	} {
 		_, errs := p.Prepare(query, "")
 		if got := errs.Error(); (want == "") != (errs == nil) || !strings.Contains(got, want) {

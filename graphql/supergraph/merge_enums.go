@@ -79,7 +79,9 @@ func (m *merger) holds(v *ast.Value, typ *ast.Type) bool {
 	case t.kind == ast.Enum && (v.Kind == ast.EnumValue || v.Kind == ast.StringValue):
 		return slices.ContainsFunc(t.values, func(o *mergedValue) bool { return o.name == v.Raw })
 	case t.kind == ast.InputObject && v.Kind == ast.ObjectValue:
-		return !slices.ContainsFunc(v.Children, func(c *ast.ChildValue) bool { return t.byName[c.Name] != nil && !m.holds(c.Value, t.byName[c.Name].typ) })
+		return !slices.ContainsFunc(v.Children, func(c *ast.ChildValue) bool {
+			return t.byName[c.Name] != nil && !m.holds(c.Value, t.byName[c.Name].typ)
+		})
 	}
 	return true
 }

@@ -22,7 +22,7 @@ type subgraph struct {
 	directives map[string]*ast.DirectiveDefinition
 	roots      map[ast.Operation]string // the default names of those that exist
 	schemaDirs ast.DirectiveList
-	holds      size // of its text
+	holds      size              // of its text
 	contexts   map[string]bool   // names that @context sets
 	renamed    map[string]string // root type's own name → default name
 	described  string

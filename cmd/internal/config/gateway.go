@@ -20,7 +20,7 @@ type Gateway struct {
 	Metrics  string `yaml:"metrics" doc:"loopback HOST:PORT of /metrics of catalyst gateway; empty for none (a node serves them at admin)" default:""`
 
 	Supergraph string              `yaml:"supergraph" doc:"file with a composed supergraph, read again when it changes; for catalyst gateway alone" default:""`
-	Subgraphs  map[string]Subgraph `yaml:"subgraphs" doc:"subgraphs by name, each an object of url, host, h2c, timeout, retries, headers and keys; for catalyst gateway alone" default:""`
+	Subgraphs  map[string]Subgraph `yaml:"subgraphs" doc:"subgraphs by name, each an object of url, host, h2c, timeout, retries, idle, compress, headers and keys; for catalyst gateway alone" default:""`
 	Poll       time.Duration       `yaml:"poll" doc:"how often subgraphs are asked for their schema anew, at least 100ms" default:"10s"`
 	Linger     time.Duration       `yaml:"linger" doc:"how long a subgraph stays in the graph after its route has gone; 0s to 1h" default:"10s"`
 	Schemas    string              `yaml:"schemas" doc:"directory of SERVICE.graphql files, the schemas of services that do not tell their own" default:""`
@@ -38,6 +38,8 @@ type Gateway struct {
 	FetchRetries  int           `yaml:"fetch-retries" doc:"how often a query to a subgraph is sent again after a connection error or 502, 503, 504" default:"1"`
 
 	Labels map[string]bool `yaml:"labels" doc:"labels of @override(label:) that are on or off for every request, such as {new-prices: true}; others are on as they say: percent(25) for a quarter of the requests" default:""`
+
+	CompressFrom int `yaml:"compress-from" doc:"bytes that an answer has at least that is compressed for clients who take gzip, br or zstd; streams always are; 0 for never" default:"1024"`
 
 	MaxBody       int `yaml:"max-body" doc:"bytes of a request" default:"2097152"`
 	MaxTokens     int `yaml:"max-tokens" doc:"tokens of a document" default:"20000"`
@@ -75,13 +77,15 @@ type Gateway struct {
 
 // Subgraph is how a subgraph is reached.
 type Subgraph struct {
-	URL     secret.URL             `yaml:"url"`
-	Host    string                 `yaml:"host"`
-	H2C     bool                   `yaml:"h2c"`
-	Timeout time.Duration          `yaml:"timeout"`
-	Retries *int                   `yaml:"retries"`
-	Headers map[string]secret.Text `yaml:"headers"`
-	Keys    map[string][]string    `yaml:"keys"`
+	URL      secret.URL             `yaml:"url"`
+	Host     string                 `yaml:"host"`
+	H2C      bool                   `yaml:"h2c"`
+	Timeout  time.Duration          `yaml:"timeout"`
+	Retries  *int                   `yaml:"retries"`
+	Idle     time.Duration          `yaml:"idle"`
+	Compress bool                   `yaml:"compress"`
+	Headers  map[string]secret.Text `yaml:"headers"`
+	Keys     map[string][]string    `yaml:"keys"`
 }
 
 // HeaderRule passes headers on.
@@ -159,7 +163,7 @@ func (g *Gateway) checkNumbers(bad func(key, format string, args ...any)) {
 			bad("gateway."+key, "%d: want at least 1", v)
 		}
 	}
-	for key, v := range map[string]int{"max-cost": g.MaxCost, "max-batch": g.MaxBatch, "max-upload": g.MaxUpload, "cache-bytes": g.CacheBytes, "max-responses": g.MaxResponses, "fetch-retries": g.FetchRetries} {
+	for key, v := range map[string]int{"max-cost": g.MaxCost, "max-batch": g.MaxBatch, "max-upload": g.MaxUpload, "cache-bytes": g.CacheBytes, "compress-from": g.CompressFrom, "max-responses": g.MaxResponses, "fetch-retries": g.FetchRetries} {
 		if v < 0 {
 			bad("gateway."+key, "%d: must not be negative", v)
 		}

@@ -107,6 +107,7 @@ func (g *Gateway) H2C() http.RoundTripper { return g.h2c }
 func (g *Gateway) reach(s config.Subgraph) exec.Subgraph {
 	url, user := s.URL.Bare() // the graph that others may read names the URL
 	how := exec.Subgraph{URL: url, Host: s.Host, Timeout: cmp.Or(s.Timeout, g.cfg.FetchTimeout), Retries: g.cfg.FetchRetries, Header: http.Header{}}
+	how.Idle, how.Compress = s.Idle, s.Compress
 	if s.Retries != nil {
 		how.Retries = *s.Retries
 	}

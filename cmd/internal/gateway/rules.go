@@ -20,7 +20,7 @@ func (g *Gateway) rules(ctx context.Context) (server.Config, error) {
 	c := &g.cfg
 	rules := server.Config{
 		Log: g.tel.Log, Tracer: g.tel.Tracer, Meter: g.tel.Meter,
-		NoIntrospection: !c.Introspection, Share: c.Share, Labels: c.Labels,
+		NoIntrospection: !c.Introspection, Share: c.Share, Labels: c.Labels, CompressFrom: cmp.Or(c.CompressFrom, -1),
 		MaxBody: int64(c.MaxBody), MaxCost: c.MaxCost, MaxBatch: c.MaxBatch, MaxConcurrent: c.MaxConcurrent, Timeout: c.Timeout, Slow: cmp.Or(c.Slow, -1),
 		CSRF:      server.CSRF{Off: c.CSRF == "off", Strict: c.CSRF == "strict"},
 		CORS:      server.CORS{Origins: c.CORSOrigins, Credentials: c.CORSCredentials, Headers: c.CORSHeaders},
