@@ -53,6 +53,7 @@ func scenarios() []scenario {
 		addressScenarios(),
 		identityScenarios(),
 		deliveries(),
+		ingressScenarios(),
 	)
 }
 
