@@ -59,8 +59,8 @@ type PeerView struct {
 	// LastError is why the last session or attempt ended, "" while all is well; Remote tells that the peer ended it.
 	LastError string
 	Remote    bool
-	// StaleUntil is how long its stale routes are kept; zero if it has none.
-	StaleUntil time.Time
+	// StaleSince is when the session was lost whose routes are stale, StaleUntil how long they are kept; zero if it has none.
+	StaleSince, StaleUntil time.Time
 	// LastResortUntil is how long they serve as last resort (RFC 9494); zero if they do not.
 	LastResortUntil time.Time
 	EndOfRIB        bool // it has sent its whole table
@@ -76,6 +76,17 @@ type PeerView struct {
 	Faults    []Fault // the newest, the oldest first
 	// Notice says in words what an operator would otherwise search for.
 	Notice string
+}
+
+// staleSince is when the session was lost whose routes are stale; zero if there are none.
+func (p *peer) staleSince() time.Time {
+	switch {
+	case !p.staleUntil.IsZero():
+		return p.staleUntil.Add(-p.caps.GracefulRestart)
+	case !p.lastUntil.IsZero():
+		return p.lastUntil.Add(-p.longLived() - p.caps.GracefulRestart)
+	}
+	return time.Time{}
 }
 
 // Peers returns every peer, sorted by node.
@@ -115,7 +126,7 @@ func (s *Speaker) view(p *peer) PeerView {
 	v := PeerView{
 		Config: p.cfg, External: s.external(p), State: p.state, NextDial: p.dialAt, BootID: p.bootID, Caps: p.caps,
 		Routes: s.table.PeerCounts(p.id), Counters: p.count, LastError: p.lastErr, Remote: p.lastErrRemote,
-		StaleUntil: p.staleUntil, LastResortUntil: p.lastUntil, EndOfRIB: p.eor, Notice: s.notice(p),
+		StaleSince: p.staleSince(), StaleUntil: p.staleUntil, LastResortUntil: p.lastUntil, EndOfRIB: p.eor, Notice: s.notice(p),
 		Losses: p.damping.losses, Faults: slices.Clone(p.faults),
 	}
 	v.Counters.Faults = maps.Clone(p.count.Faults)

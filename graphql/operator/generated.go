@@ -213,6 +213,8 @@ type ComplexityRoot struct {
 		Region      func(childComplexity int) int
 		Rejected    func(childComplexity int) int
 		Stale       func(childComplexity int) int
+		StaleSince  func(childComplexity int) int
+		StaleUntil  func(childComplexity int) int
 		Tags        func(childComplexity int) int
 		Tier        func(childComplexity int) int
 		Weight      func(childComplexity int) int
@@ -1422,6 +1424,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Path.Stale(childComplexity), true
+	case "Path.staleSince":
+		if e.ComplexityRoot.Path.StaleSince == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Path.StaleSince(childComplexity), true
+	case "Path.staleUntil":
+		if e.ComplexityRoot.Path.StaleUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Path.StaleUntil(childComplexity), true
 	case "Path.tags":
 		if e.ComplexityRoot.Path.Tags == nil {
 			break
@@ -3370,6 +3384,10 @@ func (ec *executionContext) childFields_Path(ctx context.Context, field graphql.
 		return ec.fieldContext_Path_communities(ctx, field)
 	case "stale":
 		return ec.fieldContext_Path_stale(ctx, field)
+	case "staleSince":
+		return ec.fieldContext_Path_staleSince(ctx, field)
+	case "staleUntil":
+		return ec.fieldContext_Path_staleUntil(ctx, field)
 	case "rejected":
 		return ec.fieldContext_Path_rejected(ctx, field)
 	case "decidedBy":
@@ -7860,6 +7878,52 @@ func (ec *executionContext) _Path_stale(ctx context.Context, field graphql.Colle
 }
 func (ec *executionContext) fieldContext_Path_stale(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Path", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Path_staleSince(ctx context.Context, field graphql.CollectedField, obj *Path) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Path_staleSince(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StaleSince, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Path_staleSince(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Path", field, false, false, "String")
+}
+
+func (ec *executionContext) _Path_staleUntil(ctx context.Context, field graphql.CollectedField, obj *Path) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Path_staleUntil(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StaleUntil, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Path_staleUntil(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Path", field, false, false, "String")
 }
 
 func (ec *executionContext) _Path_rejected(ctx context.Context, field graphql.CollectedField, obj *Path) (ret graphql.Marshaler) {
@@ -16589,6 +16653,16 @@ func (ec *executionContext) _Path(ctx context.Context, sel ast.SelectionSet, obj
 			}
 		case "stale":
 			out.Values[i] = ec._Path_stale(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "staleSince":
+			out.Values[i] = ec._Path_staleSince(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "staleUntil":
+			out.Values[i] = ec._Path_staleUntil(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -213,7 +213,10 @@ type Path struct {
 	Tags        []string `json:"tags"`
 	Communities []string `json:"communities"`
 	Stale       bool     `json:"stale"`
-	Rejected    string   `json:"rejected"`
+	// Since when the session that gave it is lost, and until when it is kept; empty if it is not stale.
+	StaleSince string `json:"staleSince"`
+	StaleUntil string `json:"staleUntil"`
+	Rejected   string `json:"rejected"`
 	// The step of the decision that told it from the best path.
 	DecidedBy string `json:"decidedBy"`
 	// The term of the peer's import rules that decided; empty for their default, or where there are none.

@@ -183,11 +183,15 @@ func (a *API) Routes(ctx context.Context, after, first int) (*operator.RoutePage
 	}
 	page := &operator.RoutePage{Routes: []operator.Route{}}
 	var selected []rib.Selected
+	var peers []speaker.PeerView
 	err := a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
 		page.Next = int(s.Table().Scan(uint32(after), first, func(sel rib.Selected) { selected = append(selected, sel) }))
+		peers = s.Peers()
 	})
 	for i := range selected {
-		page.Routes = append(page.Routes, *a.route(&selected[i]))
+		r := a.route(&selected[i])
+		showStale(r, peers)
+		page.Routes = append(page.Routes, *r)
 	}
 	return page, err
 }
@@ -203,6 +207,25 @@ func (a *API) route(sel *rib.Selected) *operator.Route {
 	}
 	a.complete(r, sel.Service, sel.Tiers)
 	return r
+}
+
+// showStale says of stale paths since when they are, and until when they are kept.
+func showStale(r *operator.Route, peers []speaker.PeerView) {
+	for i := range r.Paths {
+		p := &r.Paths[i]
+		if !p.Stale {
+			continue
+		}
+		for j := range peers {
+			if v := &peers[j]; v.Config.Node.String() == p.Peer {
+				until := v.StaleUntil
+				if until.IsZero() {
+					until = v.LastResortUntil
+				}
+				p.StaleSince, p.StaleUntil = stamp(v.StaleSince), stamp(until)
+			}
+		}
+	}
 }
 
 // newRoute is a route with what this node has against it, and without paths.
@@ -234,7 +257,10 @@ func (a *API) Route(ctx context.Context, service string) (*operator.Route, error
 	}
 	var all []rib.Candidate
 	var complaints []speaker.Complaint
-	err = a.cfg.Router.Query(ctx, func(s *speaker.Speaker) { all, complaints = s.Table().Explain(svc), s.Complaints(svc) })
+	var peers []speaker.PeerView
+	err = a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
+		all, complaints, peers = s.Table().Explain(svc), s.Complaints(svc), s.Peers()
+	})
 	if err != nil || all == nil {
 		return nil, err
 	}
@@ -249,6 +275,7 @@ func (a *API) Route(ctx context.Context, service string) (*operator.Route, error
 		}
 		r.Paths = append(r.Paths, p)
 	}
+	showStale(r, peers)
 	a.complete(r, svc, [][]rib.Path{{all[0].Path}})
 	for _, s := range a.cfg.Forwarder.ADS().Service(svc) {
 		r.Envoys = append(r.Envoys, operator.EnvoyRoute{

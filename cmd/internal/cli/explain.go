@@ -97,7 +97,7 @@ func why(r *client.RouteFields, i int) string {
 		text += ", by import term " + p.ImportTerm
 	}
 	if p.Stale {
-		text += " (stale)"
+		text += " (" + staleWords(p.StaleSince, p.StaleUntil) + ")"
 	}
 	return text
 }

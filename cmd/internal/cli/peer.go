@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -8,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -186,8 +189,70 @@ func (a *app) peerShow() *cobra.Command {
 		if resp.Peer == nil {
 			return fmt.Errorf("%s is not a peer: see catalyst peer list", args[0])
 		}
-		return a.print(resp.Peer, func(w io.Writer) { showPeer(w, resp.Peer.PeerFields) })
+		err = a.print(resp.Peer, func(w io.Writer) { showPeer(w, resp.Peer.PeerFields) })
+		if err != nil || a.output != "table" {
+			return err
+		}
+		return errors.Join(showRules(a.io.Out, "import", resp.Peer.Config.Import), showRules(a.io.Out, "export", resp.Peer.Config.Export))
 	}}
+}
+
+// showRules prints a filter chain as the file that --import and --export read; nothing where there is none.
+func showRules(w io.Writer, what string, chain *string) error {
+	if chain == nil {
+		return nil
+	}
+	text, err := rulesText(*chain)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n# %s rules in force\n%s", what, text)
+	return nil
+}
+
+// rulesText turns a filter chain as the API gives it into a rule file, without what is empty.
+func rulesText(chain string) (string, error) {
+	var v any
+	if err := json.Unmarshal([]byte(chain), &v); err != nil {
+		return "", fmt.Errorf("read the rules: %w", err)
+	}
+	text, err := yaml.Marshal(filled(v))
+	return string(text), err
+}
+
+// filled is a value without what is empty, its keys beginning in lower case, as people write them.
+func filled(v any) any {
+	switch x := v.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for key, below := range x {
+			if f := filled(below); f != nil && !(key == "MaxHops" && f == int64(0)) { // 0 is for any; elsewhere a zero is somebody's wish
+				name := strings.ToLower(key[:1]) + key[1:]
+				if key == strings.ToUpper(key) { // MED
+					name = strings.ToLower(key)
+				}
+				out[name] = f
+			}
+		}
+		if len(out) == 0 {
+			return nil
+		}
+		return out
+	case []any:
+		for i := range x {
+			x[i] = filled(x[i])
+		}
+		if len(x) == 0 {
+			return nil
+		}
+	case float64: // all numbers of rules are whole
+		return int64(x)
+	case string:
+		if x == "" {
+			return nil
+		}
+	}
+	return v
 }
 
 func showPeer(w io.Writer, p client.PeerFields) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -150,7 +151,11 @@ func (a *app) routeList() *cobra.Command {
 				if r.Port > 0 {
 					port = fmt.Sprint(r.Port)
 				}
-				row(w, r.Service, r.Protocol, r.Health, via, short(best.NodePath), len(r.Paths), port, r.Problem)
+				problem := r.Problem
+				if best.Stale {
+					problem = strings.TrimPrefix(problem+"; "+staleWords(best.StaleSince, best.StaleUntil), "; ")
+				}
+				row(w, r.Service, r.Protocol, r.Health, via, short(best.NodePath), len(r.Paths), port, problem)
 			}
 		})
 	}
@@ -271,6 +276,18 @@ func healthWords(health, from, failure string) string {
 	}
 	if failure != "" {
 		words += ": " + failure
+	}
+	return words
+}
+
+// staleWords says of a stale path since when it is, and until when it is kept.
+func staleWords(from, until string) string {
+	words := "stale"
+	if from != "" {
+		words += " for " + since(from)
+	}
+	if t, err := time.Parse(time.RFC3339Nano, until); err == nil {
+		words += ", kept until " + t.Local().Format(time.TimeOnly) + " (" + time.Until(t).Round(time.Second).String() + ")"
 	}
 	return words
 }

@@ -513,6 +513,12 @@ func (d *Daemon) checks() []admin.Check {
 			}
 			return ""
 		}},
+		{Name: "listeners", Missing: func(ctx context.Context) string {
+			if d.envoy == nil {
+				return ""
+			}
+			return d.envoy.Admin().NotListening(ctx, d.cfg.Envoy.Egress, d.cfg.Envoy.Ingress)
+		}},
 		{Name: "envoys", Missing: func(context.Context) string {
 			for _, cut := range d.forwarder.ADS().CutOffs() {
 				if cut.Expected {

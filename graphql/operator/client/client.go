@@ -86,7 +86,7 @@ type SessionChange struct {
 
 // changesQuery is written out because the subscription is read by hand; RouteFields is the generated fragment.
 const changesQuery = `subscription ($match: [String!]!, $peers: Boolean!) { changes(match: $match, peers: $peers) { kind service skipped session { peer from to reason byPeer } route { service protocol revision port problem
-  paths { peer local nodePath origin nextHop tier localPref med weight health region tags communities stale rejected decidedBy importTerm }
+  paths { peer local nodePath origin nextHop tier localPref med weight health region tags communities stale staleSince staleUntil rejected decidedBy importTerm }
   envoys { node resource version sent acknowledged acknowledgedAt error refused refusedAt } } } }`
 
 // Changes calls yield for each change of a name that a pattern of match covers, of all if there is none, and with peers for what sessions do, until it returns an error, the node stops or ctx ends (GraphQL over server-sent events).

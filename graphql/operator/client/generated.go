@@ -3598,7 +3598,10 @@ type RouteFieldsPathsPath struct {
 	Tags        []string `json:"tags"`
 	Communities []string `json:"communities"`
 	Stale       bool     `json:"stale"`
-	Rejected    string   `json:"rejected"`
+	// Since when the session that gave it is lost, and until when it is kept; empty if it is not stale.
+	StaleSince string `json:"staleSince"`
+	StaleUntil string `json:"staleUntil"`
+	Rejected   string `json:"rejected"`
 	// The step of the decision that told it from the best path.
 	DecidedBy string `json:"decidedBy"`
 	// The term of the peer's import rules that decided; empty for their default, or where there are none.
@@ -3646,6 +3649,12 @@ func (v *RouteFieldsPathsPath) GetCommunities() []string { return v.Communities 
 
 // GetStale returns RouteFieldsPathsPath.Stale, and is useful for accessing the field via an interface.
 func (v *RouteFieldsPathsPath) GetStale() bool { return v.Stale }
+
+// GetStaleSince returns RouteFieldsPathsPath.StaleSince, and is useful for accessing the field via an interface.
+func (v *RouteFieldsPathsPath) GetStaleSince() string { return v.StaleSince }
+
+// GetStaleUntil returns RouteFieldsPathsPath.StaleUntil, and is useful for accessing the field via an interface.
+func (v *RouteFieldsPathsPath) GetStaleUntil() string { return v.StaleUntil }
 
 // GetRejected returns RouteFieldsPathsPath.Rejected, and is useful for accessing the field via an interface.
 func (v *RouteFieldsPathsPath) GetRejected() string { return v.Rejected }
@@ -5412,6 +5421,8 @@ fragment RouteFields on Route {
 		tags
 		communities
 		stale
+		staleSince
+		staleUntil
 		rejected
 		decidedBy
 		importTerm
@@ -5813,6 +5824,8 @@ fragment RouteFields on Route {
 		tags
 		communities
 		stale
+		staleSince
+		staleUntil
 		rejected
 		decidedBy
 		importTerm
@@ -6300,6 +6313,8 @@ fragment RouteFields on Route {
 		tags
 		communities
 		stale
+		staleSince
+		staleUntil
 		rejected
 		decidedBy
 		importTerm
