@@ -25,6 +25,34 @@ type Token struct {
 	Address string   // HOST:PORT of the identity service
 	Pin     [32]byte // SHA-256 of the DER of the organisation's root
 	Secret  []byte   // empty for a node that joins by a token of an external issuer
+	Peers   []Peer   // whom the node peers with once it has joined, at most MaxPeers
+}
+
+// Peer is a node of the organisation that a joining node dials.
+type Peer struct {
+	Node    string `json:"n"` // short name
+	Address string `json:"a"` // HOST:PORT where it takes peers
+}
+
+// MaxPeers is how many peers a join token may name.
+const MaxPeers = 8
+
+// ParsePeer reads NODE=HOST:PORT of a node of org.
+func ParsePeer(org bgp.Org, text string) (Peer, error) {
+	name, address, ok := strings.Cut(text, "=")
+	if !ok {
+		return Peer{}, fmt.Errorf("%q: want NODE=HOST:PORT", text)
+	}
+	return Peer{name, address}.check(org)
+}
+
+func (p Peer) check(org bgp.Org) (Peer, error) {
+	id, err := bgp.NewNodeID(string(org), p.Node)
+	if err != nil {
+		return Peer{}, err
+	}
+	at, err := bgp.ParseEndpoint(p.Address)
+	return Peer{id.Name, at.String()}, err
 }
 
 type tokenJSON struct {
@@ -33,11 +61,12 @@ type tokenJSON struct {
 	Address string `json:"a"`
 	Pin     []byte `json:"p"`
 	Secret  []byte `json:"s"`
+	Peers   []Peer `json:"w,omitempty"`
 }
 
 // Text returns what the operator carries to the machine. It is secret.
 func (t Token) Text() string {
-	b, err := json.Marshal(tokenJSON{string(t.Org), t.Node, t.Address, t.Pin[:], t.Secret})
+	b, err := json.Marshal(tokenJSON{string(t.Org), t.Node, t.Address, t.Pin[:], t.Secret, t.Peers})
 	if err != nil {
 		panic(err) // texts and bytes only
 	}
@@ -69,5 +98,13 @@ func ParseToken(text string) (Token, error) {
 	if _, _, err := net.SplitHostPort(j.Address); err != nil {
 		return Token{}, bad
 	}
-	return Token{Org: id.Org, Node: id.Name, Address: j.Address, Pin: [32]byte(j.Pin), Secret: j.Secret}, nil
+	if len(j.Peers) > MaxPeers {
+		return Token{}, fmt.Errorf("join token: %d peers: want at most %d", len(j.Peers), MaxPeers)
+	}
+	for i, p := range j.Peers {
+		if j.Peers[i], err = p.check(id.Org); err != nil {
+			return Token{}, fmt.Errorf("join token: peer %s: %w", p.Node, err)
+		}
+	}
+	return Token{Org: id.Org, Node: id.Name, Address: j.Address, Pin: [32]byte(j.Pin), Secret: j.Secret, Peers: j.Peers}, nil
 }

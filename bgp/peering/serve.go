@@ -103,6 +103,9 @@ func (r *Router) dial(eff speaker.Dial) {
 
 // serve runs one stream until it is over, with a reader and a writer, and returns when they have ended.
 func (r *Router) serve(ctx context.Context, s *stream.Stream, remote bgp.NodeID, dialled bool) {
+	if !dialled {
+		r.admit(ctx, remote)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var both sync.WaitGroup
 	defer func() { cancel(); s.Close(); both.Wait() }()

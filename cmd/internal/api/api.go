@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"slices"
@@ -36,6 +37,7 @@ import (
 type Config struct {
 	Node      bgp.NodeID
 	Version   string
+	Log       *slog.Logger
 	BootID    uint64
 	Started   time.Time
 	Config    *config.Config

@@ -65,49 +65,51 @@ func (a *app) nodeCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := a.join(cmd.Context(), cfg.Identity, *token, *oidc); err != nil {
+		peers, err := a.join(cmd.Context(), cfg.Identity, *token, *oidc)
+		if err != nil {
 			return err
 		}
 		cfg.Envoy.Enabled = cfg.Envoy.Enabled && !*noEnvoy
-		return a.runNode(cmd.Context(), cfg)
+		return a.runNode(cmd.Context(), cfg, peers)
 	}
 	return cmd
 }
 
 // runNode runs a node; what ends it is the last line of the log.
-func (a *app) runNode(ctx context.Context, cfg *config.Config) error {
+func (a *app) runNode(ctx context.Context, cfg *config.Config, peers []join.Peer) error {
 	log := telemetry.Logger(a.io.Err, cfg.Log.Level, cfg.Log.Format)
 	defer telemetry.CaptureStandardLog(log)()
-	return logged(cfg.Log.Format, log, a.serveNode(ctx, cfg, log))
+	return logged(cfg.Log.Format, log, a.serveNode(ctx, cfg, peers, log))
 }
 
-// join gets a node's first certificate, unless it has joined already: a restart with the same flags changes nothing.
-func (a *app) join(ctx context.Context, dir, text, oidc string) error {
+// join gets a node's first certificate, unless it has joined already: a restart with the same flags changes nothing. It
+// returns whom the token says to peer with.
+func (a *app) join(ctx context.Context, dir, text, oidc string) ([]join.Peer, error) {
 	if text == "" || member.Joined(dir) {
-		return nil
+		return nil, nil
 	}
 	text, err := a.given(text)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	t, err := join.ParseToken(text)
 	if err != nil {
-		return usageError{err}
+		return nil, usageError{err}
 	}
 	r := member.Request{Token: t, Dir: dir}
 	if oidc != "" {
 		if r.OIDC, err = a.given("@" + oidc); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := member.Enrol(ctx, r); err != nil {
-		return fmt.Errorf("join %s as node %s: %w", t.Org, t.Node, err)
+		return nil, fmt.Errorf("join %s as node %s: %w", t.Org, t.Node, err)
 	}
 	a.say("joined %s as node %s.", t.Org, t.Node)
-	return nil
+	return t.Peers, nil
 }
 
-func (a *app) serveNode(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+func (a *app) serveNode(ctx context.Context, cfg *config.Config, peers []join.Peer, log *slog.Logger) error {
 	m, err := member.Open(cfg.Identity, log)
 	if err != nil {
 		return err
@@ -132,6 +134,11 @@ func (a *app) serveNode(ctx context.Context, cfg *config.Config, log *slog.Logge
 	d, err := daemon.New(ctx, cfg, a.version, tel, id, m)
 	if err != nil {
 		return err
+	}
+	for _, p := range peers {
+		if err := d.Introduce(ctx, p.Node, p.Address); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)

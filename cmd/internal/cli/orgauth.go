@@ -17,6 +17,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/auth/join"
 	"github.com/catalyst-router/catalyst/auth/server"
 	"github.com/catalyst-router/catalyst/auth/service"
 )
@@ -36,6 +37,8 @@ func (a *app) orgJoinToken(at *authAt) *cobra.Command {
 	ttl := cmd.Flags().Duration("ttl", service.DefaultJoinTTL, "how long it may be used, up to 24h")
 	oidc := cmd.Flags().Bool("oidc", false,
 		"print one without a secret, for a node that joins by a token of an external issuer")
+	peers := cmd.Flags().StringArray("peer", nil,
+		"NODE=HOST:PORT of a node that it peers with once it has joined; as often as needed. That node has to know it too: peer add there, or peering.accept")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *node == "" {
 			return usageError{fmt.Errorf("want --node NAME")}
@@ -46,10 +49,33 @@ func (a *app) orgJoinToken(at *authAt) *cobra.Command {
 				&out); err != nil {
 				return err
 			}
+			var err error
+			if out.Token, err = introduced(out.Token, *peers); err != nil {
+				return err
+			}
 			return a.print(out, func(w io.Writer) { row(w, out.Token) })
 		})
 	}
 	return cmd
+}
+
+// introduced adds the peers of a joining node to its token.
+func introduced(text string, peers []string) (string, error) {
+	t, err := join.ParseToken(text)
+	if err != nil {
+		return "", err
+	}
+	if len(peers) > join.MaxPeers {
+		return "", usageError{fmt.Errorf("--peer: %d peers: want at most %d", len(peers), join.MaxPeers)}
+	}
+	for _, p := range peers {
+		peer, err := join.ParsePeer(t.Org, p)
+		if err != nil {
+			return "", usageError{fmt.Errorf("--peer: %w", err)}
+		}
+		t.Peers = append(t.Peers, peer)
+	}
+	return t.Text(), nil
 }
 
 func (a *app) orgNodes(at *authAt) *cobra.Command {

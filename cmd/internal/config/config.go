@@ -45,6 +45,7 @@ type Peering struct {
 	GracefulRestart time.Duration `yaml:"graceful-restart" doc:"how long peers are asked to keep this node's routes when a session drops; 0s to 4095s" default:"120s"`
 	LongLivedStale  time.Duration `yaml:"long-lived-stale" doc:"how much longer they may serve as last resort; 0s to 168h" default:"0s"`
 	Trace           string        `yaml:"trace" doc:"whom catalyst trace of other nodes is answered: organisation (nodes of this organisation about every name, others about what they were given a route to), given (all about what they were given a route to) or off" default:"organisation"`
+	Accept          string        `yaml:"accept" doc:"who may peer with this node by dialling it: listed (who was added with catalyst peer add) or organisation (any node of this organisation as well, which is then listed)" default:"listed"`
 	Deferral        time.Duration `yaml:"deferral" doc:"how long a restarted node waits for its peers' tables before it publishes to Envoy; at least 1s" default:"30s"`
 }
 
@@ -289,6 +290,9 @@ func (c *Config) check() []error {
 	}
 	if d := c.Names.Keep; d < 0 || d > 168*time.Hour {
 		bad("names.keep", "%s: want 0s to 168h", d)
+	}
+	if c.Peering.Accept != "listed" && c.Peering.Accept != "organisation" {
+		bad("peering.accept", "%q: want listed or organisation", c.Peering.Accept)
 	}
 	if n := c.Recording.Megabytes; n < 4 || n > 1<<20 {
 		bad("recording.megabytes", "%d: want 4 to %d", n, 1<<20)

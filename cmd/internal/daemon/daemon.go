@@ -119,6 +119,11 @@ func (d *Daemon) directory() error {
 	return nil
 }
 
+// Introduce keeps a node of this organisation as a peer, before Run.
+func (d *Daemon) Introduce(ctx context.Context, node, address string) error {
+	return d.api.Introduce(ctx, node, address)
+}
+
 // rooms makes everything that a node consists of, each part after those that it needs.
 func (d *Daemon) rooms(ctx context.Context, version string) error {
 	if err := d.supervisor(); err != nil {
@@ -162,7 +167,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		return err
 	}
 	d.api = api.New(api.Config{
-		Node: d.self, Version: version, BootID: boot, Started: d.started, Config: d.cfg, Identity: d.id, Router: d.router, Journal: d.journal,
+		Node: d.self, Version: version, Log: d.tel.Log, BootID: boot, Started: d.started, Config: d.cfg, Identity: d.id, Router: d.router, Journal: d.journal,
 		Offer: d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
 		Judge: d.judge, Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
@@ -244,6 +249,7 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 	}
 	d.router = peering.New(peering.Config{
 		Identity: d.id, Log: d.tel.Log, Observe: met.Stepped, Answer: answer, Recorder: recorder,
+		Admit: func(ctx context.Context, remote bgp.NodeID) (speaker.Peer, bool) { return d.api.Admit(ctx, remote) },
 		Speaker: speaker.Config{
 			Self: d.self, BootID: boot, Ingress: d.cfg.Envoy.Advertise, GracefulRestart: d.cfg.Peering.GracefulRestart,
 			LongLivedStale: d.cfg.Peering.LongLivedStale, Deferral: d.cfg.Peering.Deferral, Restarting: restarted,
