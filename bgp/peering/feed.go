@@ -65,12 +65,7 @@ func (f *Feed) Close(ctx context.Context) error {
 	})
 }
 
-func (r *Router) poke() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
+func (r *Router) poke() { poke(r.wake) }
 
 // feed gives every consumer that is ready its next batch.
 func (r *Router) feed() {

@@ -178,9 +178,9 @@ func TestFloodIsPushedBack(t *testing.T) {
 		}()
 		synctest.Wait()        // until nothing moves any more
 		const window = 1 << 20 // of bgp/stream
-		most := int64(inbox + 4*window/size + 10)
-		if n := sent.Load(); n < inbox || n > most {
-			t.Errorf("%d messages are taken from a peer while nobody works on them, want %d to %d", n, inbox, most)
+		most := int64(boxRoom + 4*window/size + 10)
+		if n := sent.Load(); n < boxRoom || n > most {
+			t.Errorf("%d messages are taken from a peer while nobody works on them, want %d to %d", n, boxRoom, most)
 		}
 		close(blocked)
 		if err := <-busy; err != nil {

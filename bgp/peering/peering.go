@@ -64,11 +64,9 @@ type Recorder interface {
 }
 
 const (
-	inbox       = 256     // messages read and not yet taken, of all streams together
 	sizeOfOne   = 4 << 10 // bytes of a message that its reader may give the speaker itself; larger ones are decoded while it works
 	dialTimeout = 10 * time.Second
 	closeGrace  = time.Second // for the last messages of a session that ends
-	newcomers   = 256         // connections that have not shown yet whose they are
 	acceptPause = 50 * time.Millisecond
 )
 
@@ -86,10 +84,11 @@ type Router struct {
 	armed    time.Time        // guarded by turn; when the loop's timer is due
 	running  bool             // guarded by turn
 
-	posted atomic.Int64       // events left for the loop and not yet taken
-	in     chan speaker.Event // those of them that it has room for
-	ops    chan op
+	in     *inbox // what readers left for the loop
+	own    *box   // the part of it that belongs to no stream
+	ops    chan *op
 	wake   chan struct{}
+	offers chan struct{} // books of who offers names have changed
 	ready  chan struct{} // closed when the data plane may be published
 	done   chan struct{} // closed when the loop has ended
 	walks  *walks
@@ -107,16 +106,20 @@ type op struct {
 	ev   speaker.Event // nil for a query
 	do   func(*speaker.Speaker)
 	done chan struct{}
+	// claimed is set by the loop when it begins, or by the caller when it gives up: an op of which the caller has given up is never begun, and one
+	// that has begun is waited for.
+	claimed atomic.Bool
 }
 
 // New returns a router that does nothing until Run.
 func New(cfg Config) *Router {
 	cfg.Speaker.Walk = cfg.Answer != nil
 	chance := rand.NewPCG(rand.Uint64(), rand.Uint64())
+	in := newInbox()
 	return &Router{
 		cfg: cfg, chance: chance, sp: speaker.New(cfg.Speaker, rand.New(chance)), //nolint:gosec // jitter, not secrets
-		in: make(chan speaker.Event, inbox), ops: make(chan op), wake: make(chan struct{}, 1), ready: make(chan struct{}), done: make(chan struct{}),
-		conns: map[speaker.ConnID]*conn{}, walks: newWalks(),
+		in: in, own: in.newBox(), ops: make(chan *op), wake: make(chan struct{}, 1), offers: make(chan struct{}, 1),
+		ready: make(chan struct{}), done: make(chan struct{}), conns: map[speaker.ConnID]*conn{}, walks: newWalks(),
 	}
 }
 
@@ -126,15 +129,16 @@ func (r *Router) Published() <-chan struct{} { return r.ready }
 // ErrStopped is returned by calls on a router that has stopped.
 var ErrStopped = errors.New("the router has stopped") //nolint:gochecknoglobals // a sentinel
 
-// Do gives the speaker an event and returns when it has been taken.
-func (r *Router) Do(ctx context.Context, ev speaker.Event) error { return r.submit(ctx, op{ev: ev}) }
+// Do gives the speaker an event and returns when it has been taken. If ctx ends before its turn comes, it is never taken.
+func (r *Router) Do(ctx context.Context, ev speaker.Event) error { return r.submit(ctx, &op{ev: ev}) }
 
-// Query calls f in the loop, between steps; f must be short, and keep nothing of what it sees.
+// Query calls f in the loop, between steps, and returns when f has; f must be short, and keep nothing of what it sees. If ctx ends before its turn
+// comes, f is never called.
 func (r *Router) Query(ctx context.Context, f func(*speaker.Speaker)) error {
-	return r.submit(ctx, op{do: f})
+	return r.submit(ctx, &op{do: f})
 }
 
-func (r *Router) submit(ctx context.Context, o op) error {
+func (r *Router) submit(ctx context.Context, o *op) error {
 	o.done = make(chan struct{})
 	select {
 	case r.ops <- o:
@@ -146,11 +150,13 @@ func (r *Router) submit(ctx context.Context, o op) error {
 	select {
 	case <-o.done:
 		return nil
-	case <-r.done:
-		return ErrStopped
 	case <-ctx.Done():
+	}
+	if o.claimed.CompareAndSwap(false, true) {
 		return fmt.Errorf("wait for the router: %w", ctx.Err())
 	}
+	<-o.done // it is under way
+	return nil
 }
 
 // Run serves peers on lis, which may be nil for a node that only dials, until ctx ends; then streams end without a word, so that peers keep
@@ -190,22 +196,29 @@ func (r *Router) loop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case ev := <-r.in:
-			work = func() { r.stepPosted(ev) }
+		case <-r.in.signal:
+			work = func() {}
 		case o := <-r.ops:
 			work = func() { r.operate(o) }
 		case <-timer.C:
-			work = func() { r.drainPosted(); r.step(speaker.Tick{}) } // a peer is judged by all that was read of it
+			work = func() { r.drain(); r.step(speaker.Tick{}) } // a peer is judged by all that was read of it
 		case <-r.wake:
 			work = func() {}
 		}
-		r.turn.Lock()
-		work()
-		r.drainPosted() // what came meanwhile, before consumers and the timer
-		r.feed()
-		r.arm(timer)
-		r.turn.Unlock()
+		r.inTurn(func() {
+			work()
+			r.round() // before consumers and the timer
+			r.feed()
+			r.arm(timer)
+		})
 	}
+}
+
+// inTurn calls f while nobody else is at the speaker.
+func (r *Router) inTurn(f func()) {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	f()
 }
 
 func (r *Router) begin(timer *time.Timer) {
@@ -231,7 +244,10 @@ func (r *Router) end() {
 }
 
 // operate does what is to be done between steps.
-func (r *Router) operate(o op) {
+func (r *Router) operate(o *op) {
+	if !o.claimed.CompareAndSwap(false, true) {
+		return // its caller has given up
+	}
 	if o.ev != nil {
 		r.step(o.ev)
 	} else {
@@ -240,15 +256,29 @@ func (r *Router) operate(o op) {
 	close(o.done)
 }
 
-func (r *Router) stepPosted(ev speaker.Event) {
-	r.step(ev)
-	r.posted.Add(-1)
+// round takes one event from each box that has some, and comes back if there are more.
+func (r *Router) round() {
+	_, boxes := r.in.waiting()
+	if r.takePosted(boxes); boxes > 0 {
+		if n, _ := r.in.waiting(); n > 0 {
+			poke(r.in.signal)
+		}
+	}
 }
 
-// drainPosted takes what was posted by now.
-func (r *Router) drainPosted() {
-	for range len(r.in) {
-		r.stepPosted(<-r.in)
+// drain takes everything that was read by now.
+func (r *Router) drain() {
+	n, _ := r.in.waiting()
+	r.takePosted(n)
+}
+
+func (r *Router) takePosted(n int) {
+	for range n {
+		ev, ok := r.in.take()
+		if !ok {
+			return
+		}
+		r.step(ev)
 	}
 }
 
@@ -263,22 +293,21 @@ func (r *Router) arm(timer *time.Timer) {
 	timer.Reset(wait)
 }
 
-// take gives the speaker an event in the caller's goroutine if it is idle, which spares the way over the loop, or else posts it. Events of one
-// caller stay in their order. It returns false if the router has stopped.
-func (r *Router) take(ev speaker.Event) bool {
-	if r.posted.Load() > 0 || !r.turn.TryLock() {
-		return r.post(ev)
+// takeNow gives the speaker an event of a stream in the caller's goroutine if nothing waits and nobody is at the speaker, which spares the way over the
+// loop. It returns false if the event has to wait its turn.
+func (r *Router) takeNow(ev speaker.Event) bool {
+	if n, _ := r.in.waiting(); n > 0 || !r.turn.TryLock() {
+		return false
 	}
-	if !r.running || r.posted.Load() > 0 {
-		r.turn.Unlock()
-		return r.post(ev)
+	defer r.turn.Unlock()
+	if n, _ := r.in.waiting(); n > 0 || !r.running {
+		return false
 	}
 	r.step(ev)
 	r.feed()
 	if d := r.sp.NextDeadline(time.Now()); !d.IsZero() && d.Before(r.armed) {
 		r.poke()
 	}
-	r.turn.Unlock()
 	return true
 }
 
@@ -296,6 +325,9 @@ func (r *Router) stepOnce(ev speaker.Event, atOnce bool) []speaker.ConnID {
 		r.cfg.Recorder.Event(now, ev)
 	}
 	effects := r.sp.Step(now, ev)
+	if r.sp.Table().OffersChanged() {
+		poke(r.offers)
+	}
 	if r.cfg.Recorder != nil {
 		r.cfg.Recorder.Done(now, r.sp, effects)
 	}
@@ -311,7 +343,8 @@ func (r *Router) stepOnce(ev speaker.Event, atOnce bool) []speaker.ConnID {
 		r.carryOut(eff)
 	}
 	if r.cfg.Observe != nil {
-		r.cfg.Observe(ev, time.Since(now), len(r.in))
+		waiting, _ := r.in.waiting()
+		r.cfg.Observe(ev, time.Since(now), waiting)
 	}
 	return taken
 }
@@ -338,7 +371,7 @@ func (r *Router) carryOut(eff speaker.Effect) {
 	case speaker.SessionChanged:
 		log.Log(r.ctx, levelOf(eff), "session", "peer", eff.Peer.String(), "from", eff.From.String(), "to", eff.To.String(), "reason", eff.Reason, "by_peer", eff.Remote)
 	case speaker.LimitReached:
-		log.Warn("peer announces more routes than it may", "peer", eff.Peer.String(), "limit", eff.Limit, "closed", eff.Closed)
+		log.Warn("peer announces more than it may", "peer", eff.Peer.String(), "routes", eff.Limit, "bytes", eff.Bytes, "closed", eff.Closed)
 	case speaker.Rejected:
 		if len(eff.Malformed) > 0 {
 			m := eff.Malformed[0]
@@ -346,6 +379,10 @@ func (r *Router) carryOut(eff speaker.Effect) {
 			break
 		}
 		log.Debug("routes rejected", "peer", eff.Peer.String(), "count", eff.Count, "reason", eff.Reason.String())
+	case speaker.Contested:
+		first := eff.Newcomers[0]
+		log.Warn("a node began to offer a name that another one offers", "service", string(first.Service), "node", first.Node.String(),
+			"standing", first.Standing.String(), "names", eff.Count, "next", "catalyst route agree "+string(first.Service))
 	case speaker.Heard:
 		r.heard(eff)
 	case speaker.PublishReady:
@@ -368,16 +405,4 @@ func (r *Router) conn(id speaker.ConnID) *conn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.conns[id]
-}
-
-// post gives the loop an event; false if the router has stopped.
-func (r *Router) post(ev speaker.Event) bool {
-	r.posted.Add(1)
-	select {
-	case r.in <- ev:
-		return true
-	case <-r.ctx.Done():
-		r.posted.Add(-1)
-		return false
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 
 // accept takes connections until lis is closed or fails for good.
 func (r *Router) accept(ctx context.Context, lis net.Listener) error {
-	at := door{limit: newcomers}
+	at := &door{limit: newcomers}
 	for {
 		raw, err := lis.Accept()
 		if err != nil {
@@ -35,34 +34,8 @@ func (r *Router) accept(ctx context.Context, lis net.Listener) error {
 			}
 		}
 		opening, cancel := context.WithTimeout(ctx, dialTimeout)
-		leave := at.enter(cancel)
-		r.tasks.Go(func() { r.welcome(ctx, opening, raw, leave) })
-	}
-}
-
-// A door holds those that have not shown yet whose they are. When there are too many, the one that has stood there longest has to go: who floods it
-// holds up himself, since a handshake takes milliseconds.
-type door struct {
-	limit int
-
-	mu   sync.Mutex
-	here []*context.CancelFunc // guarded by mu; the oldest first
-}
-
-// enter lets one in, whom cancel turns out; leave has to be called when it is known who it is, or that nobody will know.
-func (d *door) enter(cancel context.CancelFunc) (leave func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.here) == d.limit {
-		(*d.here[0])()
-		d.here = d.here[1:]
-	}
-	d.here = append(d.here, &cancel)
-	return func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.here = slices.DeleteFunc(d.here, func(c *context.CancelFunc) bool { return c == &cancel })
-		cancel()
+		g := at.enter(time.Now(), raw, cancel)
+		r.tasks.Go(func() { r.welcome(ctx, opening, at, g) })
 	}
 }
 
@@ -71,12 +44,12 @@ func transport(identity *tls.Config) stream.Config {
 	return stream.Config{Method: method, MaxMessage: bgp.MaxMessageSize, TLS: identity}
 }
 
-// welcome serves the stream that a peer opens on a connection, within the context of its opening; known is called when that is over.
-func (r *Router) welcome(ctx, opening context.Context, raw net.Conn, known func()) {
-	s, err := stream.Accept(opening, raw, transport(r.cfg.Identity.ServerTLS()))
-	known()
+// welcome serves the stream that a peer opens on a connection, within the context of its opening.
+func (r *Router) welcome(ctx, opening context.Context, at *door, g *guest) {
+	s, err := r.open(opening, at, g)
+	at.leave(time.Now(), g, err == nil)
 	if err != nil {
-		r.cfg.Log.Debug("a connection came to nothing", "address", raw.RemoteAddr().String(), "err", err)
+		r.cfg.Log.Debug("a connection came to nothing", "address", g.RemoteAddr().String(), "err", err)
 		return
 	}
 	node, err := r.cfg.Identity.NodeOf(s.TLS())
@@ -88,6 +61,26 @@ func (r *Router) welcome(ctx, opening context.Context, raw net.Conn, known func(
 	r.serve(ctx, s, node, false)
 }
 
+// errTooMany is why a connection is closed before TLS.
+var errTooMany = errors.New("too many handshakes of its source came to nothing") //nolint:gochecknoglobals // a sentinel
+
+// open waits for the first word of a connection and then for its stream, and closes it if that fails.
+func (r *Router) open(opening context.Context, at *door, g *guest) (*stream.Stream, error) {
+	stop := context.AfterFunc(opening, func() { _ = g.Close() })
+	err := g.await()
+	if err == nil && !at.speaks(time.Now(), g) {
+		err = errTooMany
+	}
+	if !stop() {
+		err = errors.Join(err, opening.Err())
+	}
+	if err != nil {
+		_ = g.Close()
+		return nil, err
+	}
+	return stream.Accept(opening, g, transport(r.cfg.Identity.ServerTLS()))
+}
+
 // dial opens a stream to a peer and serves it.
 func (r *Router) dial(eff speaker.Dial) {
 	opening, cancel := context.WithTimeout(r.ctx, dialTimeout)
@@ -95,7 +88,7 @@ func (r *Router) dial(eff speaker.Dial) {
 	timedOut := errors.Is(opening.Err(), context.DeadlineExceeded)
 	cancel()
 	if err != nil {
-		r.post(speaker.DialFailed{Peer: eff.Peer, Err: dialError(eff.Address, err, timedOut)})
+		r.own.put(r.ctx, speaker.DialFailed{Peer: eff.Peer, Err: dialError(eff.Address, err, timedOut)})
 		return
 	}
 	r.serve(r.ctx, s, eff.Peer, true)
@@ -110,6 +103,7 @@ func (r *Router) serve(ctx context.Context, s *stream.Stream, remote bgp.NodeID,
 	var both sync.WaitGroup
 	defer func() { cancel(); s.Close(); both.Wait() }()
 	c := newConn(s)
+	mail := r.in.newBox()
 	r.mu.Lock()
 	r.nextConn++
 	c.id = r.nextConn
@@ -120,21 +114,21 @@ func (r *Router) serve(ctx context.Context, s *stream.Stream, remote bgp.NodeID,
 		delete(r.conns, c.id)
 		r.mu.Unlock()
 	}()
-	if !r.post(speaker.ConnUp{Conn: c.id, Remote: remote, Dialled: dialled}) {
+	if !mail.put(r.ctx, speaker.ConnUp{Conn: c.id, Remote: remote, Dialled: dialled}) {
 		return
 	}
 	read, written := make(chan error, 1), make(chan struct{})
-	both.Go(func() { read <- r.read(ctx, s, c.id) })
+	both.Go(func() { read <- r.read(ctx, s, c.id, mail) })
 	both.Go(func() {
 		defer close(written)
-		c.write(ctx, func() { r.post(speaker.Writable{Conn: c.id}) })
+		c.write(ctx, func() { mail.put(r.ctx, speaker.Writable{Conn: c.id}) })
 	})
 	err := c.outlast(ctx, read, written)
-	r.post(speaker.ConnDown{Conn: c.id, Err: streamError(err)})
+	mail.put(r.ctx, speaker.ConnDown{Conn: c.id, Err: streamError(err)})
 }
 
-// read hands every message of a stream to the loop, which holds it up when it is behind.
-func (r *Router) read(ctx context.Context, s *stream.Stream, id speaker.ConnID) error {
+// read hands every message of a stream to the speaker, and reads no further while too many wait to be taken.
+func (r *Router) read(ctx context.Context, s *stream.Stream, id speaker.ConnID, mail *box) error {
 	for {
 		b, err := s.Receive()
 		var ev speaker.Event
@@ -147,11 +141,10 @@ func (r *Router) read(ctx context.Context, s *stream.Stream, id speaker.ConnID) 
 		} else {
 			ev = speaker.Received{Conn: id, Msg: m}
 		}
-		give := r.take
-		if len(b) > sizeOfOne {
-			give = r.post
+		if len(b) <= sizeOfOne && r.takeNow(ev) {
+			continue
 		}
-		if !give(ev) {
+		if !mail.put(ctx, ev) {
 			return ctx.Err()
 		}
 	}

@@ -32,6 +32,8 @@ const (
 	kindSay            = 16
 	kindShutdown       = 17
 	kindProblem        = 18
+	kindRemember       = 19
+	kindAgree          = 20
 	kindFeed           = 100 // a consumer of the Loc-RIB came, took something, or went
 )
 
@@ -40,6 +42,7 @@ type localSet struct {
 	Service bgp.Service
 	Set     []byte
 	Trace   bgp.Trace
+	Yields  bool `json:",omitempty"`
 }
 
 // say is speaker.Say with its message as a frame.
@@ -63,7 +66,7 @@ func appendEvent(dst []byte, ev speaker.Event) ([]byte, error) {
 	case speaker.Restored:
 		return append(dst, kindRestored), nil
 	case speaker.LocalSet:
-		return appendJSON(dst, kindLocalSet, localSet{ev.Service, attr.Append(nil, &ev.Attributes), ev.Trace})
+		return appendJSON(dst, kindLocalSet, localSet{ev.Service, attr.Append(nil, &ev.Attributes), ev.Trace, ev.Yields})
 	case speaker.Say:
 		return appendJSON(dst, kindSay, say{ev.Peer, wire.Append(nil, ev.Msg)})
 	}
@@ -100,6 +103,10 @@ func kindOf(ev speaker.Event) byte {
 		return kindShutdown
 	case speaker.Problem:
 		return kindProblem
+	case speaker.Remember:
+		return kindRemember
+	case speaker.Agree:
+		return kindAgree
 	}
 	return 0
 }
@@ -156,7 +163,7 @@ func decodeEvent(b []byte) (speaker.Event, error) {
 		if err != nil {
 			return nil, fmt.Errorf("attributes: %w", err)
 		}
-		return speaker.LocalSet{Service: l.Service, Attributes: a, Trace: l.Trace}, l.Service.Check()
+		return speaker.LocalSet{Service: l.Service, Attributes: a, Trace: l.Trace, Yields: l.Yields}, l.Service.Check()
 	case kindSay:
 		var s say
 		if err := json.Unmarshal(body, &s); err != nil {
@@ -227,6 +234,10 @@ func decodePlain(kind byte, body []byte) (speaker.Event, error) {
 		return plain(body, unchecked[speaker.Shutdown])
 	case kindProblem:
 		return plain(body, func(ev speaker.Problem) error { return ev.Service.Check() })
+	case kindRemember:
+		return plain(body, func(ev speaker.Remember) error { return ev.Offers.Service.Check() })
+	case kindAgree:
+		return plain(body, func(ev speaker.Agree) error { return ev.Service.Check() })
 	}
 	return nil, fmt.Errorf("event of unknown kind %d: the recording is of another version", kind)
 }

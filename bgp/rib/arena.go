@@ -19,8 +19,10 @@ type interner struct {
 	refs   []ref
 	counts []uint32 // owners; 0 is a free number
 	free   []uint32
-	live   int // bytes in use, record headers included
-	size   int // bytes held
+	tried  int    // free numbers when cutFree last looked
+	limit  uint32 // numbers from here on are not given out again; none for no limit
+	live   int    // bytes in use, record headers included
+	size   int    // bytes held
 }
 
 // A ref says where a record's bytes are.
@@ -42,7 +44,7 @@ const (
 )
 
 func newInterner() *interner {
-	return &interner{seed: maphash.MakeSeed()}
+	return &interner{seed: maphash.MakeSeed(), limit: none}
 }
 
 // bytes returns the record of a number in use. The result is never changed, but is valid only until the number is released or
@@ -68,6 +70,10 @@ func (in *interner) intern(b []byte) (id uint32, fresh bool) {
 		id = in.free[n-1]
 		in.free = in.free[:n-1]
 	} else {
+		if in.limit != none {
+			in.unrestrict()
+			return in.intern(b)
+		}
 		id = uint32(len(in.refs))
 		in.refs = append(in.refs, ref{})
 		in.counts = append(in.counts, 0)
@@ -89,7 +95,9 @@ func (in *interner) release(id uint32) bool {
 	r := in.refs[id]
 	in.refs[id].length = 0
 	in.drop(r)
-	in.free = append(in.free, id)
+	if id < in.limit {
+		in.free = append(in.free, id)
+	}
 	return true
 }
 
@@ -165,7 +173,8 @@ func (in *interner) evacuate(i uint32) {
 		id := binary.LittleEndian.Uint32(buf[at:])
 		n := int(binary.LittleEndian.Uint16(buf[at+4:]))
 		at += headerSize
-		if r := in.refs[id]; in.counts[id] > 0 && r.chunk == i && int(r.offset) == at {
+		// A record that was released has a number that is another's now, or that was cut off.
+		if int(id) < len(in.refs) && in.counts[id] > 0 && in.refs[id].chunk == i && int(in.refs[id].offset) == at {
 			in.refs[id] = in.store(id, buf[at:at+n])
 			in.live -= headerSize + n // it was counted already
 		}
@@ -238,6 +247,7 @@ func (x *index) remove(hash, id uint32, hashOf func(id uint32) uint32) {
 			j = (j + 1) & mask
 			if s.slots[j] == 0 {
 				s.used--
+				s.fit(hashOf)
 				return
 			}
 			home := (hashOf(s.slots[j]-1) / shardCount) & mask

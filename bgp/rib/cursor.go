@@ -64,8 +64,8 @@ func (c *Cursor) knows(svc uint32) bool {
 	return int(svc/64) < len(c.known) && c.known[svc/64]&(1<<(svc%64)) != 0
 }
 
-func (c *Cursor) mark(t *Table, svc uint32) {
-	if c.set.mark(svc, c.knows(svc)) {
+func (c *Cursor) mark(t *Table, svc uint32, by *source) {
+	if c.set.mark(svc, c.knows(svc), by) {
 		t.names.retain(svc)
 	} else if !c.set.scanning {
 		c.skipped++
@@ -88,6 +88,7 @@ func (c *Cursor) Pending() bool { return c.set.left(len(c.t.svcs)) > 0 }
 // Next appends up to n changed services to dst.
 func (c *Cursor) Next(dst []Selected, n int) []Selected {
 	t := c.t
+	c.set.rotate()
 	for len(dst) < n {
 		svc, queued := c.set.pop()
 		if !queued {
@@ -95,7 +96,7 @@ func (c *Cursor) Next(dst []Selected, n int) []Selected {
 			if svc, more = c.set.scan(len(t.svcs)); !more {
 				break
 			}
-			if t.names.counts[svc] == 0 {
+			if t.names.counts[svc] == 0 || c.knows(svc) { // it has been told of since the scan began
 				continue
 			}
 		}

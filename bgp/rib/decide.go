@@ -16,6 +16,8 @@ type Reason uint8
 const (
 	ReasonOnly        Reason = iota // there is no other path
 	ReasonUsable                    // the other's workload is down, or its next hop does not answer
+	ReasonOwn                       // this node's own workload over learned paths
+	ReasonStanding                  // the other's originator is new to the name, and no operator agreed to it
 	ReasonFresh                     // the other is stale (RFC 4724), or more so (RFC 9494)
 	ReasonLocalPref                 // higher local preference; graceful-shutdown counts as 0 (RFC 8326)
 	ReasonOrgPath                   // shorter organisation path
@@ -29,7 +31,8 @@ const (
 )
 
 var reasonTexts = [...]string{
-	ReasonOnly: "the only path", ReasonUsable: "usable", ReasonFresh: "not stale", ReasonLocalPref: "higher local preference",
+	ReasonOnly: "the only path", ReasonUsable: "usable", ReasonOwn: "this node's own workload",
+	ReasonStanding: "longer-standing offerer of the name", ReasonFresh: "not stale", ReasonLocalPref: "higher local preference",
 	ReasonOrgPath: "shorter organisation path", ReasonNodePath: "shorter node path", ReasonMED: "lower MED",
 	ReasonExternal: "external over internal", ReasonNextHop: "nearer next hop", ReasonClusterList: "fewer hubs on the way", ReasonPeer: "lower peer id", ReasonPathID: "lower path id",
 }
@@ -44,20 +47,28 @@ func (r Reason) String() string {
 
 // keys are what the ladder compares of one path.
 type keys struct {
-	unusable  bool
-	staleness uint8
-	localPref uint32
-	orgs      uint8
-	hops      uint8
-	med       uint32 // rank within the neighbouring organisation, not the value
-	internal  bool
-	cost      uint32
+	unusable   bool
+	learned    bool // not of this node's own workload, or that yields
+	contesting bool // its originator is new to the name and not agreed to
+	staleness  uint8
+	localPref  uint32
+	orgs       uint8
+	hops       uint8
+	med        uint32 // rank within the neighbouring organisation, not the value
+	internal   bool
+	cost       uint32
 }
 
 // compare returns whether a is better (negative) and at which rung that shows; ReasonPeer when all rungs up to the next hop tie.
 func (a *keys) compare(b *keys) (int, Reason) {
 	if c := compareBool(a.unusable, b.unusable); c != 0 {
 		return c, ReasonUsable
+	}
+	if c := compareBool(a.learned, b.learned); c != 0 {
+		return c, ReasonOwn
+	}
+	if c := compareBool(a.contesting, b.contesting); c != 0 {
+		return c, ReasonStanding
 	}
 	if c := cmp.Compare(a.staleness, b.staleness); c != 0 {
 		return c, ReasonFresh
@@ -98,10 +109,11 @@ func (t *Table) keysOf(x *path) keys {
 	p, s := t.peers[x.peer], &t.sums[x.attrs]
 	k := keys{
 		unusable:  s.Health == bgp.HealthDown || !p.usable,
+		learned:   x.peer != Local || t.yields[x.svc],
 		localPref: s.LocalPref, orgs: s.Orgs, hops: s.Hops, internal: !p.cfg.External, cost: p.cost,
 	}
 	if s.Has(attr.HasGracefulShutdown) {
-		k.localPref = 0
+		k.localPref, k.learned = 0, true
 	}
 	switch {
 	case p.stale(x) && p.longLived, s.Has(attr.HasLongLivedStale):
@@ -158,6 +170,9 @@ func (t *Table) ranked(svc uint32) (list []candidate, ties int) {
 	}
 	t.cand = list
 	t.effort += uint64(len(list))
+	if t.cfg.HoldNames && len(list) > 1 {
+		t.standing(svc, list)
+	}
 	if med {
 		t.rankMED(list)
 	}
@@ -210,6 +225,9 @@ func (t *Table) decide(svc uint32) {
 		}
 	} else {
 		t.reorder(svc)
+	}
+	if b := t.books.by[svc]; b != nil {
+		t.review(svc, b)
 	}
 	switch has := s.ties > 0; {
 	case has && !had:

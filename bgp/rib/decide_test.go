@@ -34,7 +34,7 @@ func decided(t *testing.T, offers []offer, order []int) []Candidate {
 	for n := range offers {
 		o := &offers[n]
 		id := PeerID(n + 1)
-		cfg := PeerConfig{Node: node(o.peer)}
+		cfg := PeerConfig{Node: node(o.peer), MaxLocalPref: 1000}
 		if o.external != "" {
 			cfg = PeerConfig{Node: bgp.NodeID{Org: bgp.Org(o.external), Name: fmt.Sprintf("n%d", o.peer)}, External: true, Import: preferring(100)}
 			if o.attrs.LocalPref != 0 {

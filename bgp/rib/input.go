@@ -1,6 +1,7 @@
 package rib
 
 import (
+	"cmp"
 	"fmt"
 	"unsafe"
 
@@ -23,6 +24,7 @@ const (
 	RejectNoRule          // there is no import rule for a peer of another organisation (RFC 8212)
 	RejectLeak            // it is marked only-to-customer, and this peer must not send such (RFC 9234)
 	RejectDraft           // its protocol or attributes are none we know
+	RejectSize            // its attributes are larger than the peer's may be
 	rejectCount    = iota
 )
 
@@ -31,7 +33,7 @@ var rejectTexts = [...]string{
 	RejectHops: "its path is too long", RejectFirstHop: "its path does not begin with the announcing peer",
 	RejectOrigin: "its originator may not originate this name", RejectFilter: "an import rule rejects it",
 	RejectNoRule: "no import rule for this organisation (RFC 8212)", RejectLeak: "route leak: marked only-to-customer (RFC 9234)",
-	RejectDraft: "its attributes are not understood",
+	RejectDraft: "its attributes are not understood", RejectSize: "its attributes are larger than this peer's may be (max-route-bytes)",
 }
 
 // String says the reason in words.
@@ -57,6 +59,7 @@ type Result struct {
 // Attribute sets have to have passed attr.Check. Nothing of u is kept.
 func (t *Table) Apply(from PeerID, u *bgp.Update) Result {
 	p := t.peers[from]
+	t.actor = from
 	var res Result
 	t.effort += uint64(len(u.Withdrawn))
 	for i := range u.Withdrawn {
@@ -65,11 +68,12 @@ func (t *Table) Apply(from PeerID, u *bgp.Update) Result {
 	for i := range u.Announced {
 		g := &u.Announced[i]
 		sum, ok := attr.Check(g.Attributes)
-		if !ok {
-			res.Rejected[RejectDraft] += len(g.Routes)
-			for j := range g.Routes {
-				t.withdraw(p, &g.Routes[j], &res)
+		if large := p.cfg.MaxRouteBytes > 0 && len(g.Attributes) > p.cfg.MaxRouteBytes; large || !ok {
+			why := RejectDraft
+			if large {
+				why = RejectSize
 			}
+			t.leaveOut(p, g, why, &res)
 			continue
 		}
 		t.effort += uint64(len(g.Routes))
@@ -80,9 +84,18 @@ func (t *Table) Apply(from PeerID, u *bgp.Update) Result {
 		}
 		t.releaseSet(set)
 	}
-	res.OverLimit = p.cfg.MaxRoutes > 0 && (p.count.Received > p.cfg.MaxRoutes || res.Blocked > 0)
+	res.OverLimit = res.OverLimit || p.cfg.MaxRoutes > 0 && p.count.Received > p.cfg.MaxRoutes
 	t.settle(u.Trace)
 	return res
+}
+
+// leaveOut treats the routes of a set that is not taken as withdrawn (RFC 7606 §2).
+func (t *Table) leaveOut(p *peer, g *bgp.Group, why Reject, res *Result) {
+	res.Rejected[why] += len(g.Routes)
+	t.effort += uint64(len(g.Routes))
+	for j := range g.Routes {
+		t.withdraw(p, &g.Routes[j], res)
+	}
 }
 
 // vet judges a set by the rules that do not depend on the service.
@@ -127,12 +140,16 @@ func (t *Table) announce(p *peer, n *bgp.NLRI, set uint32, verdict Reject, res *
 		verdict = RejectOrigin
 	}
 	i := t.lookup(svc, p.id, n.PathID)
-	if i == none {
-		if limit := p.cfg.MaxRoutes; limit > 0 && p.count.Received >= limit {
-			res.Blocked++
-			p.count.Blocked++
-			return
+	if over := t.overLimit(p, svc, i, set); over || i == none && t.hasAllPaths(p, svc) {
+		res.OverLimit = res.OverLimit || over
+		res.Blocked++
+		p.count.Blocked++
+		if i != none { // what it replaces is not announced any more
+			t.unlink(p, i)
 		}
+		return
+	}
+	if i == none {
 		i = t.link(p, svc, n.PathID)
 	} else if old := &t.paths[i]; (old.gen == p.gen || p.refreshing) && old.raw == set && (old.reject == verdict || old.reject == RejectFilter && verdict == Accepted) {
 		t.refresh(p, i)
@@ -144,6 +161,42 @@ func (t *Table) announce(p *peer, n *bgp.NLRI, set uint32, verdict Reject, res *
 	t.refresh(p, i)
 	t.assign(p, i, set, verdict)
 	res.Rejected[t.paths[i].reject] += min(1, int(t.paths[i].reject))
+}
+
+// overLimit tells whether a route is beyond what a peer may announce: path i, or a new one if i is none, with that set.
+func (t *Table) overLimit(p *peer, svc, i, set uint32) bool {
+	if most := p.cfg.MaxBytes; most > 0 {
+		more := t.weight(svc, set)
+		if i != none {
+			more -= t.weight(svc, t.paths[i].raw)
+		}
+		if more > 0 && p.count.Bytes+more > most {
+			return true
+		}
+	}
+	return i == none && p.cfg.MaxRoutes > 0 && p.count.Received >= p.cfg.MaxRoutes
+}
+
+// hasAllPaths tells whether a peer has announced as many paths of a service as it was asked for.
+func (t *Table) hasAllPaths(p *peer, svc uint32) bool {
+	if p.cfg.PathsIn == 0 {
+		return false
+	}
+	n := 0
+	for j := t.svcs[svc].head; j != none; j = t.paths[j].next {
+		if x := &t.paths[j]; x.peer == p.id && x.gen == p.gen {
+			n++
+		}
+	}
+	return n >= p.cfg.PathsIn
+}
+
+// weight is what a route with a set counts towards its peer's bytes; a route without a set counts nothing.
+func (t *Table) weight(svc, set uint32) int {
+	if set == none {
+		return 0
+	}
+	return int(t.names.refs[svc].length) + int(t.attrs.refs[set].length)
 }
 
 // originates tells whether a service lies below the organisation of its originator (short form), which alone may announce it.
@@ -173,6 +226,10 @@ func (t *Table) assign(p *peer, i uint32, set uint32, verdict Reject) {
 		x.attrs, x.reject = t.imported(p, x.svc, set)
 	}
 	p.count.Rejected += min(1, int(x.reject)) - min(1, int(was))
+	p.count.Bytes += t.weight(x.svc, x.raw) - t.weight(x.svc, oldRaw)
+	if x.reject == Accepted {
+		t.offered(i)
+	}
 	t.releaseSet(oldRaw)
 	t.releaseSet(oldAttrs)
 	t.touch(x.svc)
@@ -181,8 +238,10 @@ func (t *Table) assign(p *peer, i uint32, set uint32, verdict Reject) {
 // imported runs the import filter and returns the set to use, counted, or none with the reason.
 func (t *Table) imported(p *peer, svc, set uint32) (uint32, Reject) {
 	strip := p.cfg.External && t.sums[set].LocalPref != bgp.DefaultLocalPref
+	most := cmp.Or(p.cfg.MaxLocalPref, bgp.DefaultLocalPref)
+	capped := !p.cfg.External && t.sums[set].LocalPref > most && p.id != Local
 	mark := p.cfg.External && !t.sums[set].Has(attr.HasOnlyToCustomer) && (p.cfg.Role == bgp.RoleProvider || p.cfg.Role == bgp.RolePeer)
-	if (p.cfg.Import == nil || p.cfg.Import.IsTrivial()) && !strip && !mark {
+	if (p.cfg.Import == nil || p.cfg.Import.IsTrivial()) && !strip && !mark && !capped {
 		return t.retainSet(set), Accepted
 	}
 	a, err := attr.Parse(t.attrs.bytes(set))
@@ -192,10 +251,15 @@ func (t *Table) imported(p *peer, svc, set uint32) (uint32, Reject) {
 	if strip {
 		a.LocalPref = 0 // of no meaning between organisations (RFC 4271 §5.1.5)
 	}
+	if capped {
+		if a.LocalPref = most; most == bgp.DefaultLocalPref {
+			a.LocalPref = 0
+		}
+	}
 	if mark {
 		a.OnlyToCustomer = p.cfg.Node.Org
 	}
-	changed := strip || mark
+	changed := strip || mark || capped
 	if p.cfg.Import != nil {
 		v := p.cfg.Import.Apply(t.name(svc), &a)
 		if !v.Accepted {
@@ -281,6 +345,7 @@ func (t *Table) unlink(p *peer, i uint32) {
 	}
 	p.count.Received--
 	p.count.Rejected -= min(1, int(x.reject))
+	p.count.Bytes -= t.weight(x.svc, x.raw)
 	if x.gen != p.gen {
 		p.count.Stale--
 	}
@@ -288,7 +353,9 @@ func (t *Table) unlink(p *peer, i uint32) {
 	t.releaseSet(x.raw)
 	t.releaseSet(x.attrs)
 	t.paths[i] = path{next: t.spare, svc: none, attrs: none, raw: none}
-	t.spare = i
+	if s := t.fewerPaths.limit; s == 0 || i < s {
+		t.spare = i
+	}
 	t.releaseName(x.svc)
 }
 
@@ -300,6 +367,7 @@ func (t *Table) SetLocal(svc bgp.Service, a *bgp.Attributes, trace bgp.Trace) er
 		return fmt.Errorf("service %s: its attributes break a rule of the protocol", svc)
 	}
 	p := t.peers[Local]
+	t.actor = Local
 	id := t.serviceID(svc)
 	set := t.setID(t.buf, sum)
 	i := t.lookup(id, Local, 0)
@@ -315,8 +383,33 @@ func (t *Table) SetLocal(svc bgp.Service, a *bgp.Attributes, trace bgp.Trace) er
 	return nil
 }
 
+// SetYields says whether a service of this node gives way to learned paths of higher local preference. Without it the own workload wins for as long as it
+// is usable and not marked graceful-shutdown.
+func (t *Table) SetYields(svc bgp.Service, on bool) {
+	id := t.names.find([]byte(svc))
+	if id == none || t.yields[id] == on || t.lookup(id, Local, 0) == none {
+		return
+	}
+	if delete(t.yields, id); on {
+		if t.yields == nil {
+			t.yields = map[uint32]bool{}
+		}
+		t.yields[id] = true
+	}
+	t.touch(id)
+	t.settle(bgp.Trace{})
+}
+
+// Yields tells whether a service of this node gives way to learned paths.
+func (t *Table) Yields(svc bgp.Service) bool {
+	id := t.names.find([]byte(svc))
+	return id != none && t.yields[id]
+}
+
 // RemoveLocal withdraws a service of this node and tells whether there was one.
 func (t *Table) RemoveLocal(svc bgp.Service, trace bgp.Trace) bool {
+	t.actor = Local
+	t.SetYields(svc, false)
 	var res Result
 	t.withdraw(t.peers[Local], &bgp.NLRI{Service: svc}, &res)
 	t.settle(trace)

@@ -101,6 +101,7 @@ func (t *Table) gather(p *peer, most int) {
 	const look = 20 * bgp.MaxUpdateRoutes
 	d := &t.draft
 	d.reset()
+	p.dirty.rotate()
 	n := 0
 	for ; n < look && len(d.items) < most && !d.full() && (!p.dirty.cut || len(d.items) < bulkBatch); n++ {
 		svc, queued := p.dirty.pop()

@@ -3,6 +3,7 @@ package rib
 import (
 	"fmt"
 	"hash/maphash"
+	"time"
 	"unsafe"
 
 	"github.com/catalyst-router/catalyst/bgp"
@@ -19,6 +20,9 @@ const Local PeerID = 0
 // Config is what a table needs to know of its node.
 type Config struct {
 	Self bgp.NodeID // required
+	// HoldNames ranks a node that begins to offer another's name after whoever has offered it for longest, until an operator agrees. It costs
+	// about 200 bytes a name.
+	HoldNames bool
 }
 
 // PeerConfig is what a table needs to know of a peer.
@@ -35,8 +39,16 @@ type PeerConfig struct {
 	Hub bool
 	// Import and Export are nil where there is no rule: everything inside an organisation, nothing between two (RFC 8212).
 	Import, Export *filter.Chain
+	// MaxLocalPref is the highest local preference that is taken of a peer inside the organisation: a higher one counts as this.
+	// Import rules come after it. 0 is bgp.DefaultLocalPref.
+	MaxLocalPref uint32
 	// MaxRoutes is how many routes the peer may announce, rejected ones included; 0 is no limit.
 	MaxRoutes int
+	// MaxRouteBytes bounds the encoded attributes of one route, and MaxBytes the names and attributes of all routes together, each
+	// route counted as if it shared its attributes with none; 0 is no limit.
+	MaxRouteBytes, MaxBytes int
+	// PathsIn is how many paths a service the peer may announce; 0 is no limit (RFC 7911).
+	PathsIn int
 	// AddPath is how many paths a service the peer is sent; 0 and 1 mean the best only (RFC 7911).
 	AddPath int
 }
@@ -60,12 +72,19 @@ type Table struct {
 	effort   uint64
 	count    Counts
 	traces   map[uint32]bgp.Trace // of the newest change of a service; see maxTraces
-	changed  []uint32             // services to be decided, each once
+	changed  []change             // services to be decided, each once
+	actor    PeerID               // whose doing the changes are that are made now
 	cand     []candidate          // scratch of ranked
 	draft    draft                // scratch of Update
 	recent   recent
 	wrecks   []wreck // of sessions that have ended
-	buf      []byte  // scratch
+	now      time.Time
+	books    books // of who offers a name
+	// What is under way to make arrays shorter.
+	fewerPaths, fewerNames shrinking
+	least                  int             // numbers; arrays as short stay
+	yields                 map[uint32]bool // this node's own services that give way to learned paths of higher local preference
+	buf                    []byte          // scratch
 }
 
 // maxTraces bounds the services whose trace is remembered.
@@ -134,12 +153,16 @@ type PeerCounts struct {
 	Rejected   int // of them, those that were not accepted
 	Stale      int // of them, those from before the session dropped
 	Advertised int // services it was sent
-	Blocked    int // announcements over its limit that were not taken
+	Blocked    int // announcements over its limits that were not taken
+	Bytes      int // names and attributes of its routes, as MaxBytes counts them
 }
 
 // New returns an empty table.
 func New(cfg Config) *Table {
-	t := &Table{cfg: cfg, self: cfg.Self.String(), names: newInterner(), attrs: newInterner(), spare: none, traces: map[uint32]bgp.Trace{}, recent: recent{seed: maphash.MakeSeed()}}
+	t := &Table{
+		cfg: cfg, self: cfg.Self.String(), names: newInterner(), attrs: newInterner(), spare: none, least: leastShrunk,
+		traces: map[uint32]bgp.Trace{}, recent: recent{seed: maphash.MakeSeed()},
+	}
 	t.peers = append(t.peers, &peer{id: Local, first: none, usable: true, cfg: PeerConfig{Node: cfg.Self}, short: t.self})
 	return t
 }
@@ -160,7 +183,8 @@ func (t *Table) UpdatePeer(id PeerID, cfg PeerConfig) {
 	old := p.cfg
 	p.cfg = cfg
 	t.findHub()
-	if !equalChains(old.Import, cfg.Import) || old.External != cfg.External || old.Role != cfg.Role {
+	if !equalChains(old.Import, cfg.Import) || old.External != cfg.External || old.Role != cfg.Role ||
+		old.MaxLocalPref != cfg.MaxLocalPref {
 		t.walk(p, refilter)
 	}
 	if old.Client != cfg.Client {
@@ -254,6 +278,9 @@ func (t *Table) serviceID(name bgp.Service) uint32 {
 }
 
 func (t *Table) newPath(p path) uint32 {
+	if t.spare == none && t.fewerPaths.limit > 0 {
+		t.giveUpPaths()
+	}
 	if t.spare == none {
 		t.paths = append(t.paths, p)
 		return uint32(len(t.paths) - 1)
@@ -264,29 +291,37 @@ func (t *Table) newPath(p path) uint32 {
 	return i
 }
 
+// change is a service to be decided, and who changed it.
+type change struct {
+	svc uint32
+	by  PeerID
+}
+
 // touch puts a service among those to be decided.
 func (t *Table) touch(svc uint32) {
 	if !t.svcs[svc].pending {
 		t.svcs[svc].pending = true
 		t.names.retain(svc)
-		t.changed = append(t.changed, svc)
+		t.changed = append(t.changed, change{svc, t.actor})
 	}
 }
 
 // settle decides every touched service, tells cursors and peers, and lets go of what nobody refers to.
 func (t *Table) settle(trace bgp.Trace) {
 	t.effort += uint64(len(t.changed) * (1 + (len(t.peers)+len(t.curs))/marksPerLook))
-	for _, svc := range t.changed {
+	for _, c := range t.changed {
+		svc := c.svc
 		t.svcs[svc].pending = false
 		t.decide(svc)
 		t.revision++
 		t.svcs[svc].revision = t.revision
 		t.remember(svc, trace)
+		by := t.source(c)
 		for _, c := range t.curs {
-			c.mark(t, svc)
+			c.mark(t, svc, &by)
 		}
 		for _, p := range t.peers[1:] {
-			if p != nil && p.up && p.dirty.mark(svc, p.holds(svc)) {
+			if p != nil && p.up && p.dirty.mark(svc, p.holds(svc), &by) {
 				t.names.retain(svc)
 			}
 		}
@@ -302,6 +337,15 @@ func (t *Table) settle(trace bgp.Trace) {
 	t.changed = t.changed[:0]
 	t.names.compact()
 	t.attrs.compact()
+}
+
+// source says whose doing a change is. It is valid until the table changes.
+func (t *Table) source(c change) source {
+	by := source{by: c.by}
+	if s := &t.svcs[c.svc]; s.ties > 0 {
+		by.origin = t.origin(&t.paths[s.head])
+	}
+	return by
 }
 
 // remember keeps the trace of a service's newest change; one without a trace must not pass for the one before it.

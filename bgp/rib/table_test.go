@@ -55,6 +55,11 @@ func (w *twin) best(svc bgp.Service) (PeerID, *twinPath) {
 		if !ok || slices.Contains(x.attrs.NodePath, self) {
 			continue
 		}
+		if most := cmp.Or(p.cfg.MaxLocalPref, bgp.DefaultLocalPref); x.attrs.EffectiveLocalPref() > most {
+			if x.attrs.LocalPref = most; most == bgp.DefaultLocalPref {
+				x.attrs.LocalPref = 0
+			}
+		}
 		if p.cfg.Import != nil && !p.cfg.Import.Apply(svc, &x.attrs).Accepted {
 			continue
 		}
@@ -138,12 +143,14 @@ func agreesWithTwin(t *rapid.T) {
 	const peers = 4
 	services := []bgp.Service{"a.acme.example", "b.acme.example", "c.acme.example"}
 	tab := New(Config{Self: self})
+	tab.least = 1 // so that arrays are made shorter all the time
 	w := &twin{peers: map[PeerID]*twinPeer{}}
 	for i := range peers {
 		id := PeerID(i + 1)
-		tab.AddPeer(id, PeerConfig{Node: node(i)})
+		cfg := PeerConfig{Node: node(i), MaxLocalPref: uint32(i * 90)} // the default, 90, 180 and 270
+		tab.AddPeer(id, cfg)
 		tab.Established(id, "127.0.0.1:1")
-		w.peers[id] = &twinPeer{cfg: PeerConfig{Node: node(i)}, paths: map[bgp.Service]twinPath{}, usable: true, holds: map[bgp.Service]string{}}
+		w.peers[id] = &twinPeer{cfg: cfg, paths: map[bgp.Service]twinPath{}, usable: true, holds: map[bgp.Service]string{}}
 	}
 	cursor := tab.Subscribe()
 	consumer := map[bgp.Service]Selected{}
@@ -159,6 +166,26 @@ func agreesWithTwin(t *rapid.T) {
 			a := drawAttributes(t, i)
 			tab.Apply(PeerID(i+1), announcement(svc, a))
 			w.peers[PeerID(i+1)].paths[svc] = twinPath{attrs: a}
+		},
+		"flood": func(t *rapid.T) {
+			i := rapid.IntRange(0, peers-1).Draw(t, "peer")
+			for n := range 40 {
+				svc := bgp.Service(fmt.Sprintf("flood-%d.acme.example", n))
+				a := from(i)
+				a.MED = uint32(n)
+				tab.Apply(PeerID(i+1), announcement(svc, a))
+				w.peers[PeerID(i+1)].paths[svc] = twinPath{attrs: a}
+			}
+		},
+		"ebb": func(t *rapid.T) {
+			for id, p := range w.peers {
+				for n := range 40 {
+					svc := bgp.Service(fmt.Sprintf("flood-%d.acme.example", n))
+					tab.Apply(id, &bgp.Update{Withdrawn: []bgp.NLRI{{Service: svc}}})
+					delete(p.paths, svc)
+				}
+			}
+			finish(tab)
 		},
 		"withdraw": func(t *rapid.T) {
 			id := PeerID(rapid.IntRange(1, peers).Draw(t, "peer"))

@@ -39,6 +39,7 @@ func (t *Table) walk(p *peer, kind walkKind) {
 func (t *Table) Work(budget int) bool {
 	for _, p := range t.peers {
 		for p != nil && budget > 0 && len(p.walks) > 0 {
+			t.actor = p.id
 			w := &p.walks[0]
 			i := w.at
 			if i == none {
@@ -51,13 +52,15 @@ func (t *Table) Work(budget int) bool {
 		}
 	}
 	t.clearWrecks(budget)
+	t.forgetOfferers()
 	t.settle(bgp.Trace{})
+	t.shrink()
 	return t.Working()
 }
 
 // Working tells whether Work has something to do.
 func (t *Table) Working() bool {
-	if len(t.wrecks) > 0 {
+	if len(t.wrecks) > 0 || t.books.searching || t.isShrinking() {
 		return true
 	}
 	for _, p := range t.peers {
@@ -189,21 +192,23 @@ func (t *Table) rescanAll() {
 	}
 }
 
-// SetWanted says which services a peer wants to hear of (after RFC 4684); nil for all. The exact difference is sent.
-func (t *Table) SetWanted(id PeerID, names *filter.Names) {
+// SetWanted says which services a peer wants to hear of (after RFC 4684); nil for all. The exact difference is sent. It tells
+// whether that takes a look at every service.
+func (t *Table) SetWanted(id PeerID, names *filter.Names) (all bool) {
 	p := t.peers[id]
 	changed, patterns := filter.Difference(p.wanted, names)
 	p.wanted = names
 	if !p.up {
-		return
+		return false
 	}
 	if patterns {
 		p.dirty.rescan()
-		return
+		return true
 	}
 	for _, name := range changed {
-		if svc := t.names.find([]byte(name)); svc != none && p.dirty.mark(svc, p.holds(svc)) {
+		if svc := t.names.find([]byte(name)); svc != none && p.dirty.mark(svc, p.holds(svc), &source{by: p.id}) {
 			t.names.retain(svc)
 		}
 	}
+	return false
 }

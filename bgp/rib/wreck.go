@@ -5,12 +5,19 @@ package rib
 type wreck struct {
 	out   []uint32 // as peer.out
 	more  map[uint32][]sent
-	queue []uint32 // as pendingSet.queue, from its head
+	queue []uint32 // what the peer had yet to hear of
 }
 
 // wreck takes away what a peer's session was. Its place is empty then, for a new one.
 func (t *Table) wreck(p *peer) {
-	w := wreck{out: p.out, more: p.more, queue: p.dirty.queue[p.dirty.head:]}
+	w := wreck{out: p.out, more: p.more}
+	for i, queue := range p.dirty.queues() {
+		if i == 0 {
+			w.queue = queue
+			continue
+		}
+		w.queue = append(w.queue, queue...)
+	}
 	p.out, p.more, p.dirty = nil, nil, pendingSet{}
 	if len(w.out) > 0 || len(w.more) > 0 || len(w.queue) > 0 {
 		t.wrecks = append(t.wrecks, w)

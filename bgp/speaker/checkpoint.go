@@ -24,6 +24,7 @@ const strayConn = ConnID(1) << 63
 func (s *Speaker) Config() Config {
 	c := s.cfg
 	c.Restarting = !s.deferUntil.IsZero()
+	c.Learned = s.learnUntil.IsZero()
 	return c
 }
 
@@ -33,9 +34,10 @@ func (s *Speaker) Config() Config {
 func (s *Speaker) Checkpoint(now time.Time, yield func(Timed)) {
 	s.table.Raw(rib.Local, func(svc bgp.Service, _ uint32, set []byte, _ bool) {
 		if a, err := attr.Parse(set); err == nil {
-			yield(Timed{now, LocalSet{Service: svc, Attributes: a}})
+			yield(Timed{now, LocalSet{Service: svc, Attributes: a, Yields: s.table.Yields(svc)}})
 		}
 	})
+	s.checkpointOffers(now, yield)
 	stray := strayConn
 	for _, p := range s.order {
 		yield(Timed{now, PeerSet{Peer: p.cfg}})

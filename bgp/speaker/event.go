@@ -32,9 +32,17 @@ type Peer struct {
 	Client bool
 	// Role is what the peer's organisation is to ours (RFC 9234); only between organisations.
 	Role bgp.Role
-	// MaxRoutes is how many routes it may announce; zero means no limit inside an organisation and 1,000 between two.
+	// MaxRoutes is how many routes it may announce; zero means 1,000,000 inside an organisation and 1,000 between two.
 	MaxRoutes int
-	// OverLimit says what happens beyond MaxRoutes. Zero means Block.
+	// MaxBytes is how many bytes of names and attributes all its routes may have, each route counted as if it shared its attributes with no other; zero
+	// means 512 MiB inside an organisation and 4 MiB between two.
+	MaxBytes int
+	// MaxRouteBytes is how many bytes of attributes one route may have, at most attr.MaxSize; a larger one is treated as withdrawn. Zero means 8 KiB.
+	MaxRouteBytes int
+	// MaxLocalPref is the highest local preference that is taken of it, inside an organisation; what is above counts as this. Zero means
+	// bgp.DefaultLocalPref: it may make its paths less wanted, and not more.
+	MaxLocalPref uint32
+	// OverLimit says what happens beyond MaxRoutes and MaxBytes. Zero means Block.
 	OverLimit OverLimit
 	// Liveness is the interval of fast keepalives; zero for none. It counts if the peer has one as well, the longer of both: after three of them
 	// without a word the session is over.
@@ -80,6 +88,8 @@ type LocalSet struct {
 	Service    bgp.Service
 	Attributes bgp.Attributes
 	Trace      bgp.Trace
+	// Yields lets learned paths of higher local preference win over this node's own workload.
+	Yields bool
 }
 
 // LocalRemoved withdraws a service of this node.
@@ -107,7 +117,7 @@ type DialFailed struct {
 	Err  string
 }
 
-// Received is a message from a stream. It is not kept.
+// Received is a message from a stream. It is not kept, save a *bgp.Subscribe, which may not be changed later.
 type Received struct {
 	Conn ConnID
 	Msg  bgp.Message
@@ -203,7 +213,8 @@ type SessionChanged struct {
 // LimitReached tells that a peer announces more routes than it may.
 type LimitReached struct {
 	Peer   bgp.NodeID
-	Limit  int
+	Limit  int  // routes
+	Bytes  int  // of all of them; either limit was reached
 	Closed bool // the session; otherwise the rest is left out, or taken if the peer's OverLimit is warn
 }
 

@@ -24,10 +24,8 @@ func (s *Speaker) setPeer(now time.Time, cfg Peer) {
 	}
 	old := p.cfg
 	p.cfg = cfg
-	before := s.limitOf(p, old)
 	s.table.UpdatePeer(p.id, s.ribConfig(p))
-	after := s.limitOf(p, cfg)
-	raised := p.count.overLimit && (after == 0 || before > 0 && after > before)
+	raised := p.count.overLimit && s.raised(old, cfg)
 	if raised {
 		p.count.overLimit = p.session != nil
 		p.damping = damping{}
@@ -70,20 +68,19 @@ func (s *Speaker) resubscribe(p *peer, old []bgp.Service) {
 	s.emit(Send{p.session.id, &bgp.Subscribe{Services: p.cfg.Subscribe, Everything: p.cfg.Subscribe == nil}})
 }
 
-// subscribed takes what a peer wants to hear of; the difference goes out (after RFC 4684).
-func (s *Speaker) subscribed(p *peer, m *bgp.Subscribe) {
+// subscribed takes what a peer wants to hear of; the difference goes out (after RFC 4684). It tells whether that takes a look at every service.
+func (s *Speaker) subscribed(p *peer, m *bgp.Subscribe) (all bool) {
 	p.session.waiting = false
 	if m.Everything {
 		p.wants = nil
-		s.table.SetWanted(p.id, nil)
-		return
+		return s.table.SetWanted(p.id, nil)
 	}
 	kept := &bgp.Subscribe{Services: make([]bgp.Service, 0, len(m.Services))}
 	for _, name := range m.Services {
 		kept.Services = append(kept.Services, bgp.Service(strings.Clone(string(name))))
 	}
 	p.wants = kept
-	s.table.SetWanted(p.id, filter.NewNames(kept.Services))
+	return s.table.SetWanted(p.id, filter.NewNames(kept.Services))
 }
 
 // takeID returns a number that the table does not use.
@@ -97,35 +94,15 @@ func (s *Speaker) takeID() rib.PeerID {
 	return s.nextID - 1
 }
 
-func (s *Speaker) maxRoutes(p *peer) int {
-	if p.cfg.MaxRoutes == 0 && s.external(p) {
-		return defaultLimit
-	}
-	return p.cfg.MaxRoutes
-}
-
-// limitOf is how many routes the table takes of a peer; 0 for all.
-func (s *Speaker) limitOf(p *peer, cfg Peer) int {
-	limit := cfg.MaxRoutes
-	if limit == 0 && s.external(p) {
-		limit = defaultLimit
-	}
-	switch {
-	case cfg.OverLimit == OverLimitWarn:
-		return 0
-	case cfg.OverLimit == OverLimitClose && limit > 0:
-		return limit + 1 // the one too many is taken, and closes the session
-	}
-	return limit
-}
-
 func (s *Speaker) external(p *peer) bool { return p.cfg.Node.Org != s.cfg.Self.Org }
 
 func (s *Speaker) ribConfig(p *peer) rib.PeerConfig {
-	limit := s.limitOf(p, p.cfg)
+	routes, bytes := s.tableLimits(p.cfg)
 	return rib.PeerConfig{
 		Node: p.cfg.Node, External: s.external(p), Role: p.cfg.Role, Client: p.cfg.Client,
-		Import: p.cfg.Import, Export: p.cfg.Export, MaxRoutes: limit, AddPath: int(p.caps.AddPath), Hub: p.caps.Client && !s.external(p),
+		Hub: p.caps.Client && !s.external(p), Import: p.cfg.Import, Export: p.cfg.Export,
+		MaxLocalPref: p.cfg.MaxLocalPref, MaxRoutes: routes, MaxBytes: bytes, MaxRouteBytes: s.limits(p).MaxRouteBytes,
+		AddPath: int(p.caps.AddPath), PathsIn: max(1, int(p.cfg.AddPath)),
 	}
 }
 

@@ -99,9 +99,9 @@ func (s *Speaker) received(now time.Time, ev Received) {
 	case *bgp.Update:
 		s.update(now, c, m)
 	case *bgp.Refresh:
-		s.table.Resend(p.id)
+		s.ask(now, p, nil, true)
 	case *bgp.Subscribe:
-		s.subscribed(p, m)
+		s.ask(now, p, m, false)
 	case *bgp.Report:
 		s.report(now, c, m)
 	case *bgp.WalkRequest:
@@ -210,6 +210,11 @@ func (s *Speaker) established(now time.Time, c *conn) {
 func (s *Speaker) update(now time.Time, c *conn, u *bgp.Update) {
 	p := c.peer
 	p.count.received(u)
+	if p.cfg.AddPath < 2 && hasPathIDs(u) {
+		s.fail(now, c, bgp.Notify(bgp.UpdateMessageError, bgp.MalformedAttributes,
+			"UPDATE: path ids, and add-path was not asked for (RFC 7911)"), false)
+		return
+	}
 	if u.Marker == bgp.BeginOfRefresh {
 		s.table.BeginRefresh(p.id)
 	}
@@ -234,29 +239,35 @@ func (s *Speaker) update(now time.Time, c *conn, u *bgp.Update) {
 	case bgp.EndOfRefresh:
 		s.table.EndRefresh(p.id)
 	}
-	limit, received := s.maxRoutes(p), s.table.PeerCounts(p.id).Received
+	limit, received := s.limits(p).MaxRoutes, s.table.PeerCounts(p.id).Received
 	switch {
-	case limit == 0:
 	case res.OverLimit, p.cfg.OverLimit == OverLimitWarn && received > limit:
 		s.overLimit(now, c)
 	case p.count.overLimit && p.cfg.OverLimit == OverLimitWarn:
 		p.count.overLimit = false
-	case p.count.overLimit && len(u.Withdrawn) > 0 && received < limit && p.refreshAt.IsZero():
+	case p.count.overLimit && len(u.Withdrawn) > 0 && s.hasRoom(p) && p.refreshAt.IsZero():
 		p.refreshAt = now.Add(roomPause)
 	}
 }
 
+// hasPathIDs tells whether an UPDATE numbers the paths of a service.
+func hasPathIDs(u *bgp.Update) bool {
+	numbered := func(n bgp.NLRI) bool { return n.PathID != 0 }
+	return slices.ContainsFunc(u.Withdrawn, numbered) ||
+		slices.ContainsFunc(u.Announced, func(g bgp.Group) bool { return slices.ContainsFunc(g.Routes, numbered) })
+}
+
 func (s *Speaker) overLimit(now time.Time, c *conn) {
 	p := c.peer
-	limit := s.maxRoutes(p)
+	limit := s.limits(p)
 	closing := p.cfg.OverLimit == OverLimitClose
 	if !p.count.overLimit || closing {
-		s.emit(LimitReached{Peer: p.cfg.Node, Limit: limit, Closed: closing})
+		s.emit(LimitReached{Peer: p.cfg.Node, Limit: limit.MaxRoutes, Bytes: limit.MaxBytes, Closed: closing})
 	}
 	p.count.overLimit = true
 	if closing {
-		p.damping.until, p.damping.why = now.Add(limitPause), fmt.Sprintf("it announced more than %d routes", limit)
-		s.fail(now, c, bgp.Notify(bgp.Cease, bgp.MaxRoutesReached, "more than %d routes", limit), false)
+		p.damping.until, p.damping.why = now.Add(limitPause), fmt.Sprintf("it announced more than %s", limit.words())
+		s.fail(now, c, bgp.Notify(bgp.Cease, bgp.MaxRoutesReached, "more than %s", limit.words()), false)
 	}
 }
 

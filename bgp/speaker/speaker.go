@@ -28,6 +28,10 @@ type Config struct {
 	Deferral time.Duration
 	// Walk tells that this node answers WALK-REQUEST.
 	Walk bool
+	// HoldNames ranks a node that begins to offer another's name after whoever has offered it for longest, until an operator agrees.
+	HoldNames bool
+	// Learned tells that this node has read its peers' first tables before, so that whoever offers another's name from now on is new.
+	Learned bool
 	// DialMin and DialMax bound the dialler's back-off. Zero means 1s and 60s.
 	DialMin, DialMax time.Duration
 }
@@ -36,8 +40,7 @@ const (
 	credits       = 4                // UPDATEs under way on one stream
 	firstRoutes   = 64               // of the first UPDATE on an idle stream
 	bulkSlice     = 2000             // paths of bulk work in one step
-	flushSlice    = 20_000           // services looked at for peers in one step, about
-	defaultLimit  = 1000             // routes of a peer of another organisation
+	flushSlice    = 5000             // services looked at for peers in one step, about
 	limitPause    = time.Minute      // without a peer that was closed for its number of routes
 	roomPause     = 10 * time.Second // before what was left out is asked for again, once there is room
 	maxConns      = 4                // streams with one peer at once; more are refused
@@ -56,14 +59,16 @@ type Speaker struct {
 	freed  []rib.PeerID // numbers of removed peers, until the table lets go of them
 	spare  []rib.PeerID
 
-	reports    reports
-	deferUntil time.Time // zero: published already
-	restored   bool
-	draining   bool
-	stopped    bool
-	more       bool // somebody who would take more was not told, for the sake of a short step
-	turn       int  // whose turn it is when the next step goes on with that
-	effects    []Effect
+	reports     reports
+	learnUntil  time.Time // zero: the first tables are read
+	contestedAt time.Time // not before, newcomers are told of again
+	deferUntil  time.Time // zero: published already
+	restored    bool
+	draining    bool
+	stopped     bool
+	more        bool // a peer waits whose stream would take more: the step ended first, to stay short
+	turn        int  // whose turn it is when the next step goes on with that
+	effects     []Effect
 }
 
 // peer is a configured neighbour.
@@ -83,6 +88,7 @@ type peer struct {
 	refreshAt             time.Time        // when to ask for what was left out over the limit; zero for never
 	caps                  bgp.Capabilities // of its last OPEN
 	wants                 *bgp.Subscribe   // what it asks for; nil for everything
+	budget                budget           // for what it asks
 	faults                []Fault          // the newest, the oldest first
 	bootID                uint64
 	count                 Counters
@@ -120,7 +126,7 @@ func New(cfg Config, rnd *rand.Rand) *Speaker {
 		cfg.Deferral = 30 * time.Second
 	}
 	return &Speaker{
-		cfg: cfg, rnd: rnd, table: rib.New(rib.Config{Self: cfg.Self}),
+		cfg: cfg, rnd: rnd, table: rib.New(rib.Config{Self: cfg.Self, HoldNames: cfg.HoldNames}),
 		peers: map[bgp.NodeID]*peer{}, conns: map[ConnID]*conn{}, nextID: 1,
 	}
 }
@@ -130,6 +136,10 @@ func (s *Speaker) Table() *rib.Table { return s.table }
 
 // Start has to be the first call: the deferral of a restarted node counts from now.
 func (s *Speaker) Start(now time.Time) {
+	if !s.cfg.Learned {
+		s.learnUntil = now.Add(s.cfg.Deferral)
+		s.table.SetLearning(true)
+	}
 	if s.cfg.Restarting {
 		s.deferUntil = now.Add(s.cfg.Deferral)
 	}
@@ -143,6 +153,7 @@ func (s *Speaker) Publishing() bool { return s.deferUntil.IsZero() }
 func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 	clear(s.effects)
 	s.effects = s.effects[:0]
+	s.table.SetTime(now)
 	switch ev := ev.(type) {
 	case Received:
 		s.received(now, ev)
@@ -154,6 +165,7 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 	case LocalSet:
 		// The shell has checked the attributes; what fails all the same is not announced.
 		_ = s.table.SetLocal(ev.Service, &ev.Attributes, ev.Trace)
+		s.table.SetYields(ev.Service, ev.Yields)
 	case LocalRemoved:
 		s.table.RemoveLocal(ev.Service, ev.Trace)
 	case PeerSet:
@@ -190,13 +202,19 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 		}
 	case Problem:
 		s.problem(now, ev)
+	case Remember:
+		s.table.Remember(ev.Offers)
+	case Agree:
+		s.table.Agree(ev.Service, ev.Node)
 	case Shutdown:
 		s.shutdown(now, ev)
 	}
 	_, tick := ev.(Tick)
 	s.due(now, tick)
 	s.table.Work(bulkSlice)
+	s.learn(now)
 	s.publish(now)
+	s.tellNewcomers(now)
 	s.flush(now)
 	return s.effects
 }
@@ -219,6 +237,9 @@ func (s *Speaker) due(now time.Time, tick bool) {
 		if !p.lastUntil.IsZero() && !now.Before(p.lastUntil) {
 			p.lastUntil = time.Time{}
 			s.table.Sweep(p.id)
+		}
+		if reached(now, p.budget.due()) {
+			s.serveAsks(now, p)
 		}
 	}
 	s.reportsDue(now)
@@ -269,7 +290,7 @@ func (s *Speaker) NextDeadline(now time.Time) time.Time {
 	if s.more || s.table.Working() {
 		return now
 	}
-	d := fsm.Earliest(s.deferUntil, s.reportDeadline())
+	d := fsm.Earliest(fsm.Earliest(s.deferUntil, s.learnUntil), fsm.Earliest(s.reportDeadline(), s.newcomersDue()))
 	for _, p := range s.order {
 		for _, c := range p.conns {
 			d = fsm.Earliest(d, c.fsm.Deadline())
@@ -278,6 +299,7 @@ func (s *Speaker) NextDeadline(now time.Time) time.Time {
 			}
 		}
 		d = fsm.Earliest(d, fsm.Earliest(fsm.Earliest(p.dialAt, p.refreshAt), fsm.Earliest(p.staleUntil, p.lastUntil)))
+		d = fsm.Earliest(d, p.budget.due())
 	}
 	return d
 }

@@ -158,7 +158,7 @@ func (s *Speaker) notice(p *peer) string {
 	case s.external(p) && p.cfg.Export == nil:
 		return "no export rule: nothing is told to another organisation (RFC 8212)"
 	case p.count.overLimit:
-		return "announces more routes than it may: raise max-routes, and the rest is asked for"
+		return "announces more than it may: raise max-routes or max-bytes, and the rest is asked for"
 	case len(p.cfg.Addresses) == 0 && p.session == nil:
 		return "has no address: waiting for it to dial"
 	}
