@@ -54,6 +54,7 @@ func scenarios() []scenario {
 		identityScenarios(),
 		deliveries(),
 		ingressScenarios(),
+		abuse(),
 	)
 }
 
@@ -163,11 +164,11 @@ func routingScenarios() []scenario {
 			one("a stream is never given more than its credits", "bgp/speaker FuzzStep", speakerFile, "p.session.credits == 0 || s.table.Pending(p.id) == 0", "s.table.Pending(p.id) == 0"),
 		}},
 		{17, "maximum routes", "A peer announces too much: warn, block or close; raising the limit recovers.", []guard{
-			one("what is beyond is not taken", "bgp/sim TestScenarios/maximum-routes", inputFile, "limit > 0 && p.count.Received >= limit {", "false && limit > 0 {"),
+			one("what is beyond is not taken", "bgp/sim TestScenarios/maximum-routes", inputFile, "p.cfg.MaxRoutes > 0 && p.count.Received >= p.cfg.MaxRoutes", "false"),
 			one("a raised limit asks again", "bgp/sim TestScenarios/maximum-routes", peersFile, "\t\tif raised {\n\t\t\ts.askAgain(p)\n", "\t\tif raised {\n"),
 			one("a closed peer is let in again after a pause, not at once", "bgp/sim TestScenarios/maximum-routes-close", sessionFile,
 				"\t\tp.damping.until, p.damping.why = now.Add(limitPause), fmt", "\t\t_, p.damping.why = now.Add(limitPause), fmt"),
-			one("a warning takes all", "bgp/sim TestScenarios/maximum-routes-warn", peersFile, "\tcase cfg.OverLimit == OverLimitWarn:\n\t\treturn 0\n", ""),
+			one("a warning takes all", "bgp/sim TestScenarios/maximum-routes-warn", "bgp/speaker/limits.go", "\tcase OverLimitWarn:\n\t\treturn 0, 0\n", ""),
 		}},
 		{18, "collision and identity", "Two streams at once, two nodes with one id, the wrong name.", []guard{
 			one("of two streams one survives", "bgp/sim TestCollision", sessionFile, "\t\ts.collide(now, c)\n", ""),
@@ -178,7 +179,7 @@ func routingScenarios() []scenario {
 		{19, "farewell and drain", "A node leaves on purpose, and says so.", []guard{
 			one("the other operator reads why", "bgp/sim TestScenarios/farewell", sessionFile, "\tif !remote {\n\t\ts.emit(Send{c.id, n})\n\t}\n", ""),
 			one("what is said on purpose keeps no routes", "bgp/sim TestScenarios/farewell", sessionFile, "kept := n.Code", "kept := true || n.Code"),
-			one("a draining node is the last choice", "bgp/sim TestScenarios/drain", decideFile, "\tif s.Has(attr.HasGracefulShutdown) {\n\t\tk.localPref = 0\n\t}\n", ""),
+			one("a draining node is the last choice", "bgp/sim TestScenarios/drain", decideFile, "\tif s.Has(attr.HasGracefulShutdown) {\n\t\tk.localPref, k.learned = 0, true\n\t}\n", ""),
 			one("all traffic moves before the node goes, and not a request fails", "e2e TestDrainLosesNothing", speakerFile, "\t\t\ts.table.SetDraining(ev.On)\n", ""),
 			one("called off, the mark goes from every route", "bgp/sim TestScenarios/drain-undone", walkFile, "\tt.draining = on\n\tt.rescanAll()", "\tt.draining = t.draining || on\n\tt.rescanAll()"),
 		}},
@@ -196,11 +197,11 @@ func routingScenarios() []scenario {
 			one("and its stream with it, although nothing ends it from the other side", "bgp/peering TestAStuckStreamEnds", connFile,
 				"\tcase <-c.over:\n", "\tcase <-make(chan struct{}):\n"),
 			one("a node that hangs for a while ends with exactly the newest, and so do the others meanwhile", "e2e TestSlowReader", tableFile,
-				"p.dirty.mark(svc, p.holds(svc)) {", "!p.holds(svc) && p.dirty.mark(svc, false) {"),
+				"p.dirty.mark(svc, p.holds(svc), &by) {", "!p.holds(svc) && p.dirty.mark(svc, false, &by) {"),
 			one("what is under way is bounded by credits", "bgp/speaker TestStuckReaderAmongTwenty", speakerFile,
 				"p.session.credits == 0 || s.table.Pending(p.id) == 0", "s.table.Pending(p.id) == 0"),
 			one("a peer that sends faster than this node works is pushed back", "bgp/peering TestFloodIsPushedBack", "bgp/peering/serve.go",
-				"\t\tif !give(ev) {", "\t\tgo give(ev)\n\t\tif false {"),
+				"\t\tif !mail.put(ctx, ev) {", "\t\tgo mail.put(ctx, ev)\n\t\tif false {"),
 			one("keepalives go ahead of UPDATEs", "bgp/peering TestKeepalivesGoAheadOfBulk", connFile, "\tif !bulk(m) {\n\t\tfor", "\tif false {\n\t\tfor"),
 			one("nothing is delayed to be sent together with more", "bgp/peering TestNothingIsDebounced", peeringFile,
 				"\tif o.ev != nil {\n", "\ttime.Sleep(time.Millisecond)\n\tif o.ev != nil {\n"),
@@ -209,12 +210,13 @@ func routingScenarios() []scenario {
 			one("a message is given to a stream at once only if its peer has room for all of it", "bgp/stream TestTrySendNeverWaits", "bgp/stream/stream.go",
 				" || int64(prefix+len(m)) > min(s.whole, s.window) {", " {"),
 			{what: "what a reader gives the speaker itself overtakes nothing that it left for the loop", test: "bgp/peering TestNothingIsOvertaken", edits: []edit{
-				{peeringFile, "if r.posted.Load() > 0 || !r.turn.TryLock() {", "if !r.turn.TryLock() {"}, {peeringFile, "if !r.running || r.posted.Load() > 0 {", "if !r.running {"}}},
+				{peeringFile, "n > 0 || !r.turn.TryLock() {", "n < 0 || !r.turn.TryLock() {"},
+				{peeringFile, "n > 0 || !r.running {", "n < 0 || !r.running {"}}},
 			one("what waits is told from the newest table", "bgp/sim TestScenarios/slow-reader", outputFile, "\tp.up, p.ingress = true, ingress\n\tp.dirty.rescan()", "\tp.up, p.ingress = true, ingress"),
 		}},
 		{22, "flap within a batch", "Announced, withdrawn, announced, faster than it is sent.", []guard{
 			one("a change of what a peer holds is always entered", "bgp/sim TestScenarios/flap-within-a-batch", tableFile,
-				"p.dirty.mark(svc, p.holds(svc)) {", "!p.holds(svc) && p.dirty.mark(svc, false) {"),
+				"p.dirty.mark(svc, p.holds(svc), &by) {", "!p.holds(svc) && p.dirty.mark(svc, false, &by) {"),
 		}},
 		{24, "best path and failover", "One case a rung, every order of arrival, and a next hop that dies.", []guard{
 			one("higher local preference", "bgp/rib TestEachRungDecides", decideFile, "cmp.Compare(b.localPref, a.localPref)", "cmp.Compare(a.localPref, b.localPref)"),
