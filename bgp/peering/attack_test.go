@@ -313,7 +313,7 @@ func TestEmptyConnectionsKeepNobodyOut(t *testing.T) {
 	for range 2 * newcomers {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				c, err := net.Dial("tcp", a.addr)
+				c, err := new(net.Dialer).DialContext(ctx, "tcp", a.addr)
 				if err != nil {
 					continue
 				}
