@@ -340,7 +340,8 @@ func slowly(t *testing.T, address string) string {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
-	t.Cleanup(func() { _ = lis.Close(); wg.Wait() })
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() { cancel(); _ = lis.Close(); wg.Wait() })
 	late := func(to, from net.Conn) {
 		defer func() { _ = to.Close(); _ = from.Close() }()
 		b := make([]byte, 32<<10)
@@ -366,6 +367,7 @@ func slowly(t *testing.T, address string) string {
 				_ = in.Close()
 				continue
 			}
+			context.AfterFunc(ctx, func() { _ = in.Close(); _ = out.Close() })
 			wg.Go(func() { late(out, in) })
 			wg.Go(func() { late(in, out) })
 		}
