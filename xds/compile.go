@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/xds/shrink"
 )
 
 // The type URLs, in the order in which additions have to arrive: what is named before what names it.
@@ -63,7 +64,8 @@ type Compiler struct {
 	services map[bgp.Service]*compiled
 	// owners counts, for each shared resource, the services that use it.
 	owners map[Ref]int
-	sent   map[Ref]string // versions
+	sent   map[Ref]string                       // versions
+	most   struct{ services, owners, sent int } // that these maps have had
 	roots  map[bgp.Org][]byte
 	// peerOrgs are those whose nodes are next hops, or were: each has a secret of its own.
 	peerOrgs map[bgp.Org]bool
@@ -116,6 +118,8 @@ func (c *Compiler) Start(id Identity) (Delta, error) {
 
 // Apply compiles the newest states of the changed services.
 func (c *Compiler) Apply(change Change) (Delta, []Problem) {
+	c.shrink()
+	defer c.shrink()
 	b := builder{c: c}
 	var problems []Problem
 	var dropped []Ref
@@ -137,6 +141,13 @@ func (c *Compiler) Apply(change Change) (Delta, []Problem) {
 	}
 	order(&b.d)
 	return b.d, problems
+}
+
+// shrink gives back the room of services that are gone.
+func (c *Compiler) shrink() {
+	c.services = shrink.Map(c.services, &c.most.services)
+	c.owners = shrink.Map(c.owners, &c.most.owners)
+	c.sent = shrink.Map(c.sent, &c.most.sent)
 }
 
 // replace books what a service has now and returns what nobody uses any more.

@@ -36,6 +36,8 @@ func cases() map[string]Forwarding {
 	a, b := hop("a", "10.0.0.1:8443"), hop("b", "10.0.0.2:8443")
 	heavy := a
 	heavy.Weight = 300
+	draining := a
+	draining.Draining = true
 	return map[string]Forwarding{
 		"http_with_backup":  {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{a}, {b}}},
 		"grpc_shared":       {Service: "stock.acme.example", Protocol: bgp.GRPC, Tiers: [][]Target{{heavy, b}}},
@@ -48,6 +50,10 @@ func cases() map[string]Forwarding {
 		"http_next_hop_by_name": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{hop("a", "a.acme.example:8443")}}},
 		"http_local_last":       {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{a}, {{Backend: Backend{Address: "127.0.0.1:80"}}}, {b}}},
 		"http_down":             {Service: "books.acme.example", Protocol: bgp.HTTP, Down: []bgp.NodeID{a.NextHop.Node, b.NextHop.Node}},
+		"http_both_in_one_tier": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:80"}}, b}}},
+		"http_draining":         {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{draining, b}}},
+		"grpc_local":            {Service: "stock.acme.example", Protocol: bgp.GRPC, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:50051"}}}}},
+		"graphql_remote":        {Service: "graph.acme.example", Protocol: bgp.GraphQL, Tiers: [][]Target{{a}, {b}}},
 		"tcp_down":              {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Down: []bgp.NodeID{a.NextHop.Node}},
 	}
 }
@@ -84,25 +90,31 @@ func TestGolden(t *testing.T) {
 			if len(problems) > 0 {
 				t.Fatal(problems)
 			}
-			ar := &txtar.Archive{Comment: fmt.Appendf(nil, "%s, %s, tiers %+v, down %v\n", f.Service, f.Protocol, f.Tiers, f.Down)}
-			for _, r := range d.Set {
-				ar.Files = append(ar.Files, txtar.File{Name: r.Type[strings.LastIndexByte(r.Type, '.')+1:] + " " + r.Name, Data: readable(t, r)})
-			}
-			path := filepath.Join("testdata", name+".txtar")
-			got := txtar.Format(ar)
-			if *update {
-				if err := os.WriteFile(path, got, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(got, want) {
-				t.Errorf("%s differs; rewrite it with -update and read the difference.\n%s", path, got)
-			}
+			golden(t, name, fmt.Sprintf("%s, %s, tiers %+v, down %v\n", f.Service, f.Protocol, f.Tiers, f.Down), d.Set)
 		})
+	}
+}
+
+// golden compares resources with those of a file, below the situation that they are for.
+func golden(t *testing.T, name, situation string, set []Resource) {
+	t.Helper()
+	ar := &txtar.Archive{Comment: []byte(situation)}
+	for _, r := range set {
+		ar.Files = append(ar.Files, txtar.File{Name: r.Type[strings.LastIndexByte(r.Type, '.')+1:] + " " + r.Name, Data: readable(t, r)})
+	}
+	path := filepath.Join("testdata", name+".txtar")
+	got := txtar.Format(ar)
+	if *update {
+		if err := os.WriteFile(path, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs; rewrite it with -update and read the difference.\n%s", path, got)
 	}
 }
 

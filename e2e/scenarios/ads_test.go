@@ -26,5 +26,16 @@ func deliveries() []scenario {
 			one("all clusters share the tunnels", "xds/ads TestManyClustersShareTheTunnels", "xds/tunnel.go",
 				"\ttunnelCount = 16\n", "\ttunnelCount = 1\n"),
 		}},
+		{139, "a flood of services ends", "100,000s of services come and go: the node's memory of them goes with them.", []guard{
+			one("maps that were large are copied", "xds/ads TestMemoryComesBackAfterAFlood", "xds/shrink/shrink.go", "if *most < least ||", "if *most >= 0 ||"),
+		}},
+		{140, "many names", "A client subscribes to thousands of names: each costs its own resource.", []guard{
+			one("a name does not have the table looked through", "xds/ads TestASubscriptionCostsItsOwnNames", "xds/ads/server.go",
+				"if sub.subscribe(name); name == \"*\" {", "if sub.subscribe(name); name != \"\" {"),
+		}},
+		{141, "observers", "Whoever is told what an Envoy took or refused asks the server, or is slow.", []guard{
+			one("observers are told when the lock is released", "xds/ads TestObserversMayAskTheServer", "xds/ads/news.go",
+				"s.news = append(s.news, what)", "what()"),
+		}},
 	}
 }

@@ -69,7 +69,7 @@ const unixSocket = "an Envoy at the node's Unix socket"
 // CutOffs returns the Envoys that are turned away at present, by name: those that tried within the last 30 seconds and have not been served since.
 func (s *Server) CutOffs() []CutOff {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	var all []CutOff
 	for _, c := range s.cutOff {
 		if time.Since(c.Last) < cutOffAfter {
@@ -84,7 +84,7 @@ func (s *Server) CutOffs() []CutOff {
 func (s *Server) turnAway(st *stream, expected bool, err error) error {
 	s.mu.Lock()
 	who := st.name()
-	s.mu.Unlock()
+	s.unlock()
 	return s.turnAwayAs(who, expected, err)
 }
 
@@ -104,7 +104,7 @@ func (s *Server) turnAwayAs(who string, expected bool, err error) error {
 		c.logged = now
 	}
 	said := *c
-	s.mu.Unlock()
+	s.unlock()
 	if tell {
 		s.cfg.Log.Error("Envoy is cut off: its stream is refused, and it goes on with what it has", "envoy", said.Envoy, "why", said.Why,
 			"times", said.Times, "since", said.Since)
@@ -136,7 +136,9 @@ func (s *Server) served(st *stream) {
 	for _, who := range []string{key, st.node} {
 		if c := s.cutOff[who]; c != nil {
 			delete(s.cutOff, who)
-			s.cfg.Log.Info("Envoy is served again", "envoy", who, "cut off for", time.Since(c.Since).Round(time.Millisecond))
+			s.tell(func() {
+				s.cfg.Log.Info("Envoy is served again", "envoy", who, "cut off for", time.Since(c.Since).Round(time.Millisecond))
+			})
 		}
 	}
 }
@@ -155,7 +157,7 @@ func (st *stream) name() string {
 // requestLimit is how many bytes one request may have on a connection that begins now.
 func (s *Server) requestLimit(local bool) int {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	least := leastRemote
 	if local {
 		least = leastLocal

@@ -94,15 +94,19 @@ func (s *Server) refuse(st *stream, sub *subscription, r *xds.Resource, words st
 	x := s.refusalOf(st, r)
 	if x == nil {
 		sub.known[r.Name] = r.Version // it is not sent again on this connection
-		s.cfg.Log.Error("Envoy refuses more than can be kept", "node", st.node, "kept", maxNacks)
+		s.tell(func() { s.cfg.Log.Error("Envoy refuses more than can be kept", "node", st.node, "kept", maxNacks) })
 		return
 	}
 	now := time.Now()
 	x.Refused = Refused{Node: st.node, Resource: refOf(r), Version: r.Version, Service: r.Service, Error: words, At: now}
 	x.retryAt, x.retrying = now.Add(x.pause), false
-	s.cfg.Log.Error("Envoy refuses a resource, what it had before stays", "node", st.node, "type", r.Type, "name", r.Name, "version", r.Version, "retry", x.pause, "error", words)
+	said, pause := x.Refused, x.pause
+	s.tell(func() {
+		s.cfg.Log.Error("Envoy refuses a resource, what it had before stays", "node", said.Node, "type", r.Type, "name", r.Name, "version", r.Version,
+			"retry", pause, "error", words)
+	})
 	if s.cfg.OnNack != nil {
-		s.cfg.OnNack(x.Refused)
+		s.tell(func() { s.cfg.OnNack(said) })
 	}
 	s.quarantined()
 }
@@ -121,6 +125,7 @@ func (s *Server) refusalOf(st *stream, r *xds.Resource) *refusal {
 		x.pause = min(2*x.pause, lastRetry)
 	case len(mine) < maxNacks:
 		x = &refusal{pause: firstRetry}
+		s.refused[refOf(r)]++
 		mine[versionOf(r)] = x
 	}
 	return x
@@ -146,11 +151,22 @@ func (s *Server) absolve(node string, v version) {
 		return
 	}
 	delete(s.refusals[node], v)
+	s.forgive(v.Ref)
 	s.quarantined()
+}
+
+// forgive books that there is one refusal less of a resource.
+func (s *Server) forgive(ref xds.Ref) {
+	if s.refused[ref]--; s.refused[ref] == 0 {
+		delete(s.refused, ref)
+	}
 }
 
 // superseded ends the quarantine of versions of a resource that are served no more.
 func (s *Server) superseded(ref xds.Ref) {
+	if s.refused[ref] == 0 {
+		return
+	}
 	e := s.view.get(ref)
 	for node, mine := range s.refusals {
 		for v := range mine {
@@ -171,7 +187,7 @@ func (s *Server) changed(ref xds.Ref) {
 // quarantined lets the owner know that Quarantined returns something else.
 func (s *Server) quarantined() {
 	if s.cfg.OnQuarantine != nil {
-		s.cfg.OnQuarantine()
+		s.tell(s.cfg.OnQuarantine)
 	}
 }
 
@@ -184,8 +200,11 @@ func (s *Server) forgetNodes() {
 	for st := range s.streams {
 		connected[st.node] = true
 	}
-	for node := range s.refusals {
+	for node, theirs := range s.refusals {
 		if !connected[node] {
+			for v := range theirs {
+				s.forgive(v.Ref)
+			}
 			delete(s.refusals, node)
 		}
 	}
@@ -212,7 +231,7 @@ func (s *Server) retries(st *stream) time.Duration {
 // Quarantined returns the services that an Envoy cannot be given as they were compiled, by name.
 func (s *Server) Quarantined() []Quarantined {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	var all []Quarantined
 	for st := range s.streams {
 		mine := s.refusals[st.node]

@@ -30,7 +30,7 @@ const (
 // join gives a stream its place, or says why there is none.
 func (s *Server) join(st *stream) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if err := s.place(st); err != nil {
 		return err
 	}

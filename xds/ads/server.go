@@ -25,7 +25,7 @@ type Config struct {
 	OnAck func(Acknowledged)
 	// OnNack is told of each resource that an Envoy refuses; nil for nobody.
 	OnNack func(Refused)
-	// OnQuarantine is told that Quarantined returns something else; nil for nobody. It must not block, nor call the server.
+	// OnQuarantine is told that Quarantined returns something else; nil for nobody. It must not block.
 	OnQuarantine func()
 	// Who says which Envoy connects by TLS; nil takes none but those on the Unix socket.
 	Who Who
@@ -70,13 +70,16 @@ type Server struct {
 	opened   bool                            // guarded by mu
 	left     bool                            // something may be of an earlier process; guarded by mu
 	met      bool                            // first is closed; guarded by mu
+	news     []func()                        // to be told when mu is released; guarded by mu
+	telling  bool                            // a goroutine tells them; guarded by mu
+	refused  map[xds.Ref]int                 // how many refusals there are of a resource; guarded by mu
 }
 
 // NewServer returns a server that has nothing and answers nobody.
 func NewServer(cfg Config) *Server {
 	return &Server{
 		cfg: cfg, open: make(chan struct{}), first: make(chan struct{}), view: newView(),
-		refusals: map[string]map[version]*refusal{}, streams: map[*stream]bool{}, cutOff: map[string]*CutOff{},
+		refusals: map[string]map[version]*refusal{}, streams: map[*stream]bool{}, cutOff: map[string]*CutOff{}, refused: map[xds.Ref]int{},
 	}
 }
 
@@ -86,7 +89,8 @@ func (s *Server) Publish(d xds.Delta) {
 		return
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
+	s.view.shrink()
 	for i := range d.Set {
 		if ref := refOf(&d.Set[i]); s.view.set(&d.Set[i]) {
 			s.superseded(ref)
@@ -109,9 +113,10 @@ func (s *Server) dropped() {
 			st.answeredFor(ref)
 		}
 		if s.cfg.Store != nil {
-			s.cfg.Store.Remove(ref)
+			s.tell(func() { s.cfg.Store.Remove(ref) })
 		}
 	}
+	s.view.shrink()
 }
 
 // settle books a version as good when every Envoy that wants it, and there is one, has taken it.
@@ -133,7 +138,7 @@ func (s *Server) settle(ref xds.Ref) {
 	}
 	s.view.settle(ref)
 	if s.cfg.Store != nil {
-		s.cfg.Store.Set(now)
+		s.tell(func() { s.cfg.Store.Set(now) })
 	}
 	s.dropped()
 }
@@ -141,7 +146,7 @@ func (s *Server) settle(ref xds.Ref) {
 // Taken returns what every Envoy has taken, of each resource the last such version: what a Store keeps.
 func (s *Server) Taken() []*xds.Resource {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	var all []*xds.Resource
 	for _, byName := range s.view.byType {
 		for _, e := range byName {
@@ -157,7 +162,7 @@ func (s *Server) Taken() []*xds.Resource {
 // alone, whatever its version, until Open: it may be newer. What the node itself has to say, such as listeners and secrets, has to be published before.
 func (s *Server) Restore(resources []xds.Resource) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if len(resources) == 0 || s.opened {
 		return
 	}
@@ -171,7 +176,7 @@ func (s *Server) Restore(resources []xds.Resource) {
 // Open lets Envoys be answered: the view is complete. What an earlier process left and this one has not compiled is gone.
 func (s *Server) Open() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if s.left {
 		s.left = false
 		s.sweep()
@@ -272,14 +277,14 @@ func hungUp(err error) error {
 // leave forgets a stream, and all that was kept of its Envoy.
 func (s *Server) leave(st *stream) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	delete(s.streams, st)
 	st.cancel(nil)
 	for ref := range s.view.unsettled {
 		s.settle(ref) // it may have been the only one that had not answered
 	}
 	s.quarantined()
-	s.cfg.Log.Info("Envoy disconnected", "node", st.node)
+	s.tell(func() { s.cfg.Log.Info("Envoy disconnected", "node", st.node) })
 }
 
 // meet takes an Envoy's name from its first request. The caller holds mu.
@@ -292,7 +297,7 @@ func (s *Server) meet(st *stream, n *core.Node) error {
 	}
 	s.served(st)
 	s.quarantined()
-	s.cfg.Log.Info("Envoy connected", "node", st.node)
+	s.tell(func() { s.cfg.Log.Info("Envoy connected", "node", st.node) })
 	return nil
 }
 
@@ -337,7 +342,7 @@ func (s *Server) serve(ctx context.Context, st *stream, rpc discovery.Aggregated
 // request takes a subscription, an acknowledgement or a refusal.
 func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if err := s.meet(st, req.GetNode()); err != nil {
 		return err
 	}
@@ -349,8 +354,8 @@ func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error
 		sub = newSubscription(req.GetTypeUrl(), req.GetResourceNamesSubscribe(), req.GetInitialResourceVersions())
 		st.subs[req.GetTypeUrl()] = sub
 		st.pending[req.GetTypeUrl()] = newQueue()
-		for name := range s.view.byType[req.GetTypeUrl()] {
-			st.changed(xds.Ref{Type: req.GetTypeUrl(), Name: name})
+		if sub.wildcard {
+			s.consider(st, req.GetTypeUrl())
 		}
 		for name := range sub.known {
 			st.changed(xds.Ref{Type: req.GetTypeUrl(), Name: name})
@@ -359,11 +364,10 @@ func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error
 		s.answered(st, sub, req)
 	}
 	for _, name := range req.GetResourceNamesSubscribe() {
-		sub.subscribe(name)
-		for have := range s.view.byType[req.GetTypeUrl()] {
-			if sub.covers(have) { // what it has already is not sent
-				st.changed(xds.Ref{Type: req.GetTypeUrl(), Name: have})
-			}
+		if sub.subscribe(name); name == "*" {
+			s.consider(st, req.GetTypeUrl())
+		} else {
+			st.changed(xds.Ref{Type: req.GetTypeUrl(), Name: name}) // what it has already is not sent
 		}
 	}
 	for _, name := range req.GetResourceNamesUnsubscribe() {
@@ -372,6 +376,13 @@ func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error
 		delete(sub.acked, name)
 	}
 	return nil
+}
+
+// consider has all resources of a type looked at for one Envoy. That is for wildcards alone: a name costs its own resource, and n names cost n.
+func (s *Server) consider(st *stream, typeURL string) {
+	for name := range s.view.byType[typeURL] {
+		st.changed(xds.Ref{Type: typeURL, Name: name})
+	}
 }
 
 // answered books an ACK or a NACK.
@@ -412,10 +423,11 @@ func (s *Server) taken(st *stream, sub *subscription, r *xds.Resource, sent time
 	s.absolve(st.node, versionOf(r))
 	st.answeredFor(ref)
 	if s.view.proven(r, true) && s.cfg.Store != nil {
-		s.cfg.Store.Set(r)
+		s.tell(func() { s.cfg.Store.Set(r) })
 	}
 	if s.cfg.OnAck != nil {
-		s.cfg.OnAck(Acknowledged{Node: st.node, Resource: ref, Version: r.Version, Service: r.Service, Trace: r.Trace, Took: time.Since(sent)})
+		a := Acknowledged{Node: st.node, Resource: ref, Version: r.Version, Service: r.Service, Trace: r.Trace, Took: time.Since(sent)}
+		s.tell(func() { s.cfg.OnAck(a) })
 	}
 	s.settle(ref)
 }

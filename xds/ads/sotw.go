@@ -72,7 +72,7 @@ func (s *Server) serveWhole(st *stream, rpc discovery.AggregatedDiscoveryService
 // wholeRequest takes a subscription, an acknowledgement or a refusal. Names replace those of the request before (xDS protocol, "SotW").
 func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery.DiscoveryRequest) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	t := req.GetTypeUrl()
 	if xds.Order(t) < 0 {
 		return status.Errorf(codes.InvalidArgument, "type %q is not served here", t)
@@ -119,7 +119,7 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 // nextWhole builds the next response; nil if there is none.
 func (s *Server) nextWhole(st *stream, last map[string]*whole) *discovery.DiscoveryResponse {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if !s.opened {
 		return nil
 	}

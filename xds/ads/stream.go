@@ -18,6 +18,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/xds"
+	"github.com/catalyst-router/catalyst/xds/shrink"
 )
 
 // stream is one Envoy's connection. All but signal is guarded by the server's mu.
@@ -52,10 +53,11 @@ type response struct {
 
 // subscription is what an Envoy wants of one type, and has.
 type subscription struct {
-	wildcard bool
-	names    map[string]bool
-	known    map[string]string // version that it was sent, or said that it has
-	acked    map[string]ack
+	wildcard             bool
+	names                map[string]bool
+	known                map[string]string // version that it was sent, or said that it has
+	acked                map[string]ack
+	mostKnown, mostAcked int // the most that they have had
 	// fresh subscriptions are answered even if there is nothing: Envoy waits for it.
 	fresh bool
 }
@@ -101,6 +103,12 @@ func newSubscription(typeURL string, names []string, known map[string]string) *s
 		known = map[string]string{}
 	}
 	return &subscription{fresh: true, wildcard: len(names) == 0 && typeURL != xds.TypeRoute, known: maps.Clone(known), acked: acksOf(known)}
+}
+
+// shrink gives back the room of what the Envoy has lost.
+func (sub *subscription) shrink() {
+	sub.known = shrink.Map(sub.known, &sub.mostKnown)
+	sub.acked = shrink.Map(sub.acked, &sub.mostAcked)
 }
 
 func (sub *subscription) subscribe(name string) {
@@ -159,7 +167,7 @@ func (st *stream) poke() {
 // next builds the next response of a stream, in make-before-break order; nil if there is none now, with how long to wait for one.
 func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Duration) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if !s.opened {
 		return nil, 0
 	}
@@ -359,6 +367,8 @@ func (s *Server) replacing(st *stream) bool {
 func (st *stream) lose(typeURL string, names []string) {
 	sub := st.subs[typeURL]
 	var routes []string
+	sub.shrink()
+	defer sub.shrink()
 	for _, name := range names {
 		st.pending[typeURL].remove(name)
 		delete(sub.known, name)
@@ -414,12 +424,16 @@ func (s *Server) forsaken(st *stream) bool {
 	if s.left {
 		return false // nothing is removed
 	}
-	more := false
-	for lost := s.gone(st, xds.TypeCluster); len(lost) > 0; lost = lost[1:] {
-		if s.view.get(xds.Needed(lost[0])) == nil {
-			continue
+	lost := map[string]bool{}
+	for _, name := range s.gone(st, xds.TypeCluster) {
+		if s.view.get(xds.Needed(name)) != nil {
+			lost[name] = true
 		}
-		for _, d := range s.view.dependants(lost[0]) {
+	}
+	more := false
+	for len(lost) > 0 {
+		next := map[string]bool{}
+		for _, d := range s.view.dependants(lost) {
 			sub := st.subs[d.Type]
 			if sub == nil || sub.known[d.Name] == "" || st.pending[d.Type].has(d.Name) {
 				continue
@@ -432,9 +446,10 @@ func (s *Server) forsaken(st *stream) bool {
 			s.awaitNeeds(st, d, r)
 			more = true
 			if r == nil && xds.Needed(d.Name) == d {
-				lost = append(lost, d.Name)
+				next[d.Name] = true
 			}
 		}
+		lost = next
 	}
 	return more
 }
@@ -474,7 +489,7 @@ type TypeStatus struct {
 // Status returns every connected Envoy, by node id.
 func (s *Server) Status() []NodeStatus {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	var all []NodeStatus
 	for st := range s.streams {
 		n := NodeStatus{Node: st.node, Since: st.since, Outstanding: len(st.outstanding), Bytes: st.bytes}
@@ -510,7 +525,7 @@ type ServiceStatus struct {
 // Service returns, for each connected Envoy, what it has of a service.
 func (s *Server) Service(svc bgp.Service) []ServiceStatus {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	var all []ServiceStatus
 	for _, ref := range s.refsOf(svc) {
 		for st := range s.streams {
@@ -564,6 +579,6 @@ func (s *Server) refsOf(svc bgp.Service) []xds.Ref {
 // Compiled returns the resources that a service stands on, whether or not an Envoy has them.
 func (s *Server) Compiled(svc bgp.Service) []xds.Ref {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	return s.refsOf(svc)
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/catalyst-router/catalyst/xds"
+	"github.com/catalyst-router/catalyst/xds/shrink"
 )
 
 // entry is one resource: as it was compiled last, and as Envoy took it last.
@@ -53,12 +54,15 @@ type view struct {
 	// unsettled are those whose newest version has not been taken by every Envoy.
 	unsettled map[xds.Ref]bool
 	dropped   []xds.Ref // gone since the owner looked last
-	named     int       // bytes of a request that names everything here, with versions
-	mostNamed int       // the most that it has been: an Envoy may still have all of that
+	// The most that the maps have had (see shrink).
+	most                      map[string]int
+	mostNeeded, mostUnsettled int
+	named                     int // bytes of a request that names everything here, with versions
+	mostNamed                 int // the most that it has been: an Envoy may still have all of that
 }
 
 func newView() view {
-	return view{byType: map[string]map[string]*entry{}, needed: map[string]int{}, unsettled: map[xds.Ref]bool{}}
+	return view{byType: map[string]map[string]*entry{}, needed: map[string]int{}, unsettled: map[xds.Ref]bool{}, most: map[string]int{}}
 }
 
 func (v *view) get(ref xds.Ref) *entry { return v.byType[ref.Type][ref.Name] }
@@ -180,17 +184,28 @@ func (v *view) drop() []xds.Ref {
 	return gone
 }
 
-// dependants returns what needs something, in its newest version. It looks at everything.
-func (v *view) dependants(need string) []xds.Ref {
+// dependants returns what needs one of these, in its newest version. It looks at everything, once.
+func (v *view) dependants(needs map[string]bool) []xds.Ref {
 	var all []xds.Ref
 	for _, byName := range v.byType {
 		for _, e := range byName {
-			if e.now != nil && slices.Contains(e.now.Needs, need) {
+			if e.now != nil && slices.ContainsFunc(e.now.Needs, func(n string) bool { return needs[n] }) {
 				all = append(all, refOf(e.now))
 			}
 		}
 	}
 	return all
+}
+
+// shrink gives back the room of what is gone. It has to be called before and after many are removed.
+func (v *view) shrink() {
+	for t, byName := range v.byType {
+		most := v.most[t]
+		v.byType[t] = shrink.Map(byName, &most)
+		v.most[t] = most
+	}
+	v.needed = shrink.Map(v.needed, &v.mostNeeded)
+	v.unsettled = shrink.Map(v.unsettled, &v.mostUnsettled)
 }
 
 func refOf(r *xds.Resource) xds.Ref { return xds.Ref{Type: r.Type, Name: r.Name} }
