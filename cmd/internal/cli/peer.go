@@ -40,7 +40,7 @@ func (a *app) peerSet(verb, short string) *cobra.Command {
 	f.IntVar(&in.HoldTimeSeconds, "hold-time", 0, "seconds after which a silent peer is dropped (default 90)")
 	f.StringVar(&in.Liveness, "liveness", "", "interval of fast keepalives, 50ms to 10s: three without a word and the session is lost; counts if both sides have one (default none)")
 	f.BoolVar(&in.Client, "client", false, "reflect its routes (RFC 4456)")
-	f.IntVar(&in.MaxRoutes, "max-routes", 0, "routes that it may announce (default: no limit inside an organisation, 1000 between two)")
+	f.IntVar(&in.MaxRoutes, "max-routes", 0, "routes that it may announce (default: 1000000 inside an organisation, 1000 between two)")
 	f.StringVar(&in.OverLimit, "over-limit", "", "what happens beyond max-routes: block (what is beyond is not taken), warn (all is taken) or close (the session) (default block)")
 	f.IntVar(&in.AddPath, "add-path", 0, "paths a service to ask it for (RFC 7911)")
 	f.StringVar(&in.LongLivedStale, "long-lived-stale", "", "how long its routes may serve as last resort after its restart time (RFC 9494); 0s for not at all (default as long as it asks)")
