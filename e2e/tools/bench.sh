@@ -32,3 +32,7 @@ else
 fi
 "$out/graphql" -catalyst "$root/bin/catalyst" -rivals graphql/rivals -only "$only" -seconds "${SECONDS_EACH:-$([ "${FULL:-}" ] && echo 20 || echo 8)}" \
 	-recompositions "${RECOMPOSITIONS:-$([ "${FULL:-}" ] && echo 1000 || echo 100)}"
+
+echo
+echo '== identity: a verification against plain golang-jwt, revocations among a million, and how soon one is in force'
+(cd "$root" && go test -run '^$' -bench 'Verify|Check|Revocation' -benchtime "${IDENTITY:-200x}" ./auth/token ./auth/revoke ./auth/server | grep -E '^Benchmark')

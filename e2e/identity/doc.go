@@ -1,0 +1,2 @@
+// Package identity holds tests of the organisation's identity against software of others.
+package identity
