@@ -19,7 +19,7 @@ func (s *show) nodes(ctx context.Context) error {
 		name string
 		at   **lab.Node
 	}{{"a", &s.a}, {"b", &s.b}, {"c", &s.c}} {
-		node, err := s.Add(ctx, n.name)
+		node, err := s.Add(ctx, n.name, "--policy-enforce", "on")
 		if err != nil {
 			return err
 		}

@@ -132,7 +132,8 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(a.nodeCommand(), a.gatewayCommand(), a.orgCommand(), a.authCommand(), a.tokenCommand(), a.keysCommand(), a.auditCommand(),
-		a.peerCommand(), a.routeCommand(), a.envoyCommand(), a.graphCommand(), a.statusCommand(), a.watchCommand(), a.traceCommand(), a.policyCommand(), a.replayCommand(),
+		a.peerCommand(), a.routeCommand(), a.envoyCommand(), a.graphCommand(), a.statusCommand(), a.watchCommand(), a.traceCommand(), a.policyCommand(), a.authzCommand(),
+		a.replayCommand(),
 		a.drainCommand(), a.applyCommand(), a.configCommand(), a.versionCommand())
 	groups(root)
 	a.completion(root)

@@ -86,6 +86,10 @@ type Policy struct {
 	Egress  bool     `yaml:"egress" doc:"ask about calls of this node's own applications as well" default:"false"`
 	Headers []string `yaml:"headers" doc:"names of request headers, in lower case, that policies may look at" default:"[]"`
 	Sample  int      `yaml:"sample" doc:"how many of a hundred allowed calls are kept for catalyst policy simulate and why, 0 to 100; denied ones all are" default:"10"`
+
+	JWKS     string `yaml:"jwks" doc:"file of the keys of bearer tokens (ES384) that callers may show; empty: tokens are not looked at, and go on to the workload" default:""`
+	Issuer   string `yaml:"issuer" doc:"iss that they must have; wanted with policy.jwks" default:""`
+	Audience string `yaml:"audience" doc:"aud that they must have; wanted with policy.jwks" default:""`
 }
 
 // Log is what the node writes on standard error.
@@ -335,6 +339,9 @@ func (c *Config) checkPolicy(bad func(key, format string, args ...any)) {
 	}
 	if c.Policy.Sample < 0 || c.Policy.Sample > 100 {
 		bad("policy.sample", "%d: want 0 to 100", c.Policy.Sample)
+	}
+	if c.Policy.JWKS != "" && (c.Policy.Issuer == "" || c.Policy.Audience == "") {
+		bad("policy.jwks", "wants policy.issuer and policy.audience: a token for somebody else must not pass")
 	}
 	for _, h := range c.Policy.Headers {
 		if h == "" || h != strings.ToLower(h) || strings.ContainsAny(h, " :\t") || h == "authorization" || h == "cookie" {

@@ -43,6 +43,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
 	"github.com/catalyst-router/catalyst/envoy"
+	"github.com/catalyst-router/catalyst/policy/extauthz"
 	"github.com/catalyst-router/catalyst/xds"
 )
 
@@ -261,9 +262,15 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 // policies makes what decides by policy.
 func (d *Daemon) policies(ctx context.Context) (err error) {
 	c := d.cfg.Policy
+	var tokens extauthz.Tokens // nil: tokens are not looked at
+	if c.JWKS != "" {
+		if tokens, err = judge.TokensOf(c.JWKS, c.Issuer, c.Audience); err != nil {
+			return err
+		}
+	}
 	d.judge, err = judge.Open(ctx, judge.Config{
 		Data: d.data, Log: d.tel.Log, Meter: d.tel.Meter, ServiceHeader: xds.ServiceHeader, Headers: c.Headers,
-		Shadow: c.Enforce == "shadow", Sample: c.Sample,
+		Shadow: c.Enforce == "shadow", Sample: c.Sample, Tokens: tokens,
 	})
 	return err
 }

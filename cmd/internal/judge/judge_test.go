@@ -1,0 +1,140 @@
+package judge
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/catalyst-router/catalyst/auth/token"
+	"github.com/catalyst-router/catalyst/policy"
+	"github.com/catalyst-router/catalyst/policy/extauthz"
+)
+
+func open(t *testing.T, dir string) *Judge {
+	t.Helper()
+	j, err := Open(t.Context(), Config{Data: dir, Log: slog.New(slog.DiscardHandler), Meter: noop.NewMeterProvider().Meter("test"), Sample: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = j.Close() })
+	return j
+}
+
+func source(text string) policy.Source {
+	return policy.Source{Policies: []policy.Document{{Name: "a.cedar", Text: text}}}
+}
+
+// What is applied is in force at once and after a restart; what is not valid changes nothing; any version comes back.
+func TestApplyRestartRollback(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	if snap, version := j.Current(); snap == nil || version != 0 {
+		t.Fatalf("at first: %v, %d", snap, version)
+	}
+	one, two := source(`@id("one") permit (principal, action, resource is CATALYST::Service);`), source(`@id("two") forbid (principal, action, resource);`)
+	for i, src := range []policy.Source{one, two} {
+		if v, err := j.Apply(t.Context(), src, "joe", ""); err != nil || v.Number != i+1 {
+			t.Fatalf("%+v, %v", v, err)
+		}
+	}
+	var problems policy.Problems
+	if _, err := j.Apply(t.Context(), source(`permit (`), "joe", ""); !errors.As(err, &problems) {
+		t.Errorf("a bad set: %v", err)
+	}
+	_ = j.Close()
+	j = open(t, dir)
+	if snap, version := j.Current(); version != 2 || snap.Text("two") == "" {
+		t.Errorf("after a restart: version %d", version)
+	}
+	if v, err := j.Rollback(t.Context(), 1, "ann", ""); err != nil || v.Number != 3 || v.Note != "back to version 1" {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if snap, _ := j.Current(); snap.Text("one") == "" || snap.Text("two") != "" {
+		t.Error("the rollback is not in force")
+	}
+	if _, err := j.Rollback(t.Context(), 9, "ann", ""); err == nil {
+		t.Error("a version that there is not is in force")
+	}
+	if all, err := j.Versions(t.Context(), 10); err != nil || len(all) != 3 || all[0].By != "ann" {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// A set that a later program does not take any more permits nothing, and does not keep the node from its start.
+func TestSetThatIsNotValidAnyMore(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	if _, err := j.store.Apply(t.Context(), source(`permit (`), "h", "joe", "", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	_ = j.Close()
+	j = open(t, dir)
+	if snap, _ := j.Current(); snap != nil {
+		t.Error("something is in force")
+	}
+	if d := j.engine.Decide(policy.Call{Service: "books.acme.example", Organisation: "acme.example", Method: "GET"}.Request()); d.Allow {
+		t.Error("something is permitted")
+	}
+}
+
+// A real token: bound to a certificate it is worth nothing without it, and it makes the principal that it names.
+func TestTokens(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := token.NewSigner(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwks, err := token.WriteJWKS([]*token.Key{signer.Key()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "jwks.json")
+	if err := os.WriteFile(file, jwks, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := TokensOf(file, "acme.example", "mesh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	thumbprint := make([]byte, 32)
+	thumbprint[0] = 1
+	now := time.Now()
+	c := &token.Claims{ID: "1", Issuer: "acme.example", Subject: "joe", Audience: []string{"mesh"}, IssuedAt: now, Expires: now.Add(time.Minute), Principal: token.Principal("USER"),
+		Entity: token.Entity{ID: "joe", Name: "Joe", Type: "user", TrustedDomains: []string{"acme.example"}}}
+	copy(c.Bound[:], thumbprint)
+	raw, err := signer.Sign(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := tokens.Verify(t.Context(), raw, thumbprint)
+	if err != nil || b.Principal != "USER" || b.Subject != "joe" || b.Claims["jti"] != "1" || b.Organisation != "acme.example" {
+		t.Errorf("%+v, %v", b, err)
+	}
+	for _, other := range [][]byte{nil, make([]byte, 32)} {
+		if _, err := tokens.Verify(t.Context(), raw, other); err == nil || errors.Is(err, extauthz.ErrUnavailable) {
+			t.Errorf("with another certificate: %v", err)
+		}
+	}
+	later := Tokens{Verifier: unavailable{}}
+	if _, err := later.Verify(t.Context(), raw, thumbprint); !errors.Is(err, extauthz.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type unavailable struct{}
+
+func (unavailable) Verify(context.Context, string, token.Thumbprint) (*token.Claims, error) {
+	return nil, token.ErrUnavailable
+}
