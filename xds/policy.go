@@ -29,7 +29,7 @@ type PolicyCheck struct {
 const (
 	policyName    = "policy"
 	policyFilter  = "envoy.filters.http.ext_authz"
-	policyTimeout = 2 * time.Second
+	policyTimeout = 5 * time.Second
 )
 
 // ServiceHeader is the header by which Envoy chooses the routes of a request. It sets the header itself, to the service's name, over whatever the caller sent, so that a decision
@@ -57,7 +57,7 @@ func (c *Compiler) askPolicy(name string, m *hcm.HttpConnectionManager) {
 	m.HttpFilters = append(m.HttpFilters, httpFilter(policyFilter, &authz.ExtAuthz{
 		Services: &authz.ExtAuthz_GrpcService{GrpcService: &core.GrpcService{
 			TargetSpecifier: &core.GrpcService_EnvoyGrpc_{EnvoyGrpc: &core.GrpcService_EnvoyGrpc{ClusterName: hopsPrefix + policyName}},
-			Timeout:         durationpb.New(policyTimeout),
+			Timeout:         durationpb.New(policyTimeout), RetryPolicy: whileItRestarts(),
 		}},
 		TransportApiVersion: core.ApiVersion_V3, StatPrefix: policyName,
 		StatusOnError:     &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
@@ -68,6 +68,14 @@ func (c *Compiler) askPolicy(name string, m *hcm.HttpConnectionManager) {
 		},
 		IncludePeerCertificate: true, IncludeTlsSession: true, EncodeRawHeaders: true,
 	}))
+}
+
+// whileItRestarts has a check wait for a node that is being restarted: its socket is away for a moment, and calls are delayed by that instead of failed.
+func whileItRestarts() *core.RetryPolicy {
+	return &core.RetryPolicy{
+		RetryOn: "connect-failure,reset,unavailable", NumRetries: wrapperspb.UInt32(20),
+		RetryBackOff: &core.BackoffStrategy{BaseInterval: durationpb.New(50 * time.Millisecond), MaxInterval: durationpb.New(500 * time.Millisecond)},
+	}
 }
 
 // identityHeaders are set by whoever decides, and by nobody else.

@@ -41,5 +41,39 @@ func fileScenarios() []scenario {
 			one("the connection that is idle longest is closed", "cmd/internal/idle TestIdleConnectionsAreBounded", "cmd/internal/idle/idle.go",
 				"\t_ = victim.Close()", "\t_ = victim"),
 		}},
+		{188, "spoofed identity", "A caller sends the headers by which workloads are told who calls: they are what the policy found.", []guard{
+			one("identity headers are written over", "policy/extauthz TestChecks", "policy/extauthz/extauthz.go",
+				"AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD}", "AppendAction: core.HeaderValueOption_ADD_IF_ABSENT}"),
+		}},
+		{189, "two readings of a path", "A path that policy and workload could read differently is denied.", []guard{
+			one("a path is judged as it is decoded", "policy/extauthz TestChecks", "policy/extauthz/read.go",
+				"\treturn plain, nil\n", "\treturn path, nil\n"),
+			one("what not everybody reads alike is an error", "policy/extauthz TestChecks", "policy/extauthz/read.go",
+				"if strings.Contains(lower, odd) {", "if false {"),
+		}},
+		{190, "a forbid that errs", "A forbid cannot be evaluated: nothing is permitted.", []guard{
+			one("any error denies", "policy TestErrorsDeny", "policy/decide.go",
+				"verdict == cedar.Allow && len(diag.Errors) == 0", "verdict == cedar.Allow"),
+		}},
+		{191, "a million brackets", "A policy of nothing but brackets: it is refused before a parser sees it.", []guard{
+			one("brackets are counted before parsing", "policy TestProblems", "policy/source.go",
+				"s.depth++; s.depth > MaxNesting", "s.depth++; s.depth > 1<<30"),
+		}},
+		{192, "half a set", "Policies are exchanged under load: every call is decided by one set or the other.", []guard{
+			one("looking only at policies that can apply decides as a look at all of them", "policy TestSlicingAgreesWithTheFullScan", "policy/slice.go",
+				"keys = append(keys, types.EntityUID{}, anyOf(uid.Type), uid)", "keys = append(keys, types.EntityUID{}, uid)"),
+		}},
+		{193, "nobody to ask", "The node that decides is away: nothing passes, and callers see a failure instead of a denial.", []guard{
+			one("a check that fails is 503", "xds/ads TestPolicyFailsClosed", "xds/policy.go",
+				"StatusOnError:     &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},", "FailureModeAllow: true,"),
+		}},
+		{194, "restart of who decides", "The node is restarted under traffic: calls wait for it, and none fails.", []guard{
+			one("a check is tried again", "xds/ads TestPolicyWaitsForARestart", "xds/policy.go",
+				"Timeout:         durationpb.New(policyTimeout), RetryPolicy: whileItRestarts(),", "Timeout:         durationpb.New(policyTimeout),"),
+		}},
+		{195, "policies that are not valid any more", "A later version of the program refuses what was applied: the node starts, and permits nothing.", []guard{
+			one("nothing is in force rather than the defaults, which are open", "cmd/internal/judge TestSetThatIsNotValidAnyMore", "cmd/internal/judge/judge.go",
+				"\t\treturn j, nil\n\t}\n\tj.publish(snap, v.Number)", "\t\tsnap, _ = policy.Compile(policy.Source{})\n\t}\n\tj.publish(snap, v.Number)"),
+		}},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -55,6 +56,7 @@ func (j *judge) publish(policies string, entities ...policy.Document) {
 
 func (j *judge) serve(p *plane) {
 	j.t.Helper()
+	_ = os.Remove(p.cfg.Policy.Socket)
 	l, err := net.Listen("unix", p.cfg.Policy.Socket)
 	if err != nil {
 		j.t.Fatal(err)
@@ -202,6 +204,32 @@ func TestPolicyFailsClosed(t *testing.T) {
 	j.stop()
 	if status, body, _ := c.ask("GET", "/", nil); status != 503 {
 		t.Errorf("with nobody to ask: %d %s", status, body)
+	}
+}
+
+// The node is restarted while calls come in: they wait for it, and none fails.
+func TestPolicyWaitsForARestart(t *testing.T) {
+	org := newAuthority(t, "acme.example")
+	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
+	c.server.Open()
+	j := judged(t, a, onlyGet)
+	a.apply(to(books, bgp.HTTP, []xds.Target{backend(seen(t))}))
+	c.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}))
+	c.eventually(books, 200, "path=/")
+	j.stop()
+	got := make(chan int, 20)
+	for range cap(got) {
+		go func() {
+			status, _, _ := c.ask("GET", "/", nil)
+			got <- status
+		}()
+	}
+	<-time.After(300 * time.Millisecond) // the restart
+	j.serve(a)
+	for range cap(got) {
+		if status := <-got; status != 200 {
+			t.Errorf("a call during the restart: %d", status)
+		}
 	}
 }
 

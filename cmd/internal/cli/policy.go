@@ -352,7 +352,11 @@ func whyTable(w io.Writer, why *client.WhyWhyPolicyWhy) {
 	row(w, "call", strings.TrimSpace(d.Action+" "+d.Method+" "+d.Path)+" of "+d.Service)
 	row(w, "principal", d.Principal)
 	row(w, "through node", d.Peer)
-	row(w, verdict+" by", strings.Join(d.Policies, ", "))
+	by := strings.Join(d.Policies, ", ")
+	if by == "" {
+		by = "no policy: none matched"
+	}
+	row(w, verdict+" by", by)
 	for _, e := range d.Errors {
 		row(w, "error", e)
 	}
