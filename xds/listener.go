@@ -39,11 +39,11 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 		manager := c.manager(name)
 		manager.Http2ProtocolOptions = &core.Http2ProtocolOptions{AllowConnect: true}
 		manager.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}}
-		c.askPolicy(name, manager)
+		c.askPolicy(name, besideNode, manager)
 		manager.HttpFilters = append(manager.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
 		return listenerOf(name, at, &listener.FilterChain{Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}}), nil
 	}
-	manager := c.meshManager(name, guardFilter())
+	manager := c.meshManager(name, byCertificate, guardFilter())
 	manager.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE_SET
 	manager.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}
 	l := listenerOf(name, at, &listener.FilterChain{
@@ -78,13 +78,13 @@ func (c *Compiler) manager(name string) *hcm.HttpConnectionManager {
 }
 
 // meshManager takes what comes from other nodes' Envoys, if these filters let it pass.
-func (c *Compiler) meshManager(name string, guards ...*hcm.HttpFilter) *hcm.HttpConnectionManager {
+func (c *Compiler) meshManager(name, caller string, guards ...*hcm.HttpFilter) *hcm.HttpConnectionManager {
 	m := c.manager(name)
 	m.CodecType = hcm.HttpConnectionManager_HTTP2
 	m.Http2ProtocolOptions = &core.Http2ProtocolOptions{AllowConnect: true, MaxConcurrentStreams: wrapperspb.UInt32(2000)}
 	m.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}, {UpgradeType: "websocket"}}
 	m.HttpFilters = guards
-	c.askPolicy(ingressName, m)
+	c.askPolicy(ingressName, caller, m)
 	m.HttpFilters = append(m.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
 	return m
 }

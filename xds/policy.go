@@ -36,6 +36,14 @@ const (
 // that goes by it is about what the route leads to.
 const ServiceHeader = serviceHeader
 
+// CallerKey is the metadata of a check by which this node's Envoy says how it knows who calls: by the certificate of the connection, which has to be there then, not at all
+// (a caller beside the node), or by the SPIFFE id of the node at the other end of a tunnel.
+const (
+	CallerKey     = "x-catalyst-caller"
+	byCertificate = "certificate"
+	besideNode    = "local"
+)
+
 // asks tells whether Envoy asks at a listener.
 func (c *Compiler) asks(name string) bool {
 	p := c.cfg.Policy
@@ -43,7 +51,7 @@ func (c *Compiler) asks(name string) bool {
 }
 
 // askPolicy has a listener ask, and sees to it that what is decided is what is forwarded: paths are normalised, and those refused that a workload could read in another way.
-func (c *Compiler) askPolicy(name string, m *hcm.HttpConnectionManager) {
+func (c *Compiler) askPolicy(name, caller string, m *hcm.HttpConnectionManager) {
 	if c.cfg.Policy != nil {
 		m.EarlyHeaderMutationExtensions = append(m.EarlyHeaderMutationExtensions,
 			extension("envoy.http.early_header_mutation.header_mutation", withoutIdentity()))
@@ -58,6 +66,7 @@ func (c *Compiler) askPolicy(name string, m *hcm.HttpConnectionManager) {
 		Services: &authz.ExtAuthz_GrpcService{GrpcService: &core.GrpcService{
 			TargetSpecifier: &core.GrpcService_EnvoyGrpc_{EnvoyGrpc: &core.GrpcService_EnvoyGrpc{ClusterName: hopsPrefix + policyName}},
 			Timeout:         durationpb.New(policyTimeout), RetryPolicy: whileItRestarts(),
+			InitialMetadata: []*core.HeaderValue{{Key: CallerKey, Value: caller}},
 		}},
 		TransportApiVersion: core.ApiVersion_V3, StatPrefix: policyName,
 		StatusOnError:     &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},

@@ -115,7 +115,7 @@ func onlyNode(n bgp.NodeID) *tls.CommonTlsContext_CombinedCertificateValidationC
 func (c *Compiler) tunnelListener(hub bgp.NextHop) *listener.Listener {
 	name := tunnelPrefix + hub.Node.String()
 	id := tunnelID(c.cfg.Self)
-	manager := c.meshManager(name)
+	manager := c.meshManager(name, hub.Node.URI())
 	c.knownCaller(manager, hub.Node)
 	return &listener.Listener{
 		Name: name, StatPrefix: name, ListenerFiltersTimeout: durationpb.New(0),

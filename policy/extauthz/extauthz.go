@@ -30,6 +30,10 @@ const (
 	DecisionHeader  = "x-catalyst-decision"  // for catalyst policy why
 )
 
+// callerKey is metadata by which this node's own Envoy says how it knows who calls: "certificate", "local", or the SPIFFE id of the node at the other end of a tunnel, whose connection
+// has no certificate here. Without it (an Envoy of somebody's own), a caller without a certificate is a workload.
+const callerKey = "x-catalyst-caller"
+
 // Keys of context_extensions that a route may carry.
 const (
 	ServiceKey       = "service"       // full name of the service that the route leads to
@@ -150,7 +154,7 @@ type verdict struct {
 
 // judge decides a request.
 func (s *Server) judge(ctx context.Context, req *auth.CheckRequest, now time.Time) (v verdict) {
-	r, err := s.read(req)
+	r, err := s.read(ctx, req)
 	r.call.Time = now
 	v.record.Call, v.keep = r.call, r.keep
 	if err != nil {
@@ -188,7 +192,7 @@ func newID() string {
 }
 
 func (s *Server) allowed(v verdict) *auth.CheckResponse {
-	ok := &auth.OkHttpResponse{DynamicMetadata: metadata(v)}
+	ok := &auth.OkHttpResponse{DynamicMetadata: facts(v)}
 	set := func(name, value string) {
 		if value == "" {
 			ok.HeadersToRemove = append(ok.HeadersToRemove, name)
@@ -202,7 +206,7 @@ func (s *Server) allowed(v verdict) *auth.CheckResponse {
 	if v.bearer && !v.keep {
 		ok.HeadersToRemove = append(ok.HeadersToRemove, "authorization")
 	}
-	return &auth.CheckResponse{Status: &status.Status{Code: int32(codes.OK)}, HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok}, DynamicMetadata: metadata(v)}
+	return &auth.CheckResponse{Status: &status.Status{Code: int32(codes.OK)}, HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok}, DynamicMetadata: facts(v)}
 }
 
 func header(name, value string) *core.HeaderValueOption {
@@ -216,7 +220,7 @@ func refusal(code codes.Code, http typev3.StatusCode, v verdict, ours bool) *aut
 	if http == typev3.StatusCode_Unauthorized {
 		denied.Headers = append(denied.Headers, header("www-authenticate", `Bearer error="invalid_token"`))
 	}
-	out := &auth.CheckResponse{Status: &status.Status{Code: int32(code), Message: "decision " + v.record.ID}, DynamicMetadata: metadata(v)} //nolint:gosec // codes are small
+	out := &auth.CheckResponse{Status: &status.Status{Code: int32(code), Message: "decision " + v.record.ID}, DynamicMetadata: facts(v)} //nolint:gosec // codes are small
 	if ours {
 		denied.Body = "it cannot be decided at the moment whether this is permitted; decision " + v.record.ID + ".\n"
 		out.HttpResponse = &auth.CheckResponse_ErrorResponse{ErrorResponse: denied}
@@ -226,8 +230,8 @@ func refusal(code codes.Code, http typev3.StatusCode, v verdict, ours bool) *aut
 	return out
 }
 
-// metadata goes to access logs and traces.
-func metadata(v verdict) *structpb.Struct {
+// facts go to access logs and traces.
+func facts(v verdict) *structpb.Struct {
 	result := "deny"
 	if v.outcome == allow {
 		result = "allow"

@@ -19,6 +19,7 @@ import (
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/catalyst-router/catalyst/policy"
 )
@@ -169,5 +170,30 @@ func TestNothingInForceAndShadow(t *testing.T) {
 	}
 	if len(recorded) != 2 || recorded[1].Decision.Allow || !recorded[1].Shadow || recorded[0].ID == recorded[1].ID {
 		t.Errorf("recorded %+v", recorded)
+	}
+}
+
+// How Envoy knows who calls is its configuration's word: over a tunnel the node at its other end, and where a certificate has to be there, nobody passes without.
+func TestHowTheCallerIsKnown(t *testing.T) {
+	snap, err := policy.Compile(policy.Source{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var engine policy.Engine
+	engine.Publish(snap)
+	s := New(Config{Engine: &engine, Log: slog.New(slog.DiscardHandler), ServiceHeader: "x-catalyst-service"})
+	for how, want := range map[string]string{"certificate": "", "local": `Workload::"local"`, "spiffe://bravo.example/node/hub": `NODE::"spiffe://bravo.example/node/hub"`} {
+		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(callerKey, how))
+		resp, err := s.Check(ctx, check("GET", "/", "x-catalyst-service", "books.acme.example", callerKey, "local"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if ok := resp.GetOkResponse(); ok != nil {
+			got = ok.GetHeaders()[0].GetHeader().GetValue()
+		}
+		if got != want {
+			t.Errorf("%s: got %s, want %s", how, got, want)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/catalyst-router/catalyst/policy"
 )
@@ -33,7 +35,7 @@ type identity struct {
 
 // read understands a CheckRequest. What is ambiguous is an error, and denied: two headers of one name where policy and route may take another each, a path that
 // whoever is behind may read otherwise.
-func (s *Server) read(req *auth.CheckRequest) (q question, err error) {
+func (s *Server) read(ctx context.Context, req *auth.CheckRequest) (q question, err error) {
 	attributes := req.GetAttributes()
 	http := attributes.GetRequest().GetHttp()
 	if http == nil {
@@ -41,10 +43,8 @@ func (s *Server) read(req *auth.CheckRequest) (q question, err error) {
 	}
 	extensions := attributes.GetContextExtensions()
 	q.keep = extensions[AuthorizationKey] == "keep"
-	if cert := attributes.GetSource().GetCertificate(); cert != "" {
-		if q.identity, err = s.identify(cert); err != nil {
-			return q, err
-		}
+	if q.identity, err = s.caller(ctx, attributes.GetSource().GetCertificate()); err != nil {
+		return q, err
 	}
 	q.call.Peer, q.call.Certificate = q.identity.uri, hex.EncodeToString(q.identity.thumbprint)
 	headers, err := s.headersOf(http)
@@ -69,6 +69,23 @@ func (s *Server) read(req *auth.CheckRequest) (q question, err error) {
 		q.call.Headers = s.named(headers)
 	}
 	return q, nil
+}
+
+// caller is who Envoy says that it is. Metadata are its configuration's, and nobody else can set them.
+func (s *Server) caller(ctx context.Context, cert string) (identity, error) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	how := md.Get(callerKey)
+	switch {
+	case len(how) > 1:
+		return identity{}, errors.New("Envoy says twice how it knows who calls") //nolint:staticcheck // a name
+	case len(how) == 1 && strings.HasPrefix(how[0], "spiffe://"):
+		return identity{uri: how[0]}, nil
+	case cert != "":
+		return s.identify(cert)
+	case len(how) == 1 && how[0] == "certificate":
+		return identity{}, errors.New("the caller has no certificate")
+	}
+	return identity{}, nil
 }
 
 // identify reads a certificate as Envoy sends it: PEM, URL-encoded. Envoy has verified it; here its name is taken, by the rules of the X.509-SVID (SPIFFE, §2 and §5.2).
