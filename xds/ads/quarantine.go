@@ -131,20 +131,6 @@ func (s *Server) refusalOf(st *stream, r *xds.Resource) *refusal {
 	return x
 }
 
-// awaitNeeds has a resource looked at again when what stands in the way of its newest version is taken.
-func (s *Server) awaitNeeds(st *stream, ref xds.Ref, serving *xds.Resource) {
-	e := s.view.get(ref)
-	if e == nil || e.now == nil || e.now == serving {
-		return
-	}
-	for _, n := range e.now.Needs {
-		if s.serves(st, xds.Needed(n)) == nil {
-			st.await(n, ref)
-			return
-		}
-	}
-}
-
 // absolve ends the quarantine of a version at one Envoy.
 func (s *Server) absolve(node string, v version) {
 	if s.refusals[node][v] == nil {

@@ -1,0 +1,260 @@
+package ads
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/catalyst-router/catalyst/xds"
+)
+
+// This file holds what an Envoy is told next: additions in make-before-break order, then removals.
+
+// response is one that the Envoy has not answered.
+type response struct {
+	sent      time.Time
+	resources []*xds.Resource
+	whole     bool            // everything of its type, as state of the world
+	overtaken map[string]bool // what was removed after it was sent: its answer does not count
+}
+
+// next builds the next response of a stream, in make-before-break order; nil if there is none now, with how long to wait for one.
+func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Duration) {
+	s.mu.Lock()
+	defer s.unlock()
+	if !s.opened {
+		return nil, 0
+	}
+	retry := s.retries(st)
+	if set := s.nextGroup(st); set != nil {
+		return st.respond(set[0].Type, set, nil), 0
+	}
+	resp := s.addition(st)
+	if resp == nil && s.forsaken(st) {
+		resp = s.addition(st)
+	}
+	if resp != nil {
+		return resp, 0
+	}
+	resp, wait := s.removals(st)
+	if wait == 0 || retry > 0 && retry < wait {
+		wait = retry
+	}
+	return resp, wait
+}
+
+// addition builds the next response with what is new or changed; nil if there is none. What is done for one type may have the next looked at.
+func (s *Server) addition(st *stream) *discovery.DeltaDiscoveryResponse {
+	for _, t := range xds.Types() {
+		if t == xds.TypeRoute { // scouts go ahead of the routes that Envoy asks for because of them
+			if resp := s.additions(st, xds.TypeScope, true); resp != nil {
+				return resp
+			}
+		}
+		if resp := s.additions(st, t, false); resp != nil {
+			return resp
+		}
+	}
+	return nil
+}
+
+// additions builds a response of a type with what is new or changed, or only with what others name. What is gone stays pending.
+func (s *Server) additions(st *stream, typeURL string, named bool) *discovery.DeltaDiscoveryResponse {
+	if st.pending[typeURL] == nil {
+		return nil
+	}
+	sub := st.subs[typeURL]
+	set := s.due(st, sub, typeURL, true, nil)
+	if !named && len(set) < maxBatch { // what names others waits for a response in which, or after which, all of them are there
+		set = s.due(st, sub, typeURL, false, set)
+	}
+	if st.pending[typeURL].empty() && !named {
+		delete(st.pending, typeURL)
+	}
+	if len(set) == 0 && (named || !sub.fresh) {
+		return nil
+	}
+	sub.fresh = false
+	return st.respond(typeURL, set, nil)
+}
+
+// due takes what waits and is to be sent, up to a batch: resources that others name, or the rest.
+func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, set []*xds.Resource) []*xds.Resource {
+	queue := st.pending[typeURL]
+	for name := range queue.of(named) {
+		ref := xds.Ref{Type: typeURL, Name: name}
+		r := s.serves(st, ref)
+		s.awaitNeeds(st, ref, r)
+		if r == nil {
+			st.answeredFor(ref) // what waits for it will not have it, and may have to go
+			if _, known := sub.known[name]; !known {
+				queue.remove(name)
+			}
+			continue
+		}
+		queue.remove(name)
+		if n := s.lacks(st, r.Needs); n != "" {
+			if st.await(n, ref); !s.early(st, sub, r) {
+				continue
+			}
+		}
+		switch {
+		case !sub.covers(name):
+		case st.sentAlready(sub, r):
+			s.settle(ref)
+			st.answeredFor(ref) // it may be what another version was refused for
+		case sub.known[name] != "" && s.view.get(ref).left: // it may be newer than what was kept
+		default:
+			set = append(set, r)
+			sub.known[name] = r.Version
+			if routes, ok := xds.Scouted(name); ok {
+				st.changed(routes) // it asks for them, or has them and is told nothing
+			}
+		}
+		if len(set) == maxBatch {
+			break
+		}
+	}
+	return set
+}
+
+// removals takes away what is gone, what names it first. Nothing is taken before the Envoy has answered what it was sent, and has what replaces something, so that
+// nothing that it still uses disappears, unless it takes too long.
+func (s *Server) removals(st *stream) (*discovery.DeltaDiscoveryResponse, time.Duration) {
+	if s.left {
+		return nil, 0 // what an earlier process gave it is not known to be gone
+	}
+	for _, t := range slices.Backward(xds.Types()) {
+		gone := s.gone(st, t)
+		if len(gone) == 0 {
+			continue
+		}
+		if t == xds.TypeRoute { // Envoy drops routes that no scope names, and takes no removal of them
+			st.lose(t, gone)
+			continue
+		}
+		slices.SortFunc(gone, func(a, b string) int { return xds.CompareNames(b, a) }) // what names others before them
+		if now := time.Now(); len(st.outstanding) > 0 || s.replacing(st) {
+			if st.removeAfter.IsZero() {
+				st.removeAfter = now.Add(removalPatience)
+			}
+			if wait := st.removeAfter.Sub(now); wait > 0 {
+				return nil, wait
+			}
+		}
+		st.removeAfter = time.Time{}
+		st.lose(t, gone)
+		return st.respond(t, nil, gone), 0
+	}
+	return nil, 0
+}
+
+// lose books that an Envoy has nothing of these names any more. With a scout it may lose the routes for which that has it ask: it is sent them again.
+func (st *stream) lose(typeURL string, names []string) {
+	sub := st.subs[typeURL]
+	var routes []string
+	sub.shrink()
+	defer sub.shrink()
+	for _, name := range names {
+		st.pending[typeURL].remove(name)
+		delete(sub.known, name)
+		delete(sub.acked, name)
+		if ref, ok := xds.Scouted(name); ok && typeURL == xds.TypeScope && st.subs[ref.Type] != nil {
+			routes = append(routes, ref.Name)
+		}
+	}
+	if st.pending[typeURL].empty() {
+		delete(st.pending, typeURL)
+	}
+	if st.overtake(typeURL, names); len(routes) > 0 {
+		st.lose(xds.TypeRoute, routes)
+	}
+}
+
+// overtake has the Envoy's answers to what it was sent before not count for what it loses now.
+func (st *stream) overtake(typeURL string, gone []string) {
+	if len(st.outstanding) == 0 {
+		return
+	}
+	lost := make(map[string]bool, len(gone))
+	for _, name := range gone {
+		lost[name] = true
+	}
+	for _, out := range st.outstanding {
+		for _, r := range out.resources {
+			if r.Type != typeURL || !lost[r.Name] {
+				continue
+			}
+			if out.overtaken == nil {
+				out.overtaken = map[string]bool{}
+			}
+			out.overtaken[r.Name] = true
+		}
+	}
+}
+
+// gone returns what the Envoy has of a type and is to lose.
+func (s *Server) gone(st *stream, typeURL string) []string {
+	var gone []string
+	for name := range st.pending[typeURL].all() {
+		if s.serves(st, xds.Ref{Type: typeURL, Name: name}) == nil {
+			gone = append(gone, name)
+		}
+	}
+	return gone
+}
+
+// forsaken has a look at what needs clusters that the Envoy is to lose although they were compiled, and tells whether there is any: an earlier version of it is sent,
+// or it is removed as well. So it is where a service was withdrawn and is back, before the Envoy heard of it, with next hops that it refuses.
+func (s *Server) forsaken(st *stream) bool {
+	if s.left {
+		return false // nothing is removed
+	}
+	lost := map[string]bool{}
+	for _, name := range s.gone(st, xds.TypeCluster) {
+		if s.view.get(xds.Needed(name)) != nil {
+			lost[name] = true
+		}
+	}
+	more := false
+	for len(lost) > 0 {
+		next := map[string]bool{}
+		for _, d := range s.view.dependants(lost) {
+			sub := st.subs[d.Type]
+			if sub == nil || sub.known[d.Name] == "" || st.pending[d.Type].has(d.Name) {
+				continue
+			}
+			r := s.serves(st, d)
+			if r != nil && st.sentAlready(sub, r) {
+				continue
+			}
+			st.changed(d)
+			s.awaitNeeds(st, d, r)
+			more = true
+			if r == nil && xds.Needed(d.Name) == d {
+				next[d.Name] = true
+			}
+		}
+		lost = next
+	}
+	return more
+}
+
+func (st *stream) respond(typeURL string, set []*xds.Resource, removed []string) *discovery.DeltaDiscoveryResponse {
+	slices.SortFunc(set, func(a, b *xds.Resource) int { return xds.CompareNames(a.Name, b.Name) })
+	st.nonce++
+	nonce := strconv.FormatUint(st.nonce, 10)
+	resp := &discovery.DeltaDiscoveryResponse{TypeUrl: typeURL, Nonce: nonce, RemovedResources: removed}
+	for _, r := range set {
+		resp.Resources = append(
+			resp.Resources,
+			&discovery.Resource{Name: r.Name, Version: r.Version, Resource: &anypb.Any{TypeUrl: r.Type, Value: st.body(r)}},
+		)
+		st.bytes += len(r.Body)
+	}
+	st.outstanding[nonce] = &response{sent: time.Now(), resources: set}
+	return resp
+}

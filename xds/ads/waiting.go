@@ -1,0 +1,91 @@
+package ads
+
+import (
+	"slices"
+
+	"github.com/catalyst-router/catalyst/xds"
+)
+
+// This file holds what an Envoy waits for: a resource is sent when it has what that needs.
+
+// lacks returns the first of these names that the Envoy does not have in the version that it is to have: what needs it comes after it, and not at all if it is
+// refused. "" for none.
+func (s *Server) lacks(st *stream, needs []string) string {
+	for _, n := range needs {
+		ref := xds.Needed(n)
+		sub := st.subs[ref.Type]
+		if ref.Type == xds.TypeCluster && (sub == nil || !sub.covers(n)) {
+			continue // it wants none
+		}
+		if sub == nil {
+			return n
+		}
+		has, r := sub.acked[n].version, s.serves(st, ref)
+		if has == "" || r == nil || has != r.Version && !s.view.get(ref).left {
+			return n
+		}
+	}
+	return ""
+}
+
+// early tells whether a scope may follow what it needs without waiting for the answer: the Envoy has none for the service, and finds nobody whether it has
+// no scope, or one whose cluster it refuses, for as long as it takes to remove that.
+func (s *Server) early(st *stream, sub *subscription, r *xds.Resource) bool {
+	if r.Type != xds.TypeScope || sub.known[r.Name] != "" {
+		return false
+	}
+	return !slices.ContainsFunc(r.Needs, func(n string) bool {
+		ref := xds.Needed(n)
+		has, need := st.subs[ref.Type], s.serves(st, ref)
+		return has == nil || need == nil || has.known[n] != need.Version
+	})
+}
+
+// await has a resource looked at again when the Envoy has taken or refused what it needs, or that is gone.
+func (st *stream) await(need string, ref xds.Ref) {
+	if st.waiting[need] == nil {
+		st.waiting[need] = map[xds.Ref]bool{}
+	}
+	st.waiting[need][ref] = true
+}
+
+// answeredFor has a look at what waited for a resource.
+func (st *stream) answeredFor(ref xds.Ref) {
+	if xds.Needed(ref.Name) != ref {
+		return
+	}
+	for waits := range st.waiting[ref.Name] {
+		st.changed(waits)
+	}
+	delete(st.waiting, ref.Name)
+}
+
+// replacing tells whether the Envoy has something of which another version is to follow, when it has what that needs.
+func (s *Server) replacing(st *stream) bool {
+	for _, waits := range st.waiting {
+		for ref := range waits {
+			sub := st.subs[ref.Type]
+			if sub == nil || sub.known[ref.Name] == "" {
+				continue
+			}
+			if r := s.serves(st, ref); r != nil && !st.sentAlready(sub, r) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// awaitNeeds has a resource looked at again when what stands in the way of its newest version is taken.
+func (s *Server) awaitNeeds(st *stream, ref xds.Ref, serving *xds.Resource) {
+	e := s.view.get(ref)
+	if e == nil || e.now == nil || e.now == serving {
+		return
+	}
+	for _, n := range e.now.Needs {
+		if s.serves(st, xds.Needed(n)) == nil {
+			st.await(n, ref)
+			return
+		}
+	}
+}
