@@ -23,6 +23,24 @@ func TestStaleRoutesAreSaid(t *testing.T) {
 	answers(t, n("b"), "books", "one")
 }
 
+// In a container Envoy ends with the node: SIGTERM moves traffic away first, when it is told so, and no call is lost.
+func TestSIGTERMDrainsWhenToldTo(t *testing.T) {
+	_, n := world(t, "a b c", "a-b c-b", "--stop-sigterm", "drain", "--stop-drain", "15s")
+	offer(t, n("a"), "books", "one")
+	offer(t, n("c"), "books", "two")
+	both(t, n("b"), "books", "one", "two")
+	pid := n("a").EnvoyPID()
+	stop := load(t, n("b"), "books")
+	must(t, n("a").Stop(syscall.SIGTERM))
+	only(t, n("b"), "books", "two")
+	if total, failed, why := stop(); failed > 0 || total == 0 {
+		t.Errorf("%d of %d calls failed: %s", failed, total, why)
+	}
+	if err := syscall.Kill(pid, 0); err == nil {
+		t.Errorf("Envoy %d runs still", pid)
+	}
+}
+
 // A node whose Envoy does not listen where it was configured to is not ready, and says where.
 func TestReadyCountsListeners(t *testing.T) {
 	_, n := world(t, "a", "")

@@ -152,7 +152,11 @@ func (a *app) serveNode(ctx context.Context, cfg *config.Config, peers []join.Pe
 			case syscall.SIGINT:
 				cancel(daemon.ErrFarewell)
 			default:
-				cancel(fmt.Errorf("signal %s", s))
+				if cfg.Stop.SIGTERM == "drain" {
+					cancel(daemon.ErrDrain)
+				} else {
+					cancel(fmt.Errorf("signal %s", s))
+				}
 			}
 		}
 	}()

@@ -36,6 +36,7 @@ type Config struct {
 	Gateway       Gateway   `yaml:"gateway"`
 	Log           Log       `yaml:"log"`
 	Recording     Recording `yaml:"recording"`
+	Stop          Stop      `yaml:"stop"`
 	Policy        Policy    `yaml:"policy"`
 }
 
@@ -71,6 +72,12 @@ type Names struct {
 	Server   string        `yaml:"server" doc:"IP:PORT of the DNS server to ask; empty for those of the system" default:""`
 	Interval time.Duration `yaml:"interval" doc:"how often the host of a workload is looked up, 1s to 1h" default:"5s"`
 	Keep     time.Duration `yaml:"keep" doc:"how long the addresses of a host are used after its records have gone, or no DNS server answers; 0s to 168h" default:"10m"`
+}
+
+// Stop is how the node ends.
+type Stop struct {
+	SIGTERM string        `yaml:"sigterm" doc:"what SIGTERM does: restart (Envoy and peers go on with what they have) or drain (traffic is moved away first, then the node ends for good, as by SIGINT); drain is for containers, where Envoy ends with the node" default:"restart"`
+	Drain   time.Duration `yaml:"drain" doc:"how long a node that drains waits for traffic to be gone, 1s to 1h; it ends sooner when there is none" default:"20s"`
 }
 
 // Recording keeps what happens to the routing of the node, for catalyst replay.
@@ -297,6 +304,12 @@ func (c *Config) check() []error {
 	}
 	if c.Peering.Accept != "listed" && c.Peering.Accept != "organisation" {
 		bad("peering.accept", "%q: want listed or organisation", c.Peering.Accept)
+	}
+	if c.Stop.SIGTERM != "restart" && c.Stop.SIGTERM != "drain" {
+		bad("stop.sigterm", "%q: want restart or drain", c.Stop.SIGTERM)
+	}
+	if d := c.Stop.Drain; d < time.Second || d > time.Hour {
+		bad("stop.drain", "%s: want 1s to 1h", d)
 	}
 	if n := c.Recording.Megabytes; n < 4 || n > 1<<20 {
 		bad("recording.megabytes", "%d: want 4 to %d", n, 1<<20)

@@ -468,10 +468,16 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 // ErrFarewell as the cause of Run's context ends the node for good: peers are told, and its Envoy is stopped.
 var ErrFarewell = errors.New("stopped by the operator") //nolint:gochecknoglobals // a sentinel
 
+// ErrDrain ends the node for good as ErrFarewell does, once traffic has moved away, or the configured time is over.
+var ErrDrain = fmt.Errorf("%w after draining", ErrFarewell) //nolint:gochecknoglobals // a sentinel
+
 func (d *Daemon) farewell(cause error) {
 	if !errors.Is(cause, ErrFarewell) {
 		d.tel.Log.Info("node stops, Envoy and peers go on with what they have", "cause", cause)
 		return
+	}
+	if errors.Is(cause, ErrDrain) {
+		d.drain()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
