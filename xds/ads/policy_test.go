@@ -137,6 +137,7 @@ func TestPolicyAtTheIngress(t *testing.T) {
 		p.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}))
 	}
 	c.eventually(books, 200, "path=/")
+	b.eventually(books, 403, "not permitted")
 	spoofed := func(r *http.Request) {
 		r.Header.Set("X-Catalyst-Principal", `ADMIN::"root"`)
 		r.Header.Set("X-Catalyst-Peer", "spiffe://acme.example/node/root")
