@@ -25,7 +25,8 @@ type BootstrapConfig struct {
 	Remote, Identity, ControlPlane string
 	// Tunnels has Envoy hold reverse tunnels to other nodes, or take them (xds.Config, TunnelsTo and TunnelsFrom). Envoy's extension is alpha: without it none
 	// of its code runs.
-	Tunnels bool
+	Tunnels  bool
+	Overload Overload
 	// StateOfTheWorld asks for everything on each change, instead of the difference.
 	StateOfTheWorld bool
 }
@@ -45,10 +46,10 @@ func Bootstrap(c BootstrapConfig) ([]byte, error) {
 		api = "GRPC"
 	}
 	source := map[string]any{"ads": map[string]any{}, "resource_api_version": "V3", "initial_fetch_timeout": "5s"}
-	doc, err := structpb.NewStruct(map[string]any{
+	fields := map[string]any{
 		"bootstrap_extensions": c.extensions(),
 		"node":                 c.node(),
-		"admin":                map[string]any{"address": map[string]any{"pipe": map[string]any{"path": c.Admin, "mode": 0o600}}},
+		"admin":                map[string]any{"ignore_global_conn_limit": true, "address": map[string]any{"pipe": map[string]any{"path": c.Admin, "mode": 0o600}}},
 		"dynamic_resources": map[string]any{
 			"ads_config": map[string]any{
 				"api_type": api, "transport_api_version": "V3", "set_node_on_first_message_only": true,
@@ -65,7 +66,10 @@ func Bootstrap(c BootstrapConfig) ([]byte, error) {
 		"stats_flush_on_admin": true,
 		// What Envoy has freed goes back to the system: after 200,000 services were withdrawn it would keep most of their memory otherwise.
 		"memory_allocator_manager": map[string]any{"bytes_to_release": 64 << 20, "memory_release_interval": "1s"},
-	})
+		"stats_config":             histograms(),
+	}
+	c.Overload.add(fields)
+	doc, err := structpb.NewStruct(fields)
 	if err != nil {
 		return nil, fmt.Errorf("bootstrap: %w", err)
 	}
@@ -88,6 +92,15 @@ func (c *BootstrapConfig) extensions() []any {
 			"stat_prefix": "tunnel_hub",
 		}},
 	}
+}
+
+// histograms says into which buckets Envoy puts how long requests took, in microseconds: from a tenth of a millisecond to ten minutes.
+func histograms() map[string]any {
+	var buckets []any
+	for _, us := range []float64{100, 250, 500, 1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7, 3e7, 6e7, 6e8} {
+		buckets = append(buckets, us)
+	}
+	return map[string]any{"histogram_bucket_settings": []any{map[string]any{"match": map[string]any{"prefix": "catalyst."}, "buckets": buckets}}}
 }
 
 // adsCluster is where the control plane is.

@@ -78,7 +78,13 @@ func (s *Supervisor) bootstrapFile() string { return filepath.Join(s.cfg.Dir, "e
 
 // Run keeps Envoy running until ctx ends, and leaves it running then: see Stop.
 func (s *Supervisor) Run(ctx context.Context) error {
-	text, err := Bootstrap(s.cfg.Bootstrap)
+	config := s.cfg.Bootstrap
+	files, err := newPressure(config.Overload.Pressure)
+	if err != nil { // a full disk, most often: Envoy runs without that protection
+		s.cfg.Log.Warn("Envoy is not told how many files it has open", "error", err)
+		config.Overload.Pressure = ""
+	}
+	text, err := Bootstrap(config)
 	if err != nil {
 		return err
 	}
@@ -92,7 +98,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		if err != nil {
 			s.cfg.Log.Error("Envoy does not start", "error", err, "log", s.logFile())
 		} else {
-			if !s.wait(ctx, pid) {
+			if !s.wait(ctx, pid, files) {
 				return nil
 			}
 			s.cfg.Log.Error("Envoy has ended", "pid", pid, "log", s.logFile())
@@ -202,17 +208,29 @@ func (s *Supervisor) openLog() *os.File {
 	return log
 }
 
-// wait returns true when the process has ended, false when ctx has.
-func (s *Supervisor) wait(ctx context.Context, pid int) bool {
-	tick := time.NewTicker(200 * time.Millisecond)
+// wait returns true when the process has ended, false when ctx has. Meanwhile it tells Envoy how many files it has open. At the end it says that there is room:
+// an Envoy that runs on without its node refuses nothing because of a figure that is out of date.
+func (s *Supervisor) wait(ctx context.Context, pid int, files *pressure) bool {
+	tick := time.NewTicker(pressureEvery)
 	defer tick.Stop()
+	complained := false
 	for {
 		select {
 		case <-ctx.Done():
+			if files != nil {
+				_ = files.write(0)
+			}
 			return false
 		case <-tick.C:
 			if !alive(pid) {
 				return true
+			}
+			if files == nil {
+				continue
+			}
+			if err := files.measure(pid); err != nil && !complained && alive(pid) {
+				complained = true
+				s.cfg.Log.Warn("how many files Envoy has open is not known", "pid", pid, "error", err)
 			}
 		}
 	}

@@ -39,7 +39,7 @@ const (
 func (c *Compiler) localCluster(f *Forwarding, name string, targets []Target, backups bool) (*cluster.Cluster, error) {
 	cl := &cluster.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		CircuitBreakers: breakers(), CommonLbConfig: noPanic(),
+		CircuitBreakers: c.workloadBreakers(), CommonLbConfig: noPanic(), PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
 	}
 	group := &endpoint.LocalityLbEndpoints{}
 	for _, t := range targets {
@@ -62,8 +62,10 @@ func (c *Compiler) localCluster(f *Forwarding, name string, targets []Target, ba
 	switch f.Protocol {
 	case bgp.HTTP2, bgp.GRPC:
 		// No pings: a gRPC workload ends the connection of a client that pings more than once in 5 minutes (grpc-go's default), calls included.
-		cl.TypedExtensionProtocolOptions = http2Upstream(nil)
-	case bgp.TCP, bgp.HTTP, bgp.GraphQL:
+		cl.TypedExtensionProtocolOptions = c.http2Upstream(nil)
+	case bgp.HTTP, bgp.GraphQL:
+		cl.TypedExtensionProtocolOptions = c.http1Upstream()
+	case bgp.TCP:
 	}
 	return cl, nil
 }
@@ -81,7 +83,7 @@ func (c *Compiler) downCluster(f *Forwarding) *cluster.Cluster {
 	name := clusterName(f)
 	return &cluster.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: http2Upstream(pings()), CommonLbConfig: noPanic(), LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name},
+		TypedExtensionProtocolOptions: c.http2Upstream(pings()), CommonLbConfig: noPanic(), LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name},
 		Metadata: &core.Metadata{FilterMetadata: map[string]*structpb.Struct{metadataKey: {Fields: map[string]*structpb.Value{
 			"down": structpb.NewStringValue(" Its workload is down, says " + strings.Join(nodes, ", ") + ".")}}}},
 	}
@@ -91,8 +93,9 @@ func (c *Compiler) downCluster(f *Forwarding) *cluster.Cluster {
 func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 	cl := &cluster.Cluster{
 		ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: http2Upstream(pings()), CircuitBreakers: breakers(), CommonLbConfig: noPanic(), OutlierDetection: outliers(),
-		LoadAssignment: &endpoint.ClusterLoadAssignment{},
+		TypedExtensionProtocolOptions: c.http2Upstream(pings()), CircuitBreakers: c.hopBreakers(), CommonLbConfig: noPanic(), OutlierDetection: outliers(),
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(meshBuffer),
+		LoadAssignment:                &endpoint.ClusterLoadAssignment{},
 	}
 	var nodes []bgp.NodeID
 	var site bgp.NodeID // one of those that are reached by tunnels
@@ -159,7 +162,8 @@ func (c *Compiler) workloadCluster() *cluster.Cluster {
 func (c *Compiler) endingCluster(name string, backups bool) *cluster.Cluster {
 	cl := &cluster.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: http2Upstream(pings()), CircuitBreakers: breakers(),
+		TypedExtensionProtocolOptions: c.http2Upstream(pings()), CircuitBreakers: c.endingBreakers(),
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
 		LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
 			HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: pipe(c.cfg.Socket)}},
 		}}}}},
@@ -178,12 +182,12 @@ func pipe(path string) *core.Address {
 // alias is a service's name for clusters in order of preference: an aggregate, for a TCP service most often of one (Envoy's docs, "Aggregate cluster"). It has no
 // endpoints and no TLS of its own; hosts, their health and the connections to them are those of the clusters that it names. Envoy tells each of them of every
 // cluster that comes or goes, so that only those services have one that need it.
-func alias(name string, targets ...string) *cluster.Cluster {
+func (c *Compiler) alias(name string, targets ...string) *cluster.Cluster {
 	return &cluster.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), LbPolicy: cluster.Cluster_CLUSTER_PROVIDED,
 		ClusterDiscoveryType: &cluster.Cluster_ClusterType{ClusterType: &cluster.Cluster_CustomClusterType{
 			Name: "envoy.clusters.aggregate", TypedConfig: toAny(&aggregate.ClusterConfig{Clusters: targets})}},
-		TypedExtensionProtocolOptions: http2Upstream(pings()), CircuitBreakers: breakers(), CommonLbConfig: noPanic(),
+		TypedExtensionProtocolOptions: c.http2Upstream(pings()), CircuitBreakers: c.hopBreakers(), CommonLbConfig: noPanic(),
 	}
 }
 
@@ -280,11 +284,18 @@ func noPanic() *cluster.Cluster_CommonLbConfig {
 	return &cluster.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: 0}}
 }
 
-func breakers() *cluster.CircuitBreakers {
-	most := wrapperspb.UInt32(100_000)
-	return &cluster.CircuitBreakers{Thresholds: []*cluster.CircuitBreakers_Thresholds{{
-		MaxConnections: most, MaxPendingRequests: most, MaxRequests: most, MaxRetries: wrapperspb.UInt32(100),
-	}}}
+const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+// http2Upstream has Envoy speak HTTP/2 with the targets of a cluster.
+func (c *Compiler) http2Upstream(keepalive *core.KeepaliveSettings) map[string]*anypb.Any {
+	return map[string]*anypb.Any{httpOptions: toAny(c.http2Options(hopStreams, keepalive))}
+}
+
+func (c *Compiler) http2Options(streams uint32, keepalive *core.KeepaliveSettings) *upstreams.HttpProtocolOptions {
+	options := c.http2(streams)
+	options.ConnectionKeepalive = keepalive
+	return c.upstream(&core.HttpProtocolOptions{}, &upstreams.HttpProtocolOptions_ExplicitHttpConfig{
+		ProtocolConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: options}})
 }
 
 // pings finds out that the other node's Envoy is gone where nothing else would.
@@ -292,20 +303,20 @@ func pings() *core.KeepaliveSettings {
 	return &core.KeepaliveSettings{Interval: durationpb.New(KeepaliveInterval), Timeout: durationpb.New(KeepaliveTimeout)}
 }
 
-const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-
-func http2Upstream(keepalive *core.KeepaliveSettings) map[string]*anypb.Any {
-	return map[string]*anypb.Any{httpOptions: toAny(http2Options(keepalive))}
+// http1Upstream has Envoy speak HTTP/1.1 with the workloads of a cluster.
+func (c *Compiler) http1Upstream() map[string]*anypb.Any {
+	options := &core.HttpProtocolOptions{IdleTimeout: durationpb.New(c.cfg.Limits.WorkloadIdle)}
+	return map[string]*anypb.Any{httpOptions: toAny(c.upstream(options, &upstreams.HttpProtocolOptions_ExplicitHttpConfig{
+		ProtocolConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{HttpProtocolOptions: &core.Http1ProtocolOptions{EnableTrailers: true}}}))}
 }
 
-func http2Options(keepalive *core.KeepaliveSettings) *upstreams.HttpProtocolOptions {
+func (c *Compiler) upstream(
+	options *core.HttpProtocolOptions, protocol *upstreams.HttpProtocolOptions_ExplicitHttpConfig,
+) *upstreams.HttpProtocolOptions {
+	options.MaxResponseHeadersKb, options.MaxHeadersCount = wrapperspb.UInt32(c.cfg.Limits.HeaderKiB), wrapperspb.UInt32(maxHeaders)
 	return &upstreams.HttpProtocolOptions{
-		UpstreamProtocolOptions: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig{
-			ProtocolConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: &core.Http2ProtocolOptions{
-				AllowConnect:        true,
-				ConnectionKeepalive: keepalive,
-			}},
-		}},
+		CommonHttpProtocolOptions: options,
+		UpstreamProtocolOptions:   &upstreams.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: protocol},
 	}
 }
 

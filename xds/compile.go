@@ -79,6 +79,7 @@ func NewCompiler(cfg Config) *Compiler {
 	if cfg.EgressIP == "" {
 		cfg.EgressIP = "127.0.0.1"
 	}
+	cfg.Limits = cfg.Limits.withDefaults()
 	return &Compiler{cfg: cfg, services: map[bgp.Service]*compiled{}, owners: map[Ref]int{}, sent: map[Ref]string{},
 		peerOrgs: map[bgp.Org]bool{cfg.Self.Org: true}}
 }
@@ -233,7 +234,11 @@ func (c *Compiler) routes(b *builder, f *Forwarding, target string) []Ref {
 }
 
 func (c *Compiler) serviceRoutes(f *Forwarding, name, target string) *route.RouteConfiguration {
-	rc := c.routesTo(name, f.Protocol, target)
+	var runs []run // of a cluster of the service's own
+	if target == clusterName(f) {
+		runs = f.runs()
+	}
+	rc := c.routesTo(name, f.Protocol, target, runs)
 	if c.anyTunnelled(f.Tiers) {
 		return retryElsewhere(rc)
 	}
@@ -299,7 +304,7 @@ func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 			return []*cluster.Cluster{work}, err
 		}
 		if all = append(all, work); len(runs) == 1 {
-			return append(all, alias(clusterName(f), hopsPrefix+workName)), nil
+			return append(all, c.alias(clusterName(f), hopsPrefix+workName)), nil
 		}
 	case len(runs) == 1: // as most services beside a node are: one cluster is enough
 		cl, err := c.localCluster(f, clusterName(f), local, false)
@@ -330,7 +335,7 @@ func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 	if !tcp && len(all) == 1 {
 		return all, nil
 	}
-	return append(all, alias(clusterName(f), names...)), nil
+	return append(all, c.alias(clusterName(f), names...)), nil
 }
 
 // contentName names a message by what is in it.

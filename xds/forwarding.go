@@ -113,6 +113,7 @@ type Config struct {
 	AccessLog string
 	// Policy has requests and connections decided by the node; nil for whoever may come in may call everything.
 	Policy *PolicyCheck
+	Limits Limits
 }
 
 // Problem is a service that could not be compiled. Its last good resources stay.

@@ -2,24 +2,20 @@ package xds
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
-	accesslog "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	mutation "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	filelog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpproxy "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	early "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
-	previous "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/catalyst-router/catalyst/bgp"
@@ -35,31 +31,33 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	l := &listener.Listener{
+		Name: name, Address: socketAddress(at.Host, at.Port), StatPrefix: name, PerConnectionBufferLimitBytes: wrapperspb.UInt32(meshBuffer),
+	}
 	if name == egressName {
-		manager := c.manager(name)
-		manager.Http2ProtocolOptions = &core.Http2ProtocolOptions{AllowConnect: true}
-		manager.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}}
-		c.askPolicy(name, besideNode, manager)
-		manager.HttpFilters = append(manager.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
-		return listenerOf(name, at, &listener.FilterChain{Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}}), nil
+		l.PerConnectionBufferLimitBytes = wrapperspb.UInt32(localBuffer)
+		l.FilterChains = []*listener.FilterChain{{Filters: []*listener.Filter{
+			networkFilter("envoy.filters.network.http_connection_manager", c.egressManager())}}}
+		return l, nil
 	}
 	manager := c.meshManager(name, byCertificate, guardFilter())
 	manager.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE_SET
 	manager.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}
-	l := listenerOf(name, at, &listener.FilterChain{
-		TransportSocket: downstreamTLS(), Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}})
-	if sites := c.tunnelChains(); len(sites) > 0 {
-		l.ListenerFilters = serverNames()
-		l.FilterChains = append(sites, l.FilterChains...)
-	}
+	c.fairly(l, &listener.FilterChain{
+		TransportSocket: downstreamTLS(), Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)},
+	}, c.tunnelChains())
 	return l, nil
 }
 
-func listenerOf(name string, at bgp.Endpoint, chain *listener.FilterChain) *listener.Listener {
-	return &listener.Listener{
-		Name: name, Address: socketAddress(at.Host, at.Port), FilterChains: []*listener.FilterChain{chain}, StatPrefix: name,
-		PerConnectionBufferLimitBytes: wrapperspb.UInt32(1 << 20),
-	}
+// egressManager takes what comes from applications.
+func (c *Compiler) egressManager() *hcm.HttpConnectionManager {
+	m := c.manager(egressName)
+	m.HttpProtocolOptions, m.Http2ProtocolOptions = c.http1Egress(), c.http2(egressStreams)
+	m.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}}
+	m.HttpFilters = append(m.HttpFilters, lowerCaseHost())
+	c.askPolicy(egressName, besideNode, m)
+	m.HttpFilters = append(m.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
+	return m
 }
 
 // manager has what every HTTP listener has: the service is the authority, and its routes come by scope.
@@ -69,11 +67,15 @@ func (c *Compiler) manager(name string) *hcm.HttpConnectionManager {
 		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{
 			withoutClaims(name), extension("envoy.http.early_header_mutation.header_mutation", named(serviceHeader, "")),
 		},
-		StripPortMode:     &hcm.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
-		LocalReplyConfig:  c.localReplies(),
-		StreamIdleTimeout: durationpb.New(0), // streams live as long as they like
-		AccessLog:         c.accessLog(),
-		NormalizePath:     wrapperspb.Bool(false),
+		StripPortMode:             &hcm.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
+		LocalReplyConfig:          c.localReplies(),
+		StreamIdleTimeout:         durationpb.New(0), // streams live as long as they like
+		AccessLog:                 c.httpLogs(name),
+		NormalizePath:             wrapperspb.Bool(false),
+		StripTrailingHostDot:      true,
+		Proxy_100Continue:         true,
+		MaxRequestHeadersKb:       wrapperspb.UInt32(c.cfg.Limits.HeaderKiB),
+		CommonHttpProtocolOptions: &core.HttpProtocolOptions{MaxHeadersCount: wrapperspb.UInt32(maxHeaders)},
 	}
 }
 
@@ -81,7 +83,7 @@ func (c *Compiler) manager(name string) *hcm.HttpConnectionManager {
 func (c *Compiler) meshManager(name, caller string, guards ...*hcm.HttpFilter) *hcm.HttpConnectionManager {
 	m := c.manager(name)
 	m.CodecType = hcm.HttpConnectionManager_HTTP2
-	m.Http2ProtocolOptions = &core.Http2ProtocolOptions{AllowConnect: true, MaxConcurrentStreams: wrapperspb.UInt32(2000)}
+	m.Http2ProtocolOptions = c.http2(hopStreams)
 	m.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}, {UpgradeType: "websocket"}}
 	m.HttpFilters = guards
 	c.askPolicy(ingressName, caller, m)
@@ -104,7 +106,7 @@ func (c *Compiler) workloadListener() *listener.Listener {
 	const header = "x-catalyst-workload"
 	manager := &hcm.HttpConnectionManager{
 		StatPrefix: workName, CodecType: hcm.HttpConnectionManager_HTTP2,
-		Http2ProtocolOptions:          &core.Http2ProtocolOptions{AllowConnect: true},
+		Http2ProtocolOptions:          c.http2(hopStreams),
 		UpgradeConfigs:                []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}},
 		StreamIdleTimeout:             durationpb.New(0),
 		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{extension("envoy.http.early_header_mutation.header_mutation", named(header, workPrefix))},
@@ -117,8 +119,9 @@ func (c *Compiler) workloadListener() *listener.Listener {
 			})},
 		}}}},
 	}
-	return &listener.Listener{Name: workName, StatPrefix: workName, Address: pipe(c.cfg.Socket),
-		FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}}}}
+	return &listener.Listener{Name: workName, StatPrefix: workName, Address: pipe(c.cfg.Socket), IgnoreGlobalConnLimit: true,
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
+		FilterChains:                  []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}}}}
 }
 
 func downstreamTLS() *core.TransportSocket {
@@ -130,53 +133,6 @@ func downstreamTLS() *core.TransportSocket {
 			ValidationContextType: &tls.CommonTlsContext_ValidationContextSdsSecretConfig{ValidationContextSdsSecretConfig: sds(secretTrust)},
 		},
 	})
-}
-
-// localReplies says in words what Envoy says in flags.
-func (c *Compiler) localReplies() *hcm.LocalReplyConfig {
-	reply := func(flag, text string) *hcm.ResponseMapper {
-		return &hcm.ResponseMapper{
-			Filter: &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_ResponseFlagFilter{ResponseFlagFilter: &accesslog.ResponseFlagFilter{Flags: []string{flag}}}},
-			Body:   &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: text}},
-		}
-	}
-	at := " at " + c.cfg.Self.String() + ".\n"
-	unreachable := reply("UH", "")
-	unreachable.Body = nil
-	unreachable.BodyFormatOverride = &core.SubstitutionFormatString{
-		OmitEmptyValues: true, // a service whose workload is not down has no such metadata
-		Format: &core.SubstitutionFormatString_TextFormatSource{TextFormatSource: &core.DataSource{Specifier: &core.DataSource_InlineString{
-			InlineString: "the service is known, but no path to it answers at " + c.cfg.Self.String() + ".%CLUSTER_METADATA(" + metadataKey + ":down)%\n"}}},
-	}
-	return &hcm.LocalReplyConfig{Mappers: []*hcm.ResponseMapper{
-		reply("NR", "no service of this name is known"+at),
-		reply("NC", "no service of this name is known"+at),
-		unreachable,
-		reply("UF", "the next hop to the service could not be reached"+at),
-	}}
-}
-
-func (c *Compiler) accessLog() []*accesslog.AccessLog {
-	if c.cfg.AccessLog == "" {
-		return nil
-	}
-	fields := map[string]*structpb.Value{}
-	for k, v := range map[string]string{
-		"time": "%START_TIME%", "method": "%REQ(:METHOD)%", "service": "%REQ(:AUTHORITY)%", "path": "%REQ(:PATH)%", "status": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%",
-		"details": "%RESPONSE_CODE_DETAILS%", "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%", "ms": "%DURATION%", "upstream": "%UPSTREAM_HOST%",
-		"peer": "%DOWNSTREAM_PEER_URI_SAN%", "nodes": "%REQ(X-CATALYST-PATH)%", "trace": "%REQ(TRACEPARENT)%",
-	} {
-		fields[k] = structpb.NewStringValue(v)
-	}
-	if c.cfg.Policy != nil {
-		for _, k := range []string{"decision", "result", "principal", "policies"} {
-			fields["policy_"+k] = structpb.NewStringValue("%DYNAMIC_METADATA(" + policyFilter + ":" + k + ")%")
-		}
-	}
-	return []*accesslog.AccessLog{{Name: "envoy.access_loggers.file", ConfigType: &accesslog.AccessLog_TypedConfig{TypedConfig: toAny(&filelog.FileAccessLog{
-		Path: c.cfg.AccessLog, AccessLogFormat: &filelog.FileAccessLog_LogFormat{LogFormat: &core.SubstitutionFormatString{
-			Format: &core.SubstitutionFormatString_JsonFormat{JsonFormat: &structpb.Struct{Fields: fields}}}},
-	})}}}
 }
 
 // serviceHeader names a request's service while it is in Envoy: its authority without a port. It is set before the route is chosen, over whatever the caller
@@ -215,17 +171,25 @@ func scout(routes string) *route.ScopedRouteConfiguration {
 	return s
 }
 
-// routesTo are the routes to a cluster: of all requests, or of CONNECT alone for a TCP service, which only the ingress takes.
-func (c *Compiler) routesTo(name string, protocol bgp.Protocol, target string) *route.RouteConfiguration {
+// routesTo are the routes to a cluster: of all requests, or of CONNECT alone for a TCP service, which only the ingress takes. Runs are what it
+// consists of.
+func (c *Compiler) routesTo(name string, protocol bgp.Protocol, target string, runs []run) *route.RouteConfiguration {
 	match := anything
 	if protocol == bgp.TCP {
 		match = connect
 	}
+	to := func(m *route.RouteMatch) *route.Route {
+		return c.forward(m, &route.RouteAction{
+			ClusterSpecifier: &route.RouteAction_Cluster{Cluster: target}, ClusterNotFoundResponseCode: route.RouteAction_NOT_FOUND})
+	}
+	routes := []*route.Route{c.loopGuard(match())}
+	if local := slices.ContainsFunc(runs, func(r run) bool { return r.local }); local && (protocol == bgp.HTTP || protocol == bgp.GraphQL) {
+		routes = append(routes, sentAgain(to(idempotent()), len(runs) > 1))
+	}
 	// A cluster that is not there costs the service alone, and not all that came with it: Envoy would refuse those as well.
 	return &route.RouteConfiguration{Name: name, ValidateClusters: wrapperspb.Bool(false), VirtualHosts: []*route.VirtualHost{{
 		Name: "services", Domains: []string{"*"}, RequestHeadersToAdd: []*core.HeaderValueOption{c.hopHeader()}, RequestHeadersToRemove: []string{serviceHeader},
-		Routes: []*route.Route{c.loopGuard(match()), c.forward(match(), &route.RouteAction{
-			ClusterSpecifier: &route.RouteAction_Cluster{Cluster: target}, ClusterNotFoundResponseCode: route.RouteAction_NOT_FOUND})},
+		Routes: append(routes, to(match())),
 	}}}
 }
 
@@ -243,33 +207,6 @@ func anything() *route.RouteMatch {
 
 func connect() *route.RouteMatch {
 	return &route.RouteMatch{PathSpecifier: &route.RouteMatch_ConnectMatcher_{ConnectMatcher: &route.RouteMatch_ConnectMatcher{}}}
-}
-
-// loopGuard ends a request that has been here: two nodes back each other up and neither reaches the service (RFC 5842 §7.2).
-func (c *Compiler) loopGuard(m *route.RouteMatch) *route.Route {
-	m.Headers = []*route.HeaderMatcher{{Name: pathHeader, HeaderMatchSpecifier: &route.HeaderMatcher_StringMatch{StringMatch: &matcher.StringMatcher{
-		MatchPattern: &matcher.StringMatcher_Contains{Contains: c.pathToken()}}}}}
-	return &route.Route{Match: m, Action: &route.Route_DirectResponse{DirectResponse: &route.DirectResponseAction{
-		Status: 508, Body: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: "loop detected: the request has been at " + c.cfg.Self.String() + " before.\n"}},
-	}}}
-}
-
-// forward sends a request on, for as long as it takes, and to another target when one does not answer.
-func (c *Compiler) forward(m *route.RouteMatch, action *route.RouteAction) *route.Route {
-	action.Timeout = durationpb.New(0)
-	action.RetryPolicy = &route.RetryPolicy{
-		RetryOn: "connect-failure,refused-stream,reset-before-request", NumRetries: wrapperspb.UInt32(3),
-		RetryBackOff:                  &route.RetryPolicy_RetryBackOff{BaseInterval: durationpb.New(5 * time.Millisecond), MaxInterval: durationpb.New(50 * time.Millisecond)},
-		HostSelectionRetryMaxAttempts: 3,
-		RetryHostPredicate:            []*route.RetryPolicy_RetryHostPredicate{previousHosts()},
-	}
-	return &route.Route{Match: m, Action: &route.Route_Route{Route: action}}
-}
-
-// previousHosts makes a retry go to another target.
-func previousHosts() *route.RetryPolicy_RetryHostPredicate {
-	return &route.RetryPolicy_RetryHostPredicate{Name: "envoy.retry_host_predicates.previous_hosts",
-		ConfigType: &route.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: toAny(&previous.PreviousHostsPredicate{})}}
 }
 
 // hopHeader adds this node to the path of a request.
@@ -301,7 +238,7 @@ func (c *Compiler) tcpListener(f *Forwarding) *listener.Listener {
 	target := c.tcpTarget(f)
 	proxy := &tcpproxy.TcpProxy{
 		StatPrefix: "tcp-egress", ClusterSpecifier: &tcpproxy.TcpProxy_Cluster{Cluster: target}, IdleTimeout: durationpb.New(0),
-		MaxConnectAttempts: wrapperspb.UInt32(6), AccessLog: c.accessLog(),
+		MaxConnectAttempts: wrapperspb.UInt32(6), AccessLog: c.tcpLogs(f.Service),
 		// Long enough for a target that has failed twice to be left by then.
 		BackoffOptions: &core.BackoffStrategy{BaseInterval: durationpb.New(25 * time.Millisecond), MaxInterval: durationpb.New(100 * time.Millisecond)},
 	}
@@ -310,7 +247,8 @@ func (c *Compiler) tcpListener(f *Forwarding) *listener.Listener {
 	}
 	return &listener.Listener{
 		Name: tcpListeners + string(f.Service), Address: socketAddress(c.cfg.EgressIP, f.Port), StatPrefix: "tcp-egress",
-		FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter("envoy.filters.network.tcp_proxy", proxy)}}},
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
+		FilterChains:                  []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter("envoy.filters.network.tcp_proxy", proxy)}}},
 	}
 }
 

@@ -106,7 +106,7 @@ func (c *Compiler) policyCluster() *cluster.Cluster {
 	const name = hopsPrefix + policyName
 	return &cluster.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: http2Upstream(nil), CircuitBreakers: breakers(),
+		TypedExtensionProtocolOptions: c.http2Upstream(nil), CircuitBreakers: c.hopBreakers(),
 		LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
 			HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: pipe(c.cfg.Policy.Socket)}},
 		}}}}},

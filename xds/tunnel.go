@@ -116,6 +116,7 @@ func (c *Compiler) tunnelListener(hub bgp.NextHop) *listener.Listener {
 	name := tunnelPrefix + hub.Node.String()
 	id := tunnelID(c.cfg.Self)
 	manager := c.meshManager(name, hub.Node.URI())
+	manager.Http2ProtocolOptions = c.http2(tunnelStreams)
 	c.knownCaller(manager, hub.Node)
 	return &listener.Listener{
 		Name: name, StatPrefix: name, ListenerFiltersTimeout: durationpb.New(0),
@@ -123,7 +124,7 @@ func (c *Compiler) tunnelListener(hub bgp.NextHop) *listener.Listener {
 			Address:      fmt.Sprintf("rc://%s:%s:%s@%s:%d", id, id, "catalyst", name, tunnelCount),
 			ResolverName: "envoy.resolvers.reverse_connection", PortSpecifier: &core.SocketAddress_PortValue{PortValue: 0}}}},
 		FilterChains:                  []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}}},
-		PerConnectionBufferLimitBytes: wrapperspb.UInt32(1 << 20),
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(meshBuffer),
 	}
 }
 
@@ -166,8 +167,8 @@ func (c *Compiler) relays(b *builder) {
 		name := tunnelPrefix + "from/" + site.String()
 		c.trustOrg(b, site.Org)
 		b.set(TypeCluster, name, &cluster.Cluster{
-			Name: name, ConnectTimeout: durationpb.New(connectTimeout), LbPolicy: cluster.Cluster_CLUSTER_PROVIDED, CircuitBreakers: breakers(),
-			TypedExtensionProtocolOptions: map[string]*anypb.Any{httpOptions: toAny(honest())},
+			Name: name, ConnectTimeout: durationpb.New(connectTimeout), LbPolicy: cluster.Cluster_CLUSTER_PROVIDED, CircuitBreakers: c.hopBreakers(),
+			TypedExtensionProtocolOptions: map[string]*anypb.Any{httpOptions: toAny(c.honest())},
 			ClusterDiscoveryType: &cluster.Cluster_ClusterType{ClusterType: &cluster.Cluster_CustomClusterType{
 				Name: "envoy.clusters.reverse_connection", TypedConfig: toAny(&reverse.ReverseConnectionClusterConfig{HostIdFormat: tunnelID(site)})}},
 		})
@@ -186,7 +187,7 @@ func (c *Compiler) relay(name string) *hcm.HttpConnectionManager {
 	}
 	return &hcm.HttpConnectionManager{
 		StatPrefix: name, CodecType: hcm.HttpConnectionManager_HTTP2, StreamIdleTimeout: durationpb.New(0),
-		Http2ProtocolOptions:       &core.Http2ProtocolOptions{AllowConnect: true},
+		Http2ProtocolOptions:       c.http2(hopStreams),
 		UpgradeConfigs:             []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}, {UpgradeType: "websocket"}},
 		GenerateRequestId:          wrapperspb.Bool(false),
 		NormalizePath:              wrapperspb.Bool(false),
@@ -206,8 +207,8 @@ func (c *Compiler) relay(name string) *hcm.HttpConnectionManager {
 }
 
 // honest is how a relay speaks over tunnels: HTTP/2, and no answer that comes over one says that there is none.
-func honest() *upstreams.HttpProtocolOptions {
-	o := http2Options(pings())
+func (c *Compiler) honest() *upstreams.HttpProtocolOptions {
+	o := c.http2Options(tunnelStreams, pings())
 	o.HttpFilters = []*hcm.HttpFilter{
 		httpFilter("envoy.filters.http.header_mutation", &headers.HeaderMutation{Mutations: &headers.Mutations{ResponseMutations: []*mutation.HeaderMutation{
 			{Action: &mutation.HeaderMutation_Remove{Remove: noTunnelHeader}}}}}),

@@ -55,6 +55,7 @@ func scenarios() []scenario {
 		deliveries(),
 		ingressScenarios(),
 		abuse(),
+		dataPlaneScenarios(),
 	)
 }
 
@@ -221,7 +222,7 @@ func routingScenarios() []scenario {
 		{24, "best path and failover", "One case a rung, every order of arrival, and a next hop that dies.", []guard{
 			one("higher local preference", "bgp/rib TestEachRungDecides", decideFile, "cmp.Compare(b.localPref, a.localPref)", "cmp.Compare(a.localPref, b.localPref)"),
 			{what: "when the next hop dies, its calls go to the next best at once", test: "e2e TestFailoverUnderLoad", edits: []edit{
-				{"xds/listener.go", "RetryOn: \"connect-failure,refused-stream,reset-before-request\"", "RetryOn: \"refused-stream\""},
+				{"xds/retry.go", "const unsent = \"connect-failure,refused-stream,reset-before-request\"", "const unsent = \"refused-stream\""},
 				{"xds/cluster.go", "ConsecutiveLocalOriginFailure: wrapperspb.UInt32(2)", "ConsecutiveLocalOriginFailure: wrapperspb.UInt32(1 << 30)"},
 				{sessionFile, "\ts.table.MarkStale(p.id)\n", ""}}},
 			one("MED compares within one organisation, as a rank", "bgp/rib TestEachRungDecides", decideFile, "if org[m] == org[n] && v < own", "if org[m] == org[n] && v > own"),

@@ -65,6 +65,13 @@ type Envoy struct {
 	// TunnelsTo and TunnelsFrom are read by Tunnels.
 	TunnelsTo   []string `yaml:"tunnels-to" doc:"for a node that cannot be dialled: peers to whose mesh ingress its Envoy holds tunnels, by which they reach it, such as [acme.example/hub=hub.acme.example:8443]" default:"[]"`
 	TunnelsFrom []string `yaml:"tunnels-from" doc:"peers that cannot be dialled and are reached by the tunnels that they hold to the mesh ingress here, such as [acme.example/site]" default:"[]"`
+
+	StreamWindow int           `yaml:"stream-window" doc:"bytes of one HTTP/2 stream that are under way or wait for a slow reader, in each direction at each Envoy, 65535 to 8388608; a stream carries at most that much in a round trip" default:"1048576"`
+	Descriptors  int           `yaml:"descriptors" doc:"how many files and sockets Envoy may have open, 512 to 1048576; its limits of connections follow from that; 0 for as many as the node itself may have (ulimit -Hn)" default:"0"`
+	Memory       int           `yaml:"memory" doc:"MiB of memory from nine tenths of which on Envoy ends the streams that hold most and then refuses requests, at least 64; 0 for half of what the machine has" default:"0"`
+	Headers      int           `yaml:"headers" doc:"KiB of the headers of a request or response, 1 to 8192" default:"128"`
+	HTTP10       bool          `yaml:"http10" doc:"serve requests of HTTP/1.0 at the egress; false answers them with 426" default:"true"`
+	WorkloadIdle time.Duration `yaml:"workload-idle" doc:"how long a connection to an HTTP/1 workload is kept without a request, 1ms to 1h; has to be less than the workload keeps it" default:"4s"`
 }
 
 // Names is how the hosts of workloads are looked up.
@@ -317,6 +324,7 @@ func (c *Config) check() []error {
 	if n := c.Envoy.Workers; n < 1 || n > 256 {
 		bad("envoy.workers", "%d: want 1 to 256", n)
 	}
+	c.Envoy.checkLimits(bad)
 	c.Gateway.check(bad)
 	c.checkPolicy(bad)
 	switch c.Log.Level {
@@ -360,6 +368,25 @@ func (c *Config) checkPolicy(bad func(key, format string, args ...any)) {
 		if h == "" || h != strings.ToLower(h) || strings.ContainsAny(h, " :\t") || h == "authorization" || h == "cookie" {
 			bad("policy.headers", "%q: want the name of a header in lower case, and none that holds secrets", h)
 		}
+	}
+}
+
+func (e *Envoy) checkLimits(bad func(key, format string, args ...any)) {
+	between := func(key string, v, least, most int) {
+		if v < least || v > most {
+			bad("envoy."+key, "%d: want %d to %d", v, least, most)
+		}
+	}
+	between("stream-window", e.StreamWindow, 65_535, 8<<20)
+	if e.Descriptors != 0 {
+		between("descriptors", e.Descriptors, 512, 1<<20)
+	}
+	if e.Memory != 0 {
+		between("memory", e.Memory, 64, 1<<30)
+	}
+	between("headers", e.Headers, 1, 8192)
+	if d := e.WorkloadIdle; d < time.Millisecond || d > time.Hour {
+		bad("envoy.workload-idle", "%s: want 1ms to 1h", d)
 	}
 }
 

@@ -172,6 +172,11 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Offer: d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
 		Judge: d.judge, Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
+	if d.envoy != nil {
+		if err := d.tel.Collect(metrics.NewCalls(d.envoy.Admin().Get, d.tel.Log)); err != nil {
+			return err
+		}
+	}
 	return met.Observe(metrics.Sources{
 		Query: d.router.Query, Damage: len(d.journal.Damage()), Checked: d.offer.Checked, Problems: d.forwarder.Problems,
 		Validity: d.id.Validities,
@@ -222,6 +227,7 @@ func (d *Daemon) supervisor() error {
 		Bootstrap: envoy.BootstrapConfig{
 			NodeID: d.self.String(), ADS: filepath.Join(d.data, adsSocket), Admin: filepath.Join(d.data, adminSocket),
 			Tunnels: len(d.cfg.Envoy.TunnelsTo)+len(d.cfg.Envoy.TunnelsFrom) > 0,
+			Overload: d.overload(),
 		},
 	})
 	return nil
@@ -289,6 +295,7 @@ func (d *Daemon) compiler() xds.Config {
 	return xds.Config{
 		Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress,
 		AccessLog: d.cfg.Envoy.AccessLog, TunnelsTo: to, TunnelsFrom: from, Policy: d.policyCheck(),
+		Limits: d.limits(),
 	}
 }
 

@@ -36,6 +36,8 @@ type Telemetry struct {
 	Meter  metric.Meter
 	// Metrics serves /metrics.
 	Metrics http.Handler
+	// Collect adds metrics to those that Metrics serves, which are not Meter's.
+	Collect func(prometheus.Collector) error
 	close   []func(context.Context) error
 }
 
@@ -131,6 +133,7 @@ func (t *Telemetry) metrics(ctx context.Context, how export, res *resource.Resou
 	mp := sdkmetric.NewMeterProvider(options...)
 	t.Meter = mp.Meter(scope)
 	t.close = append(t.close, mp.Shutdown)
+	t.Collect = registry.Register
 	t.Metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return nil
 }

@@ -1,0 +1,62 @@
+package xds
+
+import (
+	"time"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	previous "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// unsent is when a request did not reach its target: it may be tried at another one whatever its method.
+const unsent = "connect-failure,refused-stream,reset-before-request"
+
+// idempotent matches requests that may be sent twice (RFC 9110 §9.2.2).
+func idempotent() *route.RouteMatch {
+	m := anything()
+	m.Headers = []*route.HeaderMatcher{{Name: ":method", HeaderMatchSpecifier: &route.HeaderMatcher_StringMatch{StringMatch: &matcher.StringMatcher{
+		MatchPattern: &matcher.StringMatcher_SafeRegex{SafeRegex: &matcher.RegexMatcher{Regex: "GET|HEAD|OPTIONS|PUT|DELETE|TRACE"}}}}}}
+	return m
+}
+
+// sentAgain has a request sent once more when the workload closes the connection before it has answered anything: it had closed an idle one, most often, when the
+// request was under way already. Only the node beside the workload does so; the others would multiply it. Where there are backups it is tried as often as
+// any other request, at them.
+func sentAgain(r *route.Route, backups bool) *route.Route {
+	retry := r.GetRoute().GetRetryPolicy()
+	retry.RetryOn = unsent + ",reset"
+	if !backups {
+		retry.NumRetries = wrapperspb.UInt32(1)
+	}
+	return r
+}
+
+// loopGuard ends a request that has been here: two nodes back each other up and neither reaches the service (RFC 5842 §7.2).
+func (c *Compiler) loopGuard(m *route.RouteMatch) *route.Route {
+	m.Headers = []*route.HeaderMatcher{{Name: pathHeader, HeaderMatchSpecifier: &route.HeaderMatcher_StringMatch{StringMatch: &matcher.StringMatcher{
+		MatchPattern: &matcher.StringMatcher_Contains{Contains: c.pathToken()}}}}}
+	return &route.Route{Match: m, Action: &route.Route_DirectResponse{DirectResponse: &route.DirectResponseAction{
+		Status: 508, Body: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: "loop detected: the request has been at " + c.cfg.Self.String() + " before.\n"}},
+	}}}
+}
+
+// forward sends a request on, for as long as it takes, and to another target when one does not answer.
+func (c *Compiler) forward(m *route.RouteMatch, action *route.RouteAction) *route.Route {
+	action.Timeout = durationpb.New(0)
+	action.RetryPolicy = &route.RetryPolicy{
+		RetryOn: unsent, NumRetries: wrapperspb.UInt32(3),
+		RetryBackOff:                  &route.RetryPolicy_RetryBackOff{BaseInterval: durationpb.New(5 * time.Millisecond), MaxInterval: durationpb.New(50 * time.Millisecond)},
+		HostSelectionRetryMaxAttempts: 3,
+		RetryHostPredicate:            []*route.RetryPolicy_RetryHostPredicate{previousHosts()},
+	}
+	return &route.Route{Match: m, Action: &route.Route_Route{Route: action}}
+}
+
+// previousHosts makes a retry go to another target.
+func previousHosts() *route.RetryPolicy_RetryHostPredicate {
+	return &route.RetryPolicy_RetryHostPredicate{Name: "envoy.retry_host_predicates.previous_hosts",
+		ConfigType: &route.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: toAny(&previous.PreviousHostsPredicate{})}}
+}
