@@ -56,6 +56,7 @@ func scenarios() []scenario {
 		ingressScenarios(),
 		abuse(),
 		dataPlaneScenarios(),
+		gatewayScenarios(),
 	)
 }
 
