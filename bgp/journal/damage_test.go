@@ -283,3 +283,22 @@ func TestBeforeChecksums(t *testing.T) {
 		_ = j.Close()
 	}
 }
+
+// A row that is gone without a trace is missed.
+func TestVanishedRow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	filled(t, path, 3)
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(`DELETE FROM services WHERE name = 's1.acme.example'`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if j := open(t, path); len(j.Damage()) == 0 {
+		t.Error("nobody is told")
+	}
+}
