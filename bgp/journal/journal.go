@@ -34,6 +34,9 @@ type Peer struct {
 	Export          *filter.Chain `json:"export,omitempty"`
 	Client          bool          `json:"client,omitempty"`
 	MaxRoutes       int           `json:"max_routes,omitempty"`
+	MaxBytes        int           `json:"max_bytes,omitempty"`
+	MaxRouteBytes   int           `json:"max_route_bytes,omitempty"`
+	MaxLocalPref    uint32        `json:"max_local_pref,omitempty"`
 	OverLimit       string        `json:"over_limit,omitempty"` // "" for block
 	AddPath         uint8         `json:"add_path,omitempty"`
 	Liveness        time.Duration `json:"liveness,omitempty"`

@@ -269,6 +269,9 @@ type ComplexityRoot struct {
 		Label           func(childComplexity int) int
 		Liveness        func(childComplexity int) int
 		LongLivedStale  func(childComplexity int) int
+		MaxBytes        func(childComplexity int) int
+		MaxLocalPref    func(childComplexity int) int
+		MaxRouteBytes   func(childComplexity int) int
 		MaxRoutes       func(childComplexity int) int
 		OverLimit       func(childComplexity int) int
 		Subscribe       func(childComplexity int) int
@@ -1726,6 +1729,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PeerConfig.LongLivedStale(childComplexity), true
+	case "PeerConfig.maxBytes":
+		if e.ComplexityRoot.PeerConfig.MaxBytes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.MaxBytes(childComplexity), true
+	case "PeerConfig.maxLocalPref":
+		if e.ComplexityRoot.PeerConfig.MaxLocalPref == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.MaxLocalPref(childComplexity), true
+	case "PeerConfig.maxRouteBytes":
+		if e.ComplexityRoot.PeerConfig.MaxRouteBytes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.MaxRouteBytes(childComplexity), true
 	case "PeerConfig.maxRoutes":
 		if e.ComplexityRoot.PeerConfig.MaxRoutes == nil {
 			break
@@ -3484,6 +3505,12 @@ func (ec *executionContext) childFields_PeerConfig(ctx context.Context, field gr
 		return ec.fieldContext_PeerConfig_client(ctx, field)
 	case "maxRoutes":
 		return ec.fieldContext_PeerConfig_maxRoutes(ctx, field)
+	case "maxBytes":
+		return ec.fieldContext_PeerConfig_maxBytes(ctx, field)
+	case "maxRouteBytes":
+		return ec.fieldContext_PeerConfig_maxRouteBytes(ctx, field)
+	case "maxLocalPref":
+		return ec.fieldContext_PeerConfig_maxLocalPref(ctx, field)
 	case "overLimit":
 		return ec.fieldContext_PeerConfig_overLimit(ctx, field)
 	case "addPath":
@@ -8925,6 +8952,75 @@ func (ec *executionContext) _PeerConfig_maxRoutes(ctx context.Context, field gra
 	)
 }
 func (ec *executionContext) fieldContext_PeerConfig_maxRoutes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PeerConfig_maxBytes(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_maxBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MaxBytes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_maxBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PeerConfig_maxRouteBytes(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_maxRouteBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MaxRouteBytes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_maxRouteBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PeerConfig_maxLocalPref(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_maxLocalPref(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MaxLocalPref, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_maxLocalPref(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "Int")
 }
 
@@ -15087,6 +15183,15 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 	if _, present := asMap["maxRoutes"]; !present {
 		asMap["maxRoutes"] = 0
 	}
+	if _, present := asMap["maxBytes"]; !present {
+		asMap["maxBytes"] = 0
+	}
+	if _, present := asMap["maxRouteBytes"]; !present {
+		asMap["maxRouteBytes"] = 0
+	}
+	if _, present := asMap["maxLocalPref"]; !present {
+		asMap["maxLocalPref"] = 0
+	}
 	if _, present := asMap["overLimit"]; !present {
 		asMap["overLimit"] = ""
 	}
@@ -15103,7 +15208,7 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 		asMap["disabled"] = false
 	}
 
-	fieldsInOrder := [...]string{"node", "addresses", "holdTimeSeconds", "client", "maxRoutes", "overLimit", "addPath", "liveness", "subscribe", "longLivedStale", "disabled", "import", "export"}
+	fieldsInOrder := [...]string{"node", "addresses", "holdTimeSeconds", "client", "maxRoutes", "maxBytes", "maxRouteBytes", "maxLocalPref", "overLimit", "addPath", "liveness", "subscribe", "longLivedStale", "disabled", "import", "export"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -15145,6 +15250,27 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 				return it, err
 			}
 			it.MaxRoutes = data
+		case "maxBytes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("maxBytes"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MaxBytes = data
+		case "maxRouteBytes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("maxRouteBytes"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MaxRouteBytes = data
+		case "maxLocalPref":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("maxLocalPref"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MaxLocalPref = data
 		case "overLimit":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("overLimit"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -16929,6 +17055,21 @@ func (ec *executionContext) _PeerConfig(ctx context.Context, sel ast.SelectionSe
 			}
 		case "maxRoutes":
 			out.Values[i] = ec._PeerConfig_maxRoutes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "maxBytes":
+			out.Values[i] = ec._PeerConfig_maxBytes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "maxRouteBytes":
+			out.Values[i] = ec._PeerConfig_maxRouteBytes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "maxLocalPref":
+			out.Values[i] = ec._PeerConfig_maxLocalPref(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -275,6 +275,9 @@ type PeerConfig struct {
 	HoldTimeSeconds int      `json:"holdTimeSeconds"`
 	Client          bool     `json:"client"`
 	MaxRoutes       int      `json:"maxRoutes"`
+	MaxBytes        int      `json:"maxBytes"`
+	MaxRouteBytes   int      `json:"maxRouteBytes"`
+	MaxLocalPref    int      `json:"maxLocalPref"`
 	OverLimit       string   `json:"overLimit"`
 	AddPath         int      `json:"addPath"`
 	Liveness        string   `json:"liveness"`
@@ -300,7 +303,13 @@ type PeerInput struct {
 	HoldTimeSeconds int      `json:"holdTimeSeconds"`
 	Client          bool     `json:"client"`
 	MaxRoutes       int      `json:"maxRoutes"`
-	// What happens beyond maxRoutes: block (what is beyond is not taken), warn (all is taken) or close (the session); empty for block.
+	// Bytes of names and attributes of all its routes; 0 for 512 MiB inside an organisation and 4 MiB between two.
+	MaxBytes int `json:"maxBytes"`
+	// Bytes of attributes of one of its routes, up to 32768; a larger one is treated as withdrawn. 0 for 8192.
+	MaxRouteBytes int `json:"maxRouteBytes"`
+	// The highest local preference that is taken of it, inside an organisation; 0 for 100. Import rules come after it.
+	MaxLocalPref int `json:"maxLocalPref"`
+	// What happens beyond maxRoutes and maxBytes: block (what is beyond is not taken), warn (all is taken) or close (the session); empty for block.
 	OverLimit string `json:"overLimit"`
 	AddPath   int    `json:"addPath"`
 	// Interval of fast keepalives, 50ms to 10s: three without a word and the session is lost. Empty for none. Counts if both sides have one, the longer.

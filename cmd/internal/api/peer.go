@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attr"
 	"github.com/catalyst-router/catalyst/bgp/filter"
 	"github.com/catalyst-router/catalyst/bgp/journal"
 	"github.com/catalyst-router/catalyst/bgp/rib"
@@ -27,6 +29,7 @@ func PeerOf(p journal.Peer) speaker.Peer {
 		Node: p.Node, Addresses: p.Addresses, HoldTime: time.Duration(p.HoldTimeSeconds) * time.Second, Import: p.Import, Export: p.Export,
 		Client: p.Client, MaxRoutes: p.MaxRoutes, OverLimit: overLimits[p.OverLimit], Liveness: p.Liveness, Subscribe: p.Subscribe, AddPath: p.AddPath, Disabled: p.Disabled,
 	}
+	out.MaxBytes, out.MaxRouteBytes, out.MaxLocalPref = p.MaxBytes, p.MaxRouteBytes, p.MaxLocalPref
 	if p.LongLivedStale != "" {
 		out.LongLivedStale = -1
 		if d, err := time.ParseDuration(p.LongLivedStale); err == nil && d > 0 {
@@ -90,6 +93,7 @@ func (a *API) checkPeer(in operator.PeerInput) (journal.Peer, error) {
 	if in.MaxRoutes < 0 {
 		errs = append(errs, fmt.Errorf("maxRoutes: %d: want at least 0", in.MaxRoutes))
 	}
+	errs = append(errs, limitsInto(&p, in))
 	if _, ok := overLimits[in.OverLimit]; !ok {
 		errs = append(errs, fmt.Errorf("overLimit: %q: want block, warn or close", in.OverLimit))
 	}
@@ -113,6 +117,23 @@ func (a *API) checkPeer(in operator.PeerInput) (journal.Peer, error) {
 	errs = append(errs, err)
 	p.Export, err = chainOf("export", in.Export)
 	return p, errors.Join(append(errs, err)...)
+}
+
+// limitsInto checks the limits of a peer that are bytes or preferences.
+func limitsInto(p *journal.Peer, in operator.PeerInput) error {
+	var errs []error
+	if in.MaxBytes < 0 {
+		errs = append(errs, fmt.Errorf("maxBytes: %d: want at least 0", in.MaxBytes))
+	}
+	if in.MaxRouteBytes < 0 || in.MaxRouteBytes > attr.MaxSize {
+		errs = append(errs, fmt.Errorf("maxRouteBytes: %d: want 1 to %d, or 0 for the default", in.MaxRouteBytes, attr.MaxSize))
+	}
+	if in.MaxLocalPref < 0 || in.MaxLocalPref > math.MaxUint32 {
+		errs = append(errs, fmt.Errorf("maxLocalPref: %d: want 1 to %d, or 0 for %d", in.MaxLocalPref, uint32(math.MaxUint32), bgp.DefaultLocalPref))
+	}
+	p.MaxBytes, p.MaxRouteBytes = in.MaxBytes, in.MaxRouteBytes
+	p.MaxLocalPref = uint32(min(max(in.MaxLocalPref, 0), math.MaxUint32))
+	return errors.Join(errs...)
 }
 
 // The bounds of a peer's configuration.
@@ -259,6 +280,7 @@ func configOf(c speaker.Peer) operator.PeerConfig {
 		Addresses: append([]string{}, c.Addresses...), HoldTimeSeconds: int(c.HoldTime / time.Second), Client: c.Client, MaxRoutes: c.MaxRoutes, AddPath: int(c.AddPath),
 		Liveness: period(c.Liveness), LongLivedStale: period(max(0, c.LongLivedStale)), Disabled: c.Disabled, Import: chainText(c.Import), Export: chainText(c.Export),
 	}
+	out.MaxBytes, out.MaxRouteBytes, out.MaxLocalPref = c.MaxBytes, c.MaxRouteBytes, int(c.MaxLocalPref)
 	for word, l := range overLimits {
 		if word != "" && l == c.OverLimit {
 			out.OverLimit = word

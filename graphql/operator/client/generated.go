@@ -2991,6 +2991,9 @@ type PeerFieldsConfigPeerConfig struct {
 	HoldTimeSeconds int      `json:"holdTimeSeconds"`
 	Client          bool     `json:"client"`
 	MaxRoutes       int      `json:"maxRoutes"`
+	MaxBytes        int      `json:"maxBytes"`
+	MaxRouteBytes   int      `json:"maxRouteBytes"`
+	MaxLocalPref    int      `json:"maxLocalPref"`
 	OverLimit       string   `json:"overLimit"`
 	AddPath         int      `json:"addPath"`
 	Liveness        string   `json:"liveness"`
@@ -3014,6 +3017,15 @@ func (v *PeerFieldsConfigPeerConfig) GetClient() bool { return v.Client }
 
 // GetMaxRoutes returns PeerFieldsConfigPeerConfig.MaxRoutes, and is useful for accessing the field via an interface.
 func (v *PeerFieldsConfigPeerConfig) GetMaxRoutes() int { return v.MaxRoutes }
+
+// GetMaxBytes returns PeerFieldsConfigPeerConfig.MaxBytes, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetMaxBytes() int { return v.MaxBytes }
+
+// GetMaxRouteBytes returns PeerFieldsConfigPeerConfig.MaxRouteBytes, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetMaxRouteBytes() int { return v.MaxRouteBytes }
+
+// GetMaxLocalPref returns PeerFieldsConfigPeerConfig.MaxLocalPref, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetMaxLocalPref() int { return v.MaxLocalPref }
 
 // GetOverLimit returns PeerFieldsConfigPeerConfig.OverLimit, and is useful for accessing the field via an interface.
 func (v *PeerFieldsConfigPeerConfig) GetOverLimit() string { return v.OverLimit }
@@ -3112,7 +3124,13 @@ type PeerInput struct {
 	HoldTimeSeconds int      `json:"holdTimeSeconds"`
 	Client          bool     `json:"client"`
 	MaxRoutes       int      `json:"maxRoutes"`
-	// What happens beyond maxRoutes: block (what is beyond is not taken), warn (all is taken) or close (the session); empty for block.
+	// Bytes of names and attributes of all its routes; 0 for 512 MiB inside an organisation and 4 MiB between two.
+	MaxBytes int `json:"maxBytes"`
+	// Bytes of attributes of one of its routes, up to 32768; a larger one is treated as withdrawn. 0 for 8192.
+	MaxRouteBytes int `json:"maxRouteBytes"`
+	// The highest local preference that is taken of it, inside an organisation; 0 for 100. Import rules come after it.
+	MaxLocalPref int `json:"maxLocalPref"`
+	// What happens beyond maxRoutes and maxBytes: block (what is beyond is not taken), warn (all is taken) or close (the session); empty for block.
 	OverLimit string `json:"overLimit"`
 	AddPath   int    `json:"addPath"`
 	// Interval of fast keepalives, 50ms to 10s: three without a word and the session is lost. Empty for none. Counts if both sides have one, the longer.
@@ -3141,6 +3159,15 @@ func (v *PeerInput) GetClient() bool { return v.Client }
 
 // GetMaxRoutes returns PeerInput.MaxRoutes, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetMaxRoutes() int { return v.MaxRoutes }
+
+// GetMaxBytes returns PeerInput.MaxBytes, and is useful for accessing the field via an interface.
+func (v *PeerInput) GetMaxBytes() int { return v.MaxBytes }
+
+// GetMaxRouteBytes returns PeerInput.MaxRouteBytes, and is useful for accessing the field via an interface.
+func (v *PeerInput) GetMaxRouteBytes() int { return v.MaxRouteBytes }
+
+// GetMaxLocalPref returns PeerInput.MaxLocalPref, and is useful for accessing the field via an interface.
+func (v *PeerInput) GetMaxLocalPref() int { return v.MaxLocalPref }
 
 // GetOverLimit returns PeerInput.OverLimit, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetOverLimit() string { return v.OverLimit }
@@ -5665,6 +5692,9 @@ fragment PeerFields on Peer {
 		holdTimeSeconds
 		client
 		maxRoutes
+		maxBytes
+		maxRouteBytes
+		maxLocalPref
 		overLimit
 		addPath
 		liveness
@@ -6157,6 +6187,9 @@ fragment PeerFields on Peer {
 		holdTimeSeconds
 		client
 		maxRoutes
+		maxBytes
+		maxRouteBytes
+		maxLocalPref
 		overLimit
 		addPath
 		liveness
@@ -6734,6 +6767,9 @@ fragment PeerFields on Peer {
 		holdTimeSeconds
 		client
 		maxRoutes
+		maxBytes
+		maxRouteBytes
+		maxLocalPref
 		overLimit
 		addPath
 		liveness
