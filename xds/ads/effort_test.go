@@ -124,7 +124,6 @@ func TestMemoryComesBackAfterAFlood(t *testing.T) {
 		gone.Removed = append(gone.Removed, xds.Ref{Type: xds.TypeCluster, Name: fmt.Sprintf("http/service-%06d", i)})
 	}
 	s.Publish(gone)
-	gone = xds.Delta{}
 	for resp, _ := s.next(e.st); resp != nil; resp, _ = s.next(e.st) {
 		e.ask(&discovery.DeltaDiscoveryRequest{TypeUrl: resp.GetTypeUrl(), ResponseNonce: resp.GetNonce()})
 	}

@@ -98,6 +98,7 @@ func TestTunnelsAndNextHopsBackEachOtherUp(t *testing.T) {
 	hub.eventually(books, 200, "site")
 	hub.eventually("other.acme.example", 200, "b saw")
 	for svc, first := range map[bgp.Service]*plane{books: site, "other.acme.example": b} {
+		waitFor(t, "both are healthy in every cluster", func() bool { return !strings.Contains(hub.admin("/clusters"), "/failed") })
 		stop := hub.steadily(svc)
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		if err := first.sup.Stop(ctx); err != nil { // it comes back after a second
