@@ -54,7 +54,7 @@ func (i *issuer) token(t *testing.T, scope string) string {
 // With permission one query asks every node of the organisation, each through its own operator API over the mesh; without it none of them says anything.
 func TestOneQueryAsksEveryNode(t *testing.T) {
 	keys := newIssuer(t)
-	_, node := world(t, "a b c", "a-b c-b", "--gateway-operator", "true", "--gateway-jwks", keys.jwks, "--gateway-issuer", "https://auth.acme.example", "--gateway-audience", "mesh")
+	_, node := world(t, "a b c", "a-b c-b", "--gateway-operator", "--gateway-jwks", keys.jwks, "--gateway-issuer", "https://auth.acme.example", "--gateway-audience", "mesh")
 	a, c := node("a"), node("c")
 	offer(t, a, "books", "one")
 	const query = `{ meshNodes { id error peers { remote { id } state } } meshService(name: "books.acme.example") { offeredBy { id } routes { node { id } nodePath } } }`

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/Khan/genqlient/graphql"
 
+	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/journal"
 	gateways "github.com/catalyst-router/catalyst/cmd/internal/gateway"
@@ -36,6 +40,7 @@ type MeshConfig struct {
 	Egress   string // HOST:PORT of the local Envoy's HTTP egress
 	Offer    Offerer
 	Verifier gateway.Verifier
+	Identity *identity.Source
 	Client   *http.Client // through the local Envoy
 	Log      *slog.Logger
 }
@@ -45,10 +50,12 @@ type Offerer interface {
 	SetForNow(ctx context.Context, s journal.Service) error
 }
 
-// Mesh offers this node's operator API to the organisation, for reading, and every node's as one subgraph of the graph. Each request shows
-// a token with the scope meshScope, which is checked here, whoever passed it on.
+// Mesh offers this node's operator API to the organisation, for reading, and every node's as one subgraph of the graph. A caller shows a token
+// with the scope meshScope to the node that he asks, and there it stays: that node asks the others by its own certificate, in the
+// caller's name, and each of them decides.
 type Mesh struct {
 	cfg      MeshConfig
+	vouchers *identity.Vouchers
 	listener net.Listener // on loopback
 
 	mu    sync.Mutex
@@ -61,7 +68,7 @@ func NewMesh(ctx context.Context, cfg MeshConfig) (*Mesh, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway.operator: %w", err)
 	}
-	return &Mesh{cfg: cfg, listener: l, nodes: map[string]bool{cfg.Node.String(): true}}, nil
+	return &Mesh{cfg: cfg, vouchers: identity.NewVouchers(cfg.Identity), listener: l, nodes: map[string]bool{cfg.Node.String(): true}}, nil
 }
 
 // service is the name under which a node offers its operator API.
@@ -95,6 +102,10 @@ func (m *Mesh) permitted(next http.Handler) http.Handler {
 			return
 		}
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if r.URL.Path == "/graphql" && strings.EqualFold(scheme, identity.VoucherScheme) {
+			m.vouched(w, r, strings.TrimSpace(token), next)
+			return
+		}
 		if !strings.EqualFold(scheme, "Bearer") {
 			http.Error(w, errNoToken.Error(), http.StatusUnauthorized)
 			return
@@ -109,12 +120,33 @@ func (m *Mesh) permitted(next http.Handler) http.Handler {
 		case !slices.Contains(p.Scopes, meshScope):
 			http.Error(w, "the token lacks the scope "+meshScope, http.StatusForbidden)
 		default:
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, cmp.Or(p.Subject, "a caller without a name"))))
 		}
 	})
 }
 
-type anonymousKey struct{}
+// vouched lets a request of another node through that vouches for its caller. Nodes of this organisation may read in anybody's name.
+func (m *Mesh) vouched(w http.ResponseWriter, r *http.Request, text string, next http.Handler) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, operator.LargestQuery))
+	if err != nil {
+		http.Error(w, "the request is too large, or ended early", http.StatusRequestEntityTooLarge)
+		return
+	}
+	v, err := m.vouchers.Verify(text, m.service(m.cfg.Node), body)
+	if err != nil {
+		m.cfg.Log.Info("a node's request was refused", "reason", err)
+		http.Error(w, "the voucher is not valid", http.StatusUnauthorized)
+		return
+	}
+	m.cfg.Log.Debug("asked over the mesh", "node", v.Node.String(), "caller", bgp.Printable(v.Caller))
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	next.ServeHTTP(w, r)
+}
+
+type (
+	anonymousKey struct{}
+	callerKey    struct{} // the name of whoever asks this node
+)
 
 var errNoToken = errors.New("a bearer token with the scope " + meshScope + " is wanted") //nolint:gochecknoglobals // a sentinel
 
@@ -160,7 +192,11 @@ func (m *Mesh) Client(ctx context.Context, id string) (graphql.Client, error) {
 	if ctx.Value(anonymousKey{}) != nil {
 		return nil, errNoToken
 	}
-	call := inName{client: m.cfg.Client, token: mesh.Header(ctx).Get("Authorization"), host: string(m.service(node))}
+	caller, _ := ctx.Value(callerKey{}).(string)
+	if caller == "" {
+		return nil, errNoToken
+	}
+	call := inName{client: m.cfg.Client, vouch: m.cfg.Identity.Vouch, caller: caller, service: m.service(node)}
 	url := "http://" + m.cfg.Egress + "/graphql"
 	if node == m.cfg.Node {
 		call.client, url = http.DefaultClient, "http://"+m.listener.Addr().String()+"/graphql"
@@ -168,16 +204,26 @@ func (m *Mesh) Client(ctx context.Context, id string) (graphql.Client, error) {
 	return graphql.NewClient(url, call), nil
 }
 
-// inName sends requests in the name of a caller, to a service behind the local Envoy.
+// inName sends requests in the name of a caller, to a node's service behind the local Envoy.
 type inName struct {
-	client      *http.Client
-	token, host string
+	client  *http.Client
+	vouch   func(caller string, audience bgp.Service, body []byte) (string, error)
+	caller  string
+	service bgp.Service
 }
 
 // Do implements graphql.Doer.
 func (c inName) Do(r *http.Request) (*http.Response, error) {
-	r.Host = c.host
-	r.Header.Set("Authorization", c.token)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	voucher, err := c.vouch(c.caller, c.service, body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body, r.Host = io.NopCloser(bytes.NewReader(body)), string(c.service)
+	r.Header.Set("Authorization", identity.VoucherScheme+" "+voucher)
 	return c.client.Do(r)
 }
 

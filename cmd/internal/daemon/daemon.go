@@ -342,7 +342,8 @@ func (d *Daemon) gateway(ctx context.Context) error {
 	cfg := gateway.RoutesConfig{Router: d.router, Egress: d.cfg.Envoy.Egress, Schemas: d.cfg.Gateway.Schemas}
 	if d.cfg.Gateway.Operator {
 		d.mesh, err = api.NewMesh(ctx, api.MeshConfig{
-			Node: d.self, Egress: d.cfg.Envoy.Egress, Offer: d.offer, Verifier: g.Verifier(), Client: &http.Client{Transport: g.H2C()}, Log: d.tel.Log,
+			Node: d.self, Egress: d.cfg.Envoy.Egress, Offer: d.offer, Verifier: g.Verifier(), Identity: d.id,
+			Client: &http.Client{Transport: g.H2C()}, Log: d.tel.Log,
 		})
 		if err != nil {
 			return err
