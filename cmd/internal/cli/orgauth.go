@@ -39,14 +39,16 @@ func (a *app) orgJoinToken(at *authAt) *cobra.Command {
 		"print one without a secret, for a node that joins by a token of an external issuer")
 	peers := cmd.Flags().StringArray("peer", nil,
 		"NODE=HOST:PORT of a node that it peers with once it has joined; as often as needed. That node has to know it too: peer add there, or peering.accept")
+	wait := cmd.Flags().Duration("wait", 0, "wait for the identity service to be there, for at most this long")
+	cmd.Flags().Lookup("wait").NoOptDefVal = "1m"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *node == "" {
 			return usageError{fmt.Errorf("want --node NAME")}
 		}
+		ask := server.JoinToken{Node: *node, Seconds: int64(*ttl / time.Second), OIDC: *oidc}
 		return at.call(cmd, a, func(ctx context.Context, c *server.Client) error {
 			var out server.Joining
-			if err := c.Post(ctx, "/v1/joins", server.JoinToken{Node: *node, Seconds: int64(*ttl / time.Second), OIDC: *oidc},
-				&out); err != nil {
+			if err := retried(ctx, *wait, func() error { return c.Post(ctx, "/v1/joins", ask, &out) }); err != nil {
 				return err
 			}
 			var err error
@@ -57,6 +59,26 @@ func (a *app) orgJoinToken(at *authAt) *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// retried does something until it succeeds, for at most a time; 0 does it once.
+func retried(ctx context.Context, most time.Duration, do func() error) error {
+	over := time.After(most)
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := do()
+		if err == nil || most <= 0 {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-over:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // introduced adds the peers of a joining node to its token.

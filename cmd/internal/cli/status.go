@@ -65,14 +65,16 @@ func (a *app) waitReady(ctx context.Context, most time.Duration) error {
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	var last error
 	for {
 		resp, err := client.GetNode(ctx, a.client())
-		if err == nil && len(resp.Node.Missing) == 0 {
+		switch {
+		case err == nil && len(resp.Node.Missing) == 0:
 			return nil
-		}
-		last := err
-		if err == nil {
+		case err == nil:
 			last = fmt.Errorf("the node does not serve after %s: %s", most, strings.Join(resp.Node.Missing, "; "))
+		case ctx.Err() == nil || last == nil: // that the time is over is not why it does not serve
+			last = err
 		}
 		select {
 		case <-tick.C:
