@@ -7,14 +7,11 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
-
-	"golang.org/x/net/http2"
 
 	"github.com/catalyst-router/catalyst/e2e/lab"
 )
@@ -49,10 +46,8 @@ func asNode(t *testing.T, n *lab.Node) *http.Client {
 	cfg := &tls.Config{ //nolint:gosec // it is the attacker
 		Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"},
 	}
-	tr := &http2.Transport{TLSClientConfig: cfg}
-	tr.DialTLSContext = func(ctx context.Context, network, addr string, cfg *tls.Config) (net.Conn, error) {
-		return (&tls.Dialer{Config: cfg}).DialContext(ctx, network, addr)
-	}
+	tr := &http.Transport{TLSClientConfig: cfg, Protocols: new(http.Protocols)}
+	tr.Protocols.SetHTTP2(true)
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: 5 * time.Second}
 }

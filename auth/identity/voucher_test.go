@@ -16,10 +16,6 @@ import (
 func TestVouchers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, dir := bundle(t)
-		src, err := Open(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
 		bravoDir := t.TempDir()
 		if err := disk.InitCA(filepath.Join(bravoDir, "ca"), "bravo.example"); err != nil {
 			t.Fatal(err)
@@ -35,7 +31,8 @@ func TestVouchers(t *testing.T) {
 		if err := disk.Replace(filepath.Join(dir, disk.BundleFile("bravo.example")), bravo.Roots(), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if src, err = Open(dir); err != nil {
+		src, err := Open(dir)
+		if err != nil {
 			t.Fatal(err)
 		}
 		stranger, err := Open(filepath.Join(bravoDir, "x"))

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/identity"
+	"golang.org/x/time/rate"
+
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/attr"
 	"github.com/catalyst-router/catalyst/bgp/rib"
@@ -310,9 +312,10 @@ func TestEmptyConnectionsKeepNobodyOut(t *testing.T) {
 	defer wg.Wait()
 	defer cancel()
 	var opened atomic.Int64
+	pace := rate.NewLimiter(3000, 1) // a second: as many as kept a peer away for 24 s before the door was there
 	for range 2 * newcomers {
 		wg.Go(func() {
-			for ctx.Err() == nil {
+			for pace.Wait(ctx) == nil {
 				c, err := new(net.Dialer).DialContext(ctx, "tcp", a.addr)
 				if err != nil {
 					continue

@@ -94,7 +94,7 @@ func (d *door) enter(now time.Time, raw net.Conn, cancel context.CancelFunc) *gu
 		d.turnOut()
 	}
 	g := &guest{Conn: raw, from: sourceOf(raw.RemoteAddr()), cancel: cancel}
-	d.source(now, g.from).here++
+	d.source(g.from).here++
 	d.here = append(d.here, g)
 	return g
 }
@@ -104,7 +104,7 @@ func (d *door) speaks(now time.Time, g *guest) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	g.spoke = true
-	return d.source(now, g.from).rate.AllowN(now, 1)
+	return d.source(g.from).rate.AllowN(now, 1)
 }
 
 func (d *door) leave(now time.Time, g *guest, known bool) {
@@ -114,7 +114,7 @@ func (d *door) leave(now time.Time, g *guest, known bool) {
 		d.remove(i)
 	}
 	if known {
-		d.source(now, g.from).rate.AllowN(now, -1)
+		d.source(g.from).rate.AllowN(now, -1)
 	}
 	g.cancel()
 }
@@ -148,7 +148,7 @@ func (d *door) remove(i int) {
 }
 
 // source returns a source's books. The caller holds mu.
-func (d *door) source(now time.Time, from netip.Prefix) *source {
+func (d *door) source(from netip.Prefix) *source {
 	if s := d.sources[from]; s != nil {
 		return s
 	}

@@ -79,11 +79,3 @@ func (c Config) withDefaults() Config {
 	c.Uploads = c.Uploads.withDefaults()
 	return c
 }
-
-func or[T comparable](v, fallback T) T {
-	var zero T
-	if v == zero {
-		return fallback
-	}
-	return v
-}

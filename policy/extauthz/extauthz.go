@@ -130,7 +130,7 @@ func (s *Server) Check(ctx context.Context, req *auth.CheckRequest) (*auth.Check
 	case failed:
 		return refusal(codes.Unavailable, typev3.StatusCode_ServiceUnavailable, v, true), nil
 	case unknown:
-		return refusal(codes.Unauthenticated, typev3.StatusCode_Unauthorized, v, false), nil
+		return refusal(codes.Unauthenticated, typev3.StatusCode_Unauthorized, v, false), nil //nolint:misspell // the API spells it so
 	}
 	return refusal(codes.PermissionDenied, typev3.StatusCode_Forbidden, v, false), nil
 }
@@ -192,7 +192,7 @@ func newID() string {
 }
 
 func (s *Server) allowed(v verdict) *auth.CheckResponse {
-	ok := &auth.OkHttpResponse{DynamicMetadata: facts(v)}
+	ok := &auth.OkHttpResponse{}
 	set := func(name, value string) {
 		if value == "" {
 			ok.HeadersToRemove = append(ok.HeadersToRemove, name)
@@ -217,7 +217,7 @@ func header(name, value string) *core.HeaderValueOption {
 func refusal(code codes.Code, http typev3.StatusCode, v verdict, ours bool) *auth.CheckResponse {
 	denied := &auth.DeniedHttpResponse{Status: &typev3.HttpStatus{Code: http}, Headers: []*core.HeaderValueOption{header(DecisionHeader, v.record.ID)},
 		Body: "not permitted; the operator of this node finds the reason as decision " + v.record.ID + ".\n"}
-	if http == typev3.StatusCode_Unauthorized {
+	if http == typev3.StatusCode_Unauthorized { //nolint:misspell // the API spells it so
 		denied.Headers = append(denied.Headers, header("www-authenticate", `Bearer error="invalid_token"`))
 	}
 	out := &auth.CheckResponse{Status: &status.Status{Code: int32(code), Message: "decision " + v.record.ID}, DynamicMetadata: facts(v)} //nolint:gosec // codes are small

@@ -182,17 +182,18 @@ func (s *Server) service(extensions map[string]string, headers map[string][]stri
 
 // bearer returns the token of a request, "" if it has none (RFC 6750 §2.1). Other schemes are none of our business.
 func bearer(headers map[string][]string) (string, error) {
-	for _, value := range headers["authorization"] {
-		scheme, token, _ := strings.Cut(value, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			return "", nil
-		}
-		if token == "" || strings.ContainsAny(token, ", \t") {
-			return "", errors.New("the authorization header has not exactly one token")
-		}
-		return token, nil
+	values := headers["authorization"]
+	if len(values) == 0 {
+		return "", nil
 	}
-	return "", nil
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if len(values) == 1 && !strings.EqualFold(scheme, "Bearer") {
+		return "", nil
+	}
+	if len(values) > 1 || token == "" || strings.ContainsAny(token, ", \t") {
+		return "", errors.New("the authorization header has not exactly one token")
+	}
+	return token, nil
 }
 
 // authority takes a host and port apart. Envoy may have stripped the port; then the route has it.

@@ -12,10 +12,12 @@ import (
 	"github.com/catalyst-router/catalyst/policy"
 )
 
+// Kept is how many decisions are kept at the most; the oldest go first.
+const Kept = 1_000_000
+
 const (
 	queued    = 8192      // decisions that wait to be written; more are lost, and counted
 	batch     = 2000      // of one transaction
-	Kept      = 1_000_000 // decisions; the oldest go first
 	trimEvery = 20_000
 )
 

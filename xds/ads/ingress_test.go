@@ -1,11 +1,9 @@
 package ads_test
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -13,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/http2"
 
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/forged"
@@ -32,11 +29,8 @@ func caller(t *testing.T, a *ca.Authority, uris []string, change func(*x509.Cert
 		Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"},
 		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519},
 	}
-	tr := &http2.Transport{TLSClientConfig: cfg, DialTLSContext: func(
-		ctx context.Context, network, addr string, cfg *tls.Config,
-	) (net.Conn, error) {
-		return (&tls.Dialer{Config: cfg}).DialContext(ctx, network, addr)
-	}}
+	tr := &http.Transport{TLSClientConfig: cfg, Protocols: new(http.Protocols)}
+	tr.Protocols.SetHTTP2(true)
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: 5 * time.Second}
 }

@@ -82,7 +82,7 @@ func (m *Mesh) Run(ctx context.Context, a *API, registry *live.Registry) error {
 	own := journal.Service{Name: m.service(m.cfg.Node), Protocol: bgp.HTTP, Address: address}
 	if err := m.cfg.Offer.SetForNow(ctx, own); err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the node is stopping
 		}
 		return err
 	}

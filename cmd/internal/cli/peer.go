@@ -232,7 +232,7 @@ func filled(v any) any {
 	case map[string]any:
 		out := map[string]any{}
 		for key, below := range x {
-			if f := filled(below); f != nil && !(key == "MaxHops" && f == int64(0)) { // 0 is for any; elsewhere a zero is somebody's wish
+			if f := filled(below); f != nil && (key != "MaxHops" || f != int64(0)) { // 0 is for any; elsewhere a zero is somebody's wish
 				name := strings.ToLower(key[:1]) + key[1:]
 				if key == strings.ToUpper(key) { // MED
 					name = strings.ToLower(key)

@@ -226,7 +226,7 @@ func (d *Daemon) supervisor() error {
 		Binary: binary, Dir: d.data, Log: d.tel.Log, Concurrency: d.cfg.Envoy.Workers,
 		Bootstrap: envoy.BootstrapConfig{
 			NodeID: d.self.String(), ADS: filepath.Join(d.data, adsSocket), Admin: filepath.Join(d.data, adminSocket),
-			Tunnels: len(d.cfg.Envoy.TunnelsTo)+len(d.cfg.Envoy.TunnelsFrom) > 0,
+			Tunnels:  len(d.cfg.Envoy.TunnelsTo)+len(d.cfg.Envoy.TunnelsFrom) > 0,
 			Overload: d.overload(),
 		},
 	})
