@@ -158,7 +158,7 @@ func TestDoor(t *testing.T) {
 	now := time.Now()
 	out := map[string]bool{}
 	enter := func(address string) *guest {
-		return d.enter(now, from{address: address}, func() { out[address] = true })
+		return d.enter(from{address: address}, func() { out[address] = true })
 	}
 	left := enter("10.0.0.1:1")
 	d.leave(now, left, true)
@@ -185,7 +185,7 @@ func TestHandshakesOfASource(t *testing.T) {
 	d := door{limit: 10}
 	now := time.Now()
 	knock := func(address string, known bool) bool {
-		g := d.enter(now, from{address: address}, func() {})
+		g := d.enter(from{address: address}, func() {})
 		ok := d.speaks(now, g)
 		d.leave(now, g, ok && known)
 		return ok

@@ -87,7 +87,7 @@ func (g *guest) SyscallConn() (syscall.RawConn, error) {
 }
 
 // enter lets a connection in, which cancel turns out. leave has to be called when it is known whose it is, or that nobody will know.
-func (d *door) enter(now time.Time, raw net.Conn, cancel context.CancelFunc) *guest {
+func (d *door) enter(raw net.Conn, cancel context.CancelFunc) *guest {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.here) >= d.limit {

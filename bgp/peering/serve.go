@@ -34,7 +34,7 @@ func (r *Router) accept(ctx context.Context, lis net.Listener) error {
 			}
 		}
 		opening, cancel := context.WithTimeout(ctx, dialTimeout)
-		g := at.enter(time.Now(), raw, cancel)
+		g := at.enter(raw, cancel)
 		r.tasks.Go(func() { r.welcome(ctx, opening, at, g) })
 	}
 }

@@ -16,8 +16,8 @@ import (
 const Kept = 1_000_000
 
 const (
-	queued    = 8192      // decisions that wait to be written; more are lost, and counted
-	batch     = 2000      // of one transaction
+	queued    = 8192 // decisions that wait to be written; more are lost, and counted
+	batch     = 2000 // of one transaction
 	trimEvery = 20_000
 )
 

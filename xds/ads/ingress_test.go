@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/forged"
 	"github.com/catalyst-router/catalyst/bgp"
@@ -235,7 +234,7 @@ func TestANextHopIsJudgedByItsOwnRoots(t *testing.T) {
 			bgp.NodeID{Org: "delta.example", Name: "z"}, 503},
 	} {
 		t.Run(name, func(t *testing.T) {
-			svc := bgp.Service(strings.ReplaceAll(strings.ReplaceAll(name, ",", ""), " ", "-") + ".acme.example")
+			svc := bgp.Service(strings.ToLower(strings.NewReplacer(",", "", "'", "", " ", "-").Replace(name)) + ".acme.example")
 			c.apply(to(svc, bgp.HTTP, []xds.Target{{NextHop: bgp.NextHop{Node: tt.hop, Address: tt.address}}}))
 			body := "it is me"
 			if tt.want != 200 {
