@@ -68,7 +68,7 @@ demo: tools build ## three nodes and three Envoys in a line; ONCE=1 ends by itse
 .PHONY: picture
 picture: tools build ## run the demo once and draw what it prints into docs/demo.svg
 	$(GO) run ./e2e/demo -once > .demo.txt 2>/dev/null
-	python3 e2e/tools/picture.py 'make demo ONCE=1' < .demo.txt > docs/demo.svg && rm .demo.txt
+	python3 e2e/tools/picture.py 'make demo ONCE=1' < <(head -n 52 .demo.txt) > docs/demo.svg && rm .demo.txt
 
 .PHONY: lint
 lint: $(LINT) $(BUF) $(VULN) ## gofmt, vet and linters, protobuf lint, known vulnerabilities, and generated code is fresh
