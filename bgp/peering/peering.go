@@ -382,7 +382,7 @@ func (r *Router) carryOut(eff speaker.Effect) {
 	case speaker.Contested:
 		first := eff.Newcomers[0]
 		log.Warn("a node began to offer a name that another one offers", "service", string(first.Service), "node", first.Node.String(),
-			"standing", first.Standing.String(), "names", eff.Count, "next", "catalyst route agree "+string(first.Service))
+			"standing", first.Standing.String(), "names", eff.Count)
 	case speaker.Heard:
 		r.heard(eff)
 	case speaker.PublishReady:
