@@ -57,6 +57,7 @@ func scenarios() []scenario {
 		abuse(),
 		dataPlaneScenarios(),
 		gatewayScenarios(),
+		orderScenarios(),
 	)
 }
 

@@ -26,7 +26,7 @@ func Input(err error) error {
 	return InputError{err}
 }
 
-// present gives the caller's errors their code.
+// present gives the caller's errors, and refusals, their code.
 func present(ctx context.Context, err error) *gqlerror.Error {
 	out := graphql.DefaultErrorPresenter(ctx, err)
 	var in InputError
@@ -35,6 +35,13 @@ func present(ctx context.Context, err error) *gqlerror.Error {
 			out.Extensions = map[string]any{}
 		}
 		out.Extensions["code"] = BadInput
+	}
+	var no DeniedError
+	if errors.As(err, &no) {
+		if out.Extensions == nil {
+			out.Extensions = map[string]any{}
+		}
+		out.Extensions["code"] = Forbidden
 	}
 	return out
 }

@@ -37,12 +37,6 @@ type Backend interface {
 	Changes(ctx context.Context, match []string, peers bool) (<-chan *Change, error)
 }
 
-// Authorizer decides whether the caller may do something.
-type Authorizer interface {
-	// Authorize returns nil if the operation (its GraphQL name, such as setPeer) is allowed to whoever ctx stands for.
-	Authorize(ctx context.Context, operation string) error
-}
-
 // The largest requests, in bytes: of the node's own operator, who applies files of services, and of others, who only read.
 const (
 	LargestOwn   = 16 << 20
@@ -54,7 +48,7 @@ const mostTokens = 20_000
 
 // Handler serves the API. A request has at most maxBody bytes, and queries are limited in complexity, since even an operator mistypes.
 func Handler(b Backend, a Authorizer, maxBody int64) http.Handler {
-	srv := handler.New(NewExecutableSchema(Config{Resolvers: &resolver{b, a}}))
+	srv := handler.New(NewExecutableSchema(Config{Resolvers: &resolver{b, a, rights()}}))
 	srv.AddTransport(transport.SSE{KeepAlivePingInterval: 10 * time.Second})
 	srv.AddTransport(transport.POST{})
 	srv.SetErrorPresenter(present)
@@ -67,20 +61,13 @@ func Handler(b Backend, a Authorizer, maxBody int64) http.Handler {
 type resolver struct {
 	b Backend
 	a Authorizer
+
+	rights map[string]func(args) []right // by operation
 }
 
 func (r *resolver) Query() QueryResolver               { return query{r} }
 func (r *resolver) Mutation() MutationResolver         { return mutation{r} }
 func (r *resolver) Subscription() SubscriptionResolver { return subscription{r} }
-
-// allowed runs do if the caller may do operation.
-func allowed[T any](ctx context.Context, r *resolver, operation string, do func() (T, error)) (T, error) {
-	if err := r.a.Authorize(ctx, operation); err != nil {
-		var zero T
-		return zero, err
-	}
-	return do()
-}
 
 type query struct{ *resolver }
 

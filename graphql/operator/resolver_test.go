@@ -11,7 +11,7 @@ import (
 
 type anybody struct{}
 
-func (anybody) Authorize(context.Context, string) error { return nil }
+func (anybody) Authorize(context.Context, Request) error { return nil }
 
 // endless is a body of 32 MiB, and counts what was read of it.
 type endless struct{ read int64 }

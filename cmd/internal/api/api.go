@@ -84,12 +84,6 @@ func (a *API) Handler() http.Handler {
 	return mux
 }
 
-// owner allows everything.
-type owner struct{}
-
-// Authorize implements operator.Authorizer.
-func (owner) Authorize(context.Context, string) error { return nil }
-
 // Node implements operator.Backend.
 func (a *API) Node(ctx context.Context) (*operator.Node, error) {
 	c := &a.cfg

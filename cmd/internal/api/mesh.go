@@ -17,6 +17,7 @@ import (
 	"github.com/Khan/genqlient/graphql"
 
 	"github.com/catalyst-router/catalyst/auth/identity"
+	"github.com/catalyst-router/catalyst/auth/token"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/journal"
 	gateways "github.com/catalyst-router/catalyst/cmd/internal/gateway"
@@ -25,6 +26,7 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/live"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 	"github.com/catalyst-router/catalyst/graphql/operator/mesh"
+	"github.com/catalyst-router/catalyst/policy"
 )
 
 const (
@@ -88,7 +90,7 @@ func (m *Mesh) Run(ctx context.Context, a *API, registry *live.Registry) error {
 	}
 	registry.Put(live.Source{Name: gateways.OperatorSubgraph, URL: "http://" + address + "/mesh"})
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", operator.Handler(a, readOnly{}, operator.LargestQuery))
+	mux.Handle("/graphql", operator.Handler(a, readOnly{a.ByPolicy()}, operator.LargestQuery))
 	mux.Handle("/mesh", mesh.Handler(m))
 	return listen.Serve(ctx, m.listener, m.permitted(mux))
 }
@@ -120,7 +122,9 @@ func (m *Mesh) permitted(next http.Handler) http.Handler {
 		case !slices.Contains(p.Scopes, meshScope):
 			http.Error(w, "the token lacks the scope "+meshScope, http.StatusForbidden)
 		default:
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, cmp.Or(p.Subject, "a caller without a name"))))
+			name := cmp.Or(p.Subject, nameless)
+			ctx := operator.As(r.Context(), m.reader(name))
+			next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, callerKey{}, name)))
 		}
 	})
 }
@@ -140,7 +144,7 @@ func (m *Mesh) vouched(w http.ResponseWriter, r *http.Request, text string, next
 	}
 	m.cfg.Log.Debug("asked over the mesh", "node", v.Node.String(), "caller", bgp.Printable(v.Caller))
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	next.ServeHTTP(w, r)
+	next.ServeHTTP(w, r.WithContext(operator.As(r.Context(), m.reader(v.Caller))))
 }
 
 type (
@@ -149,6 +153,17 @@ type (
 )
 
 var errNoToken = errors.New("a bearer token with the scope " + meshScope + " is wanted") //nolint:gochecknoglobals // a sentinel
+
+// nameless stands for callers whose token has no subject.
+const nameless = "a caller without a name"
+
+// reader is what policies take a caller for who reads over the mesh: a USER of this organisation, by his name.
+func (m *Mesh) reader(name string) policy.Bearer {
+	org := string(m.cfg.Node.Org)
+	return policy.Bearer{
+		Principal: string(token.User), Subject: cmp.Or(name, nameless), Organisation: org, TrustedDomains: []string{org},
+	}
+}
 
 // Seen keeps the nodes that can be asked: those whose service has a route.
 func (m *Mesh) Seen(svc bgp.Service, there bool) {
@@ -225,16 +240,4 @@ func (c inName) Do(r *http.Request) (*http.Response, error) {
 	r.Body, r.Host = io.NopCloser(bytes.NewReader(body)), string(c.service)
 	r.Header.Set("Authorization", identity.VoucherScheme+" "+voucher)
 	return c.client.Do(r)
-}
-
-// readOnly allows what changes nothing.
-type readOnly struct{}
-
-// Authorize implements operator.Authorizer.
-func (readOnly) Authorize(_ context.Context, operation string) error {
-	switch operation {
-	case "node", "peers", "peer", "routes", "route", "services", "envoys", "ports", "graph":
-		return nil
-	}
-	return fmt.Errorf("%s is not offered over the mesh: use the node's own socket", operation)
 }

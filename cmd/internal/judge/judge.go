@@ -95,6 +95,9 @@ func (j *Judge) Run(ctx context.Context, l net.Listener) error {
 // Close closes the file.
 func (j *Judge) Close() error { return j.store.Close() }
 
+// Decide answers a question by what is in force.
+func (j *Judge) Decide(r policy.Request) policy.Decision { return j.engine.Decide(r) }
+
 // record takes a decision: figures of each, the log of denials, and the kept ones.
 func (j *Judge) record(r policy.Record) {
 	j.metrics.decided(r)

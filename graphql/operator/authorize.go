@@ -1,0 +1,170 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/catalyst-router/catalyst/policy"
+)
+
+// Request is one right that an operation of the API needs: may this caller do this to that?
+type Request struct {
+	// Principal is whoever calls; the zero value if nobody has said who that is, which no authorizer permits.
+	Principal policy.Bearer
+	// Operation is the field of Query, Mutation or Subscription that is called, such as setPeer; for logs and errors.
+	Operation string
+	// Action is one of the actions of the policies' schema, such as PEER_CREATE.
+	Action   string
+	Resource Resource
+}
+
+// Resource is what an action is done to.
+type Resource struct {
+	Kind string // Peer, Route, Gateway, or AdminPanel: the node itself and all that it lists
+	ID   string // the peer or the service as the caller wrote it; AllID or GatewayID for those two
+}
+
+// IDs of resources of which a node has one.
+const (
+	AllID     = "admin-panel"
+	GatewayID = "gateway"
+)
+
+// Authorizer decides whether the caller may do something.
+type Authorizer interface {
+	// Authorize returns nil if the request is permitted. An operation that needs several rights asks for each, before it changes anything.
+	// A subscription is asked for once, when it begins.
+	Authorize(ctx context.Context, r Request) error
+}
+
+// Forbidden is the code of refusals: extensions.code of the answer.
+const Forbidden = "FORBIDDEN"
+
+// DeniedError says that the caller may not do what he asked for. It names the right that he lacks, and no policy.
+type DeniedError struct{ Request Request }
+
+func (e DeniedError) Error() string {
+	r := e.Request
+	return fmt.Sprintf("%s is not permitted to you: it needs %s on %s %q", r.Operation, r.Action, r.Resource.Kind, r.Resource.ID)
+}
+
+type principalKey struct{}
+
+// As returns a context in which the API is called by p. Whoever has verified the caller's token or certificate calls it.
+func As(ctx context.Context, p policy.Bearer) context.Context {
+	return context.WithValue(ctx, principalKey{}, p)
+}
+
+// right is an action on a resource.
+type right struct {
+	action   string
+	resource Resource
+}
+
+// args are the arguments of an operation as gqlgen has decoded them.
+type args map[string]any
+
+func (a args) text(name string) string {
+	s, _ := a[name].(string)
+	return s
+}
+
+func onAll(action string) []right { return []right{{action, Resource{"AdminPanel", AllID}}} }
+
+// all is the rights of operations that are about the node as a whole.
+func all(action string) func(args) []right {
+	return func(args) []right { return onAll(action) }
+}
+
+// of is the rights of operations about the one resource that an argument names.
+func of(action, kind, argument string) func(args) []right {
+	return func(a args) []right { return []right{{action, Resource{kind, a.text(argument)}}} }
+}
+
+// rights says, for every operation of the schema, what it needs. An operation that is not in it is permitted to nobody, and a test fails.
+// IBGP_* are not here, since peers open sessions by their certificates, and TOKEN_* are those of the auth service.
+func rights() map[string]func(args) []right {
+	gateway := func(args) []right { return []right{{"GATEWAY_CONFIG_UPDATE", Resource{"Gateway", GatewayID}}} }
+	return map[string]func(args) []right{
+		"node": all("LOGIN"), "envoys": all("LOGIN"),
+
+		"peers": all("PEER_LIST"), "peer": of("PEER_LIST", "Peer", "node"),
+		"setPeer":    func(a args) []right { in, _ := a["input"].(PeerInput); return setPeer(in) },
+		"removePeer": of("PEER_DELETE", "Peer", "node"), "resetPeer": of("PEER_UPDATE", "Peer", "node"),
+
+		"routes": all("ROUTE_LIST"), "services": all("ROUTE_LIST"), "ports": all("ROUTE_LIST"),
+		"route": of("ROUTE_LIST", "Route", "service"), "service": of("ROUTE_LIST", "Route", "service"),
+		"explain": of("ROUTE_LIST", "Route", "service"), "trace": of("ROUTE_LIST", "Route", "service"),
+		"setService":    func(a args) []right { in, _ := a["input"].(ServiceInput); return setService(in) },
+		"removeService": of("ROUTE_DELETE", "Route", "service"),
+		"pinPort":       of("ROUTE_CREATE", "Route", "service"), "freePort": of("ROUTE_DELETE", "Route", "service"),
+		"changes": changes, "apply": apply,
+
+		"graph": all("ROUTE_LIST"), "plan": all("ROUTE_LIST"), "checkSubgraph": all("ROUTE_LIST"), "refreshGraph": gateway,
+
+		"drain": all("MANAGE"), "policy": all("MANAGE"), "policyVersions": all("MANAGE"), "policyVersion": all("MANAGE"),
+		"checkPolicy": all("MANAGE"), "decisions": all("MANAGE"), "why": all("MANAGE"), "simulatePolicy": all("MANAGE"),
+		"applyPolicy": all("MANAGE"), "rollbackPolicy": all("MANAGE"),
+	}
+}
+
+// setPeer adds a peer or replaces it: whether there is one may change until it is done, so both rights are needed.
+func setPeer(in PeerInput) []right {
+	peer := Resource{"Peer", in.Node}
+	return []right{{"PEER_CREATE", peer}, {"PEER_UPDATE", peer}}
+}
+
+func setService(in ServiceInput) []right {
+	return []right{{"ROUTE_CREATE", Resource{"Route", in.Service}}}
+}
+
+// changes shows routes, and what sessions do if the caller wants that too.
+func changes(a args) []right {
+	out := onAll("ROUTE_LIST")
+	if peers, _ := a["peers"].(bool); peers {
+		out = append(out, onAll("PEER_LIST")...)
+	}
+	return out
+}
+
+// apply needs the rights of everything that it is given. What prune removes is named by nobody, so that needs the right to remove anything.
+// An input of nothing needs LOGIN.
+func apply(a args) []right {
+	in, _ := a["input"].(ApplyInput)
+	var out []right
+	for _, p := range in.Peers {
+		out = append(out, setPeer(p)...)
+	}
+	for _, s := range in.Services {
+		out = append(out, setService(s)...)
+	}
+	if in.Prune {
+		out = append(append(out, onAll("PEER_DELETE")...), onAll("ROUTE_DELETE")...)
+	}
+	if len(out) == 0 {
+		out = onAll("LOGIN")
+	}
+	return out
+}
+
+// allowed runs do if the caller may do operation to what its arguments name.
+func allowed[T any](ctx context.Context, r *resolver, operation string, do func() (T, error)) (T, error) {
+	var zero T
+	needs, known := r.rights[operation]
+	if !known {
+		return zero, fmt.Errorf("%s is permitted to nobody: no right is defined for it", operation)
+	}
+	var given args
+	if f := graphql.GetFieldContext(ctx); f != nil {
+		given = f.Args
+	}
+	principal, _ := ctx.Value(principalKey{}).(policy.Bearer)
+	for _, n := range needs(given) {
+		if err := r.a.Authorize(ctx, Request{principal, operation, n.action, n.resource}); err != nil {
+			return zero, err
+		}
+	}
+	return do()
+}
