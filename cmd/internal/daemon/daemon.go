@@ -546,6 +546,12 @@ func (d *Daemon) checks() []admin.Check {
 			}
 			return d.envoy.Admin().NotListening(ctx, d.cfg.Envoy.Egress, d.cfg.Envoy.Ingress)
 		}},
+		{Name: "gateway", Missing: func(context.Context) string {
+			if d.graph == nil {
+				return ""
+			}
+			return d.graph.Gateway().NotListening()
+		}},
 		{Name: "envoys", Missing: func(context.Context) string {
 			for _, cut := range d.forwarder.ADS().CutOffs() {
 				if cut.Expected {

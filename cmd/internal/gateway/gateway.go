@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -41,6 +42,8 @@ type Gateway struct {
 	h2c   *http.Transport
 	// memory bounds what the answers of all graphs hold.
 	memory exec.Memory
+	// listens while Run holds its listener.
+	listens atomic.Bool
 }
 
 // runner runs until its context ends.
@@ -160,6 +163,14 @@ func (g *Gateway) ready(w http.ResponseWriter, _ *http.Request) {
 // drainTime is how long requests in flight are waited for at the end.
 const drainTime = 15 * time.Second
 
+// NotListening says that the gateway does not listen yet, or no longer; "" while it does.
+func (g *Gateway) NotListening() string {
+	if g.listens.Load() {
+		return ""
+	}
+	return "the gateway does not listen at " + g.cfg.Listen + " (gateway.listen)"
+}
+
 // Run serves gateway.listen until ctx ends; then requests in flight are finished, and streams are ended with a word to their clients.
 func (g *Gateway) Run(ctx context.Context) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.cfg.Listen)
@@ -176,6 +187,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 		}
 		l = wrapped
 	}
+	g.listens.Store(true)
+	defer g.listens.Store(false)
 	srv := &http.Server{Handler: g.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 128 << 10, Protocols: new(http.Protocols)}
 	idle.Limit(srv, mostIdle)
 	srv.Protocols.SetHTTP1(true)

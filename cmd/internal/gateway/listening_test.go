@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/catalyst-router/catalyst/cmd/internal/config"
+	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
+)
+
+// A node is not ready before its gateway listens, nor after that has ended.
+func TestReadinessCountsTheListener(t *testing.T) {
+	cfg, err := config.Load("", func(string) (string, bool) { return "", false }, map[string]string{"gateway-listen": "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tel, err := telemetry.New(t.Context(), slog.New(slog.DiscardHandler), "test", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := New(t.Context(), cfg.Gateway, tel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent := func(when string) {
+		t.Helper()
+		if why := g.NotListening(); !strings.Contains(why, "127.0.0.1:0 (gateway.listen)") {
+			t.Errorf("%s: %q, want the address and its field", when, why)
+		}
+	}
+	silent("before it runs")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for g.NotListening() != "" && ctx.Err() == nil {
+		<-tick.C
+	}
+	if why := g.NotListening(); why != "" {
+		t.Error(why)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	silent("after it ran")
+}
