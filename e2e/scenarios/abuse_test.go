@@ -49,7 +49,7 @@ func abuse() []scenario {
 			one("one that has spoken is not turned out for them", "bgp/peering TestDoor", doorFile, "if !g.spoke {", "if true {"),
 			one("and none of a source that has few", "bgp/peering TestDoor", doorFile, "if d.sources[g.from].here < most {", "if false {"),
 			one("handshakes of a source that come to nothing are few", "bgp/peering TestHandshakesOfASource", doorFile,
-				"return d.source(now, g.from).rate.AllowN(now, 1)", "return true"),
+				"return d.source(g.from).rate.AllowN(now, 1)", "return true"),
 		}},
 		{122, "given up", "An operator's command is given up while the node is busy.", []guard{
 			one("what was given up is never done", "bgp/peering TestACallThatIsGivenUpIsNeverMade", peeringFile,
