@@ -407,25 +407,25 @@ func TestRemoteEnvoy(t *testing.T) {
 	must(t, err)
 	offer(t, a, "books", "one")
 	bundle := filepath.Join(l.Dir, "proxy")
-	_, err = l.Run(t.Context(), "org", "issue-node", "proxy", "--dir", filepath.Join(l.Dir, "org"), "--out", bundle)
+	_, err = l.Run(t.Context(), "org", "issue-envoy", "a", "proxy", "--dir", filepath.Join(l.Dir, "org"), "--out", bundle)
 	must(t, err)
 	admin := filepath.Join(l.Dir, "admin.sock")
-	text, err := l.Run(t.Context(), "envoy", "bootstrap", "--remote", ads, "--identity", bundle, "--control-plane", "a", "--admin", admin)
+	text, err := l.Run(t.Context(), "envoy", "bootstrap", "--remote", ads, "--identity", bundle, "--admin", admin)
 	must(t, err)
 	stop := runEnvoy(t, l.Dir, text)
 	answers(t, a, "books", "one") // the remote Envoy opens the same egress, here on the same machine
 	out, err := a.CLI(t.Context(), "envoy", "status")
 	must(t, err)
-	if !strings.Contains(out, "acme.example/proxy") {
+	if !strings.Contains(out, "acme.example/a/proxy") {
 		t.Errorf("status does not know it:\n%s", out)
 	}
 	stop()
 	// Under another name than its certificate's it is refused.
-	stop = runEnvoy(t, l.Dir, strings.ReplaceAll(text, "acme.example/proxy", "acme.example/other"))
+	stop = runEnvoy(t, l.Dir, strings.ReplaceAll(text, "acme.example/a/proxy", "acme.example/a/other"))
 	defer stop()
 	must(t, lab.Eventually(t.Context(), "the refusal", func(context.Context) error {
 		log, err := os.ReadFile(filepath.Join(l.Dir, "envoy.log"))
-		if err == nil && !strings.Contains(string(log), "the certificate is that of") {
+		if err == nil && !strings.Contains(string(log), "its bootstrap names it acme.example/a/other") {
 			err = errors.New("nothing yet")
 		}
 		return err

@@ -37,7 +37,7 @@ type Peer struct {
 	// MaxBytes is how many bytes of names and attributes all its routes may have, each route counted as if it shared its attributes with no other; zero
 	// means 512 MiB inside an organisation and 4 MiB between two.
 	MaxBytes int
-	// MaxRouteBytes is how many bytes of attributes one route may have, at most attr.MaxSize; a larger one is treated as withdrawn. Zero means 8 KiB.
+	// MaxRouteBytes is how many bytes of attributes one route may have, at most attr.MaxSize; a larger one is treated as withdrawn. Zero means 16 KiB, enough for all the tags that a route may have.
 	MaxRouteBytes int
 	// MaxLocalPref is the highest local preference that is taken of it, inside an organisation; what is above counts as this. Zero means
 	// bgp.DefaultLocalPref: it may make its paths less wanted, and not more.

@@ -11,7 +11,7 @@ const (
 	routesOutside = 1000
 	bytesInside   = 512 << 20
 	bytesOutside  = 4 << 20
-	routeBytes    = 8 << 10
+	routeBytes    = 16 << 10 // 32 tags of 253 characters fit
 )
 
 // Limits bound what a peer may announce.

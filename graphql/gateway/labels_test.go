@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -20,11 +21,32 @@ type Query {
 }`
 )
 
-func asked(name, sdl string, log *[]string) fake {
+// questions are what subgraphs were asked.
+type questions struct {
+	mu  sync.Mutex
+	all []string // guarded by mu
+}
+
+func (q *questions) add(what string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.all = append(q.all, what)
+}
+
+// take returns what was asked since it was called last.
+func (q *questions) take() string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	got := strings.Join(q.all, " ")
+	q.all = nil
+	return got
+}
+
+func asked(name, sdl string, log *questions) fake {
 	return fake{name, sdl, func(_ *http.Request, query string) string {
 		for _, f := range []string{"n", "w", "z", "h", "named"} {
 			if strings.Contains(query, "{"+f+"}") || strings.Contains(query, "{"+f+"(") || strings.Contains(query, " "+f) {
-				*log = append(*log, name+"."+f)
+				log.add(name + "." + f)
 			}
 		}
 		return `{"data":{"n":1,"w":1,"z":1,"h":1,"named":1}}`
@@ -33,13 +55,13 @@ func asked(name, sdl string, log *[]string) fake {
 
 // TestLabels: a percentage decides where a field is asked, the same way for equal requests, and the configuration goes before it.
 func TestLabels(t *testing.T) {
-	var log []string
+	var log questions
 	ask := func(g *Gateway, query, variables string) string {
-		log = nil
+		log.take()
 		if w := post(t, g, fmt.Sprintf(`{"query":%q,"variables":{%s}}`, query, variables)); w.Code != 200 || strings.Contains(w.Body.String(), "errors") {
 			t.Fatalf("%s: %d %s", query, w.Code, w.Body)
 		}
-		return strings.Join(log, " ")
+		return log.take()
 	}
 	g := serving(t, Config{}, asked("old", overrideFrom, &log), asked("new", overrideTo, &log))
 	for query, want := range map[string]string{"{w}": "new.w", "{z}": "old.z", "{named}": "old.named"} {

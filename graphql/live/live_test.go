@@ -14,6 +14,7 @@ import (
 
 // fixture runs a registry in a synctest bubble over services that the test switches on, off and about.
 type fixture struct {
+	announcing sync.Mutex
 	*Registry
 	t *testing.T
 
@@ -45,6 +46,8 @@ func (f *fixture) run() {
 }
 
 func (f *fixture) fetch(ctx context.Context, src Source) (string, string, error) {
+	f.announcing.Lock()
+	f.announcing.Unlock() //nolint:staticcheck // it waits for an announcement that is being made
 	f.mu.Lock()
 	f.fetches[src.Name]++
 	sdl, ok := f.schemas[src.Name]
@@ -83,6 +86,8 @@ func (f *fixture) silence(name string) {
 }
 
 func (f *fixture) announce(names ...string) {
+	f.announcing.Lock() // so that all are announced before the first schema is had
+	defer f.announcing.Unlock()
 	for _, n := range names {
 		f.Put(Source{Name: n, URL: "http://" + n + "/graphql"})
 	}

@@ -57,7 +57,14 @@ func (s *state) ready(now time.Time) bool {
 	return s.dirty && (s.holdUntil.IsZero() || !now.Before(s.holdUntil) || s.complete())
 }
 
+// complete tells whether every schema is there: of all that were announced, and of all that were in the graph before the start and may be announced yet.
+// Otherwise a newcomer that is announced first would take the place of a member that it does not go with.
 func (s *state) complete() bool {
+	for name := range s.remembered {
+		if s.subs[name] == nil {
+			return false
+		}
+	}
 	for _, x := range s.subs {
 		if x.schema == "" {
 			return false

@@ -42,7 +42,7 @@ func (a *app) peerSet(verb, short string) *cobra.Command {
 	f.BoolVar(&in.Client, "client", false, "reflect its routes (RFC 4456)")
 	f.IntVar(&in.MaxRoutes, "max-routes", 0, "routes that it may announce (default: 1000000 inside an organisation, 1000 between two)")
 	f.IntVar(&in.MaxBytes, "max-bytes", 0, "bytes of names and attributes of all its routes (default 512 MiB inside an organisation, 4 MiB between two)")
-	f.IntVar(&in.MaxRouteBytes, "max-route-bytes", 0, "bytes of attributes of one of its routes, up to 32768 (default 8192)")
+	f.IntVar(&in.MaxRouteBytes, "max-route-bytes", 0, "bytes of attributes of one of its routes, up to 32768 (default 16384)")
 	f.IntVar(&in.MaxLocalPref, "max-local-pref", 0, "highest local preference that is taken of it, inside an organisation; import rules come after it (default 100)")
 	f.StringVar(&in.OverLimit, "over-limit", "", "what happens beyond max-routes: block (what is beyond is not taken), warn (all is taken) or close (the session) (default block)")
 	f.IntVar(&in.AddPath, "add-path", 0, "paths a service to ask it for (RFC 7911)")

@@ -189,9 +189,14 @@ class World {
     return ref.t + ':' + ref.i + ':' + field;
   }
 
-  // find tells which object a representation is of.
+  // find tells which object a representation is of; null for one whose keys have a null part: such a key is sent, and names no object.
   find(rep, sub) {
     const t = sub.types.get(rep.__typename);
+    const hasNull = (v, set) => set.selections.some((s) => {
+      const x = v?.[s.name.value];
+      return x === null || (s.selectionSet !== undefined && x !== undefined && hasNull(x, s.selectionSet));
+    });
+    if (t.keys.some((key) => hasNull(rep, key))) return null;
     for (const key of t.keys) {
       const ref = this.match(rep, key, t);
       if (ref) return ref;
@@ -326,6 +331,7 @@ class World {
       typeResolver: (v) => v.__typename,
       resolveReference: (rep) => {
         const ref = this.find(rep, sub);
+        if (ref === null) return null;
         if (this.absent(sub, ref)) return null;
         const own = sub.types.get(rep.__typename);
         return { __typename: own.kind === 'Interface' ? ref.t : rep.__typename, ref, rep };

@@ -3126,7 +3126,7 @@ type PeerInput struct {
 	MaxRoutes       int      `json:"maxRoutes"`
 	// Bytes of names and attributes of all its routes; 0 for 512 MiB inside an organisation and 4 MiB between two.
 	MaxBytes int `json:"maxBytes"`
-	// Bytes of attributes of one of its routes, up to 32768; a larger one is treated as withdrawn. 0 for 8192.
+	// Bytes of attributes of one of its routes, up to 32768; a larger one is treated as withdrawn. 0 for 16384.
 	MaxRouteBytes int `json:"maxRouteBytes"`
 	// The highest local preference that is taken of it, inside an organisation; 0 for 100. Import rules come after it.
 	MaxLocalPref int `json:"maxLocalPref"`

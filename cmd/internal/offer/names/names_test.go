@@ -78,9 +78,14 @@ func TestNext(t *testing.T) {
 func TestNamesAreFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		z := &zone{records: map[string][]netip.Addr{"web.internal": addrs("10.0.0.1")}}
-		var told []string
+		var mu sync.Mutex
+		var told []string // guarded by mu
 		s := New(Config{Log: slog.New(slog.DiscardHandler), Lookup: z.lookup, Interval: time.Second, Keep: time.Minute,
-			Changed: func(_ context.Context, owner string) { told = append(told, owner) }})
+			Changed: func(_ context.Context, owner string) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, owner)
+			}})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		s.Follow("books", []string{"web.internal"})
@@ -92,6 +97,8 @@ func TestNamesAreFollowed(t *testing.T) {
 			t.Helper()
 			time.Sleep(d) // in the bubble: no real time passes
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			slices.Sort(told)
 			if !slices.Equal(told, want) {
 				t.Errorf("told %v, want %v", told, want)
