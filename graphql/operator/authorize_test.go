@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -18,11 +19,14 @@ import (
 
 // noter keeps what it is asked, and permits only what want says.
 type noter struct {
-	asked  []Request
-	permit string // an action
+	mu     sync.Mutex // fields of a query are resolved side by side
+	asked  []Request  // guarded by mu
+	permit string     // an action
 }
 
 func (n *noter) Authorize(_ context.Context, r Request) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.asked = append(n.asked, r)
 	if r.Action == n.permit {
 		return nil
