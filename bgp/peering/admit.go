@@ -7,7 +7,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
-// admit makes a peer of a node that dials and is none yet, if Config.Admit says so. Whoever is not admitted is refused by the speaker, with the reason.
+// admit lets Config.Admit make a peer of a node that dials and is none yet. Whoever is none afterwards is refused by the speaker, with the reason.
 func (r *Router) admit(ctx context.Context, remote bgp.NodeID) {
 	if r.cfg.Admit == nil {
 		return
@@ -16,7 +16,5 @@ func (r *Router) admit(ctx context.Context, remote bgp.NodeID) {
 	if err := r.Query(ctx, func(s *speaker.Speaker) { _, known = s.Peer(remote) }); err != nil || known {
 		return
 	}
-	if p, ok := r.cfg.Admit(ctx, remote); ok {
-		_ = r.Do(ctx, speaker.PeerSet{Peer: p}) // fails only when the router stops, and then the stream ends as well
-	}
+	r.cfg.Admit(ctx, remote)
 }

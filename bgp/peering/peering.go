@@ -39,8 +39,8 @@ type Config struct {
 	Answer Answer
 	// Recorder keeps every event for replay; nil for nobody.
 	Recorder Recorder
-	// Admit is asked about a verified node that dials and is no peer: whether it becomes one, and how. Nil admits nobody. It may block.
-	Admit func(ctx context.Context, remote bgp.NodeID) (speaker.Peer, bool)
+	// Admit is told of a verified node that dials and is no peer, and may make it one (speaker.PeerSet) before it returns. Nil admits nobody. It may block.
+	Admit func(ctx context.Context, remote bgp.NodeID)
 }
 
 // Identity is how a router proves itself and knows who its peers are, as the Source of auth/identity does.

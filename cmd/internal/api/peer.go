@@ -58,7 +58,7 @@ func (a *API) SetPeer(ctx context.Context, in operator.PeerInput) (*operator.Pee
 	return a.Peer(ctx, p.Node.String())
 }
 
-// labels are those of peers that a file manages.
+// labels are those of all peers that are kept; "" for one that no file manages.
 func (a *API) labels(ctx context.Context) (map[bgp.NodeID]string, error) {
 	peers, err := a.cfg.Journal.Peers(ctx)
 	all := map[bgp.NodeID]string{}

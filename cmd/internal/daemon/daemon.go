@@ -256,7 +256,7 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 	}
 	d.router = peering.New(peering.Config{
 		Identity: d.id, Log: d.tel.Log, Observe: met.Stepped, Answer: answer, Recorder: recorder,
-		Admit: func(ctx context.Context, remote bgp.NodeID) (speaker.Peer, bool) { return d.api.Admit(ctx, remote) },
+		Admit: func(ctx context.Context, remote bgp.NodeID) { d.api.Admit(ctx, remote) },
 		Speaker: speaker.Config{
 			Self: d.self, BootID: boot, Ingress: d.cfg.Envoy.Advertise, GracefulRestart: d.cfg.Peering.GracefulRestart,
 			LongLivedStale: d.cfg.Peering.LongLivedStale, Deferral: d.cfg.Peering.Deferral, Restarting: restarted,
