@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"strings"
 
@@ -202,7 +201,7 @@ func (a *app) exportCommand() *cobra.Command {
 			if *label != "" && p.Config.Label != *label {
 				continue
 			}
-			fields, err := given(p.Config, "label")
+			fields, err := setFields(p.Config, "label")
 			if err != nil {
 				return err
 			}
@@ -213,7 +212,7 @@ func (a *app) exportCommand() *cobra.Command {
 					if err := json.Unmarshal([]byte(text), &rules); err != nil {
 						return fmt.Errorf("%s of %s: %w", key, p.Node, err)
 					}
-					fields[key] = withoutNulls(rules)
+					fields[key] = filled(rules)
 				}
 			}
 			out["peers"] = append(entries(out["peers"]), fields)
@@ -223,7 +222,7 @@ func (a *app) exportCommand() *cobra.Command {
 			if *label != "" && s.Label != *label {
 				continue
 			}
-			fields, err := given(s, "label", "health", "healthSince", "healthError", "healthHeldUntil", "workloads")
+			fields, err := setFields(s, "label", "health", "healthSince", "healthError", "healthHeldUntil", "workloads")
 			if err != nil {
 				return err
 			}
@@ -247,24 +246,8 @@ func entries(v any) []any {
 	return list
 }
 
-// withoutNulls takes what is null away, however deep.
-func withoutNulls(v any) any {
-	switch x := v.(type) {
-	case map[string]any:
-		maps.DeleteFunc(x, func(_ string, v any) bool { return v == nil })
-		for k := range x {
-			x[k] = withoutNulls(x[k])
-		}
-	case []any:
-		for i := range x {
-			x[i] = withoutNulls(x[i])
-		}
-	}
-	return v
-}
-
-// given is v's fields that are set, without those named, as the API spells them.
-func given(v any, without ...string) (map[string]any, error) {
+// setFields are v's fields that are set, without those named, as the API spells them.
+func setFields(v any, without ...string) (map[string]any, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, err

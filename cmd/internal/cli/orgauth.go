@@ -48,7 +48,9 @@ func (a *app) orgJoinToken(at *authAt) *cobra.Command {
 		ask := server.JoinToken{Node: *node, Seconds: int64(*ttl / time.Second), OIDC: *oidc}
 		return at.call(cmd, a, func(ctx context.Context, c *server.Client) error {
 			var out server.Joining
-			if err := retried(ctx, *wait, func() error { return c.Post(ctx, "/v1/joins", ask, &out) }); err != nil {
+			if err := retried(ctx, *wait, func(ctx context.Context) error {
+				return c.Post(ctx, "/v1/joins", ask, &out)
+			}); err != nil {
 				return err
 			}
 			var err error
@@ -59,26 +61,6 @@ func (a *app) orgJoinToken(at *authAt) *cobra.Command {
 		})
 	}
 	return cmd
-}
-
-// retried does something until it succeeds, for at most a time; 0 does it once.
-func retried(ctx context.Context, most time.Duration, do func() error) error {
-	over := time.After(most)
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := do()
-		if err == nil || most <= 0 {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-over:
-			return err
-		case <-ctx.Done():
-			return err
-		}
-	}
 }
 
 // introduced adds the peers of a joining node to its token.

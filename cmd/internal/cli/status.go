@@ -61,19 +61,31 @@ func (a *app) statusCommand() *cobra.Command {
 
 // waitReady asks the node until it serves.
 func (a *app) waitReady(ctx context.Context, most time.Duration) error {
+	return retried(ctx, most, func(ctx context.Context) error {
+		resp, err := client.GetNode(ctx, a.client())
+		if err == nil && len(resp.Node.Missing) > 0 {
+			err = fmt.Errorf("the node does not serve after %s: %s", most, strings.Join(resp.Node.Missing, "; "))
+		}
+		return err
+	})
+}
+
+// retried does something until it succeeds, for at most a time, and returns its last error; 0 does it once.
+func retried(ctx context.Context, most time.Duration, do func(context.Context) error) error {
+	if most <= 0 {
+		return do(ctx)
+	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	var last error
 	for {
-		resp, err := client.GetNode(ctx, a.client())
-		switch {
-		case err == nil && len(resp.Node.Missing) == 0:
+		err := do(ctx)
+		if err == nil {
 			return nil
-		case err == nil:
-			last = fmt.Errorf("the node does not serve after %s: %s", most, strings.Join(resp.Node.Missing, "; "))
-		case ctx.Err() == nil || last == nil: // that the time is over is not why it does not serve
+		}
+		if ctx.Err() == nil || last == nil { // that the time is over is not why it does not succeed
 			last = err
 		}
 		select {
