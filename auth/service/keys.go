@@ -47,13 +47,18 @@ func (p published) Key(_ context.Context, kid string) (*token.Key, error) {
 	return k.Signer.Key(), nil
 }
 
+// kept reads the token keys and the authorities, sealed as they are stored.
+func (s *Service) kept(ctx context.Context) (signing, authorities []store.Sealed, err error) {
+	if signing, err = s.cfg.Store.SigningKeys(ctx); err != nil {
+		return nil, nil, err
+	}
+	authorities, err = s.cfg.Store.Authorities(ctx)
+	return signing, authorities, err
+}
+
 // initialise makes the first keys of a store that has none.
 func (s *Service) initialise(ctx context.Context) error {
-	signing, err := s.cfg.Store.SigningKeys(ctx)
-	if err != nil {
-		return err
-	}
-	authorities, err := s.cfg.Store.Authorities(ctx)
+	signing, authorities, err := s.kept(ctx)
 	if err != nil {
 		return err
 	}
@@ -152,11 +157,7 @@ func (s *Service) openAuthority(k store.Sealed) (*ca.Authority, error) {
 
 // loadKeys makes a new snapshot if keys or authorities changed.
 func (s *Service) loadKeys(ctx context.Context) error {
-	signing, err := s.cfg.Store.SigningKeys(ctx)
-	if err != nil {
-		return err
-	}
-	authorities, err := s.cfg.Store.Authorities(ctx)
+	signing, authorities, err := s.kept(ctx)
 	if err != nil {
 		return err
 	}

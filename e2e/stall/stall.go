@@ -83,9 +83,6 @@ func (w *Workloads) Quiet(ctx context.Context) error {
 	}
 }
 
-// Sent returns how many bytes the workloads have got rid of.
-func (w *Workloads) Sent() int64 { return w.sent.Load() }
-
 func (w *Workloads) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/read", func(rw http.ResponseWriter, _ *http.Request) {
