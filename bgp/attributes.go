@@ -14,7 +14,8 @@ const (
 	MaxTagLength      = 253  // characters of a tag or of one part of a community
 )
 
-// DefaultLocalPref is the local preference of a route that carries none (RFC 4271 §5.1.5 leaves it to the implementation).
+// DefaultLocalPref is the local preference of a route that carries none (RFC 4271 §5.1.5 leaves it to the
+// implementation).
 const DefaultLocalPref = 100
 
 // Health is what the originator knows of the service's workload.
@@ -41,8 +42,8 @@ func (h Health) String() string {
 // MarshalText writes the state's name.
 func (h Health) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 
-// Community is a tag that one organisation gives a meaning (RFC 8092 large communities): ORG:KEY:VALUE. The well-known ones have
-// no organisation.
+// Community is a tag that one organisation gives a meaning (RFC 8092 large communities): ORG:KEY:VALUE. The
+// well-known ones have no organisation.
 type Community struct {
 	Org   Org
 	Key   string
@@ -81,7 +82,8 @@ func ParseCommunity(s string) (Community, error) {
 		c.Value = parts[2]
 	}
 	if c.Key == "" || len(c.Key) > MaxTagLength || len(c.Value) > MaxTagLength {
-		return Community{}, fmt.Errorf("community %q: want a key of 1 to %d characters and a value of at most as many", clip(s), MaxTagLength)
+		return Community{}, fmt.Errorf("community %q: want a key of 1 to %d characters and a value of at most as many",
+			clip(s), MaxTagLength)
 	}
 	return c, nil
 }
@@ -110,22 +112,24 @@ func (c *Community) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// NextHop is where to send traffic: the mesh ingress of a node's Envoy. Its certificate names Node and nothing else is accepted.
+// NextHop is where to send traffic: the mesh ingress of a node's Envoy. Its certificate names Node and nothing else
+// is accepted.
 type NextHop struct {
 	Node    NodeID
 	Address string // HOST:PORT of the mesh ingress, as other nodes reach it
 }
 
-// Attributes is all that an announcement says of a service, besides its name. Routes with equal attributes share one set; a set
-// is never changed once it is in a table.
+// Attributes is all that an announcement says of a service, besides its name. Routes with equal attributes share one
+// set; a set is never changed once it is in a table.
 type Attributes struct {
-	// NodePath holds the nodes that traffic crosses, nearest first, originator last; at most MaxHops. It is empty for a route
-	// of this node itself: each announcement prepends the announcer, save when a hub reflects (RFC 4456 §8).
+	// NodePath holds the nodes that traffic crosses, nearest first, originator last; at most MaxHops. It is empty for a
+	// route of this node itself: each announcement prepends the announcer, save when a hub reflects (RFC 4456 §8).
 	NodePath []NodeID
 	Protocol Protocol
 	// LocalPref is meaningful inside one organisation and is neither sent to nor taken from another (RFC 4271 §5.1.5).
 	LocalPref uint32
-	// MED distinguishes the entries into one neighbouring organisation; lower is better (RFC 4271 §5.1.4). Absent counts as 0.
+	// MED distinguishes the entries into one neighbouring organisation; lower is better (RFC 4271 §5.1.4). Absent counts
+	// as 0.
 	MED         uint32
 	Communities []Community // sorted, without doubles
 	// OnlyToCustomer is the organisation that marked the route, "" if none did (RFC 9234 §5).

@@ -7,18 +7,20 @@ import (
 	"strings"
 )
 
-// Endpoint is where something listens or is dialled, HOST:PORT: an IP address, or a DNS name that somebody has to look up.
+// Endpoint is where something listens or is dialled, HOST:PORT: an IP address, or a DNS name that somebody has to
+// look up.
 type Endpoint struct {
 	Host string // without brackets, also for IPv6
 	Port uint16 // 1 to 65535; 0 for one that the system chooses, see ParseListen
 }
 
-// ParseEndpoint reads HOST:PORT. HOST is an IPv4 address, an IPv6 address in brackets ("[::1]:80"), or a DNS name: labels of 1 to 63 letters, digits, hyphens
-// and underscores, together at most 253 characters. PORT is 1 to 65535, in decimal digits.
+// ParseEndpoint reads HOST:PORT. HOST is an IPv4 address, an IPv6 address in brackets ("[::1]:80"), or a DNS name:
+// labels of 1 to 63 letters, digits, hyphens and underscores, together at most 253 characters. PORT is 1 to 65535, in
+// decimal digits.
 func ParseEndpoint(text string) (Endpoint, error) { return parseEndpoint(text, false) }
 
-// ParseListen reads where a program is to listen: as ParseEndpoint, and HOST may be empty for every address of the machine (":80"), PORT 0 for one that the
-// system chooses.
+// ParseListen reads where a program is to listen: as ParseEndpoint, and HOST may be empty for every address of the
+// machine (":80"), PORT 0 for one that the system chooses.
 func ParseListen(text string) (Endpoint, error) { return parseEndpoint(text, true) }
 
 func parseEndpoint(text string, listen bool) (Endpoint, error) {
@@ -56,7 +58,8 @@ func parseEndpoint(text string, listen bool) (Endpoint, error) {
 	return Endpoint{host, uint16(n)}, nil
 }
 
-// isHostname tells whether a text is a DNS name that can be looked up. One whose last label is a number is an IPv4 address that is misspelt (WHATWG URL §3.5).
+// isHostname tells whether a text is a DNS name that can be looked up. One whose last label is a number is an IPv4
+// address that is misspelt (WHATWG URL §3.5).
 func isHostname(host string) bool {
 	name := strings.TrimSuffix(host, ".")
 	if name == "" || len(name) > 253 {
@@ -64,7 +67,8 @@ func isHostname(host string) bool {
 	}
 	label := ""
 	for label = range strings.SplitSeq(name, ".") {
-		if len(label) < 1 || len(label) > 63 || strings.Trim(label, "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" ||
+		if len(label) < 1 || len(label) > 63 ||
+			strings.Trim(label, "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" ||
 			label[0] == '-' || label[len(label)-1] == '-' {
 			return false
 		}

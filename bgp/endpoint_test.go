@@ -23,11 +23,15 @@ func TestParseEndpoint(t *testing.T) {
 		}
 	}
 	for text, rule := range map[string]string{
-		"": "want HOST:PORT", "nope": "want HOST:PORT", ":80": "an IP address or a DNS name", "a:": "1 to 65535", "a:0": "1 to 65535", "a:65536": "1 to 65535",
-		"a:+1": "1 to 65535", "a:http": "1 to 65535", "::1:80": "in brackets", "[::1:80": "between the brackets", "[127.0.0.1]:80": "between the brackets", "[x]:80": "between the brackets",
-		"256.0.0.1:80": "an IP address or a DNS name", "a b:80": "a DNS name", "-a:80": "a DNS name", "a..b:80": "a DNS name", "http://a:80": "in brackets",
-		strings.Repeat("a", 64) + ":80": "a DNS name", strings.Repeat("a.", 130) + ":80": "a DNS name", strings.Repeat("a", 3000) + ":80": "longer than 2048",
-		"ü:80": "a DNS name", "a\n:80": "a DNS name",
+		"": "want HOST:PORT", "nope": "want HOST:PORT", ":80": "an IP address or a DNS name", "a:": "1 to 65535",
+		"a:0": "1 to 65535", "a:65536": "1 to 65535",
+		"a:+1": "1 to 65535", "a:http": "1 to 65535", "::1:80": "in brackets", "[::1:80": "between the brackets",
+		"[127.0.0.1]:80": "between the brackets", "[x]:80": "between the brackets",
+		"256.0.0.1:80": "an IP address or a DNS name", "a b:80": "a DNS name", "-a:80": "a DNS name",
+		"a..b:80": "a DNS name", "http://a:80": "in brackets",
+		strings.Repeat("a", 64) + ":80": "a DNS name", strings.Repeat("a.", 130) + ":80": "a DNS name",
+		strings.Repeat("a", 3000) + ":80": "longer than 2048",
+		"ü:80":                            "a DNS name", "a\n:80": "a DNS name",
 	} {
 		if got, err := ParseEndpoint(text); err == nil || !strings.Contains(err.Error(), rule) {
 			t.Errorf("%q: got %+v, %v; want an error with %q", text, got, err, rule)
@@ -36,7 +40,8 @@ func TestParseEndpoint(t *testing.T) {
 }
 
 func TestParseListen(t *testing.T) {
-	for text, want := range map[string]Endpoint{":80": {"", 80}, "127.0.0.1:0": {"127.0.0.1", 0}, "[::]:7443": {"::", 7443}} {
+	for text, want := range map[string]Endpoint{":80": {"", 80}, "127.0.0.1:0": {"127.0.0.1", 0},
+		"[::]:7443": {"::", 7443}} {
 		if got, err := ParseListen(text); err != nil || got != want || got.String() != text {
 			t.Errorf("%s: got %+v, %v; want %+v", text, got, err, want)
 		}
@@ -57,7 +62,8 @@ func FuzzParseEndpoint(f *testing.F) {
 			return
 		}
 		host, port, err := net.SplitHostPort(text)
-		if err != nil || host != e.Host || port != strconv.Itoa(int(e.Port)) && strings.TrimLeft(port, "0") != strconv.Itoa(int(e.Port)) {
+		if err != nil || host != e.Host || port != strconv.Itoa(int(e.Port)) &&
+			strings.TrimLeft(port, "0") != strconv.Itoa(int(e.Port)) {
 			t.Fatalf("%q: got %+v, net says %q %q %v", text, e, host, port, err)
 		}
 		if again, err := ParseEndpoint(e.String()); err != nil || again != e {

@@ -12,8 +12,8 @@ const (
 	MaxLabelLength = 63  // characters between two dots
 )
 
-// Org is an organisation: a DNS name in lower case without a trailing dot, such as "acme.example". It plays the part of BGP's
-// autonomous system and is the organisation's SPIFFE trust domain. The zero value is no organisation.
+// Org is an organisation: a DNS name in lower case without a trailing dot, such as "acme.example". It plays the part
+// of BGP's autonomous system and is the organisation's SPIFFE trust domain. The zero value is no organisation.
 type Org string
 
 // ParseOrg accepts a DNS name of at least two labels, in any case, and returns it in lower case.
@@ -28,8 +28,8 @@ func ParseOrg(s string) (Org, error) {
 	return Org(name), nil
 }
 
-// NodeID names one node of one organisation. It is the RFC 6286 identifier: unique inside its organisation, and compared
-// together with it. The zero value is no node.
+// NodeID names one node of one organisation. It is the RFC 6286 identifier: unique inside its organisation, and
+// compared together with it. The zero value is no node.
 type NodeID struct {
 	Org  Org
 	Name string // one or more DNS labels, lower case: "edge-1"
@@ -113,8 +113,8 @@ func parseName(s string) (string, error) {
 	return name, nil
 }
 
-// CheckName reports the first rule of DNS names that a lower-case name breaks. It allocates nothing when the name is good,
-// because every name that a peer sends goes through it.
+// CheckName reports the first rule of DNS names that a lower-case name breaks. It allocates nothing when the name is
+// good, because every name that a peer sends goes through it.
 func CheckName(s string) error {
 	if s == "" {
 		return fmt.Errorf("is empty")

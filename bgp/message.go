@@ -7,17 +7,19 @@ import (
 
 // Limits of messages, enforced before allocation.
 const (
-	Version          = 1
-	MaxUpdateRoutes  = 1000      // announced and withdrawn routes of one UPDATE
-	MaxMessageSize   = 256 << 10 // bytes of one message; a sender fills an UPDATE to MaxUpdateSize
-	MaxUpdateSize    = 64 << 10  // bytes that a sender puts into one UPDATE (RFC 8654)
-	DefaultHoldTime  = 90 * time.Second
-	MinHoldTime      = 3 * time.Second       // a shorter one, other than 0, is refused (RFC 4271 §4.2)
-	MinLiveness      = 50 * time.Millisecond // the shortest interval of liveness; below it a scheduler's hiccup is a dead peer
-	MaxSubscriptions = 10_000                // names of one OPEN or SUBSCRIBE
+	Version         = 1
+	MaxUpdateRoutes = 1000      // announced and withdrawn routes of one UPDATE
+	MaxMessageSize  = 256 << 10 // bytes of one message; a sender fills an UPDATE to MaxUpdateSize
+	MaxUpdateSize   = 64 << 10  // bytes that a sender puts into one UPDATE (RFC 8654)
+	DefaultHoldTime = 90 * time.Second
+	MinHoldTime     = 3 * time.Second // a shorter one, other than 0, is refused (RFC 4271 §4.2)
+	// the shortest interval of liveness; below it a scheduler's hiccup is a dead peer
+	MinLiveness      = 50 * time.Millisecond
+	MaxSubscriptions = 10_000 // names of one OPEN or SUBSCRIBE
 )
 
-// Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe, *Report, *WalkRequest and *WalkReply.
+// Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe, *Report, *WalkRequest and
+// *WalkReply.
 type Message interface{ message() }
 
 func (*Open) message()         {}
@@ -44,7 +46,8 @@ type Open struct {
 	Node    NodeID // has to be the one of the sender's certificate
 	// HoldTime is 0 (no keepalives) or at least MinHoldTime; the session uses the lower of both sides.
 	HoldTime time.Duration
-	// Ingress is HOST:PORT of the mesh ingress of the sender's Envoy; empty for a node that offers no transit and no service.
+	// Ingress is HOST:PORT of the mesh ingress of the sender's Envoy; empty for a node that offers no transit and no
+	// service.
 	Ingress string
 	Role    Role
 	// BootID is drawn at each start of the process. Equal node ids with different BootIDs on live sessions are a cloned
@@ -55,23 +58,25 @@ type Open struct {
 
 // Capabilities are offered in OPEN; a session uses what both sides offer (RFC 5492).
 type Capabilities struct {
-	// GracefulRestart is how long the receiver is asked to keep this node's routes after the session drops; 0 means at once
-	// withdrawn (RFC 4724 §3).
+	// GracefulRestart is how long the receiver is asked to keep this node's routes after the session drops; 0 means at
+	// once withdrawn (RFC 4724 §3).
 	GracefulRestart time.Duration
 	// Restarting tells that this node has just restarted and kept its forwarding state (RFC 4724 §3, R and F bits).
 	Restarting bool
-	// LongLivedStale is how much longer than GracefulRestart the routes may serve as last resort; 0 for not at all (RFC 9494).
+	// LongLivedStale is how much longer than GracefulRestart the routes may serve as last resort; 0 for not at all (RFC
+	// 9494).
 	LongLivedStale time.Duration
 	// AddPath is how many paths a service the sender wants to receive; 0 and 1 both mean the best only (RFC 7911).
 	AddPath uint8
 	// Refresh tells that REFRESH with begin and end markers is understood (RFC 2918, RFC 7313).
 	Refresh bool
-	// Client tells that the sender reflects: the receiver is its client (RFC 4456), and need not tell it what another such hub said.
+	// Client tells that the sender reflects: the receiver is its client (RFC 4456), and need not tell it what another
+	// such hub said.
 	Client bool
 	// Subscribe tells that the sender wants only the names it subscribes to (after RFC 4684).
 	Subscribe bool
-	// Liveness is the interval at which the sender wants and sends keepalives when fast liveness is on; 0 when off. The session uses the
-	// longer of both sides', and is over after three of them without a word (after RFC 5880 §6.8.4).
+	// Liveness is the interval at which the sender wants and sends keepalives when fast liveness is on; 0 when off. The
+	// session uses the longer of both sides', and is over after three of them without a word (after RFC 5880 §6.8.4).
 	Liveness time.Duration
 	// Reports tells that REPORT is understood.
 	Reports bool
@@ -87,8 +92,8 @@ type NLRI struct {
 
 // Group is one attribute set with the routes that share it.
 type Group struct {
-	// Attributes is the canonical encoding of package bgp/attr, already validated when it comes from the decoder. It must not
-	// be changed, nor kept without copying: it may alias the receive buffer.
+	// Attributes is the canonical encoding of package bgp/attr, already validated when it comes from the decoder. It
+	// must not be changed, nor kept without copying: it may alias the receive buffer.
 	Attributes []byte
 	Routes     []NLRI
 }
@@ -104,14 +109,15 @@ const (
 	EndOfRefresh          // the requested table is complete
 )
 
-// Update withdraws and announces routes; withdrawals are applied first. A service with a path id occurs at most once in it.
+// Update withdraws and announces routes; withdrawals are applied first. A service with a path id occurs at most once
+// in it.
 type Update struct {
 	Withdrawn []NLRI
 	Announced []Group
 	Marker    Marker
 	Trace     Trace
-	// Malformed counts, for the receiver's books, the routes that the decoder turned into withdrawals or whose attributes it
-	// dropped (RFC 7606). It is not on the wire.
+	// Malformed counts, for the receiver's books, the routes that the decoder turned into withdrawals or whose
+	// attributes it dropped (RFC 7606). It is not on the wire.
 	Malformed []Malformed
 	// Encoded keeps the encoding where several streams are sent the same message; nil otherwise. It is not on the wire.
 	Encoded *Encoded
@@ -142,8 +148,8 @@ type Malformed struct {
 // MaxFaultBytes is the most that is kept of what could not be read.
 const MaxFaultBytes = 256
 
-// Trace is the W3C trace context and birth of the change that caused an UPDATE, so that one trace and one figure of convergence
-// follow it over every hop. The zero value is no trace.
+// Trace is the W3C trace context and birth of the change that caused an UPDATE, so that one trace and one figure of
+// convergence follow it over every hop. The zero value is no trace.
 type Trace struct {
 	TraceID  [16]byte
 	SpanID   [8]byte

@@ -67,8 +67,10 @@ type Notification struct {
 }
 
 var codeNames = map[Code]string{
-	MessageHeaderError: "message header error", OpenMessageError: "OPEN message error", UpdateMessageError: "UPDATE message error",
-	HoldTimerExpired: "hold timer expired", FSMError: "FSM error", Cease: "cease", RefreshError: "REFRESH message error",
+	MessageHeaderError: "message header error",
+	OpenMessageError:   "OPEN message error",
+	UpdateMessageError: "UPDATE message error",
+	HoldTimerExpired:   "hold timer expired", FSMError: "FSM error", Cease: "cease", RefreshError: "REFRESH message error",
 	SendHoldExpired: "send hold timer expired",
 }
 
@@ -76,12 +78,18 @@ var subcodeNames = map[Code]map[Subcode]string{
 	MessageHeaderError: {BadMessageLength: "bad message length", BadMessageType: "bad message type"},
 	OpenMessageError: {
 		UnsupportedVersion: "unsupported version", BadPeerOrg: "bad peer organisation", BadNodeID: "bad node id",
-		UnacceptableHoldTime: "unacceptable hold time", UnsupportedCapacity: "unsupported capability", RoleMismatch: "role mismatch",
+		UnacceptableHoldTime: "unacceptable hold time",
+		UnsupportedCapacity:  "unsupported capability",
+		RoleMismatch:         "role mismatch",
 	},
 	UpdateMessageError: {MalformedAttributes: "malformed attributes", BadNodePath: "bad node path"},
 	Cease: {
-		MaxRoutesReached: "maximum routes reached", AdminShutdown: "administrative shutdown", PeerDeconfigured: "peer de-configured",
-		AdminReset: "administrative reset", ConnectionRejected: "connection rejected", ConfigChange: "configuration change",
+		MaxRoutesReached:    "maximum routes reached",
+		AdminShutdown:       "administrative shutdown",
+		PeerDeconfigured:    "peer de-configured",
+		AdminReset:          "administrative reset",
+		ConnectionRejected:  "connection rejected",
+		ConfigChange:        "configuration change",
 		CollisionResolution: "connection collision resolution", OutOfResources: "out of resources", HardReset: "hard reset",
 		LivenessLost: "liveness lost",
 	},

@@ -25,8 +25,9 @@ func (k ReportKind) String() string {
 	return fmt.Sprintf("report(%d)", uint8(k))
 }
 
-// Report tells the originator of a service what a node on the way of its announcements has against it. It travels towards the originator, from node
-// to node along their best paths. It is soft state (RFC 2205 §2.3): repeated while it holds, and forgotten by who hears it no more.
+// Report tells the originator of a service what a node on the way of its announcements has against it. It travels
+// towards the originator, from node to node along their best paths. It is soft state (RFC 2205 §2.3): repeated while
+// it holds, and forgotten by who hears it no more.
 type Report struct {
 	Service Service
 	Node    NodeID // who reports; what its neighbour vouches for, not a proof

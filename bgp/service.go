@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Service is what is routed, in the place of BGP's prefix: a DNS name in lower case below its organisation's name, such as
-// "books.acme.example", optionally with "*" as its whole first label. The zero value is no service.
+// Service is what is routed, in the place of BGP's prefix: a DNS name in lower case below its organisation's name,
+// such as "books.acme.example", optionally with "*" as its whole first label. The zero value is no service.
 type Service string
 
 // ParseService accepts a full service name in any case. With a non-empty org, a name of a single label is short for
@@ -21,13 +21,14 @@ func ParseService(s string, org Org) (Service, error) {
 		return "", fmt.Errorf("service %q: %w", clip(s), err)
 	}
 	if org != "" && !svc.Below(org) {
-		return "", fmt.Errorf("service %q: does not lie below %s; an organisation originates only names below its own", clip(s), org)
+		return "", fmt.Errorf("service %q: does not lie below %s; an organisation originates only names below its own",
+			clip(s), org)
 	}
 	return svc, nil
 }
 
-// Check reports the first rule that s breaks: a DNS name in lower case of at least three labels, the first of which may be "*".
-// It allocates nothing when s is good.
+// Check reports the first rule that s breaks: a DNS name in lower case of at least three labels, the first of which
+// may be "*". It allocates nothing when s is good.
 func (s Service) Check() error {
 	name := strings.TrimPrefix(string(s), "*.")
 	if err := CheckName(name); err != nil {

@@ -16,9 +16,11 @@ const (
 	MaxWalkBudget = 10 * time.Second // for the whole rest of a walk
 )
 
-// WalkRequest asks the peer how a call to a service would go on from it (catalyst trace). It is answered by a WalkReply of the same id.
+// WalkRequest asks the peer how a call to a service would go on from it (catalyst trace). It is answered by a
+// WalkReply of the same id.
 type WalkRequest struct {
-	ID      uint64 // drawn at random where the walk begins, and kept over every hop, so that a node knows a walk that comes back to it
+	// drawn at random where the walk begins, and kept over every hop, so that a node knows a walk that comes back to it
+	ID      uint64
 	Service Service
 	TTL     uint8         // nodes that may still be asked, the receiver included; at most MaxWalkHops
 	Budget  time.Duration // how long the asker waits; at most MaxWalkBudget
@@ -71,13 +73,20 @@ func (s WalkState) String() string {
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
 
-// Bounded returns the hops cut to the limits of one reply; texts lose their ends, hops and steps beyond the limit are left out.
+// Bounded returns the hops cut to the limits of one reply; texts lose their ends, hops and steps beyond the limit are
+// left out.
 func Bounded(hops []WalkHop) []WalkHop {
 	out := make([]WalkHop, 0, min(len(hops), MaxWalkHops))
 	for _, h := range hops[:min(len(hops), MaxWalkHops)] {
 		b := WalkHop{Node: h.Node, Note: cut(h.Note, MaxWalkText)}
 		for _, s := range h.Steps[:min(len(h.Steps), MaxWalkSteps)] {
-			b.Steps = append(b.Steps, WalkStep{Name: cut(s.Name, MaxWalkName), State: s.State, Text: cut(s.Text, MaxWalkText), Advice: cut(s.Advice, MaxWalkAdvice), Took: s.Took})
+			b.Steps = append(b.Steps, WalkStep{
+				Name:   cut(s.Name, MaxWalkName),
+				State:  s.State,
+				Text:   cut(s.Text, MaxWalkText),
+				Advice: cut(s.Advice, MaxWalkAdvice),
+				Took:   s.Took,
+			})
 		}
 		out = append(out, b)
 	}

@@ -74,7 +74,10 @@ func (z *zone) answer(question []byte) ([]byte, error) {
 		if v4 := ip.To4(); v4 != nil && q.Type == dnsmessage.TypeA {
 			m.Answers = append(m.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: [4]byte(v4)}})
 		} else if v4 == nil && q.Type == dnsmessage.TypeAAAA {
-			m.Answers = append(m.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AAAAResource{AAAA: [16]byte(ip)}})
+			m.Answers = append(m.Answers, dnsmessage.Resource{
+				Header: header,
+				Body:   &dnsmessage.AAAAResource{AAAA: [16]byte(ip)},
+			})
 		}
 	}
 	return m.Pack()
@@ -91,19 +94,22 @@ func listenAt(t *testing.T, host, instance string) (port string) {
 	return port
 }
 
-// A host with addresses in both families, whose workload listens on one: every call reaches it, whichever family that is, and health and trace say the same.
+// A host with addresses in both families, whose workload listens on one: every call reaches it, whichever family that
+// is, and health and trace say the same.
 func TestAHostInBothFamilies(t *testing.T) {
 	z := newZone(t)
 	z.set("both.internal", "127.0.0.1", "::1")
 	_, n := world(t, "a", "", "--names-server", z.address, "--names-interval", "1s")
 	for family, host := range map[string]string{"four": "127.0.0.1", "six": "::1"} {
 		at := "both.internal:" + listenAt(t, host, family)
-		for _, svc := range []struct{ name, health string }{{"plain-" + family, "none"}, {"checked-" + family, "http:/books"}} {
+		for _, svc := range []struct{ name, health string }{{"plain-" + family, "none"},
+			{"checked-" + family, "http:/books"}} {
 			_, err := n("a").CLI(t.Context(), "route", "add", svc.name, "--addr", at, "--health", svc.health)
 			must(t, err)
 			answers(t, n("a"), svc.name, family)
 			for range 20 {
-				if status, body, err := n("a").Get(t.Context(), svc.name+".acme.example", "/books"); err != nil || status != http.StatusOK {
+				if status, body, err := n("a").Get(t.Context(), svc.name+".acme.example", "/books"); err != nil ||
+					status != http.StatusOK {
 					t.Fatalf("%s: %d %s %v", svc.name, status, body, err)
 				}
 			}
@@ -134,7 +140,8 @@ func TestAHostInBothFamilies(t *testing.T) {
 	portsOf(t, []*lab.Node{n("a")}, "lines").hold(t, "the start", []*lab.Node{n("a")})
 }
 
-// A host's records are followed; one that has lost them keeps its last address for as long as was said, and route list says so.
+// A host's records are followed; one that has lost them keeps its last address for as long as was said, and route
+// list says so.
 func TestAHostThatMovesAndIsLost(t *testing.T) {
 	z := newZone(t)
 	z.set("web.internal", "127.0.0.1")
@@ -152,7 +159,8 @@ func TestAHostThatMovesAndIsLost(t *testing.T) {
 	prints(t, n("a"), "no such host since", "route", "list")
 	prints(t, n("a"), "its last address 127.0.0.2:"+port+" is used until", "route", "list")
 	answers(t, n("a"), "books", "two")
-	says(t, n("a"), "books", http.StatusServiceUnavailable, "Its workload is down, says acme.example/a.") // when the time is over
+	// when the time is over
+	says(t, n("a"), "books", http.StatusServiceUnavailable, "Its workload is down, says acme.example/a.")
 	prints(t, n("a"), "no such host since", "route", "list")
 	z.set("web.internal", "127.0.0.1")
 	answers(t, n("a"), "books", "one")
@@ -165,12 +173,14 @@ func TestAHostThatMovesAndIsLost(t *testing.T) {
 	}))
 }
 
-// Several addresses are replicas: they share the traffic, each has its health, and one that is down or gone costs no call.
+// Several addresses are replicas: they share the traffic, each has its health, and one that is down or gone costs no
+// call.
 func TestReplicas(t *testing.T) {
 	_, n := world(t, "a b", "b-a")
 	one, well := sick(t, "one")
 	two, _ := sick(t, "two")
-	_, err := n("a").CLI(t.Context(), "route", "add", "books", "--addr", one, "--addr", two, "--health", "http:/healthz", "--health-interval", "100ms", "--health-timeout", "90ms")
+	_, err := n("a").CLI(t.Context(), "route", "add", "books", "--addr", one, "--addr", two, "--health",
+		"http:/healthz", "--health-interval", "100ms", "--health-timeout", "90ms")
 	must(t, err)
 	both(t, n("b"), "books", "one", "two")
 	well.Store(false)
@@ -187,7 +197,8 @@ func TestReplicas(t *testing.T) {
 	must(t, err)
 	answers(t, n("a"), "films", "two")
 	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); {
-		if status, body, err := n("b").Get(t.Context(), "films.acme.example", "/books"); err != nil || status != http.StatusOK {
+		if status, body, err := n("b").Get(t.Context(), "films.acme.example", "/books"); err != nil ||
+			status != http.StatusOK {
 			t.Fatalf("%d %s %v", status, body, err)
 		}
 	}

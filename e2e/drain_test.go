@@ -63,8 +63,8 @@ func both(t *testing.T, n *lab.Node, service string, instances ...string) {
 	}))
 }
 
-// Maintenance: a node is drained under load, all of its traffic moves, and then it stops for good. Not one request fails. Undrained after it has come back, it
-// has its share again.
+// Maintenance: a node is drained under load, all of its traffic moves, and then it stops for good. Not one request
+// fails. Undrained after it has come back, it has its share again.
 func TestDrainLosesNothing(t *testing.T) {
 	_, n := world(t, "a b c d", "a-b d-b c-b")
 	offer(t, n("a"), "books", "one")

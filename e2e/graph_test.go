@@ -49,19 +49,22 @@ func answersQuery(t *testing.T, n *lab.Node, operation, want string) {
 	}))
 }
 
-// One query at the end of a line joins subgraphs of three nodes, all of it through Envoys. A fourth joins while the graph serves; the plan says who is
-// asked; a workload that dies costs its own fields, and once its route is withdrawn they leave the graph. With the last one the graph goes as well.
+// One query at the end of a line joins subgraphs of three nodes, all of it through Envoys. A fourth joins while the
+// graph serves; the plan says who is asked; a workload that dies costs its own fields, and once its route is
+// withdrawn they leave the graph. With the last one the graph goes as well.
 func TestGraphFollowsTheRoutes(t *testing.T) {
 	_, node := world(t, "a b c", "a-b c-b", "--gateway-linger", "2s")
 	a, b, c := node("a"), node("b"), node("c")
 	graphService(t, a, "books", books.Handler())
 	stopMovies := graphService(t, b, "movies", movies.Handler())
 	graphService(t, c, "products", products.Handler())
-	answersQuery(t, c, `{ book(isbn: "9780156027601") { title adaptations { director discs { price } } editions { price } } }`,
+	answersQuery(t,
+		c, `{ book(isbn: "9780156027601") { title adaptations { director discs { price } } editions { price } } }`,
 		`{"data":{"book":{"title":"Solaris","adaptations":[{"director":"Andrei Tarkovsky","discs":[{"price":1999}]},{"director":"Steven Soderbergh","discs":[]}],"editions":[{"price":990},{"price":4500}]}}}`)
 
 	graphService(t, a, "orders", orders.Handler())
-	answersQuery(t, c, `{ order(id: "o1") { lines { quantity item { ... on Paperback { shipping book { title tagline } } ... on Disc { shipping movie { title } } } } } }`,
+	answersQuery(t,
+		c, `{ order(id: "o1") { lines { quantity item { ... on Paperback { shipping book { title tagline } } ... on Disc { shipping movie { title } } } } } }`,
 		`{"data":{"order":{"lines":[{"quantity":2,"item":{"shipping":220,"book":{"title":"Solaris","tagline":"Solaris: read since 1961"}}},{"quantity":1,"item":{"shipping":90,"movie":{"title":"Solaris"}}}]}}}`)
 
 	plan, err := c.CLI(t.Context(), "graph", "plan", "{ books { title adaptations { title } } }")
@@ -104,7 +107,8 @@ func TestGraphFollowsTheRoutes(t *testing.T) {
 	}))
 }
 
-// What stays is not touched by what comes and goes: under load, with a subgraph joining and leaving all the time, no operation on the others fails.
+// What stays is not touched by what comes and goes: under load, with a subgraph joining and leaving all the time, no
+// operation on the others fails.
 func TestRecompositionFailsNoOperation(t *testing.T) {
 	_, node := world(t, "a b", "b-a", "--gateway-linger", "500ms")
 	a, b := node("a"), node("b")
@@ -196,9 +200,12 @@ func TestABadSubgraphIsNamed(t *testing.T) {
 	answersQuery(t, a, `{ book(isbn: "9780156027601") { title } }`, `{"data":{"book":{"title":"Solaris"}}}`)
 
 	file := filepath.Join(t.TempDir(), "books.graphql")
-	must(t, os.WriteFile(file, []byte(`type Query { book(isbn: ID!): Book } type Book @key(fields: "isbn") { isbn: ID! }`), 0o600))
+	must(t,
+		os.WriteFile(file, []byte(`type Query { book(isbn: ID!): Book } type Book @key(fields: "isbn") { isbn: ID! }`),
+			0o600))
 	out, err := a.CLI(t.Context(), "graph", "check", "books", file)
-	if err == nil || !strings.Contains(out, "Book.title: field removed") || !strings.Contains(err.Error(), "would break 1 of 1 recorded operations") {
+	if err == nil || !strings.Contains(out, "Book.title: field removed") ||
+		!strings.Contains(err.Error(), "would break 1 of 1 recorded operations") {
 		t.Errorf("check: got %v\n%s\nwant Book.title removed and one operation broken", err, out)
 	}
 }

@@ -64,11 +64,13 @@ func prints(t *testing.T, n *lab.Node, text string, args ...string) {
 	}))
 }
 
-// A workload that says that it is not well is left by every node, and each says whose workload it is; it comes back. The same where the operator wants it withdrawn.
+// A workload that says that it is not well is left by every node, and each says whose workload it is; it comes back.
+// The same where the operator wants it withdrawn.
 func TestHealthTravels(t *testing.T) {
 	_, n := world(t, "a b c", "a-b c-b")
 	address, well := sick(t, "one")
-	check := []string{"--addr", address, "--health", "http:/healthz", "--health-interval", "100ms", "--health-timeout", "90ms"}
+	check := []string{"--addr", address, "--health", "http:/healthz", "--health-interval", "100ms", "--health-timeout",
+		"90ms"}
 	_, err := n("a").CLI(t.Context(), append([]string{"route", "add", "books"}, check...)...)
 	must(t, err)
 	answers(t, n("c"), "books", "one")
@@ -89,11 +91,13 @@ func TestHealthTravels(t *testing.T) {
 	answers(t, n("c"), "books", "one")
 }
 
-// With a second instance nobody notices: a workload that says that it is not well is left without one failed request, from afar and beside it.
+// With a second instance nobody notices: a workload that says that it is not well is left without one failed request,
+// from afar and beside it.
 func TestHealthMovesTrafficWithoutALoss(t *testing.T) {
 	_, n := world(t, "a b c", "a-b c-b a-c")
 	address, well := sick(t, "one")
-	_, err := n("a").CLI(t.Context(), "route", "add", "books", "--addr", address, "--health", "/healthz", "--health-interval", "100ms", "--weight", "1000")
+	_, err := n("a").CLI(t.Context(), "route", "add", "books", "--addr", address, "--health", "/healthz",
+		"--health-interval", "100ms", "--weight", "1000")
 	must(t, err)
 	other, _ := sick(t, "two")
 	_, err = n("b").CLI(t.Context(), "route", "add", "books", "--addr", other, "--health", "tcp")
@@ -129,7 +133,8 @@ func TestHealthOfGRPCAndTCP(t *testing.T) {
 	must(t, err)
 	go func() { _ = rpc.Serve(l) }()
 	t.Cleanup(rpc.Stop)
-	_, err = n("a").CLI(t.Context(), "route", "add", "stock", "--addr", l.Addr().String(), "-p", "grpc", "--health", "grpc:stock.Stock", "--health-interval", "100ms")
+	_, err = n("a").CLI(t.Context(), "route", "add", "stock", "--addr", l.Addr().String(), "-p", "grpc", "--health",
+		"grpc:stock.Stock", "--health-interval", "100ms")
 	must(t, err)
 	prints(t, n("a"), "grpc.health.v1: NotFound: unknown service", "route", "show", "stock")
 	states.SetServingStatus("stock.Stock", healthpb.HealthCheckResponse_SERVING)
@@ -143,7 +148,8 @@ func TestHealthOfGRPCAndTCP(t *testing.T) {
 	at := lines.Addr().String()
 	ctx, stop := context.WithCancel(t.Context())
 	go func() { _ = examples.ServeLines(ctx, lines, "lines") }()
-	_, err = n("a").CLI(t.Context(), "route", "add", "lines", "--addr", at, "-p", "tcp", "--health", "tcp", "--health-interval", "100ms")
+	_, err = n("a").CLI(t.Context(), "route", "add", "lines", "--addr", at, "-p", "tcp", "--health", "tcp",
+		"--health-interval", "100ms")
 	must(t, err)
 	prints(t, n("b"), "up", "route", "show", "lines")
 	port, err := n("b").TCPPort(t.Context(), "lines")

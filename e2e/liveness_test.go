@@ -8,8 +8,9 @@ import (
 	"github.com/catalyst-router/catalyst/e2e/lab"
 )
 
-// A node hangs: its process is stopped, its sockets stand. With liveness its peer leaves it in less than a second, though the hold time is a minute and a half,
-// and comes back when it goes on. Its Envoy runs all the while, so that nothing is lost either way.
+// A node hangs: its process is stopped, its sockets stand. With liveness its peer leaves it in less than a second,
+// though the hold time is a minute and a half, and comes back when it goes on. Its Envoy runs all the while, so that
+// nothing is lost either way.
 func TestLiveness(t *testing.T) {
 	_, n := world(t, "a b c", "b-c")
 	for _, pair := range [][2]string{{"a", "c"}, {"c", "a"}} {

@@ -27,7 +27,8 @@ import (
 	"github.com/catalyst-router/catalyst/e2e/lab"
 )
 
-// many is how many services a neighbour announces. Their names are as long as it takes for an Envoy to need more than gRPC's 4 MiB to say what it has.
+// many is how many services a neighbour announces. Their names are as long as it takes for an Envoy to need more than
+// gRPC's 4 MiB to say what it has.
 var many = flag.Int("many", 20_000, "services of one neighbour (nightly: 200000)")
 
 const (
@@ -64,7 +65,14 @@ func newCrowd(t *testing.T, l *lab.Lab, at *lab.Node, n int) *crowd {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	c.router = peering.New(peering.Config{
-		Speaker:  speaker.Config{Self: src.Material().Node, BootID: 1, Ingress: ingress, GracefulRestart: time.Minute, DialMin: 50 * time.Millisecond, DialMax: time.Second},
+		Speaker: speaker.Config{
+			Self:            src.Material().Node,
+			BootID:          1,
+			Ingress:         ingress,
+			GracefulRestart: time.Minute,
+			DialMin:         50 * time.Millisecond,
+			DialMax:         time.Second,
+		},
 		Identity: src, Log: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -80,7 +88,10 @@ func newCrowd(t *testing.T, l *lab.Lab, at *lab.Node, n int) *crowd {
 
 func (c *crowd) announce(t *testing.T, i int) {
 	t.Helper()
-	must(t, c.router.Do(t.Context(), speaker.LocalSet{Service: bgp.Service(c.name(i)), Attributes: bgp.Attributes{Protocol: bgp.HTTP}}))
+	must(t, c.router.Do(t.Context(), speaker.LocalSet{
+		Service:    bgp.Service(c.name(i)),
+		Attributes: bgp.Attributes{Protocol: bgp.HTTP},
+	}))
 }
 
 func (c *crowd) withdraw(t *testing.T, i int) {
@@ -95,15 +106,18 @@ func (c *crowd) ingress(t *testing.T, src *identity.Source) string {
 	must(t, err)
 	tls := src.ServerTLS()
 	tls.NextProtos = []string{"h2"}
-	srv := &http.Server{TLSConfig: tls, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) })}
+	srv := &http.Server{
+		TLSConfig: tls,
+		Handler:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) }),
+	}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.ServeTLS(lis, "", "") }()
 	t.Cleanup(func() { _ = srv.Close(); <-done })
 	return lis.Addr().String()
 }
 
-// exactly waits until a node's egress answers for services 0 to n-1, as far as a sample tells, for no other, and until its Envoy has taken as many scopes as it
-// was sent, and no more than there are.
+// exactly waits until a node's egress answers for services 0 to n-1, as far as a sample tells, for no other, and
+// until its Envoy has taken as many scopes as it was sent, and no more than there are.
 func (c *crowd) exactly(t *testing.T, at *lab.Node, when string, n int) {
 	t.Helper()
 	began := time.Now()
@@ -169,9 +183,10 @@ func ask(ctx context.Context, at *lab.Node, service string, want int) error {
 	return nil
 }
 
-// A node and its Envoy have more services than an Envoy can name in gRPC's 4 MiB. The node is killed, its Envoy is, and both in either order: each time all services are
-// served within 30 s, exactly those that there are, and what is announced and withdrawn afterwards arrives. (With 76,000 services of usual names the Envoy was cut off for
-// good, and the node said that it was ready.)
+// A node and its Envoy have more services than an Envoy can name in gRPC's 4 MiB. The node is killed, its Envoy is,
+// and both in either order: each time all services are served within 30 s, exactly those that there are, and what is
+// announced and withdrawn afterwards arrives. (With 76,000 services of usual names the Envoy was cut off for good,
+// and the node said that it was ready.)
 func TestManyServicesSurviveAnyCrash(t *testing.T) {
 	l, at := world(t, "b", "")
 	b := at("b")

@@ -35,7 +35,8 @@ func newIssuer(t *testing.T) *issuer {
 	point, err := key.PublicKey.Bytes()
 	must(t, err)
 	encode := base64.RawURLEncoding.EncodeToString
-	set, err := json.Marshal(map[string]any{"keys": []any{map[string]string{"kty": "EC", "crv": "P-384", "alg": "ES384", "use": "sig", "kid": "k1", "x": encode(point[1:49]), "y": encode(point[49:])}}})
+	set, err := json.Marshal(map[string]any{"keys": []any{map[string]string{"kty": "EC", "crv": "P-384", "alg": "ES384",
+		"use": "sig", "kid": "k1", "x": encode(point[1:49]), "y": encode(point[49:])}}})
 	must(t, err)
 	i := &issuer{key, filepath.Join(t.TempDir(), "jwks.json")}
 	must(t, os.WriteFile(i.jwks, set, 0o600))
@@ -44,17 +45,21 @@ func newIssuer(t *testing.T) *issuer {
 
 func (i *issuer) token(t *testing.T, scope string) string {
 	t.Helper()
-	tok := jwt.NewWithClaims(jwt.SigningMethodES384, jwt.MapClaims{"iss": "https://auth.acme.example", "aud": "mesh", "sub": "ada", "scope": scope, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()})
+	tok := jwt.NewWithClaims(jwt.SigningMethodES384,
+		jwt.MapClaims{"iss": "https://auth.acme.example", "aud": "mesh", "sub": "ada", "scope": scope,
+			"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()})
 	tok.Header["kid"] = "k1"
 	text, err := tok.SignedString(i.key)
 	must(t, err)
 	return text
 }
 
-// With permission one query asks every node of the organisation, each through its own operator API over the mesh; without it none of them says anything.
+// With permission one query asks every node of the organisation, each through its own operator API over the mesh;
+// without it none of them says anything.
 func TestOneQueryAsksEveryNode(t *testing.T) {
 	keys := newIssuer(t)
-	_, node := world(t, "a b c", "a-b c-b", "--gateway-operator", "--gateway-jwks", keys.jwks, "--gateway-issuer", "https://auth.acme.example", "--gateway-audience", "mesh")
+	_, node := world(t, "a b c", "a-b c-b", "--gateway-operator", "--gateway-jwks", keys.jwks, "--gateway-issuer",
+		"https://auth.acme.example", "--gateway-audience", "mesh")
 	a, c := node("a"), node("c")
 	offer(t, a, "books", "one")
 	const query = `{ meshNodes { id error peers { remote { id } state } } meshService(name: "books.acme.example") { offeredBy { id } routes { node { id } nodePath } } }`
@@ -66,7 +71,8 @@ func TestOneQueryAsksEveryNode(t *testing.T) {
 		}
 		for _, want := range []string{
 			`{"id":"acme.example/a","error":null,"peers":[{"remote":{"id":"acme.example/b"},"state":"Established"}]}`,
-			`"offeredBy":[{"id":"acme.example/a"}]`, `{"node":{"id":"acme.example/c"},"nodePath":["acme.example/b","acme.example/a"]}`,
+			`"offeredBy":[{"id":"acme.example/a"}]`,
+			`{"node":{"id":"acme.example/c"},"nodePath":["acme.example/b","acme.example/a"]}`,
 		} {
 			if !strings.Contains(got, want) {
 				return fmt.Errorf("got %s\nwant %s in it", got, want)

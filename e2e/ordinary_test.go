@@ -23,7 +23,8 @@ import (
 	"github.com/catalyst-router/catalyst/e2e/lab"
 )
 
-// raw sends a request as it stands and returns the whole answer; the connection is closed by the server, or half a second after the last byte.
+// raw sends a request as it stands and returns the whole answer; the connection is closed by the server, or half a
+// second after the last byte.
 func raw(t *testing.T, address, request string) string {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
@@ -61,15 +62,18 @@ func TestRequestsAsClientsWriteThem(t *testing.T) {
 	offer(t, n("a"), "books", "one")
 	answers(t, n("c"), "books", "one")
 	for name, request := range map[string]string{
-		"a host in upper case":            "GET /books HTTP/1.1\r\nHost: BOOKS.Acme.EXAMPLE\r\n\r\n",
-		"a trailing dot":                  "GET /books HTTP/1.1\r\nHost: books.acme.example.\r\n\r\n",
-		"all of it, and a port":           "GET /books HTTP/1.1\r\nHost: Books.acme.example.:8080\r\n\r\n",
-		"an offer to upgrade to TLS":      "GET /books HTTP/1.1\r\nHost: books.acme.example\r\nUpgrade: TLS/1.2\r\nConnection: Upgrade\r\n\r\n",
-		"HTTP/1.0":                        "GET /books HTTP/1.0\r\nHost: books.acme.example\r\n\r\n",
-		"an absolute URI":                 "GET http://books.acme.example/books HTTP/1.1\r\nHost: books.acme.example\r\n\r\n",
-		"an absolute URI, in upper case":  "GET http://BOOKS.acme.example/books HTTP/1.1\r\nHost: BOOKS.acme.example\r\n\r\n",
-		"an offer to upgrade to HTTP/2":   "GET /books HTTP/1.1\r\nHost: books.acme.example\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
-		"a header of the router's own":    "GET /books HTTP/1.1\r\nHost: books.acme.example\r\nX-Catalyst-Service: films.acme.example\r\n\r\n",
+		"a host in upper case":  "GET /books HTTP/1.1\r\nHost: BOOKS.Acme.EXAMPLE\r\n\r\n",
+		"a trailing dot":        "GET /books HTTP/1.1\r\nHost: books.acme.example.\r\n\r\n",
+		"all of it, and a port": "GET /books HTTP/1.1\r\nHost: Books.acme.example.:8080\r\n\r\n",
+		"an offer to upgrade to TLS": "GET /books HTTP/1.1\r\nHost: books.acme.example\r\nUpgrade: " +
+			"TLS/1.2\r\nConnection: Upgrade\r\n\r\n",
+		"HTTP/1.0":                       "GET /books HTTP/1.0\r\nHost: books.acme.example\r\n\r\n",
+		"an absolute URI":                "GET http://books.acme.example/books HTTP/1.1\r\nHost: books.acme.example\r\n\r\n",
+		"an absolute URI, in upper case": "GET http://BOOKS.acme.example/books HTTP/1.1\r\nHost: BOOKS.acme.example\r\n\r\n",
+		"an offer to upgrade to HTTP/2": "GET /books HTTP/1.1\r\nHost: books.acme.example\r\nUpgrade: " +
+			"h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+		"a header of the router's own": "GET /books HTTP/1.1\r\nHost: books.acme.example\r\nX-Catalyst-Service: " +
+			"films.acme.example\r\n\r\n",
 		"a query, a fragment's character": "GET /books?x=%23 HTTP/1.1\r\nHost: books.acme.example\r\n\r\n",
 	} {
 		got := raw(t, n("c").Egress, request)
@@ -78,7 +82,8 @@ func TestRequestsAsClientsWriteThem(t *testing.T) {
 		}
 	}
 	got := raw(t, n("c").Egress, "GET /books HTTP/1.1\r\nHost: FILMS.acme.example\r\n\r\n")
-	if !strings.HasPrefix(got, "HTTP/1.1 404 ") || !strings.Contains(got, "no service of this name is known at acme.example/c") {
+	if !strings.HasPrefix(got, "HTTP/1.1 404 ") ||
+		!strings.Contains(got, "no service of this name is known at acme.example/c") {
 		t.Errorf("a name in upper case that nobody announces: got %q", got)
 	}
 }
@@ -123,16 +128,20 @@ func TestLargeHeaders(t *testing.T) {
 		{"a request of 100 kB", 100_000, 1, " 200 ", "100000 bytes of cookies", ""},
 		{"a response of 110 kB", 10, 110, " 200 ", "10 bytes of cookies", ""},
 		{"a request of 200 kB", 200_000, 1, " 431 ", "the request has headers of more than 128 KiB", ""},
-		{"a response of 200 kB", 10, 200, " 502 ", "headers of more than 128 KiB or 1000 fields (envoy.headers) at acme.example/a", ""},
+		{"a response of 200 kB", 10, 200, " 502 ",
+			"headers of more than 128 KiB or 1000 fields (envoy.headers) at acme.example/a", ""},
 	} {
-		got := raw(t, n("c").Egress, fmt.Sprintf("GET /%d HTTP/1.1\r\nHost: large.acme.example\r\nCookie: %s\r\n\r\n", tt.answer, strings.Repeat("c", tt.cookie)))
+		got := raw(t, n("c").Egress, fmt.Sprintf("GET /%d HTTP/1.1\r\nHost: large.acme.example\r\nCookie: %s\r\n\r\n",
+			tt.answer, strings.Repeat("c", tt.cookie)))
 		if !strings.Contains(strings.SplitN(got, "\r\n", 2)[0], tt.status) || !strings.Contains(got, tt.wanted) {
-			t.Errorf("%s: want%sand %q, got %q … %q", tt.name, tt.status, tt.wanted, got[:min(100, len(got))], got[max(0, len(got)-200):])
+			t.Errorf("%s: want%sand %q, got %q … %q", tt.name, tt.status, tt.wanted, got[:min(100, len(got))],
+				got[max(0, len(got)-200):])
 		}
 	}
 }
 
-// Trailers of HTTP/1 go both ways, and so do interim responses: 100 when the workload is ready for a body, 103 before the answer.
+// Trailers of HTTP/1 go both ways, and so do interim responses: 100 when the workload is ready for a body, 103 before
+// the answer.
 func TestTrailersAndInterimResponses(t *testing.T) {
 	_, n := world(t, "a c", "a-c")
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -153,18 +162,21 @@ func TestTrailersAndInterimResponses(t *testing.T) {
 		}
 		return err
 	}))
-	got := raw(t, n("c").Egress, "POST / HTTP/1.1\r\nHost: odd.acme.example\r\nTE: trailers\r\nTrailer: X-Check\r\nExpect: 100-continue\r\n"+
+	got := raw(t, n("c").Egress, "POST / HTTP/1.1\r\nHost: odd.acme.example\r\nTE: trailers\r\nTrailer: "+
+		"X-Check\r\nExpect: 100-continue\r\n"+
 		"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Check: forty-two\r\n\r\n")
 	got += raw(t, n("c").Egress, "GET / HTTP/1.1\r\nHost: odd.acme.example\r\n\r\n")
-	for _, want := range []string{"HTTP/1.1 100 ", "HTTP/1.1 103 ", "</style.css>", "HTTP/1.1 200 ", "5 bytes, checksum forty-two", "x-sum: seventeen"} {
+	for _, want := range []string{"HTTP/1.1 100 ", "HTTP/1.1 103 ", "</style.css>", "HTTP/1.1 200 ",
+		"5 bytes, checksum forty-two", "x-sum: seventeen"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %q", want, got)
 		}
 	}
 }
 
-// closer is a workload that closes connections which were idle for some time at the very moment when the next request comes: it reads the head of the second request on
-// each connection and answers nothing. It counts the requests that it got by method.
+// closer is a workload that closes connections which were idle for some time at the very moment when the next request
+// comes: it reads the head of the second request on each connection and answers nothing. It counts the requests that
+// it got by method.
 func closer(t *testing.T) (address string, got map[string]*atomic.Int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -200,7 +212,8 @@ func closer(t *testing.T) (address string, got map[string]*atomic.Int64) {
 	return l.Addr().String(), got
 }
 
-// A workload closes its connection when a request on it is under way. One that may be sent twice is, once, and answered; a POST never is.
+// A workload closes its connection when a request on it is under way. One that may be sent twice is, once, and
+// answered; a POST never is.
 func TestRequestMeetsAClosingConnection(t *testing.T) {
 	_, n := world(t, "a c", "a-c")
 	address, got := closer(t)
@@ -218,9 +231,11 @@ func TestRequestMeetsAClosingConnection(t *testing.T) {
 		before := got[method].Load()
 		const calls = 20
 		for range calls {
-			answer := raw(t, n("c").Egress, method+" / HTTP/1.1\r\nHost: closer.acme.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+			answer := raw(t, n("c").Egress, method+
+				" / HTTP/1.1\r\nHost: closer.acme.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 			if !strings.Contains(answer, " 200 ") {
-				if lost++; !strings.Contains(answer, " 503 ") || !strings.Contains(answer, "closed the connection before it had answered") {
+				if lost++; !strings.Contains(answer, " 503 ") ||
+					!strings.Contains(answer, "closed the connection before it had answered") {
 					t.Errorf("%s: got %q", method, answer)
 				}
 			}
@@ -263,8 +278,8 @@ func TestIdleConnectionsToWorkloads(t *testing.T) {
 	}))
 }
 
-// Calls and connections of a service are counted by its name, at the node of the application and at that of the workload; names that nobody announces are not. The
-// access log names the service of a TCP connection.
+// Calls and connections of a service are counted by its name, at the node of the application and at that of the
+// workload; names that nobody announces are not. The access log names the service of a TCP connection.
 func TestServicesInMetrics(t *testing.T) {
 	_, n := world(t, "a c", "a-c")
 	offer(t, n("a"), "books", "one")

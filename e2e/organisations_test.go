@@ -44,7 +44,10 @@ func asNode(t *testing.T, n *lab.Node) *http.Client {
 	)
 	must(t, err)
 	cfg := &tls.Config{ //nolint:gosec // it is the attacker
-		Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"},
+		Certificates:       []tls.Certificate{cert},
+		InsecureSkipVerify: true,
+		MinVersion:         tls.VersionTLS13,
+		NextProtos:         []string{"h2"},
 	}
 	tr := &http.Transport{TLSClientConfig: cfg, Protocols: new(http.Protocols)}
 	tr.Protocols.SetHTTP2(true)

@@ -38,8 +38,9 @@ func openFiles(t *testing.T, n *lab.Node) int {
 	return len(names)
 }
 
-// Somebody opens connections to the mesh ingress and never begins TLS, from one address, faster than they end. He gets a share of what the ingress takes, each of
-// them for some seconds; applications beside the node and other nodes notice nothing.
+// Somebody opens connections to the mesh ingress and never begins TLS, from one address, faster than they end. He
+// gets a share of what the ingress takes, each of them for some seconds; applications beside the node and other nodes
+// notice nothing.
 func TestConnectionsThatNeverBeginTLS(t *testing.T) {
 	l, n := world(t, "c", "")
 	fewFiles(t, l, 2000) // 500 connections at the ingress, 62 for a source
@@ -97,8 +98,8 @@ func TestConnectionsThatNeverBeginTLS(t *testing.T) {
 	}
 }
 
-// More TCP connections and hanging requests come to a node than its Envoy may have files for. It refuses what is too much and lives: those that it has go on,
-// and when they end there is room again.
+// More TCP connections and hanging requests come to a node than its Envoy may have files for. It refuses what is too
+// much and lives: those that it has go on, and when they end there is room again.
 func TestEnvoyOutlivesItsLimitOfFiles(t *testing.T) {
 	l, n := world(t, "c", "")
 	fewFiles(t, l, 1200)
@@ -129,7 +130,8 @@ func TestEnvoyOutlivesItsLimitOfFiles(t *testing.T) {
 	pid := n("a").EnvoyPID()
 	served, refused, end := flood(t, port, n("c").Egress, services)
 	files := openFiles(t, n("a"))
-	t.Logf("%d TCP connections served and %d refused, beside %d hanging requests; Envoy has %d files open", served, refused, services*150, files)
+	t.Logf("%d TCP connections served and %d refused, beside %d hanging requests; Envoy has %d files open", served,
+		refused, services*150, files)
 	if now := n("a").EnvoyPID(); now != pid {
 		t.Fatalf("Envoy has ended: it was %d and is %d", pid, now)
 	}
@@ -168,8 +170,8 @@ func hangs(t *testing.T, n *lab.Node, service string) {
 	must(t, err)
 }
 
-// flood opens 1,000 connections to a TCP service and 150 requests to each of the services that hang, and tells how many of the connections were
-// taken when all are in place.
+// flood opens 1,000 connections to a TCP service and 150 requests to each of the services that hang, and tells how
+// many of the connections were taken when all are in place.
 func flood(t *testing.T, port, egress string, services int) (served, refused int, end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -16,8 +16,9 @@ import (
 	"github.com/catalyst-router/catalyst/e2e/lab"
 )
 
-// The life of a policy, as its operator lives it: three nodes, one service; a policy permits one of the two callers, the other is denied and told an id, by which
-// the operator finds what came closest; a simulation says who would lose what, and is right; a bad set is refused as a whole; a restart and a rollback keep their word.
+// The life of a policy, as its operator lives it: three nodes, one service; a policy permits one of the two callers,
+// the other is denied and told an id, by which the operator finds what came closest; a simulation says who would lose
+// what, and is right; a bad set is refused as a whole; a restart and a rollback keep their word.
 func TestLifeOfAPolicy(t *testing.T) {
 	_, n := world(t, "a b c", "a-b c-b c-a", "--policy-enforce", "on", "--policy-sample", "100")
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -36,23 +37,28 @@ func TestLifeOfAPolicy(t *testing.T) {
 		must(t, os.WriteFile(path, []byte(text), 0o600))
 		return path
 	}
-	only := file("only.cedar", `@id("c-reads") permit (principal == CATALYST::NODE::"spiffe://acme.example/node/c", action == CATALYST::Action::"REQUEST",
+	only := file("only.cedar",
+		`@id("c-reads") permit (principal == CATALYST::NODE::"spiffe://acme.example/node/c", action == CATALYST::Action::"REQUEST",
 		resource == CATALYST::Service::"books.acme.example") when { context.method == "GET" };`)
-	bad := file("bad.cedar", `permit (principal, action == CATALYST::Action::"REQUEST", resource) when { context.metod == "GET" };`)
+	bad := file("bad.cedar",
+		`permit (principal, action == CATALYST::Action::"REQUEST", resource) when { context.metod == "GET" };`)
 	// The calls of both are on the disk when a simulation finds them.
 	must(t, lab.Eventually(t.Context(), "a simulation", func(ctx context.Context) error {
 		out, err := a.CLI(ctx, "policy", "simulate", only, "--last", "1h")
-		if err == nil && (!strings.Contains(out, `NODE::"spiffe://acme.example/node/b" loses books.acme.example`) || strings.Contains(out, "node/c\" loses")) {
+		if err == nil && (!strings.Contains(out, `NODE::"spiffe://acme.example/node/b" loses books.acme.example`) ||
+			strings.Contains(out, "node/c\" loses")) {
 			err = fmt.Errorf("got %s", out)
 		}
 		return err
 	}))
 	says(t, b, "books", 200, "one") // nothing has changed yet
-	if out, err := a.CLI(t.Context(), "policy", "apply", bad); err == nil || !strings.Contains(err.Error(), "bad.cedar:1:1") || !strings.Contains(err.Error(), "metod") {
+	if out, err := a.CLI(t.Context(), "policy", "apply", bad); err == nil ||
+		!strings.Contains(err.Error(), "bad.cedar:1:1") || !strings.Contains(err.Error(), "metod") {
 		t.Errorf("a bad set: %s %v", out, err)
 	}
 	says(t, b, "books", 200, "one")
-	if out, err := a.CLI(t.Context(), "policy", "diff", only); err != nil || !strings.Contains(out, "+ c-reads") || !strings.Contains(out, "- open-mesh") {
+	if out, err := a.CLI(t.Context(), "policy", "diff", only); err != nil || !strings.Contains(out, "+ c-reads") ||
+		!strings.Contains(out, "- open-mesh") {
 		t.Errorf("diff: %s %v", out, err)
 	}
 	_, err = a.CLI(t.Context(), "policy", "apply", only, "--note", "only c")

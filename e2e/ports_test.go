@@ -33,7 +33,8 @@ func greeter(t *testing.T, n *lab.Node, name string, flags ...string) (address s
 			_ = conn.Close()
 		}
 	}()
-	_, err = n.CLI(t.Context(), append([]string{"route", "add", name, "-p", "tcp", "--addr", l.Addr().String()}, flags...)...)
+	_, err = n.CLI(t.Context(), append([]string{"route", "add", name, "-p", "tcp", "--addr", l.Addr().String()},
+		flags...)...)
 	must(t, err)
 	return l.Addr().String()
 }
@@ -67,7 +68,8 @@ func portsOf(t *testing.T, nodes []*lab.Node, services ...string) ports {
 	return p
 }
 
-// hold waits until each service is where it was, as the node says and as the connection shows. A port at which another service answers is an error at once.
+// hold waits until each service is where it was, as the node says and as the connection shows. A port at which
+// another service answers is an error at once.
 func (p ports) hold(t *testing.T, after string, nodes []*lab.Node) {
 	t.Helper()
 	for _, n := range nodes {
@@ -76,25 +78,27 @@ func (p ports) hold(t *testing.T, after string, nodes []*lab.Node) {
 			if node != n.Name {
 				continue
 			}
-			must(t, lab.Eventually(t.Context(), fmt.Sprintf("after %s, %s at %s of node %s", after, svc, address, node), func(ctx context.Context) error {
-				got := greeting(ctx, address)
-				if got != "" && got != svc {
-					t.Fatalf("after %s, an application at %s that dials %s for %s reaches %s", after, node, address, svc, got)
-				}
-				said, err := n.TCPPort(ctx, svc)
-				if err == nil && said != address {
-					err = fmt.Errorf("the node says that it is at %s", said)
-				}
-				if err == nil && got == "" {
-					err = errors.New("nobody answers")
-				}
-				return err
-			}))
+			must(t, lab.Eventually(t.Context(), fmt.Sprintf("after %s, %s at %s of node %s", after, svc, address, node),
+				func(ctx context.Context) error {
+					got := greeting(ctx, address)
+					if got != "" && got != svc {
+						t.Fatalf("after %s, an application at %s that dials %s for %s reaches %s", after, node, address, svc, got)
+					}
+					said, err := n.TCPPort(ctx, svc)
+					if err == nil && said != address {
+						err = fmt.Errorf("the node says that it is at %s", said)
+					}
+					if err == nil && got == "" {
+						err = errors.New("nobody answers")
+					}
+					return err
+				}))
 		}
 	}
 }
 
-// Applications keep the port that they were told, whatever comes and goes in whatever order, and never reach another service there.
+// Applications keep the port that they were told, whatever comes and goes in whatever order, and never reach another
+// service there.
 func TestPortsStay(t *testing.T) {
 	_, n := world(t, "a b", "b-a")
 	both := []*lab.Node{n("a"), n("b")}
@@ -157,7 +161,8 @@ func TestPortsStayOverAWithdrawal(t *testing.T) {
 		}
 	}
 	go serve(l)
-	_, err = n("a").CLI(t.Context(), "route", "add", "zeta", "-p", "tcp", "--addr", address, "--health", "tcp", "--health-interval", "100ms", "--health-timeout", "90ms",
+	_, err = n("a").CLI(t.Context(), "route", "add", "zeta", "-p", "tcp", "--addr", address, "--health", "tcp",
+		"--health-interval", "100ms", "--health-timeout", "90ms",
 		"--when-down", "withdraw")
 	must(t, err)
 	both := []*lab.Node{n("a"), n("b")}
@@ -174,7 +179,8 @@ func TestPortsStayOverAWithdrawal(t *testing.T) {
 	told.hold(t, "a withdrawal", both)
 }
 
-// An operator chooses a port, at the node that offers a service and at one that uses it, and frees that of a service that is gone.
+// An operator chooses a port, at the node that offers a service and at one that uses it, and frees that of a service
+// that is gone.
 func TestPortsArePinnedAndFreed(t *testing.T) {
 	_, n := world(t, "a b", "b-a")
 	both := []*lab.Node{n("a"), n("b")}
@@ -200,7 +206,8 @@ func TestPortsArePinnedAndFreed(t *testing.T) {
 		{"is in use at port " + other, []string{"ports", "free", "zeta"}},
 		{"has no port", []string{"ports", "free", "nobody"}},
 	} {
-		if _, err := n("b").CLI(t.Context(), append([]string{"envoy"}, tt.args...)...); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := n("b").CLI(t.Context(), append([]string{"envoy"}, tt.args...)...); err == nil ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: got %v, want %q", tt.args, err, tt.want)
 		}
 	}

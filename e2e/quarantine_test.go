@@ -38,8 +38,9 @@ func metric(t *testing.T, n *lab.Node, line string) {
 	}))
 }
 
-// A next hop whose address Envoy refuses: the services behind it stay on the way that they had, over a crash of the node and its Envoy too, all others go on, and the reason
-// is shown where it is refused and where the route was announced. When the address is right, it is used.
+// A next hop whose address Envoy refuses: the services behind it stay on the way that they had, over a crash of the
+// node and its Envoy too, all others go on, and the reason is shown where it is refused and where the route was
+// announced. When the address is right, it is used.
 func TestARefusedNextHopIsAlone(t *testing.T) {
 	l, n := world(t, "a c", "c-a")
 	offer(t, n("a"), "books", "one")

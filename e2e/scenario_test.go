@@ -174,7 +174,8 @@ func TestStreamsAreNotCut(t *testing.T) {
 	_, n := world(t, "a b", "a-b")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("b"), "books", "one")
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+n("b").Egress+"/stream?n=17&every=1s", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+n("b").Egress+"/stream?n=17&every=1s",
+		nil)
 	must(t, err)
 	req.Host = "books.acme.example"
 	resp, err := http.DefaultClient.Do(req)
@@ -226,7 +227,8 @@ func TestBothEndsAnnounceAtOnce(t *testing.T) {
 	for _, at := range []string{"a", "b"} {
 		go func() {
 			for i := range 20 {
-				if _, err := n(at).CLI(t.Context(), "route", "add", fmt.Sprintf("%s%d", at, i), "--addr", "127.0.0.1:9"); err != nil {
+				if _, err := n(at).CLI(t.Context(), "route", "add", fmt.Sprintf("%s%d", at, i), "--addr",
+					"127.0.0.1:9"); err != nil {
 					done <- err
 					return
 				}
@@ -247,7 +249,8 @@ func TestBothEndsAnnounceAtOnce(t *testing.T) {
 	}
 }
 
-// kill -9 of any control plane on the way, under load: not one request fails, the Envoy is adopted, and nothing is lost.
+// kill -9 of any control plane on the way, under load: not one request fails, the Envoy is adopted, and nothing is
+// lost.
 func TestControlPlaneIsKilledUnderLoad(t *testing.T) {
 	_, n := world(t, "a b c", "a-b c-b")
 	offer(t, n("a"), "books", "one")
@@ -340,16 +343,18 @@ func TestPortsRunOut(t *testing.T) {
 	}))
 	_, err := n("a").CLI(t.Context(), "route", "remove", "tcp0")
 	must(t, err)
-	must(t, lab.Eventually(t.Context(), "the port that is freed goes to the service that had none", func(ctx context.Context) error {
-		if _, err := n("a").CLI(ctx, "envoy", "ports", "free", "tcp0"); err != nil && !strings.Contains(err.Error(), "has no port") {
+	must(t, lab.Eventually(t.Context(), "the port that is freed goes to the service that had none",
+		func(ctx context.Context) error {
+			if _, err := n("a").CLI(ctx, "envoy", "ports", "free", "tcp0"); err != nil &&
+				!strings.Contains(err.Error(), "has no port") {
+				return err
+			}
+			out, err := n("a").CLI(ctx, "route", "list")
+			if err == nil && strings.Contains(out, "no local port") {
+				err = errors.New(out)
+			}
 			return err
-		}
-		out, err := n("a").CLI(ctx, "route", "list")
-		if err == nil && strings.Contains(out, "no local port") {
-			err = errors.New(out)
-		}
-		return err
-	}))
+		}))
 }
 
 // Bad input is refused with the field, the rule and the right exit status.
@@ -364,35 +369,42 @@ func TestBadInput(t *testing.T) {
 		{[]string{"route", "add", "x.bravo.example", "--addr", "127.0.0.1:1"}, "does not lie below acme.example", wrong},
 		{[]string{"route", "add", "*.x.acme.example", "--addr", "127.0.0.1:1"}, "exact names only", wrong},
 		{[]string{"route", "add", "x", "--addr", "nope"}, "want HOST:PORT", wrong},
-		{[]string{"route", "add", "x", "--addr", "127.0.0.1:1", "-p", "udp"}, "want tcp, http, http2, grpc or graphql", wrong},
+		{[]string{"route", "add", "x", "--addr", "127.0.0.1:1", "-p", "udp"}, "want tcp, http, http2, grpc or graphql",
+			wrong},
 		{[]string{"route", "add", "x", "--addr", "127.0.0.1:1", "--weight", "5000"}, "weight", wrong},
 		{[]string{"route", "remove", "x"}, "is not offered by this node", refused},
 		{[]string{"peer", "add", "a"}, "is this node itself", wrong},
 		{[]string{"peer", "add", "b", "nowhere"}, "want HOST:PORT", wrong},
 		{[]string{"peer", "add", "b", "--hold-time", "1"}, "want 3 to 65535", wrong},
 		{[]string{"peer", "show", "nobody"}, "is not a peer", refused},
-		{[]string{"--socket", filepath.Join(n("a").Dir, "data", "ads.sock"), "status"}, "that is an operator API", "exit status 3"},
-		{[]string{"--socket", filepath.Join(n("a").Dir, "data", "envoy-admin.sock"), "status"}, "that is an operator API", "exit status 3"},
+		{[]string{"--socket", filepath.Join(n("a").Dir, "data", "ads.sock"), "status"}, "that is an operator API",
+			"exit status 3"},
+		{[]string{"--socket", filepath.Join(n("a").Dir, "data", "envoy-admin.sock"), "status"}, "that is an operator API",
+			"exit status 3"},
 	} {
-		if out, err := n("a").CLI(t.Context(), tt.args...); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), tt.status) {
+		if out, err := n("a").CLI(t.Context(), tt.args...); err == nil || !strings.Contains(err.Error(), tt.want) ||
+			!strings.Contains(err.Error(), tt.status) {
 			t.Errorf("%v: got %v %s, want %q and %s", tt.args, err, out, tt.want, tt.status)
 		}
 	}
 	// Another node over the same data directory, and keys that others may read.
 	key := filepath.Join(n("a").Dir, "identity", "key.pem")
 	must(t, os.Chmod(key, 0o644))
-	_, err := l.Run(t.Context(), "node", "--identity", filepath.Join(n("a").Dir, "identity"), "--data", filepath.Join(l.Dir, "other"))
+	_, err := l.Run(t.Context(), "node", "--identity", filepath.Join(n("a").Dir, "identity"), "--data",
+		filepath.Join(l.Dir, "other"))
 	if err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a key that others may read: %v", err)
 	}
 	must(t, os.Chmod(key, 0o600))
-	_, err = l.Run(t.Context(), "node", "--identity", filepath.Join(n("a").Dir, "identity"), "--data", filepath.Join(n("a").Dir, "data"), "--peering-listen", "", "--admin", "")
+	_, err = l.Run(t.Context(), "node", "--identity", filepath.Join(n("a").Dir, "identity"), "--data",
+		filepath.Join(n("a").Dir, "data"), "--peering-listen", "", "--admin", "")
 	if err == nil || !strings.Contains(err.Error(), "another node runs") {
 		t.Errorf("two nodes over one directory: %v", err)
 	}
 }
 
-// An Envoy on another machine gets its configuration over mutual TLS, under the name that its certificate has, and no other.
+// An Envoy on another machine gets its configuration over mutual TLS, under the name that its certificate has, and no
+// other.
 func TestRemoteEnvoy(t *testing.T) {
 	l, err := lab.New(t.Context(), binary(t), "acme.example")
 	must(t, err)
@@ -465,7 +477,10 @@ func TestEnvoyIsRestartedAndWorkloadsAreChecked(t *testing.T) {
 	// The workload answers, but says that it is not well.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	sick := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	sick := http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+	})
 	go func() { _ = examples.ServeHTTP(t.Context(), l, sick) }()
 	_, err = n("a").CLI(t.Context(), "route", "update", "books", "--addr", l.Addr().String(), "--health", "/health")
 	must(t, err)

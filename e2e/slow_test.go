@@ -32,12 +32,18 @@ func source(t *testing.T, l *lab.Lab, at *lab.Node) *peering.Router {
 	must(t, err)
 	_, err = at.CLI(t.Context(), "peer", "add", "source")
 	must(t, err)
-	r := peering.New(peering.Config{Speaker: speaker.Config{Self: src.Material().Node, BootID: 1, Ingress: "127.0.0.1:1"}, Identity: src, Log: slog.New(slog.DiscardHandler)})
+	r := peering.New(peering.Config{
+		Speaker:  speaker.Config{Self: src.Material().Node, BootID: 1, Ingress: "127.0.0.1:1"},
+		Identity: src,
+		Log:      slog.New(slog.DiscardHandler),
+	})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx, nil) }()
 	t.Cleanup(func() { stop(); must(t, <-ended) })
-	must(t, r.Do(t.Context(), speaker.PeerSet{Peer: speaker.Peer{Node: bgp.NodeID{Org: bgp.Org(l.Org), Name: at.Name}, Addresses: []string{at.Peering}}}))
+	must(t, r.Do(t.Context(), speaker.PeerSet{
+		Peer: speaker.Peer{Node: bgp.NodeID{Org: bgp.Org(l.Org), Name: at.Name}, Addresses: []string{at.Peering}},
+	}))
 	return r
 }
 
@@ -57,8 +63,9 @@ func told(ctx context.Context, n *lab.Node) (map[string]string, error) {
 	return all, err
 }
 
-// A node hangs with its sockets open while megabytes of changes wait for it. Its peers hear each of them, and what is new reaches their Envoys at once; its
-// own Envoy goes on with what it has; and when it goes on, it has exactly what the others have, over the session that it had.
+// A node hangs with its sockets open while megabytes of changes wait for it. Its peers hear each of them, and what is
+// new reaches their Envoys at once; its own Envoy goes on with what it has; and when it goes on, it has exactly what
+// the others have, over the session that it had.
 func TestSlowReader(t *testing.T) {
 	l, n := world(t, "b c d", "b-c b-d")
 	offer(t, n("b"), "books", "one")
@@ -75,9 +82,13 @@ func TestSlowReader(t *testing.T) {
 	for round := range rounds { // a megabyte each
 		for i := range services {
 			a := bgp.Attributes{Protocol: bgp.HTTP, Region: fmt.Sprint("round-", round), Tags: bulk, MED: uint32(i)}
-			must(t, src.Do(t.Context(), speaker.LocalSet{Service: bgp.Service(fmt.Sprintf("big%d.acme.example", i)), Attributes: a}))
+			must(t, src.Do(t.Context(), speaker.LocalSet{
+				Service:    bgp.Service(fmt.Sprintf("big%d.acme.example", i)),
+				Attributes: a,
+			}))
 		}
-		must(t, lab.Eventually(t.Context(), "c has heard the round", func(ctx context.Context) error { // else the source would send only the last one
+		// else the source would send only the last one
+		must(t, lab.Eventually(t.Context(), "c has heard the round", func(ctx context.Context) error {
 			got, err := told(ctx, n("c"))
 			if last := fmt.Sprintf("big%d", services-1); err == nil && got[last] != fmt.Sprint("round-", round) {
 				err = fmt.Errorf("%s is of %q", last, got[last])

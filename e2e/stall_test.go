@@ -16,8 +16,8 @@ import (
 	"github.com/catalyst-router/catalyst/e2e/stall"
 )
 
-// stalled has callers beside a node get stuck with services named slow-KIND, some of each kind that read and some that write, and waits until nothing of theirs
-// moves any more.
+// stalled has callers beside a node get stuck with services named slow-KIND, some of each kind that read and some
+// that write, and waits until nothing of theirs moves any more.
 func stalled(t *testing.T, n *lab.Node, w *stall.Workloads, each int) (release func()) {
 	t.Helper()
 	var open []io.Closer
@@ -50,7 +50,8 @@ func offerSlow(t *testing.T, at, seen *lab.Node) *stall.Workloads {
 	t.Helper()
 	w, err := stall.Start(t.Context())
 	must(t, err)
-	for kind, addr := range map[stall.Kind]string{stall.HTTP: w.HTTP, stall.WebSocket: w.HTTP, stall.GRPC: w.GRPC, stall.TCP: w.TCP} {
+	for kind, addr := range map[stall.Kind]string{stall.HTTP: w.HTTP, stall.WebSocket: w.HTTP, stall.GRPC: w.GRPC,
+		stall.TCP: w.TCP} {
 		args := []string{"route", "add", "slow-" + string(kind), "--addr", addr}
 		if kind == stall.GRPC || kind == stall.TCP {
 			args = append(args, "-p", string(kind))
@@ -93,8 +94,8 @@ func p99(t *testing.T, n *lab.Node, service string, calls int) time.Duration {
 	return took[len(took)*99/100]
 }
 
-// Forty callers beside c are stuck with services of a: they stopped reading, or their workloads did. Another service of a, over the same connections and the
-// same node in the middle, is as fast as without them, at c and at b.
+// Forty callers beside c are stuck with services of a: they stopped reading, or their workloads did. Another service
+// of a, over the same connections and the same node in the middle, is as fast as without them, at c and at b.
 func TestStalledStreamsCostTheirOwnWindow(t *testing.T) {
 	_, n := world(t, "a b c", "a-b c-b")
 	offer(t, n("a"), "books", "one")
@@ -114,7 +115,8 @@ func TestStalledStreamsCostTheirOwnWindow(t *testing.T) {
 				break
 			}
 			if try == tries-1 {
-				t.Errorf("at %s: p99 %s without stalled streams, %s beside 40: want at most half as much again", at.Name, without, with)
+				t.Errorf("at %s: p99 %s without stalled streams, %s beside 40: want at most half as much again", at.Name,
+					without, with)
 			}
 		}
 	}

@@ -53,8 +53,8 @@ func bytesSent(t *testing.T, n *lab.Node) int {
 	return envoys[0].Bytes
 }
 
-// Everything at c is killed, and so is the control plane of its only peer: c's Envoy gets at once what it had, and traffic flows. When the peer is back nothing is sent
-// again, nothing fails, and what was withdrawn meanwhile goes.
+// Everything at c is killed, and so is the control plane of its only peer: c's Envoy gets at once what it had, and
+// traffic flows. When the peer is back nothing is sent again, nothing fails, and what was withdrawn meanwhile goes.
 func TestARestartWithoutPeersForwardsAtOnce(t *testing.T) {
 	_, n := world(t, "a c", "c-a", "--peering-deferral", "28s")
 	offer(t, n("a"), "books", "one")
@@ -136,7 +136,8 @@ func TestADamagedForwardingStateIsIgnored(t *testing.T) {
 	kept(t, n("c"), "route/books.acme.example")
 }
 
-// A TCP workload that nobody checks dies: connections made beside its node and from elsewhere reach the other instance, and the first of them is not lost.
+// A TCP workload that nobody checks dies: connections made beside its node and from elsewhere reach the other
+// instance, and the first of them is not lost.
 func TestATCPWorkloadFallsOverInEnvoy(t *testing.T) {
 	_, n := world(t, "a b c", "a-b c-a")
 	serve := func(name string) (string, func()) {

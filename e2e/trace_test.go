@@ -27,7 +27,8 @@ type spans struct {
 }
 
 // Export implements the collector's service.
-func (s *spans) Export(_ context.Context, req *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+func (s *spans) Export(_ context.Context,
+	req *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, rs := range req.GetResourceSpans() {
@@ -50,7 +51,8 @@ func (s *spans) Export(_ context.Context, req *collector.ExportTraceServiceReque
 	return &collector.ExportTraceServiceResponse{}, nil
 }
 
-// One trace follows a change from the node where it was ordered, over every hop, to the acknowledgement of the last Envoy.
+// One trace follows a change from the node where it was ordered, over every hop, to the acknowledgement of the last
+// Envoy.
 func TestOneTraceFollowsAChange(t *testing.T) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -64,7 +66,8 @@ func TestOneTraceFollowsAChange(t *testing.T) {
 	_, n := world(t, "a b c", "a-b c-b")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("c"), "books", "one")
-	want := []string{"a envoy.acknowledge", "a route.compile", "a route.declare", "b envoy.acknowledge", "b route.compile", "c envoy.acknowledge", "c route.compile"}
+	want := []string{"a envoy.acknowledge", "a route.compile", "a route.declare", "b envoy.acknowledge",
+		"b route.compile", "c envoy.acknowledge", "c route.compile"}
 	must(t, lab.Eventually(t.Context(), "the trace", func(context.Context) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()

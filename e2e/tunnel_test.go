@@ -12,12 +12,14 @@ import (
 	"github.com/catalyst-router/catalyst/e2e/lab"
 )
 
-// A site can only dial out: its Envoy holds tunnels to the hub, and the hub reaches its services by them. The hub says so, in a trace and of the peer. Nodes and
-// Envoys that are killed come back.
+// A site can only dial out: its Envoy holds tunnels to the hub, and the hub reaches its services by them. The hub
+// says so, in a trace and of the peer. Nodes and Envoys that are killed come back.
 func TestASiteBehindNATOffersServices(t *testing.T) {
 	l, at := world(t, "hub", "", "--envoy-tunnels-from", "[acme.example/site]")
 	hub := at("hub")
-	site, err := l.Add(t.Context(), "site", "--envoy-tunnels-to", "[acme.example/hub="+hub.Ingress+"]", "--envoy-advertise", "127.0.0.1:1") // where nobody listens
+	// where nobody listens
+	site, err := l.Add(t.Context(), "site", "--envoy-tunnels-to", "[acme.example/hub="+hub.Ingress+"]",
+		"--envoy-advertise", "127.0.0.1:1")
 	must(t, err)
 	must(t, lab.Peer(t.Context(), site, hub))
 	offer(t, site, "books", "one")

@@ -51,7 +51,8 @@ func breaks(t *testing.T, c *lab.Node, service, node, step, says string) {
 			return err
 		case w.Broken == nil:
 			return fmt.Errorf("nothing is broken: %+v", w)
-		case w.Broken.Node != "acme.example/"+node || w.Broken.Step != step || !strings.Contains(w.Broken.Text+w.Broken.Advice, says):
+		case w.Broken.Node != "acme.example/"+node || w.Broken.Step != step ||
+			!strings.Contains(w.Broken.Text+w.Broken.Advice, says):
 			return fmt.Errorf("names %+v, want it to say %q", *w.Broken, says)
 		case w.Broken.Advice == "":
 			return fmt.Errorf("%+v advises nothing", *w.Broken)
@@ -72,8 +73,9 @@ func whole(t *testing.T, c *lab.Node, service string) {
 	}))
 }
 
-// Three real nodes in a line. Each thing that can break is broken on purpose; the trace from the far end names the right node and step, and after the
-// repair finds nothing. One trace goes against the direction in which a session was dialled.
+// Three real nodes in a line. Each thing that can break is broken on purpose; the trace from the far end names the
+// right node and step, and after the repair finds nothing. One trace goes against the direction in which a session
+// was dialled.
 func TestTraceNamesWhatIsBroken(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "envoy") // an Envoy that can be taken away
 	real, err := envoy.Find("")
@@ -108,7 +110,8 @@ func TestTraceNamesWhatIsBroken(t *testing.T) {
 
 	t.Run("import rule in the middle", func(t *testing.T) {
 		rules := filepath.Join(t.TempDir(), "import.yaml")
-		must(t, os.WriteFile(rules, []byte("terms:\n  - name: no-books\n    match: {services: [books.acme.example]}\n    action: reject\n"), 0o600))
+		must(t, os.WriteFile(rules, []byte("terms:\n  - name: no-books\n    match: {services: [books.acme.example]}\n   "+
+			" action: reject\n"), 0o600))
 		_, err := n("b").CLI(t.Context(), "peer", "update", "a", "--import", rules)
 		must(t, err)
 		breaks(t, n("c"), "books", "b", "filter", "no-books")
@@ -157,7 +160,8 @@ func TestTraceNamesWhatIsBroken(t *testing.T) {
 		_, err = l.Run(t.Context(), "org", "issue-node", "b", "--dir", other, "--out", filepath.Join(n("b").Dir, "identity"))
 		must(t, err)
 		breaks(t, n("c"), "books", "b", "tls", "certificate")
-		_, err = l.Run(t.Context(), "org", "issue-node", "b", "--dir", filepath.Join(l.Dir, "org"), "--out", filepath.Join(n("b").Dir, "identity"))
+		_, err = l.Run(t.Context(), "org", "issue-node", "b", "--dir", filepath.Join(l.Dir, "org"), "--out",
+			filepath.Join(n("b").Dir, "identity"))
 		must(t, err)
 		whole(t, n("c"), "books")
 	})
@@ -166,7 +170,8 @@ func TestTraceNamesWhatIsBroken(t *testing.T) {
 		must(t, n("b").Stop(syscall.SIGKILL))
 		must(t, lab.Eventually(t.Context(), "nothing is broken, and b is said to be away", func(ctx context.Context) error {
 			w, err := trace(ctx, n("c"), "books")
-			if err == nil && (!w.OK || w.Complete || !strings.Contains(w.Hops[1].Note, "no session") || w.Hops[1].Steps[1].State != "ok") {
+			if err == nil && (!w.OK || w.Complete || !strings.Contains(w.Hops[1].Note, "no session") ||
+				w.Hops[1].Steps[1].State != "ok") {
 				err = fmt.Errorf("%+v", *w)
 			}
 			return err
@@ -176,12 +181,14 @@ func TestTraceNamesWhatIsBroken(t *testing.T) {
 	t.Run("the node in the middle declines", func(t *testing.T) {
 		t.Setenv("CATALYST_PEERING_TRACE", "off")
 		must(t, n("b").Start(t.Context()))
-		must(t, lab.Eventually(t.Context(), "b declines, and its ingress was tried all the same", func(ctx context.Context) error {
-			w, err := trace(ctx, n("c"), "books")
-			if err == nil && (!w.OK || w.Complete || !strings.Contains(w.Hops[1].Note, "peering.trace") || w.Hops[1].Steps[1].State != "ok") {
-				err = fmt.Errorf("%+v", *w)
-			}
-			return err
-		}))
+		must(t, lab.Eventually(t.Context(), "b declines, and its ingress was tried all the same",
+			func(ctx context.Context) error {
+				w, err := trace(ctx, n("c"), "books")
+				if err == nil && (!w.OK || w.Complete || !strings.Contains(w.Hops[1].Note, "peering.trace") ||
+					w.Hops[1].Steps[1].State != "ok") {
+					err = fmt.Errorf("%+v", *w)
+				}
+				return err
+			}))
 	})
 }

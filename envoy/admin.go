@@ -44,7 +44,9 @@ func (a *Admin) Get(ctx context.Context, path string) ([]byte, error) {
 		return nil, fmt.Errorf("ask Envoy: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("Envoy answers %s to %s: %s", resp.Status, path, strings.TrimSpace(string(body[:min(len(body), 200)]))) //nolint:staticcheck // a name
+		//nolint:staticcheck // a name
+		return nil, fmt.Errorf("Envoy answers %s to %s: %s", resp.Status, path,
+			strings.TrimSpace(string(body[:min(len(body), 200)])))
 	}
 	return body, nil
 }
@@ -82,7 +84,8 @@ type listeners struct {
 	} `json:"listener_statuses"`
 }
 
-// NotListening says at which of these addresses, IP:PORT, Envoy does not listen; "" if it does at all of them, or does not answer. Empty addresses do not count.
+// NotListening says at which of these addresses, IP:PORT, Envoy does not listen; "" if it does at all of them, or
+// does not answer. Empty addresses do not count.
 func (a *Admin) NotListening(ctx context.Context, addresses ...string) string {
 	body, err := a.Get(ctx, "/listeners?format=json")
 	if err != nil {
@@ -106,7 +109,8 @@ func (a *Admin) NotListening(ctx context.Context, addresses ...string) string {
 	if len(missing) == 0 {
 		return ""
 	}
-	return "Envoy does not listen at " + strings.Join(missing, " and ") + ": see catalyst envoy status, and envoy.log in the data directory"
+	return "Envoy does not listen at " + strings.Join(missing, " and ") +
+		": see catalyst envoy status, and envoy.log in the data directory"
 }
 
 // Ready tells whether Envoy is live and has its listeners.

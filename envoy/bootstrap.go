@@ -23,8 +23,8 @@ type BootstrapConfig struct {
 	// directory of the Envoy's own bundle, whose name has to be NodeID (ORGANISATION/NODE/NAME), and ControlPlane the
 	// SPIFFE ID of the node that it expects. The files of SecretFiles have to be in Identity.
 	Remote, Identity, ControlPlane string
-	// Tunnels has Envoy hold reverse tunnels to other nodes, or take them (xds.Config, TunnelsTo and TunnelsFrom). Envoy's extension is alpha: without it none
-	// of its code runs.
+	// Tunnels has Envoy hold reverse tunnels to other nodes, or take them (xds.Config, TunnelsTo and TunnelsFrom).
+	// Envoy's extension is alpha: without it none of its code runs.
 	Tunnels  bool
 	Overload Overload
 	// StateOfTheWorld asks for everything on each change, instead of the difference.
@@ -49,7 +49,8 @@ func Bootstrap(c BootstrapConfig) ([]byte, error) {
 	fields := map[string]any{
 		"bootstrap_extensions": c.extensions(),
 		"node":                 c.node(),
-		"admin":                map[string]any{"ignore_global_conn_limit": true, "address": map[string]any{"pipe": map[string]any{"path": c.Admin, "mode": 0o600}}},
+		"admin": map[string]any{"ignore_global_conn_limit": true,
+			"address": map[string]any{"pipe": map[string]any{"path": c.Admin, "mode": 0o600}}},
 		"dynamic_resources": map[string]any{
 			"ads_config": map[string]any{
 				"api_type": api, "transport_api_version": "V3", "set_node_on_first_message_only": true,
@@ -64,7 +65,8 @@ func Bootstrap(c BootstrapConfig) ([]byte, error) {
 		// Nobody is pushed Envoy's statistics; to flush them every five seconds all the same holds its main thread up for
 		// 100 ms at 10,000 clusters, and every change with it. They are as fresh as whoever asks /stats for them.
 		"stats_flush_on_admin": true,
-		// What Envoy has freed goes back to the system: after 200,000 services were withdrawn it would keep most of their memory otherwise.
+		// What Envoy has freed goes back to the system: after 200,000 services were withdrawn it would keep most of their
+		// memory otherwise.
 		"memory_allocator_manager": map[string]any{"bytes_to_release": 64 << 20, "memory_release_interval": "1s"},
 		"stats_config":             histograms(),
 	}
@@ -76,7 +78,8 @@ func Bootstrap(c BootstrapConfig) ([]byte, error) {
 	return protojson.MarshalOptions{Multiline: true}.Marshal(doc)
 }
 
-// extensions are those for reverse tunnels: of the site that opens them, and of the hub that takes them. A broken tunnel is opened anew within a second.
+// extensions are those for reverse tunnels: of the site that opens them, and of the hub that takes them. A broken
+// tunnel is opened anew within a second.
 func (c *BootstrapConfig) extensions() []any {
 	if !c.Tunnels {
 		return []any{}
@@ -94,10 +97,12 @@ func (c *BootstrapConfig) extensions() []any {
 	}
 }
 
-// histograms says into which buckets Envoy puts how long requests took, in microseconds: from a tenth of a millisecond to ten minutes.
+// histograms says into which buckets Envoy puts how long requests took, in microseconds: from a tenth of a
+// millisecond to ten minutes.
 func histograms() map[string]any {
 	var buckets []any
-	for _, us := range []float64{100, 250, 500, 1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7, 3e7, 6e7, 6e8} {
+	for _, us := range []float64{100, 250, 500, 1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7,
+		3e7, 6e7, 6e8} {
 		buckets = append(buckets, us)
 	}
 	return map[string]any{"histogram_bucket_settings": []any{map[string]any{"match": map[string]any{"prefix": "catalyst."}, "buckets": buckets}}}
@@ -123,9 +128,10 @@ func (c *BootstrapConfig) adsCluster() (map[string]any, error) {
 		cluster["type"] = "STRICT_DNS"
 		cluster["transport_socket"] = c.tls()
 	}
-	cluster["load_assignment"] = map[string]any{"cluster_name": "catalyst-ads", "endpoints": []any{map[string]any{"lb_endpoints": []any{
-		map[string]any{"endpoint": map[string]any{"address": address}},
-	}}}}
+	cluster["load_assignment"] = map[string]any{"cluster_name": "catalyst-ads",
+		"endpoints": []any{map[string]any{"lb_endpoints": []any{
+			map[string]any{"endpoint": map[string]any{"address": address}},
+		}}}}
 	return cluster, nil
 }
 

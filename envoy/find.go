@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// Find returns the path of an Envoy binary: the one named, else $CATALYST_ENVOY, else one on the PATH, else the one that make tools
-// installed, in .tools of the working directory or of a folder above it.
+// Find returns the path of an Envoy binary: the one named, else $CATALYST_ENVOY, else one on the PATH, else the one
+// that make tools installed, in .tools of the working directory or of a folder above it.
 func Find(named string) (string, error) {
 	if named == "" {
 		named = os.Getenv("CATALYST_ENVOY")
@@ -34,7 +34,8 @@ func Find(named string) (string, error) {
 		}
 		up := filepath.Dir(dir)
 		if up == dir {
-			return "", fmt.Errorf("no Envoy found: install one, name it with --envoy-binary or CATALYST_ENVOY, or run make tools; --no-envoy runs without")
+			return "", fmt.Errorf("no Envoy found: install one, name it with --envoy-binary or CATALYST_ENVOY, or run make " +
+				"tools; --no-envoy runs without")
 		}
 		dir = up
 	}

@@ -11,18 +11,19 @@ import (
 	"time"
 )
 
-// Overload is what an Envoy may use of its machine. What is more is refused, so that it neither ends for want of files nor is ended for want of memory. A zero
-// field means no limit.
+// Overload is what an Envoy may use of its machine. What is more is refused, so that it neither ends for want of
+// files nor is ended for want of memory. A zero field means no limit.
 type Overload struct {
-	// Heap is how many bytes of memory it may take. At nine tenths it gives back what it does not use and ends the streams that hold most, at nineteen twentieths
-	// it refuses requests.
+	// Heap is how many bytes of memory it may take. At nine tenths it gives back what it does not use and ends the
+	// streams that hold most, at nineteen twentieths it refuses requests.
 	Heap uint64
 	// Connections is how many connections it accepts in all; those of its own sockets do not count.
 	Connections uint32
 	// Listeners is how many of them a listener accepts, by its name.
 	Listeners map[string]uint32
-	// Pressure is a file with a number of 0 to 1: how much of its descriptors it uses, as its Supervisor measures it. From six tenths on more and more
-	// connections to workloads and next hops are refused, from 0.85 on all. Empty for an Envoy without a supervisor.
+	// Pressure is a file with a number of 0 to 1: how much of its descriptors it uses, as its Supervisor measures it.
+	// From six tenths on more and more connections to workloads and next hops are refused, from 0.85 on all. Empty for
+	// an Envoy without a supervisor.
 	Pressure string
 }
 
@@ -34,7 +35,8 @@ const (
 )
 
 func action(name, monitor string, at float64) map[string]any {
-	return map[string]any{"name": name, "triggers": []any{map[string]any{"name": monitor, "threshold": map[string]any{"value": at}}}}
+	return map[string]any{"name": name, "triggers": []any{map[string]any{"name": monitor,
+		"threshold": map[string]any{"value": at}}}}
 }
 
 func scaled(name, monitor string, from, to float64) map[string]any {
@@ -55,7 +57,8 @@ func (o *Overload) add(bootstrap map[string]any) {
 	}
 	if o.Connections > 0 {
 		resources = append(resources, map[string]any{"name": connMonitor, "typed_config": map[string]any{
-			"@type": monitors + "downstream_connections.v3.DownstreamConnectionsConfig", "max_active_downstream_connections": strconv.Itoa(int(o.Connections))}})
+			"@type":                             monitors + "downstream_connections.v3.DownstreamConnectionsConfig",
+			"max_active_downstream_connections": strconv.Itoa(int(o.Connections))}})
 		timeouts := scaled("envoy.overload_actions.reduce_timeouts", connMonitor, 0.5, 0.9)
 		timeouts["typed_config"] = map[string]any{"@type": "type.googleapis.com/envoy.config.overload.v3.ScaleTimersOverloadActionConfig",
 			"timer_scale_factors": []any{
@@ -83,11 +86,13 @@ func (o *Overload) add(bootstrap map[string]any) {
 		limits["envoy.resource_limits.listener."+name+".connection_limit"] = most
 	}
 	if len(limits) > 0 {
-		bootstrap["layered_runtime"] = map[string]any{"layers": []any{map[string]any{"name": "limits", "static_layer": limits}}}
+		bootstrap["layered_runtime"] = map[string]any{"layers": []any{map[string]any{"name": "limits",
+			"static_layer": limits}}}
 	}
 }
 
-// Descriptors returns how many files a process that this one starts may have open, Envoy among them, which takes all that it may.
+// Descriptors returns how many files a process that this one starts may have open, Envoy among them, which takes all
+// that it may.
 func Descriptors() (uint32, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -96,7 +101,8 @@ func Descriptors() (uint32, error) {
 	return uint32(min(limit.Max, 1<<20)), nil //nolint:gosec // it fits
 }
 
-// Memory returns how many bytes this process and its children may take: what the machine has, or what the control group grants if that is less.
+// Memory returns how many bytes this process and its children may take: what the machine has, or what the control
+// group grants if that is less.
 func Memory() (uint64, error) {
 	text, err := os.ReadFile("/proc/meminfo")
 	if err != nil {

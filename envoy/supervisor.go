@@ -28,7 +28,8 @@ type SupervisorConfig struct {
 	Concurrency int
 }
 
-// Supervisor keeps one Envoy running. The process outlives the control plane: a new supervisor over the same directory adopts it.
+// Supervisor keeps one Envoy running. The process outlives the control plane: a new supervisor over the same
+// directory adopts it.
 type Supervisor struct {
 	cfg   SupervisorConfig
 	admin *Admin
@@ -50,8 +51,9 @@ func (s *Supervisor) Admin() *Admin { return s.admin }
 
 func (s *Supervisor) pidFile() string { return filepath.Join(s.cfg.Dir, "envoy.pid") }
 
-// Running returns the process id of the Envoy that a supervisor over this directory started, 0 if it does not run. It reads envoy.pid, and asks every
-// process for its command line where that says nothing: the file could not be written on a full disk, say.
+// Running returns the process id of the Envoy that a supervisor over this directory started, 0 if it does not run. It
+// reads envoy.pid, and asks every process for its command line where that says nothing: the file could not be written
+// on a full disk, say.
 func (s *Supervisor) Running() int {
 	if b, err := datafile.Read(s.pidFile(), 64); err == nil {
 		pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
@@ -117,7 +119,8 @@ func (s *Supervisor) Run(ctx context.Context) error {
 
 func (s *Supervisor) logFile() string { return filepath.Join(s.cfg.Dir, "envoy.log") }
 
-// writeBootstrap puts the bootstrap in its place. One that is there already is left: a full disk has no room for another.
+// writeBootstrap puts the bootstrap in its place. One that is there already is left: a full disk has no room for
+// another.
 func (s *Supervisor) writeBootstrap(text []byte) error {
 	const limit = 1 << 20
 	if old, err := datafile.Read(s.bootstrapFile(), limit); err == nil && bytes.Equal(old, text) {
@@ -129,8 +132,9 @@ func (s *Supervisor) writeBootstrap(text []byte) error {
 // errOther tells that a process has the lock which is no Envoy that we know.
 var errOther = errors.New("another process has the lock of this data directory") //nolint:gochecknoglobals // a sentinel
 
-// lock takes the lock of the data directory: flock(2) on the directory itself, so that no disk can be too full for it. Envoy inherits it and has it as long as it
-// lives, so that there is never a second one over this directory, whatever became of the pid file. It returns nil if somebody has it.
+// lock takes the lock of the data directory: flock(2) on the directory itself, so that no disk can be too full for
+// it. Envoy inherits it and has it as long as it lives, so that there is never a second one over this directory,
+// whatever became of the pid file. It returns nil if somebody has it.
 func (s *Supervisor) lock() (*os.File, error) {
 	dir, err := os.Open(s.cfg.Dir)
 	if err != nil {
@@ -179,7 +183,8 @@ func (s *Supervisor) start(lock *os.File) (int, error) {
 	if workers == 0 {
 		workers = 2
 	}
-	args := []string{"-c", s.bootstrapFile(), "--disable-hot-restart", "--concurrency", strconv.Itoa(workers), "--log-level", "warn", "--drain-time-s", "60"}
+	args := []string{"-c", s.bootstrapFile(), "--disable-hot-restart", "--concurrency", strconv.Itoa(workers),
+		"--log-level", "warn", "--drain-time-s", "60"}
 	cmd := exec.Command(s.cfg.Binary, args...) //nolint:noctx // it is to outlive us
 	if log := s.openLog(); log != nil {
 		defer func() { _ = log.Close() }()
@@ -208,8 +213,9 @@ func (s *Supervisor) openLog() *os.File {
 	return log
 }
 
-// wait returns true when the process has ended, false when ctx has. Meanwhile it tells Envoy how many files it has open. At the end it says that there is room:
-// an Envoy that runs on without its node refuses nothing because of a figure that is out of date.
+// wait returns true when the process has ended, false when ctx has. Meanwhile it tells Envoy how many files it has
+// open. At the end it says that there is room: an Envoy that runs on without its node refuses nothing because of a
+// figure that is out of date.
 func (s *Supervisor) wait(ctx context.Context, pid int, files *pressure) bool {
 	tick := time.NewTicker(pressureEvery)
 	defer tick.Stop()

@@ -20,8 +20,17 @@ func supervised(t *testing.T, dir string) *Supervisor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewSupervisor(SupervisorConfig{Binary: binary, Dir: dir, Concurrency: 1, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Bootstrap: BootstrapConfig{NodeID: "spiffe://acme.example/node/a", ADS: filepath.Join(dir, "ads.sock"), Admin: filepath.Join(dir, "admin.sock")}})
+	s := NewSupervisor(SupervisorConfig{
+		Binary:      binary,
+		Dir:         dir,
+		Concurrency: 1,
+		Log:         slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Bootstrap: BootstrapConfig{
+			NodeID: "spiffe://acme.example/node/a",
+			ADS:    filepath.Join(dir, "ads.sock"),
+			Admin:  filepath.Join(dir, "admin.sock"),
+		},
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -61,8 +70,9 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// Eight Envoys ran after 40 seconds once, because each found no pid file of the one before. However the pid file fares, and whatever lies in the
-// log's place, there is one Envoy over a data directory, a later process adopts it, and there is another only when it has ended.
+// Eight Envoys ran after 40 seconds once, because each found no pid file of the one before. However the pid file
+// fares, and whatever lies in the log's place, there is one Envoy over a data directory, a later process adopts it,
+// and there is another only when it has ended.
 func TestOneEnvoyWithoutItsPidFile(t *testing.T) {
 	dir, err := os.MkdirTemp("", "sup") // short: a socket lies in it
 	if err != nil {

@@ -43,7 +43,8 @@ type Bearer struct {
 
 // Call is a request or a connection that asks to be let through.
 type Call struct {
-	Peer         string            `json:"peer,omitempty"`        // SPIFFE id of the calling node, from its certificate; "" for a caller beside this node
+	// SPIFFE id of the calling node, from its certificate; "" for a caller beside this node
+	Peer         string            `json:"peer,omitempty"`
 	Certificate  string            `json:"certificate,omitempty"` // SHA-256 of that certificate in hexadecimal
 	Bearer       *Bearer           `json:"bearer,omitempty"`      // nil without a token
 	Service      string            `json:"service"`               // full name
@@ -78,7 +79,8 @@ func (c Call) Request() Request {
 	r.entities = make([]types.Entity, 0, 4)
 	r.cedar.Principal, r.entities = c.principal(peer, r.entities)
 	r.entities = append(r.entities, types.Entity{UID: service, Parents: in(c.Organisation),
-		Attributes: types.NewRecord(types.RecordMap{"name": types.String(c.Service), "organisation": types.String(c.Organisation)})})
+		Attributes: types.NewRecord(types.RecordMap{"name": types.String(c.Service),
+			"organisation": types.String(c.Organisation)})})
 	r.cedar.Context, r.entities = c.context(peer, r.entities)
 	return r
 }
@@ -127,7 +129,11 @@ func (c Call) principal(peer node, entities []types.Entity) (types.EntityUID, []
 		return uid, append(entities, types.Entity{UID: uid})
 	}
 	uid := types.NewEntityUID(typeNode, types.String(peer.id))
-	return uid, append(entities, types.Entity{UID: uid, Parents: in(peer.organisation), Attributes: attributes(peer.id, peer.name, "node", nil, nil)})
+	return uid, append(entities, types.Entity{
+		UID:        uid,
+		Parents:    in(peer.organisation),
+		Attributes: attributes(peer.id, peer.name, "node", nil, nil),
+	})
 }
 
 // entity is the bearer as a principal.
@@ -136,8 +142,11 @@ func (b *Bearer) entity() types.Entity {
 	if name == "" {
 		name = b.Subject
 	}
-	return types.Entity{UID: types.NewEntityUID(types.EntityType(namespace+b.Principal), types.String(b.Subject)), Parents: in(b.Organisation),
-		Attributes: attributes(b.Subject, name, b.Kind, b.TrustedNodes, b.TrustedDomains)}
+	return types.Entity{
+		UID:        types.NewEntityUID(types.EntityType(namespace+b.Principal), types.String(b.Subject)),
+		Parents:    in(b.Organisation),
+		Attributes: attributes(b.Subject, name, b.Kind, b.TrustedNodes, b.TrustedDomains),
+	}
 }
 
 func attributes(id, name, kind string, nodes, domains []string) types.Record {
@@ -174,15 +183,19 @@ func (c Call) context(peer node, entities []types.Entity) (types.Record, []types
 	}
 	tokens, entities := tagged(typeClaims, claims, entities)
 	m := types.RecordMap{
-		"now": types.NewDatetime(at), "hour": types.Long(at.Hour()), "weekday": types.Long(at.Weekday()), "port": types.Long(c.Port),
-		"peer":          types.NewRecord(types.RecordMap{"organisation": types.String(peer.organisation), "node": types.String(peer.id)}),
-		"tls":           types.NewRecord(types.RecordMap{"sni": types.String(c.SNI), "certificate": types.String(c.Certificate)}),
+		"now": types.NewDatetime(at), "hour": types.Long(at.Hour()), "weekday": types.Long(at.Weekday()),
+		"port": types.Long(c.Port),
+		"peer": types.NewRecord(types.RecordMap{"organisation": types.String(peer.organisation),
+			"node": types.String(peer.id)}),
+		"tls": types.NewRecord(types.RecordMap{"sni": types.String(c.SNI),
+			"certificate": types.String(c.Certificate)}),
 		"authenticated": types.Boolean(c.Bearer != nil), "claims": tokens,
 	}
 	if !c.Connect {
 		var headers types.EntityUID
 		headers, entities = tagged(typeHeaders, c.Headers, entities)
-		m["method"], m["path"], m["host"], m["headers"] = types.String(c.Method), types.String(c.Path), types.String(c.Host), headers
+		m["method"], m["path"], m["host"], m["headers"] = types.String(c.Method), types.String(c.Path),
+			types.String(c.Host), headers
 	}
 	return types.NewRecord(m), entities
 }
@@ -199,12 +212,19 @@ type Order struct {
 
 // Request is the order as a question.
 func (o Order) Request() Request {
-	err := errors.Join(plain("subject", o.Bearer.Subject), plain("principal", o.Bearer.Principal), plain("action", o.Action), plain("resource", o.Kind+o.ID))
+	err := errors.Join(plain("subject", o.Bearer.Subject), plain("principal", o.Bearer.Principal),
+		plain("action", o.Action), plain("resource", o.Kind+o.ID))
 	if err != nil {
 		return Request{err: err}
 	}
 	principal := o.Bearer.entity()
-	resource := types.Entity{UID: types.NewEntityUID(types.EntityType(namespace+o.Kind), types.String(o.ID)), Parents: in(o.Domain),
-		Attributes: types.NewRecord(types.RecordMap{"nodeId": types.String(o.Node), "domainId": types.String(o.Domain)})}
-	return Request{entities: []types.Entity{principal, resource}, cedar: types.Request{Principal: principal.UID, Action: actionUID(o.Action), Resource: resource.UID}}
+	resource := types.Entity{
+		UID:        types.NewEntityUID(types.EntityType(namespace+o.Kind), types.String(o.ID)),
+		Parents:    in(o.Domain),
+		Attributes: types.NewRecord(types.RecordMap{"nodeId": types.String(o.Node), "domainId": types.String(o.Domain)}),
+	}
+	return Request{
+		entities: []types.Entity{principal, resource},
+		cedar:    types.Request{Principal: principal.UID, Action: actionUID(o.Action), Resource: resource.UID},
+	}
 }

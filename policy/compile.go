@@ -38,7 +38,8 @@ func Defaults() Document { return Document{"defaults.cedar", defaultsText} }
 // Open returns the policies that are in force for the data plane until an operator applies some.
 func Open() Document { return Document{"open.cedar", openText} }
 
-// Snapshot is a set of policies and entities, validated and indexed. It never changes and may be used by any number of goroutines.
+// Snapshot is a set of policies and entities, validated and indexed. It never changes and may be used by any number
+// of goroutines.
 type Snapshot struct {
 	hash     string
 	index    index
@@ -75,8 +76,8 @@ type compiler struct {
 	problems Problems
 }
 
-// Compile parses and validates a source, with the default policies before it. A source with any problem makes no snapshot, and the error is of type Problems.
-// A source without policies leaves the data plane open (see Open).
+// Compile parses and validates a source, with the default policies before it. A source with any problem makes no
+// snapshot, and the error is of type Problems. A source without policies leaves the data plane open (see Open).
 func Compile(src Source) (*Snapshot, error) {
 	var text schema.Schema
 	if err := text.UnmarshalCedar([]byte(schemaText)); err != nil {
@@ -120,7 +121,8 @@ func hashOf(groups ...[]Document) string {
 
 func (c *compiler) actions() {
 	c.snap.index = newIndex()
-	for _, uid := range slices.SortedFunc(maps.Keys(c.schema.Actions), func(a, b types.EntityUID) int { return strings.Compare(a.String(), b.String()) }) {
+	for _, uid := range slices.SortedFunc(maps.Keys(c.schema.Actions),
+		func(a, b types.EntityUID) int { return strings.Compare(a.String(), b.String()) }) {
 		a := c.schema.Actions[uid]
 		c.snap.entities[uid] = a.Entity
 		c.snap.index.actions[uid] = len(c.snap.index.actions)
@@ -192,7 +194,8 @@ func (c *compiler) entity(doc Document, e types.Entity) {
 	c.snap.entities[e.UID] = e
 }
 
-// usual are the attributes of an entity that was given none: the operator wants to say in which groups it is, and what its tags are.
+// usual are the attributes of an entity that was given none: the operator wants to say in which groups it is, and
+// what its tags are.
 func usual(uid types.EntityUID) types.Record {
 	id := string(uid.ID)
 	switch strings.TrimPrefix(string(uid.Type), namespace) {
@@ -267,7 +270,8 @@ func parseProblem(doc Document, err error) Problem {
 	p := Problem{Document: doc.Name, Text: err.Error()}
 	text := strings.TrimPrefix(p.Text, "parser error: ")
 	var line, column int
-	for _, format := range []string{"parse error at " + doc.Name + ":%d:%d", "parse error at <input>:%d:%d", doc.Name + ":%d:%d"} {
+	for _, format := range []string{"parse error at " + doc.Name + ":%d:%d", "parse error at <input>:%d:%d",
+		doc.Name + ":%d:%d"} {
 		if n, _ := fmt.Sscanf(text, format, &line, &column); n == 2 {
 			p.Line, p.Column = line, column
 			if _, rest, ok := strings.Cut(text, fmt.Sprintf(":%d:%d", line, column)); ok {
@@ -285,7 +289,8 @@ func (c *compiler) policy(at Problem, p *cedar.Policy, text string) {
 		c.bad(at)
 	}
 	id := types.PolicyID(at.Policy)
-	if len(at.Policy) == 0 || len(at.Policy) > 200 || strings.ContainsFunc(at.Policy, func(r rune) bool { return r < ' ' }) {
+	if len(at.Policy) == 0 || len(at.Policy) > 200 ||
+		strings.ContainsFunc(at.Policy, func(r rune) bool { return r < ' ' }) {
 		bad("@id must be of 1 to 200 printable characters")
 		return
 	}
@@ -319,7 +324,8 @@ func brief(err error) string {
 	return strings.Join(words, "; ")
 }
 
-// never finds what makes a policy useless, which the validator does not: a condition that no request meets, a group that there is not.
+// never finds what makes a policy useless, which the validator does not: a condition that no request meets, a group
+// that there is not.
 func (c *compiler) never(p *ast.Policy) string {
 	for _, cond := range p.Conditions {
 		constant := true
@@ -357,7 +363,8 @@ func (c *compiler) never(p *ast.Policy) string {
 	return ""
 }
 
-// unknownGroup tells of a group that no entity document has: nobody is in it, and `unless { principal in … }` would always hold.
+// unknownGroup tells of a group that no entity document has: nobody is in it, and `unless { principal in … }` would
+// always hold.
 func (c *compiler) unknownGroup(v types.Value) string {
 	uid, ok := v.(types.EntityUID)
 	if !ok || uid.Type != typeGroup {
@@ -377,7 +384,8 @@ func (c *compiler) total() {
 	}
 	if worst := c.snap.index.worst(); worst > maxBucket {
 		c.bad(Problem{Document: "policies", Text: fmt.Sprintf(
-			"%d policies have the same principal and resource in their scope, or none: each of them costs every request; want at most %d, name entities or groups in the scopes", worst, maxBucket)})
+			"%d policies have the same principal and resource in their scope, or none: each of them costs every request; "+
+				"want at most %d, name entities or groups in the scopes", worst, maxBucket)})
 	}
 }
 

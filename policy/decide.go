@@ -22,18 +22,21 @@ type Decision struct {
 	Allow bool
 	// Policies are the ids of those that made the decision, sorted; none if no policy matched, which denies.
 	Policies []string
-	// Errors are what could not be evaluated or asked. Any error denies: in Cedar itself, a forbid that cannot be evaluated would protect nothing.
+	// Errors are what could not be evaluated or asked. Any error denies: in Cedar itself, a forbid that cannot be
+	// evaluated would protect nothing.
 	Errors []string
 	// Snapshot is the hash of the set that decided; "" if there was none.
 	Snapshot string
 }
 
-// Engine decides by the snapshot that was published last. It is safe for concurrent use; the zero value denies everything.
+// Engine decides by the snapshot that was published last. It is safe for concurrent use; the zero value denies
+// everything.
 type Engine struct {
 	current atomic.Pointer[Snapshot]
 }
 
-// Publish puts a snapshot in force, at once, for whoever asks from now on. A decision under way ends with the one that it began with.
+// Publish puts a snapshot in force, at once, for whoever asks from now on. A decision under way ends with the one
+// that it began with.
 func (e *Engine) Publish(s *Snapshot) { e.current.Store(s) }
 
 // Snapshot returns the one in force; nil if there is none.

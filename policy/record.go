@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Record is one decision on a call, with all that it was made of: it can be explained later (see Why) and made again by another set (see Snapshot.Replay).
+// Record is one decision on a call, with all that it was made of: it can be explained later (see Why) and made again
+// by another set (see Snapshot.Replay).
 type Record struct {
 	ID       string        `json:"id"`
 	At       time.Time     `json:"at"`
@@ -15,7 +16,8 @@ type Record struct {
 	Shadow   bool          `json:"shadow,omitempty"` // it was let through whatever was decided
 }
 
-// Principal is whom the policies take the caller for: the bearer of its token, else the calling node, else a workload beside this node.
+// Principal is whom the policies take the caller for: the bearer of its token, else the calling node, else a workload
+// beside this node.
 func (c Call) Principal() string {
 	switch {
 	case c.Bearer != nil:

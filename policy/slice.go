@@ -8,7 +8,8 @@ import (
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
 )
 
-// maxBucket is how many policies may have the same entities in their scopes: a decision looks at all of those that it has anything to do with.
+// maxBucket is how many policies may have the same entities in their scopes: a decision looks at all of those that it
+// has anything to do with.
 const maxBucket = 200
 
 // entry is a policy in the index.
@@ -19,10 +20,12 @@ type entry struct {
 	actions uint64 // set of the actions that its scope covers, by their numbers
 }
 
-// pair is what the scope of a policy names: an entity, a type (as an entity of that type whose id no entity has), or anything (the zero value).
+// pair is what the scope of a policy names: an entity, a type (as an entity of that type whose id no entity has), or
+// anything (the zero value).
 type pair struct{ principal, resource types.EntityUID }
 
-// index finds the policies that can apply to a request: a policy whose scope names an entity applies to none that is not this entity or in it.
+// index finds the policies that can apply to a request: a policy whose scope names an entity applies to none that is
+// not this entity or in it.
 type index struct {
 	buckets map[pair][]*entry
 	actions map[types.EntityUID]int // numbers of the actions
@@ -113,8 +116,8 @@ type view struct {
 	action     uint64
 }
 
-// Get implements types.EntityGetter. An entity that the request brings and the operator has given more about is both: it is in the groups of either, and has the
-// operator's tags; its attributes are the request's.
+// Get implements types.EntityGetter. An entity that the request brings and the operator has given more about is both:
+// it is in the groups of either, and has the operator's tags; its attributes are the request's.
 func (v *view) Get(uid types.EntityUID) (types.Entity, bool) {
 	for i := range v.extra {
 		if v.extra[i].UID == uid {

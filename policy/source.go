@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of what is parsed. They are checked on the text: a parser that is given a million brackets in each other ends the process.
+// Limits of what is parsed. They are checked on the text: a parser that is given a million brackets in each other
+// ends the process.
 const (
 	MaxDocument = 256 << 10 // bytes of a document
 	MaxPolicy   = 32 << 10  // bytes of one policy
@@ -79,7 +80,10 @@ type scanner struct {
 // tooLarge checks a document against the limits, before anything parses it; nil if it is within them.
 func tooLarge(doc Document, cedar bool) *Problem {
 	if len(doc.Text) > MaxDocument && cedar {
-		return &Problem{Document: doc.Name, Text: fmt.Sprintf("%d bytes: want at most %d; split it", len(doc.Text), MaxDocument)}
+		return &Problem{
+			Document: doc.Name,
+			Text:     fmt.Sprintf("%d bytes: want at most %d; split it", len(doc.Text), MaxDocument),
+		}
 	}
 	if !utf8.ValidString(doc.Text) {
 		return &Problem{Document: doc.Name, Text: "it is not UTF-8"}

@@ -36,7 +36,8 @@ func (t Template) Cedar() (string, error) {
 	if t.Organisation != "" {
 		principal += " in " + entity("Organisation", t.Organisation)
 	}
-	resource, action := "resource is "+namespace+"Service", "action in ["+entity("Action", Connect)+", "+entity("Action", Ask)+"]"
+	resource, action := "resource is "+namespace+"Service",
+		"action in ["+entity("Action", Connect)+", "+entity("Action", Ask)+"]"
 	if t.Service != "" {
 		resource = "resource == " + entity("Service", t.Service)
 	}
@@ -55,11 +56,13 @@ func (t Template) Cedar() (string, error) {
 	}
 	id := t.ID
 	if id == "" {
-		id = strings.Join(strings.FieldsFunc(strings.Join(append([]string{effect, t.Organisation, t.Node, strings.ToLower(t.Role), t.Service}, t.Methods...), " "), func(r rune) bool {
+		id = strings.Join(strings.FieldsFunc(strings.Join(append([]string{effect, t.Organisation, t.Node,
+			strings.ToLower(t.Role), t.Service}, t.Methods...), " "), func(r rune) bool {
 			return r == ' ' || r == '/' || r == ':'
 		}), "-")
 	}
-	text := fmt.Sprintf("@id(%s)\n%s (\n  %s,\n  %s,\n  %s\n)%s;\n", types.String(id).MarshalCedar(), effect, principal, action, resource, when)
+	text := fmt.Sprintf("@id(%s)\n%s (\n  %s,\n  %s,\n  %s\n)%s;\n", types.String(id).MarshalCedar(), effect, principal,
+		action, resource, when)
 	_, err := Compile(Source{Policies: []Document{{"template", text}}})
 	return text, err
 }

@@ -25,8 +25,9 @@ type Miss struct {
 // Why explains a decision to an operator. Nobody else should see it.
 type Why struct {
 	Decision Decision          `json:"decision"`
-	Texts    map[string]string `json:"texts"`             // of the policies that decided, by id; "" for one that is gone
-	Nearest  *Miss             `json:"nearest,omitempty"` // of a denial that no policy made; nil if no policy permits anything of this kind
+	Texts    map[string]string `json:"texts"` // of the policies that decided, by id; "" for one that is gone
+	// of a denial that no policy made; nil if no policy permits anything of this kind
+	Nearest *Miss `json:"nearest,omitempty"`
 }
 
 // Why explains a recorded decision by this snapshot, which should be the one that made it.
@@ -50,13 +51,20 @@ type attempt struct {
 	first  ast.IsNode // the first of them; nil if a scope did not fit
 }
 
-// nearest looks for the permitting policy with the fewest conditions that were not met: those whose scopes fit first, then those where one of the two does.
+// nearest looks for the permitting policy with the fewest conditions that were not met: those whose scopes fit first,
+// then those where one of the two does.
 func (s *Snapshot) nearest(r Request) *Miss {
 	if r.err != nil {
 		return nil
 	}
 	v := s.view(r, nil, nil)
-	env := eval.Env{Entities: v, Principal: r.cedar.Principal, Action: r.cedar.Action, Resource: r.cedar.Resource, Context: r.cedar.Context}
+	env := eval.Env{
+		Entities:  v,
+		Principal: r.cedar.Principal,
+		Action:    r.cedar.Action,
+		Resource:  r.cedar.Resource,
+		Context:   r.cedar.Context,
+	}
 	least := 3
 	var near []attempt
 	for _, id := range s.ids {

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// A denial that no policy made names the policy that came closest, the condition that was not met and what was the case instead.
+// A denial that no policy made names the policy that came closest, the condition that was not met and what was the
+// case instead.
 func TestNearest(t *testing.T) {
 	snap := compile(t, `
 		@id("reads") permit (principal in CATALYST::Organisation::"bravo.example", action == CATALYST::Action::"REQUEST", resource == CATALYST::Service::"books.acme.example")
@@ -24,15 +25,20 @@ func TestNearest(t *testing.T) {
 		policy, failed, fact string
 		others               int
 	}{
-		{"method", func(c *Call) { c.Method = "POST" }, "reads", `context.method == "GET"`, `context.method is "POST"; it would have to be "GET"`, 0},
+		{"method", func(c *Call) { c.Method = "POST" }, "reads", `context.method == "GET"`,
+			`context.method is "POST"; it would have to be "GET"`, 0},
 		{"path", func(c *Call) { c.Path = "/x" }, "reads", `context.path like "/shelf/*"`, `context.path is "/x"`, 0},
-		{"hour", func(c *Call) { c.Time = time.Date(2026, 1, 1, 3, 0, 0, 0, time.UTC) }, "reads", `!(context.hour < 6)`, `context.hour < 6 holds`, 0},
-		{"two", func(c *Call) { c.Method, c.Path = "POST", "/x" }, "reads", `context.method == "GET"`, `context.method is "POST"`, 1},
-		{"header", func(c *Call) { c.Service = "rents.acme.example" }, "tenants", `context.headers.hasTag("x-tenant")`, `there is no "x-tenant" of context.headers`, 1},
+		{"hour", func(c *Call) { c.Time = time.Date(2026, 1, 1, 3, 0, 0, 0, time.UTC) }, "reads", `!(context.hour < 6)`,
+			`context.hour < 6 holds`, 0},
+		{"two", func(c *Call) { c.Method, c.Path = "POST", "/x" }, "reads", `context.method == "GET"`,
+			`context.method is "POST"`, 1},
+		{"header", func(c *Call) { c.Service = "rents.acme.example" }, "tenants", `context.headers.hasTag("x-tenant")`,
+			`there is no "x-tenant" of context.headers`, 1},
 		{"tag", func(c *Call) {
 			c.Service, c.Headers = "rents.acme.example", map[string]string{"x-tenant": "8"}
 		}, "tenants", `context.headers.getTag("x-tenant") == "7"`, `is "8"; it would have to be "7"`, 0},
-		{"organisation", func(c *Call) { c.Peer = "spiffe://delta.example/node/a" }, "reads", `principal in CATALYST::Organisation::"bravo.example"`,
+		{"organisation", func(c *Call) { c.Peer = "spiffe://delta.example/node/a" }, "reads",
+			`principal in CATALYST::Organisation::"bravo.example"`,
 			`which is in CATALYST::Organisation::"delta.example"`, 0},
 	} {
 		c := call(func(c *Call) { base(c); tt.change(c) })
@@ -41,23 +47,27 @@ func TestNearest(t *testing.T) {
 		if d.Allow || why.Nearest == nil {
 			t.Fatalf("%s: %+v", tt.name, why)
 		}
-		if n := why.Nearest; n.Policy != tt.policy || n.Failed != tt.failed || !strings.Contains(n.Fact, tt.fact) || n.Others != tt.others {
+		if n := why.Nearest; n.Policy != tt.policy || n.Failed != tt.failed || !strings.Contains(n.Fact, tt.fact) ||
+			n.Others != tt.others {
 			t.Errorf("%s: got %+v", tt.name, n)
 		}
 	}
 	allowed := call(base)
-	if why := snap.Why(Record{Call: allowed, Decision: snap.Decide(allowed.Request())}); why.Nearest != nil || !strings.Contains(why.Texts["reads"], "shelf") {
+	if why := snap.Why(Record{Call: allowed, Decision: snap.Decide(allowed.Request())}); why.Nearest != nil ||
+		!strings.Contains(why.Texts["reads"], "shelf") {
 		t.Errorf("of an allowed call: %+v", why)
 	}
 }
 
-// Calls that one policy allows, with one fact changed that only that policy asks for: its condition is found, within the time of a glance, among thousands.
+// Calls that one policy allows, with one fact changed that only that policy asks for: its condition is found, within
+// the time of a glance, among thousands.
 func TestNearestOfSeededDenials(t *testing.T) {
 	const services, n = 400, 400
 	var b strings.Builder
 	for i := range services {
-		fmt.Fprintf(&b, `@id("p%d") permit (principal in CATALYST::Organisation::"o%d.example", action == CATALYST::Action::"REQUEST", resource == CATALYST::Service::"s%d.acme.example") `+
-			`when { context.method == "GET" && context.path like "/v%d/*" && context.hour >= 6 };`+"\n", i, i%40, i, i%7)
+		fmt.Fprintf(&b,
+			`@id("p%d") permit (principal in CATALYST::Organisation::"o%d.example", action == CATALYST::Action::"REQUEST", resource == CATALYST::Service::"s%d.acme.example") `+
+				`when { context.method == "GET" && context.path like "/v%d/*" && context.hour >= 6 };`+"\n", i, i%40, i, i%7)
 	}
 	snap := compile(t, b.String())
 	rnd := rand.New(rand.NewPCG(1, 1))
@@ -66,7 +76,8 @@ func TestNearestOfSeededDenials(t *testing.T) {
 	for range n {
 		i := rnd.IntN(services)
 		c := call(func(c *Call) {
-			c.Peer, c.Service, c.Path = fmt.Sprintf("spiffe://o%d.example/node/a", i%40), fmt.Sprintf("s%d.acme.example", i), fmt.Sprintf("/v%d/x", i%7)
+			c.Peer, c.Service, c.Path = fmt.Sprintf("spiffe://o%d.example/node/a", i%40), fmt.Sprintf("s%d.acme.example", i),
+				fmt.Sprintf("/v%d/x", i%7)
 		})
 		if !snap.Decide(c.Request()).Allow {
 			t.Fatalf("%+v is denied", c)
@@ -101,8 +112,10 @@ func TestNearestOfSeededDenials(t *testing.T) {
 
 // What a simulation says of recorded calls is what happens when they come again.
 func TestSimulationIsWhatHappens(t *testing.T) {
-	live := compile(t, `@id("all") permit (principal, action == CATALYST::Action::"REQUEST", resource) when { context.method == "GET" };`)
-	candidate := compile(t, `@id("bravo") permit (principal in CATALYST::Organisation::"bravo.example", action == CATALYST::Action::"REQUEST", resource == CATALYST::Service::"books.acme.example");`)
+	live := compile(t,
+		`@id("all") permit (principal, action == CATALYST::Action::"REQUEST", resource) when { context.method == "GET" };`)
+	candidate := compile(t,
+		`@id("bravo") permit (principal in CATALYST::Organisation::"bravo.example", action == CATALYST::Action::"REQUEST", resource == CATALYST::Service::"books.acme.example");`)
 	sim := NewSimulator(candidate, 2)
 	want := map[string]int{}
 	const n = 3000
@@ -136,15 +149,20 @@ func TestSimulationIsWhatHappens(t *testing.T) {
 }
 
 func TestExpectations(t *testing.T) {
-	snap := compile(t, `@id("all") permit (principal, action == CATALYST::Action::"REQUEST", resource) when { context.method == "GET" };`)
+	snap := compile(t,
+		`@id("all") permit (principal, action == CATALYST::Action::"REQUEST", resource) when { context.method == "GET" };`)
 	good := call(nil)
 	for _, tt := range []struct {
 		e    Expectation
 		want string
 	}{
 		{Expectation{Call: &good, Allow: true}, ""}, {Expectation{Call: &good, Allow: true, Policies: []string{"all"}}, ""},
-		{Expectation{Call: &good}, "is allowed by all, want denied"}, {Expectation{Call: &good, Allow: true, Policies: []string{"x"}}, "want by x"}, {Expectation{}, "either"},
-		{Expectation{Order: &Order{Bearer: Bearer{Principal: "ADMIN", Subject: "root"}, Action: "MANAGE", Kind: "AdminPanel", ID: "x"}, Allow: true}, ""},
+		{Expectation{Call: &good}, "is allowed by all, want denied"},
+		{Expectation{Call: &good, Allow: true, Policies: []string{"x"}}, "want by x"}, {Expectation{}, "either"},
+		{Expectation{
+			Order: &Order{Bearer: Bearer{Principal: "ADMIN", Subject: "root"}, Action: "MANAGE", Kind: "AdminPanel", ID: "x"},
+			Allow: true,
+		}, ""},
 	} {
 		if got := snap.Try(tt.e); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
 			t.Errorf("%+v: got %q, want %q", tt.e, got, tt.want)

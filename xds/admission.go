@@ -51,7 +51,10 @@ func (c *Compiler) Admit(a Admission) (Delta, error) {
 
 // guardFilter is the place in the ingress that the admission fills. Until it is there nobody is let in.
 func guardFilter() *hcm.HttpFilter {
-	source := &core.ExtensionConfigSource{ConfigSource: adsSource(), TypeUrls: []string{toAny(&rbacfilter.RBAC{}).GetTypeUrl()}}
+	source := &core.ExtensionConfigSource{
+		ConfigSource: adsSource(),
+		TypeUrls:     []string{toAny(&rbacfilter.RBAC{}).GetTypeUrl()},
+	}
 	return &hcm.HttpFilter{Name: guardName, ConfigType: &hcm.HttpFilter_ConfigDiscovery{ConfigDiscovery: source}}
 }
 
@@ -75,8 +78,10 @@ func (c *Compiler) guard() *rbacfilter.RBAC {
 	var rules *match.Matcher
 	if len(prefix) > 0 {
 		rules = &match.Matcher{MatcherType: &match.Matcher_MatcherTree_{MatcherTree: &match.Matcher_MatcherTree{
-			Input:    uriNames(),
-			TreeType: &match.Matcher_MatcherTree_PrefixMatchMap{PrefixMatchMap: &match.Matcher_MatcherTree_MatchMap{Map: prefix}},
+			Input: uriNames(),
+			TreeType: &match.Matcher_MatcherTree_PrefixMatchMap{
+				PrefixMatchMap: &match.Matcher_MatcherTree_MatchMap{Map: prefix},
+			},
 		}}}
 	}
 	if len(exact) > 0 {
@@ -116,7 +121,8 @@ const names = label + `(\.` + label + `)*`
 // wholly goes on only if the URI names are the prefix and what the expression says, to the end.
 func wholly(prefix, rest string, then *match.Matcher_OnMatch) *match.Matcher_OnMatch {
 	value := &match.StringMatcher{MatchPattern: &match.StringMatcher_SafeRegex{SafeRegex: &match.RegexMatcher{
-		EngineType: &match.RegexMatcher_GoogleRe2{GoogleRe2: &match.RegexMatcher_GoogleRE2{}}, Regex: regexp.QuoteMeta(prefix) + rest,
+		EngineType: &match.RegexMatcher_GoogleRe2{GoogleRe2: &match.RegexMatcher_GoogleRE2{}},
+		Regex:      regexp.QuoteMeta(prefix) + rest,
 	}}}
 	one := &match.Matcher_MatcherList_Predicate_SinglePredicate{
 		Input: uriNames(), Matcher: &match.Matcher_MatcherList_Predicate_SinglePredicate_ValueMatch{ValueMatch: value},
@@ -134,7 +140,8 @@ func wholly(prefix, rest string, then *match.Matcher_OnMatch) *match.Matcher_OnM
 
 func matchMap(in *cncf.TypedExtensionConfig, m map[string]*match.Matcher_OnMatch) *match.Matcher_MatcherTree {
 	return &match.Matcher_MatcherTree{
-		Input: in, TreeType: &match.Matcher_MatcherTree_ExactMatchMap{ExactMatchMap: &match.Matcher_MatcherTree_MatchMap{Map: m}},
+		Input:    in,
+		TreeType: &match.Matcher_MatcherTree_ExactMatchMap{ExactMatchMap: &match.Matcher_MatcherTree_MatchMap{Map: m}},
 	}
 }
 

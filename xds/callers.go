@@ -7,9 +7,10 @@ import (
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 )
 
-// withoutClaims removes, before anything looks at a request, what its sender has no say in: whom it came from and for whom it was forwarded
-// (RFC 7239 and its forerunners), and what steers Envoy itself, such as x-envoy-retry-on, which would have a POST sent twice. Envoy
-// sets anew what is true of these. An application has no say either in where the request has been; another node has.
+// withoutClaims removes, before anything looks at a request, what its sender has no say in: whom it came from and for
+// whom it was forwarded (RFC 7239 and its forerunners), and what steers Envoy itself, such as x-envoy-retry-on, which
+// would have a POST sent twice. Envoy sets anew what is true of these. An application has no say either in where the
+// request has been; another node has.
 func withoutClaims(listener string) *core.TypedExtensionConfig {
 	out := &early.HeaderMutation{}
 	for _, name := range []string{"forwarded", "x-real-ip"} {

@@ -25,7 +25,8 @@ import (
 
 const (
 	connectTimeout = 2 * time.Second
-	// sniMesh is what a node says that it wants of another's ingress: TLS wants a name, and the certificate is told apart by its URI.
+	// sniMesh is what a node says that it wants of another's ingress: TLS wants a name, and the certificate is told
+	// apart by its URI.
 	sniMesh = "mesh.catalyst.internal"
 	// matchKey is where Envoy looks for the transport socket of an endpoint.
 	matchKey = "envoy.transport_socket_match"
@@ -34,12 +35,16 @@ const (
 	maxNamed    = 5 // nodes of an answer
 )
 
-// localCluster holds the workloads of a service beside this node. Where there are backups, one that takes no connections is left for them at once; their node's
-// own checks take it out of the routes a little later.
+// localCluster holds the workloads of a service beside this node. Where there are backups, one that takes no
+// connections is left for them at once; their node's own checks take it out of the routes a little later.
 func (c *Compiler) localCluster(f *Forwarding, name string, targets []Target, backups bool) (*cluster.Cluster, error) {
 	cl := &cluster.Cluster{
-		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		CircuitBreakers: c.workloadBreakers(), CommonLbConfig: noPanic(), PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
+		Name:                          name,
+		ConnectTimeout:                durationpb.New(connectTimeout),
+		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
+		CircuitBreakers:               c.workloadBreakers(),
+		CommonLbConfig:                noPanic(),
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
 	}
 	group := &endpoint.LocalityLbEndpoints{}
 	for _, t := range targets {
@@ -58,10 +63,14 @@ func (c *Compiler) localCluster(f *Forwarding, name string, targets []Target, ba
 	if backups || len(targets) > 1 {
 		cl.OutlierDetection = outliers()
 	}
-	cl.LoadAssignment = &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{group}}
+	cl.LoadAssignment = &endpoint.ClusterLoadAssignment{
+		ClusterName: name,
+		Endpoints:   []*endpoint.LocalityLbEndpoints{group},
+	}
 	switch f.Protocol {
 	case bgp.HTTP2, bgp.GRPC:
-		// No pings: a gRPC workload ends the connection of a client that pings more than once in 5 minutes (grpc-go's default), calls included.
+		// No pings: a gRPC workload ends the connection of a client that pings more than once in 5 minutes (grpc-go's
+		// default), calls included.
 		cl.TypedExtensionProtocolOptions = c.http2Upstream(nil)
 	case bgp.HTTP, bgp.GraphQL:
 		cl.TypedExtensionProtocolOptions = c.http1Upstream()
@@ -70,8 +79,8 @@ func (c *Compiler) localCluster(f *Forwarding, name string, targets []Target, ba
 	return cl, nil
 }
 
-// downCluster is the name of a service that is announced and has no target. It has no endpoints, and its metadata say whose workload is down (see
-// localReplies).
+// downCluster is the name of a service that is announced and has no target. It has no endpoints, and its metadata say
+// whose workload is down (see localReplies).
 func (c *Compiler) downCluster(f *Forwarding) *cluster.Cluster {
 	nodes := make([]string, 0, len(f.Down))
 	for _, n := range f.Down[:min(len(f.Down), maxNamed)] {
@@ -82,18 +91,27 @@ func (c *Compiler) downCluster(f *Forwarding) *cluster.Cluster {
 	}
 	name := clusterName(f)
 	return &cluster.Cluster{
-		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: c.http2Upstream(pings()), CommonLbConfig: noPanic(), LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name},
+		Name:                          name,
+		ConnectTimeout:                durationpb.New(connectTimeout),
+		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
+		TypedExtensionProtocolOptions: c.http2Upstream(pings()),
+		CommonLbConfig:                noPanic(),
+		LoadAssignment:                &endpoint.ClusterLoadAssignment{ClusterName: name},
 		Metadata: &core.Metadata{FilterMetadata: map[string]*structpb.Struct{metadataKey: {Fields: map[string]*structpb.Value{
 			"down": structpb.NewStringValue(" Its workload is down, says " + strings.Join(nodes, ", ") + ".")}}}},
 	}
 }
 
-// hopCluster holds the mesh ingresses of the next hops, by priority. Each endpoint's certificate has to be that of its node.
+// hopCluster holds the mesh ingresses of the next hops, by priority. Each endpoint's certificate has to be that of
+// its node.
 func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 	cl := &cluster.Cluster{
-		ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: c.http2Upstream(pings()), CircuitBreakers: c.hopBreakers(), CommonLbConfig: noPanic(), OutlierDetection: outliers(),
+		ConnectTimeout:                durationpb.New(connectTimeout),
+		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
+		TypedExtensionProtocolOptions: c.http2Upstream(pings()),
+		CircuitBreakers:               c.hopBreakers(),
+		CommonLbConfig:                noPanic(),
+		OutlierDetection:              outliers(),
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(meshBuffer),
 		LoadAssignment:                &endpoint.ClusterLoadAssignment{},
 	}
@@ -152,21 +170,28 @@ func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 	return cl, nil
 }
 
-// workloadCluster leads to the listener of this Envoy that ends CONNECT streams, for all TCP services that have no other way.
+// workloadCluster leads to the listener of this Envoy that ends CONNECT streams, for all TCP services that have no
+// other way.
 func (c *Compiler) workloadCluster() *cluster.Cluster {
 	return c.endingCluster(hopsPrefix+workName, false)
 }
 
-// endingCluster leads to the listener of this Envoy that ends CONNECT streams. Where a service has backups it has one of its own: a workload that takes no connections is a
-// CONNECT that is answered 503, and after two of them the stream goes to the backups.
+// endingCluster leads to the listener of this Envoy that ends CONNECT streams. Where a service has backups it has one
+// of its own: a workload that takes no connections is a CONNECT that is answered 503, and after two of them the
+// stream goes to the backups.
 func (c *Compiler) endingCluster(name string, backups bool) *cluster.Cluster {
 	cl := &cluster.Cluster{
-		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
+		Name:                          name,
+		ConnectTimeout:                durationpb.New(connectTimeout),
+		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
 		TypedExtensionProtocolOptions: c.http2Upstream(pings()), CircuitBreakers: c.endingBreakers(),
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
-		LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
-			HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: pipe(c.cfg.Socket)}},
-		}}}}},
+		LoadAssignment: &endpoint.ClusterLoadAssignment{
+			ClusterName: name,
+			Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
+				HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: pipe(c.cfg.Socket)}},
+			}}}},
+		},
 	}
 	if backups {
 		cl.CommonLbConfig, cl.OutlierDetection = noPanic(), outliers()
@@ -179,9 +204,10 @@ func pipe(path string) *core.Address {
 	return &core.Address{Address: &core.Address_Pipe{Pipe: &core.Pipe{Path: path, Mode: 0o600}}}
 }
 
-// alias is a service's name for clusters in order of preference: an aggregate, for a TCP service most often of one (Envoy's docs, "Aggregate cluster"). It has no
-// endpoints and no TLS of its own; hosts, their health and the connections to them are those of the clusters that it names. Envoy tells each of them of every
-// cluster that comes or goes, so that only those services have one that need it.
+// alias is a service's name for clusters in order of preference: an aggregate, for a TCP service most often of one
+// (Envoy's docs, "Aggregate cluster"). It has no endpoints and no TLS of its own; hosts, their health and the
+// connections to them are those of the clusters that it names. Envoy tells each of them of every cluster that comes
+// or goes, so that only those services have one that need it.
 func (c *Compiler) alias(name string, targets ...string) *cluster.Cluster {
 	return &cluster.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), LbPolicy: cluster.Cluster_CLUSTER_PROVIDED,
@@ -222,8 +248,9 @@ func (c *Compiler) nobody() *core.TransportSocket {
 	return upstreamTLS(bgp.NodeID{Org: c.cfg.Self.Org, Name: "_nobody"})
 }
 
-// byName has Envoy look the hosts of a cluster up, in both families: by default it takes IPv6 where there is any, and a host that listens on IPv4 alone is
-// never reached. An address that does not answer is left for the others by retries and by outlier detection.
+// byName has Envoy look the hosts of a cluster up, in both families: by default it takes IPv6 where there is any, and
+// a host that listens on IPv4 alone is never reached. An address that does not answer is left for the others by
+// retries and by outlier detection.
 func byName(cl *cluster.Cluster) {
 	cl.ClusterDiscoveryType = &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS}
 	cl.DnsLookupFamily = cluster.Cluster_ALL
@@ -238,7 +265,8 @@ func alternative(ep *endpoint.LbEndpoint, address string) error {
 	if err != nil {
 		return fmt.Errorf("other address: %w", err)
 	}
-	ep.GetEndpoint().AdditionalAddresses = []*endpoint.Endpoint_AdditionalAddress{{Address: socketAddress(at.Host, at.Port)}}
+	ep.GetEndpoint().AdditionalAddresses = []*endpoint.Endpoint_AdditionalAddress{{Address: socketAddress(at.Host,
+		at.Port)}}
 	return nil
 }
 
@@ -251,7 +279,9 @@ func upstreamTLS(n bgp.NodeID) *core.TransportSocket {
 	return transportSocket(&tls.UpstreamTlsContext{
 		Sni: sniMesh,
 		CommonTlsContext: &tls.CommonTlsContext{
-			AlpnProtocols: []string{"h2"}, TlsParams: tls13(), TlsCertificateSdsSecretConfigs: []*tls.SdsSecretConfig{sds(secretNode)},
+			AlpnProtocols:                  []string{"h2"},
+			TlsParams:                      tls13(),
+			TlsCertificateSdsSecretConfigs: []*tls.SdsSecretConfig{sds(secretNode)},
 			ValidationContextType: &tls.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tls.CommonTlsContext_CombinedCertificateValidationContext{
 				DefaultValidationContext:         &tls.CertificateValidationContext{MatchTypedSubjectAltNames: dataPlaneOf(n)},
 				ValidationContextSdsSecretConfig: sds(trustOf(n.Org)),
@@ -272,10 +302,14 @@ func tls13() *tls.TlsParameters {
 func outliers() *cluster.OutlierDetection {
 	return &cluster.OutlierDetection{
 		SplitExternalLocalOriginErrors: true, ConsecutiveLocalOriginFailure: wrapperspb.UInt32(2),
-		EnforcingConsecutive_5Xx: wrapperspb.UInt32(0), EnforcingConsecutiveGatewayFailure: wrapperspb.UInt32(0), EnforcingSuccessRate: wrapperspb.UInt32(0),
-		EnforcingLocalOriginSuccessRate: wrapperspb.UInt32(0),
-		Interval:                        durationpb.New(500 * time.Millisecond), BaseEjectionTime: durationpb.New(2 * time.Second), MaxEjectionTime: durationpb.New(30 * time.Second),
-		MaxEjectionPercent: wrapperspb.UInt32(100),
+		EnforcingConsecutive_5Xx:           wrapperspb.UInt32(0),
+		EnforcingConsecutiveGatewayFailure: wrapperspb.UInt32(0),
+		EnforcingSuccessRate:               wrapperspb.UInt32(0),
+		EnforcingLocalOriginSuccessRate:    wrapperspb.UInt32(0),
+		Interval:                           durationpb.New(500 * time.Millisecond),
+		BaseEjectionTime:                   durationpb.New(2 * time.Second),
+		MaxEjectionTime:                    durationpb.New(30 * time.Second),
+		MaxEjectionPercent:                 wrapperspb.UInt32(100),
 	}
 }
 
@@ -307,13 +341,16 @@ func pings() *core.KeepaliveSettings {
 func (c *Compiler) http1Upstream() map[string]*anypb.Any {
 	options := &core.HttpProtocolOptions{IdleTimeout: durationpb.New(c.cfg.Limits.WorkloadIdle)}
 	return map[string]*anypb.Any{httpOptions: toAny(c.upstream(options, &upstreams.HttpProtocolOptions_ExplicitHttpConfig{
-		ProtocolConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{HttpProtocolOptions: &core.Http1ProtocolOptions{EnableTrailers: true}}}))}
+		ProtocolConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{
+			HttpProtocolOptions: &core.Http1ProtocolOptions{EnableTrailers: true},
+		}}))}
 }
 
 func (c *Compiler) upstream(
 	options *core.HttpProtocolOptions, protocol *upstreams.HttpProtocolOptions_ExplicitHttpConfig,
 ) *upstreams.HttpProtocolOptions {
-	options.MaxResponseHeadersKb, options.MaxHeadersCount = wrapperspb.UInt32(c.cfg.Limits.HeaderKiB), wrapperspb.UInt32(maxHeaders)
+	options.MaxResponseHeadersKb, options.MaxHeadersCount = wrapperspb.UInt32(c.cfg.Limits.HeaderKiB),
+		wrapperspb.UInt32(maxHeaders)
 	return &upstreams.HttpProtocolOptions{
 		CommonHttpProtocolOptions: options,
 		UpstreamProtocolOptions:   &upstreams.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: protocol},
@@ -321,7 +358,10 @@ func (c *Compiler) upstream(
 }
 
 func transportSocket(ctx proto.Message) *core.TransportSocket {
-	return &core.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &core.TransportSocket_TypedConfig{TypedConfig: toAny(ctx)}}
+	return &core.TransportSocket{
+		Name:       "envoy.transport_sockets.tls",
+		ConfigType: &core.TransportSocket_TypedConfig{TypedConfig: toAny(ctx)},
+	}
 }
 
 func sds(name string) *tls.SdsSecretConfig {
@@ -331,7 +371,10 @@ func sds(name string) *tls.SdsSecretConfig {
 }
 
 func adsSource() *core.ConfigSource {
-	return &core.ConfigSource{ResourceApiVersion: core.ApiVersion_V3, ConfigSourceSpecifier: &core.ConfigSource_Ads{Ads: &core.AggregatedConfigSource{}}}
+	return &core.ConfigSource{
+		ResourceApiVersion:    core.ApiVersion_V3,
+		ConfigSourceSpecifier: &core.ConfigSource_Ads{Ads: &core.AggregatedConfigSource{}},
+	}
 }
 
 func inline(b []byte) *core.DataSource {
@@ -343,7 +386,14 @@ func extension(name string, m proto.Message) *core.TypedExtensionConfig {
 }
 
 func socketAddress(host string, port uint16) *core.Address {
-	return &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{Address: host, PortSpecifier: &core.SocketAddress_PortValue{PortValue: uint32(port)}}}}
+	return &core.Address{
+		Address: &core.Address_SocketAddress{
+			SocketAddress: &core.SocketAddress{
+				Address:       host,
+				PortSpecifier: &core.SocketAddress_PortValue{PortValue: uint32(port)},
+			},
+		},
+	}
 }
 
 func exactly(s string) *matcher.StringMatcher {

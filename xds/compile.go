@@ -41,16 +41,17 @@ func Order(typeURL string) int { return slices.Index(Types(), typeURL) }
 
 // Names of the constant resources, and what the names of others begin with.
 const (
-	ingressName  = "mesh-ingress"
-	egressName   = "http-egress"
-	secretNode   = "node"
-	secretTrust  = "trust"
-	pathHeader   = "x-catalyst-path"
-	hopsPrefix   = "hops/"       // next hops, shared
-	routePrefix  = "route/"      // the scope of a service, which has its routes or names them
-	viaPrefix    = "via/"        // the routes of all services with the same next hops, behind the name of those
-	scoutPrefix  = "scout/"      // a scope of nobody, which has Envoy ask for such routes before a service needs them
-	httpPrefix   = "http/"       // the workloads of an HTTP service, whatever its version, or one name for them and what backs them up
+	ingressName = "mesh-ingress"
+	egressName  = "http-egress"
+	secretNode  = "node"
+	secretTrust = "trust"
+	pathHeader  = "x-catalyst-path"
+	hopsPrefix  = "hops/"  // next hops, shared
+	routePrefix = "route/" // the scope of a service, which has its routes or names them
+	viaPrefix   = "via/"   // the routes of all services with the same next hops, behind the name of those
+	scoutPrefix = "scout/" // a scope of nobody, which has Envoy ask for such routes before a service needs them
+	// the workloads of an HTTP service, whatever its version, or one name for them and what backs them up
+	httpPrefix   = "http/"
 	tcpPrefix    = "tcp/"        // a TCP service, as it is reached by CONNECT
 	workPrefix   = "workload/"   // the workload of a TCP service beside this node
 	localPrefix  = "local/"      // the workloads of any other service beside this node, where it has backups
@@ -208,8 +209,9 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 	return out, b.err
 }
 
-// routes builds a service's scope, and what that names. A cluster of the service's own has its routes in the scope. Those to next hops are shared, as those are: a scope is
-// all that a service costs Envoy then, and naming other routes all that it takes to fail over.
+// routes builds a service's scope, and what that names. A cluster of the service's own has its routes in the scope.
+// Those to next hops are shared, as those are: a scope is all that a service costs Envoy then, and naming other
+// routes all that it takes to fail over.
 func (c *Compiler) routes(b *builder, f *Forwarding, target string) []Ref {
 	scope := scope(routePrefix+string(f.Service), string(f.Service))
 	if target == clusterName(f) {
@@ -286,9 +288,10 @@ func clusterName(f *Forwarding) string {
 	return httpPrefix + string(f.Service)
 }
 
-// clusters returns what a service needs, last of them where its traffic goes: its workloads beside this node, its next hops, or, where there are both or a TCP
-// listener has to keep its target, one name for them in order of preference. Next hops are shared by all services with the same ones and named by their
-// content, so that they are never edited, and neither are their connections.
+// clusters returns what a service needs, last of them where its traffic goes: its workloads beside this node, its
+// next hops, or, where there are both or a TCP listener has to keep its target, one name for them in order of
+// preference. Next hops are shared by all services with the same ones and named by their content, so that they are
+// never edited, and neither are their connections.
 func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 	if len(f.Tiers) == 0 {
 		return []*cluster.Cluster{c.downCluster(f)}, nil
@@ -370,7 +373,15 @@ func (b *builder) set(typeURL, name string, m proto.Message, needs ...string) {
 		return
 	}
 	b.c.sent[ref] = version
-	b.d.Set = append(b.d.Set, Resource{Type: typeURL, Name: name, Version: version, Body: raw, Needs: needs, Service: b.service, Trace: b.trace})
+	b.d.Set = append(b.d.Set, Resource{
+		Type:    typeURL,
+		Name:    name,
+		Version: version,
+		Body:    raw,
+		Needs:   needs,
+		Service: b.service,
+		Trace:   b.trace,
+	})
 }
 
 // order sorts a delta so that what is named comes before what names it, and goes after it.
@@ -379,12 +390,13 @@ func order(d *Delta) {
 		return cmp.Or(cmp.Compare(Order(a.Type), Order(b.Type)), naming(a.Name)-naming(b.Name))
 	})
 	slices.SortStableFunc(d.Removed, func(a, b Ref) int {
-		return cmp.Or(cmp.Compare(Order(b.Type), Order(a.Type)), naming(b.Name)-naming(a.Name), strings.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(Order(b.Type), Order(a.Type)), naming(b.Name)-naming(a.Name),
+			strings.Compare(a.Name, b.Name))
 	})
 }
 
-// CompareNames orders resources of one type so that what is named comes before what names it: Envoy adds them one by one, and a service's name that
-// comes before its workloads would send to its backups meanwhile.
+// CompareNames orders resources of one type so that what is named comes before what names it: Envoy adds them one by
+// one, and a service's name that comes before its workloads would send to its backups meanwhile.
 func CompareNames(a, b string) int {
 	return cmp.Or(naming(a)-naming(b), strings.Compare(a, b))
 }
@@ -395,7 +407,8 @@ func IsNamed(name string) bool { return naming(name) == 0 }
 // IsShared tells whether a resource of this name belongs to no service alone.
 func IsShared(name string) bool { return begins(name, hopsPrefix, viaPrefix, scoutPrefix) }
 
-// naming is 0 for a cluster of next hops or workloads, which others name, or what has Envoy ask for routes, and 1 for the others.
+// naming is 0 for a cluster of next hops or workloads, which others name, or what has Envoy ask for routes, and 1 for
+// the others.
 func naming(name string) int {
 	if begins(name, hopsPrefix, localPrefix, workPrefix, scoutPrefix) {
 		return 0
@@ -413,7 +426,8 @@ func NamesOf(typeURL string, svc bgp.Service) []string {
 	case TypeListener:
 		return []string{tcpListeners + string(svc)}
 	case TypeCluster:
-		return []string{httpPrefix + string(svc), tcpPrefix + string(svc), workPrefix + string(svc), localPrefix + string(svc)}
+		return []string{httpPrefix + string(svc), tcpPrefix + string(svc), workPrefix + string(svc),
+			localPrefix + string(svc)}
 	case TypeScope:
 		return []string{routePrefix + string(svc)}
 	}
@@ -431,14 +445,16 @@ func LocalPort(r *Resource) (bgp.Service, uint16, bool) {
 	return bgp.Service(name), uint16(port), port > 0 && port <= math.MaxUint16
 }
 
-// Targets returns the clusters that a resource sends to, or stands for, and the routes that it names; nil for one that stands for itself.
+// Targets returns the clusters that a resource sends to, or stands for, and the routes that it names; nil for one
+// that stands for itself.
 func Targets(r *Resource) []Ref {
 	var names []string
 	switch r.Type {
 	case TypeCluster:
 		var cl cluster.Cluster
 		var agg aggregate.ClusterConfig
-		if proto.Unmarshal(r.Body, &cl) != nil || cl.GetClusterType() == nil || cl.GetClusterType().GetTypedConfig().UnmarshalTo(&agg) != nil {
+		if proto.Unmarshal(r.Body, &cl) != nil || cl.GetClusterType() == nil ||
+			cl.GetClusterType().GetTypedConfig().UnmarshalTo(&agg) != nil {
 			return nil
 		}
 		names = agg.GetClusters()

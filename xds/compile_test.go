@@ -25,7 +25,12 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 func compiler() *Compiler {
-	return NewCompiler(Config{Self: bgp.NodeID{Org: "acme.example", Name: "c"}, Ingress: "127.0.0.1:8443", Egress: "127.0.0.1:8080", Socket: "/run/tcp.sock"})
+	return NewCompiler(Config{
+		Self:    bgp.NodeID{Org: "acme.example", Name: "c"},
+		Ingress: "127.0.0.1:8443",
+		Egress:  "127.0.0.1:8080",
+		Socket:  "/run/tcp.sock",
+	})
 }
 
 func hop(name, address string) Target {
@@ -39,34 +44,75 @@ func cases() map[string]Forwarding {
 	draining := a
 	draining.Draining = true
 	return map[string]Forwarding{
-		"http_with_backup":  {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{a}, {b}}},
-		"grpc_shared":       {Service: "stock.acme.example", Protocol: bgp.GRPC, Tiers: [][]Target{{heavy, b}}},
-		"tcp_remote":        {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Tiers: [][]Target{{a}}},
-		"tcp_local":         {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432"}}}}},
-		"tcp_local_backup":  {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432"}}}, {b}}},
-		"http_local_by_dns": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{{Backend: Backend{Address: "web.internal:80"}}}, {b}}},
+		"http_with_backup": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{a}, {b}}},
+		"grpc_shared":      {Service: "stock.acme.example", Protocol: bgp.GRPC, Tiers: [][]Target{{heavy, b}}},
+		"tcp_remote":       {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Tiers: [][]Target{{a}}},
+		"tcp_local": {
+			Service:  "lines.acme.example",
+			Protocol: bgp.TCP,
+			Port:     10000,
+			Tiers:    [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432"}}}},
+		},
+		"tcp_local_backup": {
+			Service:  "lines.acme.example",
+			Protocol: bgp.TCP,
+			Port:     10000,
+			Tiers:    [][]Target{{{Backend: Backend{Address: "127.0.0.1:5432"}}}, {b}},
+		},
+		"http_local_by_dns": {
+			Service:  "books.acme.example",
+			Protocol: bgp.HTTP,
+			Tiers:    [][]Target{{{Backend: Backend{Address: "web.internal:80"}}}, {b}},
+		},
 		"http_local_replicas": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{
-			{Backend: Backend{Address: "127.0.0.1:80", Other: "[::1]:80"}}, {Backend: Backend{Address: "10.0.0.7:80"}, Weight: 50}}}},
-		"http_next_hop_by_name": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{hop("a", "a.acme.example:8443")}}},
-		"http_local_last":       {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{a}, {{Backend: Backend{Address: "127.0.0.1:80"}}}, {b}}},
-		"http_down":             {Service: "books.acme.example", Protocol: bgp.HTTP, Down: []bgp.NodeID{a.NextHop.Node, b.NextHop.Node}},
-		"http_both_in_one_tier": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:80"}}, b}}},
-		"http_draining":         {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{draining, b}}},
-		"grpc_local":            {Service: "stock.acme.example", Protocol: bgp.GRPC, Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:50051"}}}}},
-		"graphql_remote":        {Service: "graph.acme.example", Protocol: bgp.GraphQL, Tiers: [][]Target{{a}, {b}}},
-		"tcp_down":              {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Down: []bgp.NodeID{a.NextHop.Node}},
+			{Backend: Backend{Address: "127.0.0.1:80", Other: "[::1]:80"}},
+			{Backend: Backend{Address: "10.0.0.7:80"}, Weight: 50}}}},
+		"http_next_hop_by_name": {
+			Service:  "books.acme.example",
+			Protocol: bgp.HTTP,
+			Tiers:    [][]Target{{hop("a", "a.acme.example:8443")}},
+		},
+		"http_local_last": {
+			Service:  "books.acme.example",
+			Protocol: bgp.HTTP,
+			Tiers:    [][]Target{{a}, {{Backend: Backend{Address: "127.0.0.1:80"}}}, {b}},
+		},
+		"http_down": {
+			Service:  "books.acme.example",
+			Protocol: bgp.HTTP,
+			Down:     []bgp.NodeID{a.NextHop.Node, b.NextHop.Node},
+		},
+		"http_both_in_one_tier": {
+			Service:  "books.acme.example",
+			Protocol: bgp.HTTP,
+			Tiers:    [][]Target{{{Backend: Backend{Address: "127.0.0.1:80"}}, b}},
+		},
+		"http_draining": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{draining, b}}},
+		"grpc_local": {
+			Service:  "stock.acme.example",
+			Protocol: bgp.GRPC,
+			Tiers:    [][]Target{{{Backend: Backend{Address: "127.0.0.1:50051"}}}},
+		},
+		"graphql_remote": {Service: "graph.acme.example", Protocol: bgp.GraphQL, Tiers: [][]Target{{a}, {b}}},
+		"tcp_down":       {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Down: []bgp.NodeID{a.NextHop.Node}},
 	}
 }
 
 // What a resource needs is what it stands on, and nothing that changes without it.
 func TestNeeds(t *testing.T) {
 	want := map[string][]string{
-		"tcp_local_backup": {"tcp/lines.acme.example: workload/lines.acme.example local/lines.acme.example HOPS", "route/lines.acme.example: tcp/lines.acme.example", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
-		"tcp_local":        {"tcp/lines.acme.example: workload/lines.acme.example", "route/lines.acme.example: tcp/lines.acme.example", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
-		"tcp_remote":       {"tcp/lines.acme.example: HOPS", "route/lines.acme.example: tcp/lines.acme.example", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
-		"http_with_backup": {"via/HOPS: HOPS scout/via/HOPS", "scout/via/HOPS: HOPS", "route/books.acme.example: HOPS scout/via/HOPS via/HOPS"},
-		"http_local_last":  {"http/books.acme.example: HOPS local/books.acme.example HOPS", "route/books.acme.example: http/books.acme.example"},
-		"tcp_down":         {"route/lines.acme.example: tcp/lines.acme.example", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
+		"tcp_local_backup": {"tcp/lines.acme.example: workload/lines.acme.example local/lines.acme.example HOPS",
+			"route/lines.acme.example: tcp/lines.acme.example", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
+		"tcp_local": {"tcp/lines.acme.example: workload/lines.acme.example",
+			"route/lines.acme.example: tcp/lines.acme.example", "tcp-egress/lines.acme.example: tcp/lines.acme.example"},
+		"tcp_remote": {"tcp/lines.acme.example: HOPS", "route/lines.acme.example: tcp/lines.acme.example",
+			"tcp-egress/lines.acme.example: tcp/lines.acme.example"},
+		"http_with_backup": {"via/HOPS: HOPS scout/via/HOPS", "scout/via/HOPS: HOPS",
+			"route/books.acme.example: HOPS scout/via/HOPS via/HOPS"},
+		"http_local_last": {"http/books.acme.example: HOPS local/books.acme.example HOPS",
+			"route/books.acme.example: http/books.acme.example"},
+		"tcp_down": {"route/lines.acme.example: tcp/lines.acme.example",
+			"tcp-egress/lines.acme.example: tcp/lines.acme.example"},
 	}
 	hash := regexp.MustCompile(`hops/[0-9a-f]{20}`)
 	for name, want := range want {
@@ -100,7 +146,10 @@ func golden(t *testing.T, name, situation string, set []Resource) {
 	t.Helper()
 	ar := &txtar.Archive{Comment: []byte(situation)}
 	for _, r := range set {
-		ar.Files = append(ar.Files, txtar.File{Name: r.Type[strings.LastIndexByte(r.Type, '.')+1:] + " " + r.Name, Data: readable(t, r)})
+		ar.Files = append(ar.Files, txtar.File{
+			Name: r.Type[strings.LastIndexByte(r.Type, '.')+1:] + " " + r.Name,
+			Data: readable(t, r),
+		})
 	}
 	path := filepath.Join("testdata", name+".txtar")
 	got := txtar.Format(ar)
@@ -121,7 +170,12 @@ func golden(t *testing.T, name, situation string, set []Resource) {
 // readable is a resource in JSON; protojson varies its spacing, so it is indented anew.
 func readable(t *testing.T, r Resource) []byte {
 	t.Helper()
-	m := map[string]proto.Message{TypeCluster: &cluster.Cluster{}, TypeListener: &listener.Listener{}, TypeScope: &route.ScopedRouteConfiguration{}, TypeRoute: &route.RouteConfiguration{}}[r.Type]
+	m := map[string]proto.Message{
+		TypeCluster:  &cluster.Cluster{},
+		TypeListener: &listener.Listener{},
+		TypeScope:    &route.ScopedRouteConfiguration{},
+		TypeRoute:    &route.RouteConfiguration{},
+	}[r.Type]
 	if err := proto.Unmarshal(r.Body, m); err != nil {
 		t.Fatal(err)
 	}
@@ -136,12 +190,19 @@ func readable(t *testing.T, r Resource) []byte {
 	return append(out.Bytes(), '\n')
 }
 
-// A change costs what changes: the same state again costs nothing, and services that share next hops share their cluster and the routes to it.
+// A change costs what changes: the same state again costs nothing, and services that share next hops share their
+// cluster and the routes to it.
 func TestOnlyDifferencesAreSent(t *testing.T) {
 	c := compiler()
 	a := []Target{hop("a", "10.0.0.1:8443")}
 	for i := range 100 {
-		d, _ := c.Apply(Change{Services: []Forwarding{{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", i)), Protocol: bgp.HTTP, Tiers: [][]Target{a}}}})
+		d, _ := c.Apply(Change{
+			Services: []Forwarding{{
+				Service:  bgp.Service(fmt.Sprintf("s%d.acme.example", i)),
+				Protocol: bgp.HTTP,
+				Tiers:    [][]Target{a},
+			}},
+		})
 		want := 1 // its scope
 		if i == 0 {
 			want = 4 // the next hops, the routes to them, and what has Envoy ask for those
@@ -202,7 +263,8 @@ func TestProblemsStayWithTheirService(t *testing.T) {
 	for _, p := range problems {
 		got[p.Service] = p.Err.Error()
 	}
-	if len(got) != 2 || !strings.Contains(got["noport.acme.example"], "wants a local port") || !strings.Contains(got["nohop.acme.example"], "has no ingress address") {
+	if len(got) != 2 || !strings.Contains(got["noport.acme.example"], "wants a local port") ||
+		!strings.Contains(got["nohop.acme.example"], "has no ingress address") {
 		t.Errorf("problems: %v", got)
 	}
 	found := false

@@ -10,17 +10,21 @@ import (
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 )
 
-// http1Egress is how the egress takes requests of HTTP/1. Clients offer to go on over TLS with every request (Upgrade: TLS/1.2, as Apache's HttpClient does): a
-// server that does not want to ignores that (RFC 9110 §7.8).
+// http1Egress is how the egress takes requests of HTTP/1. Clients offer to go on over TLS with every request
+// (Upgrade: TLS/1.2, as Apache's HttpClient does): a server that does not want to ignores that (RFC 9110 §7.8).
 func (c *Compiler) http1Egress() *core.Http1ProtocolOptions {
 	return &core.Http1ProtocolOptions{
 		AcceptHttp_10: !c.cfg.Limits.RefuseHTTP10, EnableTrailers: true,
-		IgnoreHttp_11Upgrade: []*matcher.StringMatcher{{MatchPattern: &matcher.StringMatcher_Prefix{Prefix: "TLS/"}, IgnoreCase: true}},
+		IgnoreHttp_11Upgrade: []*matcher.StringMatcher{{
+			MatchPattern: &matcher.StringMatcher_Prefix{Prefix: "TLS/"},
+			IgnoreCase:   true,
+		}},
 	}
 }
 
-// lowerCaseHost writes the name of a service in lower case, as its scope is called, where a caller did not (RFC 9110 §4.2.3). Envoy's formats know no lower case
-// and its scopes are told apart by exact keys, so that it takes a filter; one that costs a request nothing but a look at its authority.
+// lowerCaseHost writes the name of a service in lower case, as its scope is called, where a caller did not (RFC 9110
+// §4.2.3). Envoy's formats know no lower case and its scopes are told apart by exact keys, so that it takes a filter;
+// one that costs a request nothing but a look at its authority.
 func lowerCaseHost() *hcm.HttpFilter {
 	const script = `function envoy_on_request(request)
   local name = request:headers():get(":authority"):lower()
@@ -32,10 +36,14 @@ end`
 		Input: typed("authority", &matcher.HttpRequestHeaderMatchInput{HeaderName: ":authority"}),
 		Matcher: &xdsmatcher.Matcher_MatcherList_Predicate_SinglePredicate_ValueMatch{ValueMatch: &xdsmatcher.StringMatcher{
 			MatchPattern: &xdsmatcher.StringMatcher_SafeRegex{SafeRegex: &xdsmatcher.RegexMatcher{
-				Regex: ".*[A-Z].*", EngineType: &xdsmatcher.RegexMatcher_GoogleRe2{GoogleRe2: &xdsmatcher.RegexMatcher_GoogleRE2{}}}}}},
+				Regex:      ".*[A-Z].*",
+				EngineType: &xdsmatcher.RegexMatcher_GoogleRe2{GoogleRe2: &xdsmatcher.RegexMatcher_GoogleRE2{}},
+			}}}},
 	}
 	lower := &xdsmatcher.Matcher_MatcherList_Predicate{MatchType: &xdsmatcher.Matcher_MatcherList_Predicate_NotMatcher{
-		NotMatcher: &xdsmatcher.Matcher_MatcherList_Predicate{MatchType: &xdsmatcher.Matcher_MatcherList_Predicate_SinglePredicate_{SinglePredicate: upper}}}}
+		NotMatcher: &xdsmatcher.Matcher_MatcherList_Predicate{
+			MatchType: &xdsmatcher.Matcher_MatcherList_Predicate_SinglePredicate_{SinglePredicate: upper},
+		}}}
 	return httpFilter("lower-case-host", &matching.ExtensionWithMatcher{
 		ExtensionConfig: extension("envoy.filters.http.lua", &lua.Lua{
 			DefaultSourceCode: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: script}}}),

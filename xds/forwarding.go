@@ -6,8 +6,9 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// Envoy and a node ping each other at KeepaliveInterval over connections that carry nothing, and leave one of which nothing is heard for
-// KeepaliveTimeout after that. Both ends take it from here: a gRPC server ends the connection of a client that pings more often than it allows.
+// Envoy and a node ping each other at KeepaliveInterval over connections that carry nothing, and leave one of which
+// nothing is heard for KeepaliveTimeout after that. Both ends take it from here: a gRPC server ends the connection of
+// a client that pings more often than it allows.
 const (
 	KeepaliveInterval = 10 * time.Second
 	KeepaliveTimeout  = 5 * time.Second
@@ -17,11 +18,11 @@ const (
 type Forwarding struct {
 	Service  bgp.Service
 	Protocol bgp.Protocol
-	// Tiers holds the targets in use: those of the first tier share the traffic by weight, each later tier takes over when all
-	// before it are dead.
+	// Tiers holds the targets in use: those of the first tier share the traffic by weight, each later tier takes over
+	// when all before it are dead.
 	Tiers [][]Target
-	// Down names the nodes that say of their workload that it is down, where there is no target for that reason: requests are answered with that word. With neither
-	// Tiers nor Down the service is gone.
+	// Down names the nodes that say of their workload that it is down, where there is no target for that reason:
+	// requests are answered with that word. With neither Tiers nor Down the service is gone.
 	Down []bgp.NodeID
 	// Port is the local port of a TCP service, which wants one; of others it does not count.
 	Port uint16
@@ -42,7 +43,8 @@ type Target struct {
 // Backend is a workload beside this node.
 type Backend struct {
 	Address string // HOST:PORT; the host is an IP address or a DNS name
-	Other   string // IP:PORT of the same workload in the other family, tried when Address does not answer (RFC 8305); "" for none
+	// IP:PORT of the same workload in the other family, tried when Address does not answer (RFC 8305); "" for none
+	Other string
 }
 
 // Gone tells whether nothing is left of a service.
@@ -97,7 +99,8 @@ type Config struct {
 	Self bgp.NodeID // required
 	// Ingress is where the mesh ingress listens, IP:PORT; empty for none.
 	Ingress string
-	// Egress is where the HTTP egress listens, IP:PORT; required. Beyond loopback everybody who reaches it may use every service.
+	// Egress is where the HTTP egress listens, IP:PORT; required. Beyond loopback everybody who reaches it may use every
+	// service.
 	Egress string
 	// Socket is the path of a Unix socket that this node's Envoy opens for itself; required with an Ingress.
 	Socket string
@@ -105,7 +108,8 @@ type Config struct {
 	EgressIP string
 	// Admission is who may come in at the mesh ingress when it begins; Admit changes it. The zero value lets nobody in.
 	Admission Admission
-	// TunnelsTo are the nodes that this one dials to be reached by, with the HOST:PORT of their mesh ingress: a site that cannot be dialled names its hubs.
+	// TunnelsTo are the nodes that this one dials to be reached by, with the HOST:PORT of their mesh ingress: a site
+	// that cannot be dialled names its hubs.
 	TunnelsTo []bgp.NextHop
 	// TunnelsFrom are the nodes that may do so here; they are reached by their tunnels alone. It wants an Ingress.
 	TunnelsFrom []bgp.NodeID
@@ -128,7 +132,8 @@ type Resource struct {
 	Name    string
 	Version string // hash of Body
 	Body    []byte // the message, deterministic
-	// Needs names that without which Envoy has no use for it, in the order in which it has to come: where something is missing, it sends nowhere. See Needed.
+	// Needs names that without which Envoy has no use for it, in the order in which it has to come: where something is
+	// missing, it sends nowhere. See Needed.
 	Needs []string
 	// Secret tells that Body has a private key, this node's: it is for the Envoy on this node's machine alone.
 	Secret bool

@@ -17,10 +17,11 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// Limits bounds what a stream, a connection, a source and a service may take of an Envoy. A zero field means its default.
+// Limits bounds what a stream, a connection, a source and a service may take of an Envoy. A zero field means its
+// default.
 type Limits struct {
-	// StreamWindow is how many bytes of one HTTP/2 stream are under way or wait for a slow reader, in each direction and at each Envoy: 65,535 to 8,388,608.
-	// A stream carries at most that much in a round trip. 0 means 1 MiB.
+	// StreamWindow is how many bytes of one HTTP/2 stream are under way or wait for a slow reader, in each direction and
+	// at each Envoy: 65,535 to 8,388,608. A stream carries at most that much in a round trip. 0 means 1 MiB.
 	StreamWindow uint32
 	// Descriptors is how many files, sockets among them, Envoy may have open (RLIMIT_NOFILE). 0 means 20,000.
 	Descriptors uint32
@@ -28,8 +29,8 @@ type Limits struct {
 	HeaderKiB uint32
 	// RefuseHTTP10 has the egress answer requests of HTTP/1.0 with 426 instead of serving them.
 	RefuseHTTP10 bool
-	// WorkloadIdle is how long a connection to an HTTP/1 workload is kept without a request. 0 means 4 s: common servers close theirs after 5 s and more, and
-	// a request that is sent at that very moment would be lost.
+	// WorkloadIdle is how long a connection to an HTTP/1 workload is kept without a request. 0 means 4 s: common servers
+	// close theirs after 5 s and more, and a request that is sent at that very moment would be lost.
 	WorkloadIdle time.Duration
 }
 
@@ -44,10 +45,12 @@ const (
 	hopStreams = 128
 	// tunnelStreams is how many streams share a tunnel: a site holds a fixed number of them.
 	tunnelStreams = 1000
-	// egressStreams is how many calls an application may have open on one HTTP/2 connection: gRPC clients wait when there are more.
+	// egressStreams is how many calls an application may have open on one HTTP/2 connection: gRPC clients wait when
+	// there are more.
 	egressStreams = 1000
 	maxHeaders    = 1000 // header fields of a request or response
-	// localBuffer is how many bytes Envoy keeps of a connection to an application or workload beside it before it reads no more of the other side.
+	// localBuffer is how many bytes Envoy keeps of a connection to an application or workload beside it before it reads
+	// no more of the other side.
 	localBuffer = 256 << 10
 	meshBuffer  = 1 << 20 // of a connection to another node
 
@@ -73,8 +76,8 @@ func orDefault(v *uint32, to uint32) {
 	}
 }
 
-// Connections is how many connections an Envoy accepts, of applications and of other nodes: two fifths of its descriptors. The others are for connections to
-// workloads and next hops.
+// Connections is how many connections an Envoy accepts, of applications and of other nodes: two fifths of its
+// descriptors. The others are for connections to workloads and next hops.
 func (l Limits) Connections() uint32 { return l.withDefaults().Descriptors / 5 * 2 }
 
 // IngressConnections is how many of them other nodes may have. The other half is the applications'.
@@ -83,14 +86,15 @@ func (l Limits) IngressConnections() uint32 { return l.Connections() / 2 }
 // sourceConnections is how many connections a group of sources may have at the mesh ingress.
 func (l Limits) sourceConnections() uint32 { return max(l.IngressConnections()/8, 1) }
 
-// serviceConnections is how many connections the workloads of one service may take, so that no service takes the descriptors of all.
+// serviceConnections is how many connections the workloads of one service may take, so that no service takes the
+// descriptors of all.
 func (l Limits) serviceConnections() uint32 { return max(l.Descriptors/8, 1) }
 
 // IngressListener is the name of the mesh ingress among Envoy's listeners.
 const IngressListener = ingressName
 
-// http2 returns how Envoy speaks HTTP/2. The window of the connection is those of all its streams together: a stream that nobody reads fills its own and takes
-// nothing of the others', and what a connection can hold is bounded.
+// http2 returns how Envoy speaks HTTP/2. The window of the connection is those of all its streams together: a stream
+// that nobody reads fills its own and takes nothing of the others', and what a connection can hold is bounded.
 func (c *Compiler) http2(streams uint32) *core.Http2ProtocolOptions {
 	window := c.cfg.Limits.StreamWindow
 	streams = min(streams, maxWindow/window)
@@ -105,7 +109,8 @@ func (c *Compiler) hopBreakers() *cluster.CircuitBreakers {
 	return breakers(max(c.cfg.Limits.Descriptors/8, 16), c.cfg.Limits.Descriptors*4)
 }
 
-// workloadBreakers bounds what goes to the workloads of one service beside this node. What is more waits for a connection, and of that so many again.
+// workloadBreakers bounds what goes to the workloads of one service beside this node. What is more waits for a
+// connection, and of that so many again.
 func (c *Compiler) workloadBreakers() *cluster.CircuitBreakers {
 	most := c.cfg.Limits.serviceConnections()
 	return breakers(most, most*hopStreams)
@@ -118,19 +123,23 @@ func (c *Compiler) endingBreakers() *cluster.CircuitBreakers {
 
 func breakers(connections, requests uint32) *cluster.CircuitBreakers {
 	return &cluster.CircuitBreakers{Thresholds: []*cluster.CircuitBreakers_Thresholds{{
-		MaxConnections: wrapperspb.UInt32(connections), MaxPendingRequests: wrapperspb.UInt32(requests), MaxRequests: wrapperspb.UInt32(requests),
-		MaxRetries: wrapperspb.UInt32(100),
+		MaxConnections:     wrapperspb.UInt32(connections),
+		MaxPendingRequests: wrapperspb.UInt32(requests),
+		MaxRequests:        wrapperspb.UInt32(requests),
+		MaxRetries:         wrapperspb.UInt32(100),
 	}}}
 }
 
-// fairly gives a listener a chain for each group of sources, with a limit of connections of its own. A connection is put into a group by a hash of its address:
-// a source that opens connections without end, with or without TLS, fills one group in sixteen and leaves room in the others. Envoy counts no connections by
-// their source itself. The chains of sites that hold tunnels are chosen by the server name that they ask for, before that.
+// fairly gives a listener a chain for each group of sources, with a limit of connections of its own. A connection is
+// put into a group by a hash of its address: a source that opens connections without end, with or without TLS, fills
+// one group in sixteen and leaves room in the others. Envoy counts no connections by their source itself. The chains
+// of sites that hold tunnels are chosen by the server name that they ask for, before that.
 func (c *Compiler) fairly(l *listener.Listener, chain *listener.FilterChain, sites []*listener.FilterChain) {
 	limit := networkFilter("envoy.filters.network.connection_limit", &connlimit.ConnectionLimit{
 		StatPrefix: ingressName, MaxConnections: wrapperspb.UInt64(uint64(c.cfg.Limits.sourceConnections()))})
 	chain.TransportSocketConnectTimeout = durationpb.New(handshakeTimeout)
-	// Envoy goes on with its other connections after so many: without a limit a flood of new ones keeps a worker for as long as it lasts.
+	// Envoy goes on with its other connections after so many: without a limit a flood of new ones keeps a worker for as
+	// long as it lasts.
 	l.MaxConnectionsToAcceptPerSocketEvent = wrapperspb.UInt32(acceptsAtOnce)
 	source := typed("source", &network.SourceIPInput{})
 	groups := &xdsmatcher.Matcher_MatcherList{}
@@ -153,8 +162,9 @@ func (c *Compiler) fairly(l *listener.Listener, chain *listener.FilterChain, sit
 		groups.Matchers = append(groups.Matchers, &xdsmatcher.Matcher_MatcherList_FieldMatcher{
 			Predicate: &xdsmatcher.Matcher_MatcherList_Predicate{MatchType: &xdsmatcher.Matcher_MatcherList_Predicate_SinglePredicate_{
 				SinglePredicate: &xdsmatcher.Matcher_MatcherList_Predicate_SinglePredicate{
-					Input:   source,
-					Matcher: &xdsmatcher.Matcher_MatcherList_Predicate_SinglePredicate_CustomMatch{CustomMatch: typed("hash", atLeast)},
+					Input: source,
+					Matcher: &xdsmatcher.Matcher_MatcherList_Predicate_SinglePredicate_CustomMatch{CustomMatch: typed("hash",
+						atLeast)},
 				}}},
 			OnMatch: toChain("sources-" + strconv.Itoa(sourceGroups-i)),
 		})
@@ -180,7 +190,9 @@ func askedFor(chain *listener.FilterChain) *xdsmatcher.Matcher_MatcherList_Field
 }
 
 func toChain(name string) *xdsmatcher.Matcher_OnMatch {
-	return &xdsmatcher.Matcher_OnMatch{OnMatch: &xdsmatcher.Matcher_OnMatch_Action{Action: typed("chain", wrapperspb.String(name))}}
+	return &xdsmatcher.Matcher_OnMatch{
+		OnMatch: &xdsmatcher.Matcher_OnMatch_Action{Action: typed("chain", wrapperspb.String(name))},
+	}
 }
 
 func typed(name string, m proto.Message) *xdscore.TypedExtensionConfig {

@@ -21,7 +21,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// httpListener builds the mesh ingress or the HTTP egress. Nothing in them depends on a service, so that they are never drained.
+// httpListener builds the mesh ingress or the HTTP egress. Nothing in them depends on a service, so that they are
+// never drained.
 func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 	address := c.cfg.Egress
 	if name == ingressName {
@@ -32,7 +33,10 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	l := &listener.Listener{
-		Name: name, Address: socketAddress(at.Host, at.Port), StatPrefix: name, PerConnectionBufferLimitBytes: wrapperspb.UInt32(meshBuffer),
+		Name:                          name,
+		Address:                       socketAddress(at.Host, at.Port),
+		StatPrefix:                    name,
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(meshBuffer),
 	}
 	if name == egressName {
 		l.PerConnectionBufferLimitBytes = wrapperspb.UInt32(localBuffer)
@@ -44,7 +48,8 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 	manager.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE_SET
 	manager.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}
 	c.fairly(l, &listener.FilterChain{
-		TransportSocket: downstreamTLS(), Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)},
+		TransportSocket: downstreamTLS(),
+		Filters:         []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)},
 	}, c.tunnelChains())
 	return l, nil
 }
@@ -94,14 +99,15 @@ func (c *Compiler) meshManager(name, caller string, guards ...*hcm.HttpFilter) *
 // knownCaller has workloads told who calls, where that is not told by a certificate on the connection.
 func (c *Compiler) knownCaller(m *hcm.HttpConnectionManager, n bgp.NodeID) {
 	m.ForwardClientCertDetails = hcm.HttpConnectionManager_ALWAYS_FORWARD_ONLY
-	m.EarlyHeaderMutationExtensions = append(m.EarlyHeaderMutationExtensions, extension("envoy.http.early_header_mutation.header_mutation",
-		&early.HeaderMutation{Mutations: []*mutation.HeaderMutation{{Action: &mutation.HeaderMutation_Append{Append: &core.HeaderValueOption{
-			Header:       &core.HeaderValue{Key: "x-forwarded-client-cert", Value: "URI=" + n.URI()},
-			AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD}}}}}))
+	m.EarlyHeaderMutationExtensions = append(m.EarlyHeaderMutationExtensions,
+		extension("envoy.http.early_header_mutation.header_mutation",
+			&early.HeaderMutation{Mutations: []*mutation.HeaderMutation{{Action: &mutation.HeaderMutation_Append{Append: &core.HeaderValueOption{
+				Header:       &core.HeaderValue{Key: "x-forwarded-client-cert", Value: "URI=" + n.URI()},
+				AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD}}}}}))
 }
 
-// workloadListener ends CONNECT streams at the workloads of this node's TCP services. It listens on a Unix socket for this Envoy itself: at the mesh ingress one
-// route serves those that go on to another node and those that end here.
+// workloadListener ends CONNECT streams at the workloads of this node's TCP services. It listens on a Unix socket for
+// this Envoy itself: at the mesh ingress one route serves those that go on to another node and those that end here.
 func (c *Compiler) workloadListener() *listener.Listener {
 	const header = "x-catalyst-workload"
 	manager := &hcm.HttpConnectionManager{
@@ -111,17 +117,31 @@ func (c *Compiler) workloadListener() *listener.Listener {
 		StreamIdleTimeout:             durationpb.New(0),
 		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{extension("envoy.http.early_header_mutation.header_mutation", named(header, workPrefix))},
 		HttpFilters:                   []*hcm.HttpFilter{httpFilter("envoy.filters.http.router", &router.Router{})},
-		RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: &route.RouteConfiguration{Name: workName, VirtualHosts: []*route.VirtualHost{{
-			Name: "services", Domains: []string{"*"},
-			Routes: []*route.Route{c.forward(connect(), &route.RouteAction{
-				ClusterSpecifier: &route.RouteAction_ClusterHeader{ClusterHeader: header}, ClusterNotFoundResponseCode: route.RouteAction_NOT_FOUND,
-				UpgradeConfigs: []*route.RouteAction_UpgradeConfig{{UpgradeType: "CONNECT", ConnectConfig: &route.RouteAction_UpgradeConfig_ConnectConfig{}}},
-			})},
-		}}}},
+		RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: &route.RouteConfiguration{
+			Name: workName,
+			VirtualHosts: []*route.VirtualHost{{
+				Name: "services", Domains: []string{"*"},
+				Routes: []*route.Route{c.forward(connect(), &route.RouteAction{
+					ClusterSpecifier:            &route.RouteAction_ClusterHeader{ClusterHeader: header},
+					ClusterNotFoundResponseCode: route.RouteAction_NOT_FOUND,
+					UpgradeConfigs: []*route.RouteAction_UpgradeConfig{{
+						UpgradeType:   "CONNECT",
+						ConnectConfig: &route.RouteAction_UpgradeConfig_ConnectConfig{},
+					}},
+				})},
+			}},
+		}},
 	}
-	return &listener.Listener{Name: workName, StatPrefix: workName, Address: pipe(c.cfg.Socket), IgnoreGlobalConnLimit: true,
+	return &listener.Listener{
+		Name:                          workName,
+		StatPrefix:                    workName,
+		Address:                       pipe(c.cfg.Socket),
+		IgnoreGlobalConnLimit:         true,
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
-		FilterChains:                  []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}}}}
+		FilterChains: []*listener.FilterChain{{
+			Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)},
+		}},
+	}
 }
 
 func downstreamTLS() *core.TransportSocket {
@@ -129,27 +149,33 @@ func downstreamTLS() *core.TransportSocket {
 		RequireClientCertificate: wrapperspb.Bool(true),
 		SessionTicketKeysType:    &tls.DownstreamTlsContext_DisableStatelessSessionResumption{DisableStatelessSessionResumption: true},
 		CommonTlsContext: &tls.CommonTlsContext{
-			AlpnProtocols: []string{"h2"}, TlsParams: tls13(), TlsCertificateSdsSecretConfigs: []*tls.SdsSecretConfig{sds(secretNode)},
-			ValidationContextType: &tls.CommonTlsContext_ValidationContextSdsSecretConfig{ValidationContextSdsSecretConfig: sds(secretTrust)},
+			AlpnProtocols:                  []string{"h2"},
+			TlsParams:                      tls13(),
+			TlsCertificateSdsSecretConfigs: []*tls.SdsSecretConfig{sds(secretNode)},
+			ValidationContextType:          &tls.CommonTlsContext_ValidationContextSdsSecretConfig{ValidationContextSdsSecretConfig: sds(secretTrust)},
 		},
 	})
 }
 
-// serviceHeader names a request's service while it is in Envoy: its authority without a port. It is set before the route is chosen, over whatever the caller
-// sent, and removed before the request goes on.
+// serviceHeader names a request's service while it is in Envoy: its authority without a port. It is set before the
+// route is chosen, over whatever the caller sent, and removed before the request goes on.
 const serviceHeader = "x-catalyst-service"
 
 // named sets a header to a prefix and the authority.
 func named(header, prefix string) *early.HeaderMutation {
 	return &early.HeaderMutation{Mutations: []*mutation.HeaderMutation{{Action: &mutation.HeaderMutation_Append{Append: &core.HeaderValueOption{
-		Header: &core.HeaderValue{Key: header, Value: prefix + "%REQ(:AUTHORITY)%"}, AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD}}}}}
+		Header:       &core.HeaderValue{Key: header, Value: prefix + "%REQ(:AUTHORITY)%"},
+		AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+	}}}}}
 }
 
-// scopes has the routes of a request chosen by its service, from what ADS gives of each (Envoy's docs, "Scoped RDS"): a change of one service costs Envoy nothing
-// for the others, and touches no listener.
+// scopes has the routes of a request chosen by its service, from what ADS gives of each (Envoy's docs, "Scoped RDS"):
+// a change of one service costs Envoy nothing for the others, and touches no listener.
 func scopes() *hcm.ScopedRoutes {
 	return &hcm.ScopedRoutes{
-		Name: "services", RdsConfigSource: adsSource(), ConfigSpecifier: &hcm.ScopedRoutes_ScopedRds{ScopedRds: &hcm.ScopedRds{ScopedRdsConfigSource: adsSource()}},
+		Name:            "services",
+		RdsConfigSource: adsSource(),
+		ConfigSpecifier: &hcm.ScopedRoutes_ScopedRds{ScopedRds: &hcm.ScopedRds{ScopedRdsConfigSource: adsSource()}},
 		ScopeKeyBuilder: &hcm.ScopedRoutes_ScopeKeyBuilder{Fragments: []*hcm.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder{{
 			Type: &hcm.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_{HeaderValueExtractor: &hcm.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor{
 				Name: serviceHeader, ExtractType: &hcm.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_Index{}}},
@@ -159,20 +185,24 @@ func scopes() *hcm.ScopedRoutes {
 
 // scope is where a request finds its routes if serviceHeader has this key, at the egress and at the mesh ingress alike.
 func scope(name, key string) *route.ScopedRouteConfiguration {
-	return &route.ScopedRouteConfiguration{Name: name, Key: &route.ScopedRouteConfiguration_Key{Fragments: []*route.ScopedRouteConfiguration_Key_Fragment{{
-		Type: &route.ScopedRouteConfiguration_Key_Fragment_StringKey{StringKey: key}}}}}
+	return &route.ScopedRouteConfiguration{
+		Name: name,
+		Key: &route.ScopedRouteConfiguration_Key{Fragments: []*route.ScopedRouteConfiguration_Key_Fragment{{
+			Type: &route.ScopedRouteConfiguration_Key_Fragment_StringKey{StringKey: key}}}},
+	}
 }
 
-// scout is a scope without a service. Envoy asks for routes that a scope names when it has the scope, and answers 404 until it has them: so a service's scope comes when they are
-// there because of another. Its key has a line feed, as no request's can (RFC 9110 §5.5).
+// scout is a scope without a service. Envoy asks for routes that a scope names when it has the scope, and answers 404
+// until it has them: so a service's scope comes when they are there because of another. Its key has a line feed, as
+// no request's can (RFC 9110 §5.5).
 func scout(routes string) *route.ScopedRouteConfiguration {
 	s := scope(scoutPrefix+routes, "\n"+routes)
 	s.RouteConfigurationName = routes
 	return s
 }
 
-// routesTo are the routes to a cluster: of all requests, or of CONNECT alone for a TCP service, which only the ingress takes. Runs are what it
-// consists of.
+// routesTo are the routes to a cluster: of all requests, or of CONNECT alone for a TCP service, which only the
+// ingress takes. Runs are what it consists of.
 func (c *Compiler) routesTo(name string, protocol bgp.Protocol, target string, runs []run) *route.RouteConfiguration {
 	match := anything
 	if protocol == bgp.TCP {
@@ -180,22 +210,34 @@ func (c *Compiler) routesTo(name string, protocol bgp.Protocol, target string, r
 	}
 	to := func(m *route.RouteMatch) *route.Route {
 		return c.forward(m, &route.RouteAction{
-			ClusterSpecifier: &route.RouteAction_Cluster{Cluster: target}, ClusterNotFoundResponseCode: route.RouteAction_NOT_FOUND})
+			ClusterSpecifier:            &route.RouteAction_Cluster{Cluster: target},
+			ClusterNotFoundResponseCode: route.RouteAction_NOT_FOUND,
+		})
 	}
 	routes := []*route.Route{c.loopGuard(match())}
-	if local := slices.ContainsFunc(runs, func(r run) bool { return r.local }); local && (protocol == bgp.HTTP || protocol == bgp.GraphQL) {
+	if local := slices.ContainsFunc(runs, func(r run) bool { return r.local }); local &&
+		(protocol == bgp.HTTP || protocol == bgp.GraphQL) {
 		routes = append(routes, sentAgain(to(idempotent()), len(runs) > 1))
 	}
-	// A cluster that is not there costs the service alone, and not all that came with it: Envoy would refuse those as well.
-	return &route.RouteConfiguration{Name: name, ValidateClusters: wrapperspb.Bool(false), VirtualHosts: []*route.VirtualHost{{
-		Name: "services", Domains: []string{"*"}, RequestHeadersToAdd: []*core.HeaderValueOption{c.hopHeader()}, RequestHeadersToRemove: []string{serviceHeader},
-		Routes: append(routes, to(match())),
-	}}}
+	// A cluster that is not there costs the service alone, and not all that came with it: Envoy would refuse those as
+	// well.
+	return &route.RouteConfiguration{
+		Name:             name,
+		ValidateClusters: wrapperspb.Bool(false),
+		VirtualHosts: []*route.VirtualHost{{
+			Name:                   "services",
+			Domains:                []string{"*"},
+			RequestHeadersToAdd:    []*core.HeaderValueOption{c.hopHeader()},
+			RequestHeadersToRemove: []string{serviceHeader},
+			Routes:                 append(routes, to(match())),
+		}},
+	}
 }
 
 // notHTTP tells an application that asks a TCP service over HTTP where it is (RFC 9110 §15.5.20, Misdirected Request).
 func (c *Compiler) notHTTP(f *Forwarding) *route.Route {
-	text := fmt.Sprintf("%s is a TCP service and has no HTTP: applications beside %s reach it at %s:%d.\n", f.Service, c.cfg.Self, c.cfg.EgressIP, f.Port)
+	text := fmt.Sprintf("%s is a TCP service and has no HTTP: applications beside %s reach it at %s:%d.\n", f.Service,
+		c.cfg.Self, c.cfg.EgressIP, f.Port)
 	return &route.Route{Match: anything(), Action: &route.Route_DirectResponse{DirectResponse: &route.DirectResponseAction{
 		Status: 421, Body: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: text}},
 	}}}
@@ -206,13 +248,16 @@ func anything() *route.RouteMatch {
 }
 
 func connect() *route.RouteMatch {
-	return &route.RouteMatch{PathSpecifier: &route.RouteMatch_ConnectMatcher_{ConnectMatcher: &route.RouteMatch_ConnectMatcher{}}}
+	return &route.RouteMatch{
+		PathSpecifier: &route.RouteMatch_ConnectMatcher_{ConnectMatcher: &route.RouteMatch_ConnectMatcher{}},
+	}
 }
 
 // hopHeader adds this node to the path of a request.
 func (c *Compiler) hopHeader() *core.HeaderValueOption {
 	return &core.HeaderValueOption{
-		Header: &core.HeaderValue{Key: pathHeader, Value: c.pathToken()}, AppendAction: core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD,
+		Header:       &core.HeaderValue{Key: pathHeader, Value: c.pathToken()},
+		AppendAction: core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD,
 	}
 }
 
@@ -232,23 +277,34 @@ func (f *Forwarding) local() []Target {
 	return all
 }
 
-// tcpListener is the loopback port of a TCP service. What comes there goes on as a CONNECT stream, to a workload beside this node too: so the listener stays the same,
-// and with it its connections, whatever way the service takes. A node without an ingress ends no such streams and goes straight to its workload.
+// tcpListener is the loopback port of a TCP service. What comes there goes on as a CONNECT stream, to a workload
+// beside this node too: so the listener stays the same, and with it its connections, whatever way the service takes.
+// A node without an ingress ends no such streams and goes straight to its workload.
 func (c *Compiler) tcpListener(f *Forwarding) *listener.Listener {
 	target := c.tcpTarget(f)
 	proxy := &tcpproxy.TcpProxy{
-		StatPrefix: "tcp-egress", ClusterSpecifier: &tcpproxy.TcpProxy_Cluster{Cluster: target}, IdleTimeout: durationpb.New(0),
+		StatPrefix:         "tcp-egress",
+		ClusterSpecifier:   &tcpproxy.TcpProxy_Cluster{Cluster: target},
+		IdleTimeout:        durationpb.New(0),
 		MaxConnectAttempts: wrapperspb.UInt32(6), AccessLog: c.tcpLogs(f.Service),
 		// Long enough for a target that has failed twice to be left by then.
-		BackoffOptions: &core.BackoffStrategy{BaseInterval: durationpb.New(25 * time.Millisecond), MaxInterval: durationpb.New(100 * time.Millisecond)},
+		BackoffOptions: &core.BackoffStrategy{
+			BaseInterval: durationpb.New(25 * time.Millisecond),
+			MaxInterval:  durationpb.New(100 * time.Millisecond),
+		},
 	}
 	if target == clusterName(f) {
-		proxy.TunnelingConfig = &tcpproxy.TcpProxy_TunnelingConfig{Hostname: string(f.Service), HeadersToAdd: []*core.HeaderValueOption{c.hopHeader()}}
+		proxy.TunnelingConfig = &tcpproxy.TcpProxy_TunnelingConfig{
+			Hostname:     string(f.Service),
+			HeadersToAdd: []*core.HeaderValueOption{c.hopHeader()},
+		}
 	}
 	return &listener.Listener{
 		Name: tcpListeners + string(f.Service), Address: socketAddress(c.cfg.EgressIP, f.Port), StatPrefix: "tcp-egress",
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
-		FilterChains:                  []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter("envoy.filters.network.tcp_proxy", proxy)}}},
+		FilterChains: []*listener.FilterChain{{
+			Filters: []*listener.Filter{networkFilter("envoy.filters.network.tcp_proxy", proxy)},
+		}},
 	}
 }
 

@@ -32,12 +32,13 @@ const (
 	policyTimeout = 5 * time.Second
 )
 
-// ServiceHeader is the header by which Envoy chooses the routes of a request. It sets the header itself, to the service's name, over whatever the caller sent, so that a decision
-// that goes by it is about what the route leads to.
+// ServiceHeader is the header by which Envoy chooses the routes of a request. It sets the header itself, to the
+// service's name, over whatever the caller sent, so that a decision that goes by it is about what the route leads to.
 const ServiceHeader = serviceHeader
 
-// CallerKey is the metadata of a check by which this node's Envoy says how it knows who calls: by the certificate of the connection, which has to be there then, not at all
-// (a caller beside the node), or by the SPIFFE id of the node at the other end of a tunnel.
+// CallerKey is the metadata of a check by which this node's Envoy says how it knows who calls: by the certificate of
+// the connection, which has to be there then, not at all (a caller beside the node), or by the SPIFFE id of the node
+// at the other end of a tunnel.
 const (
 	CallerKey     = "x-catalyst-caller"
 	byCertificate = "certificate"
@@ -50,7 +51,8 @@ func (c *Compiler) asks(name string) bool {
 	return p != nil && (name == ingressName && p.Ingress || name == egressName && p.Egress)
 }
 
-// askPolicy has a listener ask, and sees to it that what is decided is what is forwarded: paths are normalised, and those refused that a workload could read in another way.
+// askPolicy has a listener ask, and sees to it that what is decided is what is forwarded: paths are normalised, and
+// those refused that a workload could read in another way.
 func (c *Compiler) askPolicy(name, caller string, m *hcm.HttpConnectionManager) {
 	if c.cfg.Policy != nil {
 		m.EarlyHeaderMutationExtensions = append(m.EarlyHeaderMutationExtensions,
@@ -61,11 +63,15 @@ func (c *Compiler) askPolicy(name, caller string, m *hcm.HttpConnectionManager) 
 	}
 	m.NormalizePath, m.MergeSlashes = wrapperspb.Bool(true), true
 	m.PathWithEscapedSlashesAction = hcm.HttpConnectionManager_REJECT_REQUEST
-	m.CommonHttpProtocolOptions = &core.HttpProtocolOptions{HeadersWithUnderscoresAction: core.HttpProtocolOptions_REJECT_REQUEST}
+	m.CommonHttpProtocolOptions = &core.HttpProtocolOptions{
+		HeadersWithUnderscoresAction: core.HttpProtocolOptions_REJECT_REQUEST,
+	}
 	m.HttpFilters = append(m.HttpFilters, httpFilter(policyFilter, &authz.ExtAuthz{
 		Services: &authz.ExtAuthz_GrpcService{GrpcService: &core.GrpcService{
-			TargetSpecifier: &core.GrpcService_EnvoyGrpc_{EnvoyGrpc: &core.GrpcService_EnvoyGrpc{ClusterName: hopsPrefix + policyName}},
-			Timeout:         durationpb.New(policyTimeout), RetryPolicy: whileItRestarts(),
+			TargetSpecifier: &core.GrpcService_EnvoyGrpc_{
+				EnvoyGrpc: &core.GrpcService_EnvoyGrpc{ClusterName: hopsPrefix + policyName},
+			},
+			Timeout: durationpb.New(policyTimeout), RetryPolicy: whileItRestarts(),
 			InitialMetadata: []*core.HeaderValue{{Key: CallerKey, Value: caller}},
 		}},
 		TransportApiVersion: core.ApiVersion_V3, StatPrefix: policyName,
@@ -79,11 +85,15 @@ func (c *Compiler) askPolicy(name, caller string, m *hcm.HttpConnectionManager) 
 	}))
 }
 
-// whileItRestarts has a check wait for a node that is being restarted: its socket is away for a moment, and calls are delayed by that instead of failed.
+// whileItRestarts has a check wait for a node that is being restarted: its socket is away for a moment, and calls are
+// delayed by that instead of failed.
 func whileItRestarts() *core.RetryPolicy {
 	return &core.RetryPolicy{
 		RetryOn: "connect-failure,reset,unavailable", NumRetries: wrapperspb.UInt32(20),
-		RetryBackOff: &core.BackoffStrategy{BaseInterval: durationpb.New(50 * time.Millisecond), MaxInterval: durationpb.New(500 * time.Millisecond)},
+		RetryBackOff: &core.BackoffStrategy{
+			BaseInterval: durationpb.New(50 * time.Millisecond),
+			MaxInterval:  durationpb.New(500 * time.Millisecond),
+		},
 	}
 }
 
@@ -105,11 +115,16 @@ func withoutIdentity() *early.HeaderMutation {
 func (c *Compiler) policyCluster() *cluster.Cluster {
 	const name = hopsPrefix + policyName
 	return &cluster.Cluster{
-		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
+		Name:                          name,
+		ConnectTimeout:                durationpb.New(connectTimeout),
+		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
 		TypedExtensionProtocolOptions: c.http2Upstream(nil), CircuitBreakers: c.hopBreakers(),
-		LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
-			HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: pipe(c.cfg.Policy.Socket)}},
-		}}}}},
+		LoadAssignment: &endpoint.ClusterLoadAssignment{
+			ClusterName: name,
+			Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
+				HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: pipe(c.cfg.Policy.Socket)}},
+			}}}},
+		},
 	}
 }
 

@@ -13,8 +13,12 @@ import (
 func (c *Compiler) localReplies() *hcm.LocalReplyConfig {
 	reply := func(flag, text string) *hcm.ResponseMapper {
 		return &hcm.ResponseMapper{
-			Filter: &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_ResponseFlagFilter{ResponseFlagFilter: &accesslog.ResponseFlagFilter{Flags: []string{flag}}}},
-			Body:   &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: text}},
+			Filter: &accesslog.AccessLogFilter{
+				FilterSpecifier: &accesslog.AccessLogFilter_ResponseFlagFilter{
+					ResponseFlagFilter: &accesslog.ResponseFlagFilter{Flags: []string{flag}},
+				},
+			},
+			Body: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: text}},
 		}
 	}
 	at := " at " + c.cfg.Self.String() + ".\n"
@@ -23,7 +27,8 @@ func (c *Compiler) localReplies() *hcm.LocalReplyConfig {
 	unreachable.BodyFormatOverride = &core.SubstitutionFormatString{
 		OmitEmptyValues: true, // a service whose workload is not down has no such metadata
 		Format: &core.SubstitutionFormatString_TextFormatSource{TextFormatSource: &core.DataSource{Specifier: &core.DataSource_InlineString{
-			InlineString: "the service is known, but no path to it answers at " + c.cfg.Self.String() + ".%CLUSTER_METADATA(" + metadataKey + ":down)%\n"}}},
+			InlineString: "the service is known, but no path to it answers at " + c.cfg.Self.String() +
+				".%CLUSTER_METADATA(" + metadataKey + ":down)%\n"}}},
 	}
 	headers := fmt.Sprintf("%d KiB or %d fields (envoy.headers)", c.cfg.Limits.HeaderKiB, maxHeaders)
 	return &hcm.LocalReplyConfig{Mappers: []*hcm.ResponseMapper{
@@ -32,7 +37,8 @@ func (c *Compiler) localReplies() *hcm.LocalReplyConfig {
 		unreachable,
 		reply("UF", "the next hop to the service could not be reached"+at),
 		reply("UC", "the workload or the next hop closed the connection before it had answered"+at),
-		reply("UPE", "the workload or the next hop answered with something that is not HTTP, or with headers of more than "+headers+at),
+		reply("UPE", "the workload or the next hop answered with something that is not HTTP, or with headers of more than "+
+			headers+at),
 		reply("UO", "too many calls of the service are under way"+at),
 		reply("OM", "Envoy has not enough memory or files for more"+at),
 		refusal(http.StatusRequestHeaderFieldsTooLarge, "the request has headers of more than "+headers+at),

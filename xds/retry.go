@@ -17,14 +17,19 @@ const unsent = "connect-failure,refused-stream,reset-before-request"
 // idempotent matches requests that may be sent twice (RFC 9110 §9.2.2).
 func idempotent() *route.RouteMatch {
 	m := anything()
-	m.Headers = []*route.HeaderMatcher{{Name: ":method", HeaderMatchSpecifier: &route.HeaderMatcher_StringMatch{StringMatch: &matcher.StringMatcher{
-		MatchPattern: &matcher.StringMatcher_SafeRegex{SafeRegex: &matcher.RegexMatcher{Regex: "GET|HEAD|OPTIONS|PUT|DELETE|TRACE"}}}}}}
+	m.Headers = []*route.HeaderMatcher{{
+		Name: ":method",
+		HeaderMatchSpecifier: &route.HeaderMatcher_StringMatch{StringMatch: &matcher.StringMatcher{
+			MatchPattern: &matcher.StringMatcher_SafeRegex{
+				SafeRegex: &matcher.RegexMatcher{Regex: "GET|HEAD|OPTIONS|PUT|DELETE|TRACE"},
+			}}},
+	}}
 	return m
 }
 
-// sentAgain has a request sent once more when the workload closes the connection before it has answered anything: it had closed an idle one, most often, when the
-// request was under way already. Only the node beside the workload does so; the others would multiply it. Where there are backups it is tried as often as
-// any other request, at them.
+// sentAgain has a request sent once more when the workload closes the connection before it has answered anything: it
+// had closed an idle one, most often, when the request was under way already. Only the node beside the workload does
+// so; the others would multiply it. Where there are backups it is tried as often as any other request, at them.
 func sentAgain(r *route.Route, backups bool) *route.Route {
 	retry := r.GetRoute().GetRetryPolicy()
 	retry.RetryOn = unsent + ",reset"
@@ -34,12 +39,21 @@ func sentAgain(r *route.Route, backups bool) *route.Route {
 	return r
 }
 
-// loopGuard ends a request that has been here: two nodes back each other up and neither reaches the service (RFC 5842 §7.2).
+// loopGuard ends a request that has been here: two nodes back each other up and neither reaches the service (RFC 5842
+// §7.2).
 func (c *Compiler) loopGuard(m *route.RouteMatch) *route.Route {
-	m.Headers = []*route.HeaderMatcher{{Name: pathHeader, HeaderMatchSpecifier: &route.HeaderMatcher_StringMatch{StringMatch: &matcher.StringMatcher{
-		MatchPattern: &matcher.StringMatcher_Contains{Contains: c.pathToken()}}}}}
+	m.Headers = []*route.HeaderMatcher{{
+		Name: pathHeader,
+		HeaderMatchSpecifier: &route.HeaderMatcher_StringMatch{StringMatch: &matcher.StringMatcher{
+			MatchPattern: &matcher.StringMatcher_Contains{Contains: c.pathToken()}}},
+	}}
 	return &route.Route{Match: m, Action: &route.Route_DirectResponse{DirectResponse: &route.DirectResponseAction{
-		Status: 508, Body: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: "loop detected: the request has been at " + c.cfg.Self.String() + " before.\n"}},
+		Status: 508,
+		Body: &core.DataSource{
+			Specifier: &core.DataSource_InlineString{
+				InlineString: "loop detected: the request has been at " + c.cfg.Self.String() + " before.\n",
+			},
+		},
 	}}}
 }
 
@@ -48,7 +62,10 @@ func (c *Compiler) forward(m *route.RouteMatch, action *route.RouteAction) *rout
 	action.Timeout = durationpb.New(0)
 	action.RetryPolicy = &route.RetryPolicy{
 		RetryOn: unsent, NumRetries: wrapperspb.UInt32(3),
-		RetryBackOff:                  &route.RetryPolicy_RetryBackOff{BaseInterval: durationpb.New(5 * time.Millisecond), MaxInterval: durationpb.New(50 * time.Millisecond)},
+		RetryBackOff: &route.RetryPolicy_RetryBackOff{
+			BaseInterval: durationpb.New(5 * time.Millisecond),
+			MaxInterval:  durationpb.New(50 * time.Millisecond),
+		},
 		HostSelectionRetryMaxAttempts: 3,
 		RetryHostPredicate:            []*route.RetryPolicy_RetryHostPredicate{previousHosts()},
 	}

@@ -30,7 +30,9 @@ func CertificateOnFiles(dir string) ([]byte, error) {
 		return &core.DataSource{Specifier: &core.DataSource_Filename{Filename: filepath.Join(dir, name)}}
 	}
 	own := &tls.TlsCertificate{
-		CertificateChain: file(certificateFile), PrivateKey: file(keyFile), WatchedDirectory: &core.WatchedDirectory{Path: dir},
+		CertificateChain: file(certificateFile),
+		PrivateKey:       file(keyFile),
+		WatchedDirectory: &core.WatchedDirectory{Path: dir},
 	}
 	secret := &tls.Secret{Name: secretNode, Type: &tls.Secret_TlsCertificate{TlsCertificate: own}}
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(secret)

@@ -14,8 +14,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// What Envoy counts of each service that is called, as its statistics are named. Tags: service, direction (egress: for applications beside this node; ingress: for
-// other nodes), and code of requests.
+// What Envoy counts of each service that is called, as its statistics are named. Tags: service, direction (egress:
+// for applications beside this node; ingress: for other nodes), and code of requests.
 const (
 	StatScope       = "catalyst"
 	StatRequests    = "requests"        // counter
@@ -39,16 +39,24 @@ func (c *Compiler) httpLogs(listener string) []*accesslog.AccessLog {
 	if listener == ingressName {
 		direction = ingressCalls
 	}
-	tags := []*statslog.Config_Tag{{Name: TagService, ValueFormat: "%REQ(:AUTHORITY)%"}, {Name: TagDirection, ValueFormat: direction}}
+	tags := []*statslog.Config_Tag{{Name: TagService, ValueFormat: "%REQ(:AUTHORITY)%"},
+		{Name: TagDirection, ValueFormat: direction}}
 	code := append(tags[:2:2], &statslog.Config_Tag{Name: TagCode, ValueFormat: "%RESPONSE_CODE%"})
 	counted := statsLogger(&statslog.Config{
 		Counters: []*statslog.Config_Counter{counter(StatRequests, "", code)},
 		Histograms: []*statslog.Config_Histogram{{
-			Stat: &statslog.Config_Stat{Name: StatRequestTime, Tags: tags}, Unit: statslog.Config_Histogram_Microseconds, ValueFormat: requestTime}},
+			Stat:        &statslog.Config_Stat{Name: StatRequestTime, Tags: tags},
+			Unit:        statslog.Config_Histogram_Microseconds,
+			ValueFormat: requestTime,
+		}},
 	})
-	// A request that found a route has lost the header by which it did. One that did not may have any name, and is not counted.
+	// A request that found a route has lost the header by which it did. One that did not may have any name, and is not
+	// counted.
 	counted.Filter = &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_HeaderFilter{HeaderFilter: &accesslog.HeaderFilter{
-		Header: &route.HeaderMatcher{Name: serviceHeader, HeaderMatchSpecifier: &route.HeaderMatcher_PresentMatch{PresentMatch: false}}}}}
+		Header: &route.HeaderMatcher{
+			Name:                 serviceHeader,
+			HeaderMatchSpecifier: &route.HeaderMatcher_PresentMatch{PresentMatch: false},
+		}}}}
 	return append(c.accessLog("%REQ(:AUTHORITY)%"), counted)
 }
 
@@ -56,7 +64,8 @@ func (c *Compiler) httpLogs(listener string) []*accesslog.AccessLog {
 func (c *Compiler) tcpLogs(svc bgp.Service) []*accesslog.AccessLog {
 	tags := []*statslog.Config_Tag{{Name: TagService, ValueFormat: string(svc)}}
 	return append(c.accessLog(string(svc)), statsLogger(&statslog.Config{Counters: []*statslog.Config_Counter{
-		counter(StatConnections, "", tags), counter(StatSent, "%BYTES_SENT%", tags), counter(StatReceived, "%BYTES_RECEIVED%", tags),
+		counter(StatConnections, "", tags), counter(StatSent, "%BYTES_SENT%", tags),
+		counter(StatReceived, "%BYTES_RECEIVED%", tags),
 	}}))
 }
 
@@ -71,7 +80,10 @@ func counter(name, value string, tags []*statslog.Config_Tag) *statslog.Config_C
 
 func statsLogger(cfg *statslog.Config) *accesslog.AccessLog {
 	cfg.StatsScope = &typev3.Scope{
-		Prefix: StatScope, SharingName: StatScope, MaxCounters: wrapperspb.UInt32(maxCounted * untilForgotten), MaxHistograms: wrapperspb.UInt32(2 * maxCounted),
+		Prefix:        StatScope,
+		SharingName:   StatScope,
+		MaxCounters:   wrapperspb.UInt32(maxCounted * untilForgotten),
+		MaxHistograms: wrapperspb.UInt32(2 * maxCounted),
 	}
 	return logger("envoy.access_loggers.stats", cfg)
 }
@@ -87,8 +99,10 @@ func (c *Compiler) accessLog(service string) []*accesslog.AccessLog {
 	}
 	fields := map[string]*structpb.Value{}
 	for k, v := range map[string]string{
-		"time": "%START_TIME%", "method": "%REQ(:METHOD)%", "service": service, "path": "%REQ(:PATH)%", "status": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%",
-		"details": "%RESPONSE_CODE_DETAILS%", "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%", "ms": "%DURATION%", "upstream": "%UPSTREAM_HOST%",
+		"time": "%START_TIME%", "method": "%REQ(:METHOD)%", "service": service, "path": "%REQ(:PATH)%",
+		"status": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%",
+		"details": "%RESPONSE_CODE_DETAILS%", "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%",
+		"ms": "%DURATION%", "upstream": "%UPSTREAM_HOST%",
 		"peer": "%DOWNSTREAM_PEER_URI_SAN%", "nodes": "%REQ(X-CATALYST-PATH)%", "trace": "%REQ(TRACEPARENT)%",
 	} {
 		fields[k] = structpb.NewStringValue(v)

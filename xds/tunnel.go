@@ -35,28 +35,31 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// A site behind NAT can dial out and cannot be dialled. Its Envoy opens connections to the mesh ingress of a peer and leaves them open; the peer's Envoy sends
-// requests back over them, HTTP/2 as over any connection to a next hop (Envoy's docs, "Reverse tunnels"). In this file, the site is the node that opens tunnels
-// and the hub is the one that takes them:
+// A site behind NAT can dial out and cannot be dialled. Its Envoy opens connections to the mesh ingress of a peer and
+// leaves them open; the peer's Envoy sends requests back over them, HTTP/2 as over any connection to a next hop
+// (Envoy's docs, "Reverse tunnels"). In this file, the site is the node that opens tunnels and the hub is the one
+// that takes them:
 //
 //	site s                                            hub h
 //	listener tunnel/ORG/h  rc://ID(s)@tunnel/ORG/h ──▶ mesh-ingress, filter chain for the server name of s
 //	                       ◀── HTTP/2 requests ─────   cluster hops/HASH ▶ Unix socket ▶ cluster tunnel/from/ORG/s, of type reverse_connection
 //
-// Whose tunnel it is, is what the certificate says: the chain for the server name of s takes the certificate of s alone, and in it the name that s gives itself
-// in Envoy's own handshake has to be ID(s). Somebody else who asks for that server name fails in TLS, and s cannot give itself another name.
+// Whose tunnel it is, is what the certificate says: the chain for the server name of s takes the certificate of s
+// alone, and in it the name that s gives itself in Envoy's own handshake has to be ID(s). Somebody else who asks for
+// that server name fails in TLS, and s cannot give itself another name.
 const (
 	tunnelPrefix = "tunnel/" // the listener and the cluster by which a site reaches a hub
 	tunnelDomain = ".tunnel.catalyst.internal"
-	// tunnelCount is how many connections a site holds to a hub for each of its Envoy's workers. Each worker of the hub's Envoy takes one, and gives it to nobody else.
+	// tunnelCount is how many connections a site holds to a hub for each of its Envoy's workers. Each worker of the
+	// hub's Envoy takes one, and gives it to nobody else.
 	tunnelCount = 16
 	// tunnelPing is how often a hub looks whether a tunnel that carries nothing is alive. Three in a row that fail end it.
 	tunnelPing     = 2 * time.Second
 	noTunnelHeader = "x-catalyst-no-tunnel" // in an answer of a relay
 )
 
-// tunnelID names a site in Envoy's handshake and as a server name: letters and digits, since colons separate what Envoy reads, and a hash, since "a.b" of "c" and
-// "a" of "b.c" must not be the same.
+// tunnelID names a site in Envoy's handshake and as a server name: letters and digits, since colons separate what
+// Envoy reads, and a hash, since "a.b" of "c" and "a" of "b.c" must not be the same.
 func tunnelID(n bgp.NodeID) string {
 	sum := sha256.Sum256([]byte(n.URI()))
 	return "n" + hex.EncodeToString(sum[:12])
@@ -68,7 +71,8 @@ func tunnelServerName(site bgp.NodeID) string { return tunnelID(site) + tunnelDo
 func (c *Compiler) tunnels(b *builder) error {
 	for _, hub := range c.cfg.TunnelsTo {
 		if hub.Node.Org != c.cfg.Self.Org {
-			return fmt.Errorf("tunnel to %s: want a node of %s, because what another organisation may reach is judged by the certificate that it shows, "+
+			return fmt.Errorf("tunnel to %s: want a node of %s, because what another organisation may reach is judged by "+
+				"the certificate that it shows, "+
 				"and none is shown over a tunnel", hub.Node, c.cfg.Self.Org)
 		}
 		cl, err := c.tunnelCluster(hub)
@@ -83,7 +87,8 @@ func (c *Compiler) tunnels(b *builder) error {
 	return nil
 }
 
-// tunnelCluster is the hub's mesh ingress, as a site dials it to hold tunnels: by the hub's certificate alone, HTTP/1.1 for the handshake.
+// tunnelCluster is the hub's mesh ingress, as a site dials it to hold tunnels: by the hub's certificate alone,
+// HTTP/1.1 for the handshake.
 func (c *Compiler) tunnelCluster(hub bgp.NextHop) (*cluster.Cluster, error) {
 	at, err := bgp.ParseEndpoint(hub.Address)
 	if err != nil {
@@ -91,14 +96,24 @@ func (c *Compiler) tunnelCluster(hub bgp.NextHop) (*cluster.Cluster, error) {
 	}
 	name := tunnelPrefix + hub.Node.String()
 	return &cluster.Cluster{
-		Name: name, ConnectTimeout: durationpb.New(connectTimeout), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS},
-		TransportSocket: transportSocket(&tls.UpstreamTlsContext{Sni: tunnelServerName(c.cfg.Self), CommonTlsContext: &tls.CommonTlsContext{
-			TlsParams: tls13(), TlsCertificateSdsSecretConfigs: []*tls.SdsSecretConfig{sds(secretNode)},
-			ValidationContextType: &tls.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: onlyNode(hub.Node)},
-		}}),
-		LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
-			HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: socketAddress(at.Host, at.Port)}},
-		}}}}},
+		Name:                 name,
+		ConnectTimeout:       durationpb.New(connectTimeout),
+		ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STRICT_DNS},
+		TransportSocket: transportSocket(&tls.UpstreamTlsContext{
+			Sni: tunnelServerName(c.cfg.Self),
+			CommonTlsContext: &tls.CommonTlsContext{
+				TlsParams: tls13(), TlsCertificateSdsSecretConfigs: []*tls.SdsSecretConfig{sds(secretNode)},
+				ValidationContextType: &tls.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: onlyNode(hub.Node)},
+			},
+		}),
+		LoadAssignment: &endpoint.ClusterLoadAssignment{
+			ClusterName: name,
+			Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
+				HostIdentifier: &endpoint.LbEndpoint_Endpoint{
+					Endpoint: &endpoint.Endpoint{Address: socketAddress(at.Host, at.Port)},
+				},
+			}}}},
+		},
 	}, nil
 }
 
@@ -110,8 +125,9 @@ func onlyNode(n bgp.NodeID) *tls.CommonTlsContext_CombinedCertificateValidationC
 	}
 }
 
-// tunnelListener takes at a site what comes back over its tunnels to a hub. Its address has Envoy open them: rc://NODE:CLUSTER:TENANT@CLUSTER:COUNT. It is a mesh
-// ingress whose caller is known, because it is whom Envoy has dialled.
+// tunnelListener takes at a site what comes back over its tunnels to a hub. Its address has Envoy open them:
+// rc://NODE:CLUSTER:TENANT@CLUSTER:COUNT. It is a mesh ingress whose caller is known, because it is whom Envoy has
+// dialled.
 func (c *Compiler) tunnelListener(hub bgp.NextHop) *listener.Listener {
 	name := tunnelPrefix + hub.Node.String()
 	id := tunnelID(c.cfg.Self)
@@ -123,7 +139,9 @@ func (c *Compiler) tunnelListener(hub bgp.NextHop) *listener.Listener {
 		Address: &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{
 			Address:      fmt.Sprintf("rc://%s:%s:%s@%s:%d", id, id, "catalyst", name, tunnelCount),
 			ResolverName: "envoy.resolvers.reverse_connection", PortSpecifier: &core.SocketAddress_PortValue{PortValue: 0}}}},
-		FilterChains:                  []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)}}},
+		FilterChains: []*listener.FilterChain{{
+			Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)},
+		}},
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(meshBuffer),
 	}
 }
@@ -158,28 +176,37 @@ func serverNames() []*listener.ListenerFilter {
 		ConfigType: &listener.ListenerFilter_TypedConfig{TypedConfig: toAny(&inspector.TlsInspector{})}}}
 }
 
-// relays are a hub's resources for each site that may hold tunnels to it: a Unix socket of its own Envoy, and the tunnels behind that. A next hop that cannot be
-// dialled is the socket among the endpoints of a cluster, so that it has a weight, a priority and backups as any other. (A cluster of tunnels alone has no hosts
-// before it is used, so that an aggregate cluster never chooses it; and each connection takes a tunnel for itself, so that what many clusters send has to be put
-// together before. Both were tried with Envoy 1.40.)
+// relays are a hub's resources for each site that may hold tunnels to it: a Unix socket of its own Envoy, and the
+// tunnels behind that. A next hop that cannot be dialled is the socket among the endpoints of a cluster, so that it
+// has a weight, a priority and backups as any other. (A cluster of tunnels alone has no hosts before it is used, so
+// that an aggregate cluster never chooses it; and each connection takes a tunnel for itself, so that what many
+// clusters send has to be put together before. Both were tried with Envoy 1.40.)
 func (c *Compiler) relays(b *builder) {
 	for _, site := range c.cfg.TunnelsFrom {
 		name := tunnelPrefix + "from/" + site.String()
 		c.trustOrg(b, site.Org)
 		b.set(TypeCluster, name, &cluster.Cluster{
-			Name: name, ConnectTimeout: durationpb.New(connectTimeout), LbPolicy: cluster.Cluster_CLUSTER_PROVIDED, CircuitBreakers: c.hopBreakers(),
+			Name:                          name,
+			ConnectTimeout:                durationpb.New(connectTimeout),
+			LbPolicy:                      cluster.Cluster_CLUSTER_PROVIDED,
+			CircuitBreakers:               c.hopBreakers(),
 			TypedExtensionProtocolOptions: map[string]*anypb.Any{httpOptions: toAny(c.honest())},
 			ClusterDiscoveryType: &cluster.Cluster_ClusterType{ClusterType: &cluster.Cluster_CustomClusterType{
-				Name: "envoy.clusters.reverse_connection", TypedConfig: toAny(&reverse.ReverseConnectionClusterConfig{HostIdFormat: tunnelID(site)})}},
+				Name:        "envoy.clusters.reverse_connection",
+				TypedConfig: toAny(&reverse.ReverseConnectionClusterConfig{HostIdFormat: tunnelID(site)}),
+			}},
 		})
 		b.set(TypeListener, name, &listener.Listener{
 			Name: name, StatPrefix: name, Address: pipe(c.relaySocket(site)),
-			FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", c.relay(name))}}},
+			FilterChains: []*listener.FilterChain{{
+				Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", c.relay(name))},
+			}},
 		}, name)
 	}
 }
 
-// relay sends every request on over a site's tunnels as it is. Where there is none it says so in a header of the answer, by which the request is tried elsewhere.
+// relay sends every request on over a site's tunnels as it is. Where there is none it says so in a header of the
+// answer, by which the request is tried elsewhere.
 func (c *Compiler) relay(name string) *hcm.HttpConnectionManager {
 	to := func(m *route.RouteMatch) *route.Route {
 		return &route.Route{Match: m, Action: &route.Route_Route{Route: &route.RouteAction{
@@ -187,12 +214,14 @@ func (c *Compiler) relay(name string) *hcm.HttpConnectionManager {
 	}
 	return &hcm.HttpConnectionManager{
 		StatPrefix: name, CodecType: hcm.HttpConnectionManager_HTTP2, StreamIdleTimeout: durationpb.New(0),
-		Http2ProtocolOptions:       c.http2(hopStreams),
-		UpgradeConfigs:             []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}, {UpgradeType: "websocket"}},
+		Http2ProtocolOptions: c.http2(hopStreams),
+		UpgradeConfigs: []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"},
+			{UpgradeType: "websocket"}},
 		GenerateRequestId:          wrapperspb.Bool(false),
 		NormalizePath:              wrapperspb.Bool(false),
 		ServerHeaderTransformation: hcm.HttpConnectionManager_PASS_THROUGH,
-		HttpFilters:                []*hcm.HttpFilter{httpFilter("envoy.filters.http.router", &router.Router{SuppressEnvoyHeaders: true})},
+		HttpFilters: []*hcm.HttpFilter{httpFilter("envoy.filters.http.router",
+			&router.Router{SuppressEnvoyHeaders: true})},
 		LocalReplyConfig: &hcm.LocalReplyConfig{Mappers: []*hcm.ResponseMapper{{
 			Filter: &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_ResponseFlagFilter{
 				ResponseFlagFilter: &accesslog.ResponseFlagFilter{Flags: []string{"UH", "UF"}}}},
@@ -200,9 +229,12 @@ func (c *Compiler) relay(name string) *hcm.HttpConnectionManager {
 			Body: &core.DataSource{Specifier: &core.DataSource_InlineString{
 				InlineString: "the next hop holds no tunnel to " + c.cfg.Self.String() + ".\n"}},
 		}}},
-		RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: &route.RouteConfiguration{Name: name, VirtualHosts: []*route.VirtualHost{{
-			Name: "site", Domains: []string{"*"}, Routes: []*route.Route{to(connect()), to(anything())},
-		}}}},
+		RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: &route.RouteConfiguration{
+			Name: name,
+			VirtualHosts: []*route.VirtualHost{{
+				Name: "site", Domains: []string{"*"}, Routes: []*route.Route{to(connect()), to(anything())},
+			}},
+		}},
 	}
 }
 
@@ -210,8 +242,9 @@ func (c *Compiler) relay(name string) *hcm.HttpConnectionManager {
 func (c *Compiler) honest() *upstreams.HttpProtocolOptions {
 	o := c.http2Options(tunnelStreams, pings())
 	o.HttpFilters = []*hcm.HttpFilter{
-		httpFilter("envoy.filters.http.header_mutation", &headers.HeaderMutation{Mutations: &headers.Mutations{ResponseMutations: []*mutation.HeaderMutation{
-			{Action: &mutation.HeaderMutation_Remove{Remove: noTunnelHeader}}}}}),
+		httpFilter("envoy.filters.http.header_mutation",
+			&headers.HeaderMutation{Mutations: &headers.Mutations{ResponseMutations: []*mutation.HeaderMutation{
+				{Action: &mutation.HeaderMutation_Remove{Remove: noTunnelHeader}}}}}),
 		httpFilter("envoy.filters.http.upstream_codec", &codec.UpstreamCodec{}),
 	}
 	return o
@@ -224,7 +257,9 @@ func retryElsewhere(rc *route.RouteConfiguration) *route.RouteConfiguration {
 			if p := r.GetRoute().GetRetryPolicy(); p != nil {
 				p.RetryOn += ",retriable-headers"
 				p.RetryPriority = &route.RetryPolicy_RetryPriority{Name: "envoy.retry_priorities.previous_priorities",
-					ConfigType: &route.RetryPolicy_RetryPriority_TypedConfig{TypedConfig: toAny(&priorities.PreviousPrioritiesConfig{UpdateFrequency: 1})}}
+					ConfigType: &route.RetryPolicy_RetryPriority_TypedConfig{
+						TypedConfig: toAny(&priorities.PreviousPrioritiesConfig{UpdateFrequency: 1}),
+					}}
 				p.RetriableHeaders = []*route.HeaderMatcher{{
 					Name: noTunnelHeader, HeaderMatchSpecifier: &route.HeaderMatcher_PresentMatch{PresentMatch: true}}}
 			}
@@ -233,11 +268,13 @@ func retryElsewhere(rc *route.RouteConfiguration) *route.RouteConfiguration {
 	return rc
 }
 
-// relayChecks find out whether a site holds tunnels: any answer of its own will do, such as 404 for a service that it does not have. Next hops that are dialled
-// are not asked.
+// relayChecks find out whether a site holds tunnels: any answer of its own will do, such as 404 for a service that it
+// does not have. Next hops that are dialled are not asked.
 func relayChecks() []*core.HealthCheck {
 	return []*core.HealthCheck{{
-		Timeout: durationpb.New(time.Second), Interval: durationpb.New(time.Second), NoTrafficInterval: durationpb.New(time.Second),
+		Timeout:            durationpb.New(time.Second),
+		Interval:           durationpb.New(time.Second),
+		NoTrafficInterval:  durationpb.New(time.Second),
 		UnhealthyThreshold: wrapperspb.UInt32(1), HealthyThreshold: wrapperspb.UInt32(1),
 		HealthChecker: &core.HealthCheck_HttpHealthCheck_{HttpHealthCheck: &core.HealthCheck_HttpHealthCheck{
 			Host: "tunnel.catalyst.internal", Path: "/", CodecClientType: typev3.CodecClientType_HTTP2,
@@ -246,10 +283,12 @@ func relayChecks() []*core.HealthCheck {
 	}}
 }
 
-// relaySocket is where the hub's Envoy listens for itself. A Unix socket's path may have 107 characters, and the data directory takes up to 85.
+// relaySocket is where the hub's Envoy listens for itself. A Unix socket's path may have 107 characters, and the data
+// directory takes up to 85.
 func (c *Compiler) relaySocket(site bgp.NodeID) string { return c.cfg.TunnelSocket(site) }
 
-// TunnelSocket is the path of the Unix socket at which a hub's Envoy passes HTTP/2 on to a site; "" for a node that is reached otherwise.
+// TunnelSocket is the path of the Unix socket at which a hub's Envoy passes HTTP/2 on to a site; "" for a node that
+// is reached otherwise.
 func (c *Config) TunnelSocket(site bgp.NodeID) string {
 	if !slices.Contains(c.TunnelsFrom, site) {
 		return ""
@@ -268,8 +307,8 @@ func (c *Compiler) anyTunnelled(tiers [][]Target) bool {
 	})
 }
 
-// tunnelEndpoint is such a next hop among others. There is no TLS to the socket: a tunnel is a connection over TLS already, whose certificate was judged when it
-// was made.
+// tunnelEndpoint is such a next hop among others. There is no TLS to the socket: a tunnel is a connection over TLS
+// already, whose certificate was judged when it was made.
 func (c *Compiler) tunnelEndpoint(t Target) *endpoint.LbEndpoint {
 	ep := endpointOf(pipe(c.relaySocket(t.NextHop.Node)), t)
 	ep.Metadata = &core.Metadata{FilterMetadata: map[string]*structpb.Struct{matchKey: relayMatch()}}
@@ -281,6 +320,12 @@ func relayMatch() *structpb.Struct {
 }
 
 func relayTransport() *cluster.Cluster_TransportSocketMatch {
-	return &cluster.Cluster_TransportSocketMatch{Name: "tunnel", Match: relayMatch(), TransportSocket: &core.TransportSocket{
-		Name: "envoy.transport_sockets.raw_buffer", ConfigType: &core.TransportSocket_TypedConfig{TypedConfig: toAny(&raw.RawBuffer{})}}}
+	return &cluster.Cluster_TransportSocketMatch{
+		Name:  "tunnel",
+		Match: relayMatch(),
+		TransportSocket: &core.TransportSocket{
+			Name:       "envoy.transport_sockets.raw_buffer",
+			ConfigType: &core.TransportSocket_TypedConfig{TypedConfig: toAny(&raw.RawBuffer{})},
+		},
+	}
 }

@@ -191,8 +191,9 @@ func (a *Authority) leaf(public *ecdsa.PublicKey, id *url.URL, hosts []string, l
 	}
 	tmpl := &x509.Certificate{
 		SerialNumber: serial, NotBefore: now.Add(-Backdate), NotAfter: until, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		URIs: []*url.URL{id},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		URIs:        []*url.URL{id},
 	}
 	for _, h := range hosts {
 		if ip := net.ParseIP(h); ip != nil {

@@ -74,34 +74,36 @@ func bad() map[string]struct {
 		change func(*x509.Certificate)
 		want   string
 	}{
-		"two URIs":                {[]string{nodeB, nodeA}, same, "URI"},
-		"the same URI twice":      {[]string{nodeB, nodeB}, same, "URI"},
-		"no URI":                  {nil, same, "URI"},
-		"dot segments":            {[]string{"spiffe://acme.example/envoy/../node/b"}, same, ""},
-		"a dot segment":           {[]string{"spiffe://acme.example/node/./b"}, same, ""},
-		"an empty segment":        {[]string{"spiffe://acme.example/node//b"}, same, ""},
-		"a trailing slash":        {[]string{nodeB + "/"}, same, ""},
-		"a query":                 {[]string{nodeB + "?x=1"}, same, ""},
-		"an empty query":          {[]string{nodeB + "?"}, same, ""},
-		"a fragment":              {[]string{nodeB + "#x"}, same, ""},
-		"an empty fragment":       {[]string{nodeB + "#"}, same, ""},
-		"percent encoding":        {[]string{"spiffe://acme.example/node/%62"}, same, ""},
-		"capitals in the name":    {[]string{"spiffe://acme.example/node/B"}, same, ""},
-		"capitals in the scheme":  {[]string{"SPIFFE://acme.example/node/b"}, same, ""},
-		"a user":                  {[]string{"spiffe://x@acme.example/node/b"}, same, ""},
-		"a port":                  {[]string{"spiffe://acme.example:1/node/b"}, same, ""},
-		"the trust domain alone":  {[]string{"spiffe://acme.example"}, same, ""},
-		"another scheme":          {[]string{"https://acme.example/node/b"}, same, ""},
-		"another kind of path":    {[]string{"spiffe://acme.example/workload/b"}, same, ""},
-		"another organisation":    {[]string{"spiffe://bravo.example/node/b"}, same, ""},
-		"too long":                {[]string{long}, same, ""},
-		"a comma":                 {[]string{nodeB + "," + nodeA}, same, ""},
-		"a CA":                    {[]string{nodeB}, func(c *x509.Certificate) { c.IsCA = true }, ""},
-		"the right to sign":       {[]string{nodeB}, func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCertSign }, ""},
-		"no digital signature":    {[]string{nodeB}, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }, ""},
-		"for servers alone":       {[]string{nodeB}, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] }, ""},
-		"for clients alone":       {[]string{nodeB}, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[1:] }, ""},
-		"over":                    {[]string{nodeB}, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Second) }, "expired"},
+		"two URIs":               {[]string{nodeB, nodeA}, same, "URI"},
+		"the same URI twice":     {[]string{nodeB, nodeB}, same, "URI"},
+		"no URI":                 {nil, same, "URI"},
+		"dot segments":           {[]string{"spiffe://acme.example/envoy/../node/b"}, same, ""},
+		"a dot segment":          {[]string{"spiffe://acme.example/node/./b"}, same, ""},
+		"an empty segment":       {[]string{"spiffe://acme.example/node//b"}, same, ""},
+		"a trailing slash":       {[]string{nodeB + "/"}, same, ""},
+		"a query":                {[]string{nodeB + "?x=1"}, same, ""},
+		"an empty query":         {[]string{nodeB + "?"}, same, ""},
+		"a fragment":             {[]string{nodeB + "#x"}, same, ""},
+		"an empty fragment":      {[]string{nodeB + "#"}, same, ""},
+		"percent encoding":       {[]string{"spiffe://acme.example/node/%62"}, same, ""},
+		"capitals in the name":   {[]string{"spiffe://acme.example/node/B"}, same, ""},
+		"capitals in the scheme": {[]string{"SPIFFE://acme.example/node/b"}, same, ""},
+		"a user":                 {[]string{"spiffe://x@acme.example/node/b"}, same, ""},
+		"a port":                 {[]string{"spiffe://acme.example:1/node/b"}, same, ""},
+		"the trust domain alone": {[]string{"spiffe://acme.example"}, same, ""},
+		"another scheme":         {[]string{"https://acme.example/node/b"}, same, ""},
+		"another kind of path":   {[]string{"spiffe://acme.example/workload/b"}, same, ""},
+		"another organisation":   {[]string{"spiffe://bravo.example/node/b"}, same, ""},
+		"too long":               {[]string{long}, same, ""},
+		"a comma":                {[]string{nodeB + "," + nodeA}, same, ""},
+		"a CA":                   {[]string{nodeB}, func(c *x509.Certificate) { c.IsCA = true }, ""},
+		"the right to sign":      {[]string{nodeB}, func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCertSign }, ""},
+		"no digital signature": {[]string{nodeB}, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement },
+			""},
+		"for servers alone": {[]string{nodeB}, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] }, ""},
+		"for clients alone": {[]string{nodeB}, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[1:] }, ""},
+		"over": {[]string{nodeB},
+			func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Second) }, "expired"},
 		"an Envoy's, as a node's": {[]string{"spiffe://acme.example/envoy/b/front"}, same, "node"},
 	}
 }
@@ -121,7 +123,8 @@ func TestOnlyGoodCertificatesPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	node := bgp.NodeID{Org: "acme.example", Name: "b"}
-	if atServer, atClient := shake(t, src.ServerTLS(), b.ClientTLS(src.Material().Node)); atServer != nil || atClient != nil {
+	if atServer, atClient := shake(t, src.ServerTLS(), b.ClientTLS(src.Material().Node)); atServer != nil ||
+		atClient != nil {
 		t.Fatalf("a good certificate: %v, %v", atServer, atClient)
 	}
 	good := forge(t, a, []string{nodeB}, func(*x509.Certificate) {})
@@ -134,7 +137,8 @@ func TestOnlyGoodCertificatesPeer(t *testing.T) {
 			if err := showTo(t, src, cert); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("as a client it is taken, or refused for another reason: %v", err)
 			}
-			_, err := shake(t, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}, src.ClientTLS(node))
+			_, err := shake(t, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13},
+				src.ClientTLS(node))
 			if err == nil || !strings.Contains(err.Error(), tt.want) && tt.want != "node" {
 				t.Errorf("as a server it is taken, or refused for another reason: %v", err)
 			}

@@ -48,7 +48,8 @@ func TestWhatEndsIsSaidBefore(t *testing.T) {
 			{7*time.Hour + 2*time.Minute, "this node ends", "this node ends", false}, // a reminder
 			{8*time.Hour + time.Minute, "this node ends|roots of bravo.example", "roots of bravo.example", false},
 			{9 * time.Hour, "this node ended|roots of bravo.example", "this node ended", true},
-			{29 * time.Hour, "this node ended|CA of acme.example ends|roots of bravo.example that this node has ended|roots of acme.example",
+			{29 * time.Hour, "this node ended|CA of acme.example ends|roots of bravo.example that this node has " +
+				"ended|roots of acme.example",
 				"CA of acme.example", true},
 		} {
 			time.Sleep(time.Until(began.Add(step.after))) // of the bubble

@@ -33,9 +33,9 @@ const (
 	voucherDomain = "catalyst voucher 1\x00" // in front of what is signed: the key signs nothing else that begins so
 )
 
-// Voucher is what one node says to another when it asks in somebody's name: who it is, by its own certificate, and who the caller is, by name
-// alone. What the caller proved himself with stays at the node that he gave it to. A voucher is for one request: to one service, with
-// one body, within half a minute, once.
+// Voucher is what one node says to another when it asks in somebody's name: who it is, by its own certificate, and
+// who the caller is, by name alone. What the caller proved himself with stays at the node that he gave it to. A
+// voucher is for one request: to one service, with one body, within half a minute, once.
 type Voucher struct {
 	Node   bgp.NodeID
 	Caller string
@@ -88,8 +88,8 @@ type Vouchers struct {
 // NewVouchers returns a verifier that has seen none.
 func NewVouchers(src *Source) *Vouchers { return &Vouchers{src: src, seen: map[string]time.Time{}} }
 
-// Verify returns what a voucher says, or why it is no good: a chain that does not lead to the roots of this node's own organisation, another
-// audience or body, another time, a second use.
+// Verify returns what a voucher says, or why it is no good: a chain that does not lead to the roots of this node's
+// own organisation, another audience or body, another time, a second use.
 func (v *Vouchers) Verify(text string, audience bgp.Service, body []byte) (Voucher, error) {
 	parts := strings.Split(text, ".")
 	if len(text) > maxVoucher || len(parts) < 3 || len(parts) > 6 {

@@ -106,5 +106,12 @@ func ParseToken(text string) (Token, error) {
 			return Token{}, fmt.Errorf("join token: peer %s: %w", p.Node, err)
 		}
 	}
-	return Token{Org: id.Org, Node: id.Name, Address: j.Address, Pin: [32]byte(j.Pin), Secret: j.Secret, Peers: j.Peers}, nil
+	return Token{
+		Org:     id.Org,
+		Node:    id.Name,
+		Address: j.Address,
+		Pin:     [32]byte(j.Pin),
+		Secret:  j.Secret,
+		Peers:   j.Peers,
+	}, nil
 }

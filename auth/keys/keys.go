@@ -216,6 +216,7 @@ type TooEarly struct {
 
 // Error implements error.
 func (e *TooEarly) Error() string {
-	return fmt.Sprintf("the next key is in the key set for less than %s, and some verifiers may not have it: wait until %s, or rotate immediately if the current key leaked",
+	return fmt.Sprintf("the next key is in the key set for less than %s, and some verifiers may not have it: wait "+
+		"until %s, or rotate immediately if the current key leaked",
 		Publish, e.Ready.UTC().Format(time.RFC3339))
 }

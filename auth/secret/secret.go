@@ -1,5 +1,6 @@
-// Package secret holds what must not be shown: its types print, log and marshal without what they hide, so that no format string, log line or
-// listing can give it away. Whoever needs the secret itself asks for it by name (Reveal), which is easy to find.
+// Package secret holds what must not be shown: its types print, log and marshal without what they hide, so that no
+// format string, log line or listing can give it away. Whoever needs the secret itself asks for it by name (Reveal),
+// which is easy to find.
 package secret
 
 import (
@@ -40,7 +41,8 @@ func (t *Text) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// URL is a URL, or a file's path, that may have a user and password in it. It prints with the password hidden, and the values of its query.
+// URL is a URL, or a file's path, that may have a user and password in it. It prints with the password hidden, and
+// the values of its query.
 type URL struct{ text string }
 
 // NewURL returns a URL. It need not be a good one: Parse tells.

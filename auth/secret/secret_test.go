@@ -21,11 +21,13 @@ func TestNothingPrintsASecret(t *testing.T) {
 		URLs   []URL           `yaml:"urls"`
 	}
 	var c config
-	text := "token: s3cret\nheader: {Authorization: Bearer s3cret}\nurl: https://joe:s3cret@books.example/x?key=s3cret\nurls: ['https://s3cret@books.example/', 'http://a b:s3cret@/%zz']\n"
+	text := "token: s3cret\nheader: {Authorization: Bearer s3cret}\nurl: " +
+		"https://joe:s3cret@books.example/x?key=s3cret\nurls: ['https://s3cret@books.example/', 'http://a b:s3cret@/%zz']\n"
 	if err := yaml.UnmarshalWithOptions([]byte(text), &c, yaml.Strict()); err != nil {
 		t.Fatal(err)
 	}
-	if c.Token.Reveal() != "s3cret" || c.Header["Authorization"].Reveal() != "Bearer s3cret" || !strings.Contains(c.URL.Reveal(), "s3cret") {
+	if c.Token.Reveal() != "s3cret" || c.Header["Authorization"].Reveal() != "Bearer s3cret" ||
+		!strings.Contains(c.URL.Reveal(), "s3cret") {
 		t.Fatalf("it is not kept: %q", c.Token.Reveal())
 	}
 	var out bytes.Buffer

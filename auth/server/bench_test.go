@@ -9,7 +9,8 @@ import (
 	"github.com/catalyst-router/catalyst/auth/token"
 )
 
-// BenchmarkRevocation measures from the service's answer to the first refusal: at the service itself, and at a node that follows it.
+// BenchmarkRevocation measures from the service's answer to the first refusal: at the service itself, and at a node
+// that follows it.
 func BenchmarkRevocation(b *testing.B) {
 	s := start(b, options{})
 	m := s.member(s.enrol("edge-1"))
@@ -21,7 +22,8 @@ func BenchmarkRevocation(b *testing.B) {
 	}
 	var same, other []time.Duration
 	for b.Loop() {
-		raw, c, err := s.service.Mint(b.Context(), service.Owner(), service.MintRequest{Principal: token.User, Subject: "ada"})
+		raw, c, err := s.service.Mint(b.Context(), service.Owner(),
+			service.MintRequest{Principal: token.User, Subject: "ada"})
 		if err != nil {
 			b.Fatal(err)
 		}

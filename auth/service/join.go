@@ -304,7 +304,8 @@ func (s *Service) certify(ctx context.Context, tx *store.Tx, id bgp.NodeID, n *s
 		return nil, invalid("%v", err)
 	}
 	leaf := svid.Leaf
-	n.Renewed, n.Expires, n.Serial, n.Thumbprint = s.cfg.Now(), leaf.NotAfter, revoke.SerialText(leaf), token.ThumbprintOf(leaf).String()
+	n.Renewed, n.Expires, n.Serial, n.Thumbprint = s.cfg.Now(), leaf.NotAfter, revoke.SerialText(leaf),
+		token.ThumbprintOf(leaf).String()
 	out := &Issued{Chain: svid.PEM(), Continuity: newContinuity(n, shown, leaf.RawSubjectPublicKeyInfo), Alarm: n.Alarm}
 	err = tx.AddCertificate(ctx, store.Certificate{
 		Serial: n.Serial, Subject: id.URI(), Thumbprint: n.Thumbprint, Authority: authorityID, Issued: s.cfg.Now(),
@@ -420,7 +421,8 @@ func (s *Service) mayRenew(n *store.Node, r RenewRequest) error {
 	}
 	if n.Credits <= 0 {
 		return no(reasonCredits, "node %s came back %d times after its certificate had ended, and may not again before %s: "+
-			"make a token with catalyst org join-token", r.Node, Credits, n.CreditsAt.Add(creditsEvery).UTC().Format(time.RFC3339))
+			"make a token with catalyst org join-token", r.Node, Credits,
+			n.CreditsAt.Add(creditsEvery).UTC().Format(time.RFC3339))
 	}
 	n.Credits--
 	return nil

@@ -157,7 +157,8 @@ func (s *Service) Exchange(ctx context.Context, c Caller, r ExchangeRequest) (st
 	}
 	now := s.cfg.Now().Truncate(time.Second)
 	fresh := *old
-	fresh.ID, fresh.Issuer, fresh.IssuedAt, fresh.NotBefore, fresh.External = newID(), s.cfg.Issuer, now, time.Time{}, false
+	fresh.ID, fresh.Issuer, fresh.IssuedAt, fresh.NotBefore, fresh.External = newID(), s.cfg.Issuer, now, time.Time{},
+		false
 	fresh.Bound = c.Certificate
 	if !own {
 		fresh.Actors = append([]string{c.Subject}, old.Actors...)

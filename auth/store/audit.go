@@ -58,7 +58,8 @@ func (tx *Tx) audit(ctx context.Context) error {
 	}
 	e.Hash = e.digest()
 	_, err := tx.db.ExecContext(ctx, `INSERT INTO audit (seq, at, actor, action, target, outcome, detail, prev, hash)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, e.Seq, e.At.UnixMilli(), e.Actor, e.Action, e.Target, e.Outcome, e.Detail, e.Prev, e.Hash)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, e.Seq, e.At.UnixMilli(), e.Actor, e.Action, e.Target, e.Outcome,
+		e.Detail, e.Prev, e.Hash)
 	if err == nil {
 		_, err = tx.db.ExecContext(ctx, `UPDATE head SET hash = $1 WHERE id = 1`, e.Hash)
 	}

@@ -41,7 +41,8 @@ func (r Reader) Join(ctx context.Context, hash string) (*Join, error) {
 // used already or is over.
 func (tx *Tx) Redeem(ctx context.Context, hash string, now time.Time, key, chain string) (bool, error) {
 	res, err := tx.db.ExecContext(ctx,
-		`UPDATE joins SET used = $1, csr_key = $2, chain = $3 WHERE hash = $4 AND used = 0 AND expires > $1`, millis(now), key, chain, hash)
+		`UPDATE joins SET used = $1, csr_key = $2, chain = $3 WHERE hash = $4 AND used = 0 AND expires > $1`, millis(now),
+		key, chain, hash)
 	if err != nil {
 		return false, err
 	}
@@ -79,13 +80,15 @@ func scanNode(scan func(...any) error) (n Node, err error) {
 	var joined, renewed, expires, at int64
 	err = scan(&n.Name, &n.State, &n.Key, &joined, &renewed, &expires, &n.Serial, &n.Thumbprint, &n.Credits, &at,
 		&n.Continuity, &n.Former, &n.Roots, &n.Alarm)
-	n.Joined, n.Renewed, n.Expires, n.CreditsAt = fromMillis(joined), fromMillis(renewed), fromMillis(expires), fromMillis(at)
+	n.Joined, n.Renewed, n.Expires, n.CreditsAt = fromMillis(joined), fromMillis(renewed), fromMillis(expires),
+		fromMillis(at)
 	return n, err
 }
 
 // PutNode keeps a node, or replaces it.
 func (tx *Tx) PutNode(ctx context.Context, n Node) error {
-	return tx.exec(ctx, `INSERT INTO nodes (`+nodeColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+	return tx.exec(ctx, `INSERT INTO nodes (`+nodeColumns+
+		`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 		ON CONFLICT (node) DO UPDATE SET state = excluded.state, node_key = excluded.node_key, joined = excluded.joined,
 		renewed = excluded.renewed,
 		expires = excluded.expires, serial = excluded.serial, thumbprint = excluded.thumbprint, credits = excluded.credits,

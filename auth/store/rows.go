@@ -153,7 +153,8 @@ func (r Reader) Setting(ctx context.Context, name string) (string, error) {
 // Set makes a setting.
 func (tx *Tx) Set(ctx context.Context, name, value string) error {
 	return tx.exec(ctx,
-		`INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, name, value)
+		`INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, name,
+		value)
 }
 
 // Token is a token that was minted: what is known of it, never the token.
@@ -208,7 +209,8 @@ func (r Reader) Tokens(ctx context.Context, f TokenFilter) ([]Token, error) {
 	if f.Limit <= 0 || f.Limit > 1000 {
 		f.Limit = 1000
 	}
-	return list(ctx, r, `SELECT `+tokenColumns+` FROM tokens WHERE jti > $1 AND ($2 = '' OR subject = $2) AND ($3 = '' OR thumbprint = $3) AND expires > $4
+	return list(ctx, r, `SELECT `+tokenColumns+
+		` FROM tokens WHERE jti > $1 AND ($2 = '' OR subject = $2) AND ($3 = '' OR thumbprint = $3) AND expires > $4
 		ORDER BY jti LIMIT $5`, scanToken, f.After, f.Subject, f.Thumbprint, millis(f.ExpiresAfter), f.Limit)
 }
 
@@ -219,6 +221,7 @@ func (r Reader) Token(ctx context.Context, jti string) (*Token, error) {
 
 // Exchanged returns the tokens that a token was exchanged for, and those of them in turn.
 func (r Reader) Exchanged(ctx context.Context, jti string) ([]Token, error) {
-	return list(ctx, r, `WITH RECURSIVE chain AS (SELECT jti FROM tokens WHERE parent = $1 UNION SELECT t.jti FROM tokens t JOIN chain c ON t.parent = c.jti)
+	return list(ctx,
+		r, `WITH RECURSIVE chain AS (SELECT jti FROM tokens WHERE parent = $1 UNION SELECT t.jti FROM tokens t JOIN chain c ON t.parent = c.jti)
 		SELECT `+tokenColumns+` FROM tokens WHERE jti IN (SELECT jti FROM chain) ORDER BY jti`, scanToken, jti)
 }

@@ -41,7 +41,8 @@ type Summary struct {
 // Has tells whether all of f are set.
 func (s *Summary) Has(f Flags) bool { return s.Flags&f == f }
 
-// Origin returns the last hop of the set b that s summarises, in its short form; "" for a route of this node itself. It aliases b.
+// Origin returns the last hop of the set b that s summarises, in its short form; "" for a route of this node itself.
+// It aliases b.
 func (s *Summary) Origin(b []byte) string { return alias(b[s.originStart:s.originEnd]) }
 
 // DefaultWeight is the share of traffic of a path that names none.
@@ -50,8 +51,8 @@ const DefaultWeight = 100
 // MaxWeight is the largest weight of a path.
 const MaxWeight = 1000
 
-// Check tells whether b is a canonical encoding that keeps every limit, and summarises it. It allocates nothing. A set that fails may
-// still be repaired (Repair says what is wrong and how much it costs).
+// Check tells whether b is a canonical encoding that keeps every limit, and summarises it. It allocates nothing. A
+// set that fails may still be repaired (Repair says what is wrong and how much it costs).
 func Check(b []byte) (Summary, bool) {
 	c := checker{sum: Summary{LocalPref: bgp.DefaultLocalPref, Weight: DefaultWeight}}
 	if len(b) > MaxSize {
@@ -194,10 +195,12 @@ func isOrg(v string) bool { return strings.IndexByte(v, '.') > 0 && bgp.CheckNam
 
 func isNode(v string) bool {
 	slash := strings.IndexByte(v, '/')
-	return slash > 0 && len(v)+len("spiffe://node/") <= bgp.MaxNameLength && isOrg(v[:slash]) && bgp.CheckName(v[slash+1:]) == nil
+	return slash > 0 && len(v)+len("spiffe://node/") <= bgp.MaxNameLength && isOrg(v[:slash]) &&
+		bgp.CheckName(v[slash+1:]) == nil
 }
 
-// IsText tells whether v is a tag or a region: 1 to bgp.MaxTagLength printable ASCII characters without spaces at the ends.
+// IsText tells whether v is a tag or a region: 1 to bgp.MaxTagLength printable ASCII characters without spaces at the
+// ends.
 func IsText(v string) bool {
 	if v == "" || len(v) > bgp.MaxTagLength || v[0] == ' ' || v[len(v)-1] == ' ' {
 		return false
@@ -212,7 +215,8 @@ func IsText(v string) bool {
 
 func isNextHop(v string) bool {
 	node, address, ok := splitNextHop(v)
-	return ok && (node == "" || isNode(node)) && (address == "" || IsText(address) && len(address) <= bgp.MaxEndpointLength)
+	return ok && (node == "" || isNode(node)) &&
+		(address == "" || IsText(address) && len(address) <= bgp.MaxEndpointLength)
 }
 
 // splitNextHop reads message NextHop in canonical form.
@@ -241,8 +245,8 @@ func splitNextHop(v string) (node, address string, ok bool) {
 	return node, address, node != "" || address != ""
 }
 
-// FirstHop returns the nearest node of the set b in its short form, "" if its node path is empty. b has to have passed Check; the
-// result aliases it.
+// FirstHop returns the nearest node of the set b in its short form, "" if its node path is empty. b has to have
+// passed Check; the result aliases it.
 func FirstHop(b []byte) string {
 	for v := range hops(alias(b), fieldNodePath) {
 		return v
@@ -270,8 +274,8 @@ func ContainsHub(b []byte, node string) bool {
 	return false
 }
 
-// CrossesOrg tells whether the node path of b, which has passed Check, enters org again after having left it, seen from a node of
-// org that receives it: that is, whether any hop of org lies behind a hop of another organisation.
+// CrossesOrg tells whether the node path of b, which has passed Check, enters org again after having left it, seen
+// from a node of org that receives it: that is, whether any hop of org lies behind a hop of another organisation.
 func CrossesOrg(b []byte, org bgp.Org) bool {
 	left := false
 	for v := range hops(alias(b), fieldNodePath) {
@@ -362,8 +366,8 @@ func OnlyToCustomer(b []byte) string {
 	return ""
 }
 
-// FirstForeignOrg returns the nearest organisation on the node path of b, which has passed Check, that is not own; "" if there is
-// none. It aliases b.
+// FirstForeignOrg returns the nearest organisation on the node path of b, which has passed Check, that is not own; ""
+// if there is none. It aliases b.
 func FirstForeignOrg(b []byte, own bgp.Org) string {
 	for v := range hops(alias(b), fieldNodePath) {
 		if org := v[:strings.IndexByte(v, '/')]; org != string(own) {
@@ -382,7 +386,8 @@ func CountHubs(b []byte) int {
 	return n
 }
 
-// NextHopNode returns the node of the next hop that b, which has passed Check, names, in its short form; "" if it names none. It aliases b.
+// NextHopNode returns the node of the next hop that b, which has passed Check, names, in its short form; "" if it
+// names none. It aliases b.
 func NextHopNode(b []byte) string {
 	for v := range hops(alias(b), fieldNextHop) {
 		node, _, _ := splitNextHop(v)

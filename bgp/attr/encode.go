@@ -36,8 +36,8 @@ const (
 // MaxSize is the most bytes of one encoded set.
 const MaxSize = 32 << 10
 
-// Append appends the canonical encoding of a to dst. It trusts a: the communities and tags have to be sorted and without
-// doubles, and the limits kept (Check tells).
+// Append appends the canonical encoding of a to dst. It trusts a: the communities and tags have to be sorted and
+// without doubles, and the limits kept (Check tells).
 func Append(dst []byte, a *bgp.Attributes) []byte {
 	for _, n := range a.NodePath {
 		dst = appendNode(dst, fieldNodePath, n)

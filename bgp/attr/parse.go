@@ -10,7 +10,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// Problem is one departure from the encoding's rules that cost the route only the attribute (RFC 7606 §2, "attribute discard").
+// Problem is one departure from the encoding's rules that cost the route only the attribute (RFC 7606 §2, "attribute
+// discard").
 type Problem struct {
 	Attribute string // as the protobuf definition names it
 	Reason    string
@@ -27,9 +28,9 @@ func Parse(b []byte) (bgp.Attributes, error) {
 	return a, err
 }
 
-// Repair decodes what Check refused. It drops what a route can do without, sorts what should have been sorted, and returns the
-// canonical encoding with what it dropped. An error means that the route's path or protocol cannot be trusted, so that the route
-// has to be treated as withdrawn (RFC 7606 §2).
+// Repair decodes what Check refused. It drops what a route can do without, sorts what should have been sorted, and
+// returns the canonical encoding with what it dropped. An error means that the route's path or protocol cannot be
+// trusted, so that the route has to be treated as withdrawn (RFC 7606 §2).
 func Repair(b []byte) ([]byte, []Problem, error) {
 	if len(b) > MaxSize {
 		return nil, nil, fmt.Errorf("attributes: %d bytes, the limit is %d", len(b), MaxSize)
@@ -45,7 +46,8 @@ func Repair(b []byte) ([]byte, []Problem, error) {
 	return fixed, problems, nil
 }
 
-// decode reads leniently: fields in any order, unknown ones ignored, the last of a doubled scalar wins, as protobuf has it.
+// decode reads leniently: fields in any order, unknown ones ignored, the last of a doubled scalar wins, as protobuf
+// has it.
 func decode(s string) (bgp.Attributes, []Problem, error) {
 	d := decoder{}
 	for s != "" {

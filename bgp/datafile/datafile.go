@@ -1,5 +1,6 @@
-// Package datafile opens and replaces the files of a node's data directory. Whatever lies there under a file's name, no start may hang on it: a
-// pipe, a socket, a device or a directory is an error that says so. Files that are made here are their owner's alone (mode 0600).
+// Package datafile opens and replaces the files of a node's data directory. Whatever lies there under a file's name,
+// no start may hang on it: a pipe, a socket, a device or a directory is an error that says so. Files that are made
+// here are their owner's alone (mode 0600).
 package datafile
 
 import (
@@ -15,7 +16,8 @@ import (
 // ErrNotRegular tells that something else than a file has the file's name.
 var ErrNotRegular = errors.New("is no file") //nolint:gochecknoglobals // a sentinel
 
-// Check returns nil if path is a regular file or does not exist, and otherwise an error that wraps ErrNotRegular and says what is there.
+// Check returns nil if path is a regular file or does not exist, and otherwise an error that wraps ErrNotRegular and
+// says what is there.
 func Check(path string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -45,11 +47,13 @@ func regular(path string, info fs.FileInfo) error {
 	return fmt.Errorf("%s %w but %s: remove it or give it another name", path, ErrNotRegular, what)
 }
 
-// Open opens a regular file as os.OpenFile does, without waiting for anybody: opening a pipe would wait for its other end.
+// Open opens a regular file as os.OpenFile does, without waiting for anybody: opening a pipe would wait for its other
+// end.
 func Open(path string, flag int) (*os.File, error) {
 	f, err := os.OpenFile(path, flag|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
-		return nil, errors.Join(err, Check(path)) // a pipe that nobody reads cannot be opened for writing, a socket not at all
+		// a pipe that nobody reads cannot be opened for writing, a socket not at all
+		return nil, errors.Join(err, Check(path))
 	}
 	info, err := f.Stat()
 	if err == nil {
@@ -75,7 +79,8 @@ func Read(path string, limit int64) ([]byte, error) {
 	return b, err
 }
 
-// Replace puts a file with this content in the place of what has the name, at once: whoever reads it sees the old content or the new.
+// Replace puts a file with this content in the place of what has the name, at once: whoever reads it sees the old
+// content or the new.
 func Replace(path string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.new")
 	if err != nil {

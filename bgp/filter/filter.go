@@ -1,6 +1,7 @@
-// Package filter holds the import and export rules of a peer, as data: a chain of named terms, each a match and what to do with a
-// route that matches. The first term whose action is accept or reject decides; one that only sets goes on to the next, as in
-// the routing policies of BGP daemons. It is not Cedar: "policy" alone means that, and guards requests, not routes.
+// Package filter holds the import and export rules of a peer, as data: a chain of named terms, each a match and what
+// to do with a route that matches. The first term whose action is accept or reject decides; one that only sets goes
+// on to the next, as in the routing policies of BGP daemons. It is not Cedar: "policy" alone means that, and guards
+// requests, not routes.
 //
 //	chain := filter.Chain{Default: filter.Reject, Terms: []filter.Term{{Name: "books", Match: filter.Match{Services: []string{"*.acme.example"}}, Action: filter.Accept}}}
 //	verdict := chain.Apply(svc, &attrs)   // attrs may have been changed
@@ -68,7 +69,8 @@ type Term struct {
 	Action Action
 }
 
-// Match holds conditions that all have to be met; an empty one is met by every route. Within a list one element is enough.
+// Match holds conditions that all have to be met; an empty one is met by every route. Within a list one element is
+// enough.
 type Match struct {
 	Services    []string // "books.acme.example", or "*.acme.example" for every name below
 	Orgs        []bgp.Org
@@ -143,8 +145,8 @@ func (m *Match) meets(svc bgp.Service, a *bgp.Attributes) bool {
 	return true
 }
 
-// Covers tells whether a pattern, a service name or "*." and a name, stands for svc. "*.acme.example" covers every name below
-// acme.example, of any number of labels; "*" alone covers all.
+// Covers tells whether a pattern, a service name or "*." and a name, stands for svc. "*.acme.example" covers every
+// name below acme.example, of any number of labels; "*" alone covers all.
 func Covers(pattern string, svc bgp.Service) bool {
 	if pattern == "*" || pattern == string(svc) {
 		return true
@@ -219,7 +221,8 @@ func (c *Chain) Validate() error {
 		}
 		for _, tag := range t.Set.AddTags {
 			if !attr.IsText(tag) {
-				errs = append(errs, fmt.Errorf("%s: set.add-tags: %q: want 1 to %d printable ASCII characters, no space at either end", where, tag, bgp.MaxTagLength))
+				errs = append(errs, fmt.Errorf("%s: set.add-tags: %q: want 1 to %d printable ASCII characters, no space "+
+					"at either end", where, tag, bgp.MaxTagLength))
 			}
 		}
 		if t.Action == Reject && !t.Set.IsEmpty() {

@@ -12,10 +12,16 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/attr"
 )
 
-// Rules that are valid do to a route what a dumb twin does, never write to what they are given, and leave attributes that the protocol allows: otherwise the
-// route would be withheld for a reason that nobody has written down.
+// Rules that are valid do to a route what a dumb twin does, never write to what they are given, and leave attributes
+// that the protocol allows: otherwise the route would be withheld for a reason that nobody has written down.
 func FuzzChain(f *testing.F) {
-	route := bgp.Attributes{NodePath: []bgp.NodeID{{Org: "acme.example", Name: "b"}}, Protocol: bgp.HTTP, Region: "eu", Tags: []string{"gold"}, Communities: []bgp.Community{bgp.NoExport}}
+	route := bgp.Attributes{
+		NodePath:    []bgp.NodeID{{Org: "acme.example", Name: "b"}},
+		Protocol:    bgp.HTTP,
+		Region:      "eu",
+		Tags:        []string{"gold"},
+		Communities: []bgp.Community{bgp.NoExport},
+	}
 	set := attr.Append(nil, &route)
 	for _, chain := range []string{
 		`{"Default":"reject","Terms":[{"Name":"x","Match":{"Services":["*.acme.example"],"MaxHops":1},"Set":{"LocalPref":200},"Action":"accept"}]}`,
@@ -68,7 +74,8 @@ func applied(c *Chain, svc bgp.Service, a *bgp.Attributes) (accepted bool, term 
 		if t.Action == Reject {
 			return false, t.Name
 		}
-		for _, n := range []struct{ to, from *uint32 }{{&a.LocalPref, t.Set.LocalPref}, {&a.MED, t.Set.MED}, {&a.Weight, t.Set.Weight}} {
+		for _, n := range []struct{ to, from *uint32 }{{&a.LocalPref, t.Set.LocalPref}, {&a.MED, t.Set.MED},
+			{&a.Weight, t.Set.Weight}} {
 			if n.from != nil {
 				*n.to = *n.from
 			}
@@ -125,7 +132,8 @@ func matches(m *Match, svc bgp.Service, a *bgp.Attributes) bool {
 	return some(len(m.Services), func(i int) bool { return below(m.Services[i], svc) }) &&
 		some(len(m.Orgs), func(i int) bool { return strings.HasSuffix(string(svc), "."+string(m.Orgs[i])) }) &&
 		some(len(m.Origins), func(i int) bool {
-			return len(a.NodePath) > 0 && a.NodePath[len(a.NodePath)-1] == m.Origins[i] || len(a.NodePath) == 0 && m.Origins[i].IsZero()
+			return len(a.NodePath) > 0 && a.NodePath[len(a.NodePath)-1] == m.Origins[i] ||
+				len(a.NodePath) == 0 && m.Origins[i].IsZero()
 		}) &&
 		some(len(m.Protocols), func(i int) bool { return m.Protocols[i] == a.Protocol }) &&
 		some(len(m.Communities), func(i int) bool { return slices.Contains(a.Communities, m.Communities[i]) }) &&
@@ -146,8 +154,8 @@ func below(pattern string, svc bgp.Service) bool {
 	return len(s) >= len(p) && slices.Equal(p[1:], s[len(s)-len(p)+1:])
 }
 
-// A set of names has what one of its names or patterns stands for, and the difference of two sets names each service that only one of them has, or says that
-// patterns differ.
+// A set of names has what one of its names or patterns stands for, and the difference of two sets names each service
+// that only one of them has, or says that patterns differ.
 func FuzzNames(f *testing.F) {
 	f.Add("books.acme.example *.shop.acme.example", "books.acme.example x.acme.example", "cart.shop.acme.example")
 	f.Add("*.acme.example", "*.x.acme.example *.acme.example", "*.x.acme.example")
@@ -170,7 +178,10 @@ func FuzzNames(f *testing.F) {
 			set  *Names
 			list []bgp.Service
 		}{{inA, a}, {inB, b}} {
-			want := slices.ContainsFunc(n.list, func(p bgp.Service) bool { return below(string(p), svc) || svc.IsWildcard() && overlap(p, svc) })
+			want := slices.ContainsFunc(n.list, func(p bgp.Service) bool {
+				return below(string(p), svc) ||
+					svc.IsWildcard() && overlap(p, svc)
+			})
 			if got := n.set.Has(svc); got != want {
 				t.Fatalf("%v has %s: %v, want %v", n.list, svc, got, want)
 			}

@@ -9,7 +9,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// Names is a set of services: exact names, and "*." patterns for all below a name. A look-up costs one step a label. It is not changed once made.
+// Names is a set of services: exact names, and "*." patterns for all below a name. A look-up costs one step a label.
+// It is not changed once made.
 type Names struct {
 	exact map[bgp.Service]struct{} // patterns as well
 	below map[string]struct{}      // of the patterns, without "*."
@@ -28,7 +29,8 @@ func NewNames(list []bgp.Service) *Names {
 	return n
 }
 
-// Has tells whether a service is in the set. A route for a whole suffix ("*.x") is in the set of whoever wants a name that it serves.
+// Has tells whether a service is in the set. A route for a whole suffix ("*.x") is in the set of whoever wants a name
+// that it serves.
 func (n *Names) Has(svc bgp.Service) bool {
 	if _, ok := n.exact[svc]; ok {
 		return true
@@ -65,8 +67,8 @@ func (n *Names) isBelow(suffix string) bool { _, ok := n.below[suffix]; return o
 // Len returns how many names and patterns there are.
 func (n *Names) Len() int { return len(n.exact) }
 
-// Difference returns the exact names that only one of two sets has, sorted, and whether the two differ in a pattern as well, so that any name may be
-// concerned. Nil is the set of all.
+// Difference returns the exact names that only one of two sets has, sorted, and whether the two differ in a pattern
+// as well, so that any name may be concerned. Nil is the set of all.
 func Difference(a, b *Names) (names []bgp.Service, patterns bool) {
 	if a == nil || b == nil {
 		return nil, (a == nil) != (b == nil)
@@ -88,7 +90,8 @@ func Difference(a, b *Names) (names []bgp.Service, patterns bool) {
 	return names, false
 }
 
-// CheckNames tells what is wrong with a list of names to subscribe to; nil if nothing is. A list has to fit into one message.
+// CheckNames tells what is wrong with a list of names to subscribe to; nil if nothing is. A list has to fit into one
+// message.
 func CheckNames(list []bgp.Service) error {
 	size := 0
 	for _, s := range list {

@@ -1,12 +1,13 @@
-// Package fsm is the session machine of RFC 4271 §8 for one stream, and the back-off of a peer's dialler. Both are values: the caller
-// passes the time in and carries the outcome out.
+// Package fsm is the session machine of RFC 4271 §8 for one stream, and the back-off of a peer's dialler. Both are
+// values: the caller passes the time in and carries the outcome out.
 //
 //	s := fsm.NewSession(now, cfg)
 //	send(s.Open())
 //	out := s.Receive(now, msg)     // OPEN and KEEPALIVE move it on, the rest is for the caller
 //	out = s.Tick(now)              // no later than s.Deadline()
 //
-// What an UPDATE says, which of two streams to one peer survives, and what becomes of routes is not its concern: bgp/speaker decides.
+// What an UPDATE says, which of two streams to one peer survives, and what becomes of routes is not its concern:
+// bgp/speaker decides.
 package fsm
 
 import (
@@ -43,7 +44,8 @@ func (s State) String() string {
 // MarshalText writes the state's name.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// openHold is how long a peer may take for its OPEN (RFC 4271 §8.2.2 suggests four minutes; a stream that is up has no reason to).
+// openHold is how long a peer may take for its OPEN (RFC 4271 §8.2.2 suggests four minutes; a stream that is up has
+// no reason to).
 const openHold = 30 * time.Second
 
 // lostAfter is how many liveness intervals a peer may miss (RFC 5880's detect multiplier).
@@ -133,7 +135,8 @@ func (s *Session) open(now time.Time, o *bgp.Open) Outcome {
 	case o.Node == s.cfg.Open.Node:
 		return fail(bgp.OpenMessageError, bgp.BadNodeID, "%s is this node's own id", o.Node)
 	case o.HoldTime != 0 && o.HoldTime < bgp.MinHoldTime:
-		return fail(bgp.OpenMessageError, bgp.UnacceptableHoldTime, "hold time %s: want 0 or at least %s", o.HoldTime, bgp.MinHoldTime)
+		return fail(bgp.OpenMessageError, bgp.UnacceptableHoldTime, "hold time %s: want 0 or at least %s", o.HoldTime,
+			bgp.MinHoldTime)
 	case !rolesFit(s.cfg.Open.Role, o.Role):
 		return fail(bgp.OpenMessageError, bgp.RoleMismatch, "this side's role is %d, the other's %d", s.cfg.Open.Role, o.Role)
 	}
@@ -229,14 +232,14 @@ func Earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// Survives decides a collision (RFC 4271 §6.8): of two streams between this node and a peer, the one survives that the node with
-// the higher id dialled. It tells whether a stream, which this node dialled or not, is that one.
+// Survives decides a collision (RFC 4271 §6.8): of two streams between this node and a peer, the one survives that
+// the node with the higher id dialled. It tells whether a stream, which this node dialled or not, is that one.
 func Survives(self, peer bgp.NodeID, dialled bool) bool {
 	return (self.Compare(peer) > 0) == dialled
 }
 
-// Backoff spaces the attempts to dial: 1 s, doubling to 60 s, each lengthened at random by up to a quarter, so that nodes
-// that lost each other at once do not come back at once.
+// Backoff spaces the attempts to dial: 1 s, doubling to 60 s, each lengthened at random by up to a quarter, so that
+// nodes that lost each other at once do not come back at once.
 type Backoff struct {
 	Min, Max time.Duration // zero: 1 s and 60 s
 	failures int

@@ -28,10 +28,14 @@ func TestOpenIsRefused(t *testing.T) {
 		text   string
 	}{
 		{"another version", func(o *bgp.Open) { o.Version = 2 }, bgp.OpenMessageError, bgp.UnsupportedVersion, "version 2"},
-		{"another organisation than the certificate", func(o *bgp.Open) { o.Node.Org = "bravo.example" }, bgp.OpenMessageError, bgp.BadPeerOrg, "bravo.example/b"},
-		{"another node than the certificate", func(o *bgp.Open) { o.Node.Name = "c" }, bgp.OpenMessageError, bgp.BadNodeID, "acme.example/c"},
-		{"hold time of a second", func(o *bgp.Open) { o.HoldTime = time.Second }, bgp.OpenMessageError, bgp.UnacceptableHoldTime, "1s"},
-		{"negative hold time", func(o *bgp.Open) { o.HoldTime = -time.Second }, bgp.OpenMessageError, bgp.UnacceptableHoldTime, "-1s"},
+		{"another organisation than the certificate", func(o *bgp.Open) { o.Node.Org = "bravo.example" },
+			bgp.OpenMessageError, bgp.BadPeerOrg, "bravo.example/b"},
+		{"another node than the certificate", func(o *bgp.Open) { o.Node.Name = "c" }, bgp.OpenMessageError, bgp.BadNodeID,
+			"acme.example/c"},
+		{"hold time of a second", func(o *bgp.Open) { o.HoldTime = time.Second }, bgp.OpenMessageError,
+			bgp.UnacceptableHoldTime, "1s"},
+		{"negative hold time", func(o *bgp.Open) { o.HoldTime = -time.Second }, bgp.OpenMessageError,
+			bgp.UnacceptableHoldTime, "-1s"},
 		{"two providers", func(o *bgp.Open) { o.Role = bgp.RoleProvider }, bgp.OpenMessageError, bgp.RoleMismatch, "role"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -42,7 +46,8 @@ func TestOpenIsRefused(t *testing.T) {
 			o.Role = bgp.RoleCustomer
 			tt.change(o)
 			got := s.Receive(start, o)
-			if got.Fail == nil || got.Fail.Code != tt.code || got.Fail.Subcode != tt.sub || !strings.Contains(got.Fail.Text, tt.text) {
+			if got.Fail == nil || got.Fail.Code != tt.code || got.Fail.Subcode != tt.sub ||
+				!strings.Contains(got.Fail.Text, tt.text) {
 				t.Errorf("got %v, want code %d.%d with %q", got.Fail, tt.code, tt.sub, tt.text)
 			}
 			if len(got.Send) != 1 || got.Send[0] != bgp.Message(got.Fail) {
@@ -128,8 +133,8 @@ func TestBackoffDoublesToAMinute(t *testing.T) {
 	}
 }
 
-// A node whose process was stopped for a while wakes up with all deadlines past. What its peers said meanwhile waits to be read: it must not judge them by
-// its own absence, but give them one more interval.
+// A node whose process was stopped for a while wakes up with all deadlines past. What its peers said meanwhile waits
+// to be read: it must not judge them by its own absence, but give them one more interval.
 func TestSleeperJudgesNobody(t *testing.T) {
 	own, other := *open(a), open(b)
 	own.Capabilities.Liveness, other.Capabilities.Liveness = 100*time.Millisecond, 100*time.Millisecond

@@ -35,10 +35,12 @@ const (
 
 var errDamaged = errors.New("the journal is damaged") //nolint:gochecknoglobals // a sentinel
 
-// Damage returns what was found damaged when the journal was opened, now or at an earlier start, until the operator removes the damaged file.
+// Damage returns what was found damaged when the journal was opened, now or at an earlier start, until the operator
+// removes the damaged file.
 func (j *Journal) Damage() []Damage { return slices.Clone(j.damage) }
 
-// inspect checks the whole file: SQLite's structure, every row's checksum, and that no row is missing. bad tells whether anything is wrong.
+// inspect checks the whole file: SQLite's structure, every row's checksum, and that no row is missing. bad tells
+// whether anything is wrong.
 func inspect(ctx context.Context, db *sql.DB) (found error, bad bool) {
 	var words string
 	if err := db.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&words); err != nil {
@@ -181,7 +183,8 @@ func (t table) indexed(ctx context.Context, from *sql.DB) (keys []string) {
 // keepDamage writes down what was found, and takes what earlier starts found if the damaged file is still there.
 func (j *Journal) keepDamage(ctx context.Context, found []Damage) error {
 	for _, d := range found {
-		_, err := j.db.ExecContext(ctx, `INSERT INTO damage VALUES (?, ?, ?, ?)`, d.At.UTC().Format(time.RFC3339), d.Kind, d.Key, d.Why)
+		_, err := j.db.ExecContext(ctx, `INSERT INTO damage VALUES (?, ?, ?, ?)`, d.At.UTC().Format(time.RFC3339), d.Kind,
+			d.Key, d.Why)
 		if err != nil && !errors.Is(explain(err), ErrFull) {
 			return err
 		}
@@ -235,7 +238,8 @@ func (j *Journal) checkMark(ctx context.Context) error {
 	}
 	if j.marked && len(j.damage) == 0 {
 		j.damage = []Damage{{At: time.Now(), Kind: "journal", Why: fmt.Sprintf(
-			"it is empty although something was kept in it: put back a copy of %s, or remove %s to go on with nothing", j.path, j.path+markSuffix)}}
+			"it is empty although something was kept in it: put back a copy of %s, or remove %s to go on with nothing",
+			j.path, j.path+markSuffix)}}
 	}
 	return nil
 }

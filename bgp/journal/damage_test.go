@@ -45,8 +45,16 @@ func filled(t *testing.T, path string, n int) contents {
 	for i := range n {
 		svc := bgp.Service(fmt.Sprintf("s%d.acme.example", i))
 		err := errors.Join(
-			j.PutPeer(t.Context(), Peer{Node: bgp.NodeID{Org: "acme.example", Name: fmt.Sprintf("n%d", i)}, Addresses: []string{fmt.Sprintf("10.0.0.%d:7443", i)}}),
-			j.PutService(t.Context(), Service{Name: svc, Protocol: bgp.TCP, Address: "127.0.0.1:80", Region: strings.Repeat("x", 100)}),
+			j.PutPeer(t.Context(), Peer{
+				Node:      bgp.NodeID{Org: "acme.example", Name: fmt.Sprintf("n%d", i)},
+				Addresses: []string{fmt.Sprintf("10.0.0.%d:7443", i)},
+			}),
+			j.PutService(t.Context(), Service{
+				Name:     svc,
+				Protocol: bgp.TCP,
+				Address:  "127.0.0.1:80",
+				Region:   strings.Repeat("x", 100),
+			}),
 			j.SavePorts(t.Context(), []Port{{Service: svc, Port: uint16(9000 + i)}}, nil))
 		if err != nil {
 			t.Fatal(err)
@@ -59,8 +67,8 @@ func filled(t *testing.T, path string, n int) contents {
 	return c
 }
 
-// One flipped bit anywhere in the file: either nothing that was kept is different, or the start says what is damaged. Nothing that was not kept
-// ever comes out, and no flip costs more than what a page holds.
+// One flipped bit anywhere in the file: either nothing that was kept is different, or the start says what is damaged.
+// Nothing that was not kept ever comes out, and no flip costs more than what a page holds.
 func TestFlippedBits(t *testing.T) {
 	dir := t.TempDir()
 	good := filepath.Join(dir, "good.db")
@@ -142,7 +150,8 @@ func TestOneBadRecord(t *testing.T) {
 	for range 2 { // every later start says it, too
 		j := open(t, path)
 		got := contentsOf(t, j)
-		if diff := cmp.Diff(contents{[]Peer{want.Peers[0], want.Peers[2]}, want.Services[:2], want.Ports[1:]}, got); diff != "" {
+		if diff := cmp.Diff(contents{[]Peer{want.Peers[0], want.Peers[2]}, want.Services[:2], want.Ports[1:]},
+			got); diff != "" {
 			t.Error(diff)
 		}
 		var words []string
@@ -150,7 +159,8 @@ func TestOneBadRecord(t *testing.T) {
 			words = append(words, d.String())
 		}
 		text := strings.Join(words, "\n")
-		for _, name := range []string{"peer ", "/n1: its checksum is wrong", "service s2.acme.example: its checksum is wrong", "port of service: 1 are missing", path + ".bad"} {
+		for _, name := range []string{"peer ", "/n1: its checksum is wrong",
+			"service s2.acme.example: its checksum is wrong", "port of service: 1 are missing", path + ".bad"} {
 			if !strings.Contains(text, name) {
 				t.Errorf("the damage does not say %q:\n%s", name, text)
 			}
@@ -167,7 +177,8 @@ func TestOneBadRecord(t *testing.T) {
 	}
 }
 
-// A journal that somebody emptied or removed is an alarm, one that the operator emptied by taking back every order is not.
+// A journal that somebody emptied or removed is an alarm, one that the operator emptied by taking back every order is
+// not.
 func TestEmptiedJournal(t *testing.T) {
 	for name, empty := range map[string]func(string) error{
 		"removed":   os.Remove,
@@ -204,7 +215,8 @@ func TestEmptiedJournal(t *testing.T) {
 	}
 }
 
-// After a clean stop SQLite's side files are gone. A disk without a free byte must not keep the node from its next start.
+// After a clean stop SQLite's side files are gone. A disk without a free byte must not keep the node from its next
+// start.
 func TestOpensOnFullDisk(t *testing.T) {
 	if path := os.Getenv("JOURNAL_ON_FULL_DISK"); path != "" { // the child, which may not make any file larger
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 0, Max: 0}); err != nil {
@@ -266,7 +278,8 @@ func TestBeforeChecksums(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []string{`DROP TABLE totals`, `DROP TABLE damage`, `ALTER TABLE peers DROP COLUMN sum`, `ALTER TABLE services DROP COLUMN sum`,
+	for _, s := range []string{`DROP TABLE totals`, `DROP TABLE damage`, `ALTER TABLE peers DROP COLUMN sum`,
+		`ALTER TABLE services DROP COLUMN sum`,
 		`CREATE TABLE ports (service TEXT PRIMARY KEY, port INTEGER NOT NULL UNIQUE) STRICT`,
 		`INSERT INTO ports SELECT service, json_extract(spec, '$.port') FROM local_ports`, `DROP TABLE local_ports`,
 		`DELETE FROM goose_db_version WHERE version_id >= 3`} {

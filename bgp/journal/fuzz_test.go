@@ -26,7 +26,12 @@ func (b *books) order(t *testing.T, j *Journal, op, key, value byte, text string
 	var err error
 	switch op % 6 {
 	case 0:
-		p := Peer{Node: bgp.NodeID{Org: "acme.example", Name: strings.ToLower(string(name))}, MaxRoutes: int(value), Addresses: []string{"x:1"}, Disabled: value%2 == 0}
+		p := Peer{
+			Node:      bgp.NodeID{Org: "acme.example", Name: strings.ToLower(string(name))},
+			MaxRoutes: int(value),
+			Addresses: []string{"x:1"},
+			Disabled:  value%2 == 0,
+		}
 		err = j.PutPeer(t.Context(), p)
 		if _, bad := bgp.ParseNodeID(p.Node.String()); bad != nil {
 			if err == nil {
@@ -102,7 +107,8 @@ func (b *books) compare(t *testing.T, j *Journal) {
 	}
 }
 
-// Whatever is ordered is there after each restart, and nothing else. A file that is damaged anywhere is refused, or read, without harm.
+// Whatever is ordered is there after each restart, and nothing else. A file that is damaged anywhere is refused, or
+// read, without harm.
 func FuzzJournal(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 2, 1, 3, 4, 1, 9, 4, 2, 9, 9, 0, 0, 1, 1, 0, 3, 1, 0, 5, 1, 0}, "node", uint32(100), byte(0xff))
 	f.Add([]byte{2, 0, 1, 2, 0, 2, 9, 9, 9, 3, 0, 0}, "'; DROP TABLE peers; --", uint32(4096), byte(1))

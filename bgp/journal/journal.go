@@ -1,8 +1,9 @@
-// Package journal keeps what an operator has ordered, in SQLite: peers, services of this node, and the ports that were given. A restart
-// restores it and dials again. What was learned from peers and what merely happened are not kept.
+// Package journal keeps what an operator has ordered, in SQLite: peers, services of this node, and the ports that
+// were given. A restart restores it and dials again. What was learned from peers and what merely happened are not
+// kept.
 //
-// Every row carries a checksum, and every table the number and the sum of its rows. What is damaged when the file is opened is set aside and
-// named (see Damage), and the rest serves.
+// Every row carries a checksum, and every table the number and the sum of its rows. What is damaged when the file is
+// opened is set aside and named (see Damage), and the rest serves.
 package journal
 
 import (
@@ -54,9 +55,11 @@ type Service struct {
 	Address  string       `json:"address"` // HOST:PORT of the workload, or of the first of several
 	// Others are the further workloads of the service, HOST:PORT: they share its traffic.
 	Others []string `json:"others,omitempty"`
-	// Port is the local port that the operator chose for the TCP service at this node; 0 for none. See SavePorts for whose the ports are.
+	// Port is the local port that the operator chose for the TCP service at this node; 0 for none. See SavePorts for
+	// whose the ports are.
 	Port uint16 `json:"port,omitempty"`
-	// HealthPath is how the workload is checked, as package probe spells it; "" for not at all. Zero values of the others stand for its defaults.
+	// HealthPath is how the workload is checked, as package probe spells it; "" for not at all. Zero values of the
+	// others stand for its defaults.
 	HealthPath     string        `json:"health_path,omitempty"`
 	HealthInterval time.Duration `json:"health_interval,omitempty"`
 	HealthTimeout  time.Duration `json:"health_timeout,omitempty"`
@@ -88,7 +91,8 @@ var ErrFull = errors.New("the disk is full: nothing was changed; free some space
 // Close closes the file.
 func (j *Journal) Close() error { return j.db.Close() }
 
-// explain turns SQLite's codes for a full disk into words: SQLITE_FULL, and that for no room for the memory that its processes share.
+// explain turns SQLite's codes for a full disk into words: SQLITE_FULL, and that for no room for the memory that its
+// processes share.
 func explain(err error) error {
 	var e *sqlite.Error
 	if errors.As(err, &e) && (e.Code()&0xff == lib.SQLITE_FULL || e.Code() == lib.SQLITE_IOERR_SHMSIZE) {

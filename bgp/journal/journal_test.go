@@ -31,19 +31,35 @@ func TestWhatWasOrderedComesBack(t *testing.T) {
 	pref := uint32(200)
 	peer := Peer{
 		Node: bgp.NodeID{Org: "acme.example", Name: "b"}, Addresses: []string{"10.0.0.1:7443"}, MaxRoutes: 10,
-		Import: &filter.Chain{Default: filter.Reject, Terms: []filter.Term{{Name: "x", Match: filter.Match{Services: []string{"*.acme.example"}}, Set: filter.Set{LocalPref: &pref}, Action: filter.Accept}}},
+		Import: &filter.Chain{
+			Default: filter.Reject,
+			Terms: []filter.Term{{
+				Name:   "x",
+				Match:  filter.Match{Services: []string{"*.acme.example"}},
+				Set:    filter.Set{LocalPref: &pref},
+				Action: filter.Accept,
+			}},
+		},
 	}
-	svc := Service{Name: "books.acme.example", Protocol: bgp.GraphQL, Address: "127.0.0.1:80", Tags: []string{"a"}, Communities: []bgp.Community{{Org: "acme.example", Key: "k", Value: "v"}}}
+	svc := Service{
+		Name:        "books.acme.example",
+		Protocol:    bgp.GraphQL,
+		Address:     "127.0.0.1:80",
+		Tags:        []string{"a"},
+		Communities: []bgp.Community{{Org: "acme.example", Key: "k", Value: "v"}},
+	}
 	for range 2 { // the second replaces
 		if err := errors.Join(j.PutPeer(t.Context(), peer), j.PutService(t.Context(), svc)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	lines := Port{Service: "lines.acme.example", Port: 9000, Pinned: true, Away: time.Unix(1_700_000_000, 0).UTC()}
-	if err := j.SavePorts(t.Context(), []Port{{Service: "books.acme.example", Port: 9001}, {Service: "lines.acme.example", Port: 9002}}, nil); err != nil {
+	if err := j.SavePorts(t.Context(), []Port{{Service: "books.acme.example", Port: 9001},
+		{Service: "lines.acme.example", Port: 9002}}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.SavePorts(t.Context(), []Port{lines}, []bgp.Service{"books.acme.example"}); err != nil { // the second replaces, and forgets
+	// the second replaces, and forgets
+	if err := j.SavePorts(t.Context(), []Port{lines}, []bgp.Service{"books.acme.example"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.Close(); err != nil {
@@ -77,7 +93,12 @@ func TestWhatWasOrderedComesBack(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	j := open(t, filepath.Join(t.TempDir(), "journal.db"))
 	svc := func(i int) Service {
-		return Service{Name: bgp.Service(fmt.Sprintf("s%d.acme.example", i)), Protocol: bgp.TCP, Address: "127.0.0.1:1", Region: strings.Repeat("x", 3000)}
+		return Service{
+			Name:     bgp.Service(fmt.Sprintf("s%d.acme.example", i)),
+			Protocol: bgp.TCP,
+			Address:  "127.0.0.1:1",
+			Region:   strings.Repeat("x", 3000),
+		}
 	}
 	if err := j.PutService(t.Context(), svc(0)); err != nil {
 		t.Fatal(err)

@@ -19,8 +19,9 @@ import (
 // version is that of the newest migration.
 const version = 4
 
-// Open opens the file at path, making it if need be, and brings it up to date. A file that is damaged is moved to path with ".bad" behind it; the
-// journal has what could be read of it then, and Damage names the rest. While the disk is full a journal opens, and takes no orders.
+// Open opens the file at path, making it if need be, and brings it up to date. A file that is damaged is moved to
+// path with ".bad" behind it; the journal has what could be read of it then, and Damage names the rest. While the
+// disk is full a journal opens, and takes no orders.
 func Open(ctx context.Context, path string) (*Journal, error) {
 	if err := private(path); err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
@@ -38,7 +39,9 @@ func Open(ctx context.Context, path string) (*Journal, error) {
 	}
 	found, err := salvage(ctx, path, err)
 	if err != nil {
-		return nil, fmt.Errorf("open journal %s: it is damaged, and what can be read could not be put into another file: %w", path, explain(err))
+		return nil,
+			fmt.Errorf("open journal %s: it is damaged, and what can be read could not be put into another file: %w", path,
+				explain(err))
 	}
 	if db, err = openFile(ctx, path); err != nil {
 		return nil, fmt.Errorf("open journal %s: %w", path, explain(err))
@@ -63,8 +66,8 @@ func private(path string) error {
 	return err
 }
 
-// openFile opens a database and migrates it. On a full disk there is no room for the memory that SQLite shares between processes: then this process
-// has the file for itself.
+// openFile opens a database and migrates it. On a full disk there is no room for the memory that SQLite shares
+// between processes: then this process has the file for itself.
 func openFile(ctx context.Context, path string) (*sql.DB, error) {
 	db, err := migrate(ctx, path, "journal_mode(WAL)")
 	var e *sqlite.Error
@@ -121,7 +124,8 @@ func upgrade(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// damaged tells whether an error means that the file is not as SQLite or we left it, rather than that it could not be reached.
+// damaged tells whether an error means that the file is not as SQLite or we left it, rather than that it could not be
+// reached.
 func damaged(err error) bool {
 	if errors.Is(err, errDamaged) {
 		return true
@@ -131,13 +135,15 @@ func damaged(err error) bool {
 		return false
 	}
 	switch e.Code() & 0xff {
-	case lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB, lib.SQLITE_ERROR, lib.SQLITE_CONSTRAINT, lib.SQLITE_MISMATCH, lib.SQLITE_FORMAT:
+	case lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB, lib.SQLITE_ERROR, lib.SQLITE_CONSTRAINT, lib.SQLITE_MISMATCH,
+		lib.SQLITE_FORMAT:
 		return true
 	}
 	return false
 }
 
-// newJournal takes the damage that earlier starts wrote down, as long as the operator has left the damaged file where it is.
+// newJournal takes the damage that earlier starts wrote down, as long as the operator has left the damaged file where
+// it is.
 func newJournal(ctx context.Context, db *sql.DB, path string, found []Damage) (*Journal, error) {
 	j := &Journal{db: db, path: path}
 	err := j.keepDamage(ctx, found)

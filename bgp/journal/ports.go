@@ -33,7 +33,8 @@ func localPorts() table {
 	}}
 }
 
-// SavePorts keeps ports, each in the place of what was kept of its service, and forgets those of the services in drop: all of it, or nothing.
+// SavePorts keeps ports, each in the place of what was kept of its service, and forgets those of the services in
+// drop: all of it, or nothing.
 func (j *Journal) SavePorts(ctx context.Context, put []Port, drop []bgp.Service) error {
 	t := localPorts()
 	err := within(ctx, j.db, func(tx *sql.Tx) error {
@@ -93,10 +94,12 @@ func portsOfVersion3() table {
 	}}
 }
 
-// nameLocalPorts is the migration to ports that belong to names. A damaged row stays one: its checksum is wrong in the new table as well.
+// nameLocalPorts is the migration to ports that belong to names. A damaged row stays one: its checksum is wrong in
+// the new table as well.
 func nameLocalPorts(ctx context.Context, tx *sql.Tx) error {
 	t := localPorts()
-	if _, err := tx.ExecContext(ctx, `CREATE TABLE local_ports (service TEXT PRIMARY KEY, spec TEXT NOT NULL CHECK (json_valid(spec)),
+	if _, err := tx.ExecContext(ctx,
+		`CREATE TABLE local_ports (service TEXT PRIMARY KEY, spec TEXT NOT NULL CHECK (json_valid(spec)),
 		sum INTEGER NOT NULL) STRICT`); err != nil {
 		return err
 	}

@@ -27,7 +27,8 @@ func peers() table {
 }
 
 func services() table {
-	return table{"services", "name", "spec", "service", func(_, v string) error { return json.Unmarshal([]byte(v), new(Service)) }}
+	return table{"services", "name", "spec", "service",
+		func(_, v string) error { return json.Unmarshal([]byte(v), new(Service)) }}
 }
 
 // sum is the checksum of a record: the first eight bytes of SHA-256 over the table's name, the key and the value.
@@ -54,7 +55,8 @@ func (t table) wrong(r record) error {
 	return t.check(r.key, r.value)
 }
 
-// totals is what a table must hold: how many rows, and all their checksums by exclusive or. A row that has vanished without a trace is missed by them.
+// totals is what a table must hold: how many rows, and all their checksums by exclusive or. A row that has vanished
+// without a trace is missed by them.
 type totals struct {
 	rows int64
 	sum  int64
@@ -170,7 +172,8 @@ func within(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// change runs a statement on one row, whose checksum is sum afterwards (0: the row is gone), and tells whether it was there before.
+// change runs a statement on one row, whose checksum is sum afterwards (0: the row is gone), and tells whether it was
+// there before.
 func (t table) change(ctx context.Context, tx *sql.Tx, key string, sum int64, do func() error) (had bool, err error) {
 	now, err := readTotals(ctx, tx, t)
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package logfile frames the records of a file that is only ever appended to: after a line that names the format comes each record as its length (a
-// uvarint), itself, and its checksum (CRC-32C). A file that ends within a record, as it does when the process was killed, says so.
+// Package logfile frames the records of a file that is only ever appended to: after a line that names the format
+// comes each record as its length (a uvarint), itself, and its checksum (CRC-32C). A file that ends within a record,
+// as it does when the process was killed, says so.
 package logfile
 
 import (
@@ -42,7 +43,8 @@ func NewReader(r io.Reader, format string) (*Reader, error) {
 	return &Reader{b}, nil
 }
 
-// Next returns the next record, which is the caller's; io.EOF at the end, ErrCutOff within one, and another error for one that is damaged.
+// Next returns the next record, which is the caller's; io.EOF at the end, ErrCutOff within one, and another error for
+// one that is damaged.
 func (r *Reader) Next() ([]byte, error) {
 	if _, err := r.r.Peek(1); errors.Is(err, io.EOF) {
 		return nil, io.EOF

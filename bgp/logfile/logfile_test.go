@@ -63,8 +63,10 @@ func TestDamage(t *testing.T) {
 			t.Errorf("byte %d is damaged: %q, %v", i, got, err)
 		}
 	}
-	for name, length := range map[string]string{"zero": "\x00", "too long": "\x81\x80\x40", "no number": strings.Repeat("\xff", 11)} {
-		if _, err := read([]byte(format + length + "xxxx")); err == nil || errors.Is(err, io.EOF) || errors.Is(err, ErrCutOff) {
+	for name, length := range map[string]string{"zero": "\x00", "too long": "\x81\x80\x40",
+		"no number": strings.Repeat("\xff", 11)} {
+		if _, err := read([]byte(format + length + "xxxx")); err == nil || errors.Is(err, io.EOF) ||
+			errors.Is(err, ErrCutOff) {
 			t.Errorf("length %s: %v", name, err)
 		}
 	}

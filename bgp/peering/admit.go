@@ -7,7 +7,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
-// admit lets Config.Admit make a peer of a node that dials and is none yet. Whoever is none afterwards is refused by the speaker, with the reason.
+// admit lets Config.Admit make a peer of a node that dials and is none yet. Whoever is none afterwards is refused by
+// the speaker, with the reason.
 func (r *Router) admit(ctx context.Context, remote bgp.NodeID) {
 	if r.cfg.Admit == nil {
 		return

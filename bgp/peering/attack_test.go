@@ -24,8 +24,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/wire"
 )
 
-// A stage is a hub in the middle, two honest peers of it, and the identity of a third that attacks. What one honest node announces the other has to
-// hear of through the hub, whatever the attacker does meanwhile.
+// A stage is a hub in the middle, two honest peers of it, and the identity of a third that attacks. What one honest
+// node announces the other has to hear of through the hub, whatever the attacker does meanwhile.
 type stage struct {
 	hub, from, to *host
 	evil          *identity.Source
@@ -120,7 +120,12 @@ func (s *stage) attack(t *testing.T, caps bgp.Capabilities) *attacker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &attacker{Stream: x, node: s.evil.Material().Node, end: make(chan error, 1), note: make(chan *bgp.Notification, 1)}
+	a := &attacker{
+		Stream: x,
+		node:   s.evil.Material().Node,
+		end:    make(chan error, 1),
+		note:   make(chan *bgp.Notification, 1),
+	}
 	a.wg.Go(func() {
 		for {
 			b, err := x.Receive()
@@ -141,7 +146,14 @@ func (s *stage) attack(t *testing.T, caps bgp.Capabilities) *attacker {
 	})
 	t.Cleanup(func() { a.Close(); a.wg.Wait() })
 	caps.GracefulRestart = 0
-	for _, m := range []bgp.Message{&bgp.Open{Version: 1, Node: a.node, HoldTime: 0, BootID: 9, Ingress: "127.0.0.1:1", Capabilities: caps}, bgp.Keepalive{}} {
+	for _, m := range []bgp.Message{&bgp.Open{
+		Version:      1,
+		Node:         a.node,
+		HoldTime:     0,
+		BootID:       9,
+		Ingress:      "127.0.0.1:1",
+		Capabilities: caps,
+	}, bgp.Keepalive{}} {
 		if err := a.Send(wire.Append(nil, m)); err != nil {
 			t.Fatal(err)
 		}
@@ -239,7 +251,8 @@ func size(small, large int) int {
 	return small
 }
 
-// Whatever a peer floods this node with, what an honest peer announces meanwhile is heard of in a moment, and memory comes back.
+// Whatever a peer floods this node with, what an honest peer announces meanwhile is heard of in a moment, and memory
+// comes back.
 func TestFloodsHoldNobodyUp(t *testing.T) {
 	for name, x := range map[string]struct {
 		caps   bgp.Capabilities
@@ -294,7 +307,8 @@ func TestFloodsHoldNobodyUp(t *testing.T) {
 			only := func(sp *speaker.Speaker) bool { return sp.Table().Counts().Services == len(s.known) }
 			s.hub.eventually(t, "has the honest routes only", only)
 			s.to.eventually(t, "has the honest routes only", only)
-			t.Logf("announced here, heard there: median %s, p99 %s, most %s; under attack %s, %s, %s; longest step %s; heap %d, %d, %d MiB",
+			t.Logf("announced here, heard there: median %s, p99 %s, most %s; under attack %s, %s, %s; longest step %s; "+
+				"heap %d, %d, %d MiB",
 				calm.median, calm.p99, calm.most, storm.median, storm.p99, storm.most, stall, before, during, heapNow())
 			if storm.most > patience/2 || during-before > size(64, 1024) {
 				t.Errorf("an honest route took up to %s, and %d MiB were used", storm.most, during-before)
@@ -303,7 +317,8 @@ func TestFloodsHoldNobodyUp(t *testing.T) {
 	}
 }
 
-// Somebody opens connections all the time and says nothing; the network of an honest peer is slow. Its handshake is not cut off for the others' sake.
+// Somebody opens connections all the time and says nothing; the network of an honest peer is slow. Its handshake is
+// not cut off for the others' sake.
 func TestEmptyConnectionsKeepNobodyOut(t *testing.T) {
 	issue := org(t, "acme.example")
 	a, b := start(t, issue("a"), 1), start(t, issue("b"), 2)
@@ -332,7 +347,8 @@ func TestEmptyConnectionsKeepNobodyOut(t *testing.T) {
 	a.do(t, speaker.PeerSet{Peer: speaker.Peer{Node: b.id}})
 	b.do(t, speaker.PeerSet{Peer: speaker.Peer{Node: a.id, Addresses: []string{slowly(t, a.addr)}}})
 	b.eventually(t, "is established", established(a.id))
-	t.Logf("established after %s, while %d empty connections were opened", time.Since(began).Round(time.Millisecond), opened.Load())
+	t.Logf("established after %s, while %d empty connections were opened", time.Since(began).Round(time.Millisecond),
+		opened.Load())
 }
 
 // slowly returns an address in front of another, each way to which takes 50 ms.

@@ -43,11 +43,12 @@ func newConn(l link) *conn {
 	return &conn{link: l, signal: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
-// sizeAtOnce is the most bytes that the loop sends by itself: more is for the stream's own writer, so that those of many peers work side by side.
+// sizeAtOnce is the most bytes that the loop sends by itself: more is for the stream's own writer, so that those of
+// many peers work side by side.
 const sizeAtOnce = 32 << 10
 
-// sendNow sends a message if nothing is before it and the peer and its socket take it at once. It spares the way over the writer, which is most of
-// what a single change costs. The loop alone calls it.
+// sendNow sends a message if nothing is before it and the peer and its socket take it at once. It spares the way over
+// the writer, which is most of what a single change costs. The loop alone calls it.
 func (c *conn) sendNow(m bgp.Message) bool {
 	c.mu.Lock()
 	free := !c.writing && !c.last && len(c.queue) == 0 // only the loop changes that to false
@@ -95,8 +96,8 @@ func (c *conn) finish() {
 	c.poke()
 }
 
-// outlast waits until a stream's reader and writer have come to an end, or ctx has. One that is to end has a moment: for its last word to go out,
-// and for the other side to take it. It returns what the reader ended with.
+// outlast waits until a stream's reader and writer have come to an end, or ctx has. One that is to end has a moment:
+// for its last word to go out, and for the other side to take it. It returns what the reader ended with.
 func (c *conn) outlast(ctx context.Context, read <-chan error, written <-chan struct{}) (err error) {
 	select {
 	case err = <-read:

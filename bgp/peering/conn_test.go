@@ -88,8 +88,8 @@ func TestStreamsTakeTurns(t *testing.T) {
 	}
 }
 
-// Whoever gives up before his turn has come has changed nothing, then or later: a Watch that failed is not registered, and an event that was not
-// taken in time is never taken.
+// Whoever gives up before his turn has come has changed nothing, then or later: a Watch that failed is not
+// registered, and an event that was not taken in time is never taken.
 func TestACallThatIsGivenUpIsNeverMade(t *testing.T) {
 	r := start(t, org(t, "acme.example")("a"), 1)
 	busy, entered := make(chan struct{}), make(chan struct{})
@@ -151,8 +151,8 @@ func (f from) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(f.address))
 }
 
-// Who leaves makes room, and nobody is turned out for him. When there is no room, one of the source with most connections goes, and one that has said
-// nothing before one that has.
+// Who leaves makes room, and nobody is turned out for him. When there is no room, one of the source with most
+// connections goes, and one that has said nothing before one that has.
 func TestDoor(t *testing.T) {
 	d := door{limit: 4}
 	now := time.Now()
@@ -180,7 +180,8 @@ func TestDoor(t *testing.T) {
 	}
 }
 
-// A source that begins more handshakes than come to anything is refused before the next, and others are not. One whose handshakes succeed is not held back.
+// A source that begins more handshakes than come to anything is refused before the next, and others are not. One
+// whose handshakes succeed is not held back.
 func TestHandshakesOfASource(t *testing.T) {
 	d := door{limit: 10}
 	now := time.Now()

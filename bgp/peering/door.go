@@ -22,16 +22,17 @@ const (
 	mostSources = 4096 // that are told apart
 )
 
-// A door holds the connections that have not shown yet whose they are. Anybody can open some, so it is fair among sources (an IPv4 address, or the /64 of
-// an IPv6 address) and spends little before the first word, which a TLS client sends with its first packet:
+// A door holds the connections that have not shown yet whose they are. Anybody can open some, so it is fair among
+// sources (an IPv4 address, or the /64 of an IPv6 address) and spends little before the first word, which a TLS
+// client sends with its first packet:
 //
-//   - While a connection has said nothing it costs a goroutine. When there are too many, one of the source that has most goes: the oldest of those
-//     that have said nothing, or else the oldest.
-//   - One that has said something begins TLS if its source has not begun too many of late; else it is closed. A connection that shows a certificate gives
-//     back what it cost.
+//   - While a connection has said nothing it costs a goroutine. When there are too many, one of the source that has
+//     most goes: the oldest of those that have said nothing, or else the oldest.
+//   - One that has said something begins TLS if its source has not begun too many of late; else it is closed. A
+//     connection that shows a certificate gives back what it cost.
 //
-// An example: somebody opens 3,000 connections a second and says nothing. A peer whose handshake takes 300 ms is not turned out for them, since it is the
-// only one that has spoken.
+// An example: somebody opens 3,000 connections a second and says nothing. A peer whose handshake takes 300 ms is not
+// turned out for them, since it is the only one that has spoken.
 type door struct {
 	limit int
 
@@ -86,7 +87,8 @@ func (g *guest) SyscallConn() (syscall.RawConn, error) {
 	return nil, syscall.ENOTSUP
 }
 
-// enter lets a connection in, which cancel turns out. leave has to be called when it is known whose it is, or that nobody will know.
+// enter lets a connection in, which cancel turns out. leave has to be called when it is known whose it is, or that
+// nobody will know.
 func (d *door) enter(raw net.Conn, cancel context.CancelFunc) *guest {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -19,8 +19,8 @@ type Batch struct {
 	Skipped int  // states that were replaced by newer ones before they could be told
 }
 
-// A Feed gives one consumer the Loc-RIB: everything, then changes. One that falls behind gets the newest state of each service when it
-// comes back, and holds nobody up.
+// A Feed gives one consumer the Loc-RIB: everything, then changes. One that falls behind gets the newest state of
+// each service when it comes back, and holds nobody up.
 type Feed struct {
 	r      *Router
 	id     uint64 // for the recorder

@@ -22,7 +22,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
-// bubble is a router whose peer is the test itself, in a bubble with a clock of its own: what is done without waiting takes no time at all there.
+// bubble is a router whose peer is the test itself, in a bubble with a clock of its own: what is done without waiting
+// takes no time at all there.
 type bubble struct {
 	r      *Router
 	peer   bgp.NodeID
@@ -36,7 +37,11 @@ func inBubble(t *testing.T, change func(*Config), test func(t *testing.T, b *bub
 		issue := org(t, "acme.example")
 		src, evil := issue("a"), issue("b")
 		lis := bufconn.Listen(64 << 10)
-		cfg := Config{Speaker: speaker.Config{Self: src.Material().Node, BootID: 1, Ingress: "127.0.0.1:1", GracefulRestart: time.Minute}, Identity: src, Log: slog.New(slog.DiscardHandler)}
+		cfg := Config{
+			Speaker:  speaker.Config{Self: src.Material().Node, BootID: 1, Ingress: "127.0.0.1:1", GracefulRestart: time.Minute},
+			Identity: src,
+			Log:      slog.New(slog.DiscardHandler),
+		}
 		if change != nil {
 			change(&cfg)
 		}
@@ -45,13 +50,18 @@ func inBubble(t *testing.T, change func(*Config), test func(t *testing.T, b *bub
 		done := make(chan error, 1)
 		go func() { done <- b.r.Run(ctx, lis) }()
 		b.do(t, speaker.PeerSet{Peer: speaker.Peer{Node: b.peer}})
-		cc, err := grpc.NewClient("passthrough:///a", grpc.WithTransportCredentials(credentials.NewTLS(evil.ClientTLS(src.Material().Node))),
+		cc, err := grpc.NewClient("passthrough:///a",
+			grpc.WithTransportCredentials(credentials.NewTLS(evil.ClientTLS(src.Material().Node))),
 			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
 			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{})))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b.stream, err = cc.NewStream(ctx, &grpc.StreamDesc{StreamName: "Session", ServerStreams: true, ClientStreams: true}, method); err != nil {
+		if b.stream, err = cc.NewStream(ctx, &grpc.StreamDesc{
+			StreamName:    "Session",
+			ServerStreams: true,
+			ClientStreams: true,
+		}, method); err != nil {
 			t.Fatal(err)
 		}
 		say(t, b.stream, &bgp.Open{Version: 1, Node: b.peer, HoldTime: 90 * time.Second})
@@ -88,8 +98,9 @@ func TestNothingIsDebounced(t *testing.T) {
 	})
 }
 
-// One bad route costs itself alone, by degree (RFC 7606): an optional attribute is dropped, a route is withdrawn, and only a frame that is none ends the
-// session. Each is counted by kind and kept with its bytes, and the other operator reads what was wrong.
+// One bad route costs itself alone, by degree (RFC 7606): an optional attribute is dropped, a route is withdrawn, and
+// only a frame that is none ends the session. Each is counted by kind and kept with its bytes, and the other operator
+// reads what was wrong.
 func TestMalformedByDegreeInASession(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, b *bubble) {
 		group := func(name bgp.Service, change func(*bgp.Attributes)) bgp.Group {
@@ -98,7 +109,9 @@ func TestMalformedByDegreeInASession(t *testing.T) {
 			return bgp.Group{Attributes: attr.Append(nil, &a), Routes: []bgp.NLRI{{Service: name}}}
 		}
 		fine := func(*bgp.Attributes) {}
-		say(t, b.stream, &bgp.Update{Announced: []bgp.Group{group("odd.acme.example", fine), group("gone.acme.example", fine)}})
+		say(t, b.stream, &bgp.Update{
+			Announced: []bgp.Group{group("odd.acme.example", fine), group("gone.acme.example", fine)},
+		})
 		say(t, b.stream, &bgp.Update{Announced: []bgp.Group{
 			group("fine.acme.example", fine),
 			group("odd.acme.example", func(a *bgp.Attributes) { a.Weight = 5000 }),
@@ -144,8 +157,8 @@ func TestMalformedByDegreeInASession(t *testing.T) {
 	})
 }
 
-// A peer that sends faster than this node works is pushed back: what is read and not yet taken is bounded by a number of messages and a window of bytes, and
-// when the node comes to it, all of it is taken.
+// A peer that sends faster than this node works is pushed back: what is read and not yet taken is bounded by a number
+// of messages and a window of bytes, and when the node comes to it, all of it is taken.
 func TestFloodIsPushedBack(t *testing.T) {
 	var taken atomic.Int64
 	observe := func(c *Config) {
@@ -167,8 +180,17 @@ func TestFloodIsPushedBack(t *testing.T) {
 		size := 0
 		go func() {
 			for i := range flood {
-				set := attr.Append(nil, &bgp.Attributes{Protocol: bgp.HTTP, NodePath: []bgp.NodeID{b.peer}, Attestation: []byte(strings.Repeat("x", 30_000))})
-				u := &bgp.Update{Announced: []bgp.Group{{Attributes: set, Routes: []bgp.NLRI{{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", i%10))}}}}}
+				set := attr.Append(nil, &bgp.Attributes{
+					Protocol:    bgp.HTTP,
+					NodePath:    []bgp.NodeID{b.peer},
+					Attestation: []byte(strings.Repeat("x", 30_000)),
+				})
+				u := &bgp.Update{
+					Announced: []bgp.Group{{
+						Attributes: set,
+						Routes:     []bgp.NLRI{{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", i%10))}},
+					}},
+				}
 				size = len(set)
 				if b.stream.SendMsg(&rawFrame{b: encode(u)}) != nil {
 					return
@@ -193,7 +215,8 @@ func TestFloodIsPushedBack(t *testing.T) {
 	})
 }
 
-// A peer that sends and takes nothing any more loses its session after two hold times, and its stream with it, though its side stays open.
+// A peer that sends and takes nothing any more loses its session after two hold times, and its stream with it, though
+// its side stays open.
 func TestAStuckStreamEnds(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, b *bubble) {
 		for i := range 5000 { // more than the stream's windows

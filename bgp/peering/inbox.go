@@ -10,8 +10,9 @@ import (
 // boxRoom is how many messages of one stream are read and not yet taken. Reading stops beyond, so that TCP pushes back.
 const boxRoom = 8
 
-// An inbox holds what the speaker has yet to take, in a box for each stream, and one more for what belongs to none. One event of each box is taken in
-// turn: a stream that sends all the time has one message taken in each round, and so has a stream that sends one message an hour.
+// An inbox holds what the speaker has yet to take, in a box for each stream, and one more for what belongs to none.
+// One event of each box is taken in turn: a stream that sends all the time has one message taken in each round, and
+// so has a stream that sends one message an hour.
 type inbox struct {
 	signal chan struct{} // something was put in
 

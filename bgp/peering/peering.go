@@ -1,5 +1,6 @@
-// Package peering is the shell around bgp/speaker: streams over mutual TLS at one side, consumers of the Loc-RIB at the other, and the speaker between
-// them, which is stepped by one at a time: the loop, or the reader of a stream that finds nobody at it.
+// Package peering is the shell around bgp/speaker: streams over mutual TLS at one side, consumers of the Loc-RIB at
+// the other, and the speaker between them, which is stepped by one at a time: the loop, or the reader of a stream
+// that finds nobody at it.
 //
 //	r, err := peering.New(cfg)
 //	go r.Run(ctx)                               // blocks; returns when all it started has stopped
@@ -7,9 +8,9 @@
 //	feed := r.Subscribe()                       // dump, marker, changes
 //	err = r.Query(ctx, func(s *speaker.Speaker) { … })
 //
-// Each stream has one reader and one writer. A reader stops reading when the loop is behind, so that TCP pushes back; a writer is given no
-// more than a few UPDATEs at a time. Nothing waits for a peer: a dial that hangs, a peer that reads nothing and a consumer that
-// falls behind hold up themselves alone.
+// Each stream has one reader and one writer. A reader stops reading when the loop is behind, so that TCP pushes back;
+// a writer is given no more than a few UPDATEs at a time. Nothing waits for a peer: a dial that hangs, a peer that
+// reads nothing and a consumer that falls behind hold up themselves alone.
 package peering
 
 import (
@@ -39,7 +40,8 @@ type Config struct {
 	Answer Answer
 	// Recorder keeps every event for replay; nil for nobody.
 	Recorder Recorder
-	// Admit is told of a verified node that dials and is no peer, and may make it one (speaker.PeerSet) before it returns. Nil admits nobody. It may block.
+	// Admit is told of a verified node that dials and is no peer, and may make it one (speaker.PeerSet) before it
+	// returns. Nil admits nobody. It may block.
 	Admit func(ctx context.Context, remote bgp.NodeID)
 }
 
@@ -64,7 +66,8 @@ type Recorder interface {
 }
 
 const (
-	sizeOfOne   = 4 << 10 // bytes of a message that its reader may give the speaker itself; larger ones are decoded while it works
+	// bytes of a message that its reader may give the speaker itself; larger ones are decoded while it works
+	sizeOfOne   = 4 << 10
 	dialTimeout = 10 * time.Second
 	closeGrace  = time.Second // for the last messages of a session that ends
 	acceptPause = 50 * time.Millisecond
@@ -106,8 +109,8 @@ type op struct {
 	ev   speaker.Event // nil for a query
 	do   func(*speaker.Speaker)
 	done chan struct{}
-	// claimed is set by the loop when it begins, or by the caller when it gives up: an op of which the caller has given up is never begun, and one
-	// that has begun is waited for.
+	// claimed is set by the loop when it begins, or by the caller when it gives up: an op of which the caller has given
+	// up is never begun, and one that has begun is waited for.
 	claimed atomic.Bool
 }
 
@@ -123,17 +126,19 @@ func New(cfg Config) *Router {
 	}
 }
 
-// Published is closed when the data plane may be given what the tables say: at once, or after a restart when they are complete.
+// Published is closed when the data plane may be given what the tables say: at once, or after a restart when they are
+// complete.
 func (r *Router) Published() <-chan struct{} { return r.ready }
 
 // ErrStopped is returned by calls on a router that has stopped.
 var ErrStopped = errors.New("the router has stopped") //nolint:gochecknoglobals // a sentinel
 
-// Do gives the speaker an event and returns when it has been taken. If ctx ends before its turn comes, it is never taken.
+// Do gives the speaker an event and returns when it has been taken. If ctx ends before its turn comes, it is never
+// taken.
 func (r *Router) Do(ctx context.Context, ev speaker.Event) error { return r.submit(ctx, &op{ev: ev}) }
 
-// Query calls f in the loop, between steps, and returns when f has; f must be short, and keep nothing of what it sees. If ctx ends before its turn
-// comes, f is never called.
+// Query calls f in the loop, between steps, and returns when f has; f must be short, and keep nothing of what it
+// sees. If ctx ends before its turn comes, f is never called.
 func (r *Router) Query(ctx context.Context, f func(*speaker.Speaker)) error {
 	return r.submit(ctx, &op{do: f})
 }
@@ -159,8 +164,8 @@ func (r *Router) submit(ctx context.Context, o *op) error {
 	return nil
 }
 
-// Run serves peers on lis, which may be nil for a node that only dials, until ctx ends; then streams end without a word, so that peers keep
-// the routes (RFC 4724). Do a speaker.Shutdown before for a farewell.
+// Run serves peers on lis, which may be nil for a node that only dials, until ctx ends; then streams end without a
+// word, so that peers keep the routes (RFC 4724). Do a speaker.Shutdown before for a farewell.
 func (r *Router) Run(ctx context.Context, lis net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -293,8 +298,8 @@ func (r *Router) arm(timer *time.Timer) {
 	timer.Reset(wait)
 }
 
-// takeNow gives the speaker an event of a stream in the caller's goroutine if nothing waits and nobody is at the speaker, which spares the way over the
-// loop. It returns false if the event has to wait its turn.
+// takeNow gives the speaker an event of a stream in the caller's goroutine if nothing waits and nobody is at the
+// speaker, which spares the way over the loop. It returns false if the event has to wait its turn.
 func (r *Router) takeNow(ev speaker.Event) bool {
 	if n, _ := r.in.waiting(); n > 0 || !r.turn.TryLock() {
 		return false
@@ -311,8 +316,8 @@ func (r *Router) takeNow(ev speaker.Event) bool {
 	return true
 }
 
-// step takes an event, and then that streams took at once what they were to be sent of it. What they are sent of that goes to their writers, so
-// that one event is never followed by more than it deserves.
+// step takes an event, and then that streams took at once what they were to be sent of it. What they are sent of that
+// goes to their writers, so that one event is never followed by more than it deserves.
 func (r *Router) step(ev speaker.Event) {
 	for _, id := range r.stepOnce(ev, true) {
 		r.stepOnce(speaker.Writable{Conn: id}, false)
@@ -369,19 +374,23 @@ func (r *Router) carryOut(eff speaker.Effect) {
 	case speaker.Dial:
 		r.tasks.Go(func() { r.dial(eff) })
 	case speaker.SessionChanged:
-		log.Log(r.ctx, levelOf(eff), "session", "peer", eff.Peer.String(), "from", eff.From.String(), "to", eff.To.String(), "reason", eff.Reason, "by_peer", eff.Remote)
+		log.Log(r.ctx, levelOf(eff), "session", "peer", eff.Peer.String(), "from", eff.From.String(), "to",
+			eff.To.String(), "reason", eff.Reason, "by_peer", eff.Remote)
 	case speaker.LimitReached:
-		log.Warn("peer announces more than it may", "peer", eff.Peer.String(), "routes", eff.Limit, "bytes", eff.Bytes, "closed", eff.Closed)
+		log.Warn("peer announces more than it may", "peer", eff.Peer.String(), "routes", eff.Limit, "bytes", eff.Bytes,
+			"closed", eff.Closed)
 	case speaker.Rejected:
 		if len(eff.Malformed) > 0 {
 			m := eff.Malformed[0]
-			log.Warn("malformed routes", "peer", eff.Peer.String(), "count", len(eff.Malformed), "service", string(m.Service), "attribute", m.Attribute, "reason", m.Reason)
+			log.Warn("malformed routes", "peer", eff.Peer.String(), "count", len(eff.Malformed), "service", string(m.Service),
+				"attribute", m.Attribute, "reason", m.Reason)
 			break
 		}
 		log.Debug("routes rejected", "peer", eff.Peer.String(), "count", eff.Count, "reason", eff.Reason.String())
 	case speaker.Contested:
 		first := eff.Newcomers[0]
-		log.Warn("a node began to offer a name that another one offers", "service", string(first.Service), "node", first.Node.String(),
+		log.Warn("a node began to offer a name that another one offers", "service", string(first.Service), "node",
+			first.Node.String(),
 			"standing", first.Standing.String(), "names", eff.Count)
 	case speaker.Heard:
 		r.heard(eff)

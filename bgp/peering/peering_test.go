@@ -74,7 +74,14 @@ func startWith(t *testing.T, src *identity.Source, boot uint64, change func(*Con
 	}
 	id := src.Material().Node
 	cfg := Config{
-		Speaker:  speaker.Config{Self: id, BootID: boot, Ingress: "127.0.0.1:1", GracefulRestart: time.Minute, DialMin: 20 * time.Millisecond, DialMax: 200 * time.Millisecond},
+		Speaker: speaker.Config{
+			Self:            id,
+			BootID:          boot,
+			Ingress:         "127.0.0.1:1",
+			GracefulRestart: time.Minute,
+			DialMin:         20 * time.Millisecond,
+			DialMax:         200 * time.Millisecond,
+		},
 		Identity: src, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	}
 	change(&cfg)
@@ -211,13 +218,18 @@ func TestStrangersAreTurnedAwayByName(t *testing.T) {
 // raw opens a stream by hand, as a hostile peer would.
 func raw(t *testing.T, src *identity.Source, to *host) grpc.ClientStream {
 	t.Helper()
-	cc, err := grpc.NewClient("passthrough:///"+to.addr, grpc.WithTransportCredentials(credentials.NewTLS(src.ClientTLS(to.id))),
+	cc, err := grpc.NewClient("passthrough:///"+to.addr,
+		grpc.WithTransportCredentials(credentials.NewTLS(src.ClientTLS(to.id))),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{})))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cc.Close() })
-	s, err := cc.NewStream(t.Context(), &grpc.StreamDesc{StreamName: "Session", ServerStreams: true, ClientStreams: true}, method)
+	s, err := cc.NewStream(t.Context(), &grpc.StreamDesc{
+		StreamName:    "Session",
+		ServerStreams: true,
+		ClientStreams: true,
+	}, method)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +351,9 @@ func TestHangingDial(t *testing.T) {
 	}
 	defer func() { _ = lis.Close() }()
 	a, b := start(t, issue("a"), 1), start(t, issue("b"), 2)
-	a.do(t, speaker.PeerSet{Peer: speaker.Peer{Node: bgp.NodeID{Org: "acme.example", Name: "hung"}, Addresses: []string{lis.Addr().String()}}})
+	a.do(t, speaker.PeerSet{
+		Peer: speaker.Peer{Node: bgp.NodeID{Org: "acme.example", Name: "hung"}, Addresses: []string{lis.Addr().String()}},
+	})
 	a.peer(t, b)
 	b.peer(t, a)
 	a.eventually(t, "is established", established(b.id))

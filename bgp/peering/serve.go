@@ -133,7 +133,10 @@ func (r *Router) read(ctx context.Context, s *stream.Stream, id speaker.ConnID, 
 		b, err := s.Receive()
 		var ev speaker.Event
 		if long, ok := errors.AsType[stream.TooLong](err); ok {
-			ev = speaker.Undecodable{Conn: id, Notification: bgp.Notify(bgp.MessageHeaderError, bgp.BadMessageLength, "%v", long)}
+			ev = speaker.Undecodable{
+				Conn:         id,
+				Notification: bgp.Notify(bgp.MessageHeaderError, bgp.BadMessageLength, "%v", long),
+			}
 		} else if err != nil {
 			return err
 		} else if m, n := wire.Decode(b); n != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
-// Answer says how a call to a service goes on from this node, for a peer that asks. It is given until ctx ends, and must judge by itself what the peer
-// may know.
+// Answer says how a call to a service goes on from this node, for a peer that asks. It is given until ctx ends, and
+// must judge by itself what the peer may know.
 type Answer func(ctx context.Context, from bgp.NodeID, req bgp.WalkRequest) []bgp.WalkHop
 
 // What peers may ask for.
@@ -51,11 +51,16 @@ type allowance struct {
 }
 
 func newWalks() *walks {
-	return &walks{asked: map[walkKey]chan []bgp.WalkHop{}, seen: map[uint64]time.Time{}, budget: map[bgp.NodeID]*allowance{}}
+	return &walks{
+		asked:  map[walkKey]chan []bgp.WalkHop{},
+		seen:   map[uint64]time.Time{},
+		budget: map[bgp.NodeID]*allowance{},
+	}
 }
 
 // ErrNoAnswers tells that a peer does not answer traces.
-var ErrNoAnswers = errors.New("does not answer traces: its configuration declines (peering.trace), or it is too old to know them") //nolint:gochecknoglobals // a sentinel
+var ErrNoAnswers = errors.New("does not answer traces: its configuration declines (peering.trace), or it is too " +
+	"old to know them") //nolint:gochecknoglobals // a sentinel
 
 // NewWalkID draws the id of a walk that begins here.
 func NewWalkID() uint64 { return rand.Uint64() | 1 } //nolint:gosec // a name, not a secret

@@ -11,7 +11,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
-// A question goes over the session in whichever direction that was dialled, and its answer comes back; nobody waits for a peer that is silent.
+// A question goes over the session in whichever direction that was dialled, and its answer comes back; nobody waits
+// for a peer that is silent.
 func TestAsk(t *testing.T) {
 	issue := org(t, "acme.example")
 	var asked bgp.WalkRequest
@@ -32,7 +33,12 @@ func TestAsk(t *testing.T) {
 	for _, asker := range []*host{b, c} {
 		asker.eventually(t, "session with a", established(a.id))
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		hops, err := asker.Ask(ctx, a.id, bgp.WalkRequest{ID: NewWalkID(), Service: "books.acme.example", TTL: 3, Budget: 2 * time.Second})
+		hops, err := asker.Ask(ctx, a.id, bgp.WalkRequest{
+			ID:      NewWalkID(),
+			Service: "books.acme.example",
+			TTL:     3,
+			Budget:  2 * time.Second,
+		})
 		cancel()
 		if err != nil || len(hops) != 1 || hops[0].Note != "for "+asker.id.Name || asked.TTL != 3 {
 			t.Errorf("%s: %+v, %v", asker.id, hops, err)
@@ -40,7 +46,11 @@ func TestAsk(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := b.Ask(ctx, a.id, bgp.WalkRequest{ID: NewWalkID(), Service: "slow.acme.example", Budget: time.Second}); err == nil || !strings.Contains(err.Error(), "in time") {
+	if _, err := b.Ask(ctx, a.id, bgp.WalkRequest{
+		ID:      NewWalkID(),
+		Service: "slow.acme.example",
+		Budget:  time.Second,
+	}); err == nil || !strings.Contains(err.Error(), "in time") {
 		t.Errorf("a silent peer: %v", err)
 	}
 	// b answers nobody, and says so in its OPEN; d is nobody.
@@ -48,7 +58,8 @@ func TestAsk(t *testing.T) {
 	if _, err := a.Ask(t.Context(), b.id, bgp.WalkRequest{ID: 1}); !errors.Is(err, ErrNoAnswers) {
 		t.Errorf("a peer that declines: %v", err)
 	}
-	if _, err := b.Ask(t.Context(), bgp.NodeID{Org: "acme.example", Name: "d"}, bgp.WalkRequest{ID: 1}); err == nil || !strings.Contains(err.Error(), "no session") {
+	if _, err := b.Ask(t.Context(), bgp.NodeID{Org: "acme.example", Name: "d"}, bgp.WalkRequest{ID: 1}); err == nil ||
+		!strings.Contains(err.Error(), "no session") {
 		t.Errorf("no peer: %v", err)
 	}
 }

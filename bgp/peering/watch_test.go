@@ -52,8 +52,9 @@ func take(t *testing.T, have map[bgp.Service]uint32, b *Batch) {
 	}
 }
 
-// Two watchers of a table that churns all the time, one that reads at once and one that reads nothing until the end: the churn is not held up by the
-// slow one, both come to the final table, the marker comes once, and the slow one is told how much it missed.
+// Two watchers of a table that churns all the time, one that reads at once and one that reads nothing until the end:
+// the churn is not held up by the slow one, both come to the final table, the marker comes once, and the slow one is
+// told how much it missed.
 func TestWatchersUnderChurn(t *testing.T) {
 	h := start(t, org(t, "acme.example")("a"), 1)
 	rnd := rand.New(rand.NewPCG(1, 2))

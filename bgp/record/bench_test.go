@@ -12,11 +12,13 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
-// BenchmarkStep is a transit node's step for UPDATEs of so many routes, each with its own attributes, without and with recording.
+// BenchmarkStep is a transit node's step for UPDATEs of so many routes, each with its own attributes, without and
+// with recording.
 func BenchmarkStep(b *testing.B) {
 	for _, routes := range []int{1, 100, 1000} {
 		for _, recorded := range []bool{false, true} {
-			b.Run(fmt.Sprintf("routes=%d/recorded=%t", routes, recorded), func(b *testing.B) { benchmarkStep(b, routes, recorded) })
+			b.Run(fmt.Sprintf("routes=%d/recorded=%t", routes, recorded),
+				func(b *testing.B) { benchmarkStep(b, routes, recorded) })
 		}
 	}
 }
@@ -52,8 +54,16 @@ func benchmarkStep(b *testing.B, routes int, recorded bool) {
 	for v := range updates {
 		updates[v] = &bgp.Update{}
 		for i := range routes {
-			a := bgp.Attributes{Protocol: bgp.HTTP, NodePath: []bgp.NodeID{node(1)}, Tags: []string{fmt.Sprintf("tag-%d-%d", v, i)}}
-			updates[v].Announced = append(updates[v].Announced, bgp.Group{Attributes: attr.Append(nil, &a), Routes: []bgp.NLRI{{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", i))}}})
+			a := bgp.Attributes{
+				Protocol: bgp.HTTP,
+				NodePath: []bgp.NodeID{node(1)},
+				Tags:     []string{fmt.Sprintf("tag-%d-%d", v, i)},
+			}
+			updates[v].Announced = append(updates[v].Announced,
+				bgp.Group{
+					Attributes: attr.Append(nil, &a),
+					Routes:     []bgp.NLRI{{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", i))}},
+				})
 		}
 	}
 	i := 0
@@ -81,7 +91,15 @@ func BenchmarkCheckpoint(b *testing.B) {
 	step(speaker.Received{Conn: 1, Msg: bgp.Keepalive{}})
 	for i := range 100_000 {
 		a := bgp.Attributes{Protocol: bgp.HTTP, NodePath: []bgp.NodeID{node(1)}, Tags: []string{fmt.Sprintf("tag-%d", i)}}
-		step(speaker.Received{Conn: 1, Msg: &bgp.Update{Announced: []bgp.Group{{Attributes: attr.Append(nil, &a), Routes: []bgp.NLRI{{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", i))}}}}}})
+		step(speaker.Received{
+			Conn: 1,
+			Msg: &bgp.Update{
+				Announced: []bgp.Group{{
+					Attributes: attr.Append(nil, &a),
+					Routes:     []bgp.NLRI{{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", i))}},
+				}},
+			},
+		})
 	}
 	for b.Loop() {
 		r.checkpoint(now, sp, true)

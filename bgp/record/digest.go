@@ -13,8 +13,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/wire"
 )
 
-// digest is what a speaker did in one step, as a number. Routes count by themselves, so that neither their order in messages nor where one message ends
-// and the next begins makes a difference.
+// digest is what a speaker did in one step, as a number. Routes count by themselves, so that neither their order in
+// messages nor where one message ends and the next begins makes a difference.
 type digest struct{ buf []byte }
 
 func (d *digest) of(effects []speaker.Effect) uint64 {
@@ -180,7 +180,8 @@ func updateText(u *bgp.Update) string {
 		parts = append(parts, fmt.Sprintf("and %d more", total-listed))
 	}
 	if u.Marker != bgp.NoMarker {
-		parts = append(parts, [...]string{bgp.EndOfRIB: "End-of-RIB", bgp.BeginOfRefresh: "begin of refresh", bgp.EndOfRefresh: "end of refresh"}[u.Marker])
+		parts = append(parts, [...]string{bgp.EndOfRIB: "End-of-RIB", bgp.BeginOfRefresh: "begin of refresh",
+			bgp.EndOfRefresh: "end of refresh"}[u.Marker])
 	}
 	return "UPDATE " + strings.Join(parts, ", ")
 }

@@ -40,7 +40,8 @@ type live struct {
 	Feeds  []uint64 // consumers of the Loc-RIB
 }
 
-// What a consumer of the Loc-RIB does. Its place decides when the table may let go of a name, and that in turn the order of later messages.
+// What a consumer of the Loc-RIB does. Its place decides when the table may let go of a name, and that in turn the
+// order of later messages.
 const (
 	feedAdded = 1
 	feedTook  = 2

@@ -51,7 +51,8 @@ func open(t interface {
 	}
 }
 
-// state is what a speaker knows: every path of every service with its outcome, and what each peer was told, without the numbers of paths.
+// state is what a speaker knows: every path of every service with its outcome, and what each peer was told, without
+// the numbers of paths.
 func state(sp *speaker.Speaker) map[string][]string {
 	all := map[string][]string{}
 	tab := sp.Table()
@@ -60,7 +61,9 @@ func state(sp *speaker.Speaker) map[string][]string {
 		from = tab.Names(from, 1000, func(s bgp.Service) { services = append(services, s) })
 		for _, svc := range services {
 			for _, c := range tab.Explain(svc) {
-				all[string(svc)] = append(all[string(svc)], fmt.Sprintf("%d %s %v stale=%t %s by %s %+v", c.Tier, c.Reject, c.Lost, c.Stale, c.Peer, c.NextHop.Address, c.Attrs))
+				all[string(svc)] = append(all[string(svc)],
+					fmt.Sprintf("%d %s %v stale=%t %s by %s %+v", c.Tier, c.Reject, c.Lost, c.Stale, c.Peer, c.NextHop.Address,
+						c.Attrs))
 			}
 			slices.Sort(all[string(svc)]) // rejected ones have no order
 		}
@@ -90,7 +93,11 @@ func churn(n *sim.Net, rnd *rand.Rand, events int) {
 		at := 1 + rnd.IntN(nodes-1) // node 0, which is recorded, is crashed by nobody
 		switch k := rnd.IntN(12); {
 		case k < 4 && !down[at]:
-			n.Announce(node(at), svc(), bgp.Attributes{Protocol: bgp.HTTP, MED: rnd.Uint32N(3), Tags: []string{fmt.Sprint("t", rnd.IntN(4))}})
+			n.Announce(node(at), svc(), bgp.Attributes{
+				Protocol: bgp.HTTP,
+				MED:      rnd.Uint32N(3),
+				Tags:     []string{fmt.Sprint("t", rnd.IntN(4))},
+			})
 		case k == 4:
 			n.Announce(node(0), svc(), bgp.Attributes{Protocol: bgp.TCP})
 		case k == 5:
@@ -110,7 +117,9 @@ func churn(n *sim.Net, rnd *rand.Rand, events int) {
 		case k == 10:
 			p := speaker.Peer{Node: node(at), Addresses: []string{node(at).Name}, AddPath: uint8(rnd.IntN(2))}
 			if rnd.IntN(2) == 0 {
-				p.Import = &filter.Chain{Terms: []filter.Term{{Name: "no", Match: filter.Match{Services: []string{string(svc())}}, Action: filter.Reject}}}
+				p.Import = &filter.Chain{
+					Terms: []filter.Term{{Name: "no", Match: filter.Match{Services: []string{string(svc())}}, Action: filter.Reject}},
+				}
 			}
 			n.SetPeer(node(0), p)
 		case k == 11:
@@ -225,7 +234,8 @@ func TestReplayFromACheckpoint(t *testing.T) {
 	})
 }
 
-// unrestored leaves out what a checkpoint does not bring back: when a peer is dialled next, and how far one that does not read has got.
+// unrestored leaves out what a checkpoint does not bring back: when a peer is dialled next, and how far one that does
+// not read has got.
 func unrestored(sp *speaker.Speaker) cmp.Option {
 	behind := map[string]bool{}
 	for _, p := range sp.Peers() {
@@ -270,7 +280,8 @@ func TestFilesAreBounded(t *testing.T) {
 	}
 }
 
-// What cannot be written in time is left out, and the next file begins anew: nothing waits for the disk, and memory is bounded.
+// What cannot be written in time is left out, and the next file begins anew: nothing waits for the disk, and memory
+// is bounded.
 func TestFallingBehind(t *testing.T) {
 	dir := t.TempDir()
 	r, flush := open(t, dir, 1<<30)
@@ -283,7 +294,10 @@ func TestFallingBehind(t *testing.T) {
 	}
 	slices.Sort(tags)
 	set := func(i int) {
-		ev := speaker.LocalSet{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", i)), Attributes: bgp.Attributes{Protocol: bgp.HTTP, Tags: tags}}
+		ev := speaker.LocalSet{
+			Service:    bgp.Service(fmt.Sprintf("s%d.acme.example", i)),
+			Attributes: bgp.Attributes{Protocol: bgp.HTTP, Tags: tags},
+		}
 		r.Event(now, ev)
 		r.Done(now, sp, sp.Step(now, ev))
 	}
@@ -342,7 +356,8 @@ func TestDamagedFiles(t *testing.T) {
 	}
 }
 
-// What a consumer of the table has not taken yet keeps names alive, and so decides in which order a new peer is told: a replay has to know.
+// What a consumer of the table has not taken yet keeps names alive, and so decides in which order a new peer is told:
+// a replay has to know.
 func TestConsumersAreReplayed(t *testing.T) {
 	dir := t.TempDir()
 	r, flush := open(t, dir, 1<<30)
@@ -425,7 +440,11 @@ func FuzzPlay(f *testing.F) {
 // framed makes a file of a script: a byte for each entry's length in fours, and the entry; checksums are right.
 func framed(script []byte) []byte {
 	chance, _ := rand.NewPCG(1, 1).MarshalBinary()
-	head, _ := json.Marshal(start{Config: speaker.Config{Self: node(0), BootID: 1}, At: time.Unix(1_700_000_000, 0), Chance: chance})
+	head, _ := json.Marshal(start{
+		Config: speaker.Config{Self: node(0), BootID: 1},
+		At:     time.Unix(1_700_000_000, 0),
+		Chance: chance,
+	})
 	file := logfile.Append([]byte(magic), append([]byte{entryStart}, head...))
 	for len(script) > 1 {
 		size := min(max(1, 4*int(script[0])), len(script)-1)
@@ -465,19 +484,56 @@ func FuzzEvent(f *testing.F) {
 
 func everyEvent() []speaker.Event {
 	pref := uint32(200)
-	chain := &filter.Chain{Default: filter.Reject, Terms: []filter.Term{{Name: "x", Action: filter.Accept, Set: filter.Set{LocalPref: &pref, AddCommunities: []bgp.Community{bgp.NoExport}},
-		Match: filter.Match{Services: []string{"*.acme.example"}, Protocols: []bgp.Protocol{bgp.HTTP}, Origins: []bgp.NodeID{node(2)}}}}}
+	chain := &filter.Chain{
+		Default: filter.Reject,
+		Terms: []filter.Term{{
+			Name:   "x",
+			Action: filter.Accept,
+			Set:    filter.Set{LocalPref: &pref, AddCommunities: []bgp.Community{bgp.NoExport}},
+			Match: filter.Match{
+				Services:  []string{"*.acme.example"},
+				Protocols: []bgp.Protocol{bgp.HTTP},
+				Origins:   []bgp.NodeID{node(2)},
+			},
+		}},
+	}
 	return []speaker.Event{
-		speaker.PeerSet{Peer: speaker.Peer{Node: node(1), Addresses: []string{"a:1"}, HoldTime: time.Minute, Import: chain, Export: chain, Client: true, Role: bgp.RolePeer, MaxRoutes: 5,
-			OverLimit: speaker.OverLimitClose, AddPath: 3, Disabled: true, Liveness: time.Second, Subscribe: []bgp.Service{"books.acme.example"}, LongLivedStale: -1}},
+		speaker.PeerSet{Peer: speaker.Peer{
+			Node:           node(1),
+			Addresses:      []string{"a:1"},
+			HoldTime:       time.Minute,
+			Import:         chain,
+			Export:         chain,
+			Client:         true,
+			Role:           bgp.RolePeer,
+			MaxRoutes:      5,
+			OverLimit:      speaker.OverLimitClose,
+			AddPath:        3,
+			Disabled:       true,
+			Liveness:       time.Second,
+			Subscribe:      []bgp.Service{"books.acme.example"},
+			LongLivedStale: -1,
+		}},
 		speaker.PeerRemoved{Node: node(1), Text: "gone"}, speaker.PeerReset{Node: node(1), Text: "reset"},
-		speaker.LocalSet{Service: "books.acme.example", Attributes: bgp.Attributes{Protocol: bgp.GRPC, Tags: []string{"a"}, Weight: 7}, Trace: bgp.Trace{TraceID: [16]byte{1}, Declared: 9}},
+		speaker.LocalSet{
+			Service:    "books.acme.example",
+			Attributes: bgp.Attributes{Protocol: bgp.GRPC, Tags: []string{"a"}, Weight: 7},
+			Trace:      bgp.Trace{TraceID: [16]byte{1}, Declared: 9},
+		},
 		speaker.LocalRemoved{Service: "books.acme.example", Trace: bgp.Trace{SpanID: [8]byte{1}}},
-		speaker.ConnUp{Conn: 1 << 63, Remote: node(1), Dialled: true}, speaker.ConnDown{Conn: 3, Err: "reset"}, speaker.DialFailed{Peer: node(1), Err: "refused"},
+		speaker.ConnUp{Conn: 1 << 63, Remote: node(1), Dialled: true}, speaker.ConnDown{Conn: 3, Err: "reset"},
+		speaker.DialFailed{Peer: node(1), Err: "refused"},
 		speaker.Received{Conn: 3, Msg: bgp.Keepalive{}},
-		speaker.Received{Conn: 3, Msg: &bgp.Update{Withdrawn: []bgp.NLRI{{Service: "books.acme.example"}}, Malformed: []bgp.Malformed{{Service: "books.acme.example", Attribute: "tags", Reason: "no", Withdrawn: true}}}},
+		speaker.Received{
+			Conn: 3,
+			Msg: &bgp.Update{
+				Withdrawn: []bgp.NLRI{{Service: "books.acme.example"}},
+				Malformed: []bgp.Malformed{{Service: "books.acme.example", Attribute: "tags", Reason: "no", Withdrawn: true}},
+			},
+		},
 		speaker.Undecodable{Conn: 3, Notification: bgp.Notify(bgp.MessageHeaderError, 1, "x"), Frame: []byte{1}},
-		speaker.Writable{Conn: 300}, speaker.NextHopChanged{Node: node(1), Usable: true, Cost: 7}, speaker.Drain{On: true}, speaker.Restored{},
+		speaker.Writable{Conn: 300}, speaker.NextHopChanged{Node: node(1), Usable: true, Cost: 7}, speaker.Drain{On: true},
+		speaker.Restored{},
 		speaker.Say{Peer: node(1), Msg: &bgp.WalkReply{ID: 7}}, speaker.Tick{}, speaker.Shutdown{Restart: true, Text: "bye"},
 		speaker.Problem{Service: "books.acme.example", Kind: bgp.ReportRefused, Text: "no"},
 	}

@@ -36,7 +36,8 @@ const (
 	breath     = 100 * time.Millisecond // between two writes
 )
 
-// Recorder records one speaker. Begin, Event, Done and Feed are for the loop that owns the speaker, and wait for nothing.
+// Recorder records one speaker. Begin, Event, Done and Feed are for the loop that owns the speaker, and wait for
+// nothing.
 type Recorder struct {
 	cfg Config
 
@@ -186,7 +187,8 @@ func (r *Recorder) checkpoint(now time.Time, sp *speaker.Speaker, continues bool
 			return
 		}
 		if r.put(false, logfile.Append(nil, r.frame)); r.size > r.cfg.Bytes/2 {
-			r.fail(fmt.Errorf("the tables alone take more than half of the %d bytes that recording.megabytes allows", r.cfg.Bytes))
+			r.fail(fmt.Errorf("the tables alone take more than half of the %d bytes that recording.megabytes allows",
+				r.cfg.Bytes))
 		}
 	})
 	chance, err := r.chance.MarshalBinary()

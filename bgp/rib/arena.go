@@ -5,9 +5,9 @@ import (
 	"hash/maphash"
 )
 
-// An interner keeps byte strings once each under dense numbers, in memory that the garbage collector need not scan: records in chunks of
-// bytes, entries by number, and an index of numbers. Numbers are reused after release; bytes never move while they are in use,
-// save when compact moves a whole chunk.
+// An interner keeps byte strings once each under dense numbers, in memory that the garbage collector need not scan:
+// records in chunks of bytes, entries by number, and an index of numbers. Numbers are reused after release; bytes
+// never move while they are in use, save when compact moves a whole chunk.
 type interner struct {
 	seed    maphash.Seed
 	chunks  []chunk
@@ -47,8 +47,8 @@ func newInterner() *interner {
 	return &interner{seed: maphash.MakeSeed(), limit: none}
 }
 
-// bytes returns the record of a number in use. The result is never changed, but is valid only until the number is released or
-// compact is called.
+// bytes returns the record of a number in use. The result is never changed, but is valid only until the number is
+// released or compact is called.
 func (in *interner) bytes(id uint32) []byte {
 	r := in.refs[id]
 	return in.chunks[r.chunk].buf[r.offset : int(r.offset)+int(r.length) : int(r.offset)+int(r.length)]
@@ -56,10 +56,12 @@ func (in *interner) bytes(id uint32) []byte {
 
 // find returns the number of b, or none.
 func (in *interner) find(b []byte) uint32 {
-	return in.index.find(uint32(maphash.Bytes(in.seed, b)), func(id uint32) bool { return string(in.bytes(id)) == string(b) })
+	return in.index.find(uint32(maphash.Bytes(in.seed, b)),
+		func(id uint32) bool { return string(in.bytes(id)) == string(b) })
 }
 
-// intern returns the number of b with one more owner, and whether it is new. b is copied; it is at most 64 KiB less a header.
+// intern returns the number of b with one more owner, and whether it is new. b is copied; it is at most 64 KiB less a
+// header.
 func (in *interner) intern(b []byte) (id uint32, fresh bool) {
 	h := uint32(maphash.Bytes(in.seed, b))
 	if id = in.index.find(h, func(id uint32) bool { return string(in.bytes(id)) == string(b) }); id != none {
@@ -148,8 +150,8 @@ func (in *interner) vacate(i uint32) {
 	in.size -= chunkSize
 }
 
-// compact moves the live records of at most one chunk that is less than half in use, when less than half of all is. Called once
-// a batch, it keeps memory proportional to use at a cost that does not depend on the table.
+// compact moves the live records of at most one chunk that is less than half in use, when less than half of all is.
+// Called once a batch, it keeps memory proportional to use at a cost that does not depend on the table.
 func (in *interner) compact() {
 	const look = 64 // chunks inspected a call
 	if in.size < 4*chunkSize || in.live*2 > in.size {
@@ -183,7 +185,8 @@ func (in *interner) evacuate(i uint32) {
 	in.vacate(i)
 }
 
-// An index finds numbers by hash: open addressing in shards that grow one at a time, so that no insertion pays for the whole table.
+// An index finds numbers by hash: open addressing in shards that grow one at a time, so that no insertion pays for
+// the whole table.
 type index struct {
 	shards [shardCount]shard
 }

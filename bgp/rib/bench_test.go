@@ -15,8 +15,16 @@ func updates(n, from int) []*bgp.Update {
 	for i := 0; i < n; i += 400 {
 		u := &bgp.Update{}
 		for j := i; j < min(n, i+400); j++ {
-			a := bgp.Attributes{Protocol: bgp.HTTP, NodePath: []bgp.NodeID{node(from), node(77)}, Region: fmt.Sprintf("r%d", j), Tags: []string{fmt.Sprintf("tag-%d", j)}}
-			u.Announced = append(u.Announced, bgp.Group{Attributes: attr.Append(nil, &a), Routes: []bgp.NLRI{{Service: bgp.Service(fmt.Sprintf("service-%d.acme.example", j))}}})
+			a := bgp.Attributes{
+				Protocol: bgp.HTTP,
+				NodePath: []bgp.NodeID{node(from), node(77)},
+				Region:   fmt.Sprintf("r%d", j),
+				Tags:     []string{fmt.Sprintf("tag-%d", j)},
+			}
+			u.Announced = append(u.Announced, bgp.Group{
+				Attributes: attr.Append(nil, &a),
+				Routes:     []bgp.NLRI{{Service: bgp.Service(fmt.Sprintf("service-%d.acme.example", j))}},
+			})
 		}
 		all = append(all, u)
 	}

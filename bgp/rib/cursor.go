@@ -5,8 +5,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/attr"
 )
 
-// A Cursor is one consumer's place in the Loc-RIB: it first gets every service, then each change, always the newest state. A
-// consumer that falls behind costs one bit a service, and misses nothing but states that are past.
+// A Cursor is one consumer's place in the Loc-RIB: it first gets every service, then each change, always the newest
+// state. A consumer that falls behind costs one bit a service, and misses nothing but states that are past.
 type Cursor struct {
 	t     *Table
 	set   pendingSet
@@ -19,8 +19,8 @@ type Cursor struct {
 type Selected struct {
 	Service  bgp.Service
 	Revision uint64
-	// Tiers holds the paths in use, best first: those of a tier carry traffic together, later tiers are backups. It is empty for a
-	// service that is gone.
+	// Tiers holds the paths in use, best first: those of a tier carry traffic together, later tiers are backups. It is
+	// empty for a service that is gone.
 	Tiers [][]Path
 	Trace bgp.Trace // of the newest change, if known
 }
@@ -72,7 +72,8 @@ func (c *Cursor) mark(t *Table, svc uint32, by *source) {
 	}
 }
 
-// Skipped returns how many states the consumer will never see, because a newer one of the same service took their place, since the last call.
+// Skipped returns how many states the consumer will never see, because a newer one of the same service took their
+// place, since the last call.
 func (c *Cursor) Skipped() int {
 	n := c.skipped
 	c.skipped = 0
@@ -160,12 +161,13 @@ type Candidate struct {
 	Reject Reject // Accepted, or why it is not used at all
 	Tier   int    // 0 carries traffic; higher ones are backups; -1 for a rejected path
 	Term   string // of the import chain, that decided; "" for its default or none
-	// Lost is the rung at which the path lost against the best one; ReasonOnly for the best itself if it is alone, and else the rung
-	// at which the best beat the second.
+	// Lost is the rung at which the path lost against the best one; ReasonOnly for the best itself if it is alone, and
+	// else the rung at which the best beat the second.
 	Lost Reason
 }
 
-// Explain returns every path of a service with what became of it: the best first, the rejected ones last; nil for an unknown name.
+// Explain returns every path of a service with what became of it: the best first, the rejected ones last; nil for an
+// unknown name.
 func (t *Table) Explain(name bgp.Service) []Candidate {
 	svc := t.names.find([]byte(name))
 	if svc == none {
@@ -204,8 +206,8 @@ func (t *Table) Selected(name bgp.Service) (Selected, bool) {
 	return t.selected(svc), true
 }
 
-// Scan calls yield for up to n services from number from on, with their newest state, and returns the number to go on from; 0 at
-// the end. Numbers mean nothing but a place in the scan.
+// Scan calls yield for up to n services from number from on, with their newest state, and returns the number to go on
+// from; 0 at the end. Numbers mean nothing but a place in the scan.
 func (t *Table) Scan(from uint32, n int, yield func(Selected)) uint32 {
 	for svc := from; int(svc) < len(t.svcs); svc++ {
 		if n == 0 {
@@ -219,7 +221,8 @@ func (t *Table) Scan(from uint32, n int, yield func(Selected)) uint32 {
 	return 0
 }
 
-// Announced calls yield for each path that a peer announces, with its outcome; AdvertisedTo for each service that it was sent.
+// Announced calls yield for each path that a peer announces, with its outcome; AdvertisedTo for each service that it
+// was sent.
 func (t *Table) Announced(id PeerID, yield func(bgp.Service, Candidate) bool) {
 	p := t.peers[id]
 	for i := p.first; i != none; i = t.paths[i].peerNext {

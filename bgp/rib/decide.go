@@ -14,27 +14,34 @@ type Reason uint8
 
 // The rungs, in order.
 const (
-	ReasonOnly        Reason = iota // there is no other path
-	ReasonUsable                    // the other's workload is down, or its next hop does not answer
-	ReasonOwn                       // this node's own workload over learned paths
-	ReasonStanding                  // the other's originator is new to the name, and no operator agreed to it
-	ReasonFresh                     // the other is stale (RFC 4724), or more so (RFC 9494)
-	ReasonLocalPref                 // higher local preference; graceful-shutdown counts as 0 (RFC 8326)
-	ReasonOrgPath                   // shorter organisation path
-	ReasonNodePath                  // shorter node path
-	ReasonMED                       // lower MED among paths from one neighbouring organisation
-	ReasonExternal                  // from another organisation over from our own
-	ReasonNextHop                   // lower cost of the next hop
-	ReasonClusterList               // fewer hubs on the way (RFC 4456 §9); such paths are used together, as all that follow
-	ReasonPeer                      // lower peer id
-	ReasonPathID                    // lower path id of the same peer
+	ReasonOnly      Reason = iota // there is no other path
+	ReasonUsable                  // the other's workload is down, or its next hop does not answer
+	ReasonOwn                     // this node's own workload over learned paths
+	ReasonStanding                // the other's originator is new to the name, and no operator agreed to it
+	ReasonFresh                   // the other is stale (RFC 4724), or more so (RFC 9494)
+	ReasonLocalPref               // higher local preference; graceful-shutdown counts as 0 (RFC 8326)
+	ReasonOrgPath                 // shorter organisation path
+	ReasonNodePath                // shorter node path
+	ReasonMED                     // lower MED among paths from one neighbouring organisation
+	ReasonExternal                // from another organisation over from our own
+	ReasonNextHop                 // lower cost of the next hop
+	// fewer hubs on the way (RFC 4456 §9); such paths are used together, as all that follow
+	ReasonClusterList
+	ReasonPeer   // lower peer id
+	ReasonPathID // lower path id of the same peer
 )
 
 var reasonTexts = [...]string{
 	ReasonOnly: "the only path", ReasonUsable: "usable", ReasonOwn: "this node's own workload",
-	ReasonStanding: "longer-standing offerer of the name", ReasonFresh: "not stale", ReasonLocalPref: "higher local preference",
-	ReasonOrgPath: "shorter organisation path", ReasonNodePath: "shorter node path", ReasonMED: "lower MED",
-	ReasonExternal: "external over internal", ReasonNextHop: "nearer next hop", ReasonClusterList: "fewer hubs on the way", ReasonPeer: "lower peer id", ReasonPathID: "lower path id",
+	ReasonStanding:  "longer-standing offerer of the name",
+	ReasonFresh:     "not stale",
+	ReasonLocalPref: "higher local preference",
+	ReasonOrgPath:   "shorter organisation path", ReasonNodePath: "shorter node path", ReasonMED: "lower MED",
+	ReasonExternal:    "external over internal",
+	ReasonNextHop:     "nearer next hop",
+	ReasonClusterList: "fewer hubs on the way",
+	ReasonPeer:        "lower peer id",
+	ReasonPathID:      "lower path id",
 }
 
 // String names the rung.
@@ -59,7 +66,8 @@ type keys struct {
 	cost       uint32
 }
 
-// compare returns whether a is better (negative) and at which rung that shows; ReasonPeer when all rungs up to the next hop tie.
+// compare returns whether a is better (negative) and at which rung that shows; ReasonPeer when all rungs up to the
+// next hop tie.
 func (a *keys) compare(b *keys) (int, Reason) {
 	if c := compareBool(a.unusable, b.unusable); c != 0 {
 		return c, ReasonUsable
@@ -133,7 +141,8 @@ func (t *Table) compare(a, b *candidate) (int, Reason) {
 		return c, why
 	}
 	x, y := &t.paths[a.path], &t.paths[b.path]
-	// Without this rung two hubs, each of which prefers the other's copy by its id, withdraw from each other and announce again for ever.
+	// Without this rung two hubs, each of which prefers the other's copy by its id, withdraw from each other and
+	// announce again for ever.
 	if c := cmp.Compare(t.hubs(x), t.hubs(y)); c != 0 {
 		return c, ReasonClusterList
 	}
@@ -157,8 +166,8 @@ type candidate struct {
 	keys keys
 }
 
-// ranked returns a service's accepted paths best first, and how many tie down to the next hop. The outcome depends on the paths
-// alone, not on the order in which they came. The list is valid until the next call.
+// ranked returns a service's accepted paths best first, and how many tie down to the next hop. The outcome depends on
+// the paths alone, not on the order in which they came. The list is valid until the next call.
 func (t *Table) ranked(svc uint32) (list []candidate, ties int) {
 	list = t.cand[:0]
 	med := false
@@ -189,8 +198,8 @@ func (t *Table) ranked(svc uint32) (list []candidate, ties int) {
 	return list, ties
 }
 
-// rankMED replaces MED, which only compares within one neighbouring organisation, by its rank there, so that the order of all
-// paths is total and the same from every side (RFC 4271 §9.1.2.2 c, and the trap that it leaves).
+// rankMED replaces MED, which only compares within one neighbouring organisation, by its rank there, so that the
+// order of all paths is total and the same from every side (RFC 4271 §9.1.2.2 c, and the trap that it leaves).
 func (t *Table) rankMED(list []candidate) {
 	org := make([]bgp.Org, len(list))
 	for n := range list {

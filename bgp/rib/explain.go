@@ -31,11 +31,20 @@ const (
 )
 
 var withheldTexts = [...]string{
-	NotWithheld: "told", WithheldNoPath: "there is no accepted path to tell of", WithheldDown: "there is no session", WithheldSplit: "the best path comes from this peer itself",
-	WithheldNoAdv: "marked no-advertise", WithheldNoExport: "marked no-export, and the peer is of another organisation", WithheldNoRule: "no export rule for this organisation (RFC 8212)",
-	WithheldReflect: "neither this peer nor the announcer is a client of this hub (RFC 4456)", WithheldHops: "the path would be too long", WithheldLoop: "the peer or its organisation is on the path already",
-	WithheldLeak: "only-to-customer, and the peer is no customer (RFC 9234)", WithheldFilter: "an export rule rejects it",
-	WithheldHub: "the announcer and this peer are both hubs of this node, and tell each other (RFC 4456)", WithheldUnwanted: "the peer does not subscribe to this name",
+	NotWithheld:      "told",
+	WithheldNoPath:   "there is no accepted path to tell of",
+	WithheldDown:     "there is no session",
+	WithheldSplit:    "the best path comes from this peer itself",
+	WithheldNoAdv:    "marked no-advertise",
+	WithheldNoExport: "marked no-export, and the peer is of another organisation",
+	WithheldNoRule:   "no export rule for this organisation (RFC 8212)",
+	WithheldReflect:  "neither this peer nor the announcer is a client of this hub (RFC 4456)",
+	WithheldHops:     "the path would be too long",
+	WithheldLoop:     "the peer or its organisation is on the path already",
+	WithheldLeak:     "only-to-customer, and the peer is no customer (RFC 9234)",
+	WithheldFilter:   "an export rule rejects it",
+	WithheldHub:      "the announcer and this peer are both hubs of this node, and tell each other (RFC 4456)",
+	WithheldUnwanted: "the peer does not subscribe to this name",
 }
 
 // String says the reason in words.
@@ -146,8 +155,8 @@ func (t *Table) why(p *peer, i uint32) (Withheld, string) {
 	return NotWithheld, v.Term
 }
 
-// MayUse tells whether the export rules let a peer have a service, by whatever path: whether or not there is a session, it subscribes to the
-// name, or has heard of it already. It is false for an unknown name.
+// MayUse tells whether the export rules let a peer have a service, by whatever path: whether or not there is a
+// session, it subscribes to the name, or has heard of it already. It is false for an unknown name.
 func (t *Table) MayUse(id PeerID, name bgp.Service) bool {
 	svc := t.names.find([]byte(name))
 	p := t.peers[id]
@@ -166,7 +175,8 @@ func (t *Table) MayUse(id PeerID, name bgp.Service) bool {
 	return false
 }
 
-// importTerm returns the term of the import chain that decided for a path; "" for the default, or where there is no chain.
+// importTerm returns the term of the import chain that decided for a path; "" for the default, or where there is no
+// chain.
 func (t *Table) importTerm(i uint32) string {
 	x := &t.paths[i]
 	p := t.peers[x.peer]
@@ -183,7 +193,8 @@ func (t *Table) importTerm(i uint32) string {
 	return p.cfg.Import.Apply(t.name(x.svc), &a).Term
 }
 
-// Names calls yield for up to n names from number from on that have a path, accepted or not, and returns the number to go on from; 0 at the end.
+// Names calls yield for up to n names from number from on that have a path, accepted or not, and returns the number
+// to go on from; 0 at the end.
 func (t *Table) Names(from uint32, n int, yield func(bgp.Service)) uint32 {
 	for svc := from; int(svc) < len(t.svcs); svc++ {
 		if n == 0 {
@@ -197,8 +208,9 @@ func (t *Table) Names(from uint32, n int, yield func(bgp.Service)) uint32 {
 	return 0
 }
 
-// Raw calls yield for each path that a peer announces (Local for this node's own services), with the attributes as they came and whether it is from
-// before the session dropped, or before the table that it is sending again. The bytes are not to be changed, nor kept.
+// Raw calls yield for each path that a peer announces (Local for this node's own services), with the attributes as
+// they came and whether it is from before the session dropped, or before the table that it is sending again. The
+// bytes are not to be changed, nor kept.
 func (t *Table) Raw(id PeerID, yield func(svc bgp.Service, pathID uint32, set []byte, old bool)) {
 	p := t.peers[id]
 	for i := p.first; i != none; i = t.paths[i].peerNext {

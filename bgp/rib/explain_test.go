@@ -21,12 +21,16 @@ func TestExportsSayWhy(t *testing.T) {
 	}{
 		{"told", bgp.Attributes{}, PeerConfig{Node: node(1)}, true, NotWithheld, ""},
 		{"down", bgp.Attributes{}, PeerConfig{Node: node(1)}, false, WithheldDown, ""},
-		{"no-advertise", bgp.Attributes{Communities: []bgp.Community{bgp.NoAdvertise}}, PeerConfig{Node: node(1)}, true, WithheldNoAdv, ""},
-		{"no-export", bgp.Attributes{Communities: []bgp.Community{bgp.NoExport}}, PeerConfig{Node: foreign, External: true, Export: accept}, true, WithheldNoExport, ""},
+		{"no-advertise", bgp.Attributes{Communities: []bgp.Community{bgp.NoAdvertise}}, PeerConfig{Node: node(1)}, true,
+			WithheldNoAdv, ""},
+		{"no-export", bgp.Attributes{Communities: []bgp.Community{bgp.NoExport}},
+			PeerConfig{Node: foreign, External: true, Export: accept}, true, WithheldNoExport, ""},
 		{"no rule", bgp.Attributes{}, PeerConfig{Node: foreign, External: true}, true, WithheldNoRule, ""},
 		{"rule", bgp.Attributes{}, PeerConfig{Node: foreign, External: true, Export: accept}, true, NotWithheld, "all"},
-		{"filter", bgp.Attributes{}, PeerConfig{Node: node(1), Export: rejecting("a.acme.example")}, true, WithheldFilter, "no"},
-		{"leak", bgp.Attributes{OnlyToCustomer: "carol.example"}, PeerConfig{Node: foreign, External: true, Export: accept, Role: bgp.RoleProvider}, true, WithheldLeak, ""},
+		{"filter", bgp.Attributes{}, PeerConfig{Node: node(1), Export: rejecting("a.acme.example")}, true, WithheldFilter,
+			"no"},
+		{"leak", bgp.Attributes{OnlyToCustomer: "carol.example"},
+			PeerConfig{Node: foreign, External: true, Export: accept, Role: bgp.RoleProvider}, true, WithheldLeak, ""},
 		{"loop", bgp.Attributes{NodePath: []bgp.NodeID{node(0), node(1)}}, PeerConfig{Node: node(1)}, true, WithheldLoop, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -72,7 +76,8 @@ func TestExplainNamesTheImportTerm(t *testing.T) {
 	tab.AddPeer(2, PeerConfig{Node: node(1), Import: rejecting("a.acme.example")})
 	tab.AddPeer(3, PeerConfig{Node: node(2), Import: &filter.Chain{Default: filter.Reject}})
 	for i := range 3 {
-		tab.Apply(PeerID(i+1), announcement("a.acme.example", bgp.Attributes{Protocol: bgp.HTTP, NodePath: []bgp.NodeID{node(i)}}))
+		tab.Apply(PeerID(i+1), announcement("a.acme.example",
+			bgp.Attributes{Protocol: bgp.HTTP, NodePath: []bgp.NodeID{node(i)}}))
 	}
 	want := map[bgp.NodeID]string{node(0): "pref", node(1): "no", node(2): ""}
 	all := tab.Explain("a.acme.example")

@@ -7,8 +7,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// A million routes of one node wait to be told of when another node's one service changes: it is told of within the next few messages, to peers
-// and to consumers alike, also behind further nodes, where both come from the same peer.
+// A million routes of one node wait to be told of when another node's one service changes: it is told of within the
+// next few messages, to peers and to consumers alike, also behind further nodes, where both come from the same peer.
 func TestAFloodHoldsNobodyUp(t *testing.T) {
 	const flood = 20_000
 	for name, noisy := range map[string]PeerID{"from another peer": 2, "from the same peer": 1} {
@@ -56,7 +56,8 @@ func TestAFloodHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// After a flood has gone, the table's arrays are as short as before, although services that came in the middle of it stay.
+// After a flood has gone, the table's arrays are as short as before, although services that came in the middle of it
+// stay.
 func TestMemoryGoesBackAfterAFlood(t *testing.T) {
 	const flood = 200_000
 	tab := New(Config{Self: self})
@@ -95,7 +96,8 @@ func TestMemoryGoesBackAfterAFlood(t *testing.T) {
 		drain()
 	}
 	for what, n := range map[string]int{
-		"paths": cap(tab.paths), "services": cap(tab.svcs), "names": cap(tab.names.refs), "free names": cap(tab.names.free), "sets": cap(tab.attrs.refs),
+		"paths": cap(tab.paths), "services": cap(tab.svcs), "names": cap(tab.names.refs),
+		"free names": cap(tab.names.free), "sets": cap(tab.attrs.refs),
 		"free sets": cap(tab.attrs.free), "summaries": cap(tab.sums), "told": cap(tab.peers[3].out),
 	} {
 		if n > 2*leastShrunk {
@@ -118,8 +120,8 @@ func TestMemoryGoesBackAfterAFlood(t *testing.T) {
 	}
 }
 
-// A peer's limits hold whatever it does: routes of too many bytes, too many bytes together, too many paths of one service. What a route that is left out
-// replaces goes, since the peer announces it no more.
+// A peer's limits hold whatever it does: routes of too many bytes, too many bytes together, too many paths of one
+// service. What a route that is left out replaces goes, since the peer announces it no more.
 func TestLimitsInBytesAndPaths(t *testing.T) {
 	tab := New(Config{Self: self})
 	tab.AddPeer(1, PeerConfig{Node: node(0), MaxRouteBytes: 300, MaxBytes: 2000, PathsIn: 2})

@@ -29,11 +29,15 @@ const (
 )
 
 var rejectTexts = [...]string{
-	Accepted: "accepted", RejectLoop: "this node is on its path", RejectOrgLoop: "its path comes back into this organisation",
-	RejectHops: "its path is too long", RejectFirstHop: "its path does not begin with the announcing peer",
+	Accepted:      "accepted",
+	RejectLoop:    "this node is on its path",
+	RejectOrgLoop: "its path comes back into this organisation",
+	RejectHops:    "its path is too long", RejectFirstHop: "its path does not begin with the announcing peer",
 	RejectOrigin: "its originator may not originate this name", RejectFilter: "an import rule rejects it",
-	RejectNoRule: "no import rule for this organisation (RFC 8212)", RejectLeak: "route leak: marked only-to-customer (RFC 9234)",
-	RejectDraft: "its attributes are not understood", RejectSize: "its attributes are larger than this peer's may be (max-route-bytes)",
+	RejectNoRule: "no import rule for this organisation (RFC 8212)",
+	RejectLeak:   "route leak: marked only-to-customer (RFC 9234)",
+	RejectDraft:  "its attributes are not understood",
+	RejectSize:   "its attributes are larger than this peer's may be (max-route-bytes)",
 }
 
 // String says the reason in words.
@@ -55,8 +59,8 @@ type Result struct {
 	OverLimit bool // the peer announces more than its limit allows
 }
 
-// Apply takes one UPDATE of a peer: withdrawals, then announcements, each replacing what the peer said of the service before.
-// Attribute sets have to have passed attr.Check. Nothing of u is kept.
+// Apply takes one UPDATE of a peer: withdrawals, then announcements, each replacing what the peer said of the service
+// before. Attribute sets have to have passed attr.Check. Nothing of u is kept.
 func (t *Table) Apply(from PeerID, u *bgp.Update) Result {
 	p := t.peers[from]
 	t.actor = from
@@ -121,8 +125,8 @@ func (t *Table) vet(p *peer, b []byte, sum *attr.Summary) Reject {
 	return Accepted
 }
 
-// leaks applies the ingress rules of only-to-customer (RFC 9234 §5): a marked route must not come from a customer, and from a lateral
-// peer only with that peer's own mark.
+// leaks applies the ingress rules of only-to-customer (RFC 9234 §5): a marked route must not come from a customer,
+// and from a lateral peer only with that peer's own mark.
 func (t *Table) leaks(p *peer, b []byte) bool {
 	switch p.cfg.Role {
 	case bgp.RoleCustomer:
@@ -151,7 +155,8 @@ func (t *Table) announce(p *peer, n *bgp.NLRI, set uint32, verdict Reject, res *
 	}
 	if i == none {
 		i = t.link(p, svc, n.PathID)
-	} else if old := &t.paths[i]; (old.gen == p.gen || p.refreshing) && old.raw == set && (old.reject == verdict || old.reject == RejectFilter && verdict == Accepted) {
+	} else if old := &t.paths[i]; (old.gen == p.gen || p.refreshing) && old.raw == set &&
+		(old.reject == verdict || old.reject == RejectFilter && verdict == Accepted) {
 		t.refresh(p, i)
 		res.Unchanged++
 		res.Rejected[old.reject] += min(1, int(old.reject))
@@ -199,7 +204,8 @@ func (t *Table) weight(svc, set uint32) int {
 	return int(t.names.refs[svc].length) + int(t.attrs.refs[set].length)
 }
 
-// originates tells whether a service lies below the organisation of its originator (short form), which alone may announce it.
+// originates tells whether a service lies below the organisation of its originator (short form), which alone may
+// announce it.
 func originates(origin string, svc bgp.Service) bool {
 	for i := range len(origin) {
 		if origin[i] == '/' {
@@ -240,7 +246,8 @@ func (t *Table) imported(p *peer, svc, set uint32) (uint32, Reject) {
 	strip := p.cfg.External && t.sums[set].LocalPref != bgp.DefaultLocalPref
 	most := cmp.Or(p.cfg.MaxLocalPref, bgp.DefaultLocalPref)
 	capped := !p.cfg.External && t.sums[set].LocalPref > most && p.id != Local
-	mark := p.cfg.External && !t.sums[set].Has(attr.HasOnlyToCustomer) && (p.cfg.Role == bgp.RoleProvider || p.cfg.Role == bgp.RolePeer)
+	mark := p.cfg.External && !t.sums[set].Has(attr.HasOnlyToCustomer) &&
+		(p.cfg.Role == bgp.RoleProvider || p.cfg.Role == bgp.RolePeer)
 	if (p.cfg.Import == nil || p.cfg.Import.IsTrivial()) && !strip && !mark && !capped {
 		return t.retainSet(set), Accepted
 	}
@@ -310,7 +317,17 @@ func (t *Table) lookup(svc uint32, from PeerID, id uint32) uint32 {
 // link enters an empty path at the end of the service's candidates and at the head of the peer's list.
 func (t *Table) link(p *peer, svc, id uint32) uint32 {
 	t.names.retain(svc)
-	i := t.newPath(path{svc: svc, id: id, peer: p.id, gen: p.gen, attrs: none, raw: none, next: t.svcs[svc].head, peerNext: p.first, peerPrev: none})
+	i := t.newPath(path{
+		svc:      svc,
+		id:       id,
+		peer:     p.id,
+		gen:      p.gen,
+		attrs:    none,
+		raw:      none,
+		next:     t.svcs[svc].head,
+		peerNext: p.first,
+		peerPrev: none,
+	})
 	t.svcs[svc].head = i
 	if p.first != none {
 		t.paths[p.first].peerPrev = i
@@ -383,8 +400,8 @@ func (t *Table) SetLocal(svc bgp.Service, a *bgp.Attributes, trace bgp.Trace) er
 	return nil
 }
 
-// SetYields says whether a service of this node gives way to learned paths of higher local preference. Without it the own workload wins for as long as it
-// is usable and not marked graceful-shutdown.
+// SetYields says whether a service of this node gives way to learned paths of higher local preference. Without it the
+// own workload wins for as long as it is usable and not marked graceful-shutdown.
 func (t *Table) SetYields(svc bgp.Service, on bool) {
 	id := t.names.find([]byte(svc))
 	if id == none || t.yields[id] == on || t.lookup(id, Local, 0) == none {

@@ -9,8 +9,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/attr"
 )
 
-// bulkBatch is how many services have to change at once for messages to be cut where the batch ends. Peers that take their messages at
-// different times then still get the same ones.
+// bulkBatch is how many services have to change at once for messages to be cut where the batch ends. Peers that take
+// their messages at different times then still get the same ones.
 const bulkBatch = 32
 
 // A draft is what one message will say, in numbers. Peers with the same draft are sent the same message.
@@ -68,7 +68,8 @@ func (t *Table) message(p *peer, marker bgp.Marker) *bgp.Update {
 	waiting := t.othersWait(p)
 	var hash uint64
 	if waiting || !t.recent.empty() {
-		hash = maphash.Bytes(t.recent.seed, unsafe.Slice((*byte)(unsafe.Pointer(&d.items[0])), len(d.items)*int(unsafe.Sizeof(item{}))))
+		hash = maphash.Bytes(t.recent.seed, unsafe.Slice((*byte)(unsafe.Pointer(&d.items[0])),
+			len(d.items)*int(unsafe.Sizeof(item{}))))
 		if u := t.recent.find(hash, d, marker); u != nil {
 			return u
 		}

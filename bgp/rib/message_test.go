@@ -68,8 +68,9 @@ func TestPeersAtOnePaceShareMessages(t *testing.T) {
 	}
 }
 
-// Receivers that take messages when they please, one of them next to never, all end with exactly the table; a withdrawal never comes for what a
-// peer does not hold, and what had been given out before is not changed by what comes later.
+// Receivers that take messages when they please, one of them next to never, all end with exactly the table; a
+// withdrawal never comes for what a peer does not hold, and what had been given out before is not changed by what
+// comes later.
 func TestPeersAtAnyPaceHoldTheTable(t *testing.T) {
 	const receivers = 8
 	tab := transit(receivers)

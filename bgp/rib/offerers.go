@@ -25,7 +25,8 @@ type Offerer struct {
 	Present bool      // an accepted path of it is there now
 }
 
-// Offers are the offerers that the table remembers of a name, the longest-standing first; none if it has forgotten them.
+// Offers are the offerers that the table remembers of a name, the longest-standing first; none if it has forgotten
+// them.
 type Offers struct {
 	Service  bgp.Service
 	Offerers []Offerer
@@ -40,10 +41,11 @@ type Newcomer struct {
 	Standing bgp.NodeID // who has offered the name for longest
 }
 
-// books remember who offers a name, by service number. There is a book for each name that two nodes have offered at once and, with Config.HoldNames,
-// for every name. An example: edge-1 has offered books.acme.example for a week when edge-9 announces it too. The book then says "edge-1, agreed" and
-// "edge-9, not agreed", and the name counts as contested until an operator agrees or edge-9 withdraws. With HoldNames, the paths of edge-9
-// rank after every usable one of edge-1 meanwhile.
+// books remember who offers a name, by service number. There is a book for each name that two nodes have offered at
+// once and, with Config.HoldNames, for every name. An example: edge-1 has offered books.acme.example for a week when
+// edge-9 announces it too. The book then says "edge-1, agreed" and "edge-9, not agreed", and the name counts as
+// contested until an operator agrees or edge-9 withdraws. With HoldNames, the paths of edge-9 rank after every usable
+// one of edge-1 meanwhile.
 type books struct {
 	by        map[uint32]*book
 	contested int
@@ -148,7 +150,12 @@ func (t *Table) openBook(i uint32) *book {
 		if j == i || y.reject != Accepted || b.find(t.origin(y)) != nil || len(b.offerers) == maxOfferers {
 			continue
 		}
-		b.offerers = append(b.offerers, offerer{node: strings.Clone(t.origin(y)), since: t.now.Unix(), agreed: true, present: true})
+		b.offerers = append(b.offerers, offerer{
+			node:    strings.Clone(t.origin(y)),
+			since:   t.now.Unix(),
+			agreed:  true,
+			present: true,
+		})
 	}
 	slices.SortFunc(b.offerers, func(x, y offerer) int { return strings.Compare(x.node, y.node) })
 	t.keepBook(svc, b)
@@ -186,7 +193,8 @@ func (t *Table) noteBook(svc uint32) {
 func (t *Table) noteNewcomer(svc uint32, node, standing string) {
 	t.books.many++
 	if len(t.books.newcomers) < maxNewcomers {
-		t.books.newcomers = append(t.books.newcomers, Newcomer{bgp.Service(strings.Clone(string(t.name(svc)))), nodeOf(node), nodeOf(standing)})
+		t.books.newcomers = append(t.books.newcomers,
+			Newcomer{bgp.Service(strings.Clone(string(t.name(svc)))), nodeOf(node), nodeOf(standing)})
 	}
 }
 
@@ -250,7 +258,8 @@ func (t *Table) standing(svc uint32, list []candidate) {
 // SetTime says what time it is, for the books of offerers.
 func (t *Table) SetTime(now time.Time) { t.now = now }
 
-// SetLearning says whether this node reads its first tables: whoever offers a name meanwhile is agreed to, unless there is a book of the name from before.
+// SetLearning says whether this node reads its first tables: whoever offers a name meanwhile is agreed to, unless
+// there is a book of the name from before.
 func (t *Table) SetLearning(on bool) { t.books.learning = on }
 
 // Remember enters what was known of a name before this node was started.

@@ -27,8 +27,9 @@ func best(t *testing.T, tab *Table) Candidate {
 	return all[0]
 }
 
-// One node of the organisation announces another's service with the highest local preference that there is. At the offerer itself its own workload serves
-// on, at others the preference counts as the default; who trusts the peer takes it as it is. The offerer's operator may say otherwise.
+// One node of the organisation announces another's service with the highest local preference that there is. At the
+// offerer itself its own workload serves on, at others the preference counts as the default; who trusts the peer
+// takes it as it is. The offerer's operator may say otherwise.
 func TestNobodyTakesANameOver(t *testing.T) {
 	loud := func(a *bgp.Attributes) { a.LocalPref = 4_000_000_000 }
 	own := bgp.Attributes{Protocol: bgp.HTTP}
@@ -76,8 +77,9 @@ func TestNobodyTakesANameOver(t *testing.T) {
 	}
 }
 
-// A second node that begins to offer a name is told of once, and the name counts as contested until an operator agrees or the newcomer goes. One that
-// offered it before this node knew anything is no newcomer, and neither is one that comes back.
+// A second node that begins to offer a name is told of once, and the name counts as contested until an operator
+// agrees or the newcomer goes. One that offered it before this node knew anything is no newcomer, and neither is one
+// that comes back.
 func TestANewOffererIsToldOf(t *testing.T) {
 	tab := New(Config{Self: self})
 	for i := range 4 {
@@ -102,7 +104,8 @@ func TestANewOffererIsToldOf(t *testing.T) {
 		t.Fatalf("newcomers %v (%d), %d contested", list, n, tab.Contested())
 	}
 	o := tab.Offers(shop)
-	if len(o.Offerers) != 3 || !o.Contested || o.Offerers[2].Agreed || o.Offerers[2].Since.Unix() != 2000 || !o.Offerers[0].Agreed {
+	if len(o.Offerers) != 3 || !o.Contested || o.Offerers[2].Agreed || o.Offerers[2].Since.Unix() != 2000 ||
+		!o.Offerers[0].Agreed {
 		t.Errorf("the book says %+v", o)
 	}
 	tab.Apply(3, &bgp.Update{Withdrawn: []bgp.NLRI{{Service: shop}}})
@@ -120,8 +123,8 @@ func TestANewOffererIsToldOf(t *testing.T) {
 	}
 }
 
-// With names held, a newcomer ranks after whoever has offered the name for longest, even if that one's path is longer or stale; it serves only when no
-// other is usable. That outlives a restart, at which the newcomer may come first.
+// With names held, a newcomer ranks after whoever has offered the name for longest, even if that one's path is longer
+// or stale; it serves only when no other is usable. That outlives a restart, at which the newcomer may come first.
 func TestNamesAreHeld(t *testing.T) {
 	begin := func() *Table {
 		tab := New(Config{Self: self, HoldNames: true})

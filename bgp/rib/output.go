@@ -14,8 +14,8 @@ type sent struct {
 	set uint32
 }
 
-// Established begins a peer's session: the whole table goes out, then End-of-RIB. ingress is where the peer's OPEN says its Envoy
-// takes traffic; it is the next hop of what the peer announces.
+// Established begins a peer's session: the whole table goes out, then End-of-RIB. ingress is where the peer's OPEN
+// says its Envoy takes traffic; it is the next hop of what the peer announces.
 func (t *Table) Established(id PeerID, ingress string) {
 	t.Down(id)
 	p := t.peers[id]
@@ -64,9 +64,10 @@ func (t *Table) Pending(id PeerID) int {
 	return n
 }
 
-// Update returns the next message for a peer; nil if there is none, or if all that was looked at in this call is known to it already, so that
-// Pending is still above 0. It carries the newest state of each service, only differences to what the peer holds, withdrawals first,
-// equal attribute sets once. Peers that have to hear the same are given the same message: it must not be changed.
+// Update returns the next message for a peer; nil if there is none, or if all that was looked at in this call is
+// known to it already, so that Pending is still above 0. It carries the newest state of each service, only
+// differences to what the peer holds, withdrawals first, equal attribute sets once. Peers that have to hear the same
+// are given the same message: it must not be changed.
 func (t *Table) Update(id PeerID) *bgp.Update { return t.UpdateAtMost(id, bgp.MaxUpdateRoutes) }
 
 // UpdateAtMost is Update for a message that changes at most so many services, from 1 to bgp.MaxUpdateRoutes.
@@ -171,7 +172,8 @@ func (t *Table) tell(p *peer, svc uint32, again bool) {
 func (t *Table) tellMany(p *peer, svc uint32, again bool) {
 	var want []sent
 	var hops []string
-	for i := t.svcs[svc].head; i != none && len(want) < p.cfg.AddPath && t.paths[i].reject == Accepted; i = t.paths[i].next {
+	for i := t.svcs[svc].head; i != none && len(want) < p.cfg.AddPath &&
+		t.paths[i].reject == Accepted; i = t.paths[i].next {
 		hop := t.nextHop(i)
 		if slices.Contains(hops, hop) {
 			continue
@@ -204,7 +206,8 @@ func (t *Table) tellMany(p *peer, svc uint32, again bool) {
 	}
 }
 
-// nextHop returns the node whose Envoy path i leads to, in its short form: the announcer, or whom a hub names (RFC 4456 §10).
+// nextHop returns the node whose Envoy path i leads to, in its short form: the announcer, or whom a hub names (RFC
+// 4456 §10).
 func (t *Table) nextHop(i uint32) string {
 	x := &t.paths[i]
 	if hop := attr.NextHopNode(t.attrs.bytes(x.attrs)); hop != "" {
@@ -213,8 +216,8 @@ func (t *Table) nextHop(i uint32) string {
 	return t.peers[x.peer].short
 }
 
-// exported returns the set under which path i goes to peer p, counted, before the hop of this node is put in front; none if it
-// does not go there.
+// exported returns the set under which path i goes to peer p, counted, before the hop of this node is put in front;
+// none if it does not go there.
 func (t *Table) exported(p *peer, i uint32) uint32 {
 	x := &t.paths[i]
 	from, s := t.peers[x.peer], &t.sums[x.attrs]
@@ -236,7 +239,8 @@ func (t *Table) exported(p *peer, i uint32) uint32 {
 	longLived := from.stale(x) && from.longLived && !s.Has(attr.HasLongLivedStale)
 	drain := t.draining && !s.Has(attr.HasGracefulShutdown)
 	reflect := internal && t.hub
-	if !reflect && !longLived && !drain && !p.cfg.External && (p.cfg.Export == nil || p.cfg.Export.IsTrivial()) && s.Flags&(attr.HasClusterList|attr.HasOriginator|attr.HasNextHop) == 0 {
+	if !reflect && !longLived && !drain && !p.cfg.External && (p.cfg.Export == nil || p.cfg.Export.IsTrivial()) &&
+		s.Flags&(attr.HasClusterList|attr.HasOriginator|attr.HasNextHop) == 0 {
 		return t.retainSet(x.attrs)
 	}
 	a, err := attr.Parse(b)

@@ -1,11 +1,13 @@
 package rib
 
-// A pendingSet holds the services whose newest state somebody has yet to hear of: each at most once, whatever happens to it meanwhile, so that its size
-// is bounded by the table and not by the churn. It begins with a scan over all services, in slices, and needs no memory for that.
+// A pendingSet holds the services whose newest state somebody has yet to hear of: each at most once, whatever happens
+// to it meanwhile, so that its size is bounded by the table and not by the churn. It begins with a scan over all
+// services, in slices, and needs no memory for that.
 //
-// Services are told of in the order in which they changed, as long as few wait. Where one source changes many at once, what is beyond the first
-// laneRoom of them waits in a lane of its own, and messages are taken from the common queue and from the lanes in turn. So a new service is told of within
-// a few messages, although a million of another node wait.
+// Services are told of in the order in which they changed, as long as few wait. Where one source changes many at
+// once, what is beyond the first laneRoom of them waits in a lane of its own, and messages are taken from the common
+// queue and from the lanes in turn. So a new service is told of within a few messages, although a million of another
+// node wait.
 type pendingSet struct {
 	bits     []uint64
 	common   fifo
@@ -26,8 +28,9 @@ const (
 	countSlots = 64
 )
 
-// source says whose doing a change is: the peer that announced it and, of 64 classes, the one of the service's originator. The class is only what the
-// announcing peer says: one that makes originators up has at most as many lanes as there are classes.
+// source says whose doing a change is: the peer that announced it and, of 64 classes, the one of the service's
+// originator. The class is only what the announcing peer says: one that makes originators up has at most as many
+// lanes as there are classes.
 type source struct {
 	by     PeerID
 	origin string // worked out to a class when it is needed
@@ -78,8 +81,8 @@ func (q *fifo) pop() (svc uint32, last bool) {
 	return svc, last
 }
 
-// mark enters a service that a source has changed, and tells whether it was not there. What the scan has still to come by is not entered while
-// many wait, unless the service is held already, since then its end would be missed.
+// mark enters a service that a source has changed, and tells whether it was not there. What the scan has still to
+// come by is not entered while many wait, unless the service is held already, since then its end would be missed.
 func (s *pendingSet) mark(svc uint32, held bool, by *source) bool {
 	if s.scanning && svc >= s.at && !held && s.waiting >= laneRoom {
 		return false

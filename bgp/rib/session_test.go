@@ -29,7 +29,8 @@ func from(i int) bgp.Attributes {
 
 func numbered(i int) bgp.Service { return bgp.Service(fmt.Sprintf("s%d.acme.example", i)) }
 
-// Removing a large table goes in slices. A peer that comes back meanwhile and announces a route again must not have it removed by the rest of the walk.
+// Removing a large table goes in slices. A peer that comes back meanwhile and announces a route again must not have
+// it removed by the rest of the walk.
 func TestAnnouncedAgainWhileCleared(t *testing.T) {
 	tab := New(Config{Self: self})
 	tab.AddPeer(1, PeerConfig{Node: node(0)})
@@ -48,7 +49,8 @@ func TestAnnouncedAgainWhileCleared(t *testing.T) {
 	}
 }
 
-// A session that drops while the sweep after End-of-RIB is still under way: what was to be swept goes, what was announced before the drop stays as stale.
+// A session that drops while the sweep after End-of-RIB is still under way: what was to be swept goes, what was
+// announced before the drop stays as stale.
 func TestDropDuringASweep(t *testing.T) {
 	tab := New(Config{Self: self})
 	tab.AddPeer(1, PeerConfig{Node: node(0)})
@@ -92,7 +94,8 @@ func TestStaleStaysStale(t *testing.T) {
 	}
 }
 
-// An end-of-refresh marker that nobody asked for must not sweep the stale routes of a peer that is just coming back (RFC 7313 §4.2).
+// An end-of-refresh marker that nobody asked for must not sweep the stale routes of a peer that is just coming back
+// (RFC 7313 §4.2).
 func TestEndOfRefreshWithoutBegin(t *testing.T) {
 	tab := New(Config{Self: self})
 	tab.AddPeer(1, PeerConfig{Node: node(0)})
@@ -132,7 +135,8 @@ func TestRefreshOfTheSameIsSilent(t *testing.T) {
 	}
 }
 
-// A route marked no-llgr goes when the restart time is over; the others serve on as last resort, marked so for those further away (RFC 9494 §4).
+// A route marked no-llgr goes when the restart time is over; the others serve on as last resort, marked so for those
+// further away (RFC 9494 §4).
 func TestNoLongLived(t *testing.T) {
 	tab := New(Config{Self: self})
 	tab.AddPeer(1, PeerConfig{Node: node(0)})
@@ -162,8 +166,8 @@ func TestNoLongLived(t *testing.T) {
 	})
 }
 
-// Who is a client of a hub decides what goes to every other peer, and the first client makes this node a hub: a change of it has to reach them all
-// (RFC 4456 §6).
+// Who is a client of a hub decides what goes to every other peer, and the first client makes this node a hub: a
+// change of it has to reach them all (RFC 4456 §6).
 func TestClientsChange(t *testing.T) {
 	tab := New(Config{Self: self})
 	holds := map[bgp.Service]string{}
@@ -192,7 +196,8 @@ func TestClientsChange(t *testing.T) {
 	}
 }
 
-// The best two of three with distinct next hops; when one goes the third fills in, and what stays keeps its path id, so that nothing is sent of it.
+// The best two of three with distinct next hops; when one goes the third fills in, and what stays keeps its path id,
+// so that nothing is sent of it.
 func TestAddPathFillsIn(t *testing.T) {
 	tab := New(Config{Self: self})
 	for i := range 4 {
@@ -201,7 +206,13 @@ func TestAddPathFillsIn(t *testing.T) {
 	tab.AddPeer(5, PeerConfig{Node: node(5), AddPath: 2})
 	tab.Established(5, "")
 	via := func(hub, hop int) bgp.Attributes {
-		return bgp.Attributes{Protocol: bgp.HTTP, NodePath: []bgp.NodeID{node(hop)}, Originator: node(hop), NextHop: bgp.NextHop{Node: node(hop), Address: "x:1"}, ClusterList: []bgp.NodeID{node(hub)}}
+		return bgp.Attributes{
+			Protocol:    bgp.HTTP,
+			NodePath:    []bgp.NodeID{node(hop)},
+			Originator:  node(hop),
+			NextHop:     bgp.NextHop{Node: node(hop), Address: "x:1"},
+			ClusterList: []bgp.NodeID{node(hub)},
+		}
 	}
 	// Two hubs reflect the same next hop: they are one choice, not two.
 	tab.Apply(1, announcement(numbered(0), via(0, 7)))
@@ -244,8 +255,8 @@ func TestAddPathFillsIn(t *testing.T) {
 	}
 }
 
-// A peer that subscribes gets its names and no others; a change of the set costs exactly the difference, also while the first table is under way, and a
-// change of exact names looks at those names alone.
+// A peer that subscribes gets its names and no others; a change of the set costs exactly the difference, also while
+// the first table is under way, and a change of exact names looks at those names alone.
 func TestSubscription(t *testing.T) {
 	tab := New(Config{Self: self})
 	tab.AddPeer(1, PeerConfig{Node: node(0)})
@@ -259,7 +270,8 @@ func TestSubscription(t *testing.T) {
 	holds := map[bgp.Service]string{}
 	set := func(names ...bgp.Service) { tab.SetWanted(2, filter.NewNames(names)) }
 	set(numbered(3), "*.deep.acme.example")
-	if _, a, w := held(t, tab, 2, holds); a != 2 || w != 0 || holds[numbered(3)] == "" || holds["x.deep.acme.example"] == "" {
+	if _, a, w := held(t, tab, 2, holds); a != 2 || w != 0 || holds[numbered(3)] == "" ||
+		holds["x.deep.acme.example"] == "" {
 		t.Errorf("%d announced, %d withdrawn: %q", a, w, holds)
 	}
 	set(numbered(4), numbered(5), "*.deep.acme.example")
@@ -299,11 +311,16 @@ func TestFilterEditSendsTheDifference(t *testing.T) {
 		edit                 func()
 		announced, withdrawn int
 	}{
-		{"export moves from one name to another", func() { tab.UpdatePeer(2, PeerConfig{Node: node(1), Export: rejecting(numbered(2))}) }, 1, 1},
-		{"the same export rules again", func() { tab.UpdatePeer(2, PeerConfig{Node: node(1), Export: rejecting(numbered(2))}) }, 0, 0},
+		{"export moves from one name to another",
+			func() { tab.UpdatePeer(2, PeerConfig{Node: node(1), Export: rejecting(numbered(2))}) }, 1, 1},
+		{"the same export rules again", func() {
+			tab.UpdatePeer(2,
+				PeerConfig{Node: node(1), Export: rejecting(numbered(2))})
+		}, 0, 0},
 		{"import rejects one", func() { tab.UpdatePeer(1, PeerConfig{Node: node(0), Import: rejecting(numbered(5))}) }, 0, 1},
 		{"import lets it in again", func() { tab.UpdatePeer(1, PeerConfig{Node: node(0)}) }, 1, 0},
-		{"import changes what all carry", func() { tab.UpdatePeer(1, PeerConfig{Node: node(0), Import: preferring(200)}) }, 99, 0},
+		{"import changes what all carry", func() { tab.UpdatePeer(1, PeerConfig{Node: node(0), Import: preferring(200)}) },
+			99, 0},
 	} {
 		c.edit()
 		finish(tab)
@@ -313,7 +330,8 @@ func TestFilterEditSendsTheDifference(t *testing.T) {
 	}
 }
 
-// A trace times one change on its way. The table that a new session is sent is none, and a change without a trace is not the one before it.
+// A trace times one change on its way. The table that a new session is sent is none, and a change without a trace is
+// not the one before it.
 func TestTraceIsOfTheChange(t *testing.T) {
 	tab := New(Config{Self: self})
 	for i := range 3 {

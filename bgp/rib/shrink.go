@@ -6,12 +6,14 @@ import (
 	"slices"
 )
 
-// Services, paths and attribute sets are numbers into arrays. After a flood has gone, most numbers are free and the arrays would stay as large as
-// they were. Once less than a quarter of an array is in use, a shrinking gives it a new length of twice what is in use: numbers beyond are not
-// given out any more, what still has one is moved below a slice at a time, and then the array is cut.
+// Services, paths and attribute sets are numbers into arrays. After a flood has gone, most numbers are free and the
+// arrays would stay as large as they were. Once less than a quarter of an array is in use, a shrinking gives it a new
+// length of twice what is in use: numbers beyond are not given out any more, what still has one is moved below a
+// slice at a time, and then the array is cut.
 //
-// A service is moved when nobody has yet to hear of it, and a path when no peer with add-path knows it by its number; others are looked at again later. The
-// numbers of attribute sets are held in too many places to be moved: that array is cut where all at its end are free.
+// A service is moved when nobody has yet to hear of it, and a path when no peer with add-path knows it by its number;
+// others are looked at again later. The numbers of attribute sets are held in too many places to be moved: that array
+// is cut where all at its end are free.
 const (
 	leastShrunk = 1 << 14 // numbers; shorter arrays stay. It is Table.least, but for tests
 	shrinkSlice = 2000    // numbers looked at in one step
@@ -167,7 +169,8 @@ func (t *Table) shrinkNames() {
 	*s = shrinking{}
 }
 
-// moveName gives a service a free number below the limit, and tells whether it could: nobody but its paths, its book and the traces may know its number.
+// moveName gives a service a free number below the limit, and tells whether it could: nobody but its paths, its book
+// and the traces may know its number.
 func (t *Table) moveName(i uint32) bool {
 	owners := uint32(0)
 	for k := t.svcs[i].head; k != none; k = t.paths[k].next {

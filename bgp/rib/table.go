@@ -20,8 +20,8 @@ const Local PeerID = 0
 // Config is what a table needs to know of its node.
 type Config struct {
 	Self bgp.NodeID // required
-	// HoldNames ranks a node that begins to offer another's name after whoever has offered it for longest, until an operator agrees. It costs
-	// about 200 bytes a name.
+	// HoldNames ranks a node that begins to offer another's name after whoever has offered it for longest, until an
+	// operator agrees. It costs about 200 bytes a name.
 	HoldNames bool
 }
 
@@ -32,20 +32,21 @@ type PeerConfig struct {
 	External bool
 	// Role is what the peer's organisation is to ours, for external peers (RFC 9234).
 	Role bgp.Role
-	// Client makes this node reflect the peer's routes to the others inside the organisation, and theirs to it, without entering
-	// the path (RFC 4456).
+	// Client makes this node reflect the peer's routes to the others inside the organisation, and theirs to it, without
+	// entering the path (RFC 4456).
 	Client bool
-	// Hub tells that the peer reflects to this node as its client: hubs tell each other, and are not told what another of them said.
+	// Hub tells that the peer reflects to this node as its client: hubs tell each other, and are not told what another
+	// of them said.
 	Hub bool
 	// Import and Export are nil where there is no rule: everything inside an organisation, nothing between two (RFC 8212).
 	Import, Export *filter.Chain
-	// MaxLocalPref is the highest local preference that is taken of a peer inside the organisation: a higher one counts as this.
-	// Import rules come after it. 0 is bgp.DefaultLocalPref.
+	// MaxLocalPref is the highest local preference that is taken of a peer inside the organisation: a higher one counts
+	// as this. Import rules come after it. 0 is bgp.DefaultLocalPref.
 	MaxLocalPref uint32
 	// MaxRoutes is how many routes the peer may announce, rejected ones included; 0 is no limit.
 	MaxRoutes int
-	// MaxRouteBytes bounds the encoded attributes of one route, and MaxBytes the names and attributes of all routes together, each
-	// route counted as if it shared its attributes with none; 0 is no limit.
+	// MaxRouteBytes bounds the encoded attributes of one route, and MaxBytes the names and attributes of all routes
+	// together, each route counted as if it shared its attributes with none; 0 is no limit.
 	MaxRouteBytes, MaxBytes int
 	// PathsIn is how many paths a service the peer may announce; 0 is no limit (RFC 7911).
 	PathsIn int
@@ -82,9 +83,10 @@ type Table struct {
 	books    books // of who offers a name
 	// What is under way to make arrays shorter.
 	fewerPaths, fewerNames shrinking
-	least                  int             // numbers; arrays as short stay
-	yields                 map[uint32]bool // this node's own services that give way to learned paths of higher local preference
-	buf                    []byte          // scratch
+	least                  int // numbers; arrays as short stay
+	// this node's own services that give way to learned paths of higher local preference
+	yields map[uint32]bool
+	buf    []byte // scratch
 }
 
 // maxTraces bounds the services whose trace is remembered.
@@ -176,8 +178,8 @@ func (t *Table) AddPeer(id PeerID, cfg PeerConfig) {
 	t.findHub()
 }
 
-// UpdatePeer replaces a peer's rules while its session goes on. What the new rules change is worked out route by route (see Work), and
-// nothing else is sent.
+// UpdatePeer replaces a peer's rules while its session goes on. What the new rules change is worked out route by
+// route (see Work), and nothing else is sent.
 func (t *Table) UpdatePeer(id PeerID, cfg PeerConfig) {
 	p := t.peers[id]
 	old := p.cfg
@@ -189,7 +191,8 @@ func (t *Table) UpdatePeer(id PeerID, cfg PeerConfig) {
 	}
 	if old.Client != cfg.Client {
 		t.rescanAll() // who is a client decides what goes to every other (RFC 4456 §6)
-	} else if p.up && (!equalChains(old.Export, cfg.Export) || old.Role != cfg.Role || old.AddPath != cfg.AddPath || old.Hub != cfg.Hub) {
+	} else if p.up && (!equalChains(old.Export, cfg.Export) || old.Role != cfg.Role || old.AddPath != cfg.AddPath ||
+		old.Hub != cfg.Hub) {
 		p.dirty.rescan()
 	}
 }
@@ -230,7 +233,8 @@ func equalChains(a, b *filter.Chain) bool {
 // marksPerLook is how many marks, for peers and cursors that have to hear of a service, cost as much as one look at it.
 const marksPerLook = 8
 
-// Effort returns how much the table has done since it was made, in paths and services looked at: the cost of a step, on whatever machine.
+// Effort returns how much the table has done since it was made, in paths and services looked at: the cost of a step,
+// on whatever machine.
 func (t *Table) Effort() uint64 { return t.effort }
 
 // Revision returns the number of the newest change of the Loc-RIB.

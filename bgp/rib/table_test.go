@@ -96,7 +96,8 @@ func (w *twin) exported(to PeerID, svc bgp.Service) string {
 	if wants := w.peers[to].wants; wants != nil && !wants[svc] {
 		return ""
 	}
-	if p == nil || from == to || slices.Contains(p.attrs.NodePath, w.peers[to].cfg.Node) || p.attrs.HasCommunity(bgp.NoAdvertise) {
+	if p == nil || from == to || slices.Contains(p.attrs.NodePath, w.peers[to].cfg.Node) ||
+		p.attrs.HasCommunity(bgp.NoAdvertise) {
 		return ""
 	}
 	a := p.attrs
@@ -108,7 +109,9 @@ func (w *twin) exported(to PeerID, svc bgp.Service) string {
 }
 
 func rejecting(svc bgp.Service) *filter.Chain {
-	return &filter.Chain{Terms: []filter.Term{{Name: "no", Match: filter.Match{Services: []string{string(svc)}}, Action: filter.Reject}}}
+	return &filter.Chain{
+		Terms: []filter.Term{{Name: "no", Match: filter.Match{Services: []string{string(svc)}}, Action: filter.Reject}},
+	}
 }
 
 func preferring(pref uint32) *filter.Chain {
@@ -132,8 +135,8 @@ func drawAttributes(t *rapid.T, from int) bgp.Attributes {
 	return a
 }
 
-// Whatever happens in whatever order, the table's best paths, what its peers hold and what its consumers hold are those of a
-// dumb twin that sorts decoded attributes.
+// Whatever happens in whatever order, the table's best paths, what its peers hold and what its consumers hold are
+// those of a dumb twin that sorts decoded attributes.
 func TestTableAgreesWithTwin(t *testing.T) { rapid.Check(t, agreesWithTwin) }
 
 // The same, of whatever the fuzzer thinks up.
@@ -401,7 +404,11 @@ func TestArenasShrink(t *testing.T) {
 	const live = 2000
 	name := func(i int) bgp.Service { return bgp.Service(fmt.Sprintf("svc-%d.acme.example", i)) }
 	for i := range 60_000 {
-		a := bgp.Attributes{Protocol: bgp.HTTP, NodePath: []bgp.NodeID{node(0)}, Tags: []string{fmt.Sprintf("tag-%d", r.Uint64())}}
+		a := bgp.Attributes{
+			Protocol: bgp.HTTP,
+			NodePath: []bgp.NodeID{node(0)},
+			Tags:     []string{fmt.Sprintf("tag-%d", r.Uint64())},
+		}
 		tab.Apply(1, announcement(name(i), a))
 		if i >= live {
 			tab.Apply(1, &bgp.Update{Withdrawn: []bgp.NLRI{{Service: name(i - live)}}})

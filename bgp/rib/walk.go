@@ -108,7 +108,8 @@ func (t *Table) visit(p *peer, i uint32, kind walkKind) {
 	}
 }
 
-// MarkStale keeps a peer's paths while it is away: they serve, ranked after every fresh one, until Sweep (RFC 4724 §4.2).
+// MarkStale keeps a peer's paths while it is away: they serve, ranked after every fresh one, until Sweep (RFC 4724
+// §4.2).
 func (t *Table) MarkStale(id PeerID) {
 	p := t.peers[id]
 	for i := range p.walks {
@@ -122,7 +123,8 @@ func (t *Table) MarkStale(id PeerID) {
 	t.walk(p, redecide)
 }
 
-// MarkLongLived lets a peer's stale paths serve only as the last resort, and removes those that are marked no-llgr (RFC 9494 §4.2).
+// MarkLongLived lets a peer's stale paths serve only as the last resort, and removes those that are marked no-llgr
+// (RFC 9494 §4.2).
 func (t *Table) MarkLongLived(id PeerID) {
 	t.peers[id].longLived = true
 	t.walk(t.peers[id], sweepMarked)
@@ -158,8 +160,8 @@ func (t *Table) SetNextHop(id PeerID, usable bool, cost uint32) {
 	}
 }
 
-// BeginRefresh makes a peer's paths such as have to be announced again until EndRefresh removes the others. They rank as before
-// meanwhile (RFC 7313 §4.2). While some have to be announced again in any case it changes nothing.
+// BeginRefresh makes a peer's paths such as have to be announced again until EndRefresh removes the others. They rank
+// as before meanwhile (RFC 7313 §4.2). While some have to be announced again in any case it changes nothing.
 func (t *Table) BeginRefresh(id PeerID) {
 	p := t.peers[id]
 	if p.count.Stale > 0 {
@@ -177,7 +179,8 @@ func (t *Table) EndRefresh(id PeerID) {
 	}
 }
 
-// SetDraining marks all that this node announces with graceful-shutdown, so that its peers prefer every other path (RFC 8326).
+// SetDraining marks all that this node announces with graceful-shutdown, so that its peers prefer every other path
+// (RFC 8326).
 func (t *Table) SetDraining(on bool) {
 	t.draining = on
 	t.rescanAll()
@@ -192,8 +195,8 @@ func (t *Table) rescanAll() {
 	}
 }
 
-// SetWanted says which services a peer wants to hear of (after RFC 4684); nil for all. The exact difference is sent. It tells
-// whether that takes a look at every service.
+// SetWanted says which services a peer wants to hear of (after RFC 4684); nil for all. The exact difference is sent.
+// It tells whether that takes a look at every service.
 func (t *Table) SetWanted(id PeerID, names *filter.Names) (all bool) {
 	p := t.peers[id]
 	changed, patterns := filter.Difference(p.wanted, names)

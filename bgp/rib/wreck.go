@@ -1,7 +1,7 @@
 package rib
 
-// A wreck is what a session leaves behind when it ends: the sets that the peer held, and the names that it had yet to hear of. It is cleared away in
-// slices, so that the end of a session with a million routes holds nothing up.
+// A wreck is what a session leaves behind when it ends: the sets that the peer held, and the names that it had yet to
+// hear of. It is cleared away in slices, so that the end of a session with a million routes holds nothing up.
 type wreck struct {
 	out   []uint32 // as peer.out
 	more  map[uint32][]sent

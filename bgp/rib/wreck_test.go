@@ -2,8 +2,8 @@ package rib
 
 import "testing"
 
-// A session that ends leaves nothing behind, whatever of its table was sent, however many paths of a service, and whatever still waited; and no
-// call works on it for longer than a slice.
+// A session that ends leaves nothing behind, whatever of its table was sent, however many paths of a service, and
+// whatever still waited; and no call works on it for longer than a slice.
 func TestEndOfSessionIsClearedInSlices(t *testing.T) {
 	const n, slice = 50_000, 500
 	for name, c := range map[string]struct {

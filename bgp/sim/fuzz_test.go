@@ -9,8 +9,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
-// Whatever befalls a network of six, in whatever order: once all is mended, it is quiet, every table is what an onlooker of the whole graph says, and every
-// peer holds what the other's books say.
+// Whatever befalls a network of six, in whatever order: once all is mended, it is quiet, every table is what an
+// onlooker of the whole graph says, and every peer holds what the other's books say.
 func FuzzNetwork(f *testing.F) {
 	f.Add([]byte{0, 0, 9, 0, 1, 20, 4, 2, 10, 5, 2, 200})
 	f.Add([]byte{1, 3, 200, 7, 1, 3, 4, 1, 0, 2, 3, 9, 5, 1, 40, 8, 2, 1})
@@ -38,7 +38,8 @@ func small() *storm {
 	for _, e := range []struct {
 		a, b int
 		hub  bool
-	}{{0, 1, false}, {1, 2, false}, {2, 3, false}, {3, 0, false}, {0, 4, true}, {1, 4, true}, {1, 5, true}, {3, 5, false}} {
+	}{{0, 1, false}, {1, 2, false}, {2, 3, false}, {3, 0, false}, {0, 4, true}, {1, 4, true}, {1, 5, true},
+		{3, 5, false}} {
 		s.link(s.nodes[e.a], s.nodes[e.b], e.hub)
 	}
 	for i := range 3 {

@@ -73,9 +73,12 @@ type script struct {
 func (s *script) do(words []string) error {
 	name, args := words[0], words[1:]
 	commands := map[string]func([]string) error{
-		"node": s.node, "link": s.link, "peer": s.peer, "announce": s.announce, "withdraw": s.withdraw, "run": s.run, "cut": s.cut, "mend": s.mend,
-		"crash": s.crash, "restart": s.restart, "stall": s.stall(true), "unstall": s.stall(false), "drain": s.drain, "shutdown": s.shutdown, "reset": s.reset,
-		"remove": s.remove, "refresh": s.refresh, "nexthop": s.nextHop, "mark": s.mark, "expect": s.expect, "count": s.count, "state": s.state, "says": s.says, "peer-has": s.peerHas,
+		"node": s.node, "link": s.link, "peer": s.peer, "announce": s.announce, "withdraw": s.withdraw, "run": s.run,
+		"cut": s.cut, "mend": s.mend,
+		"crash": s.crash, "restart": s.restart, "stall": s.stall(true), "unstall": s.stall(false), "drain": s.drain,
+		"shutdown": s.shutdown, "reset": s.reset,
+		"remove": s.remove, "refresh": s.refresh, "nexthop": s.nextHop, "mark": s.mark, "expect": s.expect,
+		"count": s.count, "state": s.state, "says": s.says, "peer-has": s.peerHas,
 		"sent": s.sent, "always": s.always,
 	}
 	command, ok := commands[name]
@@ -433,8 +436,10 @@ func (s *script) peerHas(args []string) error {
 	words, with := options(args)
 	v := s.view(words[0], words[1])
 	has := map[string]int{
-		"received": v.Routes.Received, "stale": v.Routes.Stale, "blocked": v.Routes.Blocked, "rejected": v.Routes.Rejected, "advertised": v.Routes.Advertised,
-		"sessions": int(v.Counters.Sessions), "losses": v.Losses, "wants": len(v.Wants), "live-ms": int(v.Liveness.Milliseconds()), "pending": v.Pending,
+		"received": v.Routes.Received, "stale": v.Routes.Stale, "blocked": v.Routes.Blocked, "rejected": v.Routes.Rejected,
+		"advertised": v.Routes.Advertised,
+		"sessions":   int(v.Counters.Sessions), "losses": v.Losses, "wants": len(v.Wants),
+		"live-ms": int(v.Liveness.Milliseconds()), "pending": v.Pending,
 		"held-s": max(0, int(v.HeldUntil.Sub(s.n.Now).Seconds())),
 	}
 	if v.State != fsm.Established {

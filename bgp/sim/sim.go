@@ -1,6 +1,7 @@
-// Package sim runs many speakers in one process, in virtual time: each message takes its link's delay, links can be cut and nodes can
-// crash, and nothing depends on the machine or its scheduler. The same seed gives the same run. A stream between two nodes does what TCP
-// does: what is sent arrives in order and once, however much is lost on the way, or the stream ends.
+// Package sim runs many speakers in one process, in virtual time: each message takes its link's delay, links can be
+// cut and nodes can crash, and nothing depends on the machine or its scheduler. The same seed gives the same run. A
+// stream between two nodes does what TCP does: what is sent arrives in order and once, however much is lost on the
+// way, or the stream ends.
 package sim
 
 import (
@@ -101,7 +102,11 @@ func (n *Net) Add(id bgp.NodeID, change func(*speaker.Config)) *Node {
 func (n *Net) start(node *Node, restarting bool) {
 	node.boot++
 	cfg := speaker.Config{
-		Self: node.ID, BootID: n.rnd.Uint64(), Ingress: node.ID.Name + ":8443", GracefulRestart: 2 * time.Minute, Restarting: restarting && !node.fresh,
+		Self:            node.ID,
+		BootID:          n.rnd.Uint64(),
+		Ingress:         node.ID.Name + ":8443",
+		GracefulRestart: 2 * time.Minute,
+		Restarting:      restarting && !node.fresh,
 	}
 	if node.cfg != nil {
 		node.cfg(&cfg)
@@ -117,7 +122,8 @@ func (n *Net) start(node *Node, restarting bool) {
 		node.tape.FeedAdded(0)
 	}
 	node.cursor = node.sp.Table().Subscribe()
-	node.streams, node.Table, node.up, node.tickAt = map[speaker.ConnID]*stream{}, map[bgp.Service]rib.Selected{}, true, time.Time{}
+	node.streams, node.Table, node.up, node.tickAt = map[speaker.ConnID]*stream{}, map[bgp.Service]rib.Selected{}, true,
+		time.Time{}
 	for _, svc := range slices.Sorted(maps.Keys(node.local)) {
 		n.step(node, speaker.LocalSet{Service: svc, Attributes: node.local[svc]})
 	}
@@ -196,7 +202,8 @@ func (n *Net) Jitter(a, b bgp.NodeID, most time.Duration) { n.links[pair(a, b)].
 
 // Stall lets a node read nothing of what another sends on the streams that stand, or go on.
 func (n *Net) Stall(reader, writer bgp.NodeID, on bool) {
-	for _, s := range append(n.nodes[writer].ordered(), n.links[pair(reader, writer)].held...) { // the writer may have given a held one up
+	// the writer may have given a held one up
+	for _, s := range append(n.nodes[writer].ordered(), n.links[pair(reader, writer)].held...) {
 		if s.to.ID == reader {
 			s.stalled = on
 		}

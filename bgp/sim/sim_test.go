@@ -228,8 +228,8 @@ func TestGracefulRestartSweepsAtEndOfRIB(t *testing.T) {
 	}
 }
 
-// A node in the middle restarts: it must not send End-of-RIB before it has learned the routes again that it passes on, or its
-// peers sweep them.
+// A node in the middle restarts: it must not send End-of-RIB before it has learned the routes again that it passes
+// on, or its peers sweep them.
 func TestRestartInTheMiddleIsNotNoticed(t *testing.T) {
 	n := build(t, "a-b b-c")
 	n.Announce(id("a"), books, http)
@@ -301,7 +301,8 @@ func TestPeerRemoved(t *testing.T) {
 	n.Run(time.Second)
 	n.want(t, "c", books, "")
 	v, _ := n.Node(id("a")).Speaker().Peer(id("b"))
-	if !strings.Contains(v.LastError, "peer de-configured: contract ended") && !strings.Contains(v.LastError, "not a peer") {
+	if !strings.Contains(v.LastError, "peer de-configured: contract ended") &&
+		!strings.Contains(v.LastError, "not a peer") {
 		t.Errorf("a is told %q", v.LastError)
 	}
 }

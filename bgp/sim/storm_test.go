@@ -24,8 +24,8 @@ var (
 	stormSeeds = flag.Uint64("seeds", 4, "how many seeds")
 )
 
-// After any storm of cuts, partitions, crashes and flaps, every node's tables agree with those of an onlooker that sees the whole graph, and every peer
-// holds exactly what the other's books say that it was sent.
+// After any storm of cuts, partitions, crashes and flaps, every node's tables agree with those of an onlooker that
+// sees the whole graph, and every peer holds exactly what the other's books say that it was sent.
 func TestStormsHeal(t *testing.T) {
 	for i := range *stormSeeds {
 		seed := *stormFirst + i
@@ -37,7 +37,8 @@ func TestStormsHeal(t *testing.T) {
 			}
 			blown := s.n.Steps
 			s.heal()
-			t.Logf("%d steps in %s, %d more to heal", blown, s.n.Now.Sub(time.Unix(1_700_000_000, 0)).Round(time.Second), s.n.Steps-blown)
+			t.Logf("%d steps in %s, %d more to heal", blown, s.n.Now.Sub(time.Unix(1_700_000_000, 0)).Round(time.Second),
+				s.n.Steps-blown)
 			s.checkQuiet(t)
 			s.checkTables(t)
 			s.checkBooks(t)
@@ -60,8 +61,8 @@ type edge struct {
 	hub  bool
 }
 
-// newStorm builds a network: of each ten nodes, six are clients of two hubs, which are peers of each other, and the rest transit nodes, all linked at
-// random, so that there are ways around anything.
+// newStorm builds a network: of each ten nodes, six are clients of two hubs, which are peers of each other, and the
+// rest transit nodes, all linked at random, so that there are ways around anything.
 func newStorm(seed uint64, size int) *storm {
 	s := &storm{n: New(seed), rnd: rand.New(rand.NewPCG(seed, 9))}
 	for i := range size {
@@ -213,7 +214,8 @@ func (s *storm) checkQuiet(t *testing.T) {
 		}
 		for _, side := range [][2]bgp.NodeID{{e.a, e.b}, {e.b, e.a}} {
 			if v, _ := s.n.Node(side[0]).sp.Peer(side[1]); v.State != fsm.Established || !v.EndOfRIB || v.Routes.Stale > 0 {
-				t.Errorf("%s→%s is %s, end of RIB %v, %d stale: %s", side[0].Name, side[1].Name, v.State, v.EndOfRIB, v.Routes.Stale, v.LastError)
+				t.Errorf("%s→%s is %s, end of RIB %v, %d stale: %s", side[0].Name, side[1].Name, v.State, v.EndOfRIB,
+					v.Routes.Stale, v.LastError)
 			}
 		}
 	}
@@ -371,8 +373,9 @@ func (s *storm) checkBooks(t *testing.T) {
 	}
 }
 
-// A route that goes in a full mesh is hunted along longer and longer paths. Without timers that slow it down, what bounds it is that nobody is told of a
-// path that leads through himself: the cube of the mesh's size, and not its factorial.
+// A route that goes in a full mesh is hunted along longer and longer paths. Without timers that slow it down, what
+// bounds it is that nobody is told of a path that leads through himself: the cube of the mesh's size, and not its
+// factorial.
 func TestHuntingIsBounded(t *testing.T) {
 	const size = 8
 	s := &storm{n: New(1), rnd: rand.New(rand.NewPCG(1, 1))}

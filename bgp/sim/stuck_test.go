@@ -11,7 +11,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
-// wedge lets a node do nothing, but for a part of it that goes on sending keepalives: the worst kind of peer, since nobody's hold timer notices it.
+// wedge lets a node do nothing, but for a part of it that goes on sending keepalives: the worst kind of peer, since
+// nobody's hold timer notices it.
 func (n *Net) wedge(reader, writer bgp.NodeID, d time.Duration) {
 	node := n.Node(reader)
 	node.up = false
@@ -31,8 +32,9 @@ func (n *Net) unwedge(reader, writer bgp.NodeID) {
 	n.arm(node)
 }
 
-// One of 20 peers is stuck. The others are told as fast as ever, nothing is queued for it but its credits and the set of what changed, it is exact as soon
-// as it goes on, and if it does not, it is dropped after two hold times (RFC 9687) and exact when it comes back.
+// One of 20 peers is stuck. The others are told as fast as ever, nothing is queued for it but its credits and the set
+// of what changed, it is exact as soon as it goes on, and if it does not, it is dropped after two hold times (RFC
+// 9687) and exact when it comes back.
 func TestStuckReader(t *testing.T) {
 	n := New(1)
 	hub, stuck := id("hub"), id("p00")
@@ -67,7 +69,8 @@ func TestStuckReader(t *testing.T) {
 	exact := func(at bgp.NodeID, round int) {
 		t.Helper()
 		if got, all := holds(at, round), len(n.Node(at).Table); got != services*9/10 || all != got {
-			t.Errorf("round %d: %s holds %d services, %d of them of this round, want %d", round, at.Name, all, got, services*9/10)
+			t.Errorf("round %d: %s holds %d services, %d of them of this round, want %d", round, at.Name, all, got,
+				services*9/10)
 		}
 	}
 	churn(0)
@@ -82,7 +85,8 @@ func TestStuckReader(t *testing.T) {
 	}
 	v, _ := n.Node(hub).Speaker().Peer(stuck)
 	if queued := queuedTo(n.Node(hub), stuck); v.State != fsm.Established || v.Pending > services || queued > 4 {
-		t.Errorf("the stuck one is %s, %d services wait in %d messages, want at most %d in 4", v.State, v.Pending, queued, services)
+		t.Errorf("the stuck one is %s, %d services wait in %d messages, want at most %d in 4", v.State, v.Pending, queued,
+			services)
 	}
 	n.unwedge(stuck, hub)
 	n.Run(time.Second)

@@ -6,9 +6,10 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// What a peer may ask for. A SUBSCRIBE or a REFRESH is a small message that costs its receiver a look at many routes, so each peer has a budget for
-// them, counted in looks. Whoever has used it up is served later, and only its newest SUBSCRIBE counts. An example: lists of 10,000 names are taken ten times
-// in a row, and twice a second after that; lists of ten names, 1,300 times a second.
+// What a peer may ask for. A SUBSCRIBE or a REFRESH is a small message that costs its receiver a look at many routes,
+// so each peer has a budget for them, counted in looks. Whoever has used it up is served later, and only its newest
+// SUBSCRIBE counts. An example: lists of 10,000 names are taken ten times in a row, and twice a second after that;
+// lists of ten names, 1,300 times a second.
 const (
 	lookBurst     = 1_000_000
 	looksASecond  = 200_000

@@ -8,7 +8,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// A peer that asks for 10,000 other names all the time is served as far as its budget goes, and then for its newest list alone, when the budget allows.
+// A peer that asks for 10,000 other names all the time is served as far as its budget goes, and then for its newest
+// list alone, when the budget allows.
 func TestAsksHaveABudget(t *testing.T) {
 	o := newOffice(t, 2)
 	lists := func(k int) *bgp.Subscribe {

@@ -28,9 +28,10 @@ func (s *Speaker) Config() Config {
 	return c
 }
 
-// Checkpoint calls yield for events that bring a new speaker of Config, started now, to the tables, sessions and deadlines of this one. While it takes
-// them, whoever replays gives each UPDATE's credit back at once. What it does not restore is what nobody outside can hold it to: counters, the
-// numbers of paths, the time of the next attempt to dial, how far a peer that does not read has got, and an order among services.
+// Checkpoint calls yield for events that bring a new speaker of Config, started now, to the tables, sessions and
+// deadlines of this one. While it takes them, whoever replays gives each UPDATE's credit back at once. What it does
+// not restore is what nobody outside can hold it to: counters, the numbers of paths, the time of the next attempt to
+// dial, how far a peer that does not read has got, and an order among services.
 func (s *Speaker) Checkpoint(now time.Time, yield func(Timed)) {
 	s.table.Raw(rib.Local, func(svc bgp.Service, _ uint32, set []byte, _ bool) {
 		if a, err := attr.Parse(set); err == nil {
@@ -99,7 +100,8 @@ func (s *Speaker) checkpointConn(now time.Time, c *conn, yield func(Timed)) {
 	}
 }
 
-// checkpointStale enters the paths that are kept of a peer that is away, or is back and has not sent all of them again, over a stream that never was.
+// checkpointStale enters the paths that are kept of a peer that is away, or is back and has not sent all of them
+// again, over a stream that never was.
 func (s *Speaker) checkpointStale(now time.Time, p *peer, id ConnID, yield func(Timed)) {
 	lost := now
 	switch {
@@ -108,7 +110,14 @@ func (s *Speaker) checkpointStale(now time.Time, p *peer, id ConnID, yield func(
 	case !p.lastUntil.IsZero():
 		lost = p.lastUntil.Add(-p.caps.LongLivedStale - p.caps.GracefulRestart)
 	}
-	open := &bgp.Open{Version: bgp.Version, Node: p.cfg.Node, HoldTime: 0, BootID: p.bootID, Capabilities: p.caps, Ingress: s.table.IngressOf(p.id)}
+	open := &bgp.Open{
+		Version:      bgp.Version,
+		Node:         p.cfg.Node,
+		HoldTime:     0,
+		BootID:       p.bootID,
+		Capabilities: p.caps,
+		Ingress:      s.table.IngressOf(p.id),
+	}
 	yield(Timed{lost, ConnUp{Conn: id, Remote: p.cfg.Node}})
 	yield(Timed{lost, Received{id, open}})
 	yield(Timed{lost, Received{id, bgp.Keepalive{}}})

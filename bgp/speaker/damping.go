@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Damping of a session that is lost again and again (after RFC 2439, and what BFD implementations do): the first loss costs nothing, each further one
-// twice the time of the one before, until the peer has kept quiet for long enough.
+// Damping of a session that is lost again and again (after RFC 2439, and what BFD implementations do): the first loss
+// costs nothing, each further one twice the time of the one before, until the peer has kept quiet for long enough.
 const (
 	holdDownMin = 2 * time.Second
 	holdDownMax = 2 * time.Minute

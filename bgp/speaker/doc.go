@@ -1,4 +1,5 @@
-// Package speaker is the protocol core of one node: its sessions with its peers over the tables of bgp/rib, as one step function.
+// Package speaker is the protocol core of one node: its sessions with its peers over the tables of bgp/rib, as one
+// step function.
 //
 //	sp := speaker.New(cfg, rnd)
 //	for {
@@ -9,6 +10,6 @@
 //		drain the cursors that sp.Table() gave
 //	}
 //
-// It starts no goroutine, reads no clock and touches no network; the same events give the same effects. bgp/peering is the shell
-// around it, bgp/sim runs many in one process.
+// It starts no goroutine, reads no clock and touches no network; the same events give the same effects. bgp/peering
+// is the shell around it, bgp/sim runs many in one process.
 package speaker

@@ -31,8 +31,13 @@ type office struct {
 
 func newOffice(t *testing.T, peers int) *office {
 	t.Helper()
-	o := &office{t: t, now: time.Unix(1_700_000_000, 0), s: New(Config{Self: node(0), BootID: 9, Ingress: "x:1", GracefulRestart: time.Minute}, rand.New(rand.NewPCG(1, 1))),
-		stuck: map[ConnID]int{}, told: map[ConnID]int{}, listens: map[ConnID]map[bgp.Service]uint64{}}
+	o := &office{
+		t:   t,
+		now: time.Unix(1_700_000_000, 0),
+		s: New(Config{Self: node(0), BootID: 9, Ingress: "x:1", GracefulRestart: time.Minute},
+			rand.New(rand.NewPCG(1, 1))),
+		stuck: map[ConnID]int{}, told: map[ConnID]int{}, listens: map[ConnID]map[bgp.Service]uint64{},
+	}
 	o.s.Start(o.now)
 	for i := range peers {
 		o.do("peer", PeerSet{Peer: Peer{Node: clerk(i)}})
@@ -46,7 +51,13 @@ func clerk(i int) bgp.NodeID { return bgp.NodeID{Org: "acme.example", Name: fmt.
 
 func (o *office) up(peer int, conn ConnID) {
 	o.do("up", ConnUp{Conn: conn, Remote: clerk(peer)})
-	o.do("up", Received{conn, &bgp.Open{Version: bgp.Version, Node: clerk(peer), BootID: uint64(conn), Ingress: "y:1", Capabilities: bgp.Capabilities{GracefulRestart: time.Minute, Refresh: true}}})
+	o.do("up", Received{conn, &bgp.Open{
+		Version:      bgp.Version,
+		Node:         clerk(peer),
+		BootID:       uint64(conn),
+		Ingress:      "y:1",
+		Capabilities: bgp.Capabilities{GracefulRestart: time.Minute, Refresh: true},
+	}})
 	o.do("up", Received{conn, bgp.Keepalive{}})
 }
 
@@ -116,20 +127,30 @@ func announced(peer, n int, region string) (all []*bgp.Update) {
 	for i := 0; i < n; i += 100 {
 		u := &bgp.Update{}
 		for j := i; j < min(i+100, n); j++ {
-			set := attr.Append(nil, &bgp.Attributes{Protocol: bgp.HTTP, NodePath: []bgp.NodeID{clerk(peer)}, Region: region, Tags: []string{fmt.Sprint("tag-", j)}})
-			u.Announced = append(u.Announced, bgp.Group{Attributes: set, Routes: []bgp.NLRI{{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", j))}}})
+			set := attr.Append(nil, &bgp.Attributes{
+				Protocol: bgp.HTTP,
+				NodePath: []bgp.NodeID{clerk(peer)},
+				Region:   region,
+				Tags:     []string{fmt.Sprint("tag-", j)},
+			})
+			u.Announced = append(u.Announced, bgp.Group{
+				Attributes: set,
+				Routes:     []bgp.NLRI{{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", j))}},
+			})
 		}
 		all = append(all, u)
 	}
 	return all
 }
 
-// Whatever happens to a table of 20,000 services with 50 peers, it is worked through in steps that each cost what a slice costs: keepalives go out between
-// two of them, and no peer's event holds up the others.
+// Whatever happens to a table of 20,000 services with 50 peers, it is worked through in steps that each cost what a
+// slice costs: keepalives go out between two of them, and no peer's event holds up the others.
 func TestStepsAreBounded(t *testing.T) {
 	const peers, services = 50, 20_000
 	const slice = flushSlice + 20*bgp.MaxUpdateRoutes + bulkSlice*(3+peers/8) + bgp.MaxUpdateRoutes*(3+peers/8)
-	reject := &filter.Chain{Terms: []filter.Term{{Name: "x", Match: filter.Match{Services: []string{"s7.acme.example"}}, Action: filter.Reject}}}
+	reject := &filter.Chain{
+		Terms: []filter.Term{{Name: "x", Match: filter.Match{Services: []string{"s7.acme.example"}}, Action: filter.Reject}},
+	}
 	o := newOffice(t, peers)
 	for _, from := range []int{0, 1} {
 		for _, u := range announced(from, services, "eu") {
@@ -192,8 +213,9 @@ func TestFirstMessagesGoFirst(t *testing.T) {
 	}
 }
 
-// One of 20 peers takes nothing, while 100,000 routes change again and again. The others are told in as many messages as without it, what is kept for it is
-// no more than its credits and a mark a service, and once it goes on it ends with exactly what the others hold.
+// One of 20 peers takes nothing, while 100,000 routes change again and again. The others are told in as many messages
+// as without it, what is kept for it is no more than its credits and a mark a service, and once it goes on it ends
+// with exactly what the others hold.
 func TestStuckReaderAmongTwenty(t *testing.T) {
 	services, rounds := 100_000, 4
 	if testing.Short() {
@@ -226,7 +248,8 @@ func TestStuckReaderAmongTwenty(t *testing.T) {
 	}
 	after := heap()
 	grown := float64(int64(after)-int64(before)) / (1 << 20)
-	t.Logf("%d routes changed %d times: the heap grew by %.1f MiB to %.1f MiB", services, rounds, grown, float64(after)/(1<<20))
+	t.Logf("%d routes changed %d times: the heap grew by %.1f MiB to %.1f MiB", services, rounds, grown,
+		float64(after)/(1<<20))
 	if grown > 64 {
 		t.Errorf("the heap grew by %.1f MiB, want at most 64", grown)
 	}

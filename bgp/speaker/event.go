@@ -26,7 +26,8 @@ type Peer struct {
 	Addresses []string
 	// HoldTime is how long a silent peer is kept. Zero means 90s. It must be at least 3s.
 	HoldTime time.Duration
-	// Import and Export are the route filters; nil is everything inside an organisation and nothing between two (RFC 8212).
+	// Import and Export are the route filters; nil is everything inside an organisation and nothing between two (RFC
+	// 8212).
 	Import, Export *filter.Chain
 	// Client makes this node reflect the peer's routes (RFC 4456).
 	Client bool
@@ -34,23 +35,24 @@ type Peer struct {
 	Role bgp.Role
 	// MaxRoutes is how many routes it may announce; zero means 1,000,000 inside an organisation and 1,000 between two.
 	MaxRoutes int
-	// MaxBytes is how many bytes of names and attributes all its routes may have, each route counted as if it shared its attributes with no other; zero
-	// means 512 MiB inside an organisation and 4 MiB between two.
+	// MaxBytes is how many bytes of names and attributes all its routes may have, each route counted as if it shared its
+	// attributes with no other; zero means 512 MiB inside an organisation and 4 MiB between two.
 	MaxBytes int
-	// MaxRouteBytes is how many bytes of attributes one route may have, at most attr.MaxSize; a larger one is treated as withdrawn. Zero means 16 KiB, enough for all the tags that a route may have.
+	// MaxRouteBytes is how many bytes of attributes one route may have, at most attr.MaxSize; a larger one is treated as
+	// withdrawn. Zero means 16 KiB, enough for all the tags that a route may have.
 	MaxRouteBytes int
-	// MaxLocalPref is the highest local preference that is taken of it, inside an organisation; what is above counts as this. Zero means
-	// bgp.DefaultLocalPref: it may make its paths less wanted, and not more.
+	// MaxLocalPref is the highest local preference that is taken of it, inside an organisation; what is above counts as
+	// this. Zero means bgp.DefaultLocalPref: it may make its paths less wanted, and not more.
 	MaxLocalPref uint32
 	// OverLimit says what happens beyond MaxRoutes and MaxBytes. Zero means Block.
 	OverLimit OverLimit
-	// Liveness is the interval of fast keepalives; zero for none. It counts if the peer has one as well, the longer of both: after three of them
-	// without a word the session is over.
+	// Liveness is the interval of fast keepalives; zero for none. It counts if the peer has one as well, the longer of
+	// both: after three of them without a word the session is over.
 	Liveness time.Duration
 	// Subscribe holds the names to ask the peer for; nil for everything.
 	Subscribe []bgp.Service
-	// LongLivedStale bounds how long its routes serve as last resort after its restart time (RFC 9494); zero for as long as it asks, negative for
-	// not at all.
+	// LongLivedStale bounds how long its routes serve as last resort after its restart time (RFC 9494); zero for as long
+	// as it asks, negative for not at all.
 	LongLivedStale time.Duration
 	// AddPath is how many paths a service it may send to this node; zero means 1 (RFC 7911).
 	AddPath uint8
@@ -143,12 +145,12 @@ type NextHopChanged struct {
 // Drain moves traffic away from this node, by graceful-shutdown on all that it announces (RFC 8326), or back to it.
 type Drain struct{ On bool }
 
-// Restored tells that every peer and service that was configured before a restart has been set again. Before it, a restarted node
-// publishes nothing: a table without peers would look complete.
+// Restored tells that every peer and service that was configured before a restart has been set again. Before it, a
+// restarted node publishes nothing: a table without peers would look complete.
 type Restored struct{}
 
-// Say hands a peer a message about the tracing of calls: a *bgp.WalkRequest or *bgp.WalkReply. It is dropped if the peer has no session, does not know
-// such messages, or reads too slowly: the asker stops waiting by itself.
+// Say hands a peer a message about the tracing of calls: a *bgp.WalkRequest or *bgp.WalkReply. It is dropped if the
+// peer has no session, does not know such messages, or reads too slowly: the asker stops waiting by itself.
 type Say struct {
 	Peer bgp.NodeID
 	Msg  bgp.Message
@@ -157,7 +159,8 @@ type Say struct {
 // Tick is due at NextDeadline.
 type Tick struct{}
 
-// Shutdown ends every session: for good, with a NOTIFICATION, or for a restart, without one, so that peers keep the routes (RFC 4724).
+// Shutdown ends every session: for good, with a NOTIFICATION, or for a restart, without one, so that peers keep the
+// routes (RFC 4724).
 type Shutdown struct {
 	Restart bool
 	Text    string
@@ -191,14 +194,15 @@ type Dial struct {
 	Address string
 }
 
-// Send hands a message to a stream. An *bgp.Update, *bgp.Report, *bgp.WalkRequest or *bgp.WalkReply costs one credit, which Writable gives back; all
-// others go at once.
+// Send hands a message to a stream. An *bgp.Update, *bgp.Report, *bgp.WalkRequest or *bgp.WalkReply costs one credit,
+// which Writable gives back; all others go at once.
 type Send struct {
 	Conn ConnID
 	Msg  bgp.Message
 }
 
-// CloseConn ends a stream once what was sent has been handed on. No ConnDown is expected, and one that comes is ignored.
+// CloseConn ends a stream once what was sent has been handed on. No ConnDown is expected, and one that comes is
+// ignored.
 type CloseConn struct{ Conn ConnID }
 
 // SessionChanged tells of a session that came up or went down, or of an attempt that failed.
@@ -226,7 +230,8 @@ type Rejected struct {
 	Malformed []bgp.Malformed
 }
 
-// Heard hands on what an established peer says about the tracing of calls: a *bgp.WalkRequest, which wants an answer by Say, or a *bgp.WalkReply.
+// Heard hands on what an established peer says about the tracing of calls: a *bgp.WalkRequest, which wants an answer
+// by Say, or a *bgp.WalkReply.
 type Heard struct {
 	Peer bgp.NodeID
 	Msg  bgp.Message

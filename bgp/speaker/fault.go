@@ -50,7 +50,14 @@ type FaultKind struct {
 
 // malformed enters what the decoder had to mend.
 func (p *peer) malformed(now time.Time, m *bgp.Malformed) {
-	f := Fault{At: now, Degree: AttributeDropped, Service: bgp.Service(bytes.Clone([]byte(m.Service))), Attribute: m.Attribute, Reason: m.Reason, Routes: m.Routes}
+	f := Fault{
+		At:        now,
+		Degree:    AttributeDropped,
+		Service:   bgp.Service(bytes.Clone([]byte(m.Service))),
+		Attribute: m.Attribute,
+		Reason:    m.Reason,
+		Routes:    m.Routes,
+	}
 	if m.Withdrawn {
 		f.Degree = TreatedAsWithdrawn
 	}

@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// What a peer may announce if its operator sets no limit. One node must not be able to fill the memory of all others, of its own organisation or not.
+// What a peer may announce if its operator sets no limit. One node must not be able to fill the memory of all others,
+// of its own organisation or not.
 const (
 	routesInside  = 1_000_000
 	routesOutside = 1000
@@ -27,7 +28,8 @@ func LimitsOf(p Peer, external bool) Limits {
 	if external {
 		l = Limits{routesOutside, bytesOutside, routeBytes}
 	}
-	return Limits{cmp.Or(p.MaxRoutes, l.MaxRoutes), cmp.Or(p.MaxBytes, l.MaxBytes), cmp.Or(p.MaxRouteBytes, l.MaxRouteBytes)}
+	return Limits{cmp.Or(p.MaxRoutes, l.MaxRoutes), cmp.Or(p.MaxBytes, l.MaxBytes),
+		cmp.Or(p.MaxRouteBytes, l.MaxRouteBytes)}
 }
 
 // words says what a peer that is closed for its number of routes went beyond.

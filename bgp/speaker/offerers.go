@@ -50,7 +50,8 @@ func (s *Speaker) newcomersDue() time.Time {
 	return s.contestedAt
 }
 
-// learn ends the time in which this node reads its first tables: when every peer has sent its own, or the deferral is over.
+// learn ends the time in which this node reads its first tables: when every peer has sent its own, or the deferral is
+// over.
 func (s *Speaker) learn(now time.Time) {
 	if s.learnUntil.IsZero() {
 		return

@@ -35,7 +35,8 @@ func (s *Speaker) setPeer(now time.Time, cfg Peer) {
 		s.closeAll(now, p, bgp.Notify(bgp.Cease, bgp.AdminShutdown, "disabled at %s", s.cfg.Self))
 		p.dialAt = time.Time{}
 		p.state = fsm.Idle
-	case p.session != nil && (old.HoldTime != cfg.HoldTime || old.Role != cfg.Role || old.AddPath != cfg.AddPath || old.Liveness != cfg.Liveness || old.Client != cfg.Client):
+	case p.session != nil && (old.HoldTime != cfg.HoldTime || old.Role != cfg.Role || old.AddPath != cfg.AddPath ||
+		old.Liveness != cfg.Liveness || old.Client != cfg.Client):
 		s.closeAll(now, p, bgp.Notify(bgp.Cease, bgp.ConfigChange, "configuration changed at %s", s.cfg.Self))
 		s.dialNow(now, p)
 	case p.session == nil:
@@ -68,7 +69,8 @@ func (s *Speaker) resubscribe(p *peer, old []bgp.Service) {
 	s.emit(Send{p.session.id, &bgp.Subscribe{Services: p.cfg.Subscribe, Everything: p.cfg.Subscribe == nil}})
 }
 
-// subscribed takes what a peer wants to hear of; the difference goes out (after RFC 4684). It tells whether that takes a look at every service.
+// subscribed takes what a peer wants to hear of; the difference goes out (after RFC 4684). It tells whether that
+// takes a look at every service.
 func (s *Speaker) subscribed(p *peer, m *bgp.Subscribe) (all bool) {
 	p.session.waiting = false
 	if m.Everything {
@@ -152,7 +154,8 @@ func (s *Speaker) retry(now time.Time, p *peer) bool {
 
 func (s *Speaker) dial(p *peer) {
 	p.dialAt = time.Time{}
-	if p.session != nil || s.stopped || p.cfg.Disabled || len(p.cfg.Addresses) == 0 { // what was due may have been configured away
+	// what was due may have been configured away
+	if p.session != nil || s.stopped || p.cfg.Disabled || len(p.cfg.Addresses) == 0 {
 		return
 	}
 	address := p.cfg.Addresses[p.address%len(p.cfg.Addresses)]

@@ -10,8 +10,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/rib"
 )
 
-// Reports are soft state (RFC 2205 §2.3): who has something against a service repeats it, nodes on the way keep nothing, and the originator forgets
-// what it hears no more.
+// Reports are soft state (RFC 2205 §2.3): who has something against a service repeats it, nodes on the way keep
+// nothing, and the originator forgets what it hears no more.
 const (
 	reportEvery   = 30 * time.Second
 	reportHold    = 100 * time.Second
@@ -20,7 +20,8 @@ const (
 	maxReportsOut = 256  // reports that wait for one peer; the newest of each service and reporter
 )
 
-// Problem says what this node's data plane has against a service, for its originator; with ReportResolved, that it has nothing any more.
+// Problem says what this node's data plane has against a service, for its originator; with ReportResolved, that it
+// has nothing any more.
 type Problem struct {
 	Service bgp.Service
 	Kind    bgp.ReportKind
@@ -74,7 +75,12 @@ func (s *Speaker) Complaints(svc bgp.Service) []Complaint {
 
 // problem books what this node's own data plane says, and passes it on.
 func (s *Speaker) problem(now time.Time, ev Problem) {
-	r := bgp.Report{Service: ev.Service, Node: s.cfg.Self, Kind: ev.Kind, Text: ev.Text[:min(len(ev.Text), bgp.MaxReportText)]}
+	r := bgp.Report{
+		Service: ev.Service,
+		Node:    s.cfg.Self,
+		Kind:    ev.Kind,
+		Text:    ev.Text[:min(len(ev.Text), bgp.MaxReportText)],
+	}
 	r.Text = strings.ToValidUTF8(r.Text, "")
 	_, had := s.reports.own[ev.Service]
 	switch {

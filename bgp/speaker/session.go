@@ -28,7 +28,8 @@ func (s *Speaker) connUp(now time.Time, ev ConnUp) {
 		refuse(bgp.ConnectionRejected, "%s is disabled at %s", ev.Remote, s.cfg.Self)
 		return
 	case p.damping.holds(now):
-		refuse(bgp.ConnectionRejected, "%s holds it down until %s: %s", s.cfg.Self, p.damping.until.UTC().Format(time.TimeOnly), p.damping.why)
+		refuse(bgp.ConnectionRejected, "%s holds it down until %s: %s", s.cfg.Self,
+			p.damping.until.UTC().Format(time.TimeOnly), p.damping.why)
 		return
 	case ev.Dialled && p.session != nil:
 		refuse(bgp.CollisionResolution, "another stream with %s is established", p.cfg.Node)
@@ -57,10 +58,21 @@ func (s *Speaker) open(p *peer) bgp.Open {
 		hold = bgp.DefaultHoldTime
 	}
 	return bgp.Open{
-		Version: bgp.Version, Node: s.cfg.Self, HoldTime: hold, Ingress: s.cfg.Ingress, Role: opposite(p.cfg.Role), BootID: s.cfg.BootID,
+		Version:  bgp.Version,
+		Node:     s.cfg.Self,
+		HoldTime: hold,
+		Ingress:  s.cfg.Ingress,
+		Role:     opposite(p.cfg.Role),
+		BootID:   s.cfg.BootID,
 		Capabilities: bgp.Capabilities{
 			GracefulRestart: s.cfg.GracefulRestart, Restarting: !s.deferUntil.IsZero(), LongLivedStale: s.cfg.LongLivedStale,
-			AddPath: p.cfg.AddPath, Refresh: true, Client: p.cfg.Client, Subscribe: p.cfg.Subscribe != nil, Liveness: p.cfg.Liveness, Reports: true, Walk: s.cfg.Walk,
+			AddPath:   p.cfg.AddPath,
+			Refresh:   true,
+			Client:    p.cfg.Client,
+			Subscribe: p.cfg.Subscribe != nil,
+			Liveness:  p.cfg.Liveness,
+			Reports:   true,
+			Walk:      s.cfg.Walk,
 		},
 	}
 }
@@ -164,21 +176,24 @@ func (s *Speaker) collide(now time.Time, c *conn) {
 		if fsm.Survives(s.cfg.Self, p.cfg.Node, c.dialled) && !fsm.Survives(s.cfg.Self, p.cfg.Node, other.dialled) {
 			loser = other
 		}
-		s.fail(now, loser, bgp.Notify(bgp.Cease, bgp.CollisionResolution, "another stream with %s survives", p.cfg.Node), false)
+		s.fail(now, loser, bgp.Notify(bgp.Cease, bgp.CollisionResolution, "another stream with %s survives", p.cfg.Node),
+			false)
 		if loser == c {
 			return
 		}
 	}
 }
 
-// reborn handles a second stream whose OPEN has another boot id: the peer has restarted, or its configuration was cloned. A session
-// that was heard within its keepalive interval is alive, so the newcomer is a clone and is refused by name.
+// reborn handles a second stream whose OPEN has another boot id: the peer has restarted, or its configuration was
+// cloned. A session that was heard within its keepalive interval is alive, so the newcomer is a clone and is refused
+// by name.
 func (s *Speaker) reborn(now time.Time, c, old *conn) {
 	hold := old.fsm.HoldTime()
 	deadline := old.fsm.HoldDeadline()
 	heard := deadline.Add(-hold)
 	if hold > 0 && now.Sub(heard) < hold/2 {
-		s.fail(now, c, bgp.Notify(bgp.OpenMessageError, bgp.BadNodeID, "%s is connected already, from another process: two nodes with one id?", c.peer.cfg.Node), false)
+		s.fail(now, c, bgp.Notify(bgp.OpenMessageError, bgp.BadNodeID,
+			"%s is connected already, from another process: two nodes with one id?", c.peer.cfg.Node), false)
 		return
 	}
 	s.lose(now, old, bgp.Notify(bgp.Cease, bgp.ConnectionRejected, "%s has restarted", old.peer.cfg.Node))
@@ -278,7 +293,8 @@ func (s *Speaker) fail(now time.Time, c *conn, n *bgp.Notification, remote bool)
 	}
 	s.emit(CloseConn{c.id})
 	// Only what was not said on purpose leaves the routes in place (RFC 4724 §4, with RFC 8538 for an expired hold timer).
-	kept := n.Code == bgp.HoldTimerExpired || n.Code == bgp.SendHoldExpired || n.Code == bgp.Cease && n.Subcode == bgp.LivenessLost
+	kept := n.Code == bgp.HoldTimerExpired || n.Code == bgp.SendHoldExpired ||
+		n.Code == bgp.Cease && n.Subcode == bgp.LivenessLost
 	if kept && c == c.peer.session {
 		c.peer.damping.lost(now)
 	}
@@ -343,8 +359,9 @@ func (s *Speaker) drop(c *conn) {
 	}
 }
 
-// keepStale lets a peer's routes serve on. One that fails again before it has sent its table has no more time than the first failure gave
-// it, so that nothing is stale for ever (RFC 4724 §4.2 would have it removed, and cut off a data plane that runs).
+// keepStale lets a peer's routes serve on. One that fails again before it has sent its table has no more time than
+// the first failure gave it, so that nothing is stale for ever (RFC 4724 §4.2 would have it removed, and cut off a
+// data plane that runs).
 func (s *Speaker) keepStale(now time.Time, p *peer) {
 	s.table.MarkStale(p.id)
 	switch {
@@ -371,7 +388,8 @@ func (s *Speaker) restartExpired(now time.Time, p *peer) {
 	s.table.Sweep(p.id)
 }
 
-// longLived is how long a peer's routes serve as last resort: as it asks, within what the operator allows (RFC 9494 §4.3).
+// longLived is how long a peer's routes serve as last resort: as it asks, within what the operator allows (RFC 9494
+// §4.3).
 func (p *peer) longLived() time.Duration {
 	switch {
 	case p.cfg.LongLivedStale < 0:

@@ -15,22 +15,25 @@ type Config struct {
 	Self bgp.NodeID // required
 	// BootID tells one start of the process from the next; required, drawn at random.
 	BootID uint64
-	// Ingress is HOST:PORT of the mesh ingress of this node's Envoy, as its peers reach it; empty to offer no service and no transit.
+	// Ingress is HOST:PORT of the mesh ingress of this node's Envoy, as its peers reach it; empty to offer no service
+	// and no transit.
 	Ingress string
 	// GracefulRestart is how long peers are asked to keep this node's routes when a session drops; 0 for not at all.
 	GracefulRestart time.Duration
 	// LongLivedStale is how much longer they may serve as last resort; 0 for not at all.
 	LongLivedStale time.Duration
-	// Restarting tells that this node's data plane kept running while the process was away: nothing is published before every
-	// configured peer has sent End-of-RIB, or Deferral has passed.
+	// Restarting tells that this node's data plane kept running while the process was away: nothing is published before
+	// every configured peer has sent End-of-RIB, or Deferral has passed.
 	Restarting bool
 	// Deferral bounds that wait. Zero means 30s.
 	Deferral time.Duration
 	// Walk tells that this node answers WALK-REQUEST.
 	Walk bool
-	// HoldNames ranks a node that begins to offer another's name after whoever has offered it for longest, until an operator agrees.
+	// HoldNames ranks a node that begins to offer another's name after whoever has offered it for longest, until an
+	// operator agrees.
 	HoldNames bool
-	// Learned tells that this node has read its peers' first tables before, so that whoever offers another's name from now on is new.
+	// Learned tells that this node has read its peers' first tables before, so that whoever offers another's name from
+	// now on is new.
 	Learned bool
 	// DialMin and DialMax bound the dialler's back-off. Zero means 1s and 60s.
 	DialMin, DialMax time.Duration
@@ -148,8 +151,9 @@ func (s *Speaker) Start(now time.Time) {
 // Publishing tells whether the data plane may be given what the tables say.
 func (s *Speaker) Publishing() bool { return s.deferUntil.IsZero() }
 
-// Step advances the speaker by one event at the given time and returns what the outside must now do. The effects are valid until
-// the next Step; their UPDATEs for as long as they are referred to, and not to be changed: several streams may be sent the same.
+// Step advances the speaker by one event at the given time and returns what the outside must now do. The effects are
+// valid until the next Step; their UPDATEs for as long as they are referred to, and not to be changed: several
+// streams may be sent the same.
 func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 	clear(s.effects)
 	s.effects = s.effects[:0]
@@ -221,7 +225,8 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 
 func (s *Speaker) emit(e Effect) { s.effects = append(s.effects, e) }
 
-// due does whatever a deadline has come for. Peers are only judged at a Tick, which the outside gives after all that it has read.
+// due does whatever a deadline has come for. Peers are only judged at a Tick, which the outside gives after all that
+// it has read.
 func (s *Speaker) due(now time.Time, tick bool) {
 	for _, p := range s.order {
 		s.connsDue(now, p, tick)
@@ -304,10 +309,11 @@ func (s *Speaker) NextDeadline(now time.Time) time.Time {
 	return d
 }
 
-// flush gives every established peer what it has to hear, as far as its stream takes it: a message for each in turn, so that the last hears of
-// a change soon after the first. A restarted node says nothing before its own tables are complete: its End-of-RIB would make peers sweep what it
-// has not learned again yet (RFC 4724 §4.1). A peer without graceful restart has nothing to sweep, and hears of each route at once, with
-// End-of-RIB when the tables are complete.
+// flush gives every established peer what it has to hear, as far as its stream takes it: a message for each in turn,
+// so that the last hears of a change soon after the first. A restarted node says nothing before its own tables are
+// complete: its End-of-RIB would make peers sweep what it has not learned again yet (RFC 4724 §4.1). A peer without
+// graceful restart has nothing to sweep, and hears of each route at once, with End-of-RIB when the tables are
+// complete.
 func (s *Speaker) flush(now time.Time) {
 	s.more = false
 	began, first, cut := s.table.Effort(), s.turn, false
@@ -347,8 +353,8 @@ func (s *Speaker) hears(p *peer) bool {
 	return p.session != nil && !p.session.waiting && (s.deferUntil.IsZero() || p.caps.GracefulRestart == 0)
 }
 
-// tell gives a peer one message, and tells whether it did. The first on an idle stream is short: it leaves at once, and everybody's first
-// is before anybody's second.
+// tell gives a peer one message, and tells whether it did. The first on an idle stream is short: it leaves at once,
+// and everybody's first is before anybody's second.
 func (s *Speaker) tell(now time.Time, p *peer) bool {
 	c := p.session
 	most := bgp.MaxUpdateRoutes

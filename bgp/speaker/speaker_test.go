@@ -52,16 +52,42 @@ func message(kind, arg byte) bgp.Message {
 	set := func(a bgp.Attributes) []byte { return attr.Append(nil, &a) }
 	svc := bgp.Service(fmt.Sprintf("s%d.acme.example", arg%8))
 	if kind == 10 {
-		return &bgp.Report{Service: []bgp.Service{svc, "l1.acme.example"}[arg%2], Node: node(arg / 2), Kind: bgp.ReportKind(arg % 3), Hops: arg}
+		return &bgp.Report{
+			Service: []bgp.Service{svc, "l1.acme.example"}[arg%2],
+			Node:    node(arg / 2),
+			Kind:    bgp.ReportKind(arg % 3),
+			Hops:    arg,
+		}
 	}
 	switch kind % 11 {
 	case 0:
-		return &bgp.Open{Version: bgp.Version, Node: from, HoldTime: time.Duration(arg) * time.Second, BootID: uint64(arg % 3),
-			Capabilities: bgp.Capabilities{GracefulRestart: time.Duration(arg%4) * time.Minute, LongLivedStale: time.Duration(arg%2) * time.Hour, Restarting: arg%5 == 0, AddPath: arg % 3, Reports: arg%2 == 0, Walk: arg%2 == 0}}
+		return &bgp.Open{
+			Version:  bgp.Version,
+			Node:     from,
+			HoldTime: time.Duration(arg) * time.Second,
+			BootID:   uint64(arg % 3),
+			Capabilities: bgp.Capabilities{
+				GracefulRestart: time.Duration(arg%4) * time.Minute,
+				LongLivedStale:  time.Duration(arg%2) * time.Hour,
+				Restarting:      arg%5 == 0,
+				AddPath:         arg % 3,
+				Reports:         arg%2 == 0,
+				Walk:            arg%2 == 0,
+			},
+		}
 	case 1:
 		return bgp.Keepalive{}
 	case 2:
-		return &bgp.Update{Announced: []bgp.Group{{Attributes: set(bgp.Attributes{Protocol: bgp.HTTP, NodePath: []bgp.NodeID{from, node(arg / 4)}, LocalPref: uint32(arg)}), Routes: []bgp.NLRI{{Service: svc}}}}}
+		return &bgp.Update{
+			Announced: []bgp.Group{{
+				Attributes: set(bgp.Attributes{
+					Protocol:  bgp.HTTP,
+					NodePath:  []bgp.NodeID{from, node(arg / 4)},
+					LocalPref: uint32(arg),
+				}),
+				Routes: []bgp.NLRI{{Service: svc}},
+			}},
+		}
 	case 3:
 		return &bgp.Update{Withdrawn: []bgp.NLRI{{Service: svc}}}
 	case 4:
@@ -83,7 +109,14 @@ func (o *outside) event(op, a, b byte) Event {
 	conn := ConnID(a % 16)
 	switch op % 16 {
 	case 0:
-		p := Peer{Node: node(1 + a%3), MaxRoutes: int(b % 5), OverLimit: OverLimit(b % 2), Client: b%7 == 0, Disabled: b%11 == 0, AddPath: b % 3}
+		p := Peer{
+			Node:      node(1 + a%3),
+			MaxRoutes: int(b % 5),
+			OverLimit: OverLimit(b % 2),
+			Client:    b%7 == 0,
+			Disabled:  b%11 == 0,
+			AddPath:   b % 3,
+		}
 		if a%2 == 0 {
 			p.Addresses = []string{"x"}
 		}
@@ -96,7 +129,10 @@ func (o *outside) event(op, a, b byte) Event {
 	case 2:
 		return PeerReset{Node: node(a)}
 	case 3:
-		return LocalSet{Service: bgp.Service(fmt.Sprintf("l%d.acme.example", a%4)), Attributes: bgp.Attributes{Protocol: bgp.TCP, MED: uint32(b)}}
+		return LocalSet{
+			Service:    bgp.Service(fmt.Sprintf("l%d.acme.example", a%4)),
+			Attributes: bgp.Attributes{Protocol: bgp.TCP, MED: uint32(b)},
+		}
 	case 4:
 		return LocalRemoved{Service: bgp.Service(fmt.Sprintf("l%d.acme.example", a%4))}
 	case 5:
@@ -133,17 +169,26 @@ func (o *outside) event(op, a, b byte) Event {
 	return Tick{}
 }
 
-// Whatever happens in whatever order, a step does not panic, speaks only on streams that stand, and never queues more than a
-// stream's credits; and when everything is taken away, nothing is left.
+// Whatever happens in whatever order, a step does not panic, speaks only on streams that stand, and never queues more
+// than a stream's credits; and when everything is taken away, nothing is left.
 func FuzzStep(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 5, 1, 0, 20, 1, 1, 21, 1, 0, 22, 1, 5, 6, 1, 0, 13, 0, 200})
-	f.Add([]byte{0, 0, 1, 0, 1, 1, 5, 1, 0, 5, 2, 1, 20, 1, 33, 20, 2, 34, 21, 1, 0, 21, 2, 0, 3, 1, 1, 22, 1, 9, 24, 1, 1, 6, 1, 1, 1, 1, 1})
+	f.Add([]byte{0, 0, 1, 0, 1, 1, 5, 1, 0, 5, 2, 1, 20, 1, 33, 20, 2, 34, 21, 1, 0, 21, 2, 0, 3, 1, 1, 22, 1, 9, 24, 1,
+		1, 6, 1, 1, 1, 1, 1})
 	f.Add([]byte{12, 0, 0, 0, 2, 2, 5, 3, 1, 20, 1, 7, 21, 1, 1, 23, 1, 7, 26, 1, 1, 10, 0, 0, 2, 3, 3})
-	f.Add([]byte{0, 0, 1, 5, 1, 0, 20, 1, 4, 21, 1, 0, 22, 1, 5, 13, 5, 1, 8, 1, 0, 13, 5, 0, 3, 1, 1, 28, 1, 3, 13, 5, 1, 22, 1, 255, 30, 0, 255})
-	f.Add([]byte{0, 0, 5, 5, 1, 0, 20, 1, 5, 21, 1, 0, 3, 1, 1, 26, 1, 0, 26, 1, 0, 26, 1, 0, 26, 1, 0, 26, 1, 0, 0}) // asked for the table again and again
+	f.Add([]byte{0, 0, 1, 5, 1, 0, 20, 1, 4, 21, 1, 0, 22, 1, 5, 13, 5, 1, 8, 1, 0, 13, 5, 0, 3, 1, 1, 28, 1, 3, 13, 5,
+		1, 22, 1, 255, 30, 0, 255})
+	// asked for the table again and again
+	f.Add([]byte{0, 0, 5, 5, 1, 0, 20, 1, 5, 21, 1, 0, 3, 1, 1, 26, 1, 0, 26, 1, 0, 26, 1, 0, 26, 1, 0, 26, 1, 0, 0})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		now := time.Unix(1_700_000_000, 0)
-		s := New(Config{Self: node(0), BootID: 9, GracefulRestart: time.Minute, Walk: true, Restarting: len(script)%2 == 0}, rand.New(rand.NewPCG(1, 1)))
+		s := New(Config{
+			Self:            node(0),
+			BootID:          9,
+			GracefulRestart: time.Minute,
+			Walk:            true,
+			Restarting:      len(script)%2 == 0,
+		}, rand.New(rand.NewPCG(1, 1)))
 		s.Start(now)
 		o := &outside{t: t, live: map[ConnID]int{}, dials: map[bgp.NodeID]int{}}
 		cursor := s.Table().Subscribe()

@@ -59,7 +59,8 @@ type PeerView struct {
 	// LastError is why the last session or attempt ended, "" while all is well; Remote tells that the peer ended it.
 	LastError string
 	Remote    bool
-	// StaleSince is when the session was lost whose routes are stale, StaleUntil how long they are kept; zero if it has none.
+	// StaleSince is when the session was lost whose routes are stale, StaleUntil how long they are kept; zero if it has
+	// none.
 	StaleSince, StaleUntil time.Time
 	// LastResortUntil is how long they serve as last resort (RFC 9494); zero if they do not.
 	LastResortUntil time.Time
@@ -69,7 +70,8 @@ type PeerView struct {
 	// Wants are the names that it subscribes to, if Selective; otherwise it wants everything.
 	Wants     []bgp.Service
 	Selective bool
-	// HeldUntil is until when it is neither dialled nor let in, and HeldFor why; zero and "" if it was never held down. It may have passed.
+	// HeldUntil is until when it is neither dialled nor let in, and HeldFor why; zero and "" if it was never held down.
+	// It may have passed.
 	HeldUntil time.Time
 	HeldFor   string
 	Losses    int     // sessions lost to silence of late
@@ -126,8 +128,12 @@ func (s *Speaker) view(p *peer) PeerView {
 	v := PeerView{
 		Config: p.cfg, External: s.external(p), State: p.state, NextDial: p.dialAt, BootID: p.bootID, Caps: p.caps,
 		Routes: s.table.PeerCounts(p.id), Counters: p.count, LastError: p.lastErr, Remote: p.lastErrRemote,
-		StaleSince: p.staleSince(), StaleUntil: p.staleUntil, LastResortUntil: p.lastUntil, EndOfRIB: p.eor, Notice: s.notice(p),
-		Losses: p.damping.losses, Faults: slices.Clone(p.faults),
+		StaleSince:      p.staleSince(),
+		StaleUntil:      p.staleUntil,
+		LastResortUntil: p.lastUntil,
+		EndOfRIB:        p.eor,
+		Notice:          s.notice(p),
+		Losses:          p.damping.losses, Faults: slices.Clone(p.faults),
 	}
 	v.Counters.Faults = maps.Clone(p.count.Faults)
 	if p.session == nil {

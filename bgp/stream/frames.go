@@ -139,7 +139,8 @@ func (s *Stream) headers(f *http2.MetaHeadersFrame) error {
 	}
 	// One stream a connection, as the settings have said.
 	return s.control(func(b []byte) []byte {
-		return binary.BigEndian.AppendUint32(appendFrame(b, 4, http2.FrameRSTStream, 0, f.StreamID), uint32(http2.ErrCodeRefusedStream))
+		return binary.BigEndian.AppendUint32(appendFrame(b, 4, http2.FrameRSTStream, 0, f.StreamID),
+			uint32(http2.ErrCodeRefusedStream))
 	})
 }
 

@@ -14,8 +14,9 @@ const (
 	keepQueue = 96 << 10 // bytes of the queue's room that are kept when it is empty
 )
 
-// A socket is what TLS writes to. Once it runs, a write never waits: what the kernel does not take at once is queued, for one goroutine to drain. TLS
-// holds a lock while it writes, so nothing else would keep whoever sends next from waiting for a peer that takes nothing.
+// A socket is what TLS writes to. Once it runs, a write never waits: what the kernel does not take at once is queued,
+// for one goroutine to drain. TLS holds a lock while it writes, so nothing else would keep whoever sends next from
+// waiting for a peer that takes nothing.
 type socket struct {
 	net.Conn
 	r   *bufio.Reader

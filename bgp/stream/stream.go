@@ -183,10 +183,12 @@ func (s *Stream) TLS() tls.ConnectionState {
 // RemoteAddr is the peer's address.
 func (s *Stream) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
 
-// greetServer opens the stream and waits for the server's settings: what the server has against the handshake is known then.
+// greetServer opens the stream and waits for the server's settings: what the server has against the handshake is
+// known then.
 func (s *Stream) greetServer(authority string) error {
 	fields := []hpack.HeaderField{
-		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"}, {Name: ":path", Value: s.cfg.Method}, {Name: ":authority", Value: authority},
+		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"}, {Name: ":path", Value: s.cfg.Method},
+		{Name: ":authority", Value: authority},
 		{Name: "content-type", Value: contentType}, {Name: "te", Value: "trailers"},
 	}
 	s.mu.Lock()
@@ -267,7 +269,8 @@ func (s *Stream) TrySend(m []byte) bool {
 	return s.write() == nil
 }
 
-// Send sends a message, and waits until the last of it is on its way. Somebody has to be in Receive meanwhile, where the peer's windows grow.
+// Send sends a message, and waits until the last of it is on its way. Somebody has to be in Receive meanwhile, where
+// the peer's windows grow.
 func (s *Stream) Send(m []byte) error {
 	const piece = 4 * frameSize
 	s.mu.Lock()
@@ -308,7 +311,8 @@ func responseFields() []hpack.HeaderField {
 	return []hpack.HeaderField{{Name: ":status", Value: "200"}, {Name: "content-type", Value: contentType}}
 }
 
-// data makes one DATA frame of a message of which rest bytes, with its prefix, are still to go, and returns how many it holds.
+// data makes one DATA frame of a message of which rest bytes, with its prefix, are still to go, and returns how many
+// it holds.
 func (s *Stream) data(m []byte, rest, most int) int {
 	n := min(rest, most, frameSize)
 	s.out = appendFrame(s.out, n, http2.FrameData, 0, s.id)
@@ -427,7 +431,8 @@ func appendWindow(b []byte, id, n uint32) []byte {
 	return binary.BigEndian.AppendUint32(appendFrame(b, 4, http2.FrameWindowUpdate, 0, id), n)
 }
 
-// appendHeaders appends a HEADERS frame. Nothing is put into the peer's table (RFC 7541 §6.2.2), so that its size does not matter.
+// appendHeaders appends a HEADERS frame. Nothing is put into the peer's table (RFC 7541 §6.2.2), so that its size
+// does not matter.
 func appendHeaders(b []byte, id uint32, fields []hpack.HeaderField, end bool) []byte {
 	var block blockBuffer
 	enc := hpack.NewEncoder(&block)

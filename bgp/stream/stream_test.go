@@ -114,7 +114,8 @@ func (n nodes) pair(t testing.TB) (client, server *Stream) {
 
 // sizes are lengths of messages at which something changes.
 func sizes() []int {
-	return []int{0, 1, 4, 5, 100, frameSize - prefix - 1, frameSize - prefix, frameSize - prefix + 1, frameSize, readFrame, 2*frameSize - prefix, 65531, 65536, window / 8, limit}
+	return []int{0, 1, 4, 5, 100, frameSize - prefix - 1, frameSize - prefix, frameSize - prefix + 1, frameSize,
+		readFrame, 2*frameSize - prefix, 65531, 65536, window / 8, limit}
 }
 
 func filled(n int) []byte {
@@ -137,7 +138,8 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// gRPC's own server understands this client: messages of all sizes go there and back, and the server's status comes last.
+// gRPC's own server understands this client: messages of all sizes go there and back, and the server's status comes
+// last.
 func TestAgainstTheServerOfGRPC(t *testing.T) {
 	n := twoNodes(t)
 	lis := listen(t)
@@ -176,7 +178,8 @@ func TestAgainstTheServerOfGRPC(t *testing.T) {
 	}
 	s.End(codes.OK, "")
 	_, err = s.Receive()
-	if e, ok := errors.AsType[Ended](err); !ok || e.Code != codes.FailedPrecondition || e.Text != "no more: 100 % – ünd aus" {
+	if e, ok := errors.AsType[Ended](err); !ok || e.Code != codes.FailedPrecondition ||
+		e.Text != "no more: 100 % – ünd aus" {
 		t.Errorf("ended with %v", err)
 	}
 	cfg := n.client()
@@ -230,7 +233,8 @@ func TestAgainstTheClientOfGRPC(t *testing.T) {
 	})
 	defer served.Wait()
 	defer func() { _ = lis.Close() }()
-	cc, err := grpc.NewClient("passthrough:///"+lis.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(n.b.ClientTLS(n.a.Material().Node))),
+	cc, err := grpc.NewClient("passthrough:///"+lis.Addr().String(),
+		grpc.WithTransportCredentials(credentials.NewTLS(n.b.ClientTLS(n.a.Material().Node))),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{})))
 	if err != nil {
 		t.Fatal(err)
@@ -255,7 +259,8 @@ func TestAgainstTheClientOfGRPC(t *testing.T) {
 		t.Fatal(err)
 	}
 	var rest []byte
-	if err := s.RecvMsg(&rest); status.Code(err) != codes.ResourceExhausted || status.Convert(err).Message() != "enough: ünd aus" {
+	if err := s.RecvMsg(&rest); status.Code(err) != codes.ResourceExhausted ||
+		status.Convert(err).Message() != "enough: ünd aus" {
 		t.Errorf("ended with %v", err)
 	}
 }
@@ -302,7 +307,8 @@ func TestMessagesArriveInOrder(t *testing.T) {
 	})
 }
 
-// A peer that takes nothing holds nobody up: TrySend declines once the peer's window is full, and what it took arrives when the peer reads.
+// A peer that takes nothing holds nobody up: TrySend declines once the peer's window is full, and what it took
+// arrives when the peer reads.
 func TestTrySendNeverWaits(t *testing.T) {
 	client, server := twoNodes(t).pair(t)
 	took := 0
@@ -437,7 +443,8 @@ func (w wild) open(fields ...hpack.HeaderField) {
 
 func block(fields ...hpack.HeaderField) []byte {
 	if len(fields) == 0 {
-		fields = []hpack.HeaderField{{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"}, {Name: ":path", Value: method}, {Name: "content-type", Value: contentType}}
+		fields = []hpack.HeaderField{{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"},
+			{Name: ":path", Value: method}, {Name: "content-type", Value: contentType}}
 	}
 	var b bytes.Buffer
 	enc := hpack.NewEncoder(&b)
@@ -455,15 +462,21 @@ func TestHostileClients(t *testing.T) {
 		attack func(w wild)
 		want   string
 	}{
-		"no preface":  {func(w wild) { _, _ = io.WriteString(w.c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") }, "preface"},
-		"no settings": {func(w wild) { _, _ = io.WriteString(w.c, http2.ClientPreface); _ = w.WritePing(false, [8]byte{}) }, "SETTINGS"},
+		"no preface": {func(w wild) { _, _ = io.WriteString(w.c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") }, "preface"},
+		"no settings": {func(w wild) {
+			_, _ = io.WriteString(w.c, http2.ClientPreface)
+			_ = w.WritePing(false,
+				[8]byte{})
+		}, "SETTINGS"},
 		"another method": {func(w wild) {
-			w.open(hpack.HeaderField{Name: ":method", Value: "POST"}, hpack.HeaderField{Name: ":path", Value: "/x"}, hpack.HeaderField{Name: "content-type", Value: contentType})
+			w.open(hpack.HeaderField{Name: ":method", Value: "POST"}, hpack.HeaderField{Name: ":path", Value: "/x"},
+				hpack.HeaderField{Name: "content-type", Value: contentType})
 		}, "no method /x"},
 		"no gRPC": {func(w wild) {
 			w.open(hpack.HeaderField{Name: ":method", Value: "GET"}, hpack.HeaderField{Name: ":path", Value: method})
 		}, "want a gRPC request"},
-		"too many fields": {func(w wild) { w.open(hpack.HeaderField{Name: "x", Value: strings.Repeat("y", headerList)}) }, "header fields"},
+		"too many fields": {func(w wild) { w.open(hpack.HeaderField{Name: "x", Value: strings.Repeat("y", headerList)}) },
+			"header fields"},
 		"data before headers": {func(w wild) {
 			_, _ = io.WriteString(w.c, http2.ClientPreface)
 			_ = w.WriteSettings()
@@ -472,7 +485,8 @@ func TestHostileClients(t *testing.T) {
 		"compressed": {func(w wild) { w.open(); _ = w.WriteData(1, false, []byte{1, 0, 0, 0, 0}) }, "compressed"},
 		"cut off":    {func(w wild) { w.open(); _ = w.WriteData(1, true, header(10)) }, "unexpected EOF"},
 		"reset":      {func(w wild) { w.open(); _ = w.WriteRSTStream(1, http2.ErrCodeCancel) }, "reset the stream: CANCEL"},
-		"goaway":     {func(w wild) { w.open(); _ = w.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil) }, "ENHANCE_YOUR_CALM"},
+		"goaway": {func(w wild) { w.open(); _ = w.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil) },
+			"ENHANCE_YOUR_CALM"},
 		"push": {func(w wild) {
 			w.open()
 			w.AllowIllegalWrites = true
@@ -668,7 +682,8 @@ func said(b []byte, client bool) (messages [][]byte, err error) {
 	return messages, err
 }
 
-// FuzzFrames gives either end whatever bytes: it ends with an error, and what it took for messages is no more than it was given.
+// FuzzFrames gives either end whatever bytes: it ends with an error, and what it took for messages is no more than it
+// was given.
 func FuzzFrames(f *testing.F) {
 	var seed bytes.Buffer
 	w := http2.NewFramer(&seed, nil)
@@ -682,9 +697,20 @@ func FuzzFrames(f *testing.F) {
 	f.Add(seed.Bytes(), false)
 	seed.Reset()
 	_ = w.WriteSettings()
-	_ = w.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, BlockFragment: block(hpack.HeaderField{Name: ":status", Value: "200"}, hpack.HeaderField{Name: "content-type", Value: contentType})})
+	_ = w.WriteHeaders(http2.HeadersFrameParam{
+		StreamID:   1,
+		EndHeaders: true,
+		BlockFragment: block(hpack.HeaderField{Name: ":status", Value: "200"},
+			hpack.HeaderField{Name: "content-type", Value: contentType}),
+	})
 	_ = w.WriteData(1, false, []byte{0, 0, 0, 0, 1, 'x'})
-	_ = w.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, EndStream: true, BlockFragment: block(hpack.HeaderField{Name: "grpc-status", Value: "9"}, hpack.HeaderField{Name: "grpc-message", Value: "%41%"})})
+	_ = w.WriteHeaders(http2.HeadersFrameParam{
+		StreamID:   1,
+		EndHeaders: true,
+		EndStream:  true,
+		BlockFragment: block(hpack.HeaderField{Name: "grpc-status", Value: "9"},
+			hpack.HeaderField{Name: "grpc-message", Value: "%41%"}),
+	})
 	f.Add(seed.Bytes(), true)
 	f.Fuzz(func(t *testing.T, b []byte, client bool) {
 		if !client {

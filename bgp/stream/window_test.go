@@ -12,7 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// miser is a server that counts the bytes of its windows, and gives out more when it likes. Its pipe has no room: nothing is sent before it is read.
+// miser is a server that counts the bytes of its windows, and gives out more when it likes. Its pipe has no room:
+// nothing is sent before it is read.
 type miser struct {
 	*http2.Framer
 	window  int64   // the stream's
@@ -47,11 +48,13 @@ func (m *miser) take() error {
 // Whatever the peer does with its windows, no more is sent than they hold, and everything in the end, in order.
 func TestWindowsAreKept(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		sizes := rapid.SliceOfN(rapid.OneOf(rapid.IntRange(0, 12), rapid.IntRange(0, 3*frameSize)), 1, 12).Draw(rt, "messages")
+		sizes := rapid.SliceOfN(rapid.OneOf(rapid.IntRange(0, 12), rapid.IntRange(0, 3*frameSize)), 1, 12).Draw(rt,
+			"messages")
 		eager := rapid.SliceOfN(rapid.Bool(), len(sizes), len(sizes)).Draw(rt, "with TrySend first")
 		step := rapid.OneOf(rapid.IntRange(1, 9), rapid.IntRange(1, 4*frameSize))
 		grants := rapid.SliceOfN(step, 1, 30).Draw(rt, "grants")
-		starts := rapid.SliceOfN(rapid.OneOf(rapid.IntRange(0, 9), rapid.IntRange(0, 100_000)), 0, 4).Draw(rt, "initial windows")
+		starts := rapid.SliceOfN(rapid.OneOf(rapid.IntRange(0, 9), rapid.IntRange(0, 100_000)), 0, 4).Draw(rt,
+			"initial windows")
 		first := rapid.OneOf(rapid.Just(firstWindow), rapid.IntRange(0, 9)).Draw(rt, "first window")
 		var want []byte
 		for _, n := range sizes {
@@ -104,7 +107,8 @@ func TestWindowsAreKept(t *testing.T) {
 	})
 }
 
-// grant is called when nothing moves: it gives more room to the connection, the stream, or changes what a new stream has.
+// grant is called when nothing moves: it gives more room to the connection, the stream, or changes what a new stream
+// has.
 func (m *miser) grant(i int, grants, starts []int) {
 	if i < len(starts) {
 		v := int64(starts[i])

@@ -17,11 +17,13 @@ import (
 // maxMalformed bounds what an UPDATE's books say of its own faults.
 const maxMalformed = 32
 
-// Decode reads one frame. The message refers to frame, which must not be changed while it is in use. An error is the NOTIFICATION to
-// end the session with: only framing that is lost, a message of no known kind, or a limit of the whole message is worth that.
+// Decode reads one frame. The message refers to frame, which must not be changed while it is in use. An error is the
+// NOTIFICATION to end the session with: only framing that is lost, a message of no known kind, or a limit of the
+// whole message is worth that.
 func Decode(frame []byte) (bgp.Message, *bgp.Notification) {
 	if len(frame) > bgp.MaxMessageSize {
-		return nil, bgp.Notify(bgp.MessageHeaderError, bgp.BadMessageLength, "message of %d bytes: the limit is %d", len(frame), bgp.MaxMessageSize)
+		return nil, bgp.Notify(bgp.MessageHeaderError, bgp.BadMessageLength, "message of %d bytes: the limit is %d",
+			len(frame), bgp.MaxMessageSize)
 	}
 	var m bgp.Message
 	err := fields(frame, func(f field) error {
@@ -191,7 +193,11 @@ func decodeNotification(b []byte) (*bgp.Notification, error) {
 		}
 		return nil
 	})
-	return &bgp.Notification{Code: bgp.Code(min(code, math.MaxUint8)), Subcode: bgp.Subcode(min(sub, math.MaxUint8)), Text: text}, err
+	return &bgp.Notification{
+		Code:    bgp.Code(min(code, math.MaxUint8)),
+		Subcode: bgp.Subcode(min(sub, math.MaxUint8)),
+		Text:    text,
+	}, err
 }
 
 // printable returns at most so many bytes of a text that ends on the other operator's terminal.
@@ -205,7 +211,8 @@ func printable(b []byte, limit int) string {
 	}, text)
 }
 
-// decodeReport reads a report. One that names no service or no node says nothing, and comes out with the zero value there: it is not worth the session.
+// decodeReport reads a report. One that names no service or no node says nothing, and comes out with the zero value
+// there: it is not worth the session.
 func decodeReport(b []byte) (*bgp.Report, error) {
 	r := &bgp.Report{}
 	err := fields(b, func(f field) error {
@@ -240,7 +247,8 @@ func decodeSubscribe(b []byte) (*bgp.Subscribe, error) {
 			return nil
 		}
 		if len(s.Services) == bgp.MaxSubscriptions {
-			return bgp.Notify(bgp.MessageHeaderError, bgp.BadMessageLength, "SUBSCRIBE: more than %d names", bgp.MaxSubscriptions)
+			return bgp.Notify(bgp.MessageHeaderError, bgp.BadMessageLength, "SUBSCRIBE: more than %d names",
+				bgp.MaxSubscriptions)
 		}
 		svc := bgp.Service(f.bytes)
 		if err := svc.Check(); err == nil {
@@ -258,7 +266,8 @@ func decodeUpdate(b []byte) (*bgp.Update, error) {
 		return nil, err
 	}
 	if n := withdrawn + announced; n > bgp.MaxUpdateRoutes {
-		return nil, bgp.Notify(bgp.UpdateMessageError, bgp.MalformedAttributes, "UPDATE of %d routes: the limit is %d", n, bgp.MaxUpdateRoutes)
+		return nil, bgp.Notify(bgp.UpdateMessageError, bgp.MalformedAttributes, "UPDATE of %d routes: the limit is %d", n,
+			bgp.MaxUpdateRoutes)
 	}
 	if withdrawn > 0 {
 		d.u.Withdrawn = make([]bgp.NLRI, 0, withdrawn)
@@ -360,10 +369,23 @@ func (d *updateDecoder) repair(g *bgp.Group) bool {
 		first = g.Routes[0].Service
 	}
 	for _, p := range dropped {
-		d.malformed(bgp.Malformed{Service: first, Attribute: p.Attribute, Reason: p.Reason, Routes: len(g.Routes), Bytes: g.Attributes})
+		d.malformed(bgp.Malformed{
+			Service:   first,
+			Attribute: p.Attribute,
+			Reason:    p.Reason,
+			Routes:    len(g.Routes),
+			Bytes:     g.Attributes,
+		})
 	}
 	if err != nil {
-		d.malformed(bgp.Malformed{Service: first, Attribute: "attributes", Reason: err.Error(), Withdrawn: true, Routes: len(g.Routes), Bytes: g.Attributes})
+		d.malformed(bgp.Malformed{
+			Service:   first,
+			Attribute: "attributes",
+			Reason:    err.Error(),
+			Withdrawn: true,
+			Routes:    len(g.Routes),
+			Bytes:     g.Attributes,
+		})
 		d.u.Withdrawn = append(d.u.Withdrawn, g.Routes...)
 		return false
 	}
@@ -416,6 +438,12 @@ func (d *updateDecoder) route(b []byte) (bgp.NLRI, bool) {
 			return n, true
 		}
 	}
-	d.malformed(bgp.Malformed{Attribute: "service", Reason: "is no service name", Withdrawn: true, Routes: 1, Bytes: whole})
+	d.malformed(bgp.Malformed{
+		Attribute: "service",
+		Reason:    "is no service name",
+		Withdrawn: true,
+		Routes:    1,
+		Bytes:     whole,
+	})
 	return bgp.NLRI{}, false
 }

@@ -20,14 +20,41 @@ func encodedSet(a bgp.Attributes) []byte { return attr.Append(nil, &a) }
 
 func messages() []bgp.Message {
 	a := bgp.Attributes{
-		NodePath: []bgp.NodeID{{Org: "acme.example", Name: "b"}, {Org: "bravo.example", Name: "edge-1"}}, Protocol: bgp.GRPC, LocalPref: 200, MED: 7,
-		Communities: []bgp.Community{{Org: "acme.example", Key: "k", Value: "v"}, bgp.NoExport}, OnlyToCustomer: "acme.example",
-		NextHop: bgp.NextHop{Node: bgp.NodeID{Org: "acme.example", Name: "c"}, Address: "10.0.0.1:8443"}, Originator: bgp.NodeID{Org: "acme.example", Name: "c"},
-		ClusterList: []bgp.NodeID{{Org: "acme.example", Name: "hub"}}, Health: bgp.HealthUp, Weight: 300, Region: "eu", Tags: []string{"a", "b"}, Attestation: []byte{1, 2},
+		NodePath:       []bgp.NodeID{{Org: "acme.example", Name: "b"}, {Org: "bravo.example", Name: "edge-1"}},
+		Protocol:       bgp.GRPC,
+		LocalPref:      200,
+		MED:            7,
+		Communities:    []bgp.Community{{Org: "acme.example", Key: "k", Value: "v"}, bgp.NoExport},
+		OnlyToCustomer: "acme.example",
+		NextHop:        bgp.NextHop{Node: bgp.NodeID{Org: "acme.example", Name: "c"}, Address: "10.0.0.1:8443"},
+		Originator:     bgp.NodeID{Org: "acme.example", Name: "c"},
+		ClusterList:    []bgp.NodeID{{Org: "acme.example", Name: "hub"}},
+		Health:         bgp.HealthUp,
+		Weight:         300,
+		Region:         "eu",
+		Tags:           []string{"a", "b"},
+		Attestation:    []byte{1, 2},
 	}
 	return []bgp.Message{
-		&bgp.Open{Version: 1, Node: bgp.NodeID{Org: "acme.example", Name: "a"}, HoldTime: 90 * time.Second, Ingress: "127.0.0.1:8443", Role: bgp.RoleCustomer, BootID: 77,
-			Capabilities: bgp.Capabilities{GracefulRestart: 2 * time.Minute, Restarting: true, LongLivedStale: time.Hour, AddPath: 4, Refresh: true, Subscribe: true, Liveness: 300 * time.Millisecond, Reports: true, Walk: true}},
+		&bgp.Open{
+			Version:  1,
+			Node:     bgp.NodeID{Org: "acme.example", Name: "a"},
+			HoldTime: 90 * time.Second,
+			Ingress:  "127.0.0.1:8443",
+			Role:     bgp.RoleCustomer,
+			BootID:   77,
+			Capabilities: bgp.Capabilities{
+				GracefulRestart: 2 * time.Minute,
+				Restarting:      true,
+				LongLivedStale:  time.Hour,
+				AddPath:         4,
+				Refresh:         true,
+				Subscribe:       true,
+				Liveness:        300 * time.Millisecond,
+				Reports:         true,
+				Walk:            true,
+			},
+		},
 		bgp.Keepalive{},
 		&bgp.Notification{Code: bgp.Cease, Subcode: bgp.AdminShutdown, Text: "bis zwölf"},
 		&bgp.Refresh{},
@@ -35,10 +62,19 @@ func messages() []bgp.Message {
 		&bgp.Update{Marker: bgp.EndOfRIB},
 		&bgp.Update{
 			Withdrawn: []bgp.NLRI{{Service: "old.acme.example"}, {Service: "older.acme.example", PathID: 9}},
-			Announced: []bgp.Group{{Attributes: encodedSet(a), Routes: []bgp.NLRI{{Service: "x.bravo.example"}, {Service: "y.bravo.example", PathID: 3}}}},
-			Trace:     bgp.Trace{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Declared: 1_700_000_000_000_000_000},
+			Announced: []bgp.Group{{
+				Attributes: encodedSet(a),
+				Routes:     []bgp.NLRI{{Service: "x.bravo.example"}, {Service: "y.bravo.example", PathID: 3}},
+			}},
+			Trace: bgp.Trace{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Declared: 1_700_000_000_000_000_000},
 		},
-		&bgp.Report{Service: "books.acme.example", Node: bgp.NodeID{Org: "bravo.example", Name: "edge-1"}, Kind: bgp.ReportRefused, Text: "kann nicht", Hops: 2},
+		&bgp.Report{
+			Service: "books.acme.example",
+			Node:    bgp.NodeID{Org: "bravo.example", Name: "edge-1"},
+			Kind:    bgp.ReportRefused,
+			Text:    "kann nicht",
+			Hops:    2,
+		},
 		&bgp.Report{},
 		&bgp.WalkRequest{ID: 1 << 63, Service: "books.acme.example", TTL: 8, Budget: 5 * time.Second, Search: true},
 		&bgp.WalkReply{ID: 7, Hops: []bgp.WalkHop{
@@ -138,11 +174,17 @@ func TestMalformedByDegree(t *testing.T) {
 				a.NodePath = append(a.NodePath, "acme.example/n")
 			}
 		}), true, "node_path"},
-		{"an unreadable only-to-customer mark", bad(func(a *peeringv1.Attributes) { a.OnlyToCustomer = "!" }), true, "only_to_customer"},
-		{"a bad service name", &peeringv1.Group{Attributes: encodedSet(good), Routes: []*peeringv1.Route{{Service: "BAD NAME!!"}}}, true, "service name"},
+		{"an unreadable only-to-customer mark", bad(func(a *peeringv1.Attributes) { a.OnlyToCustomer = "!" }), true,
+			"only_to_customer"},
+		{"a bad service name", &peeringv1.Group{
+			Attributes: encodedSet(good),
+			Routes:     []*peeringv1.Route{{Service: "BAD NAME!!"}},
+		}, true, "service name"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			frame, err := proto.Marshal(&peeringv1.Frame{Message: &peeringv1.Frame_Update{Update: &peeringv1.Update{Announced: []*peeringv1.Group{tt.group, fine}}}})
+			frame, err := proto.Marshal(&peeringv1.Frame{
+				Message: &peeringv1.Frame_Update{Update: &peeringv1.Update{Announced: []*peeringv1.Group{tt.group, fine}}},
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,10 +199,12 @@ func TestMalformedByDegree(t *testing.T) {
 			if got := len(u.Announced) == 1; got != tt.withdrawn {
 				t.Errorf("withdrawn: %v, want %v", got, tt.withdrawn)
 			}
-			if named := tt.group.Routes[0].Service == "odd.acme.example"; named && tt.withdrawn != (len(u.Withdrawn) == 1 && u.Withdrawn[0].Service == "odd.acme.example") {
+			if named := tt.group.Routes[0].Service == "odd.acme.example"; named &&
+				tt.withdrawn != (len(u.Withdrawn) == 1 && u.Withdrawn[0].Service == "odd.acme.example") {
 				t.Errorf("withdraws %v, withdrawn: %v", u.Withdrawn, tt.withdrawn)
 			}
-			if got := fmt.Sprint(u.Malformed); !strings.Contains(got, tt.reason) || (tt.reason == "") != (len(u.Malformed) == 0) {
+			if got := fmt.Sprint(u.Malformed); !strings.Contains(got, tt.reason) ||
+				(tt.reason == "") != (len(u.Malformed) == 0) {
 				t.Errorf("books say %s, want %q", got, tt.reason)
 			}
 			for _, g := range u.Announced {
@@ -180,7 +224,8 @@ func TestLimitsOfAMessage(t *testing.T) {
 	if _, n := Decode(Append(nil, u)); n == nil || n.Code != bgp.UpdateMessageError {
 		t.Errorf("1001 routes: %v", n)
 	}
-	if _, n := Decode(make([]byte, bgp.MaxMessageSize+1)); n == nil || n.Code != bgp.MessageHeaderError || n.Subcode != bgp.BadMessageLength {
+	if _, n := Decode(make([]byte, bgp.MaxMessageSize+1)); n == nil || n.Code != bgp.MessageHeaderError ||
+		n.Subcode != bgp.BadMessageLength {
 		t.Errorf("oversized: %v", n)
 	}
 	for _, frame := range [][]byte{nil, {0xff}, {0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f}, {0x7a, 0}} {
@@ -214,7 +259,8 @@ func TestWalkReplyIsBounded(t *testing.T) {
 		t.Fatalf("%d hops of %d steps", len(got.Hops), len(got.Hops[0].Steps))
 	}
 	s := got.Hops[0].Steps[0]
-	if len(s.Text) > bgp.MaxWalkText || strings.Contains(s.Text, "\x1b") || s.State != bgp.WalkUnknown || s.Took > bgp.MaxWalkBudget {
+	if len(s.Text) > bgp.MaxWalkText || strings.Contains(s.Text, "\x1b") || s.State != bgp.WalkUnknown ||
+		s.Took > bgp.MaxWalkBudget {
 		t.Errorf("step is %+v", s)
 	}
 	if m, n := Decode(Append(nil, &bgp.WalkRequest{ID: 1, Service: "no name", TTL: 255, Budget: time.Hour})); n != nil ||
@@ -224,7 +270,10 @@ func TestWalkReplyIsBounded(t *testing.T) {
 }
 
 func TestNotificationTextIsSafeForATerminal(t *testing.T) {
-	m, n := Decode(Append(nil, &bgp.Notification{Code: bgp.Cease, Text: "\x1b[2Jgone\nand\xffmore" + strings.Repeat("x", 500)}))
+	m, n := Decode(Append(nil, &bgp.Notification{
+		Code: bgp.Cease,
+		Text: "\x1b[2Jgone\nand\xffmore" + strings.Repeat("x", 500),
+	}))
 	if n != nil {
 		t.Fatal(n)
 	}
@@ -236,7 +285,13 @@ func TestNotificationTextIsSafeForATerminal(t *testing.T) {
 
 // A report that is no good costs nothing but itself, and what it says is safe for a terminal.
 func TestReportsAreBounded(t *testing.T) {
-	odd := &peeringv1.Report{Service: "NO NAME", Node: "nobody", Kind: 1 << 20, Text: "\x1b[2J\u009b" + strings.Repeat("x", 5000), Hops: 1 << 30}
+	odd := &peeringv1.Report{
+		Service: "NO NAME",
+		Node:    "nobody",
+		Kind:    1 << 20,
+		Text:    "\x1b[2J\u009b" + strings.Repeat("x", 5000),
+		Hops:    1 << 30,
+	}
 	frame, err := proto.Marshal(&peeringv1.Frame{Message: &peeringv1.Frame_Report{Report: odd}})
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +301,8 @@ func TestReportsAreBounded(t *testing.T) {
 		t.Fatalf("costs the session: %v", n)
 	}
 	r := m.(*bgp.Report)
-	if r.Service != "" || !r.Node.IsZero() || r.Kind != 255 || r.Hops != 255 || len(r.Text) > bgp.MaxReportText || strings.ContainsAny(r.Text, "\x1b\u009b") {
+	if r.Service != "" || !r.Node.IsZero() || r.Kind != 255 || r.Hops != 255 || len(r.Text) > bgp.MaxReportText ||
+		strings.ContainsAny(r.Text, "\x1b\u009b") {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -300,8 +356,16 @@ func FuzzDecode(f *testing.F) {
 func BenchmarkUpdate(b *testing.B) {
 	u := &bgp.Update{}
 	for i := range 400 {
-		a := bgp.Attributes{NodePath: []bgp.NodeID{{Org: "acme.example", Name: "b"}, {Org: "acme.example", Name: "c"}}, Protocol: bgp.HTTP, Region: fmt.Sprintf("r%d", i), Tags: []string{fmt.Sprintf("tag-%d", i)}}
-		u.Announced = append(u.Announced, bgp.Group{Attributes: encodedSet(a), Routes: []bgp.NLRI{{Service: bgp.Service(fmt.Sprintf("service-%d.acme.example", i))}}})
+		a := bgp.Attributes{
+			NodePath: []bgp.NodeID{{Org: "acme.example", Name: "b"}, {Org: "acme.example", Name: "c"}},
+			Protocol: bgp.HTTP,
+			Region:   fmt.Sprintf("r%d", i),
+			Tags:     []string{fmt.Sprintf("tag-%d", i)},
+		}
+		u.Announced = append(u.Announced, bgp.Group{
+			Attributes: encodedSet(a),
+			Routes:     []bgp.NLRI{{Service: bgp.Service(fmt.Sprintf("service-%d.acme.example", i))}},
+		})
 	}
 	frame := Append(nil, u)
 	b.Run("decode", func(b *testing.B) {

@@ -26,9 +26,10 @@ const (
 	events = 40 // of a round, after which everything is healed
 )
 
-// TestChaos runs four nodes with their Envoys in a ring with a chord. Services come, go and move; nodes and Envoys are killed, stopped in their tracks and restarted, links
-// cut, addresses typed that Envoy refuses. Each round ends with everything healed: every service answers at every node then, from where it is offered, or is
-// gone, nobody refuses anything, and nobody has said of a bug.
+// TestChaos runs four nodes with their Envoys in a ring with a chord. Services come, go and move; nodes and Envoys
+// are killed, stopped in their tracks and restarted, links cut, addresses typed that Envoy refuses. Each round ends
+// with everything healed: every service answers at every node then, from where it is offered, or is gone, nobody
+// refuses anything, and nobody has said of a bug.
 func TestChaos(t *testing.T) {
 	t.Logf("seed %d", *seed)
 	w := newWorld(t, rand.New(rand.NewPCG(*seed, 0))) //nolint:gosec // a test
@@ -41,7 +42,8 @@ func TestChaos(t *testing.T) {
 		w.heal(t.Context())
 		healed := time.Now()
 		w.verify(t.Context())
-		t.Logf("round %d: faults for %.1f s, undone in %.1f s, everything right %.1f s later", w.rounds, ended.Sub(begun).Seconds(), healed.Sub(ended).Seconds(), time.Since(healed).Seconds())
+		t.Logf("round %d: faults for %.1f s, undone in %.1f s, everything right %.1f s later", w.rounds,
+			ended.Sub(begun).Seconds(), healed.Sub(ended).Seconds(), time.Since(healed).Seconds())
 		if t.Failed() {
 			return
 		}

@@ -22,9 +22,11 @@ func (w *world) verify(ctx context.Context) {
 		n := w.lab.Nodes[name]
 		w.eventually(ctx, name+" knows what is offered", func(ctx context.Context) error { return w.table(ctx, n) })
 		for _, s := range w.services {
-			w.eventually(ctx, fmt.Sprintf("%s at %s, offered as %v", s.name, name, s.offers), func(ctx context.Context) error { return w.answer(ctx, n, s) })
+			w.eventually(ctx, fmt.Sprintf("%s at %s, offered as %v", s.name, name, s.offers),
+				func(ctx context.Context) error { return w.answer(ctx, n, s) })
 		}
-		w.eventually(ctx, "the Envoy of "+name+" has all it can have", func(ctx context.Context) error { return w.envoy(ctx, n) })
+		w.eventually(ctx, "the Envoy of "+name+" has all it can have",
+			func(ctx context.Context) error { return w.envoy(ctx, n) })
 	}
 	w.logs()
 }
@@ -60,8 +62,8 @@ func (w *world) table(ctx context.Context, n *lab.Node) error {
 	return nil
 }
 
-// may returns the instances that may answer at a node; none if nobody offers the service. It is false if somebody offers it with a bad address: then who
-// serves it depends on what went before.
+// may returns the instances that may answer at a node; none if nobody offers the service. It is false if somebody
+// offers it with a bad address: then who serves it depends on what went before.
 func (w *world) may(n *lab.Node, s *service) ([]string, bool) {
 	var all []string
 	for _, instance := range s.offers {
@@ -91,7 +93,8 @@ func (w *world) answer(ctx context.Context, n *lab.Node, s *service) error {
 		return err
 	case len(instances) == 0 && status == http.StatusNotFound:
 		return nil
-	case status == http.StatusOK && slices.ContainsFunc(instances, func(i string) bool { return strings.Contains(body, i) }):
+	case status == http.StatusOK && slices.ContainsFunc(instances,
+		func(i string) bool { return strings.Contains(body, i) }):
 		return nil
 	}
 	return fmt.Errorf("%d %s, want one of %v", status, body, instances)

@@ -60,13 +60,27 @@ func newWorld(t *testing.T, rnd *rand.Rand) *world {
 	must(t, err)
 	l, err := lab.New(t.Context(), path, org)
 	must(t, err)
-	w := &world{t: t, rnd: rnd, lab: l, address: map[string]string{}, down: map[string]bool{}, stopped: map[string]bool{}, draining: map[string]bool{}, cut: map[pair]bool{}, counts: map[string]int{}, spent: map[string]time.Duration{}}
+	w := &world{
+		t:        t,
+		rnd:      rnd,
+		lab:      l,
+		address:  map[string]string{},
+		down:     map[string]bool{},
+		stopped:  map[string]bool{},
+		draining: map[string]bool{},
+		cut:      map[pair]bool{},
+		counts:   map[string]int{},
+		spent:    map[string]time.Duration{},
+	}
 	t.Cleanup(w.close)
 	for _, name := range nodes {
 		_, err := l.Add(t.Context(), name, "--log-level", "info", "--peering-deferral", "2s")
 		must(t, err)
 		for _, instance := range []string{name + "-1", name + "-2"} {
-			w.workload(instance, "http", func(lis net.Listener) { _ = examples.ServeHTTP(t.Context(), lis, examples.HTTPAPI(instance)) })
+			w.workload(instance, "http", func(lis net.Listener) {
+				_ = examples.ServeHTTP(t.Context(), lis,
+					examples.HTTPAPI(instance))
+			})
 			w.workload(instance, "tcp", func(lis net.Listener) { _ = examples.ServeLines(t.Context(), lis, instance) })
 		}
 	}
@@ -74,7 +88,11 @@ func newWorld(t *testing.T, rnd *rand.Rand) *world {
 		must(t, lab.Peer(t.Context(), l.Nodes[p[0]], l.Nodes[p[1]]))
 	}
 	for i, protocol := range []string{"http", "http", "http", "http", "http", "tcp", "tcp"} {
-		w.services = append(w.services, &service{name: fmt.Sprintf("s%d", i), protocol: protocol, offers: map[string]string{}})
+		w.services = append(w.services, &service{
+			name:     fmt.Sprintf("s%d", i),
+			protocol: protocol,
+			offers:   map[string]string{},
+		})
 	}
 	return w
 }
@@ -118,8 +136,10 @@ func (w *world) event(ctx context.Context) {
 		often  int
 		happen func(context.Context) bool
 	}{
-		{"offer", 4, w.offer}, {"withdraw", 1, w.withdraw}, {"kill", 1, w.kill}, {"start", 2, w.start}, {"kill Envoy", 1, w.killEnvoy}, {"stop", 1, w.stop}, {"go on", 1, w.goOn},
-		{"cut", 1, w.cutLink}, {"mend", 1, w.mendLink}, {"reset", 1, w.reset}, {"drain", 1, w.drain}, {"undrain", 1, w.undrain}, {"breathe", 2, w.breathe},
+		{"offer", 4, w.offer}, {"withdraw", 1, w.withdraw}, {"kill", 1, w.kill}, {"start", 2, w.start},
+		{"kill Envoy", 1, w.killEnvoy}, {"stop", 1, w.stop}, {"go on", 1, w.goOn},
+		{"cut", 1, w.cutLink}, {"mend", 1, w.mendLink}, {"reset", 1, w.reset}, {"drain", 1, w.drain},
+		{"undrain", 1, w.undrain}, {"breathe", 2, w.breathe},
 	}
 	var urn []int
 	for i, k := range kinds {

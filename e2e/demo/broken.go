@@ -11,7 +11,8 @@ import (
 
 // broken breaks a hop on purpose and lets trace find it.
 func (s *show) broken(ctx context.Context) error {
-	say("A hop is broken on purpose: stock is announced again at a, with a port where nobody listens. At c: catalyst trace stock")
+	say("A hop is broken on purpose: stock is announced again at a, with a port where nobody listens. At c: catalyst " +
+		"trace stock")
 	if _, err := s.a.CLI(ctx, "route", "update", "stock", "--addr", "127.0.0.1:1", "--protocol", "grpc"); err != nil {
 		return err
 	}
@@ -25,7 +26,8 @@ func (s *show) broken(ctx context.Context) error {
 	return s.traceSays(ctx, "Everything on the way holds")
 }
 
-// traceSays waits until a trace of stock at c says something, and shows it: all of what is broken, or the last line of what is not.
+// traceSays waits until a trace of stock at c says something, and shows it: all of what is broken, or the last line
+// of what is not.
 func (s *show) traceSays(ctx context.Context, want string) error {
 	return lab.Eventually(ctx, "trace says: "+want, func(ctx context.Context) error {
 		out, err := s.c.CLI(ctx, "trace", "stock")

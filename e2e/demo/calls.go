@@ -43,7 +43,8 @@ func (s *show) callHTTP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	shows("HTTP  books.acme.example → %s answers in %s; the request crossed %s", instance, time.Since(began).Round(100*time.Microsecond), crossed)
+	shows("HTTP  books.acme.example → %s answers in %s; the request crossed %s", instance,
+		time.Since(began).Round(100*time.Microsecond), crossed)
 	return nil
 }
 
@@ -64,13 +65,15 @@ func (s *show) askHTTP(ctx context.Context) (instance, crossed string, err error
 }
 
 func (s *show) callGRPC(ctx context.Context) error {
-	conn, err := grpc.NewClient("passthrough:///"+s.c.Egress, grpc.WithAuthority("stock.acme.example"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("passthrough:///"+s.c.Egress, grpc.WithAuthority("stock.acme.example"),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
 	began := time.Now()
-	resp, err := testpb.NewTestServiceClient(conn).UnaryCall(ctx, &testpb.SimpleRequest{Payload: &testpb.Payload{Body: []byte("hello")}})
+	resp, err := testpb.NewTestServiceClient(conn).UnaryCall(ctx,
+		&testpb.SimpleRequest{Payload: &testpb.Payload{Body: []byte("hello")}})
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,8 @@ import (
 
 // crash kills b's control plane while traffic flows, and brings it back.
 func (s *show) crash(ctx context.Context) error {
-	say("Now b's control plane is killed (kill -9), while the application at c goes on calling books once every few milliseconds:")
+	say("Now b's control plane is killed (kill -9), while the application at c goes on calling books once every few " +
+		"milliseconds:")
 	pid := s.b.EnvoyPID()
 	stop, result := s.traffic(ctx)
 	if err := s.b.Stop(syscall.SIGKILL); err != nil {

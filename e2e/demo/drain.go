@@ -13,7 +13,8 @@ import (
 
 // drain takes a node out for maintenance while traffic flows through it.
 func (s *show) drain(ctx context.Context) error {
-	say("Maintenance without a failed request: d joins beside a, with the book shop too. a is drained, then stopped for good; c goes on calling.")
+	say("Maintenance without a failed request: d joins beside a, with the book shop too. a is drained, then stopped " +
+		"for good; c goes on calling.")
 	d, err := s.Add(ctx, "d")
 	if err != nil {
 		return err
@@ -22,7 +23,10 @@ func (s *show) drain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	go serve("second shop", func() error { return examples.ServeHTTP(ctx, second, examples.HTTPAPI("the book shop beside d")) })
+	go serve("second shop", func() error {
+		return examples.ServeHTTP(ctx, second,
+			examples.HTTPAPI("the book shop beside d"))
+	})
 	if _, err := d.CLI(ctx, "route", "add", "books", "--addr", second.Addr().String()); err != nil {
 		return err
 	}

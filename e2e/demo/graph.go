@@ -17,7 +17,8 @@ import (
 
 // graph joins subgraphs of three nodes in one query.
 func (s *show) graph(ctx context.Context) error {
-	say("One graph over the routes: a library beside a and a cinema beside b are GraphQL subgraphs. The gateway of c joins them, through the Envoys:")
+	say("One graph over the routes: a library beside a and a cinema beside b are GraphQL subgraphs. The gateway of c " +
+		"joins them, through the Envoys:")
 	if _, err := s.subgraph(ctx, s.a, "library", books.Handler()); err != nil {
 		return err
 	}
@@ -26,7 +27,8 @@ func (s *show) graph(ctx context.Context) error {
 		return err
 	}
 	defer stopCinema()
-	if err := s.ask(ctx, `{ book(isbn: "9780156027601") { title adaptations { director year } } }`, "Tarkovsky"); err != nil {
+	if err := s.ask(ctx, `{ book(isbn: "9780156027601") { title adaptations { director year } } }`,
+		"Tarkovsky"); err != nil {
 		return err
 	}
 	plan, err := s.c.CLI(ctx, "graph", "plan", "{ books { title adaptations { director } } }")
@@ -41,14 +43,16 @@ func (s *show) graph(ctx context.Context) error {
 	if _, err := s.subgraph(ctx, s.c, "shop", products.Handler()); err != nil {
 		return err
 	}
-	if err := s.ask(ctx, `{ book(isbn: "9780156027601") { title editions { price } adaptations { discs { price } } } }`, "1999"); err != nil {
+	if err := s.ask(ctx, `{ book(isbn: "9780156027601") { title editions { price } adaptations { discs { price } } } }`,
+		"1999"); err != nil {
 		return err
 	}
 	shows("%s after its route was announced", time.Since(began).Round(time.Millisecond))
 
 	say("The cinema's process ends: what it knew is missing, and the rest is answered.")
 	stopCinema()
-	if err := s.ask(ctx, `{ books(author: "Stanisław Lem") { title editions { price } adaptations { director } } }`, `"title":"Solaris"`, "503"); err != nil {
+	if err := s.ask(ctx, `{ books(author: "Stanisław Lem") { title editions { price } adaptations { director } } }`,
+		`"title":"Solaris"`, "503"); err != nil {
 		return err
 	}
 	say("Its route is withdrawn: it leaves the graph.")
@@ -59,7 +63,8 @@ func (s *show) graph(ctx context.Context) error {
 }
 
 // subgraph starts a subgraph beside a node and announces it; stop ends its process.
-func (s *show) subgraph(ctx context.Context, at *lab.Node, name string, h http.Handler) (stop context.CancelFunc, err error) {
+func (s *show) subgraph(ctx context.Context, at *lab.Node, name string,
+	h http.Handler) (stop context.CancelFunc, err error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err

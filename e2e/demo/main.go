@@ -1,5 +1,5 @@
-// Command demo shows the main job on one machine: three nodes in a line, each with its Envoy, and an application at one end that reaches
-// services at the other by their names. Each chapter is a file.
+// Command demo shows the main job on one machine: three nodes in a line, each with its Envoy, and an application at
+// one end that reaches services at the other by their names. Each chapter is a file.
 package main
 
 import (
@@ -51,7 +51,8 @@ func run(ctx context.Context, once bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	s := &show{Lab: l}
-	for _, act := range []func(context.Context) error{s.nodes, s.services, s.calls, s.crash, s.live, s.graph, s.drain, s.broken, s.policies, s.gone} {
+	for _, act := range []func(context.Context) error{s.nodes, s.services, s.calls, s.crash, s.live, s.graph, s.drain,
+		s.broken, s.policies, s.gone} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -65,7 +66,8 @@ func run(ctx context.Context, once bool) (err error) {
 	shows("%s --socket %s route list", binary, filepath.Join(s.c.Dir, "data", "catalyst.sock"))
 	shows("%s --socket %s trace stock", binary, filepath.Join(s.c.Dir, "data", "catalyst.sock"))
 	shows("%s --socket %s route explain books", binary, filepath.Join(s.c.Dir, "data", "catalyst.sock"))
-	shows("curl -H 'Content-Type: application/json' -d '{\"query\": \"{ books { title } }\"}' http://%s/graphql    # or open http://%s/ in a browser", s.c.Gateway, s.c.Gateway)
+	shows("curl -H 'Content-Type: application/json' -d '{\"query\": \"{ books { title } }\"}' http://%s/graphql    # "+
+		"or open http://%s/ in a browser", s.c.Gateway, s.c.Gateway)
 	shows("%s --socket %s watch", binary, filepath.Join(s.b.Dir, "data", "catalyst.sock"))
 	<-ctx.Done()
 	return nil

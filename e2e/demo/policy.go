@@ -14,7 +14,8 @@ import (
 
 // policies shows an allowed and a denied call, why, and a change that flips it.
 func (s *show) policies(ctx context.Context) error {
-	say("a decides by Cedar policies who may call what it offers. So far everybody may. Now nodes of acme.example may read below /books, and nothing else:")
+	say("a decides by Cedar policies who may call what it offers. So far everybody may. Now nodes of acme.example " +
+		"may read below /books, and nothing else:")
 	narrow, err := s.policy(ctx, "narrow", "/books*")
 	if err != nil {
 		return err
@@ -59,11 +60,13 @@ func (s *show) policies(ctx context.Context) error {
 
 // policy writes a policy by which nodes of acme.example may read books below a path.
 func (s *show) policy(ctx context.Context, name, path string) (string, error) {
-	text, err := s.Run(ctx, "policy", "template", "--id", "acme-reads-books", "--organisation", "acme.example", "--service", "books.acme.example", "--method", "GET")
+	text, err := s.Run(ctx, "policy", "template", "--id", "acme-reads-books", "--organisation", "acme.example",
+		"--service", "books.acme.example", "--method", "GET")
 	if err != nil {
 		return "", err
 	}
-	text = strings.Replace(text, ".contains(context.method)", fmt.Sprintf(".contains(context.method) && context.path like %q", path), 1)
+	text = strings.Replace(text, ".contains(context.method)",
+		fmt.Sprintf(".contains(context.method) && context.path like %q", path), 1)
 	shows("%s", strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    "))
 	file := filepath.Join(s.Dir, name+".cedar")
 	return file, os.WriteFile(file, []byte(text), 0o600)

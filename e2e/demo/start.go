@@ -41,7 +41,10 @@ func (s *show) services(ctx context.Context) error {
 	}
 	apiCtx, stop := context.WithCancel(ctx)
 	s.stopAPI, s.apiAddr = stop, api.Addr().String()
-	go serve("HTTP API", func() error { return examples.ServeHTTP(apiCtx, api, examples.HTTPAPI("the book shop beside a")) })
+	go serve("HTTP API", func() error {
+		return examples.ServeHTTP(apiCtx, api,
+			examples.HTTPAPI("the book shop beside a"))
+	})
 	rpc, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err

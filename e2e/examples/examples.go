@@ -1,5 +1,5 @@
-// Package examples holds the small workloads that the demo and the end-to-end tests offer through the mesh: an HTTP API, a gRPC
-// service and a line server. They know nothing of the router, as a user's own services would not.
+// Package examples holds the small workloads that the demo and the end-to-end tests offer through the mesh: an HTTP
+// API, a gRPC service and a line server. They know nothing of the router, as a user's own services would not.
 package examples
 
 import (
@@ -94,8 +94,8 @@ func ServeHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 	return nil
 }
 
-// ServeGRPC serves calls of three kinds of grpc.testing.TestService (unary, server stream, both ways), and grpc.health.v1, on l
-// until ctx ends. instance is the username of every unary answer.
+// ServeGRPC serves calls of three kinds of grpc.testing.TestService (unary, server stream, both ways), and
+// grpc.health.v1, on l until ctx ends. instance is the username of every unary answer.
 func ServeGRPC(ctx context.Context, l net.Listener, instance string) error {
 	srv := grpc.NewServer()
 	testpb.RegisterTestServiceServer(srv, &testService{instance: instance})
@@ -147,7 +147,8 @@ func (s *testService) UnaryCall(_ context.Context, r *testpb.SimpleRequest) (*te
 }
 
 // StreamingOutputCall sends the payloads that the request asks for, each after its interval.
-func (s *testService) StreamingOutputCall(r *testpb.StreamingOutputCallRequest, out testpb.TestService_StreamingOutputCallServer) error {
+func (s *testService) StreamingOutputCall(r *testpb.StreamingOutputCallRequest,
+	out testpb.TestService_StreamingOutputCallServer) error {
 	return s.answer(out.Context(), r, out.Send)
 }
 
@@ -167,7 +168,8 @@ func (s *testService) FullDuplexCall(both testpb.TestService_FullDuplexCallServe
 	}
 }
 
-func (s *testService) answer(ctx context.Context, r *testpb.StreamingOutputCallRequest, send func(*testpb.StreamingOutputCallResponse) error) error {
+func (s *testService) answer(ctx context.Context, r *testpb.StreamingOutputCallRequest,
+	send func(*testpb.StreamingOutputCallResponse) error) error {
 	const most = 4 << 20
 	for _, p := range r.GetResponseParameters() {
 		if p.GetSize() < 0 || p.GetSize() > most {
@@ -178,7 +180,8 @@ func (s *testService) answer(ctx context.Context, r *testpb.StreamingOutputCallR
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := send(&testpb.StreamingOutputCallResponse{Payload: &testpb.Payload{Body: make([]byte, p.GetSize())}}); err != nil {
+		if err := send(&testpb.StreamingOutputCallResponse{Payload: &testpb.Payload{Body: make([]byte,
+			p.GetSize())}}); err != nil {
 			return err
 		}
 	}

@@ -21,13 +21,20 @@ func TestSubgraphsAnswerAsFederationAsks(t *testing.T) {
 		query   string
 		want    string
 	}{
-		{"books", books.Handler(), `{_entities(representations:[{__typename:"Book",isbn:"9780156027601"}]){...on Book{title author{books{title}}}}}`,
+		{"books",
+			books.Handler(),
+			`{_entities(representations:[{__typename:"Book",isbn:"9780156027601"}]){...on Book{title author{books{title}}}}}`,
 			`{"data":{"_entities":[{"title":"Solaris","author":{"books":[{"title":"Solaris"}]}}]}}`},
-		{"movies", movies.Handler(), `{_entities(representations:[{__typename:"Book",isbn:"9780345404473",title:"T",year:7}]){...on Book{tagline adaptations{title}}}}`,
+		{"movies",
+			movies.Handler(),
+			`{_entities(representations:[{__typename:"Book",isbn:"9780345404473",title:"T",year:7}]){...on Book{tagline adaptations{title}}}}`,
 			`{"data":{"_entities":[{"tagline":"T: read since 7","adaptations":[{"title":"Blade Runner"}]}]}}`},
-		{"products", products.Handler(), `{_entities(representations:[{__typename:"Movie",id:"m1"}]){...on Movie{discs{sku price}}}}`,
+		{"products",
+			products.Handler(), `{_entities(representations:[{__typename:"Movie",id:"m1"}]){...on Movie{discs{sku price}}}}`,
 			`{"data":{"_entities":[{"discs":[{"sku":"d1","price":1999}]}]}}`},
-		{"orders", orders.Handler(), `{_entities(representations:[{__typename:"Paperback",sku:"p2",price:990,weight:220}]){...on Paperback{shipping sold}}}`,
+		{"orders",
+			orders.Handler(),
+			`{_entities(representations:[{__typename:"Paperback",sku:"p2",price:990,weight:220}]){...on Paperback{shipping sold}}}`,
 			`{"data":{"_entities":[{"shipping":220,"sold":2}]}}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

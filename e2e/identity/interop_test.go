@@ -44,8 +44,15 @@ func TestPyJWT(t *testing.T) {
 	now := time.Now().Truncate(time.Second)
 	mint := func(s *token.Signer, change func(*token.Claims)) string {
 		c := &token.Claims{
-			ID: "1", Issuer: issuer, Subject: "spiffe://acme.example/user/ada", Audience: []string{"acme.example"}, IssuedAt: now,
-			Expires: now.Add(time.Hour), Principal: token.User, Entity: token.Entity{ID: "ada", Name: "Ada", Type: "user"}, Bound: token.Thumbprint{1},
+			ID:        "1",
+			Issuer:    issuer,
+			Subject:   "spiffe://acme.example/user/ada",
+			Audience:  []string{"acme.example"},
+			IssuedAt:  now,
+			Expires:   now.Add(time.Hour),
+			Principal: token.User,
+			Entity:    token.Entity{ID: "ada", Name: "Ada", Type: "user"},
+			Bound:     token.Thumbprint{1},
 		}
 		change(c)
 		raw, err := s.Sign(c)
@@ -64,16 +71,21 @@ func TestPyJWT(t *testing.T) {
 		t.Fatal(err)
 	}
 	in, err := json.Marshal(map[string]any{
-		"jwks": string(jwks), "issuer": issuer, "kid": signer.Key().ID, "private": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
+		"jwks": string(jwks), "issuer": issuer, "kid": signer.Key().ID,
+		"private": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
 		"tokens": map[string]string{
 			"good": good, "another audience": mint(signer, func(c *token.Claims) { c.Audience = []string{"x"} }),
-			"expired":     mint(signer, func(c *token.Claims) { c.IssuedAt, c.Expires = now.Add(-time.Hour), now.Add(-time.Minute) }),
+			"expired": mint(signer, func(c *token.Claims) {
+				c.IssuedAt, c.Expires = now.Add(-time.Hour),
+					now.Add(-time.Minute)
+			}),
 			"unknown key": mint(other, func(*token.Claims) {}),
 			"not ours":    good[:len(good)-4] + "AAAA",
 			"another iss": mint(signer, func(c *token.Claims) { c.Issuer = "https://evil.example" }),
 		},
 		"claims": map[string]any{
-			"iss": issuer, "sub": "ada", "aud": "acme.example", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "jti": "2", "principal": "CATALYST::USER",
+			"iss": issuer, "sub": "ada", "aud": "acme.example", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+			"jti": "2", "principal": "CATALYST::USER",
 			"entity": map[string]string{"id": "ada", "name": "Ada", "type": "user"},
 		},
 	})
@@ -96,7 +108,8 @@ func TestPyJWT(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"good": "ok spiffe://acme.example/user/ada", "another audience": "InvalidAudienceError", "expired": "ExpiredSignatureError",
+		"good": "ok spiffe://acme.example/user/ada", "another audience": "InvalidAudienceError",
+		"expired":     "ExpiredSignatureError",
 		"unknown key": "unknown key", "not ours": "InvalidSignatureError", "another iss": "InvalidIssuerError",
 	} {
 		if got.Answers[name] != want {
@@ -108,7 +121,9 @@ func TestPyJWT(t *testing.T) {
 		t.Fatal(err)
 	}
 	v, err := token.NewVerifier(token.Config{
-		Audience: "acme.example", Issuers: token.IssuerMap{issuer: {Name: issuer, Keys: set}}, Revocations: token.NothingRevoked{},
+		Audience:    "acme.example",
+		Issuers:     token.IssuerMap{issuer: {Name: issuer, Keys: set}},
+		Revocations: token.NothingRevoked{},
 	})
 	if err != nil {
 		t.Fatal(err)

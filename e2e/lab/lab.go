@@ -1,5 +1,5 @@
-// Package lab runs an organisation on one machine, of real processes on loopback: catalyst nodes, each with its Envoy, configured through the
-// command line as an operator would. The demo and the end-to-end tests stand on it.
+// Package lab runs an organisation on one machine, of real processes on loopback: catalyst nodes, each with its
+// Envoy, configured through the command line as an operator would. The demo and the end-to-end tests stand on it.
 package lab
 
 import (
@@ -78,7 +78,8 @@ func (l *Lab) Run(ctx context.Context, args ...string) (string, error) {
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("catalyst %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(complaint.String()))
+		return out.String(), fmt.Errorf("catalyst %s: %w: %s", strings.Join(args, " "), err,
+			strings.TrimSpace(complaint.String()))
 	}
 	return out.String(), nil
 }
@@ -90,16 +91,28 @@ func (l *Lab) Add(ctx context.Context, name string, flags ...string) (*Node, err
 		return nil, err
 	}
 	at := func(i int) string { return "127.0.0.1:" + strconv.Itoa(free[i]) }
-	n := &Node{Name: name, Dir: filepath.Join(l.Dir, name), Peering: at(0), Ingress: at(1), Egress: at(2), Admin: at(3), Gateway: at(4), lab: l, Flags: flags,
-		Ports: fmt.Sprintf("[%d, %d, %d, %d]", free[5], free[6], free[7], free[8])}
-	if _, err := l.Run(ctx, "org", "issue-node", name, "--dir", filepath.Join(l.Dir, "org"), "--out", filepath.Join(n.Dir, "identity")); err != nil {
+	n := &Node{
+		Name:    name,
+		Dir:     filepath.Join(l.Dir, name),
+		Peering: at(0),
+		Ingress: at(1),
+		Egress:  at(2),
+		Admin:   at(3),
+		Gateway: at(4),
+		lab:     l,
+		Flags:   flags,
+		Ports:   fmt.Sprintf("[%d, %d, %d, %d]", free[5], free[6], free[7], free[8]),
+	}
+	if _, err := l.Run(ctx, "org", "issue-node", name, "--dir", filepath.Join(l.Dir, "org"), "--out",
+		filepath.Join(n.Dir, "identity")); err != nil {
 		return nil, err
 	}
 	l.Nodes[name] = n
 	return n, n.Start(ctx)
 }
 
-// freePorts finds ports that nobody listens on, below those that systems give to connections: one of these may take a port before the node does.
+// freePorts finds ports that nobody listens on, below those that systems give to connections: one of these may take a
+// port before the node does.
 func freePorts(n int) ([]int, error) {
 	const first, last, tries = 12_000, 32_000, 100
 	var ports []int
@@ -128,8 +141,10 @@ func (n *Node) Start(ctx context.Context) error {
 	}
 	defer func() { _ = log.Close() }()
 	args := append([]string{"node", "--identity", filepath.Join(n.Dir, "identity"), "--data", filepath.Join(n.Dir, "data"),
-		"--peering-listen", n.Peering, "--envoy-ingress", n.Ingress, "--envoy-egress", n.Egress, "--admin", n.Admin, "--gateway-listen", n.Gateway, "--envoy-tcp-ports", n.Ports,
-		"--envoy-access-log", filepath.Join(n.Dir, "access.log"), "--envoy-workers", "1", "--peering-deferral", "10s", "--log-level", "debug"}, n.Flags...)
+		"--peering-listen", n.Peering, "--envoy-ingress", n.Ingress, "--envoy-egress", n.Egress, "--admin", n.Admin,
+		"--gateway-listen", n.Gateway, "--envoy-tcp-ports", n.Ports,
+		"--envoy-access-log", filepath.Join(n.Dir, "access.log"), "--envoy-workers", "1", "--peering-deferral", "10s",
+		"--log-level", "debug"}, n.Flags...)
 	n.cmd = exec.Command(n.lab.Binary, args...) //nolint:noctx // Stop ends it
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -185,7 +200,8 @@ func (n *Node) Stop(sig syscall.Signal) error {
 	}
 }
 
-// Pause stops the node's process in its tracks (SIGSTOP), as a machine does that swaps; its Envoy runs on. Resume lets it go on.
+// Pause stops the node's process in its tracks (SIGSTOP), as a machine does that swaps; its Envoy runs on. Resume
+// lets it go on.
 func (n *Node) Pause() error { return n.cmd.Process.Signal(syscall.SIGSTOP) }
 
 // Resume lets a paused process go on.
@@ -249,7 +265,8 @@ func (n *Node) Get(ctx context.Context, service, path string) (status int, body 
 	return resp.StatusCode, string(b), err
 }
 
-// Query sends an operation to the node's GraphQL gateway, with a bearer token if one is given, and returns the whole answer.
+// Query sends an operation to the node's GraphQL gateway, with a bearer token if one is given, and returns the whole
+// answer.
 func (n *Node) Query(ctx context.Context, operation string, token ...string) (string, error) {
 	body, err := json.Marshal(map[string]string{"query": operation})
 	if err != nil {

@@ -9,49 +9,64 @@ func gatewayScenarios() []scenario {
 		stateFile    = "graphql/live/state.go"
 	)
 	return []scenario{
-		{196, "a protection by another name", "A supergraph imports @authenticated, @requiresScopes, @policy or @inaccessible under other names, or links what this router does not know.", []guard{
-			one("an imported element has the name that the import gives it", "graphql/plan/graph TestFeaturesByAnyName", featuresFile,
-				"if i.directive && i.name == name {", "if false {"),
-			one("what is for security and not understood refuses the graph", "graphql/plan/graph TestUnknownFeatures", featuresFile,
-				"\tif f.purpose == \"\" && !f.ours() {", "\tif !f.ours() {"),
-		}},
-		{197, "computed of secrets", "A field that anybody may ask for is computed of a protected one, by @requires or from a context.", []guard{
+		{196, "a protection by another name",
+			"A supergraph imports @authenticated, @requiresScopes, @policy or @inaccessible under other names, or links " +
+				"what this router does not know.", []guard{
+				one("an imported element has the name that the import gives it", "graphql/plan/graph TestFeaturesByAnyName",
+					featuresFile,
+					"if i.directive && i.name == name {", "if false {"),
+				one("what is for security and not understood refuses the graph", "graphql/plan/graph TestUnknownFeatures",
+					featuresFile,
+					"\tif f.purpose == \"\" && !f.ours() {", "\tif !f.ours() {"),
+			}},
+		{197, "computed of secrets", "A field that anybody may ask for is computed of a protected one, by @requires or " +
+			"from a context.", []guard{
 			one("the field asks callers for what its data asks for", "graphql/plan/graph TestComputedOfProtected", authFile,
 				"if with := f.Auth.and(need); with != f.Auth {", "if with := f.Auth.and(need); with != f.Auth && false {"),
 		}},
-		{198, "a hidden sibling", "An object of a type that clients must not see stands where one visible type is possible.", []guard{
-			one("one visible type is no proof of an object's type", "graphql/plan TestAnswersAreTheMonoliths/sibling", "graphql/plan/response.go",
-				"len(ids) == 1 && (pos == nil || pos.static())", "len(ids) == 1"),
-		}},
-		{199, "a flood of types", "A subgraph tells a schema of 200,000 types: it is not parsed, and the others serve.", []guard{
-			one("types are counted before the text is parsed", "graphql/supergraph TestTooLarge", "graphql/supergraph/size.go",
-				"case n.types > l.Types:", "case false:"),
-		}},
-		{200, "a newcomer with an earlier name", "One new subgraph conflicts with two honest ones, at the first start and after a restart: they stay.", []guard{
-			one("the one goes without whom the others compose", "graphql/live TestNewcomerWithEarlierName", largestFile,
-				"if len(suspects) > 1 {", "if false {"),
-			one("members of the graph are remembered over restarts", "graphql/live TestIncumbentsStayOverRestarts", stateFile,
-				"x = &sub{was: s.remembered[src.Name]}", "x = &sub{}"),
-		}},
-		{201, "a graph that cannot be read", "What composes cannot be planned on: the culprit is left out, the others are served.", []guard{
-			one("an unreadable graph is an error of the composition", "graphql/live TestUnreadableGraph", "graphql/supergraph/compose.go",
+		{198, "a hidden sibling",
+			"An object of a type that clients must not see stands where one visible type is possible.", []guard{
+				one("one visible type is no proof of an object's type", "graphql/plan TestAnswersAreTheMonoliths/sibling",
+					"graphql/plan/response.go",
+					"len(ids) == 1 && (pos == nil || pos.static())", "len(ids) == 1"),
+			}},
+		{199, "a flood of types", "A subgraph tells a schema of 200,000 types: it is not parsed, and the others serve.",
+			[]guard{
+				one("types are counted before the text is parsed", "graphql/supergraph TestTooLarge", "graphql/supergraph/size.go",
+					"case n.types > l.Types:", "case false:"),
+			}},
+		{200, "a newcomer with an earlier name",
+			"One new subgraph conflicts with two honest ones, at the first start and after a restart: they stay.", []guard{
+				one("the one goes without whom the others compose", "graphql/live TestNewcomerWithEarlierName", largestFile,
+					"if len(suspects) > 1 {", "if false {"),
+				one("members of the graph are remembered over restarts", "graphql/live TestIncumbentsStayOverRestarts", stateFile,
+					"x = &sub{was: s.remembered[src.Name]}", "x = &sub{}"),
+			}},
+		{201, "a graph that cannot be read", "What composes cannot be planned on: the culprit is left out, the others " +
+			"are served.", []guard{
+			one("an unreadable graph is an error of the composition", "graphql/live TestUnreadableGraph",
+				"graphql/supergraph/compose.go",
 				"if c.opts.Accept != nil {", "if false {"),
 		}},
 		{202, "a large request with a token", "Somebody with a token sends the operator API a body without end.", []guard{
 			one("a request has a largest size", "graphql/operator TestLargestRequest", "graphql/operator/resolver.go",
 				"return http.MaxBytesHandler(srv, maxBody)", "return srv"),
 		}},
-		{203, "a bomb", "A compressed request of some kilobytes is one of megabytes: the limit counts what comes out.", []guard{
-			one("what is decompressed is bounded", "graphql/gateway TestCompressedRequests", "graphql/gateway/params.go",
-				"io.ReadAll(http.MaxBytesReader(w, from, g.cfg.MaxBody))", "io.ReadAll(from)"),
-		}},
-		{204, "connections about to close", "A subgraph closes connections after a time that it tells: nothing is sent on one that is about to go.", []guard{
+		{203, "a bomb", "A compressed request of some kilobytes is one of megabytes: the limit counts what comes out.",
+			[]guard{
+				one("what is decompressed is bounded", "graphql/gateway TestCompressedRequests", "graphql/gateway/params.go",
+					"io.ReadAll(http.MaxBytesReader(w, from, g.cfg.MaxBody))", "io.ReadAll(from)"),
+			}},
+		{204, "connections about to close", "A subgraph closes connections after a time that it tells: nothing is sent " +
+			"on one that is about to go.", []guard{
 			one("the subgraph's word is heeded", "graphql/exec TestShortKeepAlive", "graphql/exec/send.go",
 				"\t\ts.believe(resp.Header.Get(\"Keep-Alive\"), t)\n", ""),
 		}},
-		{205, "nobody begins", "A client opens a WebSocket and never begins: it is told so with the protocol's code.", []guard{
-			one("the close frame is sent before the connection goes", "graphql/gateway TestNoInit", "graphql/gateway/websocket.go",
-				"func() { _ = s.conn.Close(closeInitTimeout, \"Connection initialisation timeout\") }", "cancel"),
-		}},
+		{205, "nobody begins", "A client opens a WebSocket and never begins: it is told so with the protocol's code.",
+			[]guard{
+				one("the close frame is sent before the connection goes", "graphql/gateway TestNoInit",
+					"graphql/gateway/websocket.go",
+					"func() { _ = s.conn.Close(closeInitTimeout, \"Connection initialisation timeout\") }", "cancel"),
+			}},
 	}
 }

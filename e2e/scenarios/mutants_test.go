@@ -3,7 +3,6 @@
 package scenarios
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,12 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// Each test of the table passes as the code is, and fails once its guard is removed. The guard is removed in a copy of the file that the compiler is given in
-// the file's place.
+// Each test of the table passes as the code is, and fails once its guard is removed. The guard is removed in a copy
+// of the file that the compiler is given in the file's place.
 func TestMutants(t *testing.T) {
 	for _, s := range scenarios() {
 		for n, g := range s.guards {
@@ -75,11 +75,13 @@ func (g *guard) overlay(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if times := bytes.Count(text, []byte(e.old)); times != 1 {
-			t.Fatalf("%s: the guard %q occurs %d times: has it moved? The table of scenarios has to follow it:\n%s", e.file, g.what, times, e.old)
+		at := occurrences(string(text), e.old)
+		if len(at) != 1 {
+			t.Fatalf("%s: the guard %q occurs %d times: has it moved? The table of scenarios has to follow it:\n%s", e.file,
+				g.what, len(at), e.old)
 		}
 		patched := filepath.Join(dir, fmt.Sprintf("%d.go", n))
-		if err := os.WriteFile(patched, bytes.Replace(text, []byte(e.old), []byte(e.new), 1), 0o600); err != nil {
+		if err := os.WriteFile(patched, slices.Concat(text[:at[0][0]], []byte(e.new), text[at[0][1]:]), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		replace[path] = patched

@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -39,7 +38,8 @@ func document() string {
 	b.WriteString(`# Scenarios
 
 What may go wrong in routing inside one organisation, the test that lives through it, and the guard without which that test fails. ` + "`make mutants`" + ` removes each
-guard in turn and wants its test to fail. Tests named ` + "`e2e`" + ` run real nodes and real Envoys. This page is written from ` + "`e2e/scenarios`" + `.
+guard in turn and wants its test to fail. Tests named ` + "`e2e`" +
+		` run real nodes and real Envoys. This page is written from ` + "`e2e/scenarios`" + `.
 
 | no. | scenario | guard | seen by |
 | --- | --- | --- | --- |
@@ -61,8 +61,9 @@ func TestGuardsStand(t *testing.T) {
 		for n, g := range s.guards {
 			for _, e := range g.edits {
 				text, err := os.ReadFile(filepath.Join(root, e.file))
-				if times := bytes.Count(text, []byte(e.old)); err != nil || times != 1 {
-					t.Errorf("%d-%d: %s has the guard %q %d times, want once: %v\n%s", s.number, n+1, e.file, g.what, times, err, e.old)
+				if times := len(occurrences(string(text), e.old)); err != nil || times != 1 {
+					t.Errorf("%d-%d: %s has the guard %q %d times, want once: %v\n%s", s.number, n+1, e.file, g.what, times, err,
+						e.old)
 				}
 			}
 		}

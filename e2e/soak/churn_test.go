@@ -34,7 +34,8 @@ type churn struct {
 type counts struct{ announced, withdrawn, resets, restarts int }
 
 func (c counts) String() string {
-	return fmt.Sprintf("%d announcements, %d withdrawals, %d sessions reset, %d restarts", c.announced, c.withdrawn, c.resets, c.restarts)
+	return fmt.Sprintf("%d announcements, %d withdrawals, %d sessions reset, %d restarts", c.announced, c.withdrawn,
+		c.resets, c.restarts)
 }
 
 // churner is a router in this process, with services of its own.
@@ -51,7 +52,8 @@ type churner struct {
 // add issues a router and peers it with a node.
 func (c *churn) add(ctx context.Context, name string, at *lab.Node) error {
 	dir := filepath.Join(c.lab.Dir, name)
-	if _, err := c.lab.Run(ctx, "org", "issue-node", name, "--dir", filepath.Join(c.lab.Dir, "org"), "--out", dir); err != nil {
+	if _, err := c.lab.Run(ctx, "org", "issue-node", name, "--dir", filepath.Join(c.lab.Dir, "org"), "--out",
+		dir); err != nil {
 		return err
 	}
 	src, err := identity.Open(dir)
@@ -91,7 +93,9 @@ func (p *churner) start(ctx context.Context, boot uint64) error {
 			return err
 		}
 	}
-	return p.router.Do(ctx, speaker.PeerSet{Peer: speaker.Peer{Node: bgp.NodeID{Org: org, Name: p.at.Name}, Addresses: []string{p.at.Peering}}})
+	return p.router.Do(ctx, speaker.PeerSet{
+		Peer: speaker.Peer{Node: bgp.NodeID{Org: org, Name: p.at.Name}, Addresses: []string{p.at.Peering}},
+	})
 }
 
 func (p *churner) halt() {
@@ -141,7 +145,8 @@ func (c *churn) step(ctx context.Context) error {
 
 func (c *churn) one() *churner { return c.all[c.rnd.IntN(len(c.all))] }
 
-// change announces, replaces or withdraws one service of one router. One in four of all that could be announced is, in the long run.
+// change announces, replaces or withdraws one service of one router. One in four of all that could be announced is,
+// in the long run.
 func (c *churn) change(ctx context.Context) error {
 	for {
 		p, svc := c.one(), c.name()
@@ -186,7 +191,8 @@ func (c *churn) announced() map[bgp.Service]map[string]bool {
 func (c *churn) settled(ctx context.Context, hub, spoke *lab.Node) error {
 	want := c.announced()
 	for _, p := range c.all {
-		if err := lab.Eventually(ctx, p.id.Name+" holds what is announced", func(ctx context.Context) error { return p.holds(ctx, want) }); err != nil {
+		if err := lab.Eventually(ctx, p.id.Name+" holds what is announced",
+			func(ctx context.Context) error { return p.holds(ctx, want) }); err != nil {
 			return err
 		}
 		if err := lab.Eventually(ctx, "the books of "+p.id.Name+" and "+p.at.Name, p.balances); err != nil {
@@ -215,7 +221,8 @@ func (p *churner) holds(ctx context.Context, want map[bgp.Service]map[string]boo
 			seen++
 			best := sel.Tiers[0][0]
 			if best.Stale || !want[sel.Service][best.Attrs.Region] {
-				wrong = fmt.Errorf("%s is held as %q (stale: %v), announced as %v", sel.Service, best.Attrs.Region, best.Stale, want[sel.Service])
+				wrong = fmt.Errorf("%s is held as %q (stale: %v), announced as %v", sel.Service, best.Attrs.Region, best.Stale,
+					want[sel.Service])
 			}
 		})
 		if seen != len(want) && wrong == nil {
@@ -248,7 +255,8 @@ func (p *churner) balances(ctx context.Context) error {
 			here = books{Received: v.Routes.Received, Advertised: v.Routes.Advertised, Pending: v.Pending, Stale: v.Routes.Stale}
 		}
 	})
-	if err == nil && (here.Received != there.Advertised || here.Advertised != there.Received || here.Pending+there.Pending+here.Stale+there.Stale > 0) {
+	if err == nil && (here.Received != there.Advertised || here.Advertised != there.Received ||
+		here.Pending+there.Pending+here.Stale+there.Stale > 0) {
 		err = fmt.Errorf("%s: %+v, %s: %+v", p.id.Name, here, p.at.Name, there)
 	}
 	return err

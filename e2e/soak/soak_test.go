@@ -23,7 +23,8 @@ var (
 const (
 	churners = 4
 	services = 2000
-	// What a node may hold more at the end of the churn than at its beginning, by the fitted line: room for the collector's pace.
+	// What a node may hold more at the end of the churn than at its beginning, by the fitted line: room for the
+	// collector's pace.
 	mayGrow = 12 << 20
 	// How many times as much an Envoy may have allocated for a cluster: what is kept of removed ones would show here.
 	mayGrowCluster = 1.25
@@ -31,9 +32,10 @@ const (
 	spareGoroutines = 8
 )
 
-// TestChurn runs two real nodes, one of them with its Envoy, between routers that announce, change and withdraw services, close sessions and
-// restart. Memory and goroutines of the nodes have to stay what they were, and at the end everyone has to hold exactly what is
-// announced: what each side says that it sent is what the other says that it has.
+// TestChurn runs two real nodes, one of them with its Envoy, between routers that announce, change and withdraw
+// services, close sessions and restart. Memory and goroutines of the nodes have to stay what they were, and at the
+// end everyone has to hold exactly what is announced: what each side says that it sent is what the other says that it
+// has.
 func TestChurn(t *testing.T) {
 	ctx := t.Context()
 	binary, err := lab.Binary("../..")
@@ -69,8 +71,10 @@ func TestChurn(t *testing.T) {
 		if grown := w.grown(); grown > mayGrow {
 			t.Errorf("%s grew by %.1f MiB while the number of routes stayed: may be %d", w.node.Name, grown/(1<<20), mayGrow>>20)
 		}
-		if a, b := w.after.inside, w.before.inside; b.clusters > 0 && a.allocated/float64(a.clusters) > mayGrowCluster*b.allocated/float64(b.clusters) {
-			t.Errorf("the Envoy of %s needs %.0f bytes a cluster, %.0f before the churn", w.node.Name, a.allocated/float64(a.clusters), b.allocated/float64(b.clusters))
+		if a, b := w.after.inside, w.before.inside; b.clusters > 0 &&
+			a.allocated/float64(a.clusters) > mayGrowCluster*b.allocated/float64(b.clusters) {
+			t.Errorf("the Envoy of %s needs %.0f bytes a cluster, %.0f before the churn", w.node.Name,
+				a.allocated/float64(a.clusters), b.allocated/float64(b.clusters))
 		}
 		if w.after.goroutines > w.before.goroutines+spareGoroutines {
 			t.Errorf("%s has %d goroutines, %d before the churn", w.node.Name, w.after.goroutines, w.before.goroutines)

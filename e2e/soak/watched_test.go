@@ -34,8 +34,8 @@ type sample struct {
 	inside     envoyBooks // at rest only
 }
 
-// envoyBooks are what an Envoy says of its own memory. What is allocated is what its configuration needs; the rest of its RSS is the
-// program itself, and what the allocator holds for later because it is in pieces.
+// envoyBooks are what an Envoy says of its own memory. What is allocated is what its configuration needs; the rest of
+// its RSS is the program itself, and what the allocator holds for later because it is in pieces.
 type envoyBooks struct {
 	allocated, heap float64 // bytes
 	clusters, added int     // now, and ever
@@ -55,7 +55,8 @@ func (w *watched) still(ctx context.Context, s *sample) error {
 	if w.node.EnvoyPID() == 0 {
 		return w.rest(ctx, s)
 	}
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context,
+		_, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(w.node.Dir, "data", "envoy-admin.sock"))
 	}}}
 	defer client.CloseIdleConnections()
@@ -101,7 +102,8 @@ func (w *watched) still(ctx context.Context, s *sample) error {
 			return err
 		}
 		b := envoyBooks{allocated: m.Allocated, heap: m.Heap}
-		if _, err := fmt.Sscanf(string(clusters), "cluster_manager.active_clusters: %d\ncluster_manager.cluster_added: %d", &b.clusters, &b.added); err != nil {
+		if _, err := fmt.Sscanf(string(clusters), "cluster_manager.active_clusters: %d\ncluster_manager.cluster_added: %d",
+			&b.clusters, &b.added); err != nil {
 			return fmt.Errorf("its statistics %q: %w", clusters, err)
 		}
 		s.inside = b
@@ -189,9 +191,12 @@ func (w *watched) String() string {
 	const mib = 1 << 20
 	inside := ""
 	if b, a := w.before.inside, w.after.inside; b.clusters > 0 {
-		inside = fmt.Sprintf("; in its Envoy %.1f → %.1f MiB allocated, in a heap of %.1f → %.1f, by %d → %d clusters after %d additions",
+		inside = fmt.Sprintf("; in its Envoy %.1f → %.1f MiB allocated, in a heap of %.1f → %.1f, by %d → %d clusters "+
+			"after %d additions",
 			b.allocated/mib, a.allocated/mib, b.heap/mib, a.heap/mib, b.clusters, a.clusters, a.added)
 	}
-	return fmt.Sprintf("%s: RSS %.1f MiB at rest before, %.1f after, %.1f at the most, slope %+.2f MiB an hour (its Envoy %.1f → %.1f, %+.2f); goroutines %d before, %d after",
-		w.node.Name, w.before.rss/mib, w.after.rss/mib, peak/mib, slope*3600/mib, w.before.envoy/mib, w.after.envoy/mib, envoy*3600/mib, w.before.goroutines, w.after.goroutines) + inside
+	return fmt.Sprintf("%s: RSS %.1f MiB at rest before, %.1f after, %.1f at the most, slope %+.2f MiB an hour (its "+
+		"Envoy %.1f → %.1f, %+.2f); goroutines %d before, %d after",
+		w.node.Name, w.before.rss/mib, w.after.rss/mib, peak/mib, slope*3600/mib, w.before.envoy/mib, w.after.envoy/mib,
+		envoy*3600/mib, w.before.goroutines, w.after.goroutines) + inside
 }

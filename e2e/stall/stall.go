@@ -1,5 +1,5 @@
-// Package stall has workloads and callers that begin to send and then stop reading, or begin to read and never go on: over HTTP, gRPC, TCP and WebSocket. Tests
-// and benchmarks measure what they cost everybody else.
+// Package stall has workloads and callers that begin to send and then stop reading, or begin to read and never go on:
+// over HTTP, gRPC, TCP and WebSocket. Tests and benchmarks measure what they cost everybody else.
 //
 //	w, err := stall.Start(ctx)           // workloads, to be offered as services
 //	c, err := stall.Open(ctx, stall.Call{Kind: stall.HTTP, Address: egress, Service: "slow.acme.example"})
@@ -163,8 +163,8 @@ type Call struct {
 	Writes  bool   // it sends to a workload that does not read; otherwise it stops reading
 }
 
-// Open makes the call and returns when it is stuck: as a writer when nothing has been taken of it for half a second, as a reader when it has read a first block
-// and will read no more. Close of what it returns ends it.
+// Open makes the call and returns when it is stuck: as a writer when nothing has been taken of it for half a second,
+// as a reader when it has read a first block and will read no more. Close of what it returns ends it.
 func Open(ctx context.Context, c Call) (io.Closer, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.Address)
 	if err != nil {
@@ -239,7 +239,10 @@ func isTimeout(err error) bool {
 func openHTTP2(ctx context.Context, conn net.Conn, service, what string) (io.Closer, error) {
 	var h2c http.Protocols
 	h2c.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: &h2c, DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
+	transport := &http.Transport{
+		Protocols:   &h2c,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+	}
 	body, pipe := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
 	closer := closerFunc(func() error { cancel(); _ = pipe.Close(); return conn.Close() })

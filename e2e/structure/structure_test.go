@@ -1,4 +1,5 @@
-// Package structure holds what the repository's layout promises: imports point one way, and every package says what it is for.
+// Package structure holds what the repository's layout promises: imports point one way, and every package says what
+// it is for.
 package structure
 
 import (
@@ -14,8 +15,8 @@ import (
 
 const module = "github.com/catalyst-router/catalyst/"
 
-// A rule forbids packages (a path prefix below the module, or "" for none of them) to depend on others, with the reason. Whole
-// dependencies count, not only direct imports.
+// A rule forbids packages (a path prefix below the module, or "" for none of them) to depend on others, with the
+// reason. Whole dependencies count, not only direct imports.
 type rule struct {
 	packages []string // of this module, without its path; a trailing /... takes those below as well
 	never    []string // import path prefixes
@@ -25,33 +26,56 @@ type rule struct {
 func rules() []rule {
 	core := []string{"bgp", "bgp/attr", "bgp/filter", "bgp/fsm", "bgp/rib", "bgp/speaker", "bgp/sim"}
 	return []rule{
-		{core, []string{"google.golang.org/"}, "the core sees no protobuf and no gRPC: values in, values out, and it builds in a second"},
+		{core, []string{"google.golang.org/"},
+			"the core sees no protobuf and no gRPC: values in, values out, and it builds in a second"},
 		{core, []string{"database/sql", "modernc.org/"}, "the core keeps nothing on disk: the journal does"},
-		{core, []string{"log/slog", "go.opentelemetry.io/", "github.com/prometheus/"}, "the core reports by return values; shells log and measure"},
+		{core, []string{"log/slog", "go.opentelemetry.io/", "github.com/prometheus/"},
+			"the core reports by return values; shells log and measure"},
 		{core, []string{"net", "crypto/tls", "os/exec", "net/http"}, "the core touches no network and starts no process"},
-		{core, []string{"github.com/golang-jwt/", "github.com/spiffe/"}, "identity is checked before an event reaches the core"},
+		{core, []string{"github.com/golang-jwt/", "github.com/spiffe/"},
+			"identity is checked before an event reaches the core"},
 		{core, []string{"github.com/envoyproxy/"}, "routing does not know Envoy: xds compiles what routing decides"},
 		{[]string{"bgp"}, []string{module}, "the vocabulary is the bottom: it imports the standard library only"},
-		{[]string{"bgp/rib", "bgp/filter", "bgp/attr"}, []string{module + "bgp/speaker", module + "bgp/fsm"}, "tables do not know sessions"},
+		{[]string{"bgp/rib", "bgp/filter", "bgp/attr"}, []string{module + "bgp/speaker", module + "bgp/fsm"},
+			"tables do not know sessions"},
 		{[]string{"bgp/stream"}, []string{module}, "the transport carries bytes: it knows neither routes nor identities"},
-		{[]string{"bgp/..."}, []string{module + "xds", module + "envoy", module + "graphql", module + "policy", module + "cmd"}, "routing does not know what is made of its routes"},
-		{[]string{"xds"}, []string{"google.golang.org/grpc", "log/slog", "os/exec"}, "compilation is pure: the ADS server and the supervisor are its shells"},
-		{[]string{"xds/...", "envoy"}, []string{module + "bgp/speaker", module + "bgp/peering", module + "bgp/journal", module + "cmd"}, "the data plane gets forwarding state, it does not ask for it"},
-		{[]string{"xds", "envoy/ports"}, []string{"database/sql", module + "bgp/journal"}, "compilation is given local ports: whose they are is kept by its caller"},
-		{[]string{"graphql/supergraph", "graphql/plan"}, []string{"net/http", "google.golang.org/grpc"}, "composition and planning are pure"},
-		{[]string{"graphql/supergraph", "graphql/plan", "graphql/exec", "graphql/gateway"}, []string{module + "bgp", module + "cmd", module + "xds"}, "the gateway runs alone as well: routes are handed to it as subgraphs"},
-		{[]string{"auth/token", "auth/keys", "auth/seal"}, []string{module + "bgp", "database/sql", "net/http", "google.golang.org/", "log/slog"}, "tokens are values: services that verify them take nothing else of Catalyst along"},
-		{[]string{"cmd/internal/offer/...", "cmd/internal/forwarding", "cmd/internal/trace", "cmd/internal/gateway", "cmd/internal/api", "cmd/internal/localports"}, []string{module + "cmd/internal/daemon", module + "cmd/internal/cli"}, "a room of the node does not know who wires it"},
-		{[]string{"cmd/internal/offer/..."}, []string{module + "xds", module + "envoy", module + "graphql"}, "what is offered does not depend on how it is served"},
-		{[]string{"cmd/internal/forwarding"}, []string{module + "graphql", module + "cmd/internal/api"}, "forwarding answers nobody: the operator API asks it"},
-		{[]string{"auth/store"}, []string{module, "google.golang.org/grpc"}, "the store keeps rows: what they mean is decided above it"},
-		{[]string{"policy"}, []string{module, "net", "net/http", "google.golang.org/", "log/slog"}, "a decision is values in, values out: it knows neither Envoy nor tokens, and can be replayed"},
-		{[]string{"auth/service"}, []string{"net/http", "google.golang.org/grpc"}, "the service decides: auth/server is its network"},
-		{[]string{"auth/bearer", "auth/revoke"}, []string{module + "bgp", module + "auth/store", "database/sql", "github.com/spiffe/"},
+		{[]string{"bgp/..."}, []string{module + "xds", module + "envoy", module + "graphql", module + "policy",
+			module + "cmd"}, "routing does not know what is made of its routes"},
+		{[]string{"xds"}, []string{"google.golang.org/grpc", "log/slog", "os/exec"},
+			"compilation is pure: the ADS server and the supervisor are its shells"},
+		{[]string{"xds/...", "envoy"}, []string{module + "bgp/speaker", module + "bgp/peering", module + "bgp/journal",
+			module + "cmd"}, "the data plane gets forwarding state, it does not ask for it"},
+		{[]string{"xds", "envoy/ports"}, []string{"database/sql", module + "bgp/journal"},
+			"compilation is given local ports: whose they are is kept by its caller"},
+		{[]string{"graphql/supergraph", "graphql/plan"}, []string{"net/http", "google.golang.org/grpc"},
+			"composition and planning are pure"},
+		{[]string{"graphql/supergraph", "graphql/plan", "graphql/exec", "graphql/gateway"},
+			[]string{module + "bgp", module + "cmd", module + "xds"},
+			"the gateway runs alone as well: routes are handed to it as subgraphs"},
+		{[]string{"auth/token", "auth/keys", "auth/seal"},
+			[]string{module + "bgp", "database/sql", "net/http", "google.golang.org/", "log/slog"},
+			"tokens are values: services that verify them take nothing else of Catalyst along"},
+		{[]string{"cmd/internal/offer/...", "cmd/internal/forwarding", "cmd/internal/trace", "cmd/internal/gateway",
+			"cmd/internal/api", "cmd/internal/localports"},
+			[]string{module + "cmd/internal/daemon", module + "cmd/internal/cli"},
+			"a room of the node does not know who wires it"},
+		{[]string{"cmd/internal/offer/..."}, []string{module + "xds", module + "envoy", module + "graphql"},
+			"what is offered does not depend on how it is served"},
+		{[]string{"cmd/internal/forwarding"}, []string{module + "graphql", module + "cmd/internal/api"},
+			"forwarding answers nobody: the operator API asks it"},
+		{[]string{"auth/store"}, []string{module, "google.golang.org/grpc"},
+			"the store keeps rows: what they mean is decided above it"},
+		{[]string{"policy"}, []string{module, "net", "net/http", "google.golang.org/", "log/slog"},
+			"a decision is values in, values out: it knows neither Envoy nor tokens, and can be replayed"},
+		{[]string{"auth/service"}, []string{"net/http", "google.golang.org/grpc"},
+			"the service decides: auth/server is its network"},
+		{[]string{"auth/bearer", "auth/revoke"},
+			[]string{module + "bgp", module + "auth/store", "database/sql", "github.com/spiffe/"},
 			"services that take tokens take nothing else of Catalyst along"},
 		{[]string{"auth/member"}, []string{module + "auth/store", module + "auth/service", "database/sql"},
 			"a member asks the service: it does not carry it along"},
-		{[]string{"auth/..."}, []string{module + "cmd", module + "xds", module + "graphql"}, "identity is below all that uses it"},
+		{[]string{"auth/..."}, []string{module + "cmd", module + "xds", module + "graphql"},
+			"identity is below all that uses it"},
 		{[]string{"bgp/peering", "bgp/stream", "xds/ads"}, []string{module + "auth"},
 			"who a peer or an Envoy is, is asked by small interfaces: identity is one way to answer"},
 		{[]string{"auth/ca"}, []string{module + "auth/disk", "log/slog", "google.golang.org/grpc"},
@@ -119,8 +143,8 @@ func (r rule) covers(path string) bool {
 	return false
 }
 
-// forbids tells whether dep is a forbidden path or lies below one; a package of the standard library stands for itself alone,
-// so that "net" does not take net/netip with it.
+// forbids tells whether dep is a forbidden path or lies below one; a package of the standard library stands for
+// itself alone, so that "net" does not take net/netip with it.
 func (r rule) forbids(dep string) bool {
 	for _, bad := range r.never {
 		bad = strings.TrimSuffix(bad, "/")

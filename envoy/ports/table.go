@@ -14,14 +14,15 @@ import (
 )
 
 const (
-	// Grace is how long a service has to be away before its port may be given to another: long enough for a restart, a reset session and a workload
-	// that flaps, and for Envoy to have closed the listener.
+	// Grace is how long a service has to be away before its port may be given to another: long enough for a restart, a
+	// reset session and a workload that flaps, and for Envoy to have closed the listener.
 	Grace = time.Minute
 	// maxReclaimed is how many of the newest reclaims are remembered.
 	maxReclaimed = 20
 )
 
-// ErrExhausted tells that no port can be given: each belongs to a service that is here, that was here within the last Grace, or that is pinned to it.
+// ErrExhausted tells that no port can be given: each belongs to a service that is here, that was here within the last
+// Grace, or that is pinned to it.
 var ErrExhausted = errors.New("no local port is left for the service") //nolint:gochecknoglobals // a sentinel
 
 // Entry is a port and the service that it belongs to.
@@ -59,11 +60,15 @@ type held struct {
 	place *list.Element
 }
 
-// New returns a table over a pool of ports. Entries that were kept stay, those whose port is no longer in the pool as well; all count as away until they
-// are taken, those without a time since now.
+// New returns a table over a pool of ports. Entries that were kept stay, those whose port is no longer in the pool as
+// well; all count as away until they are taken, those without a time since now.
 func New(pool []uint16, kept []Entry, now time.Time) *Table {
 	t := &Table{
-		pool: map[uint16]bool{}, services: map[bgp.Service]*held{}, ports: map[uint16]*held{}, away: list.New(), unkept: map[bgp.Service]bool{},
+		pool:     map[uint16]bool{},
+		services: map[bgp.Service]*held{},
+		ports:    map[uint16]*held{},
+		away:     list.New(),
+		unkept:   map[bgp.Service]bool{},
 	}
 	for _, p := range pool {
 		t.pool[p] = true
@@ -91,8 +96,8 @@ func New(pool []uint16, kept []Entry, now time.Time) *Table {
 	return t
 }
 
-// Adopt gives a service, which counts as away, the port at which Envoy listens for it already, unless the service has another or the port belongs to
-// another: then it returns false, and Envoy has to be told otherwise.
+// Adopt gives a service, which counts as away, the port at which Envoy listens for it already, unless the service has
+// another or the port belongs to another: then it returns false, and Envoy has to be told otherwise.
 func (t *Table) Adopt(svc bgp.Service, port uint16, now time.Time) bool {
 	if h := t.services[svc]; h != nil {
 		return h.Port == port
@@ -106,8 +111,8 @@ func (t *Table) Adopt(svc bgp.Service, port uint16, now time.Time) bool {
 	return true
 }
 
-// Take returns the port of a service to which a route leads. One that never had any gets a free one or, if there is none, that of the service that has been
-// away longest, and for more than Grace. The error is ErrExhausted.
+// Take returns the port of a service to which a route leads. One that never had any gets a free one or, if there is
+// none, that of the service that has been away longest, and for more than Grace. The error is ErrExhausted.
 func (t *Table) Take(now time.Time, svc bgp.Service) (uint16, error) {
 	if h := t.services[svc]; h != nil {
 		t.arrive(h)
@@ -115,7 +120,8 @@ func (t *Table) Take(now time.Time, svc bgp.Service) (uint16, error) {
 	}
 	port, ok := t.next(now, svc)
 	if !ok {
-		return 0, fmt.Errorf("%w: each of the %d in the pool belongs to another; widen envoy.tcp-ports, or see catalyst envoy ports for what can be freed",
+		return 0, fmt.Errorf("%w: each of the %d in the pool belongs to another; widen envoy.tcp-ports, or see catalyst "+
+			"envoy ports for what can be freed",
 			ErrExhausted, len(t.pool))
 	}
 	t.add(Entry{Service: svc, Port: port})
@@ -155,13 +161,15 @@ func (t *Table) Leave(now time.Time, svc bgp.Service) {
 	t.unkept[svc] = true
 }
 
-// Pin gives a service a port of the operator's choice, for good. The port may lie outside the pool, and must not belong to another service.
+// Pin gives a service a port of the operator's choice, for good. The port may lie outside the pool, and must not
+// belong to another service.
 func (t *Table) Pin(now time.Time, svc bgp.Service, port uint16) error {
 	if port == 0 {
 		return errors.New("port: want 1 to 65535")
 	}
 	if other := t.ports[port]; other != nil && other.Service != svc {
-		return fmt.Errorf("port: %d belongs to %s: free it first, with catalyst envoy ports free %s", port, other.Service, other.Service)
+		return fmt.Errorf("port: %d belongs to %s: free it first, with catalyst envoy ports free %s", port, other.Service,
+			other.Service)
 	}
 	e := Entry{Service: svc, Port: port, Pinned: true, Away: now}
 	if h := t.services[svc]; h != nil {
@@ -182,7 +190,8 @@ func (t *Table) Free(svc bgp.Service) (bool, error) {
 		return false, nil
 	}
 	if h.Away.IsZero() {
-		return true, fmt.Errorf("%s is in use at port %d: give it another with catalyst envoy ports pin %s PORT", svc, h.Port, svc)
+		return true, fmt.Errorf("%s is in use at port %d: give it another with catalyst envoy ports pin %s PORT", svc,
+			h.Port, svc)
 	}
 	t.remove(h)
 	t.release(h.Port)
@@ -210,8 +219,8 @@ func (t *Table) Entries() (all []Entry, free int) {
 // Reclaimed returns the newest of the ports that went from one service to another, the oldest first.
 func (t *Table) Reclaimed() []Reclaimed { return slices.Clone(t.reclaimed) }
 
-// Unkept returns what has changed since Kept was called: entries to be put in the place of what was kept of their service, and services of which nothing
-// is to be kept. Both are in order of name.
+// Unkept returns what has changed since Kept was called: entries to be put in the place of what was kept of their
+// service, and services of which nothing is to be kept. Both are in order of name.
 func (t *Table) Unkept() (put []Entry, drop []bgp.Service) {
 	for _, svc := range slices.Sorted(maps.Keys(t.unkept)) {
 		if h := t.services[svc]; h != nil {

@@ -43,7 +43,8 @@ func TestAPortBelongsToAName(t *testing.T) {
 	take(t, tab, now, "zeta", 1)
 }
 
-// Where every port belongs to a name, the one that has been away longest loses its own, nobody before the grace is over, and it is said who.
+// Where every port belongs to a name, the one that has been away longest loses its own, nobody before the grace is
+// over, and it is said who.
 func TestAnExhaustedPool(t *testing.T) {
 	now := begun()
 	tab := New([]uint16{1, 2, 3}, nil, now)
@@ -65,7 +66,8 @@ func TestAnExhaustedPool(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	put, drop := tab.Unkept()
-	if !slices.ContainsFunc(put, func(e Entry) bool { return e.Service == "d" }) || !slices.Equal(drop, []bgp.Service{"b"}) {
+	if !slices.ContainsFunc(put, func(e Entry) bool { return e.Service == "d" }) ||
+		!slices.Equal(drop, []bgp.Service{"b"}) {
 		t.Errorf("to be kept: %+v, %v", put, drop)
 	}
 }
@@ -122,12 +124,20 @@ func TestAdopt(t *testing.T) {
 	take(t, tab, now, "d", 3)
 }
 
-// In any order of arrivals, departures, pins, restarts and failures to write: no two names have one port, a name's port changes only by the operator's
-// hand or by a reclaim that is reported, the reclaimed one was away longest, and what was kept is what the table says.
+// In any order of arrivals, departures, pins, restarts and failures to write: no two names have one port, a name's
+// port changes only by the operator's hand or by a reclaim that is reported, the reclaimed one was away longest, and
+// what was kept is what the table says.
 func TestRandomOrder(t *testing.T) {
 	for seed := range uint64(200) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		w := &twin{t: t, rnd: rnd, pool: []uint16{1, 2, 3, 4, 5}, now: begun(), kept: map[bgp.Service]Entry{}, had: map[bgp.Service]uint16{}}
+		w := &twin{
+			t:    t,
+			rnd:  rnd,
+			pool: []uint16{1, 2, 3, 4, 5},
+			now:  begun(),
+			kept: map[bgp.Service]Entry{},
+			had:  map[bgp.Service]uint16{},
+		}
 		w.tab = New(w.pool, nil, w.now)
 		for range 300 {
 			w.step()

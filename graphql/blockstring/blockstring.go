@@ -1,7 +1,7 @@
 // Package blockstring gives the parser block strings that it understands.
 //
-// The lexer of gqlparser counts the first line of a block string when it works out the common indentation, where the GraphQL specification
-// (chapter 2.9.4, BlockStringValue) leaves it out. So
+// The lexer of gqlparser counts the first line of a block string when it works out the common indentation, where the
+// GraphQL specification (chapter 2.9.4, BlockStringValue) leaves it out. So
 //
 //	"""first
 //	    second
@@ -19,8 +19,8 @@ import (
 
 const quotes = `"""`
 
-// Settle returns a GraphQL document in which every block string that the lexer would misread stands as a string in quotes. What follows such a
-// string keeps its line and column. A document without one is returned as it is.
+// Settle returns a GraphQL document in which every block string that the lexer would misread stands as a string in
+// quotes. What follows such a string keeps its line and column. A document without one is returned as it is.
 func Settle(text string) string {
 	if !strings.Contains(text, quotes) {
 		return text
@@ -57,7 +57,8 @@ func Settle(text string) string {
 	return out.String()
 }
 
-// block returns the end of a block string that begins at a place, and what stands between its quotes; -1 if it has no end.
+// block returns the end of a block string that begins at a place, and what stands between its quotes; -1 if it has no
+// end.
 func block(text string, at int) (end int, raw string) {
 	var b strings.Builder
 	for i := at + len(quotes); i < len(text); i++ {

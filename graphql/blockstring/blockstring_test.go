@@ -55,7 +55,8 @@ func TestPlaces(t *testing.T) {
 	if got, want := at(doc), at(was); got.Line != want.Line || got.Column != want.Column {
 		t.Errorf("b is at %d:%d, want %d:%d", got.Line, got.Column, want.Line, want.Column)
 	}
-	for _, same := range []string{"{ a }", `{ a(s: """x""") }`, "{ a(s: \"\"\"\n  x\n\"\"\") }", `{ a(s: """`, `{ a(s: "`, `"`, `# """x` + "\n  y"} {
+	for _, same := range []string{"{ a }", `{ a(s: """x""") }`, "{ a(s: \"\"\"\n  x\n\"\"\") }", `{ a(s: """`,
+		`{ a(s: "`, `"`, `# """x` + "\n  y"} {
 		if got := blockstring.Settle(same); got != same {
 			t.Errorf("%q becomes %q", same, got)
 		}
@@ -65,7 +66,8 @@ func TestPlaces(t *testing.T) {
 // TestAnyText: no text makes it fail, and a settled text stays as it is.
 func TestAnyText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		parts := rapid.SliceOf(rapid.SampledFrom([]string{`"""`, `"`, "\n", "\r", "  ", "x", `\"""`, `\`, "#", "é"})).Draw(t, "parts")
+		parts := rapid.SliceOf(rapid.SampledFrom([]string{`"""`, `"`, "\n", "\r", "  ", "x", `\"""`, `\`, "#",
+			"é"})).Draw(t, "parts")
 		text := ""
 		for _, p := range parts {
 			text += p

@@ -88,7 +88,8 @@ func BenchmarkExecute(b *testing.B) {
 }
 
 func BenchmarkScan(b *testing.B) {
-	body := []byte(`{"data":{"topProducts":[` + strings.Repeat(`{"__typename":"Product","upc":"12","name":"Product of the name 12","price":1200,"weight":22,"reviews":[{"id":"1","body":"Review 1: some words about it that are not too long"}]},`, 500) + `null]}}`)
+	body := []byte(`{"data":{"topProducts":[` +
+		strings.Repeat(`{"__typename":"Product","upc":"12","name":"Product of the name 12","price":1200,"weight":22,"reviews":[{"id":"1","body":"Review 1: some words about it that are not too long"}]},`, 500) + `null]}}`)
 	var t tree
 	t.reset(testTypes, 1<<22)
 	b.SetBytes(int64(len(body)))

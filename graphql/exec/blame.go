@@ -13,8 +13,8 @@ type place struct {
 	index int
 }
 
-// translate turns a path of the merged tree into the client's. It ends before what the client did not ask for; the function
-// reports whether it went all the way.
+// translate turns a path of the merged tree into the client's. It ends before what the client did not ask for; the
+// function reports whether it went all the way.
 func (r *execution) translate(sc *scope, places []place, p *clientPath) bool {
 	if sc.block != nil && r.below(sc.block, places, p) {
 		return true
@@ -282,7 +282,13 @@ func (r *execution) report(sc *scope, x *exchange, n uint32, path *clientPath) {
 		b = appendQuoted(b, x.req.Service)
 	}
 	l.buf = append(b, "}}"...)
-	l.entries = append(l.entries, errorEntry{request: x.req.ID, begin: begin, end: len(l.buf), subgraph: true, service: x.req.Service})
+	l.entries = append(l.entries, errorEntry{
+		request:  x.req.ID,
+		begin:    begin,
+		end:      len(l.buf),
+		subgraph: true,
+		service:  x.req.Service,
+	})
 }
 
 // appendExtensions appends the members of a subgraph's extensions but serviceName, and a code if there is none.

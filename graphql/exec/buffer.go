@@ -32,7 +32,8 @@ func (m *Memory) add(n int64) {
 	}
 }
 
-// pools keep memory for the next operation. Buffers are kept by size: from one pool for all, each would in time hold as much as the largest body.
+// pools keep memory for the next operation. Buffers are kept by size: from one pool for all, each would in time hold
+// as much as the largest body.
 type pools struct {
 	buffers           [largestBuffer + 1]sync.Pool // index i has those of 2^i bytes and more
 	executions, works sync.Pool

@@ -23,16 +23,18 @@ const (
 
 // Config is what an Executor is made of. It is not changed afterwards.
 type Config struct {
-	// Subgraphs by name, as in plan.Request.Service. A plan that names another one gets an error there (CodeUnknownSubgraph).
+	// Subgraphs by name, as in plan.Request.Service. A plan that names another one gets an error there
+	// (CodeUnknownSubgraph).
 	Subgraphs map[string]Subgraph
-	// Transport for subgraphs without one of their own. nil means a new NewTransport, closed by Close. Pass the same one to
-	// each new Executor, so that connections outlive a change of the graph.
+	// Transport for subgraphs without one of their own. nil means a new NewTransport, closed by Close. Pass the same one
+	// to each new Executor, so that connections outlive a change of the graph.
 	Transport http.RoundTripper
 	// MaxResponseBytes bounds one body of a subgraph, after decompression. Zero means 32 MiB.
 	MaxResponseBytes int
 	// MaxOperationBytes bounds all bodies held for one operation together. Zero means four times MaxResponseBytes.
 	MaxOperationBytes int
-	// Memory bounds what large answers of all operations hold together. Give each executor of a process the same one. nil means no bound.
+	// Memory bounds what large answers of all operations hold together. Give each executor of a process the same one.
+	// nil means no bound.
 	Memory *Memory
 	// MaxValues bounds the JSON values held for one operation, at 24 bytes each. Zero means 4 Mi.
 	MaxValues int
@@ -44,7 +46,8 @@ type Config struct {
 	ErrorMode ErrorMode
 	// Observer is told about every request to a subgraph; nil means nobody.
 	Observer Observer
-	// MaxEvents is how many events of a subscription may wait for a slow client before its stream ends with an error. Zero means 64.
+	// MaxEvents is how many events of a subscription may wait for a slow client before its stream ends with an error.
+	// Zero means 64.
 	MaxEvents int
 }
 
@@ -57,7 +60,8 @@ const (
 	PassThrough ErrorMode = iota
 	// Wrapped shows one error for each failed request, with the subgraph's errors in `extensions.errors`.
 	Wrapped
-	// Masked shows that something failed and where in the response, but no text, no extensions but the code, and no subgraph's name.
+	// Masked shows that something failed and where in the response, but no text, no extensions but the code, and no
+	// subgraph's name.
 	Masked
 )
 
@@ -65,7 +69,8 @@ const (
 type Subgraph struct {
 	// URL of the GraphQL endpoint, http or https. Required.
 	URL string
-	// Host replaces the URL's host in the request (Host, :authority), for a local proxy that chooses by it. Empty means the URL's.
+	// Host replaces the URL's host in the request (Host, :authority), for a local proxy that chooses by it. Empty means
+	// the URL's.
 	Host string
 	// Header is sent with every request.
 	Header http.Header
@@ -83,8 +88,8 @@ type Subgraph struct {
 	Compress bool
 	// Transport for this subgraph; nil means Config.Transport.
 	Transport http.RoundTripper
-	// Idle, if not zero, is how long connections to this subgraph are kept that nothing is sent on. Whatever it is, a subgraph that says
-	// `Keep-Alive: timeout=` less is believed.
+	// Idle, if not zero, is how long connections to this subgraph are kept that nothing is sent on. Whatever it is, a
+	// subgraph that says `Keep-Alive: timeout=` less is believed.
 	Idle time.Duration
 	// Subscription says how events are got.
 	Subscription Subscription
@@ -98,9 +103,11 @@ type Subscription struct {
 	URL string
 	// Transport for WebSockets, which need HTTP/1.1; nil means the subgraph's, restricted to it.
 	Transport http.RoundTripper
-	// Init returns the payload of connection_init as a JSON object, from the headers of the subscription; nil means none is sent.
+	// Init returns the payload of connection_init as a JSON object, from the headers of the subscription; nil means none
+	// is sent.
 	Init func(http.Header) []byte
-	// Ping is how often a WebSocket is pinged; a peer that does not answer within the same time is given up. Zero means 20 s.
+	// Ping is how often a WebSocket is pinged; a peer that does not answer within the same time is given up. Zero means
+	// 20 s.
 	Ping time.Duration
 	// Reconnects is how often in succession a lost stream is opened again. Events in between are lost.
 	Reconnects int
@@ -129,10 +136,12 @@ func (c *Config) validate() error {
 			errs = append(errs, checkURL(name, "Subscription.URL", s.Subscription.URL, "http", "https", "ws", "wss"))
 		}
 		if s.Retries < 0 || s.Timeout < 0 || s.Backoff < 0 || s.MaxRequests < 0 || s.MaxResponseBytes < 0 {
-			errs = append(errs, fmt.Errorf("subgraph %s: Retries, Timeout, Backoff, MaxRequests and MaxResponseBytes must not be negative", name))
+			errs = append(errs, fmt.Errorf("subgraph %s: Retries, Timeout, Backoff, MaxRequests and MaxResponseBytes must "+
+				"not be negative", name))
 		}
 	}
-	if c.MaxResponseBytes < 0 || c.MaxOperationBytes < 0 || c.MaxValues < 0 || c.MaxRequests < 0 || c.MaxErrors < 0 || c.MaxEvents < 0 {
+	if c.MaxResponseBytes < 0 || c.MaxOperationBytes < 0 || c.MaxValues < 0 || c.MaxRequests < 0 || c.MaxErrors < 0 ||
+		c.MaxEvents < 0 {
 		errs = append(errs, errors.New("limits must not be negative"))
 	}
 	return errors.Join(errs...)
@@ -144,7 +153,8 @@ func checkURL(subgraph, field, raw string, schemes ...string) error {
 		return fmt.Errorf("subgraph %s: %s: %w", subgraph, field, err)
 	}
 	if u.Host == "" || !slices.Contains(schemes, u.Scheme) {
-		return fmt.Errorf("subgraph %s: %s %q must be an absolute URL with one of the schemes %v", subgraph, field, raw, schemes)
+		return fmt.Errorf("subgraph %s: %s %q must be an absolute URL with one of the schemes %v", subgraph, field, raw,
+			schemes)
 	}
 	return nil
 }
@@ -166,12 +176,13 @@ type TransportOptions struct {
 	H2C bool
 	// Connections kept idle for each address. Zero means 256.
 	Connections int
-	// Idle is how long a connection is kept that nothing is sent on. Zero means 4 s, or 90 s with H2C: many HTTP/1 servers close theirs after
-	// 5 s, and a mutation that meets the end of a connection cannot be sent again.
+	// Idle is how long a connection is kept that nothing is sent on. Zero means 4 s, or 90 s with H2C: many HTTP/1
+	// servers close theirs after 5 s, and a mutation that meets the end of a connection cannot be sent again.
 	Idle time.Duration
 }
 
-// NewTransport returns a transport for many requests to few addresses: no proxy, no transparent compression, kept-alive connections.
+// NewTransport returns a transport for many requests to few addresses: no proxy, no transparent compression,
+// kept-alive connections.
 func NewTransport(o TransportOptions) *http.Transport {
 	n := cmp.Or(o.Connections, 256)
 	t := &http.Transport{

@@ -23,7 +23,8 @@ type deferred struct {
 	ids  int // of ByID
 	// lists are those that the first payload has the beginning of; they follow at once.
 	lists []held
-	// nulled has the hashes of positions that the first payload has as null though there is data: nothing is delivered below them.
+	// nulled has the hashes of positions that the first payload has as null though there is data: nothing is delivered
+	// below them.
 	nulled map[uint64]struct{}
 }
 
@@ -134,8 +135,9 @@ func appendHasNext(b []byte, hasNext bool) []byte {
 	return append(strconv.AppendBool(b, hasNext), '}')
 }
 
-// announce finds the positions of the blocks that stand on what block parent (or the first payload, -1) has delivered. Blocks
-// without positions are dropped, and those inside them. It appends the elements of `pending` for ByID.
+// announce finds the positions of the blocks that stand on what block parent (or the first payload, -1) has
+// delivered. Blocks without positions are dropped, and those inside them. It appends the elements of `pending` for
+// ByID.
 func (d *deferred) announce(out []byte, parent int) []byte {
 	for i := range d.blocks {
 		b, def := &d.blocks[i], &d.root.Blocks[i]
@@ -254,7 +256,8 @@ func (d *deferred) isNull(i int, h uint64) bool {
 	return ok
 }
 
-// start begins to fetch the blocks that have not been dropped, each one after its parent. It returns false if the executor is closed.
+// start begins to fetch the blocks that have not been dropped, each one after its parent. It returns false if the
+// executor is closed.
 func (d *deferred) start() bool {
 	fetched := make([]chan struct{}, len(d.blocks))
 	for i := range fetched {

@@ -39,17 +39,20 @@ func TestStreamedLists(t *testing.T) {
 			`{"data":{"list":[],"n":1},"hasNext":true}`,
 			`{"incremental":[{"items":[{"title":"A","tags":["x","y"]},{"title":"B","tags":["z"]}],"path":["list",0]}],"hasNext":false}`,
 		}},
-		"all first": {`{"data":{"n":1,"books":[{"title":"A","tags":null}]}}`, plan.Stream{Variable: "none"}, ByPath, "9", []string{
-			`{"data":{"list":[{"title":"A","tags":null}],"n":1},"hasNext":false}`,
-		}},
-		"a null later": {`{"data":{"n":1,"books":[{"title":"A","tags":[]},{"title":null}]}}`, plan.Stream{Initial: 1}, ByPath, "", []string{
-			`{"data":{"list":[{"title":"A","tags":[]}],"n":1},"hasNext":true}`,
-			`{"incremental":[{"items":null,"errors":[{"message":"Cannot return null for non-nullable field Book.title.","path":["list",1,"title"],"extensions":{"code":"NULL_FOR_NON_NULL"}}],"path":["list",1]}],"hasNext":false}`,
-		}},
-		"a null later, by id": {`{"data":{"n":1,"books":[{"title":"A","tags":[]},{"title":null}]}}`, plan.Stream{Initial: 1}, ByID, "", []string{
-			`{"data":{"list":[{"title":"A","tags":[]}],"n":1},"pending":[{"id":"0","path":["list"]}],"hasNext":true}`,
-			`{"completed":[{"id":"0","errors":[{"message":"Cannot return null for non-nullable field Book.title.","path":["list",1,"title"],"extensions":{"code":"NULL_FOR_NON_NULL"}}]}],"hasNext":false}`,
-		}},
+		"all first": {`{"data":{"n":1,"books":[{"title":"A","tags":null}]}}`, plan.Stream{Variable: "none"}, ByPath, "9",
+			[]string{
+				`{"data":{"list":[{"title":"A","tags":null}],"n":1},"hasNext":false}`,
+			}},
+		"a null later": {`{"data":{"n":1,"books":[{"title":"A","tags":[]},{"title":null}]}}`, plan.Stream{Initial: 1},
+			ByPath, "", []string{
+				`{"data":{"list":[{"title":"A","tags":[]}],"n":1},"hasNext":true}`,
+				`{"incremental":[{"items":null,"errors":[{"message":"Cannot return null for non-nullable field Book.title.","path":["list",1,"title"],"extensions":{"code":"NULL_FOR_NON_NULL"}}],"path":["list",1]}],"hasNext":false}`,
+			}},
+		"a null later, by id": {`{"data":{"n":1,"books":[{"title":"A","tags":[]},{"title":null}]}}`,
+			plan.Stream{Initial: 1}, ByID, "", []string{
+				`{"data":{"list":[{"title":"A","tags":[]}],"n":1},"pending":[{"id":"0","path":["list"]}],"hasNext":true}`,
+				`{"completed":[{"id":"0","errors":[{"message":"Cannot return null for non-nullable field Book.title.","path":["list",1,"title"],"extensions":{"code":"NULL_FOR_NON_NULL"}}]}],"hasNext":false}`,
+			}},
 		"a null takes the list": {`{"data":{"n":1,"books":[{"title":null,"tags":["x","y"]},{"title":"B","tags":["x","y"]}]}}`, plan.Stream{Initial: 1}, ByPath, "", []string{
 			`{"data":{"list":null,"n":1},"errors":[{"message":"Cannot return null for non-nullable field Book.title.","path":["list",0,"title"],"extensions":{"code":"NULL_FOR_NON_NULL"}}],"hasNext":false}`,
 		}},

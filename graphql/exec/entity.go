@@ -300,8 +300,9 @@ func (c *collector) choose(n uint32) *plan.Rep {
 	return nil
 }
 
-// contexts sets w.tuple to the values of the enclosing objects. Of those for one variable the nearest object that fits counts, also if its value
-// is null. It returns false if that value is absent, or null where the subgraph takes no null: nothing can be asked for then.
+// contexts sets w.tuple to the values of the enclosing objects. Of those for one variable the nearest object that
+// fits counts, also if its value is null. It returns false if that value is absent, or null where the subgraph takes
+// no null: nothing can be asked for then.
 func (c *collector) contexts() bool {
 	c.w.tuple = c.w.tuple[:0]
 	for i := range c.g.Contexts {
@@ -332,7 +333,8 @@ func (c *collector) given(i int) bool {
 	return false
 }
 
-// context returns the value in an enclosing object, null if something on the way to it is, and whether the object is one that has it.
+// context returns the value in an enclosing object, null if something on the way to it is, and whether the object is
+// one that has it.
 func (c *collector) context(ctx *plan.Context) (n uint32, fits bool) {
 	at := len(c.w.stack) - ctx.Up
 	if at < 0 {
@@ -360,8 +362,8 @@ func (c *collector) context(ctx *plan.Context) (n uint32, fits bool) {
 	return n, true
 }
 
-// appendRep appends the representation of object n. It returns false if a part of it is absent, because what should fetch it failed. A part that
-// is null is sent as null: a key may have null parts.
+// appendRep appends the representation of object n. It returns false if a part of it is absent, because what should
+// fetch it failed. A part that is null is sent as null: a key may have null parts.
 func (r *execution) appendRep(dst []byte, rep *plan.Rep, n uint32) ([]byte, bool) {
 	dst = append(dst, repHead...)
 	if rep.TypeName != "" {
@@ -379,7 +381,8 @@ func (r *execution) appendRep(dst []byte, rep *plan.Rep, n uint32) ([]byte, bool
 	return append(dst, '}'), ok
 }
 
-// appendRepFields appends the fields of an object in a representation, each one after a comma unless first is true for it.
+// appendRepFields appends the fields of an object in a representation, each one after a comma unless first is true
+// for it.
 func (r *execution) appendRepFields(dst []byte, fields []plan.RepField, n uint32, first bool) ([]byte, bool) {
 	hint := uint32(0)
 	for i := range fields {
@@ -459,7 +462,8 @@ func (r *execution) mergeEntities(sc *scope, f *plan.EntityFetch, x *exchange, b
 	r.checkFull(sc, &f.Request)
 }
 
-// mergeBatch merges the entities in list into the targets of a batch. reported says that the subgraph has told of errors.
+// mergeBatch merges the entities in list into the targets of a batch. reported says that the subgraph has told of
+// errors.
 func (r *execution) mergeBatch(sc *scope, f *plan.EntityFetch, group int, b *batch, list uint32, reported bool) {
 	g := &f.Groups[group]
 	t := &r.tree
@@ -495,15 +499,16 @@ func (r *execution) mergeFound(sc *scope, f *plan.EntityFetch, group int, b *bat
 			continue
 		}
 		if problem := r.misfit(entity, to.node, b.reps.typeName(to.rep)); problem != "" && !f.Root {
-			r.failBatch(sc, f, g, &batch{targets: b.targets[i : i+1]}, &fetchError{code: CodeMalformed, text: "Subgraph '" + f.Service + "' answered with " + problem + "."})
+			r.failBatch(sc, f, g, &batch{targets: b.targets[i : i+1]},
+				&fetchError{code: CodeMalformed, text: "Subgraph '" + f.Service + "' answered with " + problem + "."})
 			continue
 		}
 		t.merge(to.node, entity, b.uses[to.rep] == 0)
 	}
 }
 
-// misfit says what is wrong with an entity for an object whose representation had the given type name, an object type's or an
-// interface object's; "" is nothing.
+// misfit says what is wrong with an entity for an object whose representation had the given type name, an object
+// type's or an interface object's; "" is nothing.
 func (r *execution) misfit(entity, to uint32, asked []byte) string {
 	t := &r.tree
 	if k := t.nodes[entity].kind; k != kindObject {

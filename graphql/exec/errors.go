@@ -14,9 +14,11 @@ const (
 	CodeDownstream = "DOWNSTREAM_SERVICE_ERROR"
 	// CodeUnreachable means that no connection could be made, or that it broke before the answer was complete.
 	CodeUnreachable = "SUBREQUEST_UNREACHABLE"
-	// CodeHTTP means an HTTP status other than 2xx, with a body that is no GraphQL response; `extensions.http.status` has it.
+	// CodeHTTP means an HTTP status other than 2xx, with a body that is no GraphQL response; `extensions.http.status`
+	// has it.
 	CodeHTTP = "SUBREQUEST_HTTP_ERROR"
-	// CodeMalformed means a body that is no GraphQL response, or has no `data` though nothing failed, or entities that do not fit the question.
+	// CodeMalformed means a body that is no GraphQL response, or has no `data` though nothing failed, or entities that
+	// do not fit the question.
 	CodeMalformed = "SUBREQUEST_MALFORMED_RESPONSE"
 	// CodeTooLarge means that a limit on bytes or values was reached.
 	CodeTooLarge = "SUBREQUEST_TOO_LARGE"
@@ -110,7 +112,8 @@ func (p *clientPath) comma() {
 	}
 }
 
-// The hashes of paths are FNV-1a over keys and indices. They only decide whether an error is already told: equal ones cost a message.
+// The hashes of paths are FNV-1a over keys and indices. They only decide whether an error is already told: equal ones
+// cost a message.
 const (
 	pathSeed  = 14695981039346656037
 	pathPrime = 1099511628211
@@ -132,8 +135,8 @@ type errorList struct {
 	max     int
 	mode    ErrorMode
 	dropped int
-	// failed has the paths below which whatever is absent is explained by a failed request; told those at or below which an error has been
-	// reported. Both are hashes.
+	// failed has the paths below which whatever is absent is explained by a failed request; told those at or below which
+	// an error has been reported. Both are hashes.
 	failed, told map[uint64]struct{}
 }
 

@@ -13,7 +13,8 @@ import (
 
 // source is an open event stream of a subgraph.
 type source interface {
-	// receive waits for the next event, a GraphQL response that the caller releases. io.EOF is the regular end, a *sourceError any other.
+	// receive waits for the next event, a GraphQL response that the caller releases. io.EOF is the regular end, a
+	// *sourceError any other.
 	receive(ctx context.Context) (*buffer, error)
 	close()
 }
@@ -155,7 +156,9 @@ func (v *events) receive() error {
 	r, req := v.r, &v.root.Primary.Request
 	sub := r.e.subs[req.Service]
 	if sub == nil {
-		return &sourceError{fetchError: fetchError{code: CodeUnknownSubgraph, text: "Subgraph '" + req.Service + "' is not known."}}
+		return &sourceError{
+			fetchError: fetchError{code: CodeUnknownSubgraph, text: "Subgraph '" + req.Service + "' is not known."},
+		}
 	}
 	m := message{sub: sub, req: req, body: r.appendBody(r.newBody(req, 0), req, nil)}
 	if r.req.Header != nil {
@@ -167,7 +170,8 @@ func (v *events) receive() error {
 			lost = 0
 		}
 		var se *sourceError
-		if !errors.As(err, &se) || !se.lost || lost >= sub.Subscription.Reconnects || !pause(r.ctx, sub.Backoff<<min(lost, 10)) {
+		if !errors.As(err, &se) || !se.lost || lost >= sub.Subscription.Reconnects ||
+			!pause(r.ctx, sub.Backoff<<min(lost, 10)) {
 			return err
 		}
 	}
@@ -175,7 +179,17 @@ func (v *events) receive() error {
 
 // session opens the stream once and queues events until it ends. It reports whether there were any.
 func (v *events) session(m *message) (got bool, err error) {
-	x := exchange{ctx: v.r.ctx, req: m.req, info: Fetch{Service: m.sub.name, Request: m.req.ID, Operation: v.r.plan.Name, Kind: m.req.Kind.String(), BytesOut: len(m.body)}}
+	x := exchange{
+		ctx: v.r.ctx,
+		req: m.req,
+		info: Fetch{
+			Service:   m.sub.name,
+			Request:   m.req.ID,
+			Operation: v.r.plan.Name,
+			Kind:      m.req.Kind.String(),
+			BytesOut:  len(m.body),
+		},
+	}
 	start := time.Now()
 	observed := http.Header{}
 	if o := v.r.e.cfg.Observer; o != nil {
@@ -215,7 +229,12 @@ func (v *events) queue(event *buffer) error {
 	defer v.mu.Unlock()
 	if len(v.waiting) >= v.r.e.cfg.MaxEvents || len(v.waiting) > 0 && v.bytes+len(event.b) > v.r.e.cfg.MaxOperationBytes {
 		event.release()
-		return &sourceError{fetchError: fetchError{code: CodeSlowConsumer, text: "The subscription was ended because its events were read too slowly."}}
+		return &sourceError{
+			fetchError: fetchError{
+				code: CodeSlowConsumer,
+				text: "The subscription was ended because its events were read too slowly.",
+			},
+		}
 	}
 	v.waiting = append(v.waiting, event)
 	v.bytes += len(event.b)

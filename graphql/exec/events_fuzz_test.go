@@ -114,20 +114,31 @@ func textFrame(text string) []byte {
 // accepting answers a handshake and then sends what is given.
 func accepting(sent []byte) roundTrip {
 	return func(r *http.Request) *http.Response {
-		sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455 §4.2.2
-		return &http.Response{StatusCode: http.StatusSwitchingProtocols, Body: &duplex{Reader: bytes.NewReader(sent)}, Header: http.Header{
-			"Upgrade": {"websocket"}, "Connection": {"Upgrade"}, "Sec-Websocket-Accept": {base64.StdEncoding.EncodeToString(sum[:])}, "Sec-Websocket-Protocol": {subprotocol},
-		}}
+		sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") +
+			"258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455 §4.2.2
+		return &http.Response{
+			StatusCode: http.StatusSwitchingProtocols,
+			Body:       &duplex{Reader: bytes.NewReader(sent)},
+			Header: http.Header{
+				"Upgrade": {"websocket"}, "Connection": {"Upgrade"},
+				"Sec-Websocket-Accept": {base64.StdEncoding.EncodeToString(sum[:])}, "Sec-Websocket-Protocol": {subprotocol},
+			},
+		}
 	}
 }
 
-// Whatever a subgraph sends over a WebSocket, as frames or as messages of the protocol, ends in responses and in an end.
+// Whatever a subgraph sends over a WebSocket, as frames or as messages of the protocol, ends in responses and in an
+// end.
 func FuzzEventSocket(f *testing.F) {
 	for _, seed := range []string{
-		`{"type":"connection_ack"}` + "\n" + `{"id":"1","type":"next","payload":` + event1 + "}\n" + `{"id":"1","type":"complete"}`,
-		`{"type":"ping"}` + "\n" + `{"type":"connection_ack"}` + "\n" + `{"type":"ping","payload":{}}` + "\n" + `{"id":"1","type":"error","payload":[{"message":"no"}]}`,
-		`{"type":"connection_ack"}` + "\n" + `{"id":"1","type":"next"}` + "\n" + `{"id":"2","type":"next","payload":7}` + "\n" + `{"id":"1","type":"error"}`,
-		`{"type":"next"}`, `{}`, `[]`, `{"type":7}`, "\n\n", `{"type":"connection_ack","payload":` + strings.Repeat("[", 2000),
+		`{"type":"connection_ack"}` + "\n" + `{"id":"1","type":"next","payload":` + event1 + "}\n" +
+			`{"id":"1","type":"complete"}`,
+		`{"type":"ping"}` + "\n" + `{"type":"connection_ack"}` + "\n" + `{"type":"ping","payload":{}}` + "\n" +
+			`{"id":"1","type":"error","payload":[{"message":"no"}]}`,
+		`{"type":"connection_ack"}` + "\n" + `{"id":"1","type":"next"}` + "\n" + `{"id":"2","type":"next","payload":7}` +
+			"\n" + `{"id":"1","type":"error"}`,
+		`{"type":"next"}`, `{}`, `[]`, `{"type":7}`, "\n\n",
+		`{"type":"connection_ack","payload":` + strings.Repeat("[", 2000),
 	} {
 		f.Add([]byte(seed), false)
 		var frames []byte

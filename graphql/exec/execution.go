@@ -84,7 +84,8 @@ func (r *execution) recycle() {
 	r.tree.docs, r.tree.index, r.tree.types, r.tree.lastName = r.tree.docs[:0], nil, nil, nil
 	home := &r.e.executions
 	r.e, r.ctx, r.req, r.plan, r.slots, r.answers = nil, nil, nil, nil, nil, nil
-	r.print.t, r.print.buf, r.print.out, r.print.errs, r.print.vars, r.print.base, r.print.held = nil, nil, nil, nil, nil, nil, nil
+	r.print.t, r.print.buf, r.print.out, r.print.errs, r.print.vars, r.print.base, r.print.held = nil, nil, nil, nil,
+		nil, nil, nil
 	home.Put(r)
 }
 

@@ -53,8 +53,8 @@ func New(cfg Config) (*Executor, error) {
 	return e, nil
 }
 
-// Close ends all streams, waits for them, and closes the connections of the executor's own transport. Operations that still
-// run end by themselves; their connections are closed then.
+// Close ends all streams, waits for them, and closes the connections of the executor's own transport. Operations that
+// still run end by themselves; their connections are closed then.
 func (e *Executor) Close() {
 	e.mu.Lock()
 	e.closed = true
@@ -88,8 +88,9 @@ func (e *Executor) upgrade(t http.RoundTripper) http.RoundTripper {
 	return e.upgrades[t]
 }
 
-// Execute carries out a query or a mutation. It always returns a response: what failed is null and explained in `errors`. When
-// ctx ends, requests in flight are abandoned and the response holds what is there. Plans with @defer or a subscription need Stream.
+// Execute carries out a query or a mutation. It always returns a response: what failed is null and explained in
+// `errors`. When ctx ends, requests in flight are abandoned and the response holds what is there. Plans with @defer
+// or a subscription need Stream.
 func (e *Executor) Execute(ctx context.Context, req *Request) *Response {
 	r := e.begin(ctx, req)
 	defer r.recycle()

@@ -41,7 +41,8 @@ func (r *execution) newBody(req *plan.Request, given int) []byte {
 	return make([]byte, 0, n)
 }
 
-// appendBody appends the HTTP body of a request. given returns the value of variable i, for those that are not the client's.
+// appendBody appends the HTTP body of a request. given returns the value of variable i, for those that are not the
+// client's.
 func (r *execution) appendBody(dst []byte, req *plan.Request, given func(dst []byte, i int) []byte) []byte {
 	dst = append(dst, req.Head...)
 	if req.Tail == nil {
@@ -74,7 +75,12 @@ func (r *execution) appendBody(dst []byte, req *plan.Request, given func(dst []b
 // ask sends a request and waits for the answer.
 func (r *execution) ask(req *plan.Request, body []byte, entities int) exchange {
 	x := exchange{ctx: r.ctx, req: req, info: Fetch{
-		Service: req.Service, Request: req.ID, Operation: r.plan.Name, Kind: req.Kind.String(), Entities: entities, BytesOut: len(body),
+		Service:   req.Service,
+		Request:   req.ID,
+		Operation: r.plan.Name,
+		Kind:      req.Kind.String(),
+		Entities:  entities,
+		BytesOut:  len(body),
 	}}
 	sub := r.e.subs[req.Service]
 	if sub == nil {
@@ -183,8 +189,8 @@ func (c *Cache) add(header string, first bool) {
 	}
 }
 
-// read scans the answer and returns its `data`, an object or 0, and the list of its `errors`, or 0. If the request has failed as a whole, x.answer.err
-// says why, and both are 0.
+// read scans the answer and returns its `data`, an object or 0, and the list of its `errors`, or 0. If the request
+// has failed as a whole, x.answer.err says why, and both are 0.
 func (r *execution) read(x *exchange) (data, errs uint32) {
 	a := &x.answer
 	if a.err != nil {
@@ -214,9 +220,15 @@ func (r *execution) read(x *exchange) (data, errs uint32) {
 	case !ok:
 		a.err = unreadable(x.req.Service, a.status, nil)
 	case k == kindAbsent:
-		a.err = &fetchError{code: CodeMalformed, text: "Subgraph '" + x.req.Service + "' answered without data and without errors."}
+		a.err = &fetchError{
+			code: CodeMalformed,
+			text: "Subgraph '" + x.req.Service + "' answered without data and without errors.",
+		}
 	default:
-		a.err = &fetchError{code: CodeMalformed, text: "Subgraph '" + x.req.Service + "' answered with " + k.String() + " as data."}
+		a.err = &fetchError{
+			code: CodeMalformed,
+			text: "Subgraph '" + x.req.Service + "' answered with " + k.String() + " as data.",
+		}
 	}
 	return 0, 0
 }
@@ -225,11 +237,20 @@ func (r *execution) read(x *exchange) (data, errs uint32) {
 func unreadable(service string, status int, err error) *fetchError {
 	switch {
 	case status/100 != 2:
-		return &fetchError{code: CodeHTTP, text: "Subgraph '" + service + "' answered with HTTP status " + strconv.Itoa(status) + ".", status: status, cause: err}
+		return &fetchError{
+			code:   CodeHTTP,
+			text:   "Subgraph '" + service + "' answered with HTTP status " + strconv.Itoa(status) + ".",
+			status: status,
+			cause:  err,
+		}
 	case errors.Is(err, errTooManyValues), errors.Is(err, errTooManyBodies):
 		return &fetchError{code: CodeTooLarge, text: "The answer of subgraph '" + service + "' is too large.", cause: err}
 	case err != nil:
-		return &fetchError{code: CodeMalformed, text: "The answer of subgraph '" + service + "' is not valid JSON: " + err.Error() + ".", cause: err}
+		return &fetchError{
+			code:  CodeMalformed,
+			text:  "The answer of subgraph '" + service + "' is not valid JSON: " + err.Error() + ".",
+			cause: err,
+		}
 	}
 	return &fetchError{code: CodeMalformed, text: "The answer of subgraph '" + service + "' is not a GraphQL response."}
 }

@@ -31,11 +31,12 @@ type call struct {
 
 // same reports whether the call is for the same bytes to the same subgraph with the same headers, by the same caller.
 func (c *call) same(m *message, caller string) bool {
-	return c.sub == m.sub && c.caller == caller && bytes.Equal(c.body, m.body) && maps.EqualFunc(c.header, m.header, slices.Equal)
+	return c.sub == m.sub && c.caller == caller && bytes.Equal(c.body, m.body) &&
+		maps.EqualFunc(c.header, m.header, slices.Equal)
 }
 
-// shared sends the message, or waits for an identical one that is under way; it says which. When the sender of the latter goes away, one of those
-// who wait becomes the sender.
+// shared sends the message, or waits for an identical one that is under way; it says which. When the sender of the
+// latter goes away, one of those who wait becomes the sender.
 func (e *Executor) shared(ctx context.Context, m *message, caller string, send func() answer) (answer, bool) {
 	key := maphash.Bytes(e.seed, m.body)
 	for {
@@ -60,7 +61,8 @@ func (e *Executor) shared(ctx context.Context, m *message, caller string, send f
 	}
 }
 
-// join returns the call to wait for, or a new one that is the caller's to carry out, or nil if the message cannot be shared.
+// join returns the call to wait for, or a new one that is the caller's to carry out, or nil if the message cannot be
+// shared.
 func (f *flight) join(key uint64, m *message, caller string) (c *call, mine bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

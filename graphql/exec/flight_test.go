@@ -57,10 +57,14 @@ func TestIdenticalQueriesAreShared(t *testing.T) {
 		reqs []*Request
 		want int // requests sent
 	}{
-		{"equal", []*Request{{Plan: mePlan(), Caller: "x", Dedupe: true}, {Plan: mePlan(), Caller: "x", Dedupe: true}, {Plan: mePlan(), Caller: "x", Dedupe: true}}, 1},
-		{"other callers", []*Request{{Plan: mePlan(), Caller: "x", Dedupe: true}, {Plan: mePlan(), Caller: "y", Dedupe: true}}, 2},
-		{"other headers", []*Request{{Plan: mePlan(), Dedupe: true, Header: header("de")}, {Plan: mePlan(), Dedupe: true, Header: header("en")}}, 2},
-		{"equal headers", []*Request{{Plan: mePlan(), Dedupe: true, Header: header("de")}, {Plan: mePlan(), Dedupe: true, Header: header("de")}}, 1},
+		{"equal", []*Request{{Plan: mePlan(), Caller: "x", Dedupe: true}, {Plan: mePlan(), Caller: "x", Dedupe: true},
+			{Plan: mePlan(), Caller: "x", Dedupe: true}}, 1},
+		{"other callers", []*Request{{Plan: mePlan(), Caller: "x", Dedupe: true},
+			{Plan: mePlan(), Caller: "y", Dedupe: true}}, 2},
+		{"other headers", []*Request{{Plan: mePlan(), Dedupe: true, Header: header("de")},
+			{Plan: mePlan(), Dedupe: true, Header: header("en")}}, 2},
+		{"equal headers", []*Request{{Plan: mePlan(), Dedupe: true, Header: header("de")},
+			{Plan: mePlan(), Dedupe: true, Header: header("de")}}, 1},
 		{"switched off", []*Request{{Plan: mePlan(), Dedupe: true}, {Plan: mePlan()}}, 2},
 		{"mutations", []*Request{{Plan: mutate(), Dedupe: true}, {Plan: mutate(), Dedupe: true}}, 2},
 	} {

@@ -12,13 +12,20 @@ import (
 
 // hostilePlan has a bit of everything: fragments, entities of one type or several, two groups, non-nulls.
 func hostilePlan() *plan.Plan {
-	item := abstract("Item", set("Book", "Film"), typeName("t"), on(field("title", "String!", nil), "Book"), field("price", "Int", nil), field("raw", "JSON", nil))
+	item := abstract("Item", set("Book", "Film"), typeName("t"), on(field("title", "String!", nil), "Book"),
+		field("price", "Int", nil), field("raw", "JSON", nil))
 	return query(seq(fetch(0, "a", "{items me}", "items", "me"),
 		par(entityFetch(1, "b", "E", []plan.Rep{{Fields: []plan.RepField{repField("id", repField("x"))}}}, path("items")),
 			&plan.EntityFetch{Request: request(2, "c", "E", "=r0", "=r1"), Groups: []plan.EntityGroup{
-				{Key: "_e0", Variable: 0, Paths: []plan.Path{path("items"), path("items", "me")}, Reps: []plan.Rep{{On: set("Film"), Fields: []plan.RepField{repField("raw")}}}},
+				{
+					Key:      "_e0",
+					Variable: 0,
+					Paths:    []plan.Path{path("items"), path("items", "me")},
+					Reps:     []plan.Rep{{On: set("Film"), Fields: []plan.RepField{repField("raw")}}},
+				},
 				{Key: "_e1", Variable: 1, Paths: []plan.Path{path("me")}, Reps: []plan.Rep{rep("User", "id")}}}})),
-		object("Query", field("items", "[[Item!]!]", item), field("me", "User", object("User", field("id", "ID!", nil), field("tags", "[String!]", nil)))))
+		object("Query", field("items", "[[Item!]!]", item),
+			field("me", "User", object("User", field("id", "ID!", nil), field("tags", "[String!]", nil)))))
 }
 
 // Whatever subgraphs answer, the response is JSON with data and errors of the right form.
@@ -26,7 +33,8 @@ func FuzzHostileAnswers(f *testing.F) {
 	good := `{"data":{"items":[[{"__typename":"Book","id":{"x":1},"title":"A"}],[{"__typename":"Film","raw":[1],"id":{"x":2},"title":"B"}]],"me":{"id":"u"}}}`
 	for _, seed := range [][3]string{
 		{good, `{"data":{"_entities":[{"price":1},{"price":2}]}}`, `{"data":{"_e0":[{"raw":{}}],"_e1":[{"tags":["x"]}]}}`},
-		{good, `{"data":{"_entities":[{"__typename":"Film"},7]},"errors":[{"message":"m","path":["_entities",0,"price"]},{"path":["_entities",-1]},{"path":["_entities",1e9]},{"path":"x"},null]}`, `{"data":{"_e0":{},"_e1":[[]]}}`},
+		{good,
+			`{"data":{"_entities":[{"__typename":"Film"},7]},"errors":[{"message":"m","path":["_entities",0,"price"]},{"path":["_entities",-1]},{"path":["_entities",1e9]},{"path":"x"},null]}`, `{"data":{"_e0":{},"_e1":[[]]}}`},
 		{`{"data":{"items":[[{"__typename":"Query"}]],"me":[[]]},"errors":[{"message":1,"path":["items",0,0,"\ud800",{}],"extensions":[]}]}`, `{`, ``},
 		{`{"data":{"me":{"id":1,"id":{"x":[]},"__typename":"\u0042ook"}},"errors":{}}`, `[]`, `{"data":null,"errors":[{}]}`},
 	} {

@@ -12,7 +12,8 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-// TestShortKeepAlive: connections to a subgraph that says how long it keeps them are given up before, so that no mutation meets the end of one.
+// TestShortKeepAlive: connections to a subgraph that says how long it keeps them are given up before, so that no
+// mutation meets the end of one.
 func TestShortKeepAlive(t *testing.T) {
 	var mu sync.Mutex
 	states := map[net.Conn]http.ConnState{}
@@ -71,7 +72,9 @@ func TestBrotliAnswer(t *testing.T) {
 		r.Header.Set("Content-Encoding", "br")
 		return r, nil
 	})
-	if got, want := run(t, s.executor(t, nil), &Request{Plan: mePlan()}), run(t, (&subgraphs{answers: map[string]string{"a": okBody}}).executor(t, nil), &Request{Plan: mePlan()}); got != want {
+	if got, want := run(t, s.executor(t, nil), &Request{Plan: mePlan()}),
+		run(t, (&subgraphs{answers: map[string]string{"a": okBody}}).executor(t, nil),
+			&Request{Plan: mePlan()}); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan"
 )
 
-// leaf writes scalar or enum n of field f, which is not null. It returns false, with an error, if it has the wrong type.
+// leaf writes scalar or enum n of field f, which is not null. It returns false, with an error, if it has the wrong
+// type.
 func (p *printer) leaf(n uint32, f *plan.Field) bool {
 	v := &p.t.nodes[n]
 	if v.kind < kindObject && len(p.out)+int(v.to-v.from) > p.max {
@@ -56,7 +57,8 @@ func (p *printer) copy(n uint32) bool {
 // aroundLeaf is about what is written from one leaf to the next.
 const aroundLeaf = 64
 
-// grow moves what is written to a larger buffer, for at least n more bytes. What append would leave behind is used again so.
+// grow moves what is written to a larger buffer, for at least n more bytes. What append would leave behind is used
+// again so.
 func (p *printer) grow(n int) {
 	p.buf.b = p.out
 	p.buf.grow(n)
@@ -79,7 +81,8 @@ func (p *printer) id(n uint32, f *plan.Field) bool {
 	return false
 }
 
-// int writes a 32-bit integer. A number with a fraction part of zero is one (GraphQL specification, Int: result coercion).
+// int writes a 32-bit integer. A number with a fraction part of zero is one (GraphQL specification, Int: result
+// coercion).
 func (p *printer) int(n uint32, f *plan.Field) bool {
 	v := &p.t.nodes[n]
 	if v.kind != kindNumber {
@@ -92,7 +95,8 @@ func (p *printer) int(n uint32, f *plan.Field) bool {
 	x, err := strconv.ParseFloat(string(p.t.text(n)), 64)
 	if err != nil || x != math.Trunc(x) || x < math.MinInt32 || x > math.MaxInt32 {
 		p.errs.simple(printing, "", CodeInvalidValue,
-			"Field "+f.Type+"."+f.Name+" should be a 32-bit integer, but its subgraph returned another number.", 0, p.clientPath())
+			"Field "+f.Type+"."+f.Name+" should be a 32-bit integer, but its subgraph returned another number.", 0,
+			p.clientPath())
 		return false
 	}
 	p.out = strconv.AppendInt(p.out, int64(x), 10)

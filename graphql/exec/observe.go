@@ -8,8 +8,8 @@ import (
 
 // Observer is told about the requests to subgraphs. Its methods are called concurrently and must not block.
 type Observer interface {
-	// FetchStart is called when a request is about to be sent. The context it returns is used for the request and handed to
-	// FetchEnd; a span may travel in it. It may add to header, for example W3C trace context.
+	// FetchStart is called when a request is about to be sent. The context it returns is used for the request and handed
+	// to FetchEnd; a span may travel in it. It may add to header, for example W3C trace context.
 	FetchStart(ctx context.Context, f Fetch, header http.Header) context.Context
 	// FetchEnd is called once for each FetchStart.
 	FetchEnd(ctx context.Context, f Fetch, r FetchResult)

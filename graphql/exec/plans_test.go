@@ -59,7 +59,14 @@ func field(key, typ string, below *plan.Object) plan.Field {
 	if !ok {
 		source = key
 	}
-	f := plan.Field{Key: key, JSON: []byte(`"` + key + `":`), Source: source, Name: source, Object: below, Shape: plan.Composite}
+	f := plan.Field{
+		Key:    key,
+		JSON:   []byte(`"` + key + `":`),
+		Source: source,
+		Name:   source,
+		Object: below,
+		Shape:  plan.Composite,
+	}
 	for rest := typ; ; {
 		w := plan.Wrap{NonNull: strings.HasSuffix(rest, "!"), List: rest[0] == '['}
 		f.Wrap = append(f.Wrap, w)
@@ -71,7 +78,8 @@ func field(key, typ string, below *plan.Object) plan.Field {
 		rest = rest[1 : len(rest)-1]
 	}
 	if below == nil {
-		f.Shape = map[string]plan.Shape{"Int": plan.Int, "Float": plan.Float, "String": plan.String, "Boolean": plan.Boolean, "ID": plan.ID}[f.NamedType]
+		f.Shape = map[string]plan.Shape{"Int": plan.Int, "Float": plan.Float, "String": plan.String,
+			"Boolean": plan.Boolean, "ID": plan.ID}[f.NamedType]
 		if f.Shape == 0 {
 			f.Shape = plan.Scalar
 		}
@@ -205,8 +213,12 @@ func (s *subgraphs) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func reply(status int, mediaType, body string) *http.Response {
-	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {mediaType}}, ContentLength: int64(len(body)),
-		Body: io.NopCloser(bytes.NewReader([]byte(body)))}
+	return &http.Response{
+		StatusCode:    status,
+		Header:        http.Header{"Content-Type": {mediaType}},
+		ContentLength: int64(len(body)),
+		Body:          io.NopCloser(bytes.NewReader([]byte(body))),
+	}
 }
 
 // executor returns an executor whose subgraphs a to e are s.

@@ -23,7 +23,8 @@ type printer struct {
 	// max bounds len(out). When it is reached, nothing more is printed and data is null.
 	max  int
 	over bool
-	// nulled collects the hashes of the positions where there is null instead of what was found; nil if nobody wants to know.
+	// nulled collects the hashes of the positions where there is null instead of what was found; nil if nobody wants to
+	// know.
 	nulled map[uint64]struct{}
 	// streaming says that lists may be delivered in parts; held is what was not printed of them.
 	streaming bool
@@ -49,7 +50,8 @@ func (p *printer) data(n uint32, o *plan.Object) (null bool) {
 	return false
 }
 
-// object writes object n. It returns false if a null has to propagate to it; what it has written is then the caller's to remove.
+// object writes object n. It returns false if a null has to propagate to it; what it has written is then the caller's
+// to remove.
 func (p *printer) object(n uint32, o *plan.Object) bool {
 	id, known := o.StaticID, true
 	if o.Static == "" {
@@ -94,7 +96,8 @@ func (p *printer) object(n uint32, o *plan.Object) bool {
 	return !p.over
 }
 
-// mayBeUntyped reports whether object n, whose type is not known, can be printed nevertheless: it has no `__typename`, and nothing depends on it.
+// mayBeUntyped reports whether object n, whose type is not known, can be printed nevertheless: it has no
+// `__typename`, and nothing depends on it.
 func (p *printer) mayBeUntyped(n uint32, o *plan.Object) bool {
 	if p.t.field(n, "__typename", 0) != 0 {
 		return false
@@ -117,7 +120,8 @@ func (p *printer) typeName(o *plan.Object, id graph.TypeID) {
 	p.out = append(p.out, '"')
 }
 
-// value writes value n of field f, whose remaining type is wrap. It returns false if it is null where null is not allowed.
+// value writes value n of field f, whose remaining type is wrap. It returns false if it is null where null is not
+// allowed.
 func (p *printer) value(n uint32, f *plan.Field, wrap []plan.Wrap) bool {
 	w := wrap[0]
 	if p.t.nodes[n].kind <= kindNull || f.Denied {
@@ -208,8 +212,8 @@ func (p *printer) clientPath() *clientPath {
 	return c
 }
 
-// nullError reports a null where the schema allows none, unless an error of a subgraph has explained it: one at this position or below, or,
-// if the value is absent, the failure of a request for something around it.
+// nullError reports a null where the schema allows none, unless an error of a subgraph has explained it: one at this
+// position or below, or, if the value is absent, the failure of a request for something around it.
 func (p *printer) nullError(n uint32, f *plan.Field) {
 	path := p.clientPath()
 	if _, ok := p.errs.told[path.last()]; ok {
@@ -232,10 +236,12 @@ func (p *printer) failedAbove(path *clientPath) bool {
 
 func (p *printer) mismatch(n uint32, f *plan.Field, want string) {
 	p.errs.simple(printing, "", CodeInvalidValue,
-		"Field "+f.Type+"."+f.Name+" should be "+want+", but its subgraph returned "+p.t.nodes[n].kind.String()+".", 0, p.clientPath())
+		"Field "+f.Type+"."+f.Name+" should be "+want+", but its subgraph returned "+p.t.nodes[n].kind.String()+".", 0,
+		p.clientPath())
 }
 
-// wrongType reports an object that says no type, or one that may not stand here. The type is not named: it may be inaccessible.
+// wrongType reports an object that says no type, or one that may not stand here. The type is not named: it may be
+// inaccessible.
 func (p *printer) wrongType(n uint32) {
 	path := p.clientPath()
 	if p.t.field(n, "__typename", 0) == 0 && p.failedAbove(path) {

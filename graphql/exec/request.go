@@ -45,10 +45,11 @@ type Incremental uint8
 
 // The forms.
 const (
-	// ByPath is the draft of 24 August 2022 (deferSpec=20220824), which most clients know: each entry of `incremental` has path, label
-	// and data.
+	// ByPath is the draft of 24 August 2022 (deferSpec=20220824), which most clients know: each entry of `incremental`
+	// has path, label and data.
 	ByPath Incremental = iota
-	// ByID is the draft of 2023 and later (graphql-js 17): `pending` announces ids, `incremental` and `completed` refer to them.
+	// ByID is the draft of 2023 and later (graphql-js 17): `pending` announces ids, `incremental` and `completed` refer
+	// to them.
 	ByID
 )
 
@@ -72,7 +73,8 @@ type Response struct {
 	release func()
 }
 
-// Release gives the response's memory back; Body must not be used afterwards. It may be left out, and called at most once.
+// Release gives the response's memory back; Body must not be used afterwards. It may be left out, and called at most
+// once.
 func (r *Response) Release() {
 	if r.release != nil {
 		r.release()

@@ -31,8 +31,9 @@ type scanner struct {
 	open []uint32
 }
 
-// scan adds a body to the tree and returns its value, which has no parent yet. The body must not change while the tree is used. If
-// it is not exactly one JSON value, or the tree would have more than t.max nodes, the tree stays as it was.
+// scan adds a body to the tree and returns its value, which has no parent yet. The body must not change while the
+// tree is used. If it is not exactly one JSON value, or the tree would have more than t.max nodes, the tree stays as
+// it was.
 func (t *tree) scan(b []byte) (uint32, error) {
 	if len(t.docs) > math.MaxUint16 {
 		return 0, errTooManyBodies
@@ -91,8 +92,8 @@ func (s *scanner) value(i int) (int, error) {
 	}
 }
 
-// advance moves from behind a value, or from behind the opening bracket, to where the next value begins: it closes what ends there and reads
-// the next key. It returns with s.open empty behind the last bracket.
+// advance moves from behind a value, or from behind the opening bracket, to where the next value begins: it closes
+// what ends there and reads the next key. It returns with s.open empty behind the last bracket.
 func (s *scanner) advance(i int, v *node, opened bool) (int, error) {
 	for len(s.open) > 0 {
 		parent := s.open[len(s.open)-1]
@@ -254,8 +255,9 @@ func (s *scanner) space(i int) int {
 
 const ones = 0x0101010101010101
 
-// quoted returns the offset of the quote that ends the string whose first character is at i, and whether it has a backslash. Eight
-// bytes are looked at in one go: those below 0x20, quotes and backslashes get their top bit set (a bit above a true one may be false).
+// quoted returns the offset of the quote that ends the string whose first character is at i, and whether it has a
+// backslash. Eight bytes are looked at in one go: those below 0x20, quotes and backslashes get their top bit set (a
+// bit above a true one may be false).
 func (s *scanner) quoted(i int) (int, bool, error) {
 	escaped := false
 	for {

@@ -30,8 +30,8 @@ func depth(b []byte) int {
 	return most
 }
 
-// checkScan holds the scanner against encoding/json: it accepts the same texts (but demands UTF-8, and has a bound on nesting), and what
-// it prints is the compacted text.
+// checkScan holds the scanner against encoding/json: it accepts the same texts (but demands UTF-8, and has a bound on
+// nesting), and what it prints is the compacted text.
 func checkScan(t interface{ Fatalf(string, ...any) }, b []byte) {
 	var tr tree
 	tr.reset(testTypes, 1<<20)
@@ -60,10 +60,13 @@ func checkScan(t interface{ Fatalf(string, ...any) }, b []byte) {
 func scanSeeds() []string {
 	return []string{
 		``, ` `, `null`, `nul`, `nulll`, `true `, `falsy`, `0`, `-`, `-0`, `01`, `1.`, `1.5e+10`, `1e`, `.5`, `+1`, `1 2`,
-		`""`, `"`, `"a\u00e4\n\/"`, `"\x"`, `"\u12"`, `"\u12g4"`, "\"\x01\"", "\"\xff\"", `"ä😀"`, "\"long enough for eight bytes \\\" and more\x7f\"", `"1234567\"`,
+		`""`, `"`, `"a\u00e4\n\/"`, `"\x"`, `"\u12"`, `"\u12g4"`, "\"\x01\"", "\"\xff\"", `"ä😀"`,
+		"\"long enough for eight bytes \\\" and more\x7f\"", `"1234567\"`,
 		`{}`, `{"a":1}`, `{"a":1,}`, `{"a"}`, `{"a":}`, `{a:1}`, `{"a" : [ ] , "a":{}}`, `{"a":1 "b":2}`, `{,}`,
-		`[]`, `[1,2,[3,{"x":[]}]]`, `[1,]`, `[,1]`, `[`, `]`, `[}`, `{]`, `[[]`, "\t[\r\n1 ]\n", `{"data":{"a":"b"}}x`, "\xef\xbb\xbf{}",
-		strings.Repeat("[", 1000) + strings.Repeat("]", 1000), strings.Repeat("[", 1001) + strings.Repeat("]", 1001), strings.Repeat(`{"a":`, 2000),
+		`[]`, `[1,2,[3,{"x":[]}]]`, `[1,]`, `[,1]`, `[`, `]`, `[}`, `{]`, `[[]`, "\t[\r\n1 ]\n", `{"data":{"a":"b"}}x`,
+		"\xef\xbb\xbf{}",
+		strings.Repeat("[", 1000) + strings.Repeat("]", 1000), strings.Repeat("[", 1001) + strings.Repeat("]", 1001),
+		strings.Repeat(`{"a":`, 2000),
 	}
 }
 
@@ -129,7 +132,8 @@ func TestUnquote(t *testing.T) {
 			t.Fatalf("unquote %s: got %q, want %q", b, got, s)
 		}
 	})
-	for in, want := range map[string]string{`\ud83d\ude00`: "😀", `\ud83d`: "\ufffd", `\ud83dx`: "\ufffdx", `\ud83d\u0041`: "\ufffdA", `\b\f\r\t\/\\`: "\b\f\r\t/\\"} {
+	for in, want := range map[string]string{`\ud83d\ude00`: "😀", `\ud83d`: "\ufffd", `\ud83dx`: "\ufffdx",
+		`\ud83d\u0041`: "\ufffdA", `\b\f\r\t\/\\`: "\b\f\r\t/\\"} {
 		if got := unquote([]byte(in)); got != want {
 			t.Errorf("unquote %s: got %q, want %q", in, got, want)
 		}

@@ -26,8 +26,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files") //nolint:gochecknoglobals // a flag
 
-// TestScenarios runs the archives of testdata/scenarios: NAME.graphql is a subgraph, NAME.json what it knows, CASE.query an operation,
-// CASE.NAME.json what a subgraph answers differently in this case, CASE.want the requests, sorted, and the response.
+// TestScenarios runs the archives of testdata/scenarios: NAME.graphql is a subgraph, NAME.json what it knows,
+// CASE.query an operation, CASE.NAME.json what a subgraph answers differently in this case, CASE.want the requests,
+// sorted, and the response.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/scenarios/*.txtar")
 	if err != nil || files == nil {
@@ -100,7 +101,8 @@ type scripted struct {
 }
 
 // run returns what the subgraphs were asked and what the client got.
-func (s *scripted) run(t *testing.T, planner *plan.Planner, ar *txtar.Archive, subs []supergraph.Subgraph, name, query string) string {
+func (s *scripted) run(t *testing.T, planner *plan.Planner, ar *txtar.Archive, subs []supergraph.Subgraph,
+	name, query string) string {
 	t.Helper()
 	op, errs := planner.Prepare(query, "")
 	if len(errs) > 0 {
@@ -154,7 +156,8 @@ type known struct {
 	log     *scripted
 }
 
-// ServeHTTP evaluates an operation. A value {"$error": …} is null with an error, {"$by": ARG, VALUE: …} one that depends on an argument.
+// ServeHTTP evaluates an operation. A value {"$error": …} is null with an error, {"$by": ARG, VALUE: …} one that
+// depends on an argument.
 func (k *known) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	var req struct {
@@ -243,7 +246,8 @@ func (a *answering) value(f *ast.Field, v any, path []any) any {
 	return v
 }
 
-// entities finds the entities of representations, which say nothing else of them than they are; null stands for one that is not known.
+// entities finds the entities of representations, which say nothing else of them than they are; null stands for one
+// that is not known.
 func (a *answering) entities(f *ast.Field) []any {
 	list, _ := f.Arguments.ForName("representations").Value.Value(a.vars)
 	var out []any

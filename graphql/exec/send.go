@@ -31,7 +31,8 @@ type subgraph struct {
 	host      string
 	transport http.RoundTripper
 	slots     chan struct{}
-	// Of subscriptions: the URL, nil if it is the same; a transport that can upgrade to WebSocket; and whether probing has found SSE.
+	// Of subscriptions: the URL, nil if it is the same; a transport that can upgrade to WebSocket; and whether probing
+	// has found SSE.
 	events  *url.URL
 	upgrade http.RoundTripper
 	sse     atomic.Bool
@@ -118,7 +119,8 @@ func (a *answer) transient() bool {
 	if a.err != nil {
 		return a.err.code == CodeUnreachable
 	}
-	return a.status == http.StatusBadGateway || a.status == http.StatusServiceUnavailable || a.status == http.StatusGatewayTimeout
+	return a.status == http.StatusBadGateway || a.status == http.StatusServiceUnavailable ||
+		a.status == http.StatusGatewayTimeout
 }
 
 // pause waits for between half of d and d. It returns false at once if the context would be over before.
@@ -153,7 +155,8 @@ func (e *Executor) once(ctx context.Context, m *message, observed http.Header, l
 		req.GetBody = func() (io.ReadCloser, error) { return m.reader(), nil }
 	}
 	if m.req.Kind == plan.Query {
-		req.Header["X-Idempotency-Key"] = []string{} // never sent: tells net/http that it may use another connection if a kept one is gone
+		// never sent: tells net/http that it may use another connection if a kept one is gone
+		req.Header["X-Idempotency-Key"] = []string{}
 	}
 	resp, err := m.sub.roundTrip(req)
 	if err != nil {
@@ -195,7 +198,8 @@ func (s *subgraph) roundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// believe heeds how long a subgraph says that it keeps connections: `Keep-Alive: timeout=5, max=100`. They are given up before.
+// believe heeds how long a subgraph says that it keeps connections: `Keep-Alive: timeout=5, max=100`. They are given
+// up before.
 func (s *subgraph) believe(said string, now *http.Transport) {
 	if said == "" {
 		return
@@ -316,18 +320,42 @@ func (s *subgraph) bodyError(ctx context.Context, err error, status int) *fetchE
 	case ctx.Err() != nil:
 		return contextError(ctx, s.name)
 	case errors.Is(err, errTooLarge):
-		return &fetchError{code: CodeTooLarge, text: "The answer of subgraph '" + s.name + "' is too large.", status: status, cause: err}
+		return &fetchError{
+			code:   CodeTooLarge,
+			text:   "The answer of subgraph '" + s.name + "' is too large.",
+			status: status,
+			cause:  err,
+		}
 	case errors.Is(err, errMemory):
-		return &fetchError{code: CodeTooLarge, text: "The answer of subgraph '" + s.name + "' is too large while so many others are held.", status: status, cause: err}
+		return &fetchError{
+			code:   CodeTooLarge,
+			text:   "The answer of subgraph '" + s.name + "' is too large while so many others are held.",
+			status: status,
+			cause:  err,
+		}
 	case errors.As(err, &corrupt), errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
-		return &fetchError{code: CodeMalformed, text: "The answer of subgraph '" + s.name + "' cannot be decompressed.", status: status, cause: err}
+		return &fetchError{
+			code:   CodeMalformed,
+			text:   "The answer of subgraph '" + s.name + "' cannot be decompressed.",
+			status: status,
+			cause:  err,
+		}
 	}
-	return &fetchError{code: CodeUnreachable, text: "The answer of subgraph '" + s.name + "' broke off.", status: status, cause: err}
+	return &fetchError{
+		code:   CodeUnreachable,
+		text:   "The answer of subgraph '" + s.name + "' broke off.",
+		status: status,
+		cause:  err,
+	}
 }
 
 func contextError(ctx context.Context, name string) *fetchError {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return &fetchError{code: CodeTimeout, text: "Subgraph '" + name + "' did not answer in time.", cause: ctx.Err()}
 	}
-	return &fetchError{code: CodeCancelled, text: "The request to subgraph '" + name + "' was cancelled.", cause: ctx.Err()}
+	return &fetchError{
+		code:  CodeCancelled,
+		text:  "The request to subgraph '" + name + "' was cancelled.",
+		cause: ctx.Err(),
+	}
 }

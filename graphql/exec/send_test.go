@@ -24,7 +24,8 @@ import (
 var okBody = `{"data":{"me":{"id":"1"}}}`
 
 func mePlan() *plan.Plan {
-	return query(fetch(0, "a", "{me{id}}", "me"), object("Query", field("me", "User", object("User", field("id", "ID!", nil)))))
+	return query(fetch(0, "a", "{me{id}}", "me"),
+		object("Query", field("me", "User", object("User", field("id", "ID!", nil)))))
 }
 
 func handled(h func(*http.Request, string) (*http.Response, error)) *subgraphs {
@@ -57,7 +58,9 @@ func TestStatus(t *testing.T) {
 		{201, gql, okBody, `{"data":{"me":{"id":"1"}}}`},
 		{500, gql, okBody, `{"data":{"me":{"id":"1"}}}`},
 		{500, js, okBody, failedStatus(500)},
-		{400, js, errorsOnly, `{"data":{"me":null},"errors":[{"message":"bad query","extensions":{"code":"DOWNSTREAM_SERVICE_ERROR","serviceName":"a"}}]}`},
+		{400, js,
+			errorsOnly,
+			`{"data":{"me":null},"errors":[{"message":"bad query","extensions":{"code":"DOWNSTREAM_SERVICE_ERROR","serviceName":"a"}}]}`},
 		{404, "text/html", "<html>", failedStatus(404)},
 		{503, "text/plain", "no healthy upstream", failedStatus(503)},
 		{302, js, "", failedStatus(302)},
@@ -76,7 +79,8 @@ func failedStatus(status int) string {
 
 func TestErrorModes(t *testing.T) {
 	root := par(fetch(0, "a", "{me}", "me"), fetch(1, "b", "{you}", "you"))
-	shape := object("Query", field("me", "User", object("User", field("id", "ID", nil))), field("you", "User", object("User", field("id", "ID", nil))))
+	shape := object("Query", field("me", "User", object("User", field("id", "ID", nil))),
+		field("you", "User", object("User", field("id", "ID", nil))))
 	for mode, want := range map[ErrorMode]string{
 		Wrapped: `[{"message":"Subgraph 'a' reported errors.","extensions":{"code":"DOWNSTREAM_SERVICE_ERROR","serviceName":"a","errors":[` +
 			`{"message":"x","path":["me"],"extensions":{"secret":1,"code":"C","serviceName":"a"}},{"message":"y","extensions":{"code":"DOWNSTREAM_SERVICE_ERROR","serviceName":"a"}}]}},` +
@@ -85,9 +89,12 @@ func TestErrorModes(t *testing.T) {
 			`{"message":"A subgraph could not answer this part of the operation.","extensions":{"code":"DOWNSTREAM_SERVICE_ERROR"}},` +
 			`{"message":"A subgraph could not answer this part of the operation.","path":["you"],"extensions":{"code":"SUBREQUEST_UNREACHABLE"}}]`,
 	} {
-		s := &subgraphs{answers: map[string]string{"a": `{"data":{"me":null},"errors":[{"message":"x","path":["me"],"extensions":{"secret":1,"code":"C"}},{"message":"y"}]}`}}
+		s := &subgraphs{
+			answers: map[string]string{"a": `{"data":{"me":null},"errors":[{"message":"x","path":["me"],"extensions":{"secret":1,"code":"C"}},{"message":"y"}]}`},
+		}
 		e := s.executor(t, func(c *Config) { c.ErrorMode = mode })
-		if got, full := run(t, e, &Request{Plan: query(root, shape)}), `{"data":{"me":null,"you":null},"errors":`+want+`}`; got != full {
+		if got, full := run(t, e, &Request{Plan: query(root, shape)}),
+			`{"data":{"me":null,"you":null},"errors":`+want+`}`; got != full {
 			t.Errorf("mode %d:\n got %s\nwant %s", mode, got, full)
 		}
 	}
@@ -117,26 +124,38 @@ func TestHeadersAndHost(t *testing.T) {
 	obs := &observer{}
 	e := s.executor(t, func(c *Config) {
 		c.Observer = obs
-		c.Subgraphs["a"] = Subgraph{URL: "http://a:8080/graphql?x=1", Host: "books.acme.example", Header: http.Header{"X-Static": {"s"}, "X-Both": {"static"}}, Compress: true}
+		c.Subgraphs["a"] = Subgraph{
+			URL:      "http://a:8080/graphql?x=1",
+			Host:     "books.acme.example",
+			Header:   http.Header{"X-Static": {"s"}, "X-Both": {"static"}},
+			Compress: true,
+		}
 	})
-	res := e.Execute(t.Context(), &Request{Plan: mePlan(), Header: func(name string) http.Header { return http.Header{"X-Sub": {name}, "X-Both": {"request"}} }})
+	res := e.Execute(t.Context(), &Request{
+		Plan:   mePlan(),
+		Header: func(name string) http.Header { return http.Header{"X-Sub": {name}, "X-Both": {"request"}} },
+	})
 	h := got.Header
-	if got.Host != "books.acme.example" || got.URL.String() != "http://a:8080/graphql?x=1" || got.Method != http.MethodPost {
+	if got.Host != "books.acme.example" || got.URL.String() != "http://a:8080/graphql?x=1" ||
+		got.Method != http.MethodPost {
 		t.Errorf("sent %s %s to %s", got.Method, got.URL, got.Host)
 	}
-	for k, want := range map[string]string{"X-Static": "s", "X-Sub": "a", "X-Both": "request", "Traceparent": "00-1", "Accept-Encoding": "gzip, br, deflate", "Content-Type": "application/json",
+	for k, want := range map[string]string{"X-Static": "s", "X-Sub": "a", "X-Both": "request", "Traceparent": "00-1",
+		"Accept-Encoding": "gzip, br, deflate", "Content-Type": "application/json",
 		"Accept": "application/graphql-response+json, application/json;q=0.9"} {
 		if h.Get(k) != want {
 			t.Errorf("%s: %q, want %q", k, h.Get(k), want)
 		}
 	}
-	if len(res.Answers) != 1 || len(res.Answers[0].Header["Set-Cookie"]) != 2 || res.Cache != (Cache{MaxAge: 60, Private: true}) {
+	if len(res.Answers) != 1 || len(res.Answers[0].Header["Set-Cookie"]) != 2 ||
+		res.Cache != (Cache{MaxAge: 60, Private: true}) {
 		t.Errorf("answers %v, cache %v", res.Answers, res.Cache)
 	}
 	if want := (Stats{Requests: 1, BytesIn: len(okBody), BytesOut: len(`{"query":"{me{id}}"}`)}); res.Stats != want {
 		t.Errorf("stats %+v, want %+v", res.Stats, want)
 	}
-	if len(obs.ended) != 1 || obs.ended[0].Status != 200 || obs.ended[0].Code != "" || obs.started[0].Operation != "Test" || obs.started[0].Kind != "query" {
+	if len(obs.ended) != 1 || obs.ended[0].Status != 200 || obs.ended[0].Code != "" ||
+		obs.started[0].Operation != "Test" || obs.started[0].Kind != "query" {
 		t.Errorf("observed %+v %+v", obs.started, obs.ended)
 	}
 }
@@ -201,7 +220,8 @@ func TestGzip(t *testing.T) {
 			r.Header.Set("Content-Encoding", c.enc)
 			return r, nil
 		})
-		if got := run(t, s.executor(t, func(c *Config) { c.MaxResponseBytes = 1 << 16 }), &Request{Plan: mePlan()}); code(got) != c.want {
+		if got := run(t, s.executor(t, func(c *Config) { c.MaxResponseBytes = 1 << 16 }),
+			&Request{Plan: mePlan()}); code(got) != c.want {
 			t.Errorf("%s: got %s, want %q", name, got, c.want)
 		}
 	}
@@ -239,7 +259,8 @@ func TestLimits(t *testing.T) {
 			}
 			return r, nil
 		})
-		if got := run(t, s.executor(t, c.change), &Request{Plan: mePlan()}); code(got) != c.want || !strings.HasPrefix(got, `{"data":{"me":null},`) {
+		if got := run(t, s.executor(t, c.change), &Request{Plan: mePlan()}); code(got) != c.want ||
+			!strings.HasPrefix(got, `{"data":{"me":null},`) {
 			t.Errorf("%s: got %s, want %q", name, got, c.want)
 		}
 	}
@@ -247,13 +268,17 @@ func TestLimits(t *testing.T) {
 
 // Fanning out a large entity to many positions must not multiply what a subgraph sent without bound.
 func TestFanOutIsBounded(t *testing.T) {
-	p := query(seq(fetch(0, "a", "{books}", "books"), entityFetch(1, "b", "B", []plan.Rep{rep("Book", "id")}, path("books"))),
+	p := query(seq(fetch(0, "a", "{books}", "books"),
+		entityFetch(1, "b", "B", []plan.Rep{rep("Book", "id")}, path("books"))),
 		object("Query", field("books", "[Book]", object("Book", field("x", "JSON", nil)))))
 	for name, c := range map[string]struct{ entity, want string }{
 		"values": {`{"x":[` + strings.Repeat("1,", 5000) + `1]}`, CodeTooLarge},
 		"text":   {`{"x":"` + strings.Repeat("1", 50000) + `"}`, CodeResponseTooLarge},
 	} {
-		s := &subgraphs{answers: map[string]string{"a": `{"data":{"books":[` + strings.Repeat(`{"id":1},`, 999) + `{"id":1}]}}`, "b": `{"data":{"_entities":[` + c.entity + `]}}`}}
+		s := &subgraphs{
+			answers: map[string]string{"a": `{"data":{"books":[` + strings.Repeat(`{"id":1},`, 999) + `{"id":1}]}}`,
+				"b": `{"data":{"_entities":[` + c.entity + `]}}`},
+		}
 		e := s.executor(t, func(c *Config) { c.MaxValues, c.MaxOperationBytes = 100000, 1<<20 })
 		if got := run(t, e, &Request{Plan: p}); code(got) != c.want || len(got) > 2<<20 {
 			t.Errorf("%s: got %d bytes, %.300s", name, len(got), got[max(0, len(got)-300):])
@@ -332,9 +357,16 @@ func TestTimeouts(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := handled(silent)
 			s.answers = map[string]string{"b": `{"data":{"you":{"id":"2"}}}`}
-			e := s.executor(t, func(cfg *Config) { cfg.Subgraphs["a"] = Subgraph{URL: "http://a/", Timeout: c.timeout, Retries: 3} })
+			e := s.executor(t, func(cfg *Config) {
+				cfg.Subgraphs["a"] = Subgraph{
+					URL:     "http://a/",
+					Timeout: c.timeout,
+					Retries: 3,
+				}
+			})
 			p := query(par(fetch(0, "a", "{me{id}}", "me"), fetch(1, "b", "{you}", "you")),
-				object("Query", field("me", "User", object("User", field("id", "ID!", nil))), field("you", "User", object("User", field("id", "ID!", nil)))))
+				object("Query", field("me", "User", object("User", field("id", "ID!", nil))),
+					field("you", "User", object("User", field("id", "ID!", nil)))))
 			ctx, cancel := c.ctx(t.Context())
 			defer cancel()
 			start := time.Now()
@@ -389,7 +421,10 @@ func TestHTTP2WithPriorKnowledge(t *testing.T) {
 	defer server.Close()
 	tr := NewTransport(TransportOptions{H2C: true})
 	defer tr.CloseIdleConnections()
-	e, err := New(Config{Transport: tr, Subgraphs: map[string]Subgraph{"a": {URL: server.URL, Host: "books.acme.example"}}})
+	e, err := New(Config{
+		Transport: tr,
+		Subgraphs: map[string]Subgraph{"a": {URL: server.URL, Host: "books.acme.example"}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -401,7 +436,10 @@ func TestHTTP2WithPriorKnowledge(t *testing.T) {
 
 // A query must survive that the server has closed a kept connection in the meantime.
 func TestStaleConnection(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, okBody) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
+		io.WriteString(w, okBody)
+	}))
 	defer server.Close()
 	e, err := New(Config{Subgraphs: map[string]Subgraph{"a": {URL: server.URL}}})
 	if err != nil {
@@ -434,8 +472,13 @@ func TestBodyThatBreaksOff(t *testing.T) {
 }
 
 func TestConfigProblemsAreAllNamed(t *testing.T) {
-	_, err := New(Config{MaxErrors: -1, Subgraphs: map[string]Subgraph{"x": {}, "y": {URL: "ftp://h"}, "z": {URL: "http://h", Retries: -1, Subscription: Subscription{URL: "/x"}}}})
-	for _, want := range []string{"limits must not be negative", "subgraph x: URL", "subgraph y: URL", "subgraph z: Retries", "subgraph z: Subscription.URL"} {
+	_, err := New(Config{
+		MaxErrors: -1,
+		Subgraphs: map[string]Subgraph{"x": {}, "y": {URL: "ftp://h"},
+			"z": {URL: "http://h", Retries: -1, Subscription: Subscription{URL: "/x"}}},
+	})
+	for _, want := range []string{"limits must not be negative", "subgraph x: URL", "subgraph y: URL",
+		"subgraph z: Retries", "subgraph z: Subscription.URL"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q in it", err, want)
 		}
@@ -448,7 +491,10 @@ func TestVariables(t *testing.T) {
 	p := query(f, object("Query", typeName("t")))
 	p.Variables = []plan.Variable{{Name: "v"}, {Name: "other"}, {Name: "x"}}
 	s := &subgraphs{answers: map[string]string{"a": `{"data":{}}`}}
-	run(t, s.executor(t, nil), &Request{Plan: p, Variables: map[string]json.RawMessage{"other": []byte(`{"a":1}`), "x": []byte("null")}})
+	run(t, s.executor(t, nil), &Request{
+		Plan:      p,
+		Variables: map[string]json.RawMessage{"other": []byte(`{"a":1}`), "x": []byte("null")},
+	})
 	if want := `a {"query":"Q","variables":{"w":{"a":1},"x":null}}`; s.asked[0] != want {
 		t.Errorf("asked %s, want %s", s.asked[0], want)
 	}

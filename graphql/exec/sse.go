@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// sseSource is a stream of server-sent events in the distinct connections mode of the GraphQL over SSE protocol: `next` events
-// with a response each, then `complete`.
+// sseSource is a stream of server-sent events in the distinct connections mode of the GraphQL over SSE protocol:
+// `next` events with a response each, then `complete`.
 type sseSource struct {
 	e      *Executor
 	sub    *subgraph
@@ -43,7 +43,10 @@ func (e *Executor) openSSE(ctx context.Context, m *message, observed http.Header
 			resp.Body.Close() //nolint:errcheck,gosec // given up
 		}
 		cancel()
-		return nil, &sourceError{fetchError: fetchError{code: CodeTimeout, text: "Subgraph '" + m.sub.name + "' did not answer in time."}, lost: true}
+		return nil, &sourceError{
+			fetchError: fetchError{code: CodeTimeout, text: "Subgraph '" + m.sub.name + "' did not answer in time."},
+			lost:       true,
+		}
 	}
 	if err != nil {
 		fe := m.sub.transportError(ctx, err)
@@ -51,7 +54,8 @@ func (e *Executor) openSSE(ctx context.Context, m *message, observed http.Header
 		return nil, &sourceError{fetchError: *fe, lost: true}
 	}
 	s := &sseSource{e: e, sub: m.sub, cancel: cancel, body: resp.Body}
-	if mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && mediaType == "text/event-stream" && resp.StatusCode/100 == 2 {
+	if mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil &&
+		mediaType == "text/event-stream" && resp.StatusCode/100 == 2 {
 		s.r = bufio.NewReaderSize(resp.Body, 8<<10)
 		return s, nil
 	}
@@ -70,12 +74,19 @@ func (s *sseSource) only(ctx context.Context, resp *http.Response) (source, erro
 	}
 	var t tree
 	t.reset(nil, 1<<16)
-	if root, err := t.scan(b.b); err == nil && t.nodes[root].kind == kindObject && (t.field(root, "data", 0) != 0 || t.field(root, "errors", 0) != 0) {
+	if root, err := t.scan(b.b); err == nil && t.nodes[root].kind == kindObject &&
+		(t.field(root, "data", 0) != 0 || t.field(root, "errors", 0) != 0) {
 		return &onlyEvent{b}, nil
 	}
 	b.release()
 	if resp.StatusCode/100 == 2 {
-		return nil, &sourceError{fetchError: fetchError{code: CodeMalformed, text: "Subgraph '" + s.sub.name + "' answered a subscription without an event stream."}, started: true}
+		return nil, &sourceError{
+			fetchError: fetchError{
+				code: CodeMalformed,
+				text: "Subgraph '" + s.sub.name + "' answered a subscription without an event stream.",
+			},
+			started: true,
+		}
 	}
 	return nil, &sourceError{fetchError: *unreadable(s.sub.name, resp.StatusCode, nil), lost: resp.StatusCode >= 500}
 }
@@ -170,12 +181,27 @@ func (s *sseSource) readError(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	if errors.Is(err, errTooLarge) {
-		return &sourceError{fetchError: fetchError{code: CodeTooLarge, text: "An event of subgraph '" + s.sub.name + "' is larger than " + strconv.Itoa(s.sub.MaxResponseBytes) + " bytes.", cause: err}}
+		return &sourceError{
+			fetchError: fetchError{
+				code: CodeTooLarge,
+				text: "An event of subgraph '" + s.sub.name + "' is larger than " + strconv.Itoa(s.sub.MaxResponseBytes) +
+					" bytes.",
+				cause: err,
+			},
+		}
 	}
 	return interrupted(s.sub.name, err)
 }
 
 // interrupted is the error for a stream that ended before it was complete.
 func interrupted(name string, cause error) *sourceError {
-	return &sourceError{fetchError: fetchError{code: CodeStream, text: "The event stream of subgraph '" + name + "' broke off.", cause: cause}, lost: true, started: true}
+	return &sourceError{
+		fetchError: fetchError{
+			code:  CodeStream,
+			text:  "The event stream of subgraph '" + name + "' broke off.",
+			cause: cause,
+		},
+		lost:    true,
+		started: true,
+	}
 }

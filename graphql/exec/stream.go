@@ -24,8 +24,9 @@ type Stream struct {
 // ErrClosed is returned for a stream that an Executor does not begin, or does not go on with, because it was closed.
 var ErrClosed = errors.New("the executor is closed") //nolint:gochecknoglobals // a sentinel
 
-// Stream starts an operation whose plan is a subscription or has @defer or @stream; other plans give a stream of one response. The error
-// is about the request itself; what goes wrong later is told in the payloads. The stream ends with ctx.
+// Stream starts an operation whose plan is a subscription or has @defer or @stream; other plans give a stream of one
+// response. The error is about the request itself; what goes wrong later is told in the payloads. The stream ends
+// with ctx.
 func (e *Executor) Stream(ctx context.Context, req *Request) (*Stream, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(e.done, cancel)
@@ -46,8 +47,9 @@ func (e *Executor) Stream(ctx context.Context, req *Request) (*Stream, error) {
 	return s, nil
 }
 
-// Next waits for the next payload: for a subscription a response for each event, for @defer and @stream first the initial payload and then the
-// incremental ones. io.EOF says that the stream is complete. It must not be called concurrently.
+// Next waits for the next payload: for a subscription a response for each event, for @defer and @stream first the
+// initial payload and then the incremental ones. io.EOF says that the stream is complete. It must not be called
+// concurrently.
 func (s *Stream) Next(ctx context.Context) (*Response, error) { return s.parts.next(ctx) }
 
 // Close ends the stream and waits for what it started. It must not be called while Next runs.

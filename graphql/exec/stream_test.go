@@ -49,9 +49,29 @@ func deferPlan() *plan.Plan {
 	p := query(&plan.Defer{
 		Primary: fetch(0, "a", "{books}", "books"),
 		Blocks: []plan.Block{
-			{ID: 0, Parent: -1, Label: "price", Path: path("books:list"), Response: price, Node: entityFetch(1, "b", "P", []plan.Rep{rep("Book", "id")}, path("books:list"))},
-			{ID: 1, Parent: -1, Path: path("books:list"), Response: author, Node: entityFetch(2, "c", "A", []plan.Rep{rep("Book", "id")}, path("books:list"))},
-			{ID: 2, Parent: 1, Label: "bio", Path: path("books:list", "author"), Response: bio, Node: entityFetch(3, "d", "B", []plan.Rep{rep("Author", "id")}, path("books:list", "author"))},
+			{
+				ID:       0,
+				Parent:   -1,
+				Label:    "price",
+				Path:     path("books:list"),
+				Response: price,
+				Node:     entityFetch(1, "b", "P", []plan.Rep{rep("Book", "id")}, path("books:list")),
+			},
+			{
+				ID:       1,
+				Parent:   -1,
+				Path:     path("books:list"),
+				Response: author,
+				Node:     entityFetch(2, "c", "A", []plan.Rep{rep("Book", "id")}, path("books:list")),
+			},
+			{
+				ID:       2,
+				Parent:   1,
+				Label:    "bio",
+				Path:     path("books:list", "author"),
+				Response: bio,
+				Node:     entityFetch(3, "d", "B", []plan.Rep{rep("Author", "id")}, path("books:list", "author")),
+			},
 		},
 	}, object("Query", field("list:books", "[Book]", object("Book", field("title", "String!", nil)))))
 	return p
@@ -76,7 +96,8 @@ func TestDefer(t *testing.T) {
 			`{"data":{"bio":"born"},"path":["list",0,"author"],"label":"bio"}`,
 		},
 		ByID: {
-			`{` + first + `,"pending":[{"id":"0","path":["list",0],"label":"price"},{"id":"1","path":["list",2],"label":"price"},{"id":"2","path":["list",0]},{"id":"3","path":["list",2]}],"hasNext":true}`,
+			`{` + first +
+				`,"pending":[{"id":"0","path":["list",0],"label":"price"},{"id":"1","path":["list",2],"label":"price"},{"id":"2","path":["list",0]},{"id":"3","path":["list",2]}],"hasNext":true}`,
 			`{"data":{"price":1},` + noPrice + `,"id":"0"}`,
 			`{"id":"0"},{"id":"1"}`,
 			`{"data":{"author":{"name":"X"}},"id":"2"}`,
@@ -125,7 +146,10 @@ func TestDeferWithNothingToDeliver(t *testing.T) {
 }
 
 func TestDeferredFailureStaysInItsPayload(t *testing.T) {
-	s := &subgraphs{answers: map[string]string{"a": `{"data":{"books":[{"id":"1","title":"A"}]}}`, "b": `{"data":{"_entities":[{"price":5}]}}`}}
+	s := &subgraphs{
+		answers: map[string]string{"a": `{"data":{"books":[{"id":"1","title":"A"}]}}`,
+			"b": `{"data":{"_entities":[{"price":5}]}}`},
+	}
 	got := strings.Join(payloads(t, s.executor(t, nil), &Request{Plan: deferPlan()}), "\n")
 	for _, want := range []string{
 		`{"data":{"list":[{"title":"A"}]},"hasNext":true}`,
@@ -142,7 +166,8 @@ func subscriptionPlan() *plan.Plan {
 	f := fetch(0, "a", "subscription{book}", "book")
 	f.Kind = plan.Subscribe
 	p := query(&plan.Subscription{Primary: f, Then: entityFetch(1, "b", "P", []plan.Rep{rep("Book", "id")}, path("book"))},
-		object("Subscription", field("book", "Book", object("Book", field("title", "String", nil), field("price", "Int", nil)))))
+		object("Subscription", field("book", "Book",
+			object("Book", field("title", "String", nil), field("price", "Int", nil)))))
 	p.Kind, p.RootType = plan.Subscribe, "Subscription"
 	return p
 }
@@ -154,7 +179,13 @@ func live(t *testing.T, h http.HandlerFunc, sub Subscription, change func(*Confi
 	t.Cleanup(server.Close)
 	s := &subgraphs{answers: map[string]string{"b": `{"data":{"_entities":[{"price":10}]}}`}}
 	e := s.executor(t, func(c *Config) {
-		c.Subgraphs["a"] = Subgraph{URL: server.URL, Transport: NewTransport(TransportOptions{}), Subscription: sub, Timeout: 5 * time.Second, Backoff: time.Millisecond}
+		c.Subgraphs["a"] = Subgraph{
+			URL:          server.URL,
+			Transport:    NewTransport(TransportOptions{}),
+			Subscription: sub,
+			Timeout:      5 * time.Second,
+			Backoff:      time.Millisecond,
+		}
 		if change != nil {
 			change(c)
 		}
@@ -178,7 +209,8 @@ const (
 )
 
 func interruptedText(text string) string {
-	return `{"data":null,"errors":[{"message":"` + text + `","extensions":{"code":"SUBSCRIPTION_INTERRUPTED","serviceName":"a"}}]}`
+	return `{"data":null,"errors":[{"message":"` + text +
+		`","extensions":{"code":"SUBSCRIPTION_INTERRUPTED","serviceName":"a"}}]}`
 }
 
 func TestSSE(t *testing.T) {
@@ -187,13 +219,16 @@ func TestSSE(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"two events", ":\n\nevent: next\ndata: " + event1 + "\n\nevent: next\r\ndata:" + event2 + "\r\n\r\nevent: complete\ndata:\n\n", []string{printed1, printed2}},
-		{"data on several lines", "data: {\"data\":\ndata: {\"book\":null}}\nid: 7\nevent: next\n\nevent: complete\n\n", []string{`{"data":{"book":null}}`}},
+		{"two events", ":\n\nevent: next\ndata: " + event1 + "\n\nevent: next\r\ndata:" + event2 +
+			"\r\n\r\nevent: complete\ndata:\n\n", []string{printed1, printed2}},
+		{"data on several lines", "data: {\"data\":\ndata: {\"book\":null}}\nid: 7\nevent: next\n\nevent: complete\n\n",
+			[]string{`{"data":{"book":null}}`}},
 		{"no event name", "data: " + event1 + "\n\nevent: complete\n\n", []string{printed1}},
 		{"unknown events are left out", "event: hello\ndata: 1\n\nevent: complete\n\n", nil},
 		{"broken off", "event: next\ndata: " + event1 + "\n\n", []string{printed1, interruptedText(broke)}},
 		{"broken off within an event", "event: next\ndata: " + event1, []string{interruptedText(broke)}},
-		{"an event that is not JSON", "event: next\ndata: <\n\nevent: complete\n\n", []string{`{"data":{"book":null},"errors":[{"message":"The answer of subgraph 'a' is not valid JSON: unexpected '<' at byte 0.","path":["book"],"extensions":{"code":"SUBREQUEST_MALFORMED_RESPONSE","serviceName":"a"}}]}`}},
+		{"an event that is not JSON", "event: next\ndata: <\n\nevent: complete\n\n",
+			[]string{`{"data":{"book":null},"errors":[{"message":"The answer of subgraph 'a' is not valid JSON: unexpected '<' at byte 0.","path":["book"],"extensions":{"code":"SUBREQUEST_MALFORMED_RESPONSE","serviceName":"a"}}]}`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e, _ := live(t, sse(c.text), Subscription{Protocol: SSE}, nil)
@@ -209,9 +244,12 @@ func TestSSEAnsweredWithoutStream(t *testing.T) {
 		status     int
 		body, want string
 	}{
-		{400, `{"errors":[{"message":"no such field"}]}`, `{"data":{"book":null},"errors":[{"message":"no such field","extensions":{"code":"DOWNSTREAM_SERVICE_ERROR","serviceName":"a"}}]}`},
-		{500, `oops`, `{"data":null,"errors":[{"message":"Subgraph 'a' answered with HTTP status 500.","extensions":{"code":"SUBREQUEST_HTTP_ERROR","serviceName":"a","http":{"status":500}}}]}`},
-		{200, `oops`, `{"data":null,"errors":[{"message":"Subgraph 'a' answered a subscription without an event stream.","extensions":{"code":"SUBREQUEST_MALFORMED_RESPONSE","serviceName":"a"}}]}`},
+		{400, `{"errors":[{"message":"no such field"}]}`,
+			`{"data":{"book":null},"errors":[{"message":"no such field","extensions":{"code":"DOWNSTREAM_SERVICE_ERROR","serviceName":"a"}}]}`},
+		{500, `oops`,
+			`{"data":null,"errors":[{"message":"Subgraph 'a' answered with HTTP status 500.","extensions":{"code":"SUBREQUEST_HTTP_ERROR","serviceName":"a","http":{"status":500}}}]}`},
+		{200, `oops`,
+			`{"data":null,"errors":[{"message":"Subgraph 'a' answered a subscription without an event stream.","extensions":{"code":"SUBREQUEST_MALFORMED_RESPONSE","serviceName":"a"}}]}`},
 	} {
 		e, _ := live(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
@@ -224,7 +262,8 @@ func TestSSEAnsweredWithoutStream(t *testing.T) {
 	}
 }
 
-// ws is a subgraph that speaks graphql-transport-ws; after the acknowledgement and the subscription script does what it wants.
+// ws is a subgraph that speaks graphql-transport-ws; after the acknowledgement and the subscription script does what
+// it wants.
 func ws(t *testing.T, ack bool, script func(context.Context, *websocket.Conn)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{subprotocol}})
@@ -245,7 +284,8 @@ func ws(t *testing.T, ack bool, script func(context.Context, *websocket.Conn)) h
 		conn.Read(ctx)
 		say(ctx, conn, `{"type":"connection_ack","payload":{}}`)
 		_, sub, err := conn.Read(ctx)
-		if want := `{"id":"1","type":"subscribe","payload":{"query":"subscription{book}"}}`; err != nil || string(sub) != want {
+		if want := `{"id":"1","type":"subscribe","payload":{"query":"subscription{book}"}}`; err != nil ||
+			string(sub) != want {
 			t.Errorf("got %s, %v, want %s", sub, err, want)
 		}
 		script(ctx, conn)
@@ -266,7 +306,8 @@ func TestWebSocket(t *testing.T) {
 		want   []string
 	}{
 		{"two events", true, func(ctx context.Context, c *websocket.Conn) {
-			say(ctx, c, `{"id":"1","type":"next","payload":`+event1+`}`, `{"type":"ping"}`, `{"id":"1","type":"next","payload":`+event2+`}`, `{"id":"1","type":"complete"}`)
+			say(ctx, c, `{"id":"1","type":"next","payload":`+event1+`}`, `{"type":"ping"}`,
+				`{"id":"1","type":"next","payload":`+event2+`}`, `{"id":"1","type":"complete"}`)
 			c.Read(ctx)
 			c.Read(ctx)
 		}, []string{printed1, printed2}},
@@ -274,7 +315,8 @@ func TestWebSocket(t *testing.T) {
 			say(ctx, c, `{"id":"1","type":"error","payload":[{"message":"not here","extensions":{"code":"X"}}]}`)
 			c.Read(ctx)
 		}, []string{`{"data":null,"errors":[{"message":"not here","extensions":{"code":"X","serviceName":"a"}}]}`}},
-		{"refused", false, func(_ context.Context, c *websocket.Conn) { c.Close(4403, "Forbidden") }, []string{interruptedText("Subgraph 'a' closed the event stream with code 4403.")}},
+		{"refused", false, func(_ context.Context, c *websocket.Conn) { c.Close(4403, "Forbidden") },
+			[]string{interruptedText("Subgraph 'a' closed the event stream with code 4403.")}},
 		{"not the protocol", true, func(ctx context.Context, c *websocket.Conn) { say(ctx, c, `hello`); c.Read(ctx) },
 			[]string{`{"data":null,"errors":[{"message":"Subgraph 'a' sent a WebSocket message that is not of graphql-transport-ws.","extensions":{"code":"SUBREQUEST_MALFORMED_RESPONSE","serviceName":"a"}}]}`}},
 		{"lost", true, func(ctx context.Context, c *websocket.Conn) {
@@ -321,7 +363,8 @@ func TestLostStreamIsOpenedAgain(t *testing.T) {
 			c.Read(ctx)
 		}
 	}), Subscription{Protocol: WebSocket, Reconnects: 1}, nil)
-	if got := payloads(t, e, &Request{Plan: subscriptionPlan()}); !slices.Equal(got, []string{printed1, printed1, printed1}) {
+	if got := payloads(t, e, &Request{Plan: subscriptionPlan()}); !slices.Equal(got,
+		[]string{printed1, printed1, printed1}) {
 		t.Errorf("got %v", got)
 	}
 }

@@ -31,13 +31,14 @@ const (
 	flagFraction                     // the number has a fraction or an exponent
 )
 
-// node is a JSON value. Indices are into tree.nodes, offsets into the body tree.docs[doc]; there are no pointers, so that the
-// garbage collector does not look inside a slab. Node 0 stands for "absent", and its fields are zero.
+// node is a JSON value. Indices are into tree.nodes, offsets into the body tree.docs[doc]; there are no pointers, so
+// that the garbage collector does not look inside a slab. Node 0 stands for "absent", and its fields are zero.
 type node struct {
-	kind        kind
-	flags       uint8
-	doc         uint16
-	from, to    uint32 // of objects and lists the first and the last child, or 0; of others where the text begins and ends, quotes included
+	kind  kind
+	flags uint8
+	doc   uint16
+	// of objects and lists the first and the last child, or 0; of others where the text begins and ends, quotes included
+	from, to    uint32
 	key, keyLen uint32 // the key's text, without quotes, if the parent is an object
 	next        uint32 // the next child of the parent, or 0
 }
@@ -99,8 +100,8 @@ func (t *tree) hasKey(n uint32, name string) bool {
 	return int(v.keyLen) == len(name) && string(t.docs[v.doc][v.key:v.key+v.keyLen]) == name
 }
 
-// field returns the child of object n under name, or 0. The search begins after hint, a child found before, or 0: fields are
-// mostly asked for in the order in which they came.
+// field returns the child of object n under name, or 0. The search begins after hint, a child found before, or 0:
+// fields are mostly asked for in the order in which they came.
 func (t *tree) field(n uint32, name string, hint uint32) uint32 {
 	if t.nodes[n].kind != kindObject {
 		return 0
@@ -224,8 +225,9 @@ func (t *tree) sameField(n, c, until uint32) uint32 {
 	return 0
 }
 
-// mergeValue merges value from into value n, both of one field: objects field by field, lists element by element. Of two other
-// values the later counts, but null replaces nothing, and neither does a `__typename` that names no object type.
+// mergeValue merges value from into value n, both of one field: objects field by field, lists element by element. Of
+// two other values the later counts, but null replaces nothing, and neither does a `__typename` that names no object
+// type.
 func (t *tree) mergeValue(n, from uint32, move bool) {
 	a, b := t.nodes[n].kind, t.nodes[from].kind
 	switch {
@@ -252,7 +254,8 @@ func (t *tree) mergeValue(n, from uint32, move bool) {
 	}
 }
 
-// weakerTypeName reports whether from is a `__typename` that is no object type, as an interface object has it, while n's is one.
+// weakerTypeName reports whether from is a `__typename` that is no object type, as an interface object has it, while
+// n's is one.
 func (t *tree) weakerTypeName(n, from uint32) bool {
 	if t.nodes[from].kind != kindString || t.nodes[n].kind != kindString || string(t.keyText(from)) != "__typename" {
 		return false

@@ -18,8 +18,9 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan"
 )
 
-// The dumb twin does what the executor does, with maps: it merges decoded answers and completes values as §6.4 of the GraphQL
-// specification says. Random plans over random answers, right and wrong ones, must give the same data and the same errors.
+// The dumb twin does what the executor does, with maps: it merges decoded answers and completes values as §6.4 of the
+// GraphQL specification says. Random plans over random answers, right and wrong ones, must give the same data and the
+// same errors.
 func TestTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
@@ -27,7 +28,10 @@ func TestTwin(t *testing.T) {
 		c := g.twinCase()
 		tw := &twin{}
 		want := tw.run(c)
-		s := &subgraphs{answers: map[string]string{"a": c.root}, handle: map[string]func(*http.Request, string) (*http.Response, error){}}
+		s := &subgraphs{
+			answers: map[string]string{"a": c.root},
+			handle:  map[string]func(*http.Request, string) (*http.Response, error){},
+		}
 		for i := range c.entities {
 			s.handle[c.entities[i].service()] = c.entities[i].handle
 		}
@@ -48,7 +52,8 @@ func TestTwin(t *testing.T) {
 		slices.Sort(paths)
 		slices.Sort(tw.errors)
 		if !slices.Equal(paths, tw.errors) {
-			t.Fatalf("root %s\nentities %v\n got %s\nwant errors at %v\n         not %v", c.root, c.entities, res.Body, tw.errors, paths)
+			t.Fatalf("root %s\nentities %v\n got %s\nwant errors at %v\n         not %v", c.root, c.entities, res.Body,
+				tw.errors, paths)
 		}
 	})
 }
@@ -60,7 +65,8 @@ type twinCase struct {
 	entities []*twinEntities
 }
 
-// twinEntities is a fetch of entities with a key from 0 to 4; answers has the entity of each, or is nil if the subgraph is broken.
+// twinEntities is a fetch of entities with a key from 0 to 4; answers has the entity of each, or is nil if the
+// subgraph is broken.
 type twinEntities struct {
 	id      int
 	path    plan.Path
@@ -103,7 +109,8 @@ func (c *twinCase) plan() *plan.Plan {
 	}
 	nodes := []plan.Node{fetch(0, "a", "{x}", roots...)}
 	for _, e := range c.entities {
-		nodes = append(nodes, entityFetch(e.id, e.service(), "E", []plan.Rep{{TypeName: "E", Fields: []plan.RepField{repField("Key:key")}}}, e.path))
+		nodes = append(nodes, entityFetch(e.id, e.service(), "E",
+			[]plan.Rep{{TypeName: "E", Fields: []plan.RepField{repField("Key:key")}}}, e.path))
 	}
 	return query(seq(nodes...), c.shape)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan"
 )
 
-// multipartBody is a request with files, by the GraphQL multipart request specification: the fields `operations` and `map`, then
-// the files, named by number.
+// multipartBody is a request with files, by the GraphQL multipart request specification: the fields `operations` and
+// `map`, then the files, named by number.
 type multipartBody struct {
 	boundary string
 	files    []multipartFile
@@ -55,7 +55,8 @@ func (r *execution) upload(req *plan.Request) *multipartBody {
 
 func (m *multipartBody) contentType() string { return "multipart/form-data; boundary=" + m.boundary }
 
-// open returns the body and its length, which is -1 if that of a file is not known. Files are opened when their turn comes.
+// open returns the body and its length, which is -1 if that of a file is not known. Files are opened when their turn
+// comes.
 func (m *multipartBody) open(operations []byte) (io.ReadCloser, int64) {
 	var head bytes.Buffer
 	m.part(&head, `name="operations"`, "application/json")

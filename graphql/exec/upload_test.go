@@ -61,12 +61,14 @@ func TestUpload(t *testing.T) {
 	for _, size := range []int64{5, -1} {
 		var got string
 		s := &subgraphs{answers: map[string]string{"b": `{"data":{"y":2}}`}}
-		s.handle = map[string]func(*http.Request, string) (*http.Response, error){"a": func(r *http.Request, body string) (*http.Response, error) {
+		s.handle = map[string]func(*http.Request,
+			string) (*http.Response, error){"a": func(r *http.Request, body string) (*http.Response, error) {
 			got = parts(t, r, body)
 			return reply(200, "application/json", `{"data":{"x":1}}`), nil
 		}}
-		res := s.executor(t, nil).Execute(context.Background(), &Request{Plan: uploadPlan(), Variables: map[string]json.RawMessage{"v": []byte(`[null,null]`)},
-			Uploads: []Upload{file("v.0", "a\"\r\n.txt", "hello", size), file("v.1", "b", "", 0), file("other", "c", "no", 2)}})
+		res := s.executor(t, nil).Execute(context.Background(),
+			&Request{Plan: uploadPlan(), Variables: map[string]json.RawMessage{"v": []byte(`[null,null]`)},
+				Uploads: []Upload{file("v.0", "a\"\r\n.txt", "hello", size), file("v.1", "b", "", 0), file("other", "c", "no", 2)}})
 		if string(res.Body) != `{"data":{"x":1,"y":2}}` {
 			t.Errorf("got %s", res.Body)
 		}
@@ -89,8 +91,10 @@ func TestUploadThatCannotBeRead(t *testing.T) {
 	broken.Open = func() (io.ReadCloser, error) { return nil, errors.New("disk") }
 	for _, u := range []Upload{broken, file("v", "a.txt", "four", 5)} {
 		e, _ := live(t, func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, Subscription{}, nil)
-		res := e.Execute(context.Background(), &Request{Plan: uploadPlan(), Variables: map[string]json.RawMessage{"v": []byte(`null`)}, Uploads: []Upload{u}})
-		if !strings.Contains(string(res.Body), `"The file a.txt could not be read.","path":["x"],"extensions":{"code":"UPLOAD_FAILED"`) {
+		res := e.Execute(context.Background(),
+			&Request{Plan: uploadPlan(), Variables: map[string]json.RawMessage{"v": []byte(`null`)}, Uploads: []Upload{u}})
+		if !strings.Contains(string(res.Body),
+			`"The file a.txt could not be read.","path":["x"],"extensions":{"code":"UPLOAD_FAILED"`) {
 			t.Errorf("got %s", res.Body)
 		}
 	}

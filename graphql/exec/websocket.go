@@ -38,15 +38,25 @@ func (e *Executor) openWebSocket(ctx context.Context, m *message, observed http.
 	if m.sub.events != nil {
 		u = m.sub.events
 	}
-	conn, resp, err := websocket.Dial(within, u.String(), &websocket.DialOptions{ //nolint:bodyclose // there is no body after a handshake
-		HTTPClient: &http.Client{Transport: m.sub.upgrade}, HTTPHeader: m.handshake(observed), Host: m.sub.host, Subprotocols: []string{subprotocol},
-	})
+	//nolint:bodyclose // there is no body after a handshake
+	conn, resp, err := websocket.Dial(within, u.String(),
+		&websocket.DialOptions{
+			HTTPClient:   &http.Client{Transport: m.sub.upgrade},
+			HTTPHeader:   m.handshake(observed),
+			Host:         m.sub.host,
+			Subprotocols: []string{subprotocol},
+		})
 	if err != nil {
 		return nil, m.sub.dialError(within, resp, err)
 	}
 	if conn.Subprotocol() != subprotocol {
 		conn.CloseNow() //nolint:errcheck,gosec // given up
-		return nil, &sourceError{fetchError: fetchError{code: CodeMalformed, text: "Subgraph '" + m.sub.name + "' does not speak " + subprotocol + "."}}
+		return nil, &sourceError{
+			fetchError: fetchError{
+				code: CodeMalformed,
+				text: "Subgraph '" + m.sub.name + "' does not speak " + subprotocol + ".",
+			},
+		}
 	}
 	conn.SetReadLimit(int64(m.sub.MaxResponseBytes))
 	s := &wsSource{e: e, sub: m.sub, conn: conn}
@@ -106,7 +116,13 @@ func (s *wsSource) begin(ctx context.Context, m *message) error {
 			}
 		case "pong":
 		default:
-			return &sourceError{fetchError: fetchError{code: CodeMalformed, text: fmt.Sprintf("Subgraph '%s' sent %q before connection_ack.", s.sub.name, kind)}, started: true}
+			return &sourceError{
+				fetchError: fetchError{
+					code: CodeMalformed,
+					text: fmt.Sprintf("Subgraph '%s' sent %q before connection_ack.", s.sub.name, kind),
+				},
+				started: true,
+			}
 		}
 	}
 }
@@ -119,8 +135,16 @@ func (s *wsSource) read(ctx context.Context) (kind string, payload []byte, err e
 	}
 	s.tree.reset(nil, s.e.cfg.MaxValues)
 	root, err := s.tree.scan(text)
-	if err != nil || s.tree.nodes[root].kind != kindObject || s.tree.nodes[s.tree.field(root, "type", 0)].kind != kindString {
-		return "", nil, &sourceError{fetchError: fetchError{code: CodeMalformed, text: "Subgraph '" + s.sub.name + "' sent a WebSocket message that is not of " + subprotocol + ".", cause: err}, started: true}
+	if err != nil || s.tree.nodes[root].kind != kindObject ||
+		s.tree.nodes[s.tree.field(root, "type", 0)].kind != kindString {
+		return "", nil, &sourceError{
+			fetchError: fetchError{
+				code:  CodeMalformed,
+				text:  "Subgraph '" + s.sub.name + "' sent a WebSocket message that is not of " + subprotocol + ".",
+				cause: err,
+			},
+			started: true,
+		}
 	}
 	quoted := s.tree.text(s.tree.field(root, "type", 0))
 	kind = unquote(quoted[1 : len(quoted)-1])
@@ -145,7 +169,14 @@ func (s *wsSource) receive(ctx context.Context) (*buffer, error) {
 			b.b = append(b.b, payload...)
 			return b, nil
 		case "error":
-			return nil, &sourceError{fetchError: fetchError{code: CodeDownstream, text: "Subgraph '" + s.sub.name + "' ended the subscription with an error."}, errors: payload, started: true}
+			return nil, &sourceError{
+				fetchError: fetchError{
+					code: CodeDownstream,
+					text: "Subgraph '" + s.sub.name + "' ended the subscription with an error.",
+				},
+				errors:  payload,
+				started: true,
+			}
 		case "complete":
 			return nil, io.EOF
 		case "ping":
@@ -184,8 +215,8 @@ func (s *wsSource) ping(ctx context.Context) {
 	}
 }
 
-// lost makes an error of a read or write that failed. The close codes 4400 to 4499 are the protocol's for what the client has done wrong, and
-// asking again would not help.
+// lost makes an error of a read or write that failed. The close codes 4400 to 4499 are the protocol's for what the
+// client has done wrong, and asking again would not help.
 func (s *wsSource) lost(ctx context.Context, err error) error {
 	if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return ctx.Err()
@@ -196,7 +227,11 @@ func (s *wsSource) lost(ctx context.Context, err error) error {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		e.fetchError = *contextError(ctx, s.sub.name)
 	case errors.Is(err, websocket.ErrMessageTooBig):
-		e.fetchError, e.lost = fetchError{code: CodeTooLarge, text: "An event of subgraph '" + s.sub.name + "' is too large.", cause: err}, false
+		e.fetchError, e.lost = fetchError{
+			code:  CodeTooLarge,
+			text:  "An event of subgraph '" + s.sub.name + "' is too large.",
+			cause: err,
+		}, false
 	case errors.As(err, &closed) && closed.Code >= 4400 && closed.Code < 4500:
 		e.text, e.lost = fmt.Sprintf("Subgraph '%s' closed the event stream with code %d.", s.sub.name, closed.Code), false
 	}

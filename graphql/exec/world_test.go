@@ -18,7 +18,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/supergraph"
 )
 
-// A world is a graph of four subgraphs with data, planned by the real planner: accounts, inventory, products and reviews.
+// A world is a graph of four subgraphs with data, planned by the real planner: accounts, inventory, products and
+// reviews.
 type world struct {
 	planner *plan.Planner
 	objects map[string]map[string]any // by "Type:key"
@@ -65,18 +66,22 @@ func newWorld(tb testing.TB, products, reviewsPerProduct int) *world {
 func (w *world) fill(products, reviewsPerProduct int) {
 	var users, all []any
 	for i := range 6 {
-		u := map[string]any{"__typename": "User", "id": fmt.Sprint(i + 1), "name": fmt.Sprintf("User Number %d", i+1), "username": fmt.Sprintf("user-%d", i+1), "birthday": 1980 + i, "reviews": []any{}}
+		u := map[string]any{"__typename": "User", "id": fmt.Sprint(i + 1), "name": fmt.Sprintf("User Number %d", i+1),
+			"username": fmt.Sprintf("user-%d", i+1), "birthday": 1980 + i, "reviews": []any{}}
 		w.objects["User:"+u["id"].(string)] = u
 		users = append(users, u)
 	}
 	n := 0
 	for i := range products {
-		p := map[string]any{"__typename": "Product", "upc": fmt.Sprint(i + 1), "name": fmt.Sprintf("Product of the name %d", i+1), "price": 100 * (i + 1), "weight": 10 + i, "inStock": i%2 == 0, "shippingEstimate": 50 + i}
+		p := map[string]any{"__typename": "Product", "upc": fmt.Sprint(i + 1),
+			"name": fmt.Sprintf("Product of the name %d", i+1), "price": 100 * (i + 1), "weight": 10 + i, "inStock": i%2 == 0,
+			"shippingEstimate": 50 + i}
 		var reviews []any
 		for range reviewsPerProduct {
 			n++
 			u := users[n%len(users)].(map[string]any)
-			r := map[string]any{"__typename": "Review", "id": fmt.Sprint(n), "body": fmt.Sprintf("Review %d: some words about it that are not too long", n), "author": u, "product": p}
+			r := map[string]any{"__typename": "Review", "id": fmt.Sprint(n),
+				"body": fmt.Sprintf("Review %d: some words about it that are not too long", n), "author": u, "product": p}
 			u["reviews"] = append(u["reviews"].([]any), r)
 			w.objects["Review:"+r["id"].(string)] = r
 			reviews = append(reviews, r)
@@ -106,7 +111,12 @@ func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 	body, _ := io.ReadAll(req.Body)
 	req.Body.Close()
 	answer := w.answer(req.URL.Hostname(), body)
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: int64(len(answer)), Body: io.NopCloser(bytes.NewReader(answer))}, nil
+	return &http.Response{
+		StatusCode:    http.StatusOK,
+		Header:        http.Header{"Content-Type": {"application/json"}},
+		ContentLength: int64(len(answer)),
+		Body:          io.NopCloser(bytes.NewReader(answer)),
+	}, nil
 }
 
 // answer evaluates a request once and remembers the answer.
@@ -132,13 +142,15 @@ func (w *world) answer(service string, body []byte) []byte {
 	return b
 }
 
-func (w *world) selection(out *bytes.Buffer, doc *ast.QueryDocument, set ast.SelectionSet, parent map[string]any, vars map[string]any) {
+func (w *world) selection(out *bytes.Buffer, doc *ast.QueryDocument, set ast.SelectionSet, parent map[string]any,
+	vars map[string]any) {
 	out.WriteByte('{')
 	w.fields(out, doc, set, parent, vars)
 	out.WriteByte('}')
 }
 
-func (w *world) fields(out *bytes.Buffer, doc *ast.QueryDocument, set ast.SelectionSet, parent map[string]any, vars map[string]any) {
+func (w *world) fields(out *bytes.Buffer, doc *ast.QueryDocument, set ast.SelectionSet, parent map[string]any,
+	vars map[string]any) {
 	for _, s := range set {
 		switch s := s.(type) {
 		case *ast.InlineFragment:

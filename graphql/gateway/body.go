@@ -11,8 +11,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// The pace that a request's body must keep: so many bytes a second after a time of grace. A client that is slower, or says nothing, is told
-// 408 (RFC 9110 §15.5.9), and costs neither memory nor a place among the operations.
+// The pace that a request's body must keep: so many bytes a second after a time of grace. A client that is slower, or
+// says nothing, is told 408 (RFC 9110 §15.5.9), and costs neither memory nor a place among the operations.
 const (
 	bodyGrace = 10 * time.Second
 	bodyPace  = 16 << 10 // bytes a second
@@ -35,11 +35,18 @@ type body struct {
 
 // newBody returns the body of a request. The caller must call its release when nothing of it is held any more.
 func (g *Gateway) newBody(w http.ResponseWriter, r *http.Request) *body {
-	return &body{from: r.Body, control: http.NewResponseController(w), began: time.Now(), held: &g.held, most: g.cfg.MaxBodies}
+	return &body{
+		from:    r.Body,
+		control: http.NewResponseController(w),
+		began:   time.Now(),
+		held:    &g.held,
+		most:    g.cfg.MaxBodies,
+	}
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(b.began.Add(bodyGrace + time.Duration(b.read)*time.Second/bodyPace)) // a writer without deadlines is a test's
+	// a writer without deadlines is a test's
+	_ = b.control.SetReadDeadline(b.began.Add(bodyGrace + time.Duration(b.read)*time.Second/bodyPace))
 	n, err := b.from.Read(p)
 	b.read += int64(n)
 	if !b.passing {
@@ -72,11 +79,15 @@ func (g *Gateway) unread(err error) *failure {
 	case errors.As(err, &large):
 		return refuse(http.StatusRequestEntityTooLarge, CodeTooLarge, "The request is larger than %d bytes.", large.Limit)
 	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
-		return refuse(http.StatusRequestEntityTooLarge, CodeTooLarge, "The request needs more than %d bytes to be decompressed.", g.cfg.MaxBody)
+		return refuse(http.StatusRequestEntityTooLarge, CodeTooLarge,
+			"The request needs more than %d bytes to be decompressed.", g.cfg.MaxBody)
 	case errors.Is(err, errBodies):
-		return refuse(http.StatusServiceUnavailable, CodeOverloaded, "The requests in flight are too large together.").with("Retry-After", "1").with("Connection", "close")
+		return refuse(http.StatusServiceUnavailable, CodeOverloaded,
+			"The requests in flight are too large together.").with("Retry-After", "1").with("Connection", "close")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return refuse(http.StatusRequestTimeout, CodeTimeout, "The request's body came too slowly.").with("Connection", "close")
+		return refuse(http.StatusRequestTimeout, CodeTimeout, "The request's body came too slowly.").with("Connection",
+			"close")
 	}
-	return refuse(http.StatusBadRequest, CodeBadRequest, "The request's body could not be read.").with("Connection", "close")
+	return refuse(http.StatusBadRequest, CodeBadRequest, "The request's body could not be read.").with("Connection",
+		"close")
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan"
 )
 
-// Cache keeps whole answers to queries for as long as their Cache-Control allows, for the caller they were made for and on the
-// graph they were made on.
+// Cache keeps whole answers to queries for as long as their Cache-Control allows, for the caller they were made for
+// and on the graph they were made on.
 type Cache struct {
 	// MaxBytes of all answers. Zero means that none is kept.
 	MaxBytes int
@@ -42,7 +42,8 @@ func newAnswerCache(cfg Cache) *answerCache {
 
 // cacheKey tells apart what may have different answers; "" is an operation whose answer is not kept.
 func (o *operation) cacheKey() string {
-	if o.g.answers.kept == nil || o.op.Kind != plan.Query || o.plan.Introspects || len(o.op.Policies) > 0 || len(o.request.Uploads) > 0 || o.request.Extensions != nil {
+	if o.g.answers.kept == nil || o.op.Kind != plan.Query || o.plan.Introspects || len(o.op.Policies) > 0 ||
+		len(o.request.Uploads) > 0 || o.request.Extensions != nil {
 		return ""
 	}
 	parts := []string{strconv.FormatInt(o.snap.at.UnixNano(), 36), o.op.Hash, o.op.Name, o.caller.id}
@@ -77,7 +78,12 @@ func (c *answerCache) put(key string, age int, res *exec.Response, h http.Header
 	if key == "" || age == 0 || len(h.Values("Set-Cookie")) > 0 {
 		return
 	}
-	c.kept.add(key, answer{body: bytes.Clone(res.Body), header: h, made: time.Now(), age: time.Duration(age) * time.Second}, len(res.Body)+512)
+	c.kept.add(key, answer{
+		body:   bytes.Clone(res.Body),
+		header: h,
+		made:   time.Now(),
+		age:    time.Duration(age) * time.Second,
+	}, len(res.Body)+512)
 }
 
 // write sends a kept answer.

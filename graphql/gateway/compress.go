@@ -16,7 +16,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// encodings are the content codings of answers, the cheapest for their size first; of those that a client likes equally it gets the first.
+// encodings are the content codings of answers, the cheapest for their size first; of those that a client likes
+// equally it gets the first.
 func encodings() []string { return []string{"zstd", "br", "gzip"} }
 
 // chosen is the content coding that a client gets; "" for none (RFC 9110, 12.5.3).
@@ -55,7 +56,8 @@ type encoder interface {
 func newEncoder(name string, w io.Writer) encoder {
 	switch name {
 	case "zstd":
-		e, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(128<<10))
+		e, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+			zstd.WithWindowSize(128<<10))
 		if err != nil {
 			return nil // the options are constants
 		}
@@ -186,7 +188,8 @@ func (c *compressing) close() {
 // errEncoding says that a request is compressed in a way that is not taken.
 var errEncoding = errors.New("unknown content coding") //nolint:gochecknoglobals // a sentinel
 
-// decompressed reads a compressed body. What it gives is counted as held, and not what it reads. most bounds the decoder's memory.
+// decompressed reads a compressed body. What it gives is counted as held, and not what it reads. most bounds the
+// decoder's memory.
 func decompressed(b *body, coding string, most int64) (io.ReadCloser, error) {
 	counted := func(r io.Reader, end func() error) io.ReadCloser {
 		b.passing = true
@@ -214,7 +217,8 @@ func decompressed(b *body, coding string, most int64) (io.ReadCloser, error) {
 	case "br":
 		return counted(brotli.NewReader(b), nothing), nil
 	case "zstd":
-		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(max(most, 1<<20))))
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxMemory(uint64(max(most, 1<<20))))
 		if err != nil {
 			return nil, fmt.Errorf("zstd: %w", err)
 		}

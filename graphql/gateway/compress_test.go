@@ -19,8 +19,9 @@ import (
 
 func TestChosen(t *testing.T) {
 	for accept, want := range map[string]string{
-		"": "", "gzip": "gzip", "gzip, deflate, br": "br", "gzip, deflate, br, zstd": "zstd", "identity": "", "*": "zstd", "br;q=0, *;q=0.1": "zstd",
-		"gzip;q=0": "", "zstd;q=0.2, gzip;q=0.8": "gzip", "GZIP": "gzip", "gzip;q=x": "",
+		"": "", "gzip": "gzip", "gzip, deflate, br": "br", "gzip, deflate, br, zstd": "zstd", "identity": "", "*": "zstd",
+		"br;q=0, *;q=0.1": "zstd",
+		"gzip;q=0":        "", "zstd;q=0.2, gzip;q=0.8": "gzip", "GZIP": "gzip", "gzip;q=x": "",
 	} {
 		if got := chosen(accept); got != want {
 			t.Errorf("%q: got %q, want %q", accept, got, want)
@@ -91,17 +92,20 @@ func TestCompressedAnswers(t *testing.T) {
 	}})
 	for _, coding := range []string{"gzip", "br", "zstd"} {
 		w := post(t, g, `{"query":"{item{name}}"}`, "Accept-Encoding", coding)
-		if got := w.Header().Get("Content-Encoding"); got != coding || w.Body.Len() > 500 || w.Header().Get("Content-Length") != "" {
+		if got := w.Header().Get("Content-Encoding"); got != coding || w.Body.Len() > 500 ||
+			w.Header().Get("Content-Length") != "" {
 			t.Errorf("%s: content coding %q, %d bytes, %v", coding, got, w.Body.Len(), w.Header())
 		}
 		if got := unpacked(t, coding, w.Body); got != long {
 			t.Errorf("%s: got %.100s", coding, got)
 		}
 	}
-	if w := post(t, g, `{"query":"{secret}"}`, "Accept-Encoding", "gzip"); w.Header().Get("Content-Encoding") != "" || w.Body.String() != `{"data":{"secret":"short"}}` {
+	if w := post(t, g, `{"query":"{secret}"}`, "Accept-Encoding", "gzip"); w.Header().Get("Content-Encoding") != "" ||
+		w.Body.String() != `{"data":{"secret":"short"}}` {
 		t.Errorf("a short answer: %v %s", w.Header(), w.Body)
 	}
-	if w := post(t, g, `{"query":"{item{name}}"}`); w.Body.String() != long || !strings.Contains(strings.Join(w.Header().Values("Vary"), ","), "Accept-Encoding") {
+	if w := post(t, g, `{"query":"{item{name}}"}`); w.Body.String() != long ||
+		!strings.Contains(strings.Join(w.Header().Values("Vary"), ","), "Accept-Encoding") {
 		t.Errorf("without Accept-Encoding: %v", w.Header())
 	}
 }
@@ -113,7 +117,8 @@ func TestCompressedRequests(t *testing.T) {
 		return post(t, g, string(body), "Content-Encoding", coding)
 	}
 	for _, coding := range []string{"gzip", "br", "zstd", "deflate"} {
-		if w := ask(coding, packed(t, coding, []byte(`{"query":"{item(id:1){name}}"}`))); w.Code != 200 || !strings.Contains(w.Body.String(), `"one"`) {
+		if w := ask(coding, packed(t, coding, []byte(`{"query":"{item(id:1){name}}"}`))); w.Code != 200 ||
+			!strings.Contains(w.Body.String(), `"one"`) {
 			t.Errorf("%s: %d %s", coding, w.Code, w.Body)
 		}
 		bomb := packed(t, coding, []byte(`{"query":"{item{name}}`+strings.Repeat(" ", 4<<20)+`"}`))
@@ -124,7 +129,8 @@ func TestCompressedRequests(t *testing.T) {
 			t.Errorf("%s: garbage: %d %s", coding, w.Code, w.Body)
 		}
 	}
-	if w := ask("snappy", []byte("{}")); w.Code != http.StatusUnsupportedMediaType || w.Header().Get("Accept-Encoding") == "" {
+	if w := ask("snappy", []byte("{}")); w.Code != http.StatusUnsupportedMediaType ||
+		w.Header().Get("Accept-Encoding") == "" {
 		t.Errorf("an unknown coding: %d %v", w.Code, w.Header())
 	}
 	if held := g.held.Load(); held != 0 {
@@ -135,7 +141,8 @@ func TestCompressedRequests(t *testing.T) {
 // TestPreflightHeaders: each of the headers that a page cannot send unasked lets a request through.
 func TestPreflightHeaders(t *testing.T) {
 	g := serving(t, Config{CSRF: CSRF{Strict: true}}, items())
-	for _, name := range []string{"GraphQL-Require-Preflight", "Apollo-Require-Preflight", "X-Apollo-Operation-Name", "X-Requested-With"} {
+	for _, name := range []string{"GraphQL-Require-Preflight", "Apollo-Require-Preflight", "X-Apollo-Operation-Name",
+		"X-Requested-With"} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/graphql?query={item(id:1){name}}", nil)
 		r.Header.Set(name, "x")
 		w := httptest.NewRecorder()
@@ -151,7 +158,8 @@ func socketTo(t *testing.T, g *Gateway) *websocket.Conn {
 	t.Helper()
 	srv := httptest.NewServer(g)
 	t.Cleanup(srv.Close)
-	c, _, err := websocket.Dial(t.Context(), srv.URL+"/graphql", &websocket.DialOptions{Subprotocols: []string{subprotocol}}) //nolint:bodyclose // none after a handshake
+	c, _, err := websocket.Dial(t.Context(), srv.URL+"/graphql",
+		&websocket.DialOptions{Subprotocols: []string{subprotocol}}) //nolint:bodyclose // none after a handshake
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +175,8 @@ func TestNoInit(t *testing.T) {
 	}
 }
 
-// TestSyntaxErrorOverSocket: an operation that cannot be read is answered under its id, and the others of the connection go on.
+// TestSyntaxErrorOverSocket: an operation that cannot be read is answered under its id, and the others of the
+// connection go on.
 func TestSyntaxErrorOverSocket(t *testing.T) {
 	c := socketTo(t, serving(t, Config{}, items()))
 	say := func(text string) {
@@ -185,7 +194,8 @@ func TestSyntaxErrorOverSocket(t *testing.T) {
 	}
 	say(`{"type":"connection_init"}`)
 	hear("connection_ack")
-	for i, payload := range []string{`{"query":"subscription {"}`, `{"query":7}`, `{"query":"{ nothing }"}`, `{}`, `{"query":"{item{name}}","variables":[]}`} {
+	for i, payload := range []string{`{"query":"subscription {"}`, `{"query":7}`, `{"query":"{ nothing }"}`, `{}`,
+		`{"query":"{item{name}}","variables":[]}`} {
 		say(fmt.Sprintf(`{"id":"%d","type":"subscribe","payload":%s}`, i, payload))
 		hear(fmt.Sprintf(`{"id":"%d","type":"error"`, i))
 	}

@@ -12,7 +12,8 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-// Config is how a gateway treats its clients. The zero value serves anonymous callers, with the limits told at each field.
+// Config is how a gateway treats its clients. The zero value serves anonymous callers, with the limits told at each
+// field.
 type Config struct {
 	// Log, Tracer and Meter; nil means none.
 	Log    *slog.Logger
@@ -26,11 +27,12 @@ type Config struct {
 	// Share lets identical queries to a subgraph that are in flight for one caller share one answer.
 	Share bool
 
-	// Labels switches labels of progressive overrides on or off; those that it does not name are on as they say: percent(25) for a quarter of
-	// the requests, others never.
+	// Labels switches labels of progressive overrides on or off; those that it does not name are on as they say:
+	// percent(25) for a quarter of the requests, others never.
 	Labels map[string]bool
 
-	// CompressFrom is how many bytes an answer has at least that is compressed for a client who takes it. Zero means 1,024, less than zero never.
+	// CompressFrom is how many bytes an answer has at least that is compressed for a client who takes it. Zero means
+	// 1,024, less than zero never.
 	CompressFrom int
 	// MaxBody of a request in bytes, after decompression. Zero means 2 MiB.
 	MaxBody int64

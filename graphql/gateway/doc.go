@@ -1,5 +1,5 @@
-// Package gateway serves a supergraph to clients: GraphQL over HTTP, WebSocket and server-sent events, with the limits, rules and
-// figures that a front needs. Planning and execution are graphql/plan and graphql/exec.
+// Package gateway serves a supergraph to clients: GraphQL over HTTP, WebSocket and server-sent events, with the
+// limits, rules and figures that a front needs. Planning and execution are graphql/plan and graphql/exec.
 //
 //	g := gateway.New(gateway.Config{Log: log})
 //	snap, err := gateway.NewSnapshot(supergraphSDL, gateway.SnapshotOptions{Why: "start"})

@@ -29,7 +29,8 @@ func (d Documents) withDefaults() Documents {
 	return d
 }
 
-// ReadDocuments reads a list of persisted documents: a JSON object of texts by id, or the manifest that Apollo's tools write.
+// ReadDocuments reads a list of persisted documents: a JSON object of texts by id, or the manifest that Apollo's
+// tools write.
 func ReadDocuments(raw []byte) (map[string]string, error) {
 	var manifest struct {
 		Format     string `json:"format"`
@@ -116,7 +117,8 @@ func (s *documentStore) byID(id string) (string, string, *failure) {
 // byHash finds a document in the list or among those that clients have sent with their hash, or stores it there.
 func (s *documentStore) byHash(query string, version int, hash string) (string, string, *failure) {
 	if version != 1 {
-		return "", foundNot, invalid(coded(CodeNotSupported, "Version %d of persisted queries is not supported: use 1.", version))
+		return "", foundNot, invalid(coded(CodeNotSupported, "Version %d of persisted queries is not supported: use 1.",
+			version))
 	}
 	hash = strings.ToLower(hash)
 	if text, ok := s.cfg.List[hash]; ok && query == "" {

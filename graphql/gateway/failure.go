@@ -34,8 +34,8 @@ const (
 // failure is why a request was not executed.
 type failure struct {
 	errs gqlerror.List
-	// status of the answer. Under application/json the status is 200 instead if the request was well formed: clients of that
-	// type take other statuses for something between them and the server.
+	// status of the answer. Under application/json the status is 200 instead if the request was well formed: clients of
+	// that type take other statuses for something between them and the server.
 	status     int
 	wellFormed bool
 	header     http.Header

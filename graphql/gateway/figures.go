@@ -67,27 +67,39 @@ const mostNames = 200
 
 func newFigures(m metric.Meter, g *Gateway) *figures {
 	f := &figures{names: map[string]bool{}}
-	buckets := metric.WithExplicitBucketBoundaries(.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30)
+	buckets := metric.WithExplicitBucketBoundaries(.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10,
+		30)
 	// The errors are about names and units, which are constants here.
-	f.operations, _ = m.Float64Histogram("catalyst_graphql_operation_duration", metric.WithUnit("s"), buckets, metric.WithDescription("operations of clients, by name, kind and outcome"))
-	f.fetches, _ = m.Float64Histogram("catalyst_graphql_fetch_duration", metric.WithUnit("s"), buckets, metric.WithDescription("requests to subgraphs"))
-	f.errors, _ = m.Int64Counter("catalyst_graphql_errors", metric.WithDescription("failed requests of clients and to subgraphs, by code"))
-	f.documents, _ = m.Int64Counter("catalyst_graphql_documents", metric.WithDescription("how documents came: inline, persisted, automatic, stored, missing"))
-	f.reloads, _ = m.Int64Counter("catalyst_graphql_schema_reloads", metric.WithDescription("graphs published, and refused"))
-	f.requests, _ = m.Int64Counter("catalyst_graphql_subgraph_requests", metric.WithDescription("requests to subgraphs, and those that shared the answer of one in flight"))
-	f.entities, _ = m.Int64Counter("catalyst_graphql_subgraph_entities", metric.WithDescription("representations sent to subgraphs"))
-	f.cache, _ = m.Int64Counter("catalyst_graphql_response_cache", metric.WithDescription("look-ups in the response cache, by result"))
-	_, _ = m.Int64ObservableGauge("catalyst_graphql_subgraphs", metric.WithDescription("subgraphs of the graph that is served"), metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-		if s := g.Current(); s != nil {
-			o.Observe(int64(len(s.graph.Subgraphs)))
-			s.Release()
-		}
-		return nil
-	}))
-	_, _ = m.Int64ObservableGauge("catalyst_graphql_streams", metric.WithDescription("streams to clients"), metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-		o.Observe(g.streams.open())
-		return nil
-	}))
+	f.operations, _ = m.Float64Histogram("catalyst_graphql_operation_duration", metric.WithUnit("s"), buckets,
+		metric.WithDescription("operations of clients, by name, kind and outcome"))
+	f.fetches, _ = m.Float64Histogram("catalyst_graphql_fetch_duration", metric.WithUnit("s"), buckets,
+		metric.WithDescription("requests to subgraphs"))
+	f.errors, _ = m.Int64Counter("catalyst_graphql_errors",
+		metric.WithDescription("failed requests of clients and to subgraphs, by code"))
+	f.documents, _ = m.Int64Counter("catalyst_graphql_documents",
+		metric.WithDescription("how documents came: inline, persisted, automatic, stored, missing"))
+	f.reloads, _ = m.Int64Counter("catalyst_graphql_schema_reloads",
+		metric.WithDescription("graphs published, and refused"))
+	f.requests, _ = m.Int64Counter("catalyst_graphql_subgraph_requests",
+		metric.WithDescription("requests to subgraphs, and those that shared the answer of one in flight"))
+	f.entities, _ = m.Int64Counter("catalyst_graphql_subgraph_entities",
+		metric.WithDescription("representations sent to subgraphs"))
+	f.cache, _ = m.Int64Counter("catalyst_graphql_response_cache",
+		metric.WithDescription("look-ups in the response cache, by result"))
+	_, _ = m.Int64ObservableGauge("catalyst_graphql_subgraphs",
+		metric.WithDescription("subgraphs of the graph that is served"),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			if s := g.Current(); s != nil {
+				o.Observe(int64(len(s.graph.Subgraphs)))
+				s.Release()
+			}
+			return nil
+		}))
+	_, _ = m.Int64ObservableGauge("catalyst_graphql_streams", metric.WithDescription("streams to clients"),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(g.streams.open())
+			return nil
+		}))
 	return f
 }
 
@@ -113,9 +125,11 @@ func attributes(all ...attribute.KeyValue) metric.MeasurementOption {
 
 // finished counts an operation that was executed.
 func (f *figures) finished(ctx context.Context, name, kind, outcome string, took time.Duration) {
-	f.operations.Record(ctx, took.Seconds(), f.ran.get(ranKey{f.name(name), kind, outcome}, func(k ranKey) metric.MeasurementOption {
-		return attributes(attribute.String("operation", k.operation), attribute.String("kind", k.kind), attribute.String("outcome", k.outcome))
-	}))
+	f.operations.Record(ctx, took.Seconds(),
+		f.ran.get(ranKey{f.name(name), kind, outcome}, func(k ranKey) metric.MeasurementOption {
+			return attributes(attribute.String("operation", k.operation), attribute.String("kind", k.kind),
+				attribute.String("outcome", k.outcome))
+		}))
 }
 
 // refused counts a request that was not executed.
@@ -131,13 +145,15 @@ func (f *figures) fetched(fetch exec.Fetch, res exec.FetchResult) {
 	ctx := context.Background()
 	as := f.asked.get(askedKey{fetch.Service, fetch.Kind, fetch.Shared}, func(k askedKey) askedSeries {
 		subgraph := attribute.String("subgraph", k.subgraph)
-		return askedSeries{attributes(subgraph, attribute.Bool("shared", k.shared)), attributes(subgraph), attributes(subgraph, attribute.String("kind", k.kind))}
+		return askedSeries{attributes(subgraph, attribute.Bool("shared", k.shared)), attributes(subgraph),
+			attributes(subgraph, attribute.String("kind", k.kind))}
 	})
 	f.requests.Add(ctx, 1, as.requests)
 	f.entities.Add(ctx, int64(fetch.Entities), as.entities)
 	f.fetches.Record(ctx, res.Duration.Seconds(), as.duration)
 	if res.Code != "" {
-		f.errors.Add(ctx, 1, metric.WithAttributes(attribute.String("code", res.Code), attribute.String("subgraph", fetch.Service)))
+		f.errors.Add(ctx, 1, metric.WithAttributes(attribute.String("code", res.Code),
+			attribute.String("subgraph", fetch.Service)))
 	}
 }
 

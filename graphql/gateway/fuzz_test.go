@@ -43,7 +43,11 @@ func (answering) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		_ = r.Body.Close()
 	}
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {typeJSON}}, Body: io.NopCloser(strings.NewReader(`{"data":{"a":1,"one":1,"many":2,"nested":3,"ticks":4}}`))}, nil
+	return &http.Response{
+		StatusCode: http.StatusOK,
+		Header:     http.Header{"Content-Type": {typeJSON}},
+		Body:       io.NopCloser(strings.NewReader(`{"data":{"a":1,"one":1,"many":2,"nested":3,"ticks":4}}`)),
+	}, nil
 }
 
 // attacked returns a gateway over a subgraph in memory that fails the test when it panics.
@@ -55,7 +59,12 @@ func attacked(t *testing.T, sdl string) *Gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := New(Config{Log: slog.New(alarm{t}), MaxBatch: 3, MaxBody: 1 << 16, Uploads: Uploads{MaxBytes: 1 << 18, Directory: t.TempDir()}})
+	g := New(Config{
+		Log:      slog.New(alarm{t}),
+		MaxBatch: 3,
+		MaxBody:  1 << 16,
+		Uploads:  Uploads{MaxBytes: 1 << 18, Directory: t.TempDir()},
+	})
 	g.Swap(s)
 	t.Cleanup(g.Close)
 	return g
@@ -64,7 +73,11 @@ func attacked(t *testing.T, sdl string) *Gateway {
 // composedUploads composes the schema of the fuzz targets.
 func composedUploads(f *testing.F) string {
 	f.Helper()
-	res := supergraph.Compose([]supergraph.Subgraph{{Name: "files", URL: "http://files.example/", SDL: uploadSDL + " type Subscription { ticks: Int }"}}, supergraph.Options{})
+	res := supergraph.Compose([]supergraph.Subgraph{{
+		Name: "files",
+		URL:  "http://files.example/",
+		SDL:  uploadSDL + " type Subscription { ticks: Int }",
+	}}, supergraph.Options{})
 	if res.Errors != nil {
 		f.Fatal(res.Errors)
 	}
@@ -106,9 +119,11 @@ func FuzzRequest(f *testing.F) {
 	sdl := composedUploads(f)
 	for _, seed := range [][3]string{
 		{`{"query":"{a}"}`, "application/json", ""},
-		{`{"query":"query q($v:Int){a}","variables":{"v":1},"operationName":"q","extensions":{"cost":true}}`, "application/json; charset=utf-8", "*/*"},
+		{`{"query":"query q($v:Int){a}","variables":{"v":1},"operationName":"q","extensions":{"cost":true}}`,
+			"application/json; charset=utf-8", "*/*"},
 		{`[{"query":"{a}"},{"query":"mutation{one(f:null)}"}]`, "application/json", "application/graphql-response+json"},
-		{`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"00"}}}`, "application/json", "application/json;q=0.5, text/event-stream"},
+		{`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"00"}}}`, "application/json",
+			"application/json;q=0.5, text/event-stream"},
 		{`{"query":"subscription{ticks}"}`, "application/json", "text/event-stream"},
 		{`{"query":"{a ...@defer{a}}"}`, "application/json", "multipart/mixed;deferSpec=20220824"},
 		{"\ufeff {\"query\":null,\"id\":\"x\"}", "application/json", "text/html"},
@@ -150,10 +165,14 @@ func FuzzForm(f *testing.F) {
 	operations := part(`name="operations"`, `{"query":"mutation($v:Upload!){one(f:$v)}","variables":{"v":null}}`)
 	for _, seed := range []string{
 		operations + part(`name="map"`, `{"0":["variables.v"]}`) + part(`name="0"; filename="a.txt"`, "hello") + "--b--\r\n",
-		operations + part(`name="map"`, `{"0":["variables.v"]}`) + part(`name="0"; filename="a.txt"`, strings.Repeat("x", 70_000)) + "--b--\r\n",
+		operations + part(`name="map"`, `{"0":["variables.v"]}`) + part(`name="0"; filename="a.txt"`,
+			strings.Repeat("x", 70_000)) + "--b--\r\n",
 		operations + part(`name="map"`, `{"0":["variables.v.0","variables"],"1":[]}`),
-		part(`name="operations"`, `[{"query":"mutation($v:[Upload!]!){many(fs:$v)}","variables":{"v":[null,null]}}]`) + part(`name="map"`, `{"a":["0.variables.v.1"],"b":["0.variables.v.0"]}`) + part(`name="b"; filename*=utf-8''x`, "") + part(`name="a"`, "") + "--b--",
-		part(`name="operations"`, `{"query":"mutation($v:Attachment!){nested(a:$v)}","variables":{"v":{"file":null}}}`) + part(`name="map"`, `{"0":["variables.v.file"]}`) + "--b\r\n\r\nx",
+		part(`name="operations"`, `[{"query":"mutation($v:[Upload!]!){many(fs:$v)}","variables":{"v":[null,null]}}]`) +
+			part(`name="map"`, `{"a":["0.variables.v.1"],"b":["0.variables.v.0"]}`) + part(`name="b"; filename*=utf-8''x`,
+			"") + part(`name="a"`, "") + "--b--",
+		part(`name="operations"`, `{"query":"mutation($v:Attachment!){nested(a:$v)}","variables":{"v":{"file":null}}}`) +
+			part(`name="map"`, `{"0":["variables.v.file"]}`) + "--b\r\n\r\nx",
 		"--b--", "", operations, part(`name="map"`, "{}"),
 	} {
 		f.Add([]byte(seed))
@@ -196,19 +215,24 @@ func clientFrame(text string) []byte {
 	return append(append(b, 0, 0, 0, 0), text...)
 }
 
-// Whatever comes over a WebSocket, as frames or as messages of the protocol, the connection ends with the client and leaves nothing behind.
+// Whatever comes over a WebSocket, as frames or as messages of the protocol, the connection ends with the client and
+// leaves nothing behind.
 func FuzzSocket(f *testing.F) {
 	sdl := composedUploads(f)
 	for _, seed := range []string{
-		`{"type":"connection_init"}` + "\n" + `{"id":"1","type":"subscribe","payload":{"query":"{a}"}}` + "\n" + `{"id":"1","type":"complete"}`,
-		`{"type":"connection_init","payload":{"authorization":"Bearer x","headers":{"a":"b","c":1}}}` + "\n" + `{"type":"ping","payload":{}}` + "\n" + `{"id":"1","type":"subscribe","payload":{"query":"subscription{ticks}"}}`,
+		`{"type":"connection_init"}` + "\n" + `{"id":"1","type":"subscribe","payload":{"query":"{a}"}}` + "\n" +
+			`{"id":"1","type":"complete"}`,
+		`{"type":"connection_init","payload":{"authorization":"Bearer x","headers":{"a":"b","c":1}}}` + "\n" +
+			`{"type":"ping","payload":{}}` + "\n" + `{"id":"1","type":"subscribe","payload":{"query":"subscription{ticks}"}}`,
 		`{"type":"subscribe","id":"1","payload":{}}`, `{"type":"connection_init"}` + "\n" + `{"type":"connection_init"}`,
-		`{"type":"connection_init"}` + "\n" + `{"id":"1","type":"subscribe","payload":[]}` + "\n" + `{"id":"1","type":"subscribe","payload":{"query":"mutation{one(f:1)}"}}` + "\n" + `{"type":"pong"}`,
+		`{"type":"connection_init"}` + "\n" + `{"id":"1","type":"subscribe","payload":[]}` + "\n" +
+			`{"id":"1","type":"subscribe","payload":{"query":"mutation{one(f:1)}"}}` + "\n" + `{"type":"pong"}`,
 		`{}`, `[]`, "\n", `{"type":7}`,
 	} {
 		f.Add([]byte(seed), false)
 	}
-	f.Add(append(clientFrame(`{"type":"connection_init"}`), "\x89\x80\x00\x00\x00\x00\x8a\x80\x00\x00\x00\x00\x88\x82\x00\x00\x00\x00\x03\xe8"...), true)
+	f.Add(append(clientFrame(`{"type":"connection_init"}`),
+		"\x89\x80\x00\x00\x00\x00\x8a\x80\x00\x00\x00\x00\x88\x82\x00\x00\x00\x00\x03\xe8"...), true)
 	f.Add([]byte("\x01\x81\x00\x00\x00\x00{\x81\x00"), true)
 	f.Add([]byte("\x82\x80\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), true)
 	f.Fuzz(func(t *testing.T, sent []byte, frames bool) {
@@ -223,7 +247,9 @@ func FuzzSocket(f *testing.F) {
 		client, server := net.Pipe()
 		go func() { _, _ = io.Copy(io.Discard, client) }() // ends with the connection
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/graphql", nil)
-		for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Protocol": subprotocol} {
+		for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket",
+			"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+			"Sec-WebSocket-Protocol": subprotocol} {
 			r.Header.Set(name, value)
 		}
 		done := make(chan struct{})

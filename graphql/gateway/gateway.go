@@ -41,9 +41,9 @@ func New(cfg Config) *Gateway {
 	return g
 }
 
-// Swap makes a snapshot the current one and takes over the caller's hold of it. The operations that are asked most are planned on it
-// first, so that the first requests after the swap are as fast as those before. The former snapshot goes on for what runs on it. A nil
-// snapshot leaves the gateway without a graph.
+// Swap makes a snapshot the current one and takes over the caller's hold of it. The operations that are asked most
+// are planned on it first, so that the first requests after the swap are as fast as those before. The former snapshot
+// goes on for what runs on it. A nil snapshot leaves the gateway without a graph.
 func (g *Gateway) Swap(s *Snapshot) {
 	g.swaps.Lock()
 	defer g.swaps.Unlock()
@@ -78,7 +78,8 @@ func (g *Gateway) Ready() string {
 	return ""
 }
 
-// Drain ends all streams with a word to their clients, waits for them, and lets no new ones begin. Other operations go on.
+// Drain ends all streams with a word to their clients, waits for them, and lets no new ones begin. Other operations
+// go on.
 func (g *Gateway) Drain() {
 	g.stop()
 	g.streams.wait()

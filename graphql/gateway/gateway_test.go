@@ -80,7 +80,8 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// Who takes one answer gets one, @defer or not; who takes parts gets parts of the same operation, in whatever order they come.
+// Who takes one answer gets one, @defer or not; who takes parts gets parts of the same operation, in whatever order
+// they come.
 func TestDeferIsPassedOverWhereOneAnswerIsTaken(t *testing.T) {
 	g := serving(t, Config{}, items())
 	const body = `{"query":"{item(id:1){... @defer {name}}}"}`
@@ -90,11 +91,13 @@ func TestDeferIsPassedOverWhereOneAnswerIsTaken(t *testing.T) {
 			t.Errorf("got %d %s, want 200 %s", w.Code, got, want)
 		}
 		w = post(t, g, body, "Accept", "multipart/mixed;deferSpec=20220824, application/json")
-		if got := w.Header().Get("Content-Type"); !strings.HasPrefix(got, "multipart/mixed") || !strings.Contains(w.Body.String(), "hasNext") {
+		if got := w.Header().Get("Content-Type"); !strings.HasPrefix(got, "multipart/mixed") ||
+			!strings.Contains(w.Body.String(), "hasNext") {
 			t.Errorf("got %s: %s, want parts", got, w.Body)
 		}
 	}
-	if w := post(t, serving(t, Config{MaxBatch: 2}, items()), "["+body+"]"); w.Body.String() != `[{"data":{"item":{"name":"one"}}}]` {
+	if w := post(t, serving(t, Config{MaxBatch: 2}, items()),
+		"["+body+"]"); w.Body.String() != `[{"data":{"item":{"name":"one"}}}]` {
 		t.Errorf("in a list: %d %s", w.Code, w.Body)
 	}
 }
@@ -137,7 +140,8 @@ func TestSnapshotLivesAsLongAsItIsUsed(t *testing.T) {
 func TestNoGraphYet(t *testing.T) {
 	g := New(Config{})
 	defer g.Close()
-	if w := post(t, g, `{"query":"{a}"}`); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), CodeNoGraph) {
+	if w := post(t, g, `{"query":"{a}"}`); w.Code != http.StatusServiceUnavailable ||
+		!strings.Contains(w.Body.String(), CodeNoGraph) {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 	if g.Ready() == "" {

@@ -10,8 +10,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/exec"
 )
 
-// HeaderRules say which headers travel between clients and subgraphs. Nothing travels without a rule, apart from W3C trace context.
-// Headers of one connection (RFC 9110 §7.6.1) and those that describe a body never travel.
+// HeaderRules say which headers travel between clients and subgraphs. Nothing travels without a rule, apart from W3C
+// trace context. Headers of one connection (RFC 9110 §7.6.1) and those that describe a body never travel.
 type HeaderRules struct {
 	// Request rules choose what subgraphs get. The rules are applied in order; a later one replaces the same header.
 	Request []RequestHeader
@@ -56,8 +56,10 @@ const (
 
 // fixedHeaders never travel by a rule.
 func fixedHeaders() []string {
-	return []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-		"Host", "Content-Length", "Content-Type", "Content-Encoding", "Accept", "Accept-Encoding", "Expect", "Cache-Control", "Vary", "Date", "Traceparent", "Tracestate"}
+	return []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te",
+		"Trailer", "Transfer-Encoding", "Upgrade",
+		"Host", "Content-Length", "Content-Type", "Content-Encoding", "Accept", "Accept-Encoding", "Expect",
+		"Cache-Control", "Vary", "Date", "Traceparent", "Tracestate"}
 }
 
 // headerPlan is HeaderRules, ready for use.
@@ -67,7 +69,10 @@ type headerPlan struct {
 }
 
 func (h HeaderRules) compile() headerPlan {
-	p := headerPlan{rules: HeaderRules{Request: slices.Clone(h.Request), Response: slices.Clone(h.Response)}, fixed: map[string]bool{}}
+	p := headerPlan{
+		rules: HeaderRules{Request: slices.Clone(h.Request), Response: slices.Clone(h.Response)},
+		fixed: map[string]bool{},
+	}
 	for _, name := range fixedHeaders() {
 		p.fixed[name] = true
 	}

@@ -26,8 +26,8 @@ type Principal struct {
 	Expires time.Time
 }
 
-// Verifier verifies bearer tokens. The error is for the log and must not contain the token; ErrUnavailable in it says that the token could
-// be neither accepted nor refused.
+// Verifier verifies bearer tokens. The error is for the log and must not contain the token; ErrUnavailable in it says
+// that the token could be neither accepted nor refused.
 type Verifier interface {
 	// The certificate is the one that the caller's TLS connection was made with, or nil.
 	Verify(ctx context.Context, token string, certificate *x509.Certificate) (*Principal, error)
@@ -38,8 +38,8 @@ var ErrUnavailable = errors.New("tokens cannot be verified at the moment") //nol
 
 // Decider answers @policy.
 type Decider interface {
-	// Decide returns which of the named policies allow the request of a principal, which is nil for anonymous callers. A policy that
-	// is not among them denies. An error denies all.
+	// Decide returns which of the named policies allow the request of a principal, which is nil for anonymous callers. A
+	// policy that is not among them denies. An error denies all.
 	Decide(ctx context.Context, p *Principal, policies []string) (map[string]bool, error)
 }
 
@@ -82,13 +82,18 @@ func (g *Gateway) identify(ctx context.Context, h http.Header, conn *tls.Connect
 	p, err := cfg.Verifier.Verify(ctx, token, certificate(conn))
 	if errors.Is(err, ErrUnavailable) {
 		g.cfg.Log.Error("a token could not be verified", "error", err)
-		return nil, refuse(http.StatusServiceUnavailable, CodeUnauthenticated, "Tokens cannot be verified at the moment.").with("Retry-After", "5")
+		return nil, refuse(http.StatusServiceUnavailable, CodeUnauthenticated,
+			"Tokens cannot be verified at the moment.").with("Retry-After", "5")
 	}
 	if err != nil {
 		g.cfg.Log.Info("a token was refused", "reason", err)
 		return nil, unauthenticated("The bearer token is not valid.", "invalid_token")
 	}
-	c := &caller{principal: p, scopes: make(map[string]bool, len(p.Scopes)), id: fingerprint([]string{p.Issuer, p.Subject, p.Key, token})}
+	c := &caller{
+		principal: p,
+		scopes:    make(map[string]bool, len(p.Scopes)),
+		id:        fingerprint([]string{p.Issuer, p.Subject, p.Key, token}),
+	}
 	for _, s := range p.Scopes {
 		c.scopes[s] = true
 	}

@@ -12,10 +12,11 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan"
 )
 
-// labels are the labels of progressive overrides (@override(label:)) that are on for a request. `percent(25)` is on for a quarter of the
-// requests, any other label is off, and what the configuration says of a label goes before. Equal requests of one caller, at whatever node,
-// are alike, and who is in 5 percent is in 10 percent, too.
-func (g *Gateway) labels(known []string, op *plan.Operation, vars map[string]json.RawMessage, caller string) map[string]bool {
+// labels are the labels of progressive overrides (@override(label:)) that are on for a request. `percent(25)` is on
+// for a quarter of the requests, any other label is off, and what the configuration says of a label goes before.
+// Equal requests of one caller, at whatever node, are alike, and who is in 5 percent is in 10 percent, too.
+func (g *Gateway) labels(known []string, op *plan.Operation, vars map[string]json.RawMessage,
+	caller string) map[string]bool {
 	if len(known) == 0 {
 		return nil
 	}

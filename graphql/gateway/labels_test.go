@@ -53,12 +53,14 @@ func asked(name, sdl string, log *questions) fake {
 	}}
 }
 
-// TestLabels: a percentage decides where a field is asked, the same way for equal requests, and the configuration goes before it.
+// TestLabels: a percentage decides where a field is asked, the same way for equal requests, and the configuration
+// goes before it.
 func TestLabels(t *testing.T) {
 	var log questions
 	ask := func(g *Gateway, query, variables string) string {
 		log.take()
-		if w := post(t, g, fmt.Sprintf(`{"query":%q,"variables":{%s}}`, query, variables)); w.Code != 200 || strings.Contains(w.Body.String(), "errors") {
+		if w := post(t, g, fmt.Sprintf(`{"query":%q,"variables":{%s}}`, query, variables)); w.Code != 200 ||
+			strings.Contains(w.Body.String(), "errors") {
 			t.Fatalf("%s: %d %s", query, w.Code, w.Body)
 		}
 		return log.take()

@@ -33,8 +33,8 @@ type accepted struct {
 // any reports whether the client takes something that can be sent.
 func (a accepted) any() bool { return a.single != "" || a.events || a.mixed }
 
-// negotiate reads the Accept header. The specification of GraphQL over HTTP wants application/json where a client names no type.
-// Of types that the client likes equally, the first one it names is taken.
+// negotiate reads the Accept header. The specification of GraphQL over HTTP wants application/json where a client
+// names no type. Of types that the client likes equally, the first one it names is taken.
 func negotiate(h http.Header) accepted {
 	values := h.Values("Accept")
 	if len(values) == 0 {
@@ -88,7 +88,8 @@ func prefersHTML(h http.Header) bool {
 	return html > other
 }
 
-// mediaRange reads one entry of Accept. What cannot be read or wants another character set than UTF-8 has the quality 0.
+// mediaRange reads one entry of Accept. What cannot be read or wants another character set than UTF-8 has the quality
+// 0.
 func mediaRange(part string) (name string, params map[string]string, q float64) {
 	name, params, err := mime.ParseMediaType(part)
 	if err != nil {

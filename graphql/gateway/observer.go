@@ -23,7 +23,8 @@ type run struct {
 
 type runKey struct{}
 
-// observer tells spans and metrics about requests to subgraphs. It has no state: an executor may outlive the gateway's interest.
+// observer tells spans and metrics about requests to subgraphs. It has no state: an executor may outlive the
+// gateway's interest.
 type observer struct{}
 
 // FetchStart implements exec.Observer.
@@ -32,8 +33,10 @@ func (observer) FetchStart(ctx context.Context, f exec.Fetch, header http.Header
 	if !ok {
 		return ctx
 	}
-	ctx, _ = r.gateway.cfg.Tracer.Start(ctx, "graphql.fetch "+f.Service, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-		attribute.String("graphql.subgraph", f.Service), attribute.Int("graphql.entities", f.Entities), attribute.Bool("graphql.shared", f.Shared)))
+	ctx, _ = r.gateway.cfg.Tracer.Start(ctx, "graphql.fetch "+f.Service, trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(
+			attribute.String("graphql.subgraph", f.Service), attribute.Int("graphql.entities", f.Entities),
+			attribute.Bool("graphql.shared", f.Shared)))
 	if header != nil {
 		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(header))
 	}
@@ -47,7 +50,8 @@ func (observer) FetchEnd(ctx context.Context, f exec.Fetch, res exec.FetchResult
 		return
 	}
 	span := trace.SpanFromContext(ctx)
-	span.SetAttributes(attribute.Int("http.response.status_code", res.Status), attribute.Int("graphql.bytes_in", res.BytesIn),
+	span.SetAttributes(attribute.Int("http.response.status_code", res.Status),
+		attribute.Int("graphql.bytes_in", res.BytesIn),
 		attribute.Int("graphql.retries", res.Retries), attribute.Int("graphql.errors", res.Errors))
 	if res.Code != "" {
 		span.SetStatus(codes.Error, res.Code)
@@ -89,5 +93,6 @@ func (c *complaints) tell(log *slog.Logger, now time.Time, f exec.Fetch, res exe
 		c.last = map[complaint]told{}
 	}
 	c.last[key] = told{at: now}
-	log.Warn("request to a subgraph failed", "subgraph", f.Service, "code", res.Code, "status", res.Status, "operation", f.Operation, "took", res.Duration, "error", res.Err, "more_since", last.left)
+	log.Warn("request to a subgraph failed", "subgraph", f.Service, "code", res.Code, "status", res.Status, "operation",
+		f.Operation, "took", res.Duration, "error", res.Err, "more_since", last.left)
 }

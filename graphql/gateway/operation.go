@@ -47,7 +47,8 @@ func (g *Gateway) prepare(ctx context.Context, p *params, from origin) (*operati
 	}
 	snap := g.Current()
 	if snap == nil {
-		return nil, refuse(http.StatusServiceUnavailable, CodeNoGraph, "No graph has been published yet.").with("Retry-After", "1")
+		return nil, refuse(http.StatusServiceUnavailable, CodeNoGraph,
+			"No graph has been published yet.").with("Retry-After", "1")
 	}
 	o := &operation{g: g, snap: snap, caller: from.caller, began: began}
 	if fail := o.plans(ctx, p, text, from); fail != nil {
@@ -82,17 +83,27 @@ func (o *operation) plans(ctx context.Context, p *params, text string, from orig
 			return invalid(limit)
 		}
 		o.g.cfg.Log.Error("operation cannot be planned", "operation", o.op.Name, "hash", o.op.Hash, "error", err)
-		return &failure{errs: gqlerror.List{coded(CodePlan, "The operation cannot be served by this graph: %v", err)}, status: http.StatusInternalServerError, wellFormed: true}
+		return &failure{
+			errs:       gqlerror.List{coded(CodePlan, "The operation cannot be served by this graph: %v", err)},
+			status:     http.StatusInternalServerError,
+			wellFormed: true,
+		}
 	}
 	if most := o.g.cfg.MaxCost; most > 0 && o.plan.Cost > most {
 		return invalid(coded(CodeCost, "The operation's cost is %d, and at most %d are allowed.", o.plan.Cost, most))
 	}
 	o.g.recorder.record(o.op, text, p.operationName, facts, o.began)
 	o.request = exec.Request{
-		Plan: o.plan, Variables: vars, Header: o.g.headers.toSubgraphs(from.header), Caller: o.caller.id, Dedupe: o.g.cfg.Share, Uploads: uploads,
+		Plan:      o.plan,
+		Variables: vars,
+		Header:    o.g.headers.toSubgraphs(from.header),
+		Caller:    o.caller.id,
+		Dedupe:    o.g.cfg.Share,
+		Uploads:   uploads,
 	}
 	if p.extensions.Cost {
-		o.request.Extensions = fmt.Appendf(nil, `{"cost":{"estimated":%d,"max":%d,"fetches":%d,"rounds":%d}}`, o.plan.Cost, o.g.cfg.MaxCost, o.plan.Fetches, o.plan.Rounds)
+		o.request.Extensions = fmt.Appendf(nil, `{"cost":{"estimated":%d,"max":%d,"fetches":%d,"rounds":%d}}`, o.plan.Cost,
+			o.g.cfg.MaxCost, o.plan.Fetches, o.plan.Rounds)
 	}
 	return nil
 }
@@ -149,12 +160,14 @@ func (o *operation) finished(ctx context.Context, span trace.Span, errors int, s
 	}
 	o.g.figures.finished(ctx, o.op.Name, o.op.Kind.String(), outcome, took)
 	if o.g.cfg.Slow > 0 && took >= o.g.cfg.Slow && o.op.Kind != plan.Subscribe {
-		o.g.cfg.Log.Warn("slow operation", "operation", o.op.Name, "hash", o.op.Hash, "took", took, "errors", errors, "cost", o.plan.Cost,
+		o.g.cfg.Log.Warn("slow operation", "operation", o.op.Name, "hash", o.op.Hash, "took", took, "errors", errors,
+			"cost", o.plan.Cost,
 			"requests", stats.Requests, "entities", stats.Entities, "bytes_in", stats.BytesIn)
 	}
 }
 
-// recovered turns a panic of the planner or executor into an answer: one operation must not end the process or leak its reason.
+// recovered turns a panic of the planner or executor into an answer: one operation must not end the process or leak
+// its reason.
 func (g *Gateway) recovered(v any) *failure {
 	g.cfg.Log.Error("panic while serving an operation", "panic", v, "stack", stack())
 	return refuse(http.StatusInternalServerError, "INTERNAL_SERVER_ERROR", "Internal server error.")

@@ -59,15 +59,17 @@ func (c *CORS) preflight(w http.ResponseWriter, r *http.Request) {
 	h.Set("Allow", "GET, POST, OPTIONS")
 	if c.allows(r.Header.Get("Origin")) && r.Header.Get("Access-Control-Request-Method") != "" {
 		h.Set("Access-Control-Allow-Methods", "GET, POST")
-		h.Set("Access-Control-Allow-Headers", strings.Join(append(append([]string{"Content-Type", "Authorization"}, preflightHeaders()...), c.Headers...), ", "))
+		h.Set("Access-Control-Allow-Headers",
+			strings.Join(append(append([]string{"Content-Type", "Authorization"}, preflightHeaders()...), c.Headers...), ", "))
 		h.Set("Access-Control-Max-Age", strconv.Itoa(int(cmp.Or(c.MaxAge, 10*time.Minute).Seconds())))
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// CSRF is the prevention of cross-site request forgery. Browsers send some requests of a foreign page without asking first: GET, and
-// POST with the content types of forms. Such a request is refused unless it carries a header that a page cannot send without
-// asking (preflightHeaders), or comes from the gateway's own origin or one that CORS allows, or shows no sign of a browser.
+// CSRF is the prevention of cross-site request forgery. Browsers send some requests of a foreign page without asking
+// first: GET, and POST with the content types of forms. Such a request is refused unless it carries a header that a
+// page cannot send without asking (preflightHeaders), or comes from the gateway's own origin or one that CORS allows,
+// or shows no sign of a browser.
 type CSRF struct {
 	// Off lets all of them through.
 	Off bool
@@ -82,16 +84,19 @@ func preflightHeaders() []string {
 
 // check returns why a request is refused, or nil.
 func (c *CSRF) check(r *http.Request, cors *CORS) *failure {
-	if c.Off || !simple(r) || slices.ContainsFunc(preflightHeaders(), func(name string) bool { return r.Header.Get(name) != "" }) {
+	if c.Off || !simple(r) || slices.ContainsFunc(preflightHeaders(),
+		func(name string) bool { return r.Header.Get(name) != "" }) {
 		return nil
 	}
 	if !c.Strict && (sameOrigin(r) || cors.allows(r.Header.Get("Origin")) || r.Method == http.MethodGet && !browser(r)) {
 		return nil
 	}
-	return refuse(http.StatusForbidden, CodeCSRF, "The request could have been sent by a page of another site: send it with the header %s.", preflightHeaders()[0])
+	return refuse(http.StatusForbidden, CodeCSRF,
+		"The request could have been sent by a page of another site: send it with the header %s.", preflightHeaders()[0])
 }
 
-// simple reports whether a browser sends such a request without asking (https://fetch.spec.whatwg.org/#cors-safelisted-method).
+// simple reports whether a browser sends such a request without asking
+// (https://fetch.spec.whatwg.org/#cors-safelisted-method).
 func simple(r *http.Request) bool {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
@@ -104,7 +109,8 @@ func simple(r *http.Request) bool {
 	return false
 }
 
-// sameOrigin reports whether the browser says that the request comes from the gateway's own pages, or from the person in front of it.
+// sameOrigin reports whether the browser says that the request comes from the gateway's own pages, or from the person
+// in front of it.
 func sameOrigin(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":

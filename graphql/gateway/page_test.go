@@ -60,7 +60,8 @@ func (l *one) Accept() (net.Conn, error) {
 func (l *one) Close() error   { close(l.done); return nil }
 func (l *one) Addr() net.Addr { return &net.TCPAddr{} }
 
-// A client that stops within its request's body is told so, and holds neither memory nor a place among the operations meanwhile.
+// A client that stops within its request's body is told so, and holds neither memory nor a place among the operations
+// meanwhile.
 func TestSlowBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Config{MaxConcurrent: 1})
@@ -71,7 +72,8 @@ func TestSlowBody(t *testing.T) {
 		srv := &http.Server{Handler: g} //nolint:gosec // the test has no slow headers
 		go srv.Serve(l)
 		defer srv.Close()
-		io.WriteString(client, "POST /graphql HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"query\":")
+		io.WriteString(client, "POST /graphql HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: "+
+			"100\r\n\r\n{\"query\":")
 		synctest.Wait()
 		if len(g.slots) != 0 || g.held.Load() != 9 {
 			t.Errorf("while the body comes: %d operations, %d bytes held", len(g.slots), g.held.Load())
@@ -94,7 +96,8 @@ func TestSlowBody(t *testing.T) {
 
 func TestBodiesTogetherAreBounded(t *testing.T) {
 	g := serving(t, Config{MaxBodies: 100}, items())
-	if w := post(t, g, `{"query":"{item(id:1){name}}","extensions":{"padding":"`+strings.Repeat("x", 100)+`"}}`); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), CodeOverloaded) {
+	if w := post(t, g, `{"query":"{item(id:1){name}}","extensions":{"padding":"`+strings.Repeat("x", 100)+
+		`"}}`); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), CodeOverloaded) {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 	if w := post(t, g, `{"query":"{item(id:1){name}}"}`); w.Code != http.StatusOK {
@@ -109,13 +112,20 @@ func TestFreshness(t *testing.T) {
 		private bool
 		want    string
 	}{
-		"nothing said":           {plan.Plan{Kind: plan.Query, MaxAge: -1}, exec.Response{Cache: exec.Cache{MaxAge: -1}}, false, ""},
-		"the subgraph's":         {plan.Plan{Kind: plan.Query, MaxAge: -1}, exec.Response{Cache: exec.Cache{MaxAge: 60}}, false, "max-age=60, public"},
-		"the shorter one":        {plan.Plan{Kind: plan.Query, MaxAge: 5}, exec.Response{Cache: exec.Cache{MaxAge: 60}}, false, "max-age=5, public"},
-		"the subgraph's private": {plan.Plan{Kind: plan.Query, MaxAge: -1}, exec.Response{Cache: exec.Cache{MaxAge: 60, Private: true}}, false, "max-age=60, private"},
-		"by who asks":            {plan.Plan{Kind: plan.Query, MaxAge: -1}, exec.Response{Cache: exec.Cache{MaxAge: 60}}, true, "max-age=60, private"},
-		"with errors":            {plan.Plan{Kind: plan.Query, MaxAge: -1}, exec.Response{Cache: exec.Cache{MaxAge: 60}, Errors: 1}, false, "no-store"},
-		"a mutation":             {plan.Plan{Kind: plan.Mutation, MaxAge: 60}, exec.Response{Cache: exec.Cache{MaxAge: 60}}, false, "no-store"},
+		"nothing said": {plan.Plan{Kind: plan.Query, MaxAge: -1}, exec.Response{Cache: exec.Cache{MaxAge: -1}},
+			false, ""},
+		"the subgraph's": {plan.Plan{Kind: plan.Query, MaxAge: -1}, exec.Response{Cache: exec.Cache{MaxAge: 60}},
+			false, "max-age=60, public"},
+		"the shorter one": {plan.Plan{Kind: plan.Query, MaxAge: 5}, exec.Response{Cache: exec.Cache{MaxAge: 60}},
+			false, "max-age=5, public"},
+		"the subgraph's private": {plan.Plan{Kind: plan.Query, MaxAge: -1},
+			exec.Response{Cache: exec.Cache{MaxAge: 60, Private: true}}, false, "max-age=60, private"},
+		"by who asks": {plan.Plan{Kind: plan.Query, MaxAge: -1}, exec.Response{Cache: exec.Cache{MaxAge: 60}}, true,
+			"max-age=60, private"},
+		"with errors": {plan.Plan{Kind: plan.Query, MaxAge: -1}, exec.Response{Cache: exec.Cache{MaxAge: 60}, Errors: 1},
+			false, "no-store"},
+		"a mutation": {plan.Plan{Kind: plan.Mutation, MaxAge: 60}, exec.Response{Cache: exec.Cache{MaxAge: 60}}, false,
+			"no-store"},
 	} {
 		if _, got := freshness(&c.p, &c.res, c.private); got != c.want {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)

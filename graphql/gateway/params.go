@@ -14,7 +14,8 @@ import (
 	"unicode/utf8"
 )
 
-// params are the parameters of one GraphQL request (https://graphql.github.io/graphql-over-http/draft/#sec-Request-Parameters).
+// params are the parameters of one GraphQL request
+// (https://graphql.github.io/graphql-over-http/draft/#sec-Request-Parameters).
 type params struct {
 	query, operationName string
 	documentID           string // of a persisted document
@@ -35,7 +36,8 @@ type extensions struct {
 }
 
 // readParams reads a request. batched says that the client sent a list and wants one back.
-func (g *Gateway) readParams(w http.ResponseWriter, r *http.Request, b *body) (all []params, batched bool, fail *failure) {
+func (g *Gateway) readParams(w http.ResponseWriter, r *http.Request,
+	b *body) (all []params, batched bool, fail *failure) {
 	switch r.Method {
 	case http.MethodGet:
 		p, fail := fromURL(r.URL.RawQuery)
@@ -43,7 +45,8 @@ func (g *Gateway) readParams(w http.ResponseWriter, r *http.Request, b *body) (a
 	case http.MethodPost:
 		return g.fromBody(w, r, b)
 	}
-	return nil, false, refuse(http.StatusMethodNotAllowed, CodeMethod, "Use GET or POST, not %s.", clip(r.Method)).with("Allow", "GET, POST, OPTIONS")
+	return nil, false, refuse(http.StatusMethodNotAllowed, CodeMethod, "Use GET or POST, not %s.",
+		clip(r.Method)).with("Allow", "GET, POST, OPTIONS")
 }
 
 // fromURL reads a GET request.
@@ -52,7 +55,11 @@ func fromURL(raw string) (params, *failure) {
 	if err != nil {
 		return params{}, refuse(http.StatusBadRequest, CodeBadRequest, "The query string of the URL cannot be read: %v.", err)
 	}
-	p := params{query: q.Get("query"), operationName: q.Get("operationName"), documentID: cmp.Or(q.Get("documentId"), q.Get("id"))}
+	p := params{
+		query:         q.Get("query"),
+		operationName: q.Get("operationName"),
+		documentID:    cmp.Or(q.Get("documentId"), q.Get("id")),
+	}
 	for _, v := range []string{p.query, p.operationName, q.Get("variables"), q.Get("extensions")} {
 		if !utf8.ValidString(v) {
 			return params{}, refuse(http.StatusBadRequest, CodeBadRequest, "The parameters are not UTF-8.")
@@ -75,16 +82,20 @@ func fromURL(raw string) (params, *failure) {
 func (g *Gateway) fromBody(w http.ResponseWriter, r *http.Request, b *body) ([]params, bool, *failure) {
 	mediaType, fields, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil && r.Header.Get("Content-Type") == "" {
-		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType, "The Content-Type header is missing: use application/json.").with("Accept-Post", typeJSON)
+		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType,
+			"The Content-Type header is missing: use application/json.").with("Accept-Post", typeJSON)
 	}
 	charset := fields["charset"]
 	switch {
 	case err != nil, mediaType != typeJSON && mediaType != "multipart/form-data":
-		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType, "The Content-Type is not supported: use application/json.").with("Accept-Post", typeJSON)
+		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType,
+			"The Content-Type is not supported: use application/json.").with("Accept-Post", typeJSON)
 	case charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "utf8"):
-		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType, "The character set %s is not supported: use utf-8.", clip(charset)).with("Accept-Post", typeJSON)
+		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType,
+			"The character set %s is not supported: use utf-8.", clip(charset)).with("Accept-Post", typeJSON)
 	case compressed(r) && mediaType != typeJSON:
-		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType, "Compressed forms are not supported.").with("Accept-Encoding", "identity")
+		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType,
+			"Compressed forms are not supported.").with("Accept-Encoding", "identity")
 	case mediaType == "multipart/form-data":
 		return g.fromForm(w, b, fields["boundary"])
 	}
@@ -112,9 +123,11 @@ func compressed(r *http.Request) bool {
 // undecoded explains why a compressed body could not be read.
 func (g *Gateway) undecoded(err error) *failure {
 	if errors.Is(err, errEncoding) {
-		return refuse(http.StatusUnsupportedMediaType, CodeMediaType, "The request's content coding is not supported.").with("Accept-Encoding", "gzip, br, zstd, deflate")
+		return refuse(http.StatusUnsupportedMediaType, CodeMediaType,
+			"The request's content coding is not supported.").with("Accept-Encoding", "gzip, br, zstd, deflate")
 	}
-	return refuse(http.StatusBadRequest, CodeBadRequest, "The request's body cannot be decompressed.").with("Connection", "close")
+	return refuse(http.StatusBadRequest, CodeBadRequest,
+		"The request's body cannot be decompressed.").with("Connection", "close")
 }
 
 // decode reads a JSON body: one request, or a list of them where that is allowed.
@@ -131,14 +144,16 @@ func (g *Gateway) decode(body []byte) ([]params, bool, *failure) {
 		return []params{p}, false, fail
 	}
 	if g.cfg.MaxBatch == 0 {
-		return nil, false, refuse(http.StatusBadRequest, CodeBatching, "Lists of operations are not allowed: send one operation a request.")
+		return nil, false, refuse(http.StatusBadRequest, CodeBatching,
+			"Lists of operations are not allowed: send one operation a request.")
 	}
 	var list []json.RawMessage
 	if err := json.Unmarshal(body, &list); err != nil {
 		return nil, false, notJSON(err)
 	}
 	if len(list) == 0 || len(list) > g.cfg.MaxBatch {
-		return nil, false, refuse(http.StatusBadRequest, CodeBatching, "A list of operations may hold 1 to %d of them, not %d.", g.cfg.MaxBatch, len(list))
+		return nil, false, refuse(http.StatusBadRequest, CodeBatching,
+			"A list of operations may hold 1 to %d of them, not %d.", g.cfg.MaxBatch, len(list))
 	}
 	all := make([]params, len(list))
 	for i, one := range list {
@@ -167,7 +182,8 @@ func decodeOne(body []byte) (params, *failure) {
 	if err := json.Unmarshal(body, &raw); err != nil {
 		var kind *json.UnmarshalTypeError
 		if errors.As(err, &kind) {
-			return params{}, refuse(http.StatusBadRequest, CodeBadRequest, "The request's body must be a JSON object, not %s.", article(kind.Value))
+			return params{}, refuse(http.StatusBadRequest, CodeBadRequest,
+				"The request's body must be a JSON object, not %s.", article(kind.Value))
 		}
 		return params{}, notJSON(err)
 	}
@@ -190,7 +206,8 @@ func decodeOne(body []byte) (params, *failure) {
 			continue
 		}
 		if err := json.Unmarshal(f.raw, f.into); err != nil {
-			return params{}, refuse(http.StatusBadRequest, CodeBadRequest, "The parameter %s must be %s%s.", f.name, f.kind, inside(err))
+			return params{}, refuse(http.StatusBadRequest, CodeBadRequest, "The parameter %s must be %s%s.", f.name, f.kind,
+				inside(err))
 		}
 	}
 	p.documentID = cmp.Or(p.documentID, id)

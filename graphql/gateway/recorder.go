@@ -21,7 +21,8 @@ type Recorded struct {
 	facts       plan.Facts
 }
 
-// recorder remembers operations, up to a number and an amount of text. When it is full, one seldom seen goes for one newly seen.
+// recorder remembers operations, up to a number and an amount of text. When it is full, one seldom seen goes for one
+// newly seen.
 type recorder struct {
 	mu  sync.Mutex
 	ops map[string]*Recorded // by hash

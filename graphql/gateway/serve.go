@@ -20,7 +20,8 @@ import (
 // serveOperation answers a GraphQL request over HTTP.
 func (g *Gateway) serveOperation(w http.ResponseWriter, r *http.Request) {
 	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	ctx, span := g.cfg.Tracer.Start(ctx, "graphql.request", trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attribute.String("http.request.method", r.Method)))
+	ctx, span := g.cfg.Tracer.Start(ctx, "graphql.request", trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(attribute.String("http.request.method", r.Method)))
 	defer span.End()
 	accept := negotiate(r.Header)
 	defer func() {
@@ -40,7 +41,8 @@ func (g *Gateway) serveOperation(w http.ResponseWriter, r *http.Request) {
 // serve answers a request, or says why not; then nothing has been written.
 func (g *Gateway) serve(ctx context.Context, w http.ResponseWriter, r *http.Request, accept accepted) *failure {
 	if !accept.any() {
-		return refuse(http.StatusNotAcceptable, CodeNotAcceptable, "None of the media types in Accept can be sent: use %s or %s.", typeGraphQL, typeJSON)
+		return refuse(http.StatusNotAcceptable, CodeNotAcceptable,
+			"None of the media types in Accept can be sent: use %s or %s.", typeGraphQL, typeJSON)
 	}
 	if fail := g.cfg.CSRF.check(r, &g.cfg.CORS); fail != nil {
 		return fail
@@ -55,7 +57,8 @@ func (g *Gateway) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	select {
 	case g.slots <- struct{}{}:
 	default:
-		return refuse(http.StatusServiceUnavailable, CodeOverloaded, "Too many operations are in flight.").with("Retry-After", "1")
+		return refuse(http.StatusServiceUnavailable, CodeOverloaded,
+			"Too many operations are in flight.").with("Retry-After", "1")
 	}
 	leave := sync.OnceFunc(func() { <-g.slots })
 	defer leave()
@@ -63,7 +66,12 @@ func (g *Gateway) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if fail != nil {
 		return fail
 	}
-	from := origin{caller: who, header: r.Header, get: r.Method == http.MethodGet, whole: batched || !accept.events && !accept.mixed}
+	from := origin{
+		caller: who,
+		header: r.Header,
+		get:    r.Method == http.MethodGet,
+		whole:  batched || !accept.events && !accept.mixed,
+	}
 	if batched {
 		return g.serveBatch(ctx, w, all, from, accept)
 	}
@@ -91,7 +99,8 @@ func (o *operation) serveSingle(ctx context.Context, w http.ResponseWriter, acce
 	defer res.Release()
 	h := http.Header{}
 	o.g.headers.toClient(res.Answers, h)
-	age, cc := freshness(o.plan, res, o.caller.id != anonymous || o.request.Header != nil || len(h.Values("Set-Cookie")) > 0)
+	age, cc := freshness(o.plan, res, o.caller.id != anonymous || o.request.Header != nil ||
+		len(h.Values("Set-Cookie")) > 0)
 	if cc != "" {
 		h.Set("Cache-Control", cc)
 	}
@@ -135,9 +144,10 @@ func (g *Gateway) fail(ctx context.Context, w http.ResponseWriter, accept accept
 // batchParallel is how many operations of one list run at the same time.
 const batchParallel = 8
 
-// serveBatch executes a list of operations and answers with a list, in the same order. Mutations are not made at the same time as
-// anything else of the list.
-func (g *Gateway) serveBatch(ctx context.Context, w http.ResponseWriter, all []params, from origin, accept accepted) *failure {
+// serveBatch executes a list of operations and answers with a list, in the same order. Mutations are not made at the
+// same time as anything else of the list.
+func (g *Gateway) serveBatch(ctx context.Context, w http.ResponseWriter, all []params, from origin,
+	accept accepted) *failure {
 	if accept.single == "" {
 		return refuse(http.StatusNotAcceptable, CodeNotAcceptable, "Lists of operations are answered as %s.", typeJSON)
 	}
@@ -188,8 +198,8 @@ func (o *operation) member(ctx context.Context) (body []byte) {
 
 func stack() string { return string(debug.Stack()) }
 
-// freshness is how long an answer may be kept, in seconds (0 for not at all), and the Cache-Control header that says so ("" to say nothing). An
-// answer that depends on who asks, or how, is private: caches between do not know by what.
+// freshness is how long an answer may be kept, in seconds (0 for not at all), and the Cache-Control header that says
+// so ("" to say nothing). An answer that depends on who asks, or how, is private: caches between do not know by what.
 func freshness(p *plan.Plan, res *exec.Response, private bool) (age int, header string) {
 	if p.Kind != plan.Query || res.Errors > 0 || res.Cache.NoStore {
 		return 0, "no-store"

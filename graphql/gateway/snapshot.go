@@ -12,9 +12,9 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
-// Snapshot is one version of the graph with all that is needed to serve it. It is immutable, and counts who uses it: whoever made
-// it holds it until Release or Gateway.Swap, a request or stream from its begin to its end. Its executor is closed when nobody
-// holds it any more.
+// Snapshot is one version of the graph with all that is needed to serve it. It is immutable, and counts who uses it:
+// whoever made it holds it until Release or Gateway.Swap, a request or stream from its begin to its end. Its executor
+// is closed when nobody holds it any more.
 type Snapshot struct {
 	graph   *graph.Graph
 	planner *plan.Planner
@@ -37,15 +37,16 @@ type SnapshotOptions struct {
 	Default exec.Subgraph
 	// Plan has the limits of operations and the sizes of the plan caches.
 	Plan plan.Options
-	// Exec has the limits of executions, the error mode and the transport; its Subgraphs and Observer are not used. Give each
-	// snapshot the same transport, so that connections outlive a swap.
+	// Exec has the limits of executions, the error mode and the transport; its Subgraphs and Observer are not used. Give
+	// each snapshot the same transport, so that connections outlive a swap.
 	Exec exec.Config
 	// Why the snapshot is made, for history and logs, and when. Zero means now.
 	Why string
 	At  time.Time
 }
 
-// NewSnapshot prepares a supergraph for serving. The caller holds the snapshot until Release, or until Gateway.Swap takes it over.
+// NewSnapshot prepares a supergraph for serving. The caller holds the snapshot until Release, or until Gateway.Swap
+// takes it over.
 func NewSnapshot(sdl string, opts SnapshotOptions) (*Snapshot, error) {
 	g := opts.Graph
 	if g == nil {
@@ -64,7 +65,15 @@ func NewSnapshot(sdl string, opts SnapshotOptions) (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reach the subgraphs: %w", err)
 	}
-	s := &Snapshot{graph: g, planner: plan.New(g, opts.Plan), exec: ex, sdl: sdl, why: opts.Why, at: opts.At, closed: make(chan struct{})}
+	s := &Snapshot{
+		graph:   g,
+		planner: plan.New(g, opts.Plan),
+		exec:    ex,
+		sdl:     sdl,
+		why:     opts.Why,
+		at:      opts.At,
+		closed:  make(chan struct{}),
+	}
 	if s.at.IsZero() {
 		s.at = time.Now()
 	}

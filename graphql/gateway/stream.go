@@ -85,7 +85,8 @@ func (c *streamCounter) wait() {
 	<-c.empty
 }
 
-// each hands over the payloads of an operation's stream until it ends, ctx ends, or yield fails. The body is valid until yield returns.
+// each hands over the payloads of an operation's stream until it ends, ctx ends, or yield fails. The body is valid
+// until yield returns.
 func (o *operation) each(ctx context.Context, yield func(body []byte) error) error {
 	if o.op.Kind != plan.Subscribe {
 		var cancel context.CancelFunc
@@ -157,7 +158,8 @@ func lastWords(ctx context.Context, err error) *failure {
 func (o *operation) serveStream(ctx context.Context, w http.ResponseWriter, accept accepted) *failure {
 	form := streamForm(o, accept)
 	if form == nil {
-		return invalid(coded(CodeStreamOnly, "The operation answers in parts: accept %s or %s, or use WebSocket.", typeEvents, typeMixed)).as(http.StatusNotAcceptable)
+		return invalid(coded(CodeStreamOnly, "The operation answers in parts: accept %s or %s, or use WebSocket.",
+			typeEvents, typeMixed)).as(http.StatusNotAcceptable)
 	}
 	if !o.g.streams.begin() {
 		return refuse(http.StatusServiceUnavailable, CodeOverloaded, "Too many streams are open.").with("Retry-After", "5")
@@ -197,9 +199,21 @@ func streamForm(o *operation, accept accepted) *form {
 	mixed := accept.mixed && (o.op.Kind != plan.Subscribe || accept.subscriptions)
 	switch {
 	case accept.events && (accept.first == typeEvents || !mixed):
-		return &form{mediaType: typeEvents + "; charset=utf-8", before: "event: next\ndata: ", after: "\n\n", heartbeat: ":\n\n", complete: "event: complete\ndata:\n\n"}
+		return &form{
+			mediaType: typeEvents + "; charset=utf-8",
+			before:    "event: next\ndata: ",
+			after:     "\n\n",
+			heartbeat: ":\n\n",
+			complete:  "event: complete\ndata:\n\n",
+		}
 	case mixed && o.op.Kind == plan.Subscribe:
-		return &form{mediaType: typeMixed + `; boundary="-"; subscriptionSpec=1.0`, before: partHead + `{"payload":`, after: "}", heartbeat: partHead + "{}", complete: "\r\n-----\r\n"}
+		return &form{
+			mediaType: typeMixed + `; boundary="-"; subscriptionSpec=1.0`,
+			before:    partHead + `{"payload":`,
+			after:     "}",
+			heartbeat: partHead + "{}",
+			complete:  "\r\n-----\r\n",
+		}
 	case mixed:
 		return &form{mediaType: typeMixed + `; boundary="-"; deferSpec=20220824`, before: partHead, complete: "\r\n-----\r\n"}
 	}
@@ -223,7 +237,14 @@ type partWriter struct {
 }
 
 func newPartWriter(w http.ResponseWriter, f *form, cfg Streams) *partWriter {
-	return &partWriter{w: w, control: http.NewResponseController(w), form: f, timeout: cfg.WriteTimeout, beat: time.NewTicker(cfg.Ping), over: make(chan struct{})}
+	return &partWriter{
+		w:       w,
+		control: http.NewResponseController(w),
+		form:    f,
+		timeout: cfg.WriteTimeout,
+		beat:    time.NewTicker(cfg.Ping),
+		over:    make(chan struct{}),
+	}
 }
 
 // start sends the header at once, so that the client knows that its operation was accepted.
@@ -252,7 +273,8 @@ func (p *partWriter) start() {
 
 // payload sends one JSON response.
 func (p *partWriter) payload(body []byte) error {
-	if bytes.ContainsAny(body, "\r\n") { // between values only, where a space does as well; an event's line must not end there
+	// between values only, where a space does as well; an event's line must not end there
+	if bytes.ContainsAny(body, "\r\n") {
 		body = bytes.Map(func(r rune) rune {
 			if r == '\r' || r == '\n' {
 				return ' '

@@ -75,11 +75,13 @@ func badUpload(format string, args ...any) *failure {
 }
 
 // fromForm reads a multipart request: the part `operations`, then `map`, then the files.
-func (g *Gateway) fromForm(w http.ResponseWriter, b *body, boundary string) (all []params, batched bool, fail *failure) {
+func (g *Gateway) fromForm(w http.ResponseWriter, b *body,
+	boundary string) (all []params, batched bool, fail *failure) {
 	cfg := &g.cfg.Uploads
 	switch {
 	case cfg.Off:
-		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType, "Uploads are not allowed here: use application/json.").with("Accept-Post", typeJSON)
+		return nil, false, refuse(http.StatusUnsupportedMediaType, CodeMediaType,
+			"Uploads are not allowed here: use application/json.").with("Accept-Post", typeJSON)
 	case boundary == "":
 		return nil, false, badUpload("The Content-Type multipart/form-data wants a boundary.")
 	}
@@ -100,7 +102,8 @@ func (g *Gateway) fromForm(w http.ResponseWriter, b *body, boundary string) (all
 		return nil, false, badUpload("The part map must be a JSON object of lists of paths by the names of parts.")
 	}
 	if len(paths) > cfg.MaxFiles {
-		return nil, false, refuse(http.StatusRequestEntityTooLarge, CodeTooLarge, "A request may hold %d files, not %d.", cfg.MaxFiles, len(paths))
+		return nil, false, refuse(http.StatusRequestEntityTooLarge, CodeTooLarge, "A request may hold %d files, not %d.",
+			cfg.MaxFiles, len(paths))
 	}
 	places, fail := placesOf(all, batched, paths)
 	if fail != nil {
@@ -131,7 +134,8 @@ func (g *Gateway) formField(form *multipart.Reader, name string) ([]byte, *failu
 	case err != nil:
 		return nil, g.unreadForm(err)
 	case int64(len(b)) > g.cfg.MaxBody:
-		return nil, refuse(http.StatusRequestEntityTooLarge, CodeTooLarge, "The part %s is larger than %d bytes.", name, g.cfg.MaxBody)
+		return nil, refuse(http.StatusRequestEntityTooLarge, CodeTooLarge, "The part %s is larger than %d bytes.", name,
+			g.cfg.MaxBody)
 	}
 	return b, nil
 }
@@ -264,7 +268,8 @@ var (
 func (g *Gateway) unsaved(err error) *failure {
 	switch {
 	case errors.Is(err, errFilesTooLarge):
-		return refuse(http.StatusRequestEntityTooLarge, CodeTooLarge, "The files of a request may have %d bytes together.", g.cfg.Uploads.MaxBytes)
+		return refuse(http.StatusRequestEntityTooLarge, CodeTooLarge, "The files of a request may have %d bytes together.",
+			g.cfg.Uploads.MaxBytes)
 	case errors.Is(err, errNotSaved):
 		g.cfg.Log.Error("an upload could not be stored", "error", err)
 		return refuse(http.StatusInternalServerError, CodeUpload, "The files could not be stored.")
@@ -315,8 +320,8 @@ func (w *spillWriter) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// put makes a file the value at a place: a mark stands there until the variables have been coerced, since null is no value for a
-// variable of the type Upload!.
+// put makes a file the value at a place: a mark stands there until the variables have been coerced, since null is no
+// value for a variable of the type Upload!.
 func (at place) put(f *uploaded) *failure {
 	p := at.params
 	mark := "upload-" + rand.Text()
@@ -363,7 +368,8 @@ func replaced(raw json.RawMessage, path []string, text string) (json.RawMessage,
 	return json.Marshal(list)
 }
 
-// takeUploads takes the marks out of coerced variables, as nulls, and returns the files with the places at which they were found.
+// takeUploads takes the marks out of coerced variables, as nulls, and returns the files with the places at which they
+// were found.
 func (p *params) takeUploads(vars map[string]json.RawMessage) []exec.Upload {
 	if len(p.marks) == 0 {
 		return nil
@@ -396,7 +402,13 @@ func (p *params) find(found []exec.Upload, v any, path []string) []exec.Upload {
 	case string:
 		for _, m := range p.marks {
 			if m.mark == v {
-				return append(found, exec.Upload{Path: slices.Clone(path), Filename: m.file.filename, ContentType: m.file.contentType, Size: m.file.size, Open: m.file.open})
+				return append(found, exec.Upload{
+					Path:        slices.Clone(path),
+					Filename:    m.file.filename,
+					ContentType: m.file.contentType,
+					Size:        m.file.size,
+					Open:        m.file.open,
+				})
 			}
 		}
 	case map[string]any:

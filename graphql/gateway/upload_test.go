@@ -71,14 +71,24 @@ func TestUploadsReachTheSubgraph(t *testing.T) {
 		parts []string
 		want  string
 	}{
-		"one": {[]string{"operations", `{"query":"mutation($v:Upload!){one(f:$v)}","variables":{"v":null}}`, "map", `{"0":["variables.v"]}`, "0", "hello"},
-			`operations  {"query":"mutation($v:Upload!){one(f:$v)}","variables":{"v":null}}` + "\n" + `map  {"0":["variables.v"]}` + "\n0 0.txt hello\n"},
-		"a list, in another order, and a part nobody asked for": {[]string{"operations", `{"query":"mutation($v:[Upload!]!){many(fs:$v)}","variables":{"v":[null,null]}}`, "map", `{"1":["variables.v.1"],"0":["variables.v.0"]}`, "1", large, "9", "no", "0", "a"},
-			`operations  {"query":"mutation($v:[Upload!]!){many(fs:$v)}","variables":{"v":[null,null]}}` + "\n" + `map  {"0":["variables.v.0"],"1":["variables.v.1"]}` + "\n0 0.txt a\n1 1.txt 196608 bytes\n"},
-		"a single value that becomes a list": {[]string{"operations", `{"query":"mutation($v:[Upload!]!){many(fs:$v)}","variables":{"v":null}}`, "map", `{"0":["variables.v"]}`, "0", "a"},
-			`operations  {"query":"mutation($v:[Upload!]!){many(fs:$v)}","variables":{"v":[null]}}` + "\n" + `map  {"0":["variables.v.0"]}` + "\n0 0.txt a\n"},
-		"in an input object": {[]string{"operations", `{"query":"mutation($v:Attachment!){nested(a:$v)}","variables":{"v":{"file":null,"note":"n"}}}`, "map", `{"0":["variables.v.file"]}`, "0", "a"},
-			`operations  {"query":"mutation($v:Attachment!){nested(a:$v)}","variables":{"v":{"file":null,"note":"n"}}}` + "\n" + `map  {"0":["variables.v.file"]}` + "\n0 0.txt a\n"},
+		"one": {[]string{"operations", `{"query":"mutation($v:Upload!){one(f:$v)}","variables":{"v":null}}`, "map",
+			`{"0":["variables.v"]}`, "0", "hello"},
+			`operations  {"query":"mutation($v:Upload!){one(f:$v)}","variables":{"v":null}}` + "\n" +
+				`map  {"0":["variables.v"]}` + "\n0 0.txt hello\n"},
+		"a list, in another order, and a part nobody asked for": {[]string{"operations",
+			`{"query":"mutation($v:[Upload!]!){many(fs:$v)}","variables":{"v":[null,null]}}`, "map",
+			`{"1":["variables.v.1"],"0":["variables.v.0"]}`, "1", large, "9", "no", "0", "a"},
+			`operations  {"query":"mutation($v:[Upload!]!){many(fs:$v)}","variables":{"v":[null,null]}}` + "\n" +
+				`map  {"0":["variables.v.0"],"1":["variables.v.1"]}` + "\n0 0.txt a\n1 1.txt 196608 bytes\n"},
+		"a single value that becomes a list": {[]string{"operations",
+			`{"query":"mutation($v:[Upload!]!){many(fs:$v)}","variables":{"v":null}}`, "map", `{"0":["variables.v"]}`, "0", "a"},
+			`operations  {"query":"mutation($v:[Upload!]!){many(fs:$v)}","variables":{"v":[null]}}` + "\n" +
+				`map  {"0":["variables.v.0"]}` + "\n0 0.txt a\n"},
+		"in an input object": {[]string{"operations",
+			`{"query":"mutation($v:Attachment!){nested(a:$v)}","variables":{"v":{"file":null,"note":"n"}}}`, "map",
+			`{"0":["variables.v.file"]}`, "0", "a"},
+			`operations  {"query":"mutation($v:Attachment!){nested(a:$v)}","variables":{"v":{"file":null,"note":"n"}}}` +
+				"\n" + `map  {"0":["variables.v.file"]}` + "\n0 0.txt a\n"},
 	} {
 		var got string
 		dir := t.TempDir()
@@ -100,25 +110,34 @@ func TestUploadsThatAreRefused(t *testing.T) {
 		status int
 		want   string
 	}{
-		"no parts":           {nil, 400, CodeUpload},
-		"no operations":      {[]string{"map", `{}`}, 400, "The part operations is missing"},
-		"no map":             {[]string{"operations", op}, 400, "The part map is missing"},
-		"map is a list":      {[]string{"operations", op, "map", `[]`}, 400, "must be a JSON object"},
-		"map is null":        {[]string{"operations", op, "map", `null`}, 400, "must be a JSON object"},
-		"no file":            {[]string{"operations", op, "map", `{"0":["variables.v"]}`}, 400, "is missing"},
-		"no null there":      {[]string{"operations", `{"query":"{a}","variables":{"v":1}}`, "map", `{"0":["variables.v"]}`, "0", ""}, 400, "must lead to a null"},
-		"nothing there":      {[]string{"operations", op, "map", `{"0":["variables.w.x.0"]}`, "0", ""}, 400, "must lead to a null"},
-		"outside variables":  {[]string{"operations", op, "map", `{"0":["query"]}`, "0", ""}, 400, "must lead into variables"},
-		"a path twice":       {[]string{"operations", op, "map", `{"0":["variables.v"],"1":["variables.v"]}`, "0", "", "1", ""}, 400, "twice"},
-		"no path":            {[]string{"operations", op, "map", `{"0":[]}`, "0", ""}, 400, "1 to 100 paths"},
-		"too many files":     {[]string{"operations", op, "map", `{"0":["variables.v"],"1":["variables.v"],"2":["variables.v"]}`}, 413, CodeTooLarge},
-		"too large a file":   {[]string{"operations", op, "map", `{"0":["variables.v"]}`, "0", strings.Repeat("x", 100_001)}, 413, "100000 bytes together"},
-		"too large a body":   {[]string{"operations", op, "map", `{"0":["variables.v"]}`, "0", strings.Repeat("x", 1<<20)}, 413, CodeTooLarge},
-		"too large a part":   {[]string{"operations", op + strings.Repeat(" ", 1<<12)}, 413, "The part operations is larger"},
-		"a list of requests": {[]string{"operations", "[" + op + "]", "map", `{"0":["0.variables.v"]}`, "0", ""}, 400, CodeBatching},
+		"no parts":      {nil, 400, CodeUpload},
+		"no operations": {[]string{"map", `{}`}, 400, "The part operations is missing"},
+		"no map":        {[]string{"operations", op}, 400, "The part map is missing"},
+		"map is a list": {[]string{"operations", op, "map", `[]`}, 400, "must be a JSON object"},
+		"map is null":   {[]string{"operations", op, "map", `null`}, 400, "must be a JSON object"},
+		"no file":       {[]string{"operations", op, "map", `{"0":["variables.v"]}`}, 400, "is missing"},
+		"no null there": {[]string{"operations", `{"query":"{a}","variables":{"v":1}}`, "map",
+			`{"0":["variables.v"]}`, "0", ""}, 400, "must lead to a null"},
+		"nothing there": {[]string{"operations", op, "map", `{"0":["variables.w.x.0"]}`, "0", ""}, 400,
+			"must lead to a null"},
+		"outside variables": {[]string{"operations", op, "map", `{"0":["query"]}`, "0", ""}, 400,
+			"must lead into variables"},
+		"a path twice": {[]string{"operations", op, "map", `{"0":["variables.v"],"1":["variables.v"]}`, "0", "", "1",
+			""}, 400, "twice"},
+		"no path": {[]string{"operations", op, "map", `{"0":[]}`, "0", ""}, 400, "1 to 100 paths"},
+		"too many files": {[]string{"operations", op, "map",
+			`{"0":["variables.v"],"1":["variables.v"],"2":["variables.v"]}`}, 413, CodeTooLarge},
+		"too large a file": {[]string{"operations", op, "map", `{"0":["variables.v"]}`, "0",
+			strings.Repeat("x", 100_001)}, 413, "100000 bytes together"},
+		"too large a body": {[]string{"operations", op, "map", `{"0":["variables.v"]}`, "0", strings.Repeat("x", 1<<20)},
+			413, CodeTooLarge},
+		"too large a part": {[]string{"operations", op + strings.Repeat(" ", 1<<12)}, 413, "The part operations is larger"},
+		"a list of requests": {[]string{"operations", "[" + op + "]", "map", `{"0":["0.variables.v"]}`, "0", ""}, 400,
+			CodeBatching},
 	} {
 		var got string
-		g := serving(t, Config{MaxBody: 1 << 12, Uploads: Uploads{Directory: t.TempDir(), MaxBytes: 100_000, MaxFiles: 2}}, filing(t, &got))
+		g := serving(t, Config{MaxBody: 1 << 12, Uploads: Uploads{Directory: t.TempDir(), MaxBytes: 100_000, MaxFiles: 2}},
+			filing(t, &got))
 		if w := postForm(t, g, c.parts...); w.Code != c.status || !strings.Contains(w.Body.String(), c.want) || got != "" {
 			t.Errorf("%s: got %d %s, want %d %s; the subgraph got %q", name, w.Code, w.Body, c.status, c.want, got)
 		}
@@ -140,7 +159,8 @@ func TestUploadIntoAListOfOperations(t *testing.T) {
 	var got string
 	g := serving(t, Config{MaxBatch: 2}, filing(t, &got))
 	const op = `{"query":"mutation($v:Upload!){one(f:$v)}","variables":{"v":null}}`
-	w := postForm(t, g, "operations", "["+op+","+op+"]", "map", `{"0":["0.variables.v","1.variables.v"]}`, "0", strings.Repeat("x", 2*inMemory))
+	w := postForm(t, g, "operations", "["+op+","+op+"]", "map", `{"0":["0.variables.v","1.variables.v"]}`, "0",
+		strings.Repeat("x", 2*inMemory))
 	if w.Body.String() != `[{"data":{"one":1}},{"data":{"one":1}}]` || !strings.Contains(got, "131072 bytes") {
 		t.Errorf("got %d %s, the subgraph got %s", w.Code, w.Body, got)
 	}

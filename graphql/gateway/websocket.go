@@ -57,15 +57,21 @@ type message struct {
 // serveWebSocket serves one connection until it ends.
 func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	if origin := r.Header.Get("Origin"); origin != "" && !sameOrigin(r) && !g.cfg.CORS.allows(origin) {
-		g.fail(r.Context(), w, accepted{}, refuse(http.StatusForbidden, CodeCSRF, "Pages of the origin %s may not open WebSockets here.", clip(origin)))
+		g.fail(r.Context(), w, accepted{}, refuse(http.StatusForbidden, CodeCSRF,
+			"Pages of the origin %s may not open WebSockets here.", clip(origin)))
 		return
 	}
 	if !g.streams.begin() {
-		g.fail(r.Context(), w, accepted{}, refuse(http.StatusServiceUnavailable, CodeOverloaded, "Too many streams are open.").with("Retry-After", "5"))
+		g.fail(r.Context(), w, accepted{}, refuse(http.StatusServiceUnavailable, CodeOverloaded,
+			"Too many streams are open.").with("Retry-After", "5"))
 		return
 	}
 	defer g.streams.end()
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{subprotocol}, InsecureSkipVerify: true}) // the origin has been checked
+	// the origin has been checked
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{subprotocol},
+		InsecureSkipVerify: true,
+	})
 	if err != nil {
 		return // Accept has answered
 	}
@@ -75,7 +81,13 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	conn.SetReadLimit(g.cfg.MaxBody)
-	s := &socket{g: g, conn: conn, from: origin{header: r.Header.Clone()}, tls: r.TLS, operations: map[string]context.CancelFunc{}}
+	s := &socket{
+		g:          g,
+		conn:       conn,
+		from:       origin{header: r.Header.Clone()},
+		tls:        r.TLS,
+		operations: map[string]context.CancelFunc{},
+	}
 	s.serve(r.Context())
 }
 
@@ -113,7 +125,8 @@ func (s *socket) init(ctx context.Context) *closing {
 	wait, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// A read whose context ends takes the connection with it, and nothing more could be said on it.
-	late := time.AfterFunc(s.g.cfg.Streams.InitTimeout, func() { _ = s.conn.Close(closeInitTimeout, "Connection initialisation timeout") })
+	late := time.AfterFunc(s.g.cfg.Streams.InitTimeout,
+		func() { _ = s.conn.Close(closeInitTimeout, "Connection initialisation timeout") })
 	defer late.Stop()
 	stop := context.AfterFunc(s.g.done, cancel)
 	defer stop()
@@ -142,8 +155,8 @@ func (s *socket) init(ctx context.Context) *closing {
 	}
 }
 
-// headersOf takes headers out of the payload of connection_init, since pages cannot set headers on a WebSocket: `authorization`, and
-// the object `headers`.
+// headersOf takes headers out of the payload of connection_init, since pages cannot set headers on a WebSocket:
+// `authorization`, and the object `headers`.
 func headersOf(payload json.RawMessage, into http.Header) {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(payload, &fields) != nil {

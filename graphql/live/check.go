@@ -37,8 +37,8 @@ type Broken struct {
 	Errors []string
 }
 
-// Check composes a candidate, new or instead of the subgraph of its name, with those that are in the graph, and tries the operations on what
-// comes of it. Nothing is published.
+// Check composes a candidate, new or instead of the subgraph of its name, with those that are in the graph, and tries
+// the operations on what comes of it. Nothing is published.
 func (r *Registry) Check(candidateSource Source, operations []Operation) (*Report, error) {
 	if candidateSource.Name == "" {
 		return nil, errors.New("name: must not be empty")

@@ -29,8 +29,8 @@ type taken struct {
 	errors []supergraph.Error
 }
 
-// compose makes the largest graph of the candidates. Those that are in the graph with the schema that they have are kept before what is new; a
-// subgraph whose new schema does not go with them stays with its old one, if that does.
+// compose makes the largest graph of the candidates. Those that are in the graph with the schema that they have are
+// kept before what is new; a subgraph whose new schema does not go with them stays with its old one, if that does.
 func compose(in input, composer *supergraph.Composer) *outcome {
 	out := &outcome{in: in, taken: map[string]taken{}}
 	schemas := map[string]string{}
@@ -61,7 +61,8 @@ func compose(in input, composer *supergraph.Composer) *outcome {
 	return out
 }
 
-func largest(candidates []candidate, schemas map[string]string, composer *supergraph.Composer) (*supergraph.Result, map[string][]supergraph.Error) {
+func largest(candidates []candidate, schemas map[string]string,
+	composer *supergraph.Composer) (*supergraph.Result, map[string][]supergraph.Error) {
 	var all []supergraph.Subgraph
 	var kept []string
 	for _, c := range candidates {

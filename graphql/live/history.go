@@ -95,7 +95,8 @@ func (g *Graph) equal(o *Graph) bool {
 	if g == nil || o == nil {
 		return g == o
 	}
-	return g.SDL == o.SDL && slices.EqualFunc(g.Sources, o.Sources, func(a, b Source) bool { return a.Name == b.Name && a.URL == b.URL && a.Host == b.Host })
+	return g.SDL == o.SDL && slices.EqualFunc(g.Sources, o.Sources,
+		func(a, b Source) bool { return a.Name == b.Name && a.URL == b.URL && a.Host == b.Host })
 }
 
 func describe(why []string) string {

@@ -15,8 +15,8 @@ import (
 type Config struct {
 	// Fetch asks a subgraph for its schema and says how it was had. Required. It has to end with its context.
 	Fetch func(ctx context.Context, src Source) (schema, kind string, err error)
-	// Publish takes over a graph that was composed; an error leaves the last one serving. Required. It is called by one goroutine, and a nil
-	// graph, when the last subgraph has gone, has to be accepted.
+	// Publish takes over a graph that was composed; an error leaves the last one serving. Required. It is called by one
+	// goroutine, and a nil graph, when the last subgraph has gone, has to be accepted.
 	Publish func(ctx context.Context, g *Graph) error
 	// Observe is told of each composition, for metrics; nil for nobody.
 	Observe func(e Entry)
@@ -107,7 +107,13 @@ func New(cfg Config) *Registry {
 	}
 	var reader reader
 	cfg.Options.Accept = reader.accept
-	r := &Registry{cfg: cfg, wake: make(chan struct{}, 1), slot: make(chan struct{}, cfg.Fetches), state: newState(cfg.Rules), composer: supergraph.NewComposer(cfg.Options)}
+	r := &Registry{
+		cfg:      cfg,
+		wake:     make(chan struct{}, 1),
+		slot:     make(chan struct{}, cfg.Fetches),
+		state:    newState(cfg.Rules),
+		composer: supergraph.NewComposer(cfg.Options),
+	}
 	r.recall()
 	return r
 }
@@ -223,7 +229,8 @@ func (r *Registry) fetch(ctx context.Context, f fetch) {
 	case known:
 		r.cfg.Log.Warn("schema of a subgraph not fetched, the one it had stays", "subgraph", f.src.Name, "error", err)
 	default:
-		r.cfg.Log.Warn("schema of a subgraph not fetched, it is not in the graph until it is", "subgraph", f.src.Name, "error", err)
+		r.cfg.Log.Warn("schema of a subgraph not fetched, it is not in the graph until it is", "subgraph", f.src.Name,
+			"error", err)
 	}
 }
 
@@ -249,7 +256,8 @@ func (r *Registry) compose(ctx context.Context, in input) {
 		entry.Error = err.Error()
 		r.cfg.Log.Error("graph not composed, the last one goes on serving", "why", entry.Why, "error", err)
 	} else {
-		r.cfg.Log.Info("graph composed", "why", entry.Why, "subgraphs", len(entry.Subgraphs), "excluded", len(entry.Excluded), "took", entry.Took)
+		r.cfg.Log.Info("graph composed", "why", entry.Why, "subgraphs", len(entry.Subgraphs), "excluded",
+			len(entry.Excluded), "took", entry.Took)
 	}
 	for _, name := range entry.ExcludedNames() {
 		text := "subgraph left out of the graph"

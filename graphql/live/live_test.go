@@ -123,7 +123,8 @@ func members(g *Graph) string {
 const (
 	link   = `extend schema @link(url: "https://specs.apollo.dev/federation/v2.3", import: ["@key", "@shareable"]) `
 	books  = link + `type Query { books: [Book!]! } type Book @key(fields: "isbn") { isbn: ID! title: String! }`
-	movies = link + `type Query { movies: [Movie!]! } type Movie { title: String! basedOn: Book } type Book @key(fields: "isbn", resolvable: false) { isbn: ID! }`
+	movies = link +
+		`type Query { movies: [Movie!]! } type Movie { title: String! basedOn: Book } type Book @key(fields: "isbn", resolvable: false) { isbn: ID! }`
 	// clash resolves Book.title a second time without being shareable.
 	clash = link + `type Query { clash: Int } type Book @key(fields: "isbn") { isbn: ID! title: String! }`
 )
@@ -200,7 +201,8 @@ func TestAHangingSubgraphStopsNobody(t *testing.T) {
 	})
 }
 
-// A subgraph that stops answering stays in the graph with the schema that it had: operations get partial data, and clients no new schema.
+// A subgraph that stops answering stays in the graph with the schema that it had: operations get partial data, and
+// clients no new schema.
 func TestALostSubgraphKeepsItsSchema(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := start(t, Rules{Poll: 30 * time.Second})
@@ -309,7 +311,8 @@ func TestHistory(t *testing.T) {
 		if len(h) != 2 || h[0].Why != "movies joined" {
 			t.Fatalf("got %d entries, the first because of %q; want 2, the first because movies joined", len(h), h[0].Why)
 		}
-		if !slices.ContainsFunc(h[0].Changes, func(c Change) bool { return c.Coordinate == "Query.movies" && c.Severity == Safe }) {
+		if !slices.ContainsFunc(h[0].Changes,
+			func(c Change) bool { return c.Coordinate == "Query.movies" && c.Severity == Safe }) {
 			t.Errorf("changes: got %v, want the addition of Query.movies", h[0].Changes)
 		}
 		for i := range 2 * historySize {
@@ -330,16 +333,21 @@ func TestCheckTellsWhatACandidateWouldBreak(t *testing.T) {
 		f.serve("movies", movies)
 		f.announce("books", "movies")
 		f.want("books movies", "books serving", "movies serving")
-		operations := []Operation{{Name: "Titles", Text: "query Titles { movies { title basedOn { title } } }", Count: 7}, {Name: "Books", Text: "query Books { books { isbn } }"}, {Text: "{ nonsense }"}}
+		operations := []Operation{{Name: "Titles", Text: "query Titles { movies { title basedOn { title } } }", Count: 7},
+			{Name: "Books", Text: "query Books { books { isbn } }"}, {Text: "{ nonsense }"}}
 
-		r, err := f.Check(Source{Name: "books", SDL: strings.Replace(books, "title: String!", "name: String!", 1)}, operations)
+		r, err := f.Check(Source{Name: "books", SDL: strings.Replace(books, "title: String!", "name: String!", 1)},
+			operations)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(r.Errors) > 0 || r.Checked != 2 || len(r.Broken) != 1 || r.Broken[0].Name != "Titles" {
 			t.Errorf("got %+v, want one of two operations broken", r)
 		}
-		if !slices.ContainsFunc(r.Changes, func(c Change) bool { return c.Coordinate == "Book.title" && c.Severity == Breaking }) {
+		if !slices.ContainsFunc(r.Changes, func(c Change) bool {
+			return c.Coordinate == "Book.title" &&
+				c.Severity == Breaking
+		}) {
 			t.Errorf("changes: got %v, want Book.title removed", r.Changes)
 		}
 

@@ -16,7 +16,8 @@ func (r *Registry) recall() {
 	}
 	members, err := r.cfg.Memory.Load()
 	if err != nil {
-		r.cfg.Log.Warn("who was in the graph before is not known: of subgraphs that do not go together the later name is left out", "error", err)
+		r.cfg.Log.Warn("who was in the graph before is not known: of subgraphs that do not go together the later name "+
+			"is left out", "error", err)
 		return
 	}
 	r.state.remembered = members

@@ -39,7 +39,8 @@ const (
 	other = link + `type Query { other: Thing } type Thing { x: Int }`
 )
 
-// TestNewcomerWithEarlierName: one that conflicts with two honest ones goes, and not they, even if its name is first and nobody is known.
+// TestNewcomerWithEarlierName: one that conflicts with two honest ones goes, and not they, even if its name is first
+// and nobody is known.
 func TestNewcomerWithEarlierName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := start(t, Rules{StartWait: time.Second})
@@ -51,7 +52,8 @@ func TestNewcomerWithEarlierName(t *testing.T) {
 	})
 }
 
-// TestIncumbentsStayOverRestarts: of two that do not go together, the one that was in the graph before the restart stays, whatever the names.
+// TestIncumbentsStayOverRestarts: of two that do not go together, the one that was in the graph before the restart
+// stays, whatever the names.
 func TestIncumbentsStayOverRestarts(t *testing.T) {
 	memory := &book{}
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +72,8 @@ func TestIncumbentsStayOverRestarts(t *testing.T) {
 	if _, ok := memory.members["ant"]; ok || memory.members["zoo"] != twin {
 		t.Errorf("remembered %v", memory.members)
 	}
-	synctest.Test(t, func(t *testing.T) { // its schema has changed while nobody looked, for the worse: it stays with the one it had
+	// its schema has changed while nobody looked, for the worse: it stays with the one it had
+	synctest.Test(t, func(t *testing.T) {
 		f := startWith(t, Rules{StartWait: time.Second}, memory)
 		f.serve("zoo", twin+" type Extra { y: Nothing }")
 		f.serve("ant", other)
@@ -79,7 +82,8 @@ func TestIncumbentsStayOverRestarts(t *testing.T) {
 	})
 }
 
-// TestUnreadableGraph: of what composes to a graph that cannot be read, the culprit is left out, and the others are served.
+// TestUnreadableGraph: of what composes to a graph that cannot be read, the culprit is left out, and the others are
+// served.
 func TestUnreadableGraph(t *testing.T) {
 	accept := func(r *supergraph.Result) error {
 		if strings.Contains(r.SDL, "poison") {
@@ -105,7 +109,13 @@ func TestUnreadableGraph(t *testing.T) {
 func startWith(t *testing.T, rules Rules, m Memory) *fixture {
 	t.Helper()
 	f := &fixture{t: t, schemas: map[string]string{}, fetches: map[string]int{}, hang: map[string]bool{}}
-	f.Registry = New(Config{Fetch: f.fetch, Publish: f.publish, Rules: rules, Memory: m, Log: slog.New(slog.DiscardHandler)})
+	f.Registry = New(Config{
+		Fetch:   f.fetch,
+		Publish: f.publish,
+		Rules:   rules,
+		Memory:  m,
+		Log:     slog.New(slog.DiscardHandler),
+	})
 	f.run()
 	return f
 }

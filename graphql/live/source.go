@@ -51,7 +51,8 @@ const (
 	Serving Status = "serving"
 	// Stale: it is part of the graph with the schema that it had; the last attempt to ask for it failed.
 	Stale Status = "stale"
-	// Outdated: it is part of the graph with the schema that it had; its newest one does not compose with the others, and Errors say why.
+	// Outdated: it is part of the graph with the schema that it had; its newest one does not compose with the others,
+	// and Errors say why.
 	Outdated Status = "outdated"
 	// Leaving: its route is gone. It is part of the graph until Leaves.
 	Leaving Status = "leaving"
@@ -83,9 +84,11 @@ type Rules struct {
 	Poll time.Duration
 	// RetryMin and RetryMax bound the pause after a failed attempt, which doubles. Zero means 500ms and 30s.
 	RetryMin, RetryMax time.Duration
-	// Linger is how long a subgraph stays in the graph after its route has gone. Zero means 10s; negative means not at all.
+	// Linger is how long a subgraph stays in the graph after its route has gone. Zero means 10s; negative means not at
+	// all.
 	Linger time.Duration
-	// StartWait is how long the first graph waits for subgraphs whose schema has not been had; then the others serve. Zero means not at all.
+	// StartWait is how long the first graph waits for subgraphs whose schema has not been had; then the others serve.
+	// Zero means not at all.
 	StartWait time.Duration
 }
 

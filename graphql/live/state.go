@@ -35,8 +35,9 @@ type sub struct {
 	backoff   time.Duration
 	leaves    time.Time // zero: its route is there
 	good      string    // the schema with which it is in the graph; "" if it is not
-	was       string    // the schema with which it was in the graph before the start, until a graph of this run is published
-	errors    []supergraph.Error
+	// the schema with which it was in the graph before the start, until a graph of this run is published
+	was    string
+	errors []supergraph.Error
 }
 
 // fetch is a schema to be asked for.
@@ -57,8 +58,9 @@ func (s *state) ready(now time.Time) bool {
 	return s.dirty && (s.holdUntil.IsZero() || !now.Before(s.holdUntil) || s.complete())
 }
 
-// complete tells whether every schema is there: of all that were announced, and of all that were in the graph before the start and may be announced yet.
-// Otherwise a newcomer that is announced first would take the place of a member that it does not go with.
+// complete tells whether every schema is there: of all that were announced, and of all that were in the graph before
+// the start and may be announced yet. Otherwise a newcomer that is announced first would take the place of a member
+// that it does not go with.
 func (s *state) complete() bool {
 	for name := range s.remembered {
 		if s.subs[name] == nil {
@@ -203,7 +205,8 @@ func (s *state) take() input {
 	return in
 }
 
-// composed takes what became of a composition. A graph that could not be published leaves the subgraphs as they were, but for the reasons.
+// composed takes what became of a composition. A graph that could not be published leaves the subgraphs as they were,
+// but for the reasons.
 func (s *state) composed(out *outcome, published bool) {
 	for name, t := range out.taken {
 		x := s.subs[name]
@@ -218,7 +221,8 @@ func (s *state) composed(out *outcome, published bool) {
 	}
 }
 
-// members are the subgraphs of the graph with their schemas, and those that were in it before the start and have not been heard of.
+// members are the subgraphs of the graph with their schemas, and those that were in it before the start and have not
+// been heard of.
 func (s *state) members() map[string]string {
 	out := map[string]string{}
 	for name, schema := range s.remembered {

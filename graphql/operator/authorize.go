@@ -34,8 +34,8 @@ const (
 
 // Authorizer decides whether the caller may do something.
 type Authorizer interface {
-	// Authorize returns nil if the request is permitted. An operation that needs several rights asks for each, before it changes anything.
-	// A subscription is asked for once, when it begins.
+	// Authorize returns nil if the request is permitted. An operation that needs several rights asks for each, before it
+	// changes anything. A subscription is asked for once, when it begins.
 	Authorize(ctx context.Context, r Request) error
 }
 
@@ -47,12 +47,14 @@ type DeniedError struct{ Request Request }
 
 func (e DeniedError) Error() string {
 	r := e.Request
-	return fmt.Sprintf("%s is not permitted to you: it needs %s on %s %q", r.Operation, r.Action, r.Resource.Kind, r.Resource.ID)
+	return fmt.Sprintf("%s is not permitted to you: it needs %s on %s %q", r.Operation, r.Action, r.Resource.Kind,
+		r.Resource.ID)
 }
 
 type principalKey struct{}
 
-// As returns a context in which the API is called by p. Whoever has verified the caller's token or certificate calls it.
+// As returns a context in which the API is called by p. Whoever has verified the caller's token or certificate calls
+// it.
 func As(ctx context.Context, p policy.Bearer) context.Context {
 	return context.WithValue(ctx, principalKey{}, p)
 }
@@ -83,8 +85,9 @@ func of(action, kind, argument string) func(args) []right {
 	return func(a args) []right { return []right{{action, Resource{kind, a.text(argument)}}} }
 }
 
-// rights says, for every operation of the schema, what it needs. An operation that is not in it is permitted to nobody, and a test fails.
-// IBGP_* are not here, since peers open sessions by their certificates, and TOKEN_* are those of the auth service.
+// rights says, for every operation of the schema, what it needs. An operation that is not in it is permitted to
+// nobody, and a test fails. IBGP_* are not here, since peers open sessions by their certificates, and TOKEN_* are
+// those of the auth service.
 func rights() map[string]func(args) []right {
 	gateway := func(args) []right { return []right{{"GATEWAY_CONFIG_UPDATE", Resource{"Gateway", GatewayID}}} }
 	return map[string]func(args) []right{
@@ -129,8 +132,8 @@ func changes(a args) []right {
 	return out
 }
 
-// apply needs the rights of everything that it is given. What prune removes is named by nobody, so that needs the right to remove anything.
-// An input of nothing needs LOGIN.
+// apply needs the rights of everything that it is given. What prune removes is named by nobody, so that needs the
+// right to remove anything. An input of nothing needs LOGIN.
 func apply(a args) []right {
 	in, _ := a["input"].(ApplyInput)
 	var out []right

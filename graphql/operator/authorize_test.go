@@ -90,12 +90,13 @@ func post(t *testing.T, h http.Handler, ctx context.Context, text string) string
 	return w.Body.String()
 }
 
-// Every operation of the schema has its rights in the table, and asks for them before anything else, in the caller's name; a new one without
-// rights fails here.
+// Every operation of the schema has its rights in the table, and asks for them before anything else, in the caller's
+// name; a new one without rights fails here.
 func TestEveryOperationIsAuthorized(t *testing.T) {
 	schema := NewExecutableSchema(Config{}).Schema()
 	left := rights()
-	for kind, def := range map[string]*ast.Definition{"query": schema.Query, "mutation": schema.Mutation, "subscription": schema.Subscription} {
+	for kind, def := range map[string]*ast.Definition{"query": schema.Query, "mutation": schema.Mutation,
+		"subscription": schema.Subscription} {
 		for _, f := range def.Fields {
 			if strings.HasPrefix(f.Name, "__") {
 				continue
@@ -106,11 +107,13 @@ func TestEveryOperationIsAuthorized(t *testing.T) {
 			}
 			delete(left, f.Name)
 			n := &noter{}
-			got := post(t, Handler(nil, n, LargestOwn), As(t.Context(), policy.Bearer{Subject: "joe"}), document(schema, kind, f))
+			got := post(t, Handler(nil, n, LargestOwn), As(t.Context(), policy.Bearer{Subject: "joe"}),
+				document(schema, kind, f))
 			if !strings.Contains(got, f.Name+" is not permitted to you") || !strings.Contains(got, Forbidden) {
 				t.Errorf("%s %s: %s", kind, f.Name, got)
 			}
-			if len(n.asked) != 1 || n.asked[0].Operation != f.Name || n.asked[0].Principal.Subject != "joe" || n.asked[0].Resource.ID == "" {
+			if len(n.asked) != 1 || n.asked[0].Operation != f.Name || n.asked[0].Principal.Subject != "joe" ||
+				n.asked[0].Resource.ID == "" {
 				t.Errorf("%s %s asked for %+v", kind, f.Name, n.asked)
 			}
 		}
@@ -124,12 +127,14 @@ func TestEveryOperationIsAuthorized(t *testing.T) {
 func TestRightsOfArguments(t *testing.T) {
 	for _, tt := range []struct{ text, permit, want string }{
 		{`mutation { removePeer(node: "bravo.example/b") }`, "", "PEER_DELETE Peer bravo.example/b"},
-		{`mutation { setPeer(input: {node: "b", addresses: []}) { node } }`, "PEER_CREATE", "PEER_CREATE Peer b, PEER_UPDATE Peer b"},
+		{`mutation { setPeer(input: {node: "b", addresses: []}) { node } }`, "PEER_CREATE",
+			"PEER_CREATE Peer b, PEER_UPDATE Peer b"},
 		{`mutation { removeService(service: "books") }`, "", "ROUTE_DELETE Route books"},
 		{`{ route(service: "books.acme.example") { service } }`, "", "ROUTE_LIST Route books.acme.example"},
 		{`{ a: peer(node: "b") { node } c: peer(node: "d") { node } }`, "", "PEER_LIST Peer b, PEER_LIST Peer d"},
 		{`mutation { refreshGraph }`, "", "GATEWAY_CONFIG_UPDATE Gateway gateway"},
-		{`subscription { changes(peers: true) { __typename } }`, "ROUTE_LIST", "ROUTE_LIST AdminPanel admin-panel, PEER_LIST AdminPanel admin-panel"},
+		{`subscription { changes(peers: true) { __typename } }`, "ROUTE_LIST",
+			"ROUTE_LIST AdminPanel admin-panel, PEER_LIST AdminPanel admin-panel"},
 	} {
 		n := &noter{permit: tt.permit}
 		got := post(t, Handler(nil, n, LargestOwn), t.Context(), tt.text)
@@ -146,14 +151,16 @@ func TestRightsOfArguments(t *testing.T) {
 	}
 	in := ApplyInput{Peers: []PeerInput{{Node: "b"}}, Services: []ServiceInput{{Service: "books"}}, Prune: true}
 	got := fmt.Sprint(apply(args{"input": in}))
-	if want := "[{PEER_CREATE {Peer b}} {PEER_UPDATE {Peer b}} {ROUTE_CREATE {Route books}} {PEER_DELETE {AdminPanel admin-panel}} {ROUTE_DELETE {AdminPanel admin-panel}}]"; got != want {
+	if want := "[{PEER_CREATE {Peer b}} {PEER_UPDATE {Peer b}} {ROUTE_CREATE {Route books}} {PEER_DELETE {AdminPanel " +
+		"admin-panel}} {ROUTE_DELETE {AdminPanel admin-panel}}]"; got != want {
 		t.Errorf("apply needs %s, want %s", got, want)
 	}
 	if got := apply(args{"input": ApplyInput{}}); len(got) != 1 {
 		t.Errorf("an apply of nothing needs %v", got)
 	}
 	r := &resolver{a: &noter{permit: "LOGIN"}, rights: map[string]func(args) []right{}}
-	if _, err := allowed(t.Context(), r, "novel", func() (bool, error) { return true, errors.New("it was done") }); err == nil ||
+	if _, err := allowed(t.Context(), r, "novel",
+		func() (bool, error) { return true, errors.New("it was done") }); err == nil ||
 		!strings.Contains(err.Error(), "permitted to nobody") {
 		t.Errorf("an operation without rights: %v", err)
 	}

@@ -29,7 +29,8 @@ func (q query) Plan(ctx context.Context, text, operationName string) (string, er
 }
 
 func (q query) CheckSubgraph(ctx context.Context, name, sdl string) (*GraphCheck, error) {
-	return allowed(ctx, q.resolver, "checkSubgraph", func() (*GraphCheck, error) { return q.b.CheckSubgraph(ctx, name, sdl) })
+	return allowed(ctx, q.resolver, "checkSubgraph",
+		func() (*GraphCheck, error) { return q.b.CheckSubgraph(ctx, name, sdl) })
 }
 
 func (m mutation) RefreshGraph(ctx context.Context) (bool, error) {

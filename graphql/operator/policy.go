@@ -20,11 +20,13 @@ func (q query) Policy(ctx context.Context) (*PolicySet, error) {
 }
 
 func (q query) PolicyVersions(ctx context.Context, first int) ([]PolicyVersion, error) {
-	return allowed(ctx, q.resolver, "policyVersions", func() ([]PolicyVersion, error) { return q.b.PolicyVersions(ctx, first) })
+	return allowed(ctx, q.resolver, "policyVersions",
+		func() ([]PolicyVersion, error) { return q.b.PolicyVersions(ctx, first) })
 }
 
 func (q query) PolicyVersion(ctx context.Context, number int) (*PolicyVersion, error) {
-	return allowed(ctx, q.resolver, "policyVersion", func() (*PolicyVersion, error) { return q.b.PolicyVersion(ctx, number) })
+	return allowed(ctx, q.resolver, "policyVersion",
+		func() (*PolicyVersion, error) { return q.b.PolicyVersion(ctx, number) })
 }
 
 func (q query) CheckPolicy(ctx context.Context, in PolicyInput) ([]PolicyProblem, error) {
@@ -32,7 +34,8 @@ func (q query) CheckPolicy(ctx context.Context, in PolicyInput) ([]PolicyProblem
 }
 
 func (q query) Decisions(ctx context.Context, first int, denied bool) ([]PolicyDecision, error) {
-	return allowed(ctx, q.resolver, "decisions", func() ([]PolicyDecision, error) { return q.b.Decisions(ctx, first, denied) })
+	return allowed(ctx, q.resolver, "decisions",
+		func() ([]PolicyDecision, error) { return q.b.Decisions(ctx, first, denied) })
 }
 
 func (q query) Why(ctx context.Context, decision string) (*PolicyWhy, error) {
@@ -40,13 +43,16 @@ func (q query) Why(ctx context.Context, decision string) (*PolicyWhy, error) {
 }
 
 func (q query) SimulatePolicy(ctx context.Context, in PolicyInput, seconds int) (*PolicySimulation, error) {
-	return allowed(ctx, q.resolver, "simulatePolicy", func() (*PolicySimulation, error) { return q.b.SimulatePolicy(ctx, in, seconds) })
+	return allowed(ctx, q.resolver, "simulatePolicy",
+		func() (*PolicySimulation, error) { return q.b.SimulatePolicy(ctx, in, seconds) })
 }
 
 func (m mutation) ApplyPolicy(ctx context.Context, in PolicyInput, note string) (*PolicyVersion, error) {
-	return allowed(ctx, m.resolver, "applyPolicy", func() (*PolicyVersion, error) { return m.b.ApplyPolicy(ctx, in, note) })
+	return allowed(ctx, m.resolver, "applyPolicy",
+		func() (*PolicyVersion, error) { return m.b.ApplyPolicy(ctx, in, note) })
 }
 
 func (m mutation) RollbackPolicy(ctx context.Context, number int, note string) (*PolicyVersion, error) {
-	return allowed(ctx, m.resolver, "rollbackPolicy", func() (*PolicyVersion, error) { return m.b.RollbackPolicy(ctx, number, note) })
+	return allowed(ctx, m.resolver, "rollbackPolicy",
+		func() (*PolicyVersion, error) { return m.b.RollbackPolicy(ctx, number, note) })
 }

@@ -37,7 +37,8 @@ type Backend interface {
 	Changes(ctx context.Context, match []string, peers bool) (<-chan *Change, error)
 }
 
-// The largest requests, in bytes: of the node's own operator, who applies files of services, and of others, who only read.
+// The largest requests, in bytes: of the node's own operator, who applies files of services, and of others, who only
+// read.
 const (
 	LargestOwn   = 16 << 20
 	LargestQuery = 256 << 10
@@ -46,7 +47,8 @@ const (
 // mostTokens is how many tokens a document may have. What is applied stands in its variables.
 const mostTokens = 20_000
 
-// Handler serves the API. A request has at most maxBody bytes, and queries are limited in complexity, since even an operator mistypes.
+// Handler serves the API. A request has at most maxBody bytes, and queries are limited in complexity, since even an
+// operator mistypes.
 func Handler(b Backend, a Authorizer, maxBody int64) http.Handler {
 	srv := handler.New(NewExecutableSchema(Config{Resolvers: &resolver{b, a, rights()}}))
 	srv.AddTransport(transport.SSE{KeepAlivePingInterval: 10 * time.Second})

@@ -32,7 +32,8 @@ func TestLargestRequest(t *testing.T) {
 	h := Handler(nil, anybody{}, LargestQuery)
 	for _, accept := range []string{"application/json", "text/event-stream"} {
 		body := &endless{}
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/graphql", io.MultiReader(strings.NewReader(`{"query":"`), body))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/graphql",
+			io.MultiReader(strings.NewReader(`{"query":"`), body))
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("Accept", accept)
 		w := httptest.NewRecorder()
@@ -41,7 +42,8 @@ func TestLargestRequest(t *testing.T) {
 			t.Errorf("%s: %d bytes were read, status %d: %.200s", accept, body.read, w.Code, w.Body)
 		}
 	}
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/graphql", strings.NewReader(`{"query":"{`+strings.Repeat(" __typename", mostTokens)+`}"}`))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/graphql",
+		strings.NewReader(`{"query":"{`+strings.Repeat(" __typename", mostTokens)+`}"}`))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)

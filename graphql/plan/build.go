@@ -9,8 +9,9 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
-// builder makes one draft of a plan: which subgraph is asked for what, and what each request waits for. Where it has a choice
-// it takes the cheapest option, or the one that choices names; the search tries builders with different choices.
+// builder makes one draft of a plan: which subgraph is asked for what, and what each request waits for. Where it has
+// a choice it takes the cheapest option, or the one that choices names; the search tries builders with different
+// choices.
 type builder struct {
 	p    *Planner
 	g    *graph.Graph
@@ -267,7 +268,8 @@ func (b *builder) build(sel *graph.Selection) error {
 	return b.serial(sel)
 }
 
-// serial drafts root fields in order, each with all it needs before the next; neighbours that need nothing else share a request.
+// serial drafts root fields in order, each with all it needs before the next; neighbours that need nothing else share
+// a request.
 func (b *builder) serial(sel *graph.Selection) error {
 	last := -1 // subgraph of the last step, if the next one may join it
 	for _, e := range sel.Entries {
@@ -341,8 +343,8 @@ func (b *builder) run() error {
 	return nil
 }
 
-// selection builds a client's selection at a position. Entries with the fewest possible subgraphs come first, so that the
-// others can join them.
+// selection builds a client's selection at a position. Entries with the fewest possible subgraphs come first, so that
+// the others can join them.
 func (b *builder) selection(pos *position, sel *graph.Selection) error {
 	type job struct {
 		e    *graph.Entry

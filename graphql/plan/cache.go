@@ -6,14 +6,15 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// How much the caches hold besides their numbers of entries: what is cached is the clients' choice, and a few hundred operations of the largest
-// size allowed must not fill the memory.
+// How much the caches hold besides their numbers of entries: what is cached is the clients' choice, and a few hundred
+// operations of the largest size allowed must not fill the memory.
 const (
 	cachedTokens = 1 << 19 // of all prepared operations: some 75 MB
 	cachedFields = 1 << 18 // of all plans: some 90 MB
 )
 
-// cache keeps the most recently used values, up to a number and a weight of all together. It is safe for concurrent use.
+// cache keeps the most recently used values, up to a number and a weight of all together. It is safe for concurrent
+// use.
 type cache[K comparable, V any] struct {
 	most int
 
@@ -41,7 +42,8 @@ func (c *cache[K, V]) get(k K) (V, bool) {
 	return v.value, ok
 }
 
-// add keeps a value, unless it alone weighs more than a sixteenth of all: that would push out too much of what others ask.
+// add keeps a value, unless it alone weighs more than a sixteenth of all: that would push out too much of what others
+// ask.
 func (c *cache[K, V]) add(k K, v V, weight int) {
 	if weight > c.most/16 {
 		return

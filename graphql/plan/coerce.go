@@ -18,9 +18,10 @@ import (
 // deepestInput is how deep input values may be nested.
 const deepestInput = 200
 
-// CoerceVariables checks the variables of a request against an operation's declarations and returns their JSON: defaults
-// filled in, single values made lists where lists are declared, integers made strings where IDs are. A variable without a
-// value and without a default is absent. Variables that are not declared are ignored. Errors have the code BAD_USER_INPUT.
+// CoerceVariables checks the variables of a request against an operation's declarations and returns their JSON:
+// defaults filled in, single values made lists where lists are declared, integers made strings where IDs are. A
+// variable without a value and without a default is absent. Variables that are not declared are ignored. Errors have
+// the code BAD_USER_INPUT.
 //
 // Spec: https://spec.graphql.org/draft/#sec-Coercing-Variable-Values
 func CoerceVariables(op *Operation, raw map[string]json.RawMessage) (map[string]json.RawMessage, gqlerror.List) {
@@ -38,7 +39,8 @@ func CoerceVariables(op *Operation, raw map[string]json.RawMessage) (map[string]
 		}
 		switch {
 		case given && isNull(v) && !def.Type.NonNull && slices.Contains(op.Conditions, def.Variable):
-			errs = append(errs, c.errorf("Variable \"$%s\" must not be null: argument \"if\" of @skip, @include, @defer and @stream is of type \"Boolean!\".", def.Variable))
+			errs = append(errs, c.errorf("Variable \"$%s\" must not be null: argument \"if\" of @skip, @include, @defer "+
+				"and @stream is of type \"Boolean!\".", def.Variable))
 		case given && (!isNull(v) || !def.Type.NonNull):
 			got, err := c.value(def.Type, v, 0)
 			if err != nil {
@@ -47,7 +49,8 @@ func CoerceVariables(op *Operation, raw map[string]json.RawMessage) (map[string]
 			}
 			out[def.Variable] = got
 		case given:
-			errs = append(errs, c.errorf("Variable \"$%s\" of non-null type %q must not be null.", def.Variable, def.Type.String()))
+			errs = append(errs, c.errorf("Variable \"$%s\" of non-null type %q must not be null.", def.Variable,
+				def.Type.String()))
 		case def.DefaultValue != nil:
 			got, err := c.value(def.Type, appendJSON(nil, def.DefaultValue), 0)
 			if err != nil {
@@ -56,7 +59,8 @@ func CoerceVariables(op *Operation, raw map[string]json.RawMessage) (map[string]
 			}
 			out[def.Variable] = got
 		case def.Type.NonNull:
-			errs = append(errs, c.errorf("Variable \"$%s\" of required type %q was not provided.", def.Variable, def.Type.String()))
+			errs = append(errs, c.errorf("Variable \"$%s\" of required type %q was not provided.", def.Variable,
+				def.Type.String()))
 		}
 	}
 	if errs != nil {

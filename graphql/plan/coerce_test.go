@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestNullCondition: an explicit null overrides a variable's default, and is no boolean (the specification, 6.4.1 and 5.8.5).
+// TestNullCondition: an explicit null overrides a variable's default, and is no boolean (the specification, 6.4.1 and
+// 5.8.5).
 func TestNullCondition(t *testing.T) {
 	p := wide(t)
 	for query, ok := range map[string]map[string]bool{

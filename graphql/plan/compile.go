@@ -15,7 +15,11 @@ func (p *Planner) plan(op *Operation, f *Facts) (*Plan, error) {
 	}
 	var blocks deferrals
 	n := graph.Normaliser{
-		Graph: p.graph, Fragments: op.Document.Fragments, Client: true, Hidden: p.graph.Hidden(), Limit: p.opts.Limits.Fields * 5,
+		Graph:     p.graph,
+		Fragments: op.Document.Fragments,
+		Client:    true,
+		Hidden:    p.graph.Hidden(),
+		Limit:     p.opts.Limits.Fields * 5,
 		Bool: func(name string) bool {
 			for i, c := range op.Conditions {
 				if c == name {
@@ -39,7 +43,15 @@ func (p *Planner) plan(op *Operation, f *Facts) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := searcher{p: p, f: f, kind: op.Kind, sel: sel, parents: blocks.parents(), early: early(p.graph, sel, len(blocks.list)), estimates: map[estimateKey]estimate{}}
+	s := searcher{
+		p:         p,
+		f:         f,
+		kind:      op.Kind,
+		sel:       sel,
+		parents:   blocks.parents(),
+		early:     early(p.graph, sel, len(blocks.list)),
+		estimates: map[estimateKey]estimate{},
+	}
 	best, err := s.search()
 	if err != nil {
 		return nil, err
@@ -81,9 +93,17 @@ func (d *deferrals) parents() []int {
 // emit makes the plan of a draft.
 func (p *Planner) emit(op *Operation, sel *graph.Selection, d *draft, blocks []deferred, n *graph.Normaliser) *Plan {
 	out := &Plan{
-		Kind: op.Kind, Name: op.Name, RootType: p.graph.Root(op.Kind.operation()).Name, Types: p.graph.Types, Variables: op.Variables,
-		Fetches: d.price.requests, Rounds: d.price.rounds, Introspects: op.Introspects, ClientKeys: map[string]string{}, MaxAge: -1,
-		Cost: p.cost(op.Kind, sel),
+		Kind:        op.Kind,
+		Name:        op.Name,
+		RootType:    p.graph.Root(op.Kind.operation()).Name,
+		Types:       p.graph.Types,
+		Variables:   op.Variables,
+		Fetches:     d.price.requests,
+		Rounds:      d.price.rounds,
+		Introspects: op.Introspects,
+		ClientKeys:  map[string]string{},
+		MaxAge:      -1,
+		Cost:        p.cost(op.Kind, sel),
 	}
 	e := &emitter{draft: d, op: op, plan: out, vars: map[string]int{}, norm: n}
 	for i, v := range op.Variables {

@@ -21,7 +21,8 @@ type lender struct {
 	sel *graph.Selection
 }
 
-// givens finds the places that fill the arguments of a field at a position; false if one must have a value and nobody has it.
+// givens finds the places that fill the arguments of a field at a position; false if one must have a value and nobody
+// has it.
 func (b *builder) givens(pos *position, in *graph.FieldIn) ([]*given, bool) {
 	var out []*given
 	for i := range in.Contexts {
@@ -112,7 +113,8 @@ func (b *builder) lend(gs []*given) ([]*group, error) {
 				return nil, err
 			}
 			deps = union(deps, more)
-			if !on.Contains(l.pos.types) || slices.ContainsFunc(l.sel.Entries, func(e *graph.Entry) bool { return !e.On.Contains(on) }) {
+			if !on.Contains(l.pos.types) || slices.ContainsFunc(l.sel.Entries,
+				func(e *graph.Entry) bool { return !e.On.Contains(on) }) {
 				if more, err = b.typename(l.pos); err != nil {
 					return nil, err
 				}

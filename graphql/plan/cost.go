@@ -9,8 +9,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
-// cost is the static cost of a selection on the root type: a mutation is 10, an object 1, a leaf 0, unless @cost says otherwise;
-// lists multiply by @listSize, by their slicing argument, or by the planner's default.
+// cost is the static cost of a selection on the root type: a mutation is 10, an object 1, a leaf 0, unless @cost says
+// otherwise; lists multiply by @listSize, by their slicing argument, or by the planner's default.
 //
 // Spec: https://ibm.github.io/graphql-specs/cost-spec.html
 func (p *Planner) cost(kind Kind, sel *graph.Selection) int {

@@ -17,7 +17,13 @@ func (e *emitter) deferred(primary, _ []*request, sel *graph.Selection, blocks [
 		rs, _ := e.split(n)
 		for i, at := range places[n] {
 			s := &shaper{emitter: e, block: n, denied: map[string]bool{}}
-			b := Block{ID: len(out.Blocks), Parent: ids[n], Label: blocks[n].label, Path: at.path, Response: s.object(at.sel, at.pos)}
+			b := Block{
+				ID:       len(out.Blocks),
+				Parent:   ids[n],
+				Label:    blocks[n].label,
+				Path:     at.path,
+				Response: s.object(at.sel, at.pos),
+			}
 			if i == 0 { // the others come after it
 				b.Node = e.steps(rs)
 				ids[n] = b.ID
@@ -57,8 +63,9 @@ func (e *emitter) places(sel *graph.Selection, pos *position, path Path, out map
 	}
 }
 
-// early finds the deferred entries that only the request of their parent can fetch, since the parent is no entity: they are fetched with it, and
-// delivered with their fragment. Running the parent's field again could give another answer.
+// early finds the deferred entries that only the request of their parent can fetch, since the parent is no entity:
+// they are fetched with it, and delivered with their fragment. Running the parent's field again could give another
+// answer.
 func early(g *graph.Graph, sel *graph.Selection, blocks int) map[*graph.Entry]int {
 	if blocks < 2 {
 		return nil

@@ -14,8 +14,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
-// TestAnswersAreTheMonoliths runs every query of the archives over subgraphs, by a dumb executor, and compares the answer with
-// the one of a dumb evaluator that knows no subgraphs.
+// TestAnswersAreTheMonoliths runs every query of the archives over subgraphs, by a dumb executor, and compares the
+// answer with the one of a dumb evaluator that knows no subgraphs.
 func TestAnswersAreTheMonoliths(t *testing.T) {
 	for _, file := range archives(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
@@ -78,7 +78,8 @@ func differ(t rapid.TB, base *world, p *plan.Planner, query, facts string, rawVa
 		return // the monolith knows none of them
 	}
 	if want := w.answer(op, vars); !reflect.DeepEqual(normal(got), normal(want)) {
-		t.Errorf("query %s\ngot %s\nwant %s\nby %s\nrequests %s", query, pretty(got), pretty(want), pl, strings.Join(w.log, "\n"))
+		t.Errorf("query %s\ngot %s\nwant %s\nby %s\nrequests %s", query, pretty(got), pretty(want), pl,
+			strings.Join(w.log, "\n"))
 	}
 	if w.calls > pl.Fetches && !strings.Contains(pl.String(), ": up ") {
 		t.Errorf("%d requests were made, %d promised", w.calls, pl.Fetches)

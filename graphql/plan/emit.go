@@ -49,12 +49,17 @@ func (e *emitter) node(r *request) Node {
 	if first.root {
 		e.finish(&req, w.selection(nil, first.view), nil, &w)
 		rep := Rep{TypeName: e.g.Root(ast.Query).Name}
-		return &EntityFetch{Request: req, Root: true, Groups: []EntityGroup{{Variable: -1, Paths: []Path{e.path(first.pos)}, Reps: []Rep{rep}}}}
+		return &EntityFetch{
+			Request: req,
+			Root:    true,
+			Groups:  []EntityGroup{{Variable: -1, Paths: []Path{e.path(first.pos)}, Reps: []Rep{rep}}},
+		}
 	}
 	return e.entities(r, req, &w)
 }
 
-// entities makes the request for the entity groups of one subgraph and wave. Groups that differ in nothing but their place share one.
+// entities makes the request for the entity groups of one subgraph and wave. Groups that differ in nothing but their
+// place share one.
 func (e *emitter) entities(r *request, req Request, w *renderer) Node {
 	out := &EntityFetch{}
 	var selections []string
@@ -141,7 +146,8 @@ func (e *emitter) finish(req *Request, selection []byte, reps []string, w *rende
 			continue // validation refuses undeclared variables
 		}
 		typ := e.plan.Variables[i].Type
-		// The value is sent with the default filled in. The default itself makes a variable that may be null good for an argument that may not.
+		// The value is sent with the default filled in. The default itself makes a variable that may be null good for an
+		// argument that may not.
 		if d := e.op.Definition.VariableDefinitions[i].DefaultValue; d != nil {
 			typ += "=" + string(graph.AppendValue(nil, d, nil))
 		}
@@ -233,7 +239,10 @@ func (e *emitter) repFields(pos *position, wants []*graph.Selection, on graph.Ty
 				if sl.name != en.Name || sl.args != en.Args || !sl.on.Overlaps(at) || !e.fetches(sl, at) {
 					continue
 				}
-				i := slices.IndexFunc(fields, func(f *field) bool { return f.slot == sl || sl.child == nil && f.slot.source == sl.source })
+				i := slices.IndexFunc(fields, func(f *field) bool {
+					return f.slot == sl ||
+						sl.child == nil && f.slot.source == sl.source
+				})
 				if i < 0 {
 					// another alias of the same field will do only once
 					if slices.ContainsFunc(fields, func(f *field) bool { return f.slot.name == sl.name && f.on.Contains(at) }) {
@@ -263,7 +272,8 @@ func (e *emitter) repFields(pos *position, wants []*graph.Selection, on graph.Ty
 		if f.slot.child != nil {
 			rf.Fields = e.repFields(f.slot.child, f.below, f.slot.child.reach)
 			if e.b().abstract(f.slot) && e.b().supplied(e.b().typenameSlot(f.slot.child)).Contains(f.slot.child.reach) {
-				rf.Fields = append([]RepField{{Name: graph.TypeName, JSON: jsonKey(graph.TypeName), Source: graph.TypeName}}, rf.Fields...)
+				rf.Fields = append([]RepField{{Name: graph.TypeName, JSON: jsonKey(graph.TypeName), Source: graph.TypeName}},
+					rf.Fields...)
 			}
 		}
 		out = append(out, rf)
@@ -285,19 +295,22 @@ func (e *emitter) typeless(sl *slot) bool {
 
 func equalPaths(x, y Path) bool {
 	return slices.EqualFunc(x, y, func(a, b Step) bool {
-		return a.Source == b.Source && a.Lists == b.Lists && a.ClientKey == b.ClientKey && (a.On == nil) == (b.On == nil) && a.On.Equal(b.On)
+		return a.Source == b.Source && a.Lists == b.Lists && a.ClientKey == b.ClientKey &&
+			(a.On == nil) == (b.On == nil) && a.On.Equal(b.On)
 	})
 }
 
 func equalReps(x, y []Rep) bool {
 	return slices.EqualFunc(x, y, func(a, b Rep) bool {
-		return a.TypeName == b.TypeName && (a.On == nil) == (b.On == nil) && a.On.Equal(b.On) && equalRepFields(a.Fields, b.Fields)
+		return a.TypeName == b.TypeName && (a.On == nil) == (b.On == nil) && a.On.Equal(b.On) &&
+			equalRepFields(a.Fields, b.Fields)
 	})
 }
 
 func equalRepFields(x, y []RepField) bool {
 	return slices.EqualFunc(x, y, func(a, b RepField) bool {
-		return a.Name == b.Name && a.Source == b.Source && (a.On == nil) == (b.On == nil) && a.On.Equal(b.On) && equalRepFields(a.Fields, b.Fields)
+		return a.Name == b.Name && a.Source == b.Source && (a.On == nil) == (b.On == nil) && a.On.Equal(b.On) &&
+			equalRepFields(a.Fields, b.Fields)
 	})
 }
 

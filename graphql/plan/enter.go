@@ -65,7 +65,8 @@ func (b *builder) enter(pos *position, types graph.TypeSet, s int, w way, field 
 		return nil, err
 	}
 	deps = union(deps, more)
-	if len(deps) == 0 && pos.slot != nil { // a key of nothing but the type's name: what makes the object comes first nevertheless
+	// a key of nothing but the type's name: what makes the object comes first nevertheless
+	if len(deps) == 0 && pos.slot != nil {
 		deps = b.suppliers(pos.slot, pos.slot.on)
 	}
 	n := need{on: all, keys: []*graph.Selection{w.key.Fields}, text: w.key.Text}
@@ -103,7 +104,8 @@ func (b *builder) requireApart(pos *position, sel *graph.Selection, types graph.
 }
 
 // unnamed widens the types for which an interface's entities are asked for, if waiting to know them would take longer.
-func (b *builder) unnamed(pos *position, types, possible graph.TypeSet, deps []*group, field *graph.FieldIn) graph.TypeSet {
+func (b *builder) unnamed(pos *position, types, possible graph.TypeSet, deps []*group,
+	field *graph.FieldIn) graph.TypeSet {
 	if types.Contains(pos.reach) || !possible.Contains(pos.reach) || field != nil && field.Requires != nil {
 		return types
 	}
@@ -233,7 +235,9 @@ func (b *builder) requireBelow(sl *slot, sub *graph.Selection, on graph.TypeSet)
 	if err != nil {
 		return nil, err
 	}
-	if b.abstract(sl) && sl.child.static() && !slices.ContainsFunc(sl.child.views, func(v *view) bool { return v.opaque }) { // the subgraph that is told does not know that there is one type only
+	// the subgraph that is told does not know that there is one type only
+	if b.abstract(sl) && sl.child.static() &&
+		!slices.ContainsFunc(sl.child.views, func(v *view) bool { return v.opaque }) {
 		if err := b.supply(b.typenameSlot(sl.child), reach, nil); err != nil {
 			return nil, err
 		}
@@ -250,8 +254,8 @@ func (b *builder) requireBelow(sl *slot, sub *graph.Selection, on graph.TypeSet)
 	return deps, nil
 }
 
-// entityGroup returns the request that enters s at a position with a need, made if no request can take it in without waiting longer
-// (or, if b.apart, one would have it wait).
+// entityGroup returns the request that enters s at a position with a need, made if no request can take it in without
+// waiting longer (or, if b.apart, one would have it wait).
 func (b *builder) entityGroup(pos *position, s int, via *graph.Type, deps []*group, n need, givens []*given) *group {
 	depth := deepest(deps)
 	var gr *group
@@ -259,7 +263,8 @@ func (b *builder) entityGroup(pos *position, s int, via *graph.Type, deps []*gro
 		if o.sub != s || o.via != via || o.block != b.block || o.segment != b.segment || o.depth <= depth {
 			continue
 		}
-		if slices.ContainsFunc(deps, func(d *group) bool { return d.waitsFor(o) }) || o.contradicts(n) || o.tooWide(n) || !sameGivens(o.givens, givens) {
+		if slices.ContainsFunc(deps, func(d *group) bool { return d.waitsFor(o) }) || o.contradicts(n) || o.tooWide(n) ||
+			!sameGivens(o.givens, givens) {
 			continue
 		}
 		if o.depth > depth+1 {
@@ -310,8 +315,8 @@ func include(list, more []*graph.Selection) []*graph.Selection {
 	return list
 }
 
-// tooWide reports whether fields with requirements would be asked of objects that they are not wanted of, since the subgraph
-// cannot tell types.
+// tooWide reports whether fields with requirements would be asked of objects that they are not wanted of, since the
+// subgraph cannot tell types.
 func (gr *group) tooWide(n need) bool {
 	if !gr.view.opaque {
 		return false

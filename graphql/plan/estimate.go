@@ -52,7 +52,8 @@ func (b *builder) estimate(sel *graph.Selection, t *graph.Type, s int, prov *gra
 	return e
 }
 
-func (b *builder) computeEstimate(sel *graph.Selection, t *graph.Type, s int, prov *graph.Selection, depth int) estimate {
+func (b *builder) computeEstimate(sel *graph.Selection, t *graph.Type, s int, prov *graph.Selection,
+	depth int) estimate {
 	var out estimate
 	types, lent := possibleIn(t, s)
 	for _, e := range sel.Entries {

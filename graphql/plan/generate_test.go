@@ -14,7 +14,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan"
 )
 
-// TestGeneratedOperations compares plans with the monolith on operations made up by chance, over the graphs of the archives.
+// TestGeneratedOperations compares plans with the monolith on operations made up by chance, over the graphs of the
+// archives.
 func TestGeneratedOperations(t *testing.T) {
 	for _, file := range archives(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
@@ -122,7 +123,8 @@ func (g *generator) deferred() string {
 }
 
 func (g *generator) directive() string {
-	return []string{"", "", "", "", "", "", " @include(if: true)", " @skip(if: false)", " @skip(if: true)"}[g.pick(9, "directive")]
+	return []string{"", "", "", "", "", "", " @include(if: true)", " @skip(if: false)", " @skip(if: true)"}[g.pick(9,
+		"directive")]
 }
 
 // conditions are the types that a fragment on d may name.
@@ -132,7 +134,8 @@ func (g *generator) conditions(d *ast.Definition) []*ast.Definition {
 	}
 	var out []*ast.Definition
 	for _, t := range g.schema.Types {
-		if t.IsCompositeType() && !strings.HasPrefix(t.Name, "__") && overlap(g.schema.GetPossibleTypes(t), g.schema.GetPossibleTypes(d)) {
+		if t.IsCompositeType() && !strings.HasPrefix(t.Name, "__") &&
+			overlap(g.schema.GetPossibleTypes(t), g.schema.GetPossibleTypes(d)) {
 			out = append(out, t)
 		}
 	}

@@ -6,8 +6,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
-// hopsFrom returns how many entity requests lie between a view of an object in one subgraph and a view of it in each other
-// one: -1 if no chain of keys leads there. The result is shared and must not be changed.
+// hopsFrom returns how many entity requests lie between a view of an object in one subgraph and a view of it in each
+// other one: -1 if no chain of keys leads there. The result is shared and must not be changed.
 func (p *Planner) hopsFrom(t *graph.Type, s int) []int16 {
 	key := hopKey{t.ID, s}
 	if h, ok := p.hops.Load(key); ok {
@@ -67,7 +67,8 @@ func keysOf(g *graph.Graph, t *graph.Type, s int) []*graph.Key {
 	return out
 }
 
-// keyHops is how far away the subgraphs are that have the fields of a key, not asking subgraph not; -1 if they are nowhere.
+// keyHops is how far away the subgraphs are that have the fields of a key, not asking subgraph not; -1 if they are
+// nowhere.
 func (p *Planner) keyHops(sel *graph.Selection, t *graph.Type, not int, hops []int16) int16 {
 	worst := int16(0)
 	for _, e := range sel.Entries {
@@ -91,8 +92,8 @@ func (p *Planner) keyHops(sel *graph.Selection, t *graph.Type, not int, hops []i
 	return worst
 }
 
-// has is how many more rounds a subgraph needs to resolve an entry by itself; -1 if it cannot, and 1 where something deep inside is missing
-// that other subgraphs have.
+// has is how many more rounds a subgraph needs to resolve an entry by itself; -1 if it cannot, and 1 where something
+// deep inside is missing that other subgraphs have.
 func (p *Planner) has(t *graph.Type, e *graph.Entry, s, depth int) int16 {
 	f := t.Fields[e.Name]
 	if f == nil || f.In[s] == nil || f.In[s].External || f.In[s].Requires != nil || depth > 20 {

@@ -21,8 +21,8 @@ func many(n int, format string) string {
 	return b.String()
 }
 
-// hostile are operations on the graphs of conditions and ifaceobject2 that are made to cost, with the code that refuses them, or "". With
-// -short those that planning allows are a third as large.
+// hostile are operations on the graphs of conditions and ifaceobject2 that are made to cost, with the code that
+// refuses them, or "". With -short those that planning allows are a third as large.
 func hostile() map[string][2]string {
 	size := func(n int) int {
 		if testing.Short() {
@@ -38,19 +38,26 @@ func hostile() map[string][2]string {
 	return map[string][2]string{
 		"aliases":      {"{ product { " + many(1000, "a%[1]d: deal") + "} }", ""},
 		"more aliases": {"{ product { " + many(1001, "a%[1]d: deal") + "} }", "MAX_ALIASES_LIMIT"},
-		"entities":     {"{ " + many(size(490), "p%[1]d: product { deal stock { places { open owner { score } } } maker { score } }") + "}", ""},
-		"members":      {"{ search { " + many(size(300), "... on Product { a%[1]d: hidden deal } ... on User { b%[1]d: mail score }") + "} }", ""},
-		"deep":         {"{ me { " + deep + " } }", ""},
-		"deeper":       {"{ me { " + strings.Repeat("friends { ", 500) + "score" + strings.Repeat(" }", 500) + " } }", "MAX_DEPTH_LIMIT"},
-		"deepest":      {"{ me { " + strings.Repeat("friends { ", 1000) + "score" + strings.Repeat(" }", 1000) + " } }", plan.CodeParse},
-		"spreads":      {spreads, "MAX_FIELDS_LIMIT"},
-		"cycle":        {"{ me { ...A } } fragment A on User { friends { ...B } } fragment B on User { friends { ...A } }", plan.CodeValidate},
-		"deferred":     {"{ " + many(size(200), "... @defer { p%[1]d: product { deal ... @defer { stock { n } } } }") + "}", ""},
-		"deferred2":    {"{ me { " + strings.Repeat("... @defer { friends { score ", 60) + strings.Repeat("} } ", 60) + "} }", ""},
-		"streamed":     {"{ me { " + many(size(200), "s%[1]d: friends @stream { score }") + "} }", ""},
-		"mutations":    {"mutation { " + many(size(490), "m%[1]d: add { deal maker { score } }") + "}", ""},
-		"objects":      {"{ " + many(size(300), "m%[1]d: bMedia { popular slug reviews { by { badge ... on Admin { power } } of { popular ... on Book { tag } } } }") + "}", ""},
-		"lists":        {"{ bMedias { " + many(size(400), "r%[1]d: reviews { of { popular ... on Book { tag } } }") + "} }", ""},
+		"entities": {"{ " + many(size(490),
+			"p%[1]d: product { deal stock { places { open owner { score } } } maker { score } }") + "}", ""},
+		"members": {"{ search { " + many(size(300),
+			"... on Product { a%[1]d: hidden deal } ... on User { b%[1]d: mail score }") + "} }", ""},
+		"deep": {"{ me { " + deep + " } }", ""},
+		"deeper": {"{ me { " + strings.Repeat("friends { ", 500) + "score" + strings.Repeat(" }", 500) + " } }",
+			"MAX_DEPTH_LIMIT"},
+		"deepest": {"{ me { " + strings.Repeat("friends { ", 1000) + "score" + strings.Repeat(" }", 1000) + " } }",
+			plan.CodeParse},
+		"spreads": {spreads, "MAX_FIELDS_LIMIT"},
+		"cycle": {"{ me { ...A } } fragment A on User { friends { ...B } } fragment B on User { friends { ...A } }",
+			plan.CodeValidate},
+		"deferred": {"{ " + many(size(200), "... @defer { p%[1]d: product { deal ... @defer { stock { n } } } }") + "}", ""},
+		"deferred2": {"{ me { " + strings.Repeat("... @defer { friends { score ", 60) + strings.Repeat("} } ", 60) + "} }",
+			""},
+		"streamed":  {"{ me { " + many(size(200), "s%[1]d: friends @stream { score }") + "} }", ""},
+		"mutations": {"mutation { " + many(size(490), "m%[1]d: add { deal maker { score } }") + "}", ""},
+		"objects": {"{ " + many(size(300), "m%[1]d: bMedia { popular slug reviews { by { badge ... on Admin { power } "+
+			"} of { popular ... on Book { tag } } } }") + "}", ""},
+		"lists": {"{ bMedias { " + many(size(400), "r%[1]d: reviews { of { popular ... on Book { tag } } }") + "} }", ""},
 	}
 }
 
@@ -88,7 +95,8 @@ func archive(t rapid.TB, name string) *txtar.Archive {
 	return ar
 }
 
-// FuzzOperations compares plans with the monolith on operations from anywhere. What cannot be prepared has a code; nothing panics.
+// FuzzOperations compares plans with the monolith on operations from anywhere. What cannot be prepared has a code;
+// nothing panics.
 func FuzzOperations(f *testing.F) {
 	type target struct {
 		p    *plan.Planner

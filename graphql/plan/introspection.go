@@ -21,7 +21,8 @@ type Introspection struct {
 	norm   *graph.Normaliser
 }
 
-// Append appends the field's value as JSON to dst. The function returns the JSON of a client variable, or nil if it has no value.
+// Append appends the field's value as JSON to dst. The function returns the JSON of a client variable, or nil if it
+// has no value.
 func (i *Introspection) Append(dst []byte, variable func(name string) []byte) []byte {
 	if i.json != nil {
 		return append(dst, i.json...)
@@ -32,7 +33,14 @@ func (i *Introspection) Append(dst []byte, variable func(name string) []byte) []
 
 // answer appends the answer. One that is too long ends early, with nulls for what is left.
 func (i *Introspection) answer(dst []byte, variable func(string) []byte) (out []byte, complete bool) {
-	in := introspector{schema: i.schema, frags: i.frags, included: i.norm.Included, variable: variable, most: len(dst) + largestIntrospection, collected: map[spot][]*keyed{}}
+	in := introspector{
+		schema:    i.schema,
+		frags:     i.frags,
+		included:  i.norm.Included,
+		variable:  variable,
+		most:      len(dst) + largestIntrospection,
+		collected: map[spot][]*keyed{},
+	}
 	var sets []ast.SelectionSet
 	for _, f := range i.fields {
 		sets = append(sets, f.SelectionSet)
@@ -259,7 +267,10 @@ func (in *introspector) theSchema(dst []byte, f *ast.Field, sets []ast.Selection
 			names = append(names, n)
 		}
 		slices.Sort(names)
-		return list(dst, len(names), func(dst []byte, i int) []byte { return in.directive(dst, s.Directives[names[i]], sets) })
+		return list(dst, len(names), func(dst []byte,
+			i int) []byte {
+			return in.directive(dst, s.Directives[names[i]], sets)
+		})
 	}
 	return null(dst)
 }
@@ -274,7 +285,10 @@ func (in *introspector) directive(dst []byte, d *ast.DirectiveDefinition, sets [
 		case "isRepeatable":
 			return strconv.AppendBool(dst, d.IsRepeatable)
 		case "locations":
-			return list(dst, len(d.Locations), func(dst []byte, i int) []byte { return graph.AppendString(dst, string(d.Locations[i])) })
+			return list(dst, len(d.Locations), func(dst []byte,
+				i int) []byte {
+				return graph.AppendString(dst, string(d.Locations[i]))
+			})
 		case "args":
 			return in.arguments(dst, d.Arguments, in.deprecated(f), sets)
 		}
@@ -330,14 +344,18 @@ func (in *introspector) typeField(dst []byte, d *ast.Definition, f *ast.Field, s
 		if d.Kind != ast.Object && d.Kind != ast.Interface {
 			return null(dst)
 		}
-		return list(dst, len(d.Interfaces), func(dst []byte, i int) []byte { return in.namedType(dst, in.schema.Types[d.Interfaces[i]], sets) })
+		return list(dst, len(d.Interfaces), func(dst []byte,
+			i int) []byte {
+			return in.namedType(dst, in.schema.Types[d.Interfaces[i]], sets)
+		})
 	case "possibleTypes":
 		return in.possibleTypes(dst, d, sets)
 	case "enumValues":
 		if d.Kind != ast.Enum {
 			return null(dst)
 		}
-		vs := slices.DeleteFunc(slices.Clone(d.EnumValues), func(v *ast.EnumValueDefinition) bool { return isDeprecated(v.Directives) && !in.deprecated(f) })
+		vs := slices.DeleteFunc(slices.Clone(d.EnumValues),
+			func(v *ast.EnumValueDefinition) bool { return isDeprecated(v.Directives) && !in.deprecated(f) })
 		return list(dst, len(vs), func(dst []byte, i int) []byte {
 			return in.enumValue(dst, vs[i], sets)
 		})
@@ -355,7 +373,10 @@ func (in *introspector) possibleTypes(dst []byte, d *ast.Definition, sets []ast.
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
-	return list(dst, len(names), func(dst []byte, i int) []byte { return in.namedType(dst, in.schema.Types[names[i]], sets) })
+	return list(dst, len(names), func(dst []byte,
+		i int) []byte {
+		return in.namedType(dst, in.schema.Types[names[i]], sets)
+	})
 }
 
 func (in *introspector) enumValue(dst []byte, v *ast.EnumValueDefinition, sets []ast.SelectionSet) []byte {
@@ -391,8 +412,10 @@ func (in *introspector) field(dst []byte, fd *ast.FieldDefinition, sets []ast.Se
 	})
 }
 
-func (in *introspector) arguments(dst []byte, args ast.ArgumentDefinitionList, deprecated bool, sets []ast.SelectionSet) []byte {
-	args = slices.DeleteFunc(slices.Clone(args), func(a *ast.ArgumentDefinition) bool { return isDeprecated(a.Directives) && !deprecated })
+func (in *introspector) arguments(dst []byte, args ast.ArgumentDefinitionList, deprecated bool,
+	sets []ast.SelectionSet) []byte {
+	args = slices.DeleteFunc(slices.Clone(args),
+		func(a *ast.ArgumentDefinition) bool { return isDeprecated(a.Directives) && !deprecated })
 	return list(dst, len(args), func(dst []byte, i int) []byte {
 		a := args[i]
 		return in.object(dst, "__InputValue", sets, func(dst []byte, f *ast.Field, sets []ast.SelectionSet) []byte {

@@ -3,8 +3,8 @@ package plan
 import "github.com/vektah/gqlparser/v2/gqlerror"
 
 const (
-	// largestIntrospection is the length in bytes of the longest answer to one `__schema` or `__type`, and of all of an operation that are
-	// kept with its plan. How deep they may go through lists of the schema is a rule of validation.
+	// largestIntrospection is the length in bytes of the longest answer to one `__schema` or `__type`, and of all of an
+	// operation that are kept with its plan. How deep they may go through lists of the schema is a rule of validation.
 	largestIntrospection = 16 << 20
 	keptIntrospection    = 1 << 20
 )
@@ -23,7 +23,8 @@ func checkLocal(o *Object) *gqlerror.Error {
 			continue
 		}
 		if l.tooLarge {
-			return limitError(codeIntrospection, "The answer to %q is longer than %d MiB.", o.Fields[i].Key, largestIntrospection>>20)
+			return limitError(codeIntrospection, "The answer to %q is longer than %d MiB.", o.Fields[i].Key,
+				largestIntrospection>>20)
 		}
 		if kept += len(l.json); kept > keptIntrospection {
 			l.json = nil

@@ -8,8 +8,8 @@ import (
 	"github.com/vektah/gqlparser/v2/lexer"
 )
 
-// Limits of an operation. All are checked before anything expensive is done with it. In each of them zero means the default
-// and less than zero no limit.
+// Limits of an operation. All are checked before anything expensive is done with it. In each of them zero means the
+// default and less than zero no limit.
 type Limits struct {
 	// Tokens of the document's text, comments not counted; 20,000 by default. Code MAX_TOKENS_LIMIT.
 	Tokens int
@@ -21,8 +21,8 @@ type Limits struct {
 	RootFields int
 	// Fields of any depth, fragments resolved; 20,000 by default. Code MAX_FIELDS_LIMIT.
 	Fields int
-	// Repeats is how often one selection set may name the same response key, since validation compares each with each; 200 by
-	// default. Code MAX_REPEATS_LIMIT.
+	// Repeats is how often one selection set may name the same response key, since validation compares each with each;
+	// 200 by default. Code MAX_REPEATS_LIMIT.
 	Repeats int
 	// Directives of the whole document; 500 by default. Code MAX_DIRECTIVES_LIMIT.
 	Directives int
@@ -32,7 +32,8 @@ func (l Limits) orDefaults() Limits {
 	for _, f := range []struct {
 		n   *int
 		def int
-	}{{&l.Tokens, 20_000}, {&l.Depth, 100}, {&l.Aliases, 1000}, {&l.RootFields, 500}, {&l.Fields, 20_000}, {&l.Repeats, 200}, {&l.Directives, 500}} {
+	}{{&l.Tokens, 20_000}, {&l.Depth, 100}, {&l.Aliases, 1000}, {&l.RootFields, 500}, {&l.Fields, 20_000},
+		{&l.Repeats, 200}, {&l.Directives, 500}} {
 		switch {
 		case *f.n == 0:
 			*f.n = f.def
@@ -92,13 +93,16 @@ func (p *Planner) measure(doc *ast.QueryDocument, def *ast.OperationDefinition, 
 	l := p.opts.Limits
 	switch {
 	case m.directives > l.Directives:
-		return s, limitError("MAX_DIRECTIVES_LIMIT", "The document has %d directives; at most %d are allowed.", m.directives, l.Directives)
+		return s, limitError("MAX_DIRECTIVES_LIMIT", "The document has %d directives; at most %d are allowed.",
+			m.directives, l.Directives)
 	case s.Depth > l.Depth:
 		return s, limitError("MAX_DEPTH_LIMIT", "The operation is %d fields deep; at most %d are allowed.", s.Depth, l.Depth)
 	case s.Aliases > l.Aliases:
-		return s, limitError("MAX_ALIASES_LIMIT", "The operation has %d aliases; at most %d are allowed.", s.Aliases, l.Aliases)
+		return s, limitError("MAX_ALIASES_LIMIT", "The operation has %d aliases; at most %d are allowed.", s.Aliases,
+			l.Aliases)
 	case s.RootFields > l.RootFields:
-		return s, limitError("MAX_ROOT_FIELDS_LIMIT", "The operation has %d root fields; at most %d are allowed.", s.RootFields, l.RootFields)
+		return s, limitError("MAX_ROOT_FIELDS_LIMIT", "The operation has %d root fields; at most %d are allowed.",
+			s.RootFields, l.RootFields)
 	case s.Fields > l.Fields:
 		return s, limitError("MAX_FIELDS_LIMIT", "The operation has %d fields; at most %d are allowed.", s.Fields, l.Fields)
 	}

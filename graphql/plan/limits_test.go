@@ -24,7 +24,8 @@ func wide(t testing.TB) *Planner {
 		}
 		sdl.WriteString(" }\n")
 	}
-	res := supergraph.Compose([]supergraph.Subgraph{{Name: "wide", URL: "http://wide.example", SDL: sdl.String()}}, supergraph.Options{})
+	res := supergraph.Compose([]supergraph.Subgraph{{Name: "wide", URL: "http://wide.example", SDL: sdl.String()}},
+		supergraph.Options{})
 	if res.Errors != nil {
 		t.Fatal(res.Errors)
 	}
@@ -71,21 +72,27 @@ func TestLimitsOfOperations(t *testing.T) {
 		fmt.Fprintf(&aliases, " a%d: b", i)
 	}
 	for name, c := range map[string]struct{ query, code string }{
-		"small":                                {"{b a{field0{field1{__typename}}}}", ""},
-		"deep":                                 {"{a" + nested(101, "{field0", "{__typename}", "}") + "}", "MAX_DEPTH_LIMIT"},
-		"too deep to be parsed":                {"{a" + nested(5000, "{field0", "{__typename}", "}") + "}", CodeParse},
-		"fragments that multiply":              {bomb.String(), "MAX_FIELDS_LIMIT"},
-		"cyclic fragments":                     {"{...A} fragment A on Query {b ...B} fragment B on Query {...A}", CodeValidate},
-		"many aliases":                         {"{" + aliases.String() + "}", "MAX_ROOT_FIELDS_LIMIT"},
-		"a key again and again":                {"{" + strings.Repeat("b ", 201) + "}", "MAX_REPEATS_LIMIT"},
-		"many directives":                      {"{b " + strings.Repeat("@skip(if:false) ", 501) + "}", "MAX_DIRECTIVES_LIMIT"},
-		"many tokens":                          {"{" + strings.Repeat("b ", 20_001) + "}", "MAX_TOKENS_LIMIT"},
-		"the introspection that tools send":    {"{__schema{types{fields(includeDeprecated:true){name type{ofType{ofType{ofType{name}}}}} inputFields{name} interfaces{name} possibleTypes{name}}}}", ""},
-		"introspection in itself":              {"{__schema{types{fields{type{fields{type{fields{name}}}}}}}}", CodeValidate},
-		"introspection in itself by fragments": {"{__type(name:\"T1\"){...A}} fragment A on __Type {fields{type{...B}}} fragment B on __Type {possibleTypes{...C}} fragment C on __Type {interfaces{name}}", CodeValidate},
-		"fields of one's own with such names":  {"{interfaces{interfaces{interfaces{interfaces{b}}}}}", ""},
-		"large introspections":                 {"{" + aliasesOf("__schema{types{name description fields{name type{name kind}}}}", 40) + "}", ""},
-		"an introspection that is too large":   {"{__schema{types{fields{type{fields{" + aliasesOf("name", 400) + "}}}}}}", "MAX_INTROSPECTION_LIMIT"},
+		"small":                   {"{b a{field0{field1{__typename}}}}", ""},
+		"deep":                    {"{a" + nested(101, "{field0", "{__typename}", "}") + "}", "MAX_DEPTH_LIMIT"},
+		"too deep to be parsed":   {"{a" + nested(5000, "{field0", "{__typename}", "}") + "}", CodeParse},
+		"fragments that multiply": {bomb.String(), "MAX_FIELDS_LIMIT"},
+		"cyclic fragments": {"{...A} fragment A on Query {b ...B} fragment B on Query {...A}",
+			CodeValidate},
+		"many aliases":          {"{" + aliases.String() + "}", "MAX_ROOT_FIELDS_LIMIT"},
+		"a key again and again": {"{" + strings.Repeat("b ", 201) + "}", "MAX_REPEATS_LIMIT"},
+		"many directives": {"{b " + strings.Repeat("@skip(if:false) ", 501) + "}",
+			"MAX_DIRECTIVES_LIMIT"},
+		"many tokens": {"{" + strings.Repeat("b ", 20_001) + "}", "MAX_TOKENS_LIMIT"},
+		"the introspection that tools send": {"{__schema{types{fields(includeDeprecated:true){name " +
+			"type{ofType{ofType{ofType{name}}}}} inputFields{name} interfaces{name} possibleTypes{name}}}}", ""},
+		"introspection in itself": {"{__schema{types{fields{type{fields{type{fields{name}}}}}}}}", CodeValidate},
+		"introspection in itself by fragments": {"{__type(name:\"T1\"){...A}} fragment A on __Type {fields{type{...B}}} " +
+			"fragment B on __Type {possibleTypes{...C}} fragment C on __Type {interfaces{name}}", CodeValidate},
+		"fields of one's own with such names": {"{interfaces{interfaces{interfaces{interfaces{b}}}}}", ""},
+		"large introspections": {"{" +
+			aliasesOf("__schema{types{name description fields{name type{name kind}}}}", 40) + "}", ""},
+		"an introspection that is too large": {"{__schema{types{fields{type{fields{" + aliasesOf("name", 400) + "}}}}}}",
+			"MAX_INTROSPECTION_LIMIT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, code := ask(p, c.query); code != c.code {

@@ -23,8 +23,9 @@ func longNumbers(text string) bool {
 	return false
 }
 
-// largeIntegers lets integers beyond 64 bits stand where GraphQL allows them: for ID, Float and custom scalars. The parser's rules know integers
-// of 64 bits only, so that for an ID such a literal is taken as the string that means the same, and elsewhere as a number without limit.
+// largeIntegers lets integers beyond 64 bits stand where GraphQL allows them: for ID, Float and custom scalars. The
+// parser's rules know integers of 64 bits only, so that for an ID such a literal is taken as the string that means
+// the same, and elsewhere as a number without limit.
 func (p *Planner) largeIntegers(doc *ast.QueryDocument) {
 	var events core.Events
 	events.OnValue(func(_ *core.Walker, v *ast.Value) {

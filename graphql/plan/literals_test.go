@@ -8,7 +8,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/supergraph"
 )
 
-// TestLargeIntegers: integer literals beyond 64 bits are values of ID, Float and custom scalars, as graphql-js has it, and of nothing else.
+// TestLargeIntegers: integer literals beyond 64 bits are values of ID, Float and custom scalars, as graphql-js has
+// it, and of nothing else.
 func TestLargeIntegers(t *testing.T) {
 	r := supergraph.Compose([]supergraph.Subgraph{{Name: "a", URL: "http://a", SDL: `scalar Big
 input In { id: ID b: Big }

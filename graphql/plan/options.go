@@ -6,7 +6,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
-// options lists the subgraphs that can resolve a slot for a class of types, cheapest first. A leaf that is at hand has no other.
+// options lists the subgraphs that can resolve a slot for a class of types, cheapest first. A leaf that is at hand
+// has no other.
 func (b *builder) options(sl *slot, class graph.TypeSet, sub *graph.Selection) []option {
 	if sl.name == graph.TypeName {
 		return b.namers(sl.pos, class)
@@ -86,7 +87,8 @@ func (v *view) lent() *graph.Type {
 	return v.declared
 }
 
-// waysOf lists how a field can be had in subgraph s: from a view that resolves it, by entering s, or by being told what it requires.
+// waysOf lists how a field can be had in subgraph s: from a view that resolves it, by entering s, or by being told
+// what it requires.
 func (b *builder) waysOf(sl *slot, class graph.TypeSet, f *graph.Field, s int, ways []way) []option {
 	in := f.In[s]
 	best := way{}
@@ -184,7 +186,8 @@ func (b *builder) told(pos *position, class graph.TypeSet, f *graph.Field, s int
 	return best
 }
 
-func (b *builder) andTold(pos *position, class graph.TypeSet, sel *graph.Selection, s int, d door, w way, ways []way) way {
+func (b *builder) andTold(pos *position, class graph.TypeSet, sel *graph.Selection, s int, d door, w way,
+	ways []way) way {
 	depth, fresh := w.depth-1, w.fresh
 	for _, e := range sel.Entries {
 		on := e.On.And(class)

@@ -18,8 +18,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the plans in testdata")
 
-// TestPlans plans the operations of each archive in testdata: subgraphs, their supergraph (composed if it is left out), and then NAME.query and NAME.plan,
-// optionally with NAME.facts (lines of "true VARIABLE", "label NAME", "scope NAME", "policy NAME", "authenticated").
+// TestPlans plans the operations of each archive in testdata: subgraphs, their supergraph (composed if it is left
+// out), and then NAME.query and NAME.plan, optionally with NAME.facts (lines of "true VARIABLE", "label NAME", "scope
+// NAME", "policy NAME", "authenticated").
 func TestPlans(t *testing.T) {
 	for _, file := range archives(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) { testArchive(t, file) })
@@ -117,7 +118,12 @@ func planText(t rapid.TB, p *plan.Planner, query, facts string) string {
 }
 
 func factsOf(t rapid.TB, op *plan.Operation, text string) plan.Facts {
-	f := plan.Facts{Labels: map[string]bool{}, Scopes: map[string]bool{}, Policies: map[string]bool{}, Conditions: make([]bool, len(op.Conditions))}
+	f := plan.Facts{
+		Labels:     map[string]bool{},
+		Scopes:     map[string]bool{},
+		Policies:   map[string]bool{},
+		Conditions: make([]bool, len(op.Conditions)),
+	}
 	for line := range strings.Lines(text) {
 		word, arg, _ := strings.Cut(strings.TrimSpace(line), " ")
 		switch word {

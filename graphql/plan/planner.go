@@ -12,15 +12,15 @@ import (
 
 // Options of a Planner. The zero value is useful.
 type Options struct {
-	// Operations and Plans are how many prepared operations and plans are kept; the least recently used go first. Zero means
-	// 2,000 each. Few large ones count as many small ones.
+	// Operations and Plans are how many prepared operations and plans are kept; the least recently used go first. Zero
+	// means 2,000 each. Few large ones count as many small ones.
 	Operations, Plans int
 	// Limits that an operation must keep.
 	Limits Limits
 	// ListSize is how many elements a list of unknown size counts in Plan.Cost. Zero means 10.
 	ListSize int
-	// Budget bounds the search for a better plan than the first one, in fields looked at. Zero means 50,000; less than zero
-	// takes the first plan. The outcome depends on nothing but the operation and the budget.
+	// Budget bounds the search for a better plan than the first one, in fields looked at. Zero means 50,000; less than
+	// zero takes the first plan. The outcome depends on nothing but the operation and the budget.
 	Budget int
 }
 
@@ -48,7 +48,12 @@ func New(g *graph.Graph, opts Options) *Planner {
 	if opts.Budget == 0 {
 		opts.Budget = 50_000
 	}
-	return &Planner{graph: g, opts: opts, ops: newCache[opKey, *Operation](opts.Operations, cachedTokens), plans: newCache[string, *Plan](opts.Plans, cachedFields)}
+	return &Planner{
+		graph: g,
+		opts:  opts,
+		ops:   newCache[opKey, *Operation](opts.Operations, cachedTokens),
+		plans: newCache[string, *Plan](opts.Plans, cachedFields),
+	}
 }
 
 func positive(n, def int) int {
@@ -103,9 +108,9 @@ func anyHeld(lists [][]string, held map[string]bool) bool {
 	return false
 }
 
-// Plan plans an operation that this planner prepared. Equal effective facts (those that matter to the operation) share one
-// plan. The error is an operation that the supergraph cannot serve: either the supergraph is broken, or a fragment asks for
-// what no subgraph has.
+// Plan plans an operation that this planner prepared. Equal effective facts (those that matter to the operation)
+// share one plan. The error is an operation that the supergraph cannot serve: either the supergraph is broken, or a
+// fragment asks for what no subgraph has.
 func (p *Planner) Plan(op *Operation, f Facts) (*Plan, error) {
 	key := p.key(op, &f)
 	if pl, ok := p.plans.get(key); ok {

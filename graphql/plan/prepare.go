@@ -29,14 +29,16 @@ const (
 type Operation struct {
 	Name string // "" if anonymous
 	Kind Kind
-	// Text is the operation and the fragments it uses, without insignificant white space; Hash is its SHA-256 in hexadecimal.
+	// Text is the operation and the fragments it uses, without insignificant white space; Hash is its SHA-256 in
+	// hexadecimal.
 	Text, Hash string
 	// Document is what the client sent, annotated by validation; Definition is the operation in it.
 	Document   *ast.QueryDocument
 	Definition *ast.OperationDefinition
 	// Variables it declares, in its order.
 	Variables []Variable
-	// Conditions are the boolean variables that decide what is fetched (@skip, @include) or in how many parts (@defer, @stream): see Facts.Conditions.
+	// Conditions are the boolean variables that decide what is fetched (@skip, @include) or in how many parts (@defer,
+	// @stream): see Facts.Conditions.
 	Conditions []string
 	// Parts says that @defer or @stream stands in it.
 	Parts bool
@@ -52,8 +54,8 @@ type Operation struct {
 	schema *ast.Schema
 }
 
-// Prepare parses and validates a query document and chooses the operation. name may be "" if there is only one. The errors
-// are as the GraphQL specification wants them, with a code in their extensions.
+// Prepare parses and validates a query document and chooses the operation. name may be "" if there is only one. The
+// errors are as the GraphQL specification wants them, with a code in their extensions.
 func (p *Planner) Prepare(query, name string) (*Operation, gqlerror.List) {
 	key := opKey{query, name}
 	if op, ok := p.ops.get(key); ok {
@@ -114,7 +116,8 @@ func choose(doc *ast.QueryDocument, name string) (*ast.OperationDefinition, *gql
 	case len(doc.Operations) == 0:
 		return nil, coded(gqlerror.Errorf("The document contains no operation."), CodeOperation)
 	case name == "" && len(doc.Operations) > 1:
-		return nil, coded(gqlerror.Errorf("Must provide operation name if query contains multiple operations."), CodeOperation)
+		return nil, coded(gqlerror.Errorf("Must provide operation name if query contains multiple operations."),
+			CodeOperation)
 	case name == "":
 		return doc.Operations[0], nil
 	}
@@ -182,7 +185,8 @@ func directives(s ast.Selection) ast.DirectiveList {
 	return nil
 }
 
-// conditions lists the variables of @skip, @include, @defer and @stream, and notes whether there are any of the latter two.
+// conditions lists the variables of @skip, @include, @defer and @stream, and notes whether there are any of the
+// latter two.
 func (op *Operation) conditions(doc *ast.QueryDocument, def *ast.OperationDefinition) {
 	var out []string
 	walk(doc, def.SelectionSet, func(s ast.Selection) {

@@ -75,7 +75,8 @@ func (w *printer) node(n Node) {
 			w.nodes("Primary", []Node{n.Primary})
 			w.streams(w.shape, "")
 			for _, b := range n.Blocks {
-				w.nodes(fmt.Sprintf("Deferred(%d, after: %d, label: %q, path: %q)", b.ID, b.Parent, b.Label, w.path(b.Path)), []Node{b.Node})
+				w.nodes(fmt.Sprintf("Deferred(%d, after: %d, label: %q, path: %q)", b.ID, b.Parent, b.Label, w.path(b.Path)),
+					[]Node{b.Node})
 			}
 		})
 	}
@@ -102,7 +103,8 @@ func (w *printer) streams(o *Object, at string) {
 func (w *printer) entities(n *EntityFetch) {
 	reads := strings.Trim(strings.ReplaceAll(fmt.Sprint(n.Reads), " ", ", "), "[]")
 	if n.Root {
-		w.block(fmt.Sprintf("Fetch(%d, service: %q, reads: [%s], path: %q)", n.ID, n.Service, reads, w.path(n.Groups[0].Paths[0])), func() { w.query(n.Query) })
+		w.block(fmt.Sprintf("Fetch(%d, service: %q, reads: [%s], path: %q)", n.ID, n.Service, reads,
+			w.path(n.Groups[0].Paths[0])), func() { w.query(n.Query) })
 		return
 	}
 	w.block(fmt.Sprintf("Entities(%d, service: %q, reads: [%s])", n.ID, n.Service, reads), func() {
@@ -111,7 +113,8 @@ func (w *printer) entities(n *EntityFetch) {
 			for _, p := range g.Paths {
 				paths = append(paths, fmt.Sprintf("%q", w.path(p)))
 			}
-			w.block(fmt.Sprintf("Representations(%s: $%s, path: %s)", g.Key, n.Variables[g.Variable].Name, strings.Join(paths, ", ")), func() {
+			w.block(fmt.Sprintf("Representations(%s: $%s, path: %s)", g.Key, n.Variables[g.Variable].Name,
+				strings.Join(paths, ", ")), func() {
 				for _, r := range g.Reps {
 					w.rep(r)
 				}

@@ -80,9 +80,11 @@ type table struct {
 	ways           []way
 }
 
-// waysTo works out how each subgraph can be had at a position for objects of the given types, all of which have the same keys.
+// waysTo works out how each subgraph can be had at a position for objects of the given types, all of which have the
+// same keys.
 func (b *builder) waysTo(pos *position, types graph.TypeSet) []way {
-	if t := pos.table; t != nil && t.version == b.version && t.block == b.block && t.keying == b.keying && t.types.Equal(types) && len(pos.entering) == 0 {
+	if t := pos.table; t != nil && t.version == b.version && t.block == b.block && t.keying == b.keying &&
+		t.types.Equal(types) && len(pos.entering) == 0 {
 		return t.ways
 	}
 	ways := make([]way, len(b.g.Subgraphs))
@@ -118,7 +120,8 @@ func (b *builder) rootWays(ways []way) {
 	}
 }
 
-// seenWays notes the views that are there. Views of an enclosing block are no place to add anything but keys to: its answer would wait.
+// seenWays notes the views that are there. Views of an enclosing block are no place to add anything but keys to: its
+// answer would wait.
 func (b *builder) seenWays(pos *position, types graph.TypeSet, ways []way) {
 	for _, v := range pos.views {
 		if !b.extends(v) || !v.possible.Overlaps(types) {
@@ -133,10 +136,12 @@ func (b *builder) seenWays(pos *position, types graph.TypeSet, ways []way) {
 
 // fetchedBefore reports whether an enclosing block fetches a slot.
 func (b *builder) fetchedBefore(s *slot) bool {
-	return b.block > 0 && slices.ContainsFunc(s.supplies, func(x supply) bool { return x.view.group.block != b.block && b.visible(x.view.group) })
+	return b.block > 0 && slices.ContainsFunc(s.supplies,
+		func(x supply) bool { return x.view.group.block != b.block && b.visible(x.view.group) })
 }
 
-// aroundWays selects the field that leads here in other subgraphs too, from wherever they can be had, if it can have all the types there.
+// aroundWays selects the field that leads here in other subgraphs too, from wherever they can be had, if it can have
+// all the types there.
 func (b *builder) aroundWays(pos *position, types graph.TypeSet, ways []way) {
 	up := pos.slot
 	if b.kind != Query && up.pos.slot == nil {
@@ -145,7 +150,8 @@ func (b *builder) aroundWays(pos *position, types graph.TypeSet, ways []way) {
 	var from []way
 	on := up.on.And(up.pos.reach)
 	for s := range ways {
-		if ways[s].how == seen || pos.entering[s] || !b.plain(up.name, on, s) || !b.returns(up, on, s).Contains(types) || ways[s].ok && b.fetchedBefore(up) {
+		if ways[s].how == seen || pos.entering[s] || !b.plain(up.name, on, s) || !b.returns(up, on, s).Contains(types) ||
+			ways[s].ok && b.fetchedBefore(up) {
 			continue
 		}
 		if from == nil {
@@ -160,7 +166,8 @@ func (b *builder) aroundWays(pos *position, types graph.TypeSet, ways []way) {
 	}
 }
 
-// returns are the types that a slot's field can have in a subgraph that resolves it for some types: fewer than elsewhere, if it is declared narrower there.
+// returns are the types that a slot's field can have in a subgraph that resolves it for some types: fewer than
+// elsewhere, if it is declared narrower there.
 func (b *builder) returns(sl *slot, on graph.TypeSet, s int) graph.TypeSet {
 	types, _ := possibleIn(sl.pos.field(b.g, sl, on).In[s].Named, s)
 	return types
@@ -305,7 +312,8 @@ func (b *builder) groupAt(pos *position, s int, via *graph.Type, depth int) *gro
 func (b *builder) cheapestNamer(pos *position, types graph.TypeSet, not int, ways []way) way {
 	var best way
 	for s, w := range ways {
-		if s == not && w.how != seen || !w.ok || w.how == seen && w.view.opaque || w.how != seen && !b.names(pos, types, s, w) {
+		if s == not && w.how != seen || !w.ok || w.how == seen && w.view.opaque ||
+			w.how != seen && !b.names(pos, types, s, w) {
 			continue
 		}
 		if w.cheaper(best) {
@@ -396,8 +404,8 @@ func (b *builder) existing(pos *position, e *graph.Entry, on graph.TypeSet) *slo
 	return nil
 }
 
-// serves reports how many more rounds a subgraph that is had in some way needs to deliver an entry: 0 if it has all of it,
-// -1 if it cannot.
+// serves reports how many more rounds a subgraph that is had in some way needs to deliver an entry: 0 if it has all
+// of it, -1 if it cannot.
 func (b *builder) serves(e *graph.Entry, on graph.TypeSet, s int, w way) int {
 	var prov *graph.Selection
 	var lent *graph.Type
@@ -437,10 +445,12 @@ func (b *builder) serves(e *graph.Entry, on graph.TypeSet, s int, w way) int {
 	return worst
 }
 
-// local reports whether a view of s with a provision resolves a field as it is. lent is the interface it knows as an object.
+// local reports whether a view of s with a provision resolves a field as it is. lent is the interface it knows as an
+// object.
 func (b *builder) local(f *graph.Field, s int, prov *graph.Selection, lent *graph.Type) bool {
 	in := f.In[s]
-	if !b.usable(in) || in.Requires != nil && !provides(prov, f) && !b.given(in.Requires, f.Parent, s, prov) || in.Contexts != nil {
+	if !b.usable(in) || in.Requires != nil && !provides(prov, f) && !b.given(in.Requires, f.Parent, s, prov) ||
+		in.Contexts != nil {
 		return false
 	}
 	if in.Via != lent && in.Via != nil {
@@ -449,7 +459,8 @@ func (b *builder) local(f *graph.Field, s int, prov *graph.Selection, lent *grap
 	return !in.External || provides(prov, f)
 }
 
-// given reports whether a view of s has all that a field of t requires, by what is provided to it: then it need not be told.
+// given reports whether a view of s has all that a field of t requires, by what is provided to it: then it need not
+// be told.
 func (b *builder) given(requires *graph.Selection, t *graph.Type, s int, prov *graph.Selection) bool {
 	if prov == nil {
 		return false

@@ -95,8 +95,9 @@ func (r *renderer) divide(v *view) (plain, rest []*pick) {
 	return plain, rest
 }
 
-// declares reports whether a pick can be selected on an interface: it has the field, and with the type that what is below was chosen for. An
-// implementation may declare the field narrower than the interface does; then what is below may be in the narrower type only.
+// declares reports whether a pick can be selected on an interface: it has the field, and with the type that what is
+// below was chosen for. An implementation may declare the field narrower than the interface does; then what is below
+// may be in the narrower type only.
 func (r *renderer) declares(t *graph.Type, p *pick, sub int) bool {
 	if p.slot.name == graph.TypeName {
 		return true
@@ -111,8 +112,8 @@ type fragment struct {
 	picks []*pick
 }
 
-// fragments distributes picks over the object types of a view; types with equal picks share a fragment where an interface or
-// union fits exactly.
+// fragments distributes picks over the object types of a view; types with equal picks share a fragment where an
+// interface or union fits exactly.
 func (r *renderer) fragments(v *view, picks []*pick) []fragment {
 	if len(picks) == 0 {
 		return nil

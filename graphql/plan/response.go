@@ -67,8 +67,8 @@ func (s *shaper) nameless(types graph.TypeSet) bool {
 	return slices.ContainsFunc(types.IDs(), func(id graph.TypeID) bool { return s.g.Object(id).Nameless })
 }
 
-// unanswered are the shapes of an entry for types that no subgraph returns here, as far as the supergraph says. If one does, the field is null,
-// with an error if it must not be: nothing that was asked for is left out.
+// unanswered are the shapes of an entry for types that no subgraph returns here, as far as the supergraph says. If
+// one does, the field is null, with an error if it must not be: nothing that was asked for is left out.
 func (s *shaper) unanswered(e *graph.Entry, types graph.TypeSet, sel *graph.Selection) []Field {
 	var out []Field
 	for _, on := range s.sameType(e.Name, types) {
@@ -155,7 +155,8 @@ func (s *shaper) describe(f *Field, e *graph.Entry, def *graph.Field, on graph.T
 	}
 }
 
-// parentName is the type a field is reported under: the object type, or the one the client selected it on if there are several.
+// parentName is the type a field is reported under: the object type, or the one the client selected it on if there
+// are several.
 func (s *shaper) parentName(e *graph.Entry, on graph.TypeSet) string {
 	if ids := on.IDs(); len(ids) == 1 || e.Field == nil || e.Field.ObjectDefinition == nil {
 		return s.g.Object(ids[0]).Name
@@ -205,7 +206,11 @@ func (s *shaper) deniedFields(e *graph.Entry, sel *graph.Selection) []Field {
 			f.Object = &Object{Possible: def.Named.Possible}
 		}
 		out = append(out, f)
-		d := Denial{Path: append(slices.Clone(s.path), e.Key), Coordinate: s.g.Object(id).Name + "." + e.Name, Reason: s.reason(def)}
+		d := Denial{
+			Path:       append(slices.Clone(s.path), e.Key),
+			Coordinate: s.g.Object(id).Name + "." + e.Name,
+			Reason:     s.reason(def),
+		}
 		key := d.Coordinate + " " + pathText(d.Path)
 		if !s.denied[key] {
 			s.denied[key] = true

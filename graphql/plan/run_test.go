@@ -124,7 +124,8 @@ func (r *runner) send(q *plan.Request, own map[int]any) map[string]any {
 		Query     string
 		Variables map[string]any
 	}
-	if err := json.Unmarshal([]byte(body), &check); err != nil || check.Query != q.Query || len(check.Variables) != len(vars) {
+	if err := json.Unmarshal([]byte(body), &check); err != nil || check.Query != q.Query ||
+		len(check.Variables) != len(vars) {
 		r.w.t.Fatalf("request body %s: %v", body, err)
 	}
 	return r.w.request(q.Subgraph, q.Query, vars)

@@ -13,8 +13,8 @@ type request struct {
 	reads  []*request
 }
 
-// schedule gives each group a wave, counted within its segment and block, and joins what can go together. Requests wait longer than they must only
-// where that saves one, and never so long that the plan takes more rounds.
+// schedule gives each group a wave, counted within its segment and block, and joins what can go together. Requests
+// wait longer than they must only where that saves one, and never so long that the plan takes more rounds.
 func (b *builder) schedule() []*request {
 	b.delay()
 	b.join()
@@ -83,7 +83,8 @@ func (gr *group) final() *group {
 	return gr
 }
 
-// delay chooses waves between the earliest and the latest possible, so that as many groups of a subgraph as possible meet.
+// delay chooses waves between the earliest and the latest possible, so that as many groups of a subgraph as possible
+// meet.
 func (b *builder) delay() {
 	last := 0
 	for _, gr := range b.groups {

@@ -26,8 +26,8 @@ func (p price) less(o price) bool {
 	return p.fields < o.fields
 }
 
-// searcher looks for the cheapest draft: first the greedy one, then what changes of single choices improve, until nothing does or the
-// budget is used up.
+// searcher looks for the cheapest draft: first the greedy one, then what changes of single choices improve, until
+// nothing does or the budget is used up.
 type searcher struct {
 	p         *Planner
 	f         *Facts
@@ -99,8 +99,15 @@ func (b *builder) taken() map[string]int {
 
 func (s *searcher) draft(choices map[string]int, floor int) (*draft, error) {
 	b := &builder{
-		p: s.p, g: s.p.graph, f: s.f, kind: s.kind, parents: s.parents, early: s.early, answers: map[*graph.Entry][]*slot{}, estimates: s.estimates,
-		choices: choices, floor: floor, apart: s.apart,
+		p:         s.p,
+		g:         s.p.graph,
+		f:         s.f,
+		kind:      s.kind,
+		parents:   s.parents,
+		early:     s.early,
+		answers:   map[*graph.Entry][]*slot{},
+		estimates: s.estimates,
+		choices:   choices, floor: floor, apart: s.apart,
 	}
 	err := b.build(s.sel)
 	s.steps += b.steps + 1

@@ -7,8 +7,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
-// scope is the set of sources under one path of sources. Subgraph operations may select it on several disjoint types at once,
-// so what stands under one source must have the same shape there.
+// scope is the set of sources under one path of sources. Subgraph operations may select it on several disjoint types
+// at once, so what stands under one source must have the same shape there.
 type scope struct {
 	children map[string]*scope
 	uses     map[string][]*slot
@@ -25,7 +25,8 @@ func (s *scope) below(source string) *scope {
 	return c
 }
 
-// slot returns the slots of a client's entry or of an entry of a requirement (which has no Key) for some types, made if need be.
+// slot returns the slots of a client's entry or of an entry of a requirement (which has no Key) for some types, made
+// if need be.
 func (b *builder) slot(pos *position, e *graph.Entry, types graph.TypeSet) []*slot {
 	if e.Sub != nil {
 		return b.composite(pos, e, types)
@@ -37,8 +38,9 @@ func (b *builder) slot(pos *position, e *graph.Entry, types graph.TypeSet) []*sl
 	return out
 }
 
-// composite is slot for fields whose values are objects. Whoever fetches such a slot fetches it for all its types, so that what is below it has to be
-// fetched from one place only: a slot is never extended to further types, and forked where its types are fetched from different subgraphs.
+// composite is slot for fields whose values are objects. Whoever fetches such a slot fetches it for all its types, so
+// that what is below it has to be fetched from one place only: a slot is never extended to further types, and forked
+// where its types are fetched from different subgraphs.
 func (b *builder) composite(pos *position, e *graph.Entry, types graph.TypeSet) []*slot {
 	var out []*slot
 	for _, s := range pos.slots {
@@ -59,16 +61,27 @@ func (b *builder) composite(pos *position, e *graph.Entry, types graph.TypeSet) 
 	return out
 }
 
-// answers reports whether a slot is the field of an entry, with its arguments, and not under another name of the client's.
+// answers reports whether a slot is the field of an entry, with its arguments, and not under another name of the
+// client's.
 func (s *slot) answers(e *graph.Entry) bool {
-	return s.name == e.Name && s.args == e.Args && s.directives == entryDirectives(e) && (!e.Client || s.client == "" || s.client == e.Key)
+	return s.name == e.Name && s.args == e.Args && s.directives == entryDirectives(e) &&
+		(!e.Client || s.client == "" || s.client == e.Key)
 }
 
 // fork takes some types away from a slot that nobody fetches yet, and makes a slot of them.
 func (b *builder) fork(s *slot, on graph.TypeSet) *slot {
 	s.on = s.on.Minus(on)
 	s.child.types = b.below(s.name, s.on)
-	f := &slot{pos: s.pos, name: s.name, args: s.args, vars: s.vars, on: on, directives: s.directives, source: s.source, client: s.client}
+	f := &slot{
+		pos:        s.pos,
+		name:       s.name,
+		args:       s.args,
+		vars:       s.vars,
+		on:         on,
+		directives: s.directives,
+		source:     s.source,
+		client:     s.client,
+	}
 	f.child = b.newPosition(f, b.below(s.name, on), s.pos.scope.below(s.source))
 	s.pos.slots = append(s.pos.slots, f)
 	s.pos.scope.uses[s.source] = append(s.pos.scope.uses[s.source], f)
@@ -213,7 +226,8 @@ func (b *builder) conflicts(pos *position, s *slot, source string) bool {
 	return false
 }
 
-// opaque reports whether a slot's field is known to some subgraph by an interface only: there types cannot be told apart.
+// opaque reports whether a slot's field is known to some subgraph by an interface only: there types cannot be told
+// apart.
 func (b *builder) opaque(s *slot) bool {
 	f := s.pos.field(b.g, s, s.on)
 	return f != nil && slices.ContainsFunc(f.In, func(in *graph.FieldIn) bool { return in != nil && in.Via != nil })

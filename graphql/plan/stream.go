@@ -10,8 +10,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
-// stream says how a field's list is delivered in parts; nil if as a whole. Lists that deferred fragments stand in are not: the fragments would come before
-// what they stand on. Nor are lists inside deferred fragments.
+// stream says how a field's list is delivered in parts; nil if as a whole. Lists that deferred fragments stand in are
+// not: the fragments would come before what they stand on. Nor are lists inside deferred fragments.
 func (s *shaper) stream(e *graph.Entry, t *ast.Type) *Stream {
 	if s.norm.Defer == nil || s.block != 0 || t.Elem == nil || e.Field == nil || defers(e.Sub) {
 		return nil
@@ -37,10 +37,12 @@ func (s *shaper) stream(e *graph.Entry, t *ast.Type) *Stream {
 
 // defers reports whether a deferred fragment stands in a selection.
 func defers(sel *graph.Selection) bool {
-	return sel != nil && (len(sel.Deferred) > 0 || slices.ContainsFunc(sel.Entries, func(e *graph.Entry) bool { return defers(e.Sub) }))
+	return sel != nil && (len(sel.Deferred) > 0 ||
+		slices.ContainsFunc(sel.Entries, func(e *graph.Entry) bool { return defers(e.Sub) }))
 }
 
-// incremental applies the rules of the specification's draft for @defer and @stream: labels are distinct literals, and only lists are streamed.
+// incremental applies the rules of the specification's draft for @defer and @stream: labels are distinct literals,
+// and only lists are streamed.
 func incremental(doc *ast.QueryDocument) (errs gqlerror.List) {
 	labels := map[string]bool{}
 	fail := func(d *ast.Directive, format string, args ...any) {
@@ -56,7 +58,8 @@ func incremental(doc *ast.QueryDocument) (errs gqlerror.List) {
 				case a.Value.Kind == ast.Variable:
 					fail(d, "Argument \"@%s(label:)\" must be a static string.", d.Name)
 				case labels[a.Value.Raw]:
-					fail(d, "Value for arguments \"defer(label:)\" and \"stream(label:)\" must be unique across all Defer/Stream directive usages.")
+					fail(d, "Value for arguments \"defer(label:)\" and \"stream(label:)\" must be unique across all Defer/Stream "+
+						"directive usages.")
 				}
 				labels[a.Value.Raw] = true
 			}
@@ -87,7 +90,8 @@ func incremental(doc *ast.QueryDocument) (errs gqlerror.List) {
 	return errs
 }
 
-// streamMerge finds fields that are merged, of which not all have the same @stream (SameStreamDirective of the specification's draft).
+// streamMerge finds fields that are merged, of which not all have the same @stream (SameStreamDirective of the
+// specification's draft).
 type streamMerge struct {
 	doc   *ast.QueryDocument
 	fail  func(d *ast.Directive, format string, args ...any)
@@ -151,7 +155,8 @@ func (m *streamMerge) compare(a, b *ast.Field) {
 		if at == nil {
 			at = x
 		}
-		m.fail(at, "Fields %q conflict because they have differing stream directives. Use different aliases on the fields to fetch both if this was intentional.", a.Alias)
+		m.fail(at, "Fields %q conflict because they have differing stream directives. Use different aliases on the "+
+			"fields to fetch both if this was intentional.", a.Alias)
 	}
 }
 

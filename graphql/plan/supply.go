@@ -17,8 +17,8 @@ type option struct {
 	cost estimate
 }
 
-// supply makes sure that a slot is fetched for some types. sub is what is wanted of its values, to look ahead. A slot of objects is fetched for all its
-// types, and forked where these come from different subgraphs.
+// supply makes sure that a slot is fetched for some types. sub is what is wanted of its values, to look ahead. A slot
+// of objects is fetched for all its types, and forked where these come from different subgraphs.
 func (b *builder) supply(sl *slot, types graph.TypeSet, sub *graph.Selection) error {
 	if sl.child != nil && sl.pos.slot != nil {
 		types = sl.on.And(sl.pos.reach)
@@ -62,18 +62,21 @@ func (b *builder) together(sl *slot, types graph.TypeSet, sub *graph.Selection) 
 	return out
 }
 
-// lent reports whether nobody but interface objects resolves a slot's field: then it does not matter by which keys the types can be entered.
+// lent reports whether nobody but interface objects resolves a slot's field: then it does not matter by which keys
+// the types can be entered.
 func (b *builder) lent(sl *slot, types graph.TypeSet) bool {
 	for _, id := range types.IDs() {
 		f := b.g.Object(id).Fields[sl.name]
-		if f == nil || slices.ContainsFunc(f.In, func(in *graph.FieldIn) bool { return b.usable(in) && !in.External && in.Via == nil }) {
+		if f == nil || slices.ContainsFunc(f.In,
+			func(in *graph.FieldIn) bool { return b.usable(in) && !in.External && in.Via == nil }) {
 			return false
 		}
 	}
 	return true
 }
 
-// classes partitions types by which subgraphs resolve a slot's field, how, and, if keyed, by which keys they are entered.
+// classes partitions types by which subgraphs resolve a slot's field, how, and, if keyed, by which keys they are
+// entered.
 func (b *builder) classes(sl *slot, types graph.TypeSet, keyed bool) []graph.TypeSet {
 	return partition(types, func(id graph.TypeID) string {
 		t := b.g.Object(id)
@@ -93,7 +96,8 @@ func (b *builder) classes(sl *slot, types graph.TypeSet, keyed bool) []graph.Typ
 				continue
 			}
 			in := f.In[s]
-			if in.External && !slices.ContainsFunc(sl.pos.views, func(v *view) bool { return v.group.sub == s && provides(v.provided, f) }) {
+			if in.External && !slices.ContainsFunc(sl.pos.views,
+				func(v *view) bool { return v.group.sub == s && provides(v.provided, f) }) {
 				continue
 			}
 			fmt.Fprintf(&k, "%t %s", in.External, in.Named.Name)
@@ -104,7 +108,8 @@ func (b *builder) classes(sl *slot, types graph.TypeSet, keyed bool) []graph.Typ
 				k.WriteString(in.Via.Name)
 			}
 			for _, v := range sl.pos.views {
-				if v.group.sub == s && b.visible(v.group) && (!v.possible.Has(id) || (in.External || in.Requires != nil) && !b.local(f, s, v.provided, v.lent())) {
+				if v.group.sub == s && b.visible(v.group) &&
+					(!v.possible.Has(id) || (in.External || in.Requires != nil) && !b.local(f, s, v.provided, v.lent())) {
 					k.WriteString("!" + strconv.Itoa(v.group.id))
 				}
 			}

@@ -2,19 +2,20 @@ package plan
 
 import "github.com/catalyst-router/catalyst/graphql/plan/graph"
 
-// Plan is one operation, compiled for one supergraph and for one set of facts about the request: the values of the boolean
-// variables used by @skip, @include and @defer, the override labels that are on, and what the caller may see. All of these are
-// already applied: no node and no subgraph operation depends on a condition any more. A Plan is immutable and may be executed
-// concurrently.
+// Plan is one operation, compiled for one supergraph and for one set of facts about the request: the values of the
+// boolean variables used by @skip, @include and @defer, the override labels that are on, and what the caller may see.
+// All of these are already applied: no node and no subgraph operation depends on a condition any more. A Plan is
+// immutable and may be executed concurrently.
 //
 // # The merged tree
 //
-// Execution fills one tree of JSON values. The root fetches merge their `data` into its root object; an entity fetch merges
-// each returned entity into the object its representation was made of. Merging is deep: objects field by field, lists index by
-// index (two fetches of one list have the same length), anything else by taking the later value. The keys of the merged tree
-// are the response keys of the subgraph operations ("sources"). They are chosen so that one key of one object always means the
-// same field with the same arguments, whichever subgraph it came from. They are mostly the client's response keys, but
-// not always (conflicting merges, keys fetched for representations); Response says which source is printed under which name.
+// Execution fills one tree of JSON values. The root fetches merge their `data` into its root object; an entity fetch
+// merges each returned entity into the object its representation was made of. Merging is deep: objects field by
+// field, lists index by index (two fetches of one list have the same length), anything else by taking the later
+// value. The keys of the merged tree are the response keys of the subgraph operations ("sources"). They are chosen so
+// that one key of one object always means the same field with the same arguments, whichever subgraph it came from.
+// They are mostly the client's response keys, but not always (conflicting merges, keys fetched for representations);
+// Response says which source is printed under which name.
 //
 // Nobody but Response decides what the client sees: sources it does not mention are not printed.
 type Plan struct {
@@ -39,13 +40,14 @@ type Plan struct {
 	// Cost is the static cost of the operation by @cost and @listSize (the cost directive specification); lists of unknown
 	// size count with the planner's default.
 	Cost int
-	// Denied are the parts the caller is not authorised for. They are not fetched; Response prints null for them (Field.Denied),
-	// and each one is reported once in `errors`.
+	// Denied are the parts the caller is not authorised for. They are not fetched; Response prints null for them
+	// (Field.Denied), and each one is reported once in `errors`.
 	Denied []Denial
 	// Introspects says that the operation uses __schema or __type (not: __typename).
 	Introspects bool
-	// ClientKeys translates sources that the planner invented back to the client's response key, for the paths of subgraph errors.
-	// An invented source that the client never asked for (a key, a requirement) is not in it, and the error's path ends before it.
+	// ClientKeys translates sources that the planner invented back to the client's response key, for the paths of
+	// subgraph errors. An invented source that the client never asked for (a key, a requirement) is not in it, and the
+	// error's path ends before it.
 	ClientKeys map[string]string
 	// MaxAge is the operation's cache hint in seconds, or -1 if the schema gives none.
 	MaxAge int
@@ -94,8 +96,8 @@ type Denial struct {
 // Node is one of *Fetch, *EntityFetch, *Sequence, *Parallel, *Subscription, *Defer.
 type Node interface{ node() }
 
-// Sequence runs its nodes one after the other. Each may read what the former merged. A failed node does not stop the next
-// one: what the next one misses (null or absent positions) it does not ask for.
+// Sequence runs its nodes one after the other. Each may read what the former merged. A failed node does not stop the
+// next one: what the next one misses (null or absent positions) it does not ask for.
 type Sequence struct{ Nodes []Node }
 
 // Parallel runs its nodes at the same time. None reads what another one writes.
@@ -106,13 +108,14 @@ type Fetch struct{ Request }
 
 // EntityFetch asks a subgraph for entities, by `_entities`, in one request for one or several groups.
 //
-// A group without any representation (no object found at its paths, or all of them lack a key) is sent with an empty list. If
-// all groups are empty there is no request.
+// A group without any representation (no object found at its paths, or all of them lack a key) is sent with an empty
+// list. If all groups are empty there is no request.
 type EntityFetch struct {
 	Request
 	Groups []EntityGroup
-	// Root says that it asks for root fields below the root (`type Pay { query: Query }`). The request has no representations, and its `data` is
-	// merged into every object at the paths of the one group. If there is none, there is no request.
+	// Root says that it asks for root fields below the root (`type Pay { query: Query }`). The request has no
+	// representations, and its `data` is merged into every object at the paths of the one group. If there is none, there
+	// is no request.
 	Root bool
 }
 
@@ -120,8 +123,8 @@ type EntityFetch struct {
 type EntityGroup struct {
 	// Key is the response key in `data`: "_entities", or an alias if the request has several groups.
 	Key string
-	// Variable is the index in Request.Variables of the list of representations; -1 if EntityFetch.Root. Element i of `data[Key]` answers
-	// representation i. Equal representations may be sent once.
+	// Variable is the index in Request.Variables of the list of representations; -1 if EntityFetch.Root. Element i of
+	// `data[Key]` answers representation i. Equal representations may be sent once.
 	Variable int
 	// Paths lead to the objects to make representations of, and to merge the answers into. There is more than one if the
 	// same selection is wanted at several places of the tree.
@@ -129,13 +132,13 @@ type EntityGroup struct {
 	// Reps are tried in order; the first whose On has the object's run-time type gives its representation. If none has,
 	// the object is not asked for.
 	Reps []Rep
-	// Contexts are values of enclosing objects that the subgraph wants as arguments (@fromContext). If there are any, objects
-	// whose values differ must not share a group: the executor sends the group once for each distinct tuple.
+	// Contexts are values of enclosing objects that the subgraph wants as arguments (@fromContext). If there are any,
+	// objects whose values differ must not share a group: the executor sends the group once for each distinct tuple.
 	Contexts []Context
 }
 
-// Path leads from the root of the merged tree to zero or more objects. At each step lists (of any depth) are entered element
-// by element; null and absent values end it.
+// Path leads from the root of the merged tree to zero or more objects. At each step lists (of any depth) are entered
+// element by element; null and absent values end it.
 type Path []Step
 
 // Step is one field of a path.
@@ -161,8 +164,9 @@ type Rep struct {
 	Fields []RepField
 }
 
-// RepField is a field of a representation, or of an object inside it. If it is null it is sent as null, in a key as well: of `@key(fields:
-// "id region")` either may be null. If it is absent (what should fetch it failed) there is no representation.
+// RepField is a field of a representation, or of an object inside it. If it is null it is sent as null, in a key as
+// well: of `@key(fields: "id region")` either may be null. If it is absent (what should fetch it failed) there is no
+// representation.
 type RepField struct {
 	// Name of the field in the representation, and the same as a JSON key with colon: `"name":`.
 	Name string
@@ -179,7 +183,8 @@ type RepField struct {
 type Context struct {
 	// Variable is the index in Request.Variables.
 	Variable int
-	// Up is how many steps of the group's path (Paths have the same tail) lie between the entity and the enclosing object; 1 is the parent object.
+	// Up is how many steps of the group's path (Paths have the same tail) lie between the entity and the enclosing
+	// object; 1 is the parent object.
 	Up int
 	// On are the run-time types of the enclosing object that it is for; nil means any.
 	On graph.TypeSet
@@ -189,15 +194,16 @@ type Context struct {
 	NonNull bool
 }
 
-// Subscription is an event stream. For every event Primary's data makes a new tree, Then is run on it, and Response is printed.
+// Subscription is an event stream. For every event Primary's data makes a new tree, Then is run on it, and Response
+// is printed.
 type Subscription struct {
 	Primary *Fetch
 	// Then is nil if the event has everything.
 	Then Node
 }
 
-// Defer runs Primary; then Plan.Response is printed, and each block is run and delivered on its own. It stands for @stream, too: then what Plan.Response
-// leaves out of lists is delivered after it.
+// Defer runs Primary; then Plan.Response is printed, and each block is run and delivered on its own. It stands for
+// @stream, too: then what Plan.Response leaves out of lists is delivered after it.
 type Defer struct {
 	Primary Node // nil if there is nothing to fetch
 	Blocks  []Block
@@ -221,8 +227,8 @@ type Block struct {
 
 // Request is an operation for one subgraph.
 //
-// The HTTP body is Head, then for each variable that has a value its JSON (`"name":`) and the value, separated by commas,
-// then Tail. A client variable without a value is left out.
+// The HTTP body is Head, then for each variable that has a value its JSON (`"name":`) and the value, separated by
+// commas, then Tail. A client variable without a value is left out.
 type Request struct {
 	// ID is unique in the plan, dense from 0.
 	ID int
@@ -232,15 +238,18 @@ type Request struct {
 	Kind     Kind
 	// OperationName in the subgraph's operation; "" if there is none.
 	OperationName string
-	// Query is the operation's text without insignificant white space. Hash is its FNV-1a 64 hash, for sharing equal requests in flight.
+	// Query is the operation's text without insignificant white space. Hash is its FNV-1a 64 hash, for sharing equal
+	// requests in flight.
 	Query string
 	Hash  uint64
-	// Head is `{"query":"…","operationName":"…","variables":{` and Tail `}}`. Without variables Head is the whole body and Tail is nil.
+	// Head is `{"query":"…","operationName":"…","variables":{` and Tail `}}`. Without variables Head is the whole body
+	// and Tail is nil.
 	Head, Tail []byte
 	Variables  []RequestVariable
 	// Reads lists the IDs of the requests whose data this one needs.
 	Reads []int
-	// Roots are the sources of the root fields it fetches (Fetch only): those become null and are blamed if it fails as a whole.
+	// Roots are the sources of the root fields it fetches (Fetch only): those become null and are blamed if it fails as
+	// a whole.
 	Roots []string
 }
 
@@ -257,9 +266,9 @@ type RequestVariable struct {
 type Object struct {
 	// Fields in the client's order. For one run-time type no two have the same Key.
 	Fields []Field
-	// Possible are the object types that may stand here. A value whose `__typename` is outside it is printed as null (it is
-	// inaccessible, or the subgraph lies). A value without `__typename` is of an unknown one of them (its subgraph knows an
-	// interface as an object, and nobody needs to know): only fields with On nil are printed.
+	// Possible are the object types that may stand here. A value whose `__typename` is outside it is printed as null (it
+	// is inaccessible, or the subgraph lies). A value without `__typename` is of an unknown one of them (its subgraph
+	// knows an interface as an object, and nobody needs to know): only fields with On nil are printed.
 	Possible graph.TypeSet
 	// Static is the type's name if only one is possible: then objects here carry no `__typename`, and must not need one.
 	Static string
@@ -288,11 +297,11 @@ type Field struct {
 	Type, Name string
 	// NamedType is the field's innermost type.
 	NamedType string
-	// Stream, if not nil, says that the first payload has the first elements of the list only, and that the others follow. Only fields of Plan.Response have it,
-	// and Plan.Root is then a *Defer.
+	// Stream, if not nil, says that the first payload has the first elements of the list only, and that the others
+	// follow. Only fields of Plan.Response have it, and Plan.Root is then a *Defer.
 	Stream *Stream
-	// Denied means that the value is always null because the caller may not see it (a non-null field then takes its parent with it,
-	// without an error of its own: Plan.Denied has it).
+	// Denied means that the value is always null because the caller may not see it (a non-null field then takes its
+	// parent with it, without an error of its own: Plan.Denied has it).
 	Denied bool
 	// Local answers the field without the tree, if Shape is Local.
 	Local *Introspection
@@ -313,7 +322,8 @@ type Wrap struct{ List, NonNull bool }
 // Shape is the kind of a field's innermost value.
 type Shape uint8
 
-// The shapes. Built-in scalars are told apart so that the executor can refuse wrong values; Scalar is any custom scalar.
+// The shapes. Built-in scalars are told apart so that the executor can refuse wrong values; Scalar is any custom
+// scalar.
 const (
 	Scalar Shape = iota + 1
 	Int

@@ -19,8 +19,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
-// world is one set of data, behind the monolith and behind every subgraph: each object type has a few objects, and the value of
-// a field is a function of the object, the field's name and its arguments.
+// world is one set of data, behind the monolith and behind every subgraph: each object type has a few objects, and
+// the value of a field is a function of the object, the field's name and its arguments.
 type world struct {
 	t       rapid.TB
 	g       *graph.Graph
@@ -28,8 +28,9 @@ type world struct {
 	keyed   map[string]bool // "Type.field" of fields in keys: distinct
 	single  map[string]bool // types of which there is one object: their key is their name
 	calls   int             // requests so far
-	nulled  bool            // a deferred part was null, because something in it must not be: what it belongs to was delivered before
-	log     []string
+	// a deferred part was null, because something in it must not be: what it belongs to was delivered before
+	nulled bool
+	log    []string
 }
 
 // thing is an object of the world.
@@ -140,7 +141,8 @@ func subgraphSchema(t rapid.TB, name, sdl string) *ast.Schema {
 	}
 	extra := federation + query + " Query { _service: String }\n"
 	if entities != nil {
-		extra += "union _Entity = " + strings.Join(entities, " | ") + "\nextend type Query { _entities(representations: [_Any!]!): [_Entity]! }\n"
+		extra += "union _Entity = " + strings.Join(entities, " | ") +
+			"\nextend type Query { _entities(representations: [_Any!]!): [_Entity]! }\n"
 	}
 	schema, err := gqlparser.LoadSchema(&ast.Source{Name: name, Input: sdl}, &ast.Source{Name: "federation", Input: extra})
 	if err != nil {
@@ -163,7 +165,8 @@ func (w *world) value(o thing, name, args string) any {
 }
 
 func (w *world) build(o thing, f *graph.Field, t *ast.Type, key bool, h uint64) any {
-	if !t.NonNull && (!key && h%10 == 0 || key && o.n == 1) { // one object has null in its keys: it is the only one, so they are distinct
+	// one object has null in its keys: it is the only one, so they are distinct
+	if !t.NonNull && (!key && h%10 == 0 || key && o.n == 1) {
 		return nil
 	}
 	if t.Elem != nil {
@@ -356,7 +359,8 @@ func (x *subgraph) told(o thing, sel *graph.Selection, rep map[string]any) {
 			continue
 		}
 		if !ok {
-			x.w.t.Fatalf("subgraph %s was told %v of a %s, without %s in %s", x.w.g.Subgraphs[x.s].Name, rep, o.typ, e.Name, x.query)
+			x.w.t.Fatalf("subgraph %s was told %v of a %s, without %s in %s", x.w.g.Subgraphs[x.s].Name, rep, o.typ, e.Name,
+				x.query)
 		}
 		a := ""
 		if def := x.w.g.Schema.Types[o.typ].Fields.ForName(e.Name); def != nil {
@@ -389,7 +393,8 @@ func (x *subgraph) same(o thing, e *graph.Entry, got, want any) {
 		x.told(want, e.Sub, m)
 	default:
 		if got != want {
-			x.w.t.Fatalf("subgraph %s was told %v for %s.%s of %v, want %v, in %s", x.w.g.Subgraphs[x.s].Name, got, o.typ, e.Name, o, want, x.query)
+			x.w.t.Fatalf("subgraph %s was told %v for %s.%s of %v, want %v, in %s", x.w.g.Subgraphs[x.s].Name, got, o.typ,
+				e.Name, o, want, x.query)
 		}
 	}
 }
@@ -594,7 +599,8 @@ func (w *world) finish(v any, t *ast.Type, set ast.SelectionSet, vars map[string
 	return v, true
 }
 
-// filled renders a field's arguments, those that enclosing objects fill included. The last of above is the object itself.
+// filled renders a field's arguments, those that enclosing objects fill included. The last of above is the object
+// itself.
 func (w *world) filled(f *ast.Field, vars map[string]any, above []thing) string {
 	var contexts []graph.ContextArgument
 	for _, in := range w.g.Type(above[len(above)-1].typ).Fields[f.Name].In {

@@ -27,10 +27,11 @@ const (
 // ErrNoSchema says that the service answers, but in none of the three ways.
 var ErrNoSchema = errors.New("the service gives no schema") //nolint:gochecknoglobals // a sentinel
 
-// Fetch returns the schema of the service at url as SDL. Header is sent along; a Host in it replaces the URL's, as the name of a
-// service behind a proxy does. The deadline is ctx's, and covers all attempts together.
+// Fetch returns the schema of the service at url as SDL. Header is sent along; a Host in it replaces the URL's, as
+// the name of a service behind a proxy does. The deadline is ctx's, and covers all attempts together.
 //
-// A service that cannot be reached is an error at once; one that answers without a schema is ErrNoSchema with its words for each attempt.
+// A service that cannot be reached is an error at once; one that answers without a schema is ErrNoSchema with its
+// words for each attempt.
 func Fetch(ctx context.Context, client *http.Client, url string, header http.Header) (string, Kind, error) {
 	direct := *client // a redirect could lead to anybody's schema, and headers with it
 	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -106,7 +107,8 @@ func introspected(ask func(string, any) error) (string, error) {
 	return SDLFrom(data.Schema)
 }
 
-// post sends one operation and reads its data. An answer that holds GraphQL errors, or is no GraphQL at all, is a refusal.
+// post sends one operation and reads its data. An answer that holds GraphQL errors, or is no GraphQL at all, is a
+// refusal.
 func post(ctx context.Context, client *http.Client, url string, header http.Header, query string, into any) error {
 	body, err := json.Marshal(map[string]string{"query": query})
 	if err != nil {
@@ -149,8 +151,8 @@ func read(status int, raw []byte, into any) error {
 		} `json:"errors"`
 	}
 	if err := json.Unmarshal(raw, &answer); err != nil || answer.Data == nil && answer.Errors == nil {
-		// Only a service that has read the question says no to it; anything else, such as a proxy that does not know the service yet, may answer
-		// otherwise the next time.
+		// Only a service that has read the question says no to it; anything else, such as a proxy that does not know the
+		// service yet, may answer otherwise the next time.
 		if status != http.StatusOK && status != http.StatusBadRequest && status != http.StatusUnprocessableEntity {
 			return fmt.Errorf("HTTP status %d: %s", status, excerpt(raw))
 		}

@@ -44,12 +44,16 @@ func TestFetch(t *testing.T) {
 		kind    Kind
 		has     string
 	}{
-		"federation first":         {map[string]string{"_service": federation, "{_sdl}": plain}, Federation, "a: Int"},
-		"_sdl next":                {map[string]string{"{_sdl}": plain, "isOneOf": `{"data":` + string(full) + `}`}, SDL, "b: Int"},
-		"an empty one does not do": {map[string]string{"_service": `{"data":{"_service":{"sdl":" \n"}}}`, "{_sdl}": plain}, SDL, "b: Int"},
-		"null does not do":         {map[string]string{"_service": `{"data":{"_service":null}}`, "{_sdl}": plain}, SDL, "b: Int"},
-		"introspection":            {map[string]string{"isOneOf": `{"data":` + string(full) + `}`}, Introspection, "input Limit @oneOf"},
-		"introspection of old":     {map[string]string{"isOneOf": `{"errors":[{"message":"isOneOf?"}]}`, "__schema": `{"data":` + string(old) + `}`}, Introspection, "input Limit {"},
+		"federation first": {map[string]string{"_service": federation, "{_sdl}": plain}, Federation, "a: Int"},
+		"_sdl next": {map[string]string{"{_sdl}": plain, "isOneOf": `{"data":` + string(full) + `}`}, SDL,
+			"b: Int"},
+		"an empty one does not do": {map[string]string{"_service": `{"data":{"_service":{"sdl":" \n"}}}`, "{_sdl}": plain},
+			SDL, "b: Int"},
+		"null does not do": {map[string]string{"_service": `{"data":{"_service":null}}`, "{_sdl}": plain}, SDL, "b: Int"},
+		"introspection": {map[string]string{"isOneOf": `{"data":` + string(full) + `}`}, Introspection,
+			"input Limit @oneOf"},
+		"introspection of old": {map[string]string{"isOneOf": `{"errors":[{"message":"isOneOf?"}]}`,
+			"__schema": `{"data":` + string(old) + `}`}, Introspection, "input Limit {"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "introspection of old" {
@@ -81,11 +85,13 @@ func TestFetchFails(t *testing.T) {
 		noSchema bool
 		want     string
 	}{
-		"refuses everything": {answer(400, `{"errors":[{"message":"go away"}]}`), true, "federation: go away; sdl: go away; introspection: go away"},
-		"not GraphQL":        {answer(400, "<html>what  is that?"), true, "HTTP status 400, and no GraphQL answer: <html>what is that?"},
-		"not known yet":      {answer(404, "no service of this name"), false, "HTTP status 404: no service of this name"},
-		"broken proxy":       {answer(503, "no healthy upstream"), false, "HTTP status 503: no healthy upstream"},
-		"wrong type":         {answer(200, `{"data":{"_service":[1],"_sdl":{}}}`), true, "another form"},
+		"refuses everything": {answer(400, `{"errors":[{"message":"go away"}]}`), true,
+			"federation: go away; sdl: go away; introspection: go away"},
+		"not GraphQL": {answer(400, "<html>what  is that?"), true,
+			"HTTP status 400, and no GraphQL answer: <html>what is that?"},
+		"not known yet": {answer(404, "no service of this name"), false, "HTTP status 404: no service of this name"},
+		"broken proxy":  {answer(503, "no healthy upstream"), false, "HTTP status 503: no healthy upstream"},
+		"wrong type":    {answer(200, `{"data":{"_service":[1],"_sdl":{}}}`), true, "another form"},
 		"endless": {func(w http.ResponseWriter, _ *http.Request) {
 			for {
 				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
@@ -146,7 +152,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	defer other.Close()
 	srv := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
 	defer srv.Close()
-	if _, _, err := Fetch(t.Context(), http.DefaultClient, srv.URL, nil); err == nil || !strings.Contains(err.Error(), "307") || asked != 0 {
+	if _, _, err := Fetch(t.Context(), http.DefaultClient, srv.URL, nil); err == nil ||
+		!strings.Contains(err.Error(), "307") || asked != 0 {
 		t.Errorf("got %v, and the other was asked %d times", err, asked)
 	}
 }

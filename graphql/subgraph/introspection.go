@@ -91,8 +91,10 @@ func fullIntrospection() string {
 	input := "{name description defaultValue type{" + ref() + "}" + dep + "}"
 	args := "args(includeDeprecated:true)" + input
 	return "query CatalystSchema{__schema{description queryType{name}mutationType{name}subscriptionType{name}" +
-		"types{kind name description specifiedByURL isOneOf fields(includeDeprecated:true){name description " + args + "type{" + ref() + "}" + dep + "}" +
-		"inputFields(includeDeprecated:true)" + input + "interfaces{name}enumValues(includeDeprecated:true){name description" + dep + "}possibleTypes{name}}" +
+		"types{kind name description specifiedByURL isOneOf fields(includeDeprecated:true){name description " + args +
+		"type{" + ref() + "}" + dep + "}" +
+		"inputFields(includeDeprecated:true)" + input +
+		"interfaces{name}enumValues(includeDeprecated:true){name description" + dep + "}possibleTypes{name}}" +
 		"directives{name description isRepeatable locations " + args + "}}}"
 }
 
@@ -101,7 +103,9 @@ func oldIntrospection() string {
 	const dep = " isDeprecated deprecationReason"
 	input := "{name description defaultValue type{" + ref() + "}}"
 	return "query CatalystSchema{__schema{queryType{name}mutationType{name}subscriptionType{name}" +
-		"types{kind name description fields(includeDeprecated:true){name description args" + input + "type{" + ref() + "}" + dep + "}" +
-		"inputFields" + input + "interfaces{name}enumValues(includeDeprecated:true){name description" + dep + "}possibleTypes{name}}" +
+		"types{kind name description fields(includeDeprecated:true){name description args" + input + "type{" + ref() +
+		"}" + dep + "}" +
+		"inputFields" + input + "interfaces{name}enumValues(includeDeprecated:true){name description" + dep +
+		"}possibleTypes{name}}" +
 		"directives{name description locations args" + input + "}}}"
 }

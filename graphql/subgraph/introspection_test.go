@@ -73,11 +73,13 @@ func TestIntrospectionQueries(t *testing.T) {
 
 func TestUnsoundIntrospectionIsRefused(t *testing.T) {
 	for name, s := range map[string]Schema{
-		"name of a type":   {Types: []Type{{Kind: "OBJECT", Name: "A { b: Int } type C"}}},
-		"no name":          {Types: []Type{{Kind: "SCALAR"}}},
-		"digit first":      {Types: []Type{{Kind: "SCALAR", Name: "1a"}}},
-		"kind":             {Types: []Type{{Kind: "THING", Name: "A"}}},
-		"name of a field":  {Types: []Type{{Kind: "OBJECT", Name: "A", Fields: []Field{{Name: "a b", Type: TypeRef{Name: "Int"}}}}}},
+		"name of a type": {Types: []Type{{Kind: "OBJECT", Name: "A { b: Int } type C"}}},
+		"no name":        {Types: []Type{{Kind: "SCALAR"}}},
+		"digit first":    {Types: []Type{{Kind: "SCALAR", Name: "1a"}}},
+		"kind":           {Types: []Type{{Kind: "THING", Name: "A"}}},
+		"name of a field": {
+			Types: []Type{{Kind: "OBJECT", Name: "A", Fields: []Field{{Name: "a b", Type: TypeRef{Name: "Int"}}}}},
+		},
 		"empty":            {},
 		"type of a field":  {Types: []Type{{Kind: "OBJECT", Name: "A", Fields: []Field{{Name: "a"}}}}},
 		"directive's name": {Directives: []Directive{{Name: "a on FIELD"}}},

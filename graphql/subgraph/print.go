@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// SDLFrom prints a schema that was introspected, in the order in which it was told. What every schema has (the scalars and
-// directives of the specification, introspection types) is left out. A name that is none is an error.
+// SDLFrom prints a schema that was introspected, in the order in which it was told. What every schema has (the
+// scalars and directives of the specification, introspection types) is left out. A name that is none is an error.
 func SDLFrom(s *Schema) (string, error) {
 	p := &printer{}
 	p.schema(s)
@@ -55,7 +55,8 @@ func (p *printer) schema(s *Schema) {
 	roots := []struct {
 		keyword, usual string
 		named          *Named
-	}{{"query", "Query", s.QueryType}, {"mutation", "Mutation", s.MutationType}, {"subscription", "Subscription", s.SubscriptionType}}
+	}{{"query", "Query", s.QueryType}, {"mutation", "Mutation", s.MutationType},
+		{"subscription", "Subscription", s.SubscriptionType}}
 	usual := s.Description == ""
 	for _, r := range roots {
 		taken := slices.ContainsFunc(s.Types, func(t Type) bool { return t.Name == r.usual })

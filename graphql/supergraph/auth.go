@@ -12,13 +12,15 @@ import (
 //nolint:gochecknoglobals // a set of constants
 var authDirectives = []string{"authenticated", "requiresScopes", "policy"}
 
-// authSources are applications of the authorisation directives that count at other elements than where they stand, by the coordinates of those.
+// authSources are applications of the authorisation directives that count at other elements than where they stand, by
+// the coordinates of those.
 type authSources map[string][]directiveSource
 
 func (a authSources) add(at string, s directiveSource) { a[at] = append(a[at], s) }
 
-// spreadAuth finds out what interfaces ask for because their implementations do, and implementations because an interface object does.
-// Routers that go by the interface a field is asked of, and not by the object's type, rely on it.
+// spreadAuth finds out what interfaces ask for because their implementations do, and implementations because an
+// interface object does. Routers that go by the interface a field is asked of, and not by the object's type, rely on
+// it.
 func (m *merger) spreadAuth() authSources {
 	out := authSources{}
 	for _, n := range m.order {
@@ -130,7 +132,8 @@ func (c *authCheck) want(dirs ast.DirectiveList, what string) {
 	}
 	c.done = true
 	c.m.errs = append(c.m.errs, c.d.parent.sub.failure(MissingTransitiveAuthRequirements, c.d.pos, c.f.coordinate(),
-		"field %q does not specify necessary @authenticated, @requiresScopes and/or @policy auth requirements to access the transitive %s from %s selection set",
+		"field %q does not specify necessary @authenticated, @requiresScopes and/or @policy auth requirements to access "+
+			"the transitive %s from %s selection set",
 		c.f.coordinate(), what, c.from))
 }
 
@@ -165,7 +168,8 @@ func implies(have, want ast.DirectiveList) bool {
 	if want.ForName("authenticated") != nil && have.ForName("authenticated") == nil {
 		return false
 	}
-	return impliesOne(have.ForNames("requiresScopes"), want.ForNames("requiresScopes"), "scopes") && impliesOne(have.ForNames("policy"), want.ForNames("policy"), "policies")
+	return impliesOne(have.ForNames("requiresScopes"), want.ForNames("requiresScopes"), "scopes") &&
+		impliesOne(have.ForNames("policy"), want.ForNames("policy"), "policies")
 }
 
 func impliesOne(have, want ast.DirectiveList, arg string) bool {

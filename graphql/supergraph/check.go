@@ -23,7 +23,8 @@ func (l *loader) check() {
 
 func (l *loader) checkName(name string, at *ast.Position, coordinate string) {
 	if strings.HasPrefix(name, "__") {
-		l.fail(InvalidGraphQL, at, coordinate, "name %q must not begin with \"__\", which is reserved by GraphQL introspection", name)
+		l.fail(InvalidGraphQL, at, coordinate,
+			"name %q must not begin with \"__\", which is reserved by GraphQL introspection", name)
 	}
 }
 
@@ -88,12 +89,14 @@ func (l *loader) checkOutput(f *fieldDef) {
 	case "":
 		l.fail(InvalidGraphQL, f.pos, f.coordinate(), "unknown type %s", f.typ.Name())
 	case ast.InputObject:
-		l.fail(InvalidGraphQL, f.pos, f.coordinate(), "the type of %q must be an output type but is the input object %q", f.coordinate(), f.typ.String())
+		l.fail(InvalidGraphQL, f.pos, f.coordinate(), "the type of %q must be an output type but is the input object %q",
+			f.coordinate(), f.typ.String())
 	}
 }
 
 // checkDeprecated: what has to be given cannot be deprecated (GraphQL §3.13.3).
-func (l *loader) checkDeprecated(what string, t *ast.Type, def *ast.Value, dirs ast.DirectiveList, at *ast.Position, coordinate string) {
+func (l *loader) checkDeprecated(what string, t *ast.Type, def *ast.Value, dirs ast.DirectiveList, at *ast.Position,
+	coordinate string) {
 	if t.NonNull && def == nil && dirs.ForName("deprecated") != nil {
 		l.fail(InvalidGraphQL, at, coordinate, "required %s %s cannot be deprecated", what, coordinate)
 	}
@@ -107,7 +110,8 @@ func (l *loader) checkInput(t *ast.Type, def *ast.Value, at *ast.Position, coord
 		l.fail(InvalidGraphQL, at, coordinate, "the type of %q must be an input type but is %q", coordinate, t.String())
 	default:
 		if def != nil && !l.s.coerces(def, t) {
-			l.fail(InvalidGraphQL, at, coordinate, "invalid default value %s for %s of type %s", def.String(), coordinate, t.String())
+			l.fail(InvalidGraphQL, at, coordinate, "invalid default value %s for %s of type %s", def.String(), coordinate,
+				t.String())
 		}
 	}
 }
@@ -149,7 +153,9 @@ func (s *subgraph) coercesObject(v *ast.Value, d *typeDef) bool {
 			return false
 		}
 	}
-	return true // a field that is required may be missing, as in Apollo's composer: whoever leaves the argument out learns it from the subgraph
+	// a field that is required may be missing, as in Apollo's composer: whoever leaves the argument out learns it from
+	// the subgraph
+	return true
 }
 
 func coercesScalar(v *ast.Value, name string) bool {
@@ -179,7 +185,8 @@ func (l *loader) checkUnion(t *typeDef) {
 		case "":
 			l.fail(InvalidGraphQL, t.pos, t.name, "unknown type %s", n)
 		default:
-			l.fail(InvalidGraphQL, t.pos, t.name, "cannot add type %s, which is no object type, as member of union type %s", n, t.name)
+			l.fail(InvalidGraphQL, t.pos, t.name, "cannot add type %s, which is no object type, as member of union type %s",
+				n, t.name)
 		}
 	}
 }

@@ -24,7 +24,8 @@ func (l *loader) checkOnce(ds ast.DirectiveList, coordinate string) {
 		if l.repeatable(d.Name) || ds[:i].ForName(d.Name) == nil {
 			continue
 		}
-		l.fail(InvalidGraphQL, d.Position, coordinate, "the directive @%s can only be used once at this location", l.s.spelled(d.Name))
+		l.fail(InvalidGraphQL, d.Position, coordinate, "the directive @%s can only be used once at this location",
+			l.s.spelled(d.Name))
 	}
 }
 
@@ -75,7 +76,8 @@ func (l *loader) checkDirective(d *ast.Directive, at, coordinate string) {
 		return
 	}
 	if !slices.Contains(def.Locations, ast.DirectiveLocation(at)) {
-		l.fail(InvalidGraphQL, d.Position, coordinate, "directive @%s may not be used on %s", strings.TrimPrefix(d.Name, "~"), at)
+		l.fail(InvalidGraphQL, d.Position, coordinate, "directive @%s may not be used on %s",
+			strings.TrimPrefix(d.Name, "~"), at)
 	}
 	l.checkArguments(d, def.Arguments, coordinate)
 }
@@ -86,9 +88,13 @@ func (l *loader) unknownDirective(d *ast.Directive, coordinate string) {
 	case !known(name):
 		l.fail(InvalidGraphQL, d.Position, coordinate, "unknown directive @%s", name)
 	case l.s.federated():
-		l.fail(InvalidGraphQL, d.Position, coordinate, "unknown directive @%s: if federation's is meant, use @federation__%s, or add @%s to the import argument of the @link to the federation specification", name, name, name)
+		l.fail(InvalidGraphQL, d.Position, coordinate,
+			"unknown directive @%s: if federation's is meant, use @federation__%s, or add @%s to the import argument of "+
+				"the @link to the federation specification", name, name, name)
 	default:
-		l.fail(InvalidGraphQL, d.Position, coordinate, "unknown directive @%s: if federation's is meant, note that this is a Federation 1 schema, as it has no @link to the federation specification v2", name)
+		l.fail(InvalidGraphQL, d.Position, coordinate,
+			"unknown directive @%s: if federation's is meant, note that this is a Federation 1 schema, as it has no @link "+
+				"to the federation specification v2", name)
 	}
 }
 
@@ -134,12 +140,15 @@ func (l *loader) checkArguments(d *ast.Directive, defs ast.ArgumentDefinitionLis
 			continue
 		}
 		if a.Value != nil && !l.s.coerces(a.Value, def.Type) {
-			l.fail(InvalidGraphQL, d.Position, coordinate, "invalid value for @%s(%s:) of type %s in application of @%s to %q", name, a.Name, def.Type.String(), name, coordinate)
+			l.fail(InvalidGraphQL, d.Position, coordinate,
+				"invalid value for @%s(%s:) of type %s in application of @%s to %q", name, a.Name, def.Type.String(), name,
+				coordinate)
 		}
 	}
 	for _, def := range defs {
 		if def.Type.NonNull && def.DefaultValue == nil && d.Arguments.ForName(def.Name) == nil {
-			l.fail(InvalidGraphQL, d.Position, coordinate, "directive @%s argument %q of type %q is required, but it was not provided", name, def.Name, def.Type.String())
+			l.fail(InvalidGraphQL, d.Position, coordinate,
+				"directive @%s argument %q of type %q is required, but it was not provided", name, def.Name, def.Type.String())
 		}
 	}
 }

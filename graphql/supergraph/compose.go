@@ -1,6 +1,7 @@
 package supergraph
 
-// Compose merges subgraphs. Their order decides the order of fields and, where the specification leaves a choice, who wins.
+// Compose merges subgraphs. Their order decides the order of fields and, where the specification leaves a choice, who
+// wins.
 func Compose(subgraphs []Subgraph, opts Options) *Result { return NewComposer(opts).compose(subgraphs) }
 
 func (c *Composer) compose(subgraphs []Subgraph) *Result {
@@ -28,7 +29,8 @@ func (c *Composer) compose(subgraphs []Subgraph) *Result {
 	return r
 }
 
-// prepare loads every schema, upgrades the old ones, and validates each by itself. Of those that are known nothing is left to do.
+// prepare loads every schema, upgrades the old ones, and validates each by itself. Of those that are known nothing is
+// left to do.
 func (c *Composer) prepare(in []Subgraph) ([]*subgraph, []Error) {
 	errs := names(in)
 	fresh := make([]*loader, len(in)) // nil for those that are known

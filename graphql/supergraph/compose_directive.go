@@ -38,7 +38,8 @@ func (m *merger) composeDirectives() {
 	}
 }
 
-// composedApplications checks that what a subgraph applies is right by the definition that the supergraph has, which may be another's.
+// composedApplications checks that what a subgraph applies is right by the definition that the supergraph has, which
+// may be another's.
 func (m *merger) composedApplications(c *composedDirective, s *subgraph) {
 	if s == c.sub || s.directives[c.name] == nil {
 		return
@@ -46,11 +47,13 @@ func (m *merger) composedApplications(c *composedDirective, s *subgraph) {
 	check := func(ds ast.DirectiveList, at ast.DirectiveLocation, coordinate string) {
 		for _, d := range ds.ForNames(c.name) {
 			if !slices.Contains(c.definition.Locations, at) {
-				m.errs = append(m.errs, s.failure(DirectiveCompositionError, d.Position, coordinate, "directive \"@%s\" may not be used on %s: subgraph %q defines it otherwise", c.name, at, c.sub.name))
+				m.errs = append(m.errs, s.failure(DirectiveCompositionError, d.Position, coordinate,
+					"directive \"@%s\" may not be used on %s: subgraph %q defines it otherwise", c.name, at, c.sub.name))
 			}
 			for _, a := range d.Arguments {
 				if c.definition.Arguments.ForName(a.Name) == nil {
-					m.errs = append(m.errs, s.failure(DirectiveCompositionError, d.Position, coordinate, "unknown argument %q on directive \"@%s\": subgraph %q defines it otherwise", a.Name, c.name, c.sub.name))
+					m.errs = append(m.errs, s.failure(DirectiveCompositionError, d.Position, coordinate,
+						"unknown argument %q on directive \"@%s\": subgraph %q defines it otherwise", a.Name, c.name, c.sub.name))
 				}
 			}
 		}
@@ -98,12 +101,15 @@ func (m *merger) compose(s *subgraph, d *ast.Directive) {
 	switch {
 	case s.links.canonical[name] != "" || builtinDirective(name):
 		if s.links.canonical[name] == "tag" || s.links.canonical[name] == "inaccessible" || builtinDirective(name) {
-			m.hint("DIRECTIVE_COMPOSITION_INFO", "@"+name, []*subgraph{s}, "directive %q should not be explicitly manually composed since it is a federation directive composed by default", "@"+name)
+			m.hint("DIRECTIVE_COMPOSITION_INFO", "@"+name, []*subgraph{s},
+				"directive %q should not be explicitly manually composed since it is a federation directive composed by default",
+				"@"+name)
 			return
 		}
 		fail("composing federation directive %q in subgraph %q is not supported", "@"+name, s.name)
 	case def == nil:
-		fail("could not find matching directive definition for argument to @composeDirective %q in subgraph %q", "@"+name, s.name)
+		fail("could not find matching directive definition for argument to @composeDirective %q in subgraph %q", "@"+name,
+			s.name)
 	case f == nil:
 		fail("directive %q in subgraph %q cannot be composed because it is not a member of a core feature", "@"+name, s.name)
 	default:
@@ -118,7 +124,8 @@ func (m *merger) takeComposed(c *composedDirective, fail func(string, ...any)) {
 			fail("core feature %q requested to be merged has major version mismatch across subgraphs", c.feature.identity)
 			return
 		case o.name == c.name && o.feature.identity != c.feature.identity:
-			fail("directive %q in subgraph %q does not have the same core feature identity as in subgraph %q", "@"+c.name, c.sub.name, o.sub.name)
+			fail("directive %q in subgraph %q does not have the same core feature identity as in subgraph %q", "@"+c.name,
+				c.sub.name, o.sub.name)
 			return
 		}
 	}

@@ -18,8 +18,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestCompose composes the subgraphs of each file under testdata. After them stands what must come out: the supergraph, or the
-// errors. What composes is read back by the planner's reader.
+// TestCompose composes the subgraphs of each file under testdata. After them stands what must come out: the
+// supergraph, or the errors. What composes is read back by the planner's reader.
 func TestCompose(t *testing.T) {
 	files, err := filepath.Glob("testdata/compose/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -104,12 +104,14 @@ func readable(t *testing.T, r *Result) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(doc, r.Document, cmpopts.EquateEmpty(), cmpopts.IgnoreTypes(&ast.Position{}, []*ast.Position{}, &ast.CommentGroup{})); diff != "" {
+	if diff := cmp.Diff(doc, r.Document, cmpopts.EquateEmpty(),
+		cmpopts.IgnoreTypes(&ast.Position{}, []*ast.Position{}, &ast.CommentGroup{})); diff != "" {
 		t.Errorf("the document is not what the text says (-text +document):\n%s\n%s", diff, r.SDL)
 	}
 }
 
-// withoutMachinery leaves out what is the same in every supergraph: the definitions of the join and link specifications.
+// withoutMachinery leaves out what is the same in every supergraph: the definitions of the join and link
+// specifications.
 func withoutMachinery(sdl string) string {
 	sdl = strings.Replace(sdl, joinDefinitions, "", 1)
 	for _, text := range machineTypes() {

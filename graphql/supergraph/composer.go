@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// Composer composes the subgraphs of one graph again and again. It keeps what it has made of each subgraph, so that a composition after a
-// change reads and checks only what changed; the result is that of Compose and ComposeLargest. What it keeps is bounded by the subgraphs of
-// the last composition. It is not for concurrent use.
+// Composer composes the subgraphs of one graph again and again. It keeps what it has made of each subgraph, so that a
+// composition after a change reads and checks only what changed; the result is that of Compose and ComposeLargest.
+// What it keeps is bounded by the subgraphs of the last composition. It is not for concurrent use.
 type Composer struct {
 	opts Options
 	kept map[string]*kept // by name
@@ -42,7 +42,8 @@ func (c *Composer) ComposeLargest(subgraphs []Subgraph, previous []string) (r *R
 // known returns what is kept of a subgraph; nil if that is nothing, or was used up by a merge.
 func (c *Composer) known(in Subgraph) *subgraph {
 	k := c.kept[in.Name]
-	if k == nil || k.s.spent || k.of.SDL != in.SDL || k.of.URL != in.URL || !maps.EqualFunc(k.of.Keys, in.Keys, slices.Equal) {
+	if k == nil || k.s.spent || k.of.SDL != in.SDL || k.of.URL != in.URL ||
+		!maps.EqualFunc(k.of.Keys, in.Keys, slices.Equal) {
 		return nil
 	}
 	return k.s

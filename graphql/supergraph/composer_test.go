@@ -12,8 +12,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestComposer changes subgraphs at random, again and again. A composer that has seen all that went before has to answer as one that has
-// seen nothing: the same supergraph, document, errors and hints, whatever merges did to the subgraphs that it keeps.
+// TestComposer changes subgraphs at random, again and again. A composer that has seen all that went before has to
+// answer as one that has seen nothing: the same supergraph, document, errors and hints, whatever merges did to the
+// subgraphs that it keeps.
 func TestComposer(t *testing.T) {
 	files, err := filepath.Glob("testdata/compose/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -64,7 +65,8 @@ func change(t *rapid.T, now, pool []Subgraph) []Subgraph {
 	now = slices.Clone(now)
 	i := rapid.IntRange(0, max(len(now)-1, 0)).Draw(t, "which")
 	one := rapid.SampledFrom(pool).Draw(t, "with")
-	switch what := rapid.SampledFrom([]string{"add", "replace", "remove", "move", "key", "url", "nothing"}).Draw(t, "change"); {
+	switch what := rapid.SampledFrom([]string{"add", "replace", "remove", "move", "key", "url", "nothing"}).Draw(t,
+		"change"); {
 	case what == "add" || len(now) == 0:
 		return append(now, one)
 	case what == "replace":
@@ -83,7 +85,8 @@ func change(t *rapid.T, now, pool []Subgraph) []Subgraph {
 
 func same(t rapid.TB, got, want *Result) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreTypes(&ast.Position{}, []*ast.Position{}, &ast.CommentGroup{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(),
+		cmpopts.IgnoreTypes(&ast.Position{}, []*ast.Position{}, &ast.CommentGroup{})); diff != "" {
 		t.Fatalf("composed otherwise (-from scratch +incremental):\n%s", diff)
 	}
 }
@@ -96,18 +99,32 @@ func TestComposerSteps(t *testing.T) {
 	moved := Subgraph{Name: "plain", URL: "http://elsewhere.example", SDL: plain.SDL}
 	owner := Subgraph{Name: "owner", SDL: link + `type Query { a: T } type T @key(fields: "id") { id: ID! x: Int }`}
 	taker := Subgraph{Name: "taker", SDL: link + `type T @key(fields: "id") { id: ID! x: Int @override(from: "owner") }`}
-	slow := Subgraph{Name: "taker", SDL: link + `type T @key(fields: "id") { id: ID! x: Int @override(from: "owner", label: "percent(5)") }`}
-	keyless := Subgraph{Name: "keyless", SDL: `extend type Book { isbn: ID! @external review: String } type Query { top: Book }`}
-	books := Subgraph{Name: "books", SDL: `type Book @key(fields: "isbn") { isbn: ID! title: String } type Query { book: Book }`}
-	fields := Subgraph{Name: "books", SDL: `type Book @key(fields: "title") { isbn: ID! title: String } type Query { book: Book }`}
+	slow := Subgraph{
+		Name: "taker",
+		SDL:  link + `type T @key(fields: "id") { id: ID! x: Int @override(from: "owner", label: "percent(5)") }`,
+	}
+	keyless := Subgraph{
+		Name: "keyless",
+		SDL:  `extend type Book { isbn: ID! @external review: String } type Query { top: Book }`,
+	}
+	books := Subgraph{
+		Name: "books",
+		SDL:  `type Book @key(fields: "isbn") { isbn: ID! title: String } type Query { book: Book }`,
+	}
+	fields := Subgraph{
+		Name: "books",
+		SDL:  `type Book @key(fields: "title") { isbn: ID! title: String } type Query { book: Book }`,
+	}
 	bare := Subgraph{Name: "bare", SDL: `type Book { isbn: ID! title: String } type Query { book: Book }`}
 	poor := Subgraph{Name: "owner", SDL: link + `type Query { a: T } type T @key(fields: "id") { id: ID! }`}
 	keys := with(plain, "Query", "version")
 	tests := map[string][][]Subgraph{
-		"a root field that was replaced is there again":         {{plain, later}, {plain}},
-		"a field that was moved away is there again":            {{owner, taker}, {owner}},
-		"a migration begins, ends, and has nothing to end":      {{owner, slow}, {owner}, {slow, owner}, {slow, books}, {owner, slow}, {poor, slow}, {owner, slow}, {owner, taker}},
-		"the key of another says whose fields an extension has": {{keyless}, {keyless, books}, {keyless, fields}, {books, keyless}, {keyless, bare}, {keyless}},
+		"a root field that was replaced is there again": {{plain, later}, {plain}},
+		"a field that was moved away is there again":    {{owner, taker}, {owner}},
+		"a migration begins, ends, and has nothing to end": {{owner, slow}, {owner}, {slow, owner}, {slow, books},
+			{owner, slow}, {poor, slow}, {owner, slow}, {owner, taker}},
+		"the key of another says whose fields an extension has": {{keyless}, {keyless, books}, {keyless, fields},
+			{books, keyless}, {keyless, bare}, {keyless}},
 		"the address":         {{plain}, {moved}},
 		"the operator's keys": {{plain}, {keys}, {plain}},
 		"the order":           {{owner, books}, {books, owner}},
@@ -122,7 +139,8 @@ func TestComposerSteps(t *testing.T) {
 	}
 }
 
-// TestComposerKeeps holds the composer to what it is for: what did not change is not read again, and what a merge has changed is.
+// TestComposerKeeps holds the composer to what it is for: what did not change is not read again, and what a merge has
+// changed is.
 func TestComposerKeeps(t *testing.T) {
 	link := `extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key", "@override"]) `
 	a := Subgraph{Name: "a", SDL: link + `type Query { a: T } type T @key(fields: "id") { id: ID! x: Int }`}

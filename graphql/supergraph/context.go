@@ -14,7 +14,8 @@ func (l *loader) contextual(f *fieldDef, a *ast.ArgumentDefinition, d *ast.Direc
 	text := strings.TrimSpace(argText(d, "field"))
 	name, sel, ok := splitContext(text)
 	if !ok {
-		l.later(NoContextInSelection, d.Position, f.coordinate()+"("+a.Name+":)", "@fromContext argument does not reference a context: %q", text)
+		l.later(NoContextInSelection, d.Position, f.coordinate()+"("+a.Name+":)",
+			"@fromContext argument does not reference a context: %q", text)
 		return
 	}
 	c := contextArg{arg: a, context: name, selection: sel}
@@ -72,7 +73,8 @@ func (l *loader) markContexts() {
 	}
 }
 
-// contextRules: contexts have plain names and are set somewhere; their arguments stand on objects with a key, and are given one value.
+// contextRules: contexts have plain names and are set somewhere; their arguments stand on objects with a key, and are
+// given one value.
 func (l *loader) contextRules() {
 	for _, n := range l.s.order {
 		t := l.s.types[n]
@@ -80,8 +82,10 @@ func (l *loader) contextRules() {
 			switch name := argText(d, "name"); {
 			case strings.Contains(name, "_"):
 				l.fail(ContextNameInvalid, d.Position, t.name, "context name %q may not contain an underscore", name)
-			case strings.IndexFunc(name, func(r rune) bool { return !isNameRune(r) }) >= 0, name == "", name[0] >= '0' && name[0] <= '9':
-				l.fail(ContextNameInvalid, d.Position, t.name, "context name %q is invalid: it should have only alphanumeric characters and begin with a letter", name)
+			case strings.IndexFunc(name, func(r rune) bool { return !isNameRune(r) }) >= 0, name == "",
+				name[0] >= '0' && name[0] <= '9':
+				l.fail(ContextNameInvalid, d.Position, t.name,
+					"context name %q is invalid: it should have only alphanumeric characters and begin with a letter", name)
 			}
 		}
 	}
@@ -96,7 +100,8 @@ func (l *loader) contextRules() {
 			}
 		}
 		if contextual && t.kind == ast.Object && !slices.ContainsFunc(t.keys, func(k *key) bool { return k.resolvable }) {
-			l.fail(ContextNoResolvableKey, t.pos, t.name, "object %q has no resolvable key but has a field with a contextual argument", t.name)
+			l.fail(ContextNoResolvableKey, t.pos, t.name,
+				"object %q has no resolvable key but has a field with a contextual argument", t.name)
 		}
 	}
 }
@@ -104,12 +109,14 @@ func (l *loader) contextRules() {
 func (l *loader) contextRule(t *typeDef, f *fieldDef, c contextArg, setters []*typeDef) {
 	at, coordinate := c.arg.Position, f.coordinate()+"("+c.arg.Name+":)"
 	if t.kind != ast.Object {
-		l.fail(ContextNotSet, at, coordinate, "@fromContext argument cannot be used on a field that exists on an abstract type: %q", coordinate)
+		l.fail(ContextNotSet, at, coordinate,
+			"@fromContext argument cannot be used on a field that exists on an abstract type: %q", coordinate)
 		return
 	}
 	for _, name := range t.interfaces {
 		if i := l.s.types[name]; i != nil && i.byName[f.name] != nil {
-			l.fail(ContextNotSet, at, coordinate, "@fromContext argument cannot be used on a field implementing an interface field: %q", name+"."+f.name)
+			l.fail(ContextNotSet, at, coordinate,
+				"@fromContext argument cannot be used on a field implementing an interface field: %q", name+"."+f.name)
 		}
 	}
 	if c.arg.DefaultValue != nil {
@@ -120,14 +127,16 @@ func (l *loader) contextRule(t *typeDef, f *fieldDef, c contextArg, setters []*t
 		return
 	}
 	wrong := func(format string, args ...any) {
-		l.fail(ContextInvalidSelection, at, coordinate, "context %q is used in %q but the selection is invalid: %s", c.context, coordinate, fmt.Sprintf(format, args...))
+		l.fail(ContextInvalidSelection, at, coordinate, "context %q is used in %q but the selection is invalid: %s",
+			c.context, coordinate, fmt.Sprintf(format, args...))
 	}
 	if c.unread != nil {
 		wrong("%v", c.unread)
 		return
 	}
 	for _, sel := range c.sels {
-		if on := l.s.types[sel.on]; on != nil && !slices.ContainsFunc(setters, func(t *typeDef) bool { return l.s.meet(t, on) }) {
+		if on := l.s.types[sel.on]; on != nil &&
+			!slices.ContainsFunc(setters, func(t *typeDef) bool { return l.s.meet(t, on) }) {
 			wrong("type condition %q is never used", sel.on)
 			return
 		}
@@ -147,8 +156,8 @@ func (l *loader) contextRule(t *typeDef, f *fieldDef, c contextArg, setters []*t
 	}
 }
 
-// contextTypes returns the types of the values that a context's selection yields on a type that sets it: one field, or one for each of several fragments
-// with conditions of their own.
+// contextTypes returns the types of the values that a context's selection yields on a type that sets it: one field,
+// or one for each of several fragments with conditions of their own.
 func (s *subgraph) contextTypes(t *typeDef, sels []*selection) ([]*ast.Type, error) {
 	if len(sels) == 1 && sels[0].name != "" {
 		typ, err := s.contextType(t, sels)
@@ -189,7 +198,8 @@ func (s *subgraph) meet(a, b *typeDef) bool {
 	return slices.ContainsFunc(s.possible(a.name), func(n string) bool { return slices.Contains(s.possible(b.name), n) })
 }
 
-// contextType is the type of the one value that a selection yields: lists on the way to it are lists around it, and what may be null on the way may be null.
+// contextType is the type of the one value that a selection yields: lists on the way to it are lists around it, and
+// what may be null on the way may be null.
 func (s *subgraph) contextType(t *typeDef, sels []*selection) (*ast.Type, error) {
 	if len(sels) != 1 || sels[0].name == "" {
 		return nil, errors.New("it must yield one value")

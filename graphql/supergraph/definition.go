@@ -14,25 +14,32 @@ func (l *loader) definition(d *ast.DirectiveDefinition, canonical string) {
 	for _, a := range d.Arguments {
 		i := slices.IndexFunc(spec.args, func(s argumentSpec) bool { return s.name == a.Name })
 		if i < 0 {
-			l.fail(DirectiveDefinitionInvalid, d.Position, at, "invalid definition for directive %q: unknown argument %q", at, a.Name)
+			l.fail(DirectiveDefinitionInvalid, d.Position, at, "invalid definition for directive %q: unknown argument %q", at,
+				a.Name)
 			continue
 		}
 		if !compatibleArgument(a.Type, spec.args[i], l.s.federated()) {
-			l.fail(DirectiveDefinitionInvalid, d.Position, at, "invalid definition for directive %q: argument %q should have type %q but has %q", at, a.Name, spec.args[i].typ, a.Type.String())
+			l.fail(DirectiveDefinitionInvalid, d.Position, at,
+				"invalid definition for directive %q: argument %q should have type %q but has %q", at, a.Name, spec.args[i].typ,
+				a.Type.String())
 		}
 	}
 	for _, s := range spec.args {
 		if strings.HasSuffix(s.typ, "!") && d.Arguments.ForName(s.name) == nil {
-			l.fail(DirectiveDefinitionInvalid, d.Position, at, "invalid definition for directive %q: missing required argument %q", at, s.name)
+			l.fail(DirectiveDefinitionInvalid, d.Position, at,
+				"invalid definition for directive %q: missing required argument %q", at, s.name)
 		}
 	}
 	if d.IsRepeatable && !spec.repeatable {
-		l.fail(DirectiveDefinitionInvalid, d.Position, at, "invalid definition for directive %q: it should not be repeatable", at)
+		l.fail(DirectiveDefinitionInvalid, d.Position, at,
+			"invalid definition for directive %q: it should not be repeatable", at)
 	}
 	for _, loc := range d.Locations {
 		lenient := spec.name == "extends" || spec.name == "external" && string(loc) == onInterface
 		if !lenient && !slices.Contains(spec.on, string(loc)) {
-			l.fail(DirectiveDefinitionInvalid, d.Position, at, "invalid definition for directive %q: it should have locations %s, but it has %s", at, strings.Join(spec.on, ", "), loc)
+			l.fail(DirectiveDefinitionInvalid, d.Position, at,
+				"invalid definition for directive %q: it should have locations %s, but it has %s", at,
+				strings.Join(spec.on, ", "), loc)
 			return
 		}
 	}

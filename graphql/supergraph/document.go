@@ -8,10 +8,12 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 )
 
-// supergraph makes the document of the join specification v0.5, and its text. Reading the text gives the document, but for
-// positions. The document is nil if the parser does not take what stands before the types: then the text tells why.
+// supergraph makes the document of the join specification v0.5, and its text. Reading the text gives the document,
+// but for positions. The document is nil if the parser does not take what stands before the types: then the text
+// tells why.
 //
-// Types, values and directives of the document are the subgraphs' own where they are the same: neither may be changed.
+// Types, values and directives of the document are the subgraphs' own where they are the same: neither may be
+// changed.
 func (m *merger) supergraph() (string, *ast.SchemaDocument) {
 	d := newDocumenter(m)
 	p := &printer{m: m, d: d}
@@ -80,11 +82,21 @@ type joins struct {
 }
 
 func newDocumenter(m *merger) *documenter {
-	d := &documenter{m: m, at: &ast.Position{Src: &ast.Source{Name: source}}, names: map[string]string{}, joins: make([]joins, len(m.subs))}
+	d := &documenter{
+		m:     m,
+		at:    &ast.Position{Src: &ast.Source{Name: source}},
+		names: map[string]string{},
+		joins: make([]joins, len(m.subs)),
+	}
 	d.bare = ast.DirectiveList{d.apply("join__field")}
 	for i, s := range m.subs {
 		g := &ast.Argument{Name: "graph", Value: &ast.Value{Kind: ast.EnumValue, Raw: s.enum}}
-		d.joins[i] = joins{graph: g, typ: d.apply("join__type", g), field: d.apply("join__field", g), enumValue: d.apply("join__enumValue", g)}
+		d.joins[i] = joins{
+			graph:     g,
+			typ:       d.apply("join__type", g),
+			field:     d.apply("join__field", g),
+			enumValue: d.apply("join__enumValue", g),
+		}
 	}
 	return d
 }
@@ -102,7 +114,13 @@ func trueArgument(name string) *ast.Argument {
 }
 
 func (d *documenter) definition(t *mergedType) *ast.Definition {
-	out := &ast.Definition{Kind: t.kind, Description: t.description, Name: t.name, Interfaces: t.interfaces, Position: d.at}
+	out := &ast.Definition{
+		Kind:        t.kind,
+		Description: t.description,
+		Name:        t.name,
+		Interfaces:  t.interfaces,
+		Position:    d.at,
+	}
 	out.Directives = d.directives(d.typeJoins(t), t.dirs)
 	switch t.kind {
 	case ast.Union:
@@ -116,8 +134,12 @@ func (d *documenter) definition(t *mergedType) *ast.Definition {
 		out.Fields = make(ast.FieldList, len(t.fields))
 		for i, f := range t.fields {
 			out.Fields[i] = &ast.FieldDefinition{
-				Description: f.description, Name: f.name, Arguments: d.arguments(f.args), DefaultValue: plainValue(f.defaultValue), Type: f.typ,
-				Directives: d.directives(d.fieldJoins(f), f.dirs), Position: d.at,
+				Description:  f.description,
+				Name:         f.name,
+				Arguments:    d.arguments(f.args),
+				DefaultValue: plainValue(f.defaultValue),
+				Type:         f.typ,
+				Directives:   d.directives(d.fieldJoins(f), f.dirs), Position: d.at,
 			}
 		}
 	}
@@ -164,7 +186,12 @@ func (d *documenter) arguments(args ast.ArgumentDefinitionList) ast.ArgumentDefi
 		out[i] = a
 		if v := plainValue(a.DefaultValue); len(a.Directives) > 0 || v != a.DefaultValue {
 			out[i] = &ast.ArgumentDefinition{
-				Description: a.Description, Name: a.Name, DefaultValue: v, Type: a.Type, Directives: d.directives(nil, a.Directives), Position: a.Position,
+				Description:  a.Description,
+				Name:         a.Name,
+				DefaultValue: v,
+				Type:         a.Type,
+				Directives:   d.directives(nil, a.Directives),
+				Position:     a.Position,
 			}
 			changed = true
 		}
@@ -248,7 +275,12 @@ func (d *documenter) value(v *mergedValue) *ast.EnumValueDefinition {
 			joined = append(joined, d.joins[i].enumValue)
 		}
 	}
-	return &ast.EnumValueDefinition{Description: v.description, Name: v.name, Directives: d.directives(joined, v.dirs), Position: d.at}
+	return &ast.EnumValueDefinition{
+		Description: v.description,
+		Name:        v.name,
+		Directives:  d.directives(joined, v.dirs),
+		Position:    d.at,
+	}
 }
 
 // fieldJoins says which subgraphs have the field and how. Nothing said means: all that have the type, as it stands.
@@ -280,16 +312,21 @@ func (d *documenter) fieldJoins(f *mergedField) ast.DirectiveList {
 	return out
 }
 
-// cacheTags carries the applications of @cacheTag of one subgraph into the supergraph, in the form that Apollo's router reads.
+// cacheTags carries the applications of @cacheTag of one subgraph into the supergraph, in the form that Apollo's
+// router reads.
 func (d *documenter) cacheTags(s *subgraph, dirs ast.DirectiveList) ast.DirectiveList {
 	var out ast.DirectiveList
 	for _, dir := range dirs.ForNames("cacheTag") {
-		graphs := &ast.Value{Kind: ast.ListValue, Children: ast.ChildValueList{{Value: &ast.Value{Kind: ast.EnumValue, Raw: s.enum}}}}
+		graphs := &ast.Value{
+			Kind:     ast.ListValue,
+			Children: ast.ChildValueList{{Value: &ast.Value{Kind: ast.EnumValue, Raw: s.enum}}},
+		}
 		args := &ast.Value{Kind: ast.ObjectValue}
 		for _, a := range dir.Arguments {
 			args.Children = append(args.Children, &ast.ChildValue{Name: a.Name, Value: plainValue(a.Value)})
 		}
-		out = append(out, d.apply("join__directive", &ast.Argument{Name: "graphs", Value: graphs}, textArgument("name", "federation__cacheTag"),
+		out = append(out, d.apply("join__directive", &ast.Argument{Name: "graphs", Value: graphs},
+			textArgument("name", "federation__cacheTag"),
 			&ast.Argument{Name: "args", Value: args}))
 	}
 	return out
@@ -298,7 +335,8 @@ func (d *documenter) cacheTags(s *subgraph, dirs ast.DirectiveList) ast.Directiv
 // cacheTags reports whether the subgraph uses @cacheTag.
 func (s *subgraph) cacheTags() bool {
 	for _, t := range s.types {
-		if t.dirs.ForName("cacheTag") != nil || slices.ContainsFunc(t.fields, func(f *fieldDef) bool { return f.dirs.ForName("cacheTag") != nil }) {
+		if t.dirs.ForName("cacheTag") != nil ||
+			slices.ContainsFunc(t.fields, func(f *fieldDef) bool { return f.dirs.ForName("cacheTag") != nil }) {
 			return true
 		}
 	}
@@ -311,7 +349,8 @@ func (f *mergedField) needsJoins() bool {
 	}
 	for i, t := range f.parent.in {
 		d := f.in[i]
-		if d.parent.sub != t.sub || d.external || d.requires != nil || d.provides != nil || d.overridden || d.overrideLabel != "" || d.overrideFrom != "" ||
+		if d.parent.sub != t.sub || d.external || d.requires != nil || d.provides != nil || d.overridden ||
+			d.overrideLabel != "" || d.overrideFrom != "" ||
 			len(d.contextual) > 0 || !sameType(d.typ, f.typ) {
 			return true
 		}

@@ -91,8 +91,8 @@ func (s *selection) String() string {
 	return out
 }
 
-// visit calls fn for every field that a selection on the type selects in the subgraph, up to the first that it does not know; then
-// it returns false. For a field of an interface, fn also gets the field of every implementation.
+// visit calls fn for every field that a selection on the type selects in the subgraph, up to the first that it does
+// not know; then it returns false. For a field of an interface, fn also gets the field of every implementation.
 func (s *subgraph) visit(t *typeDef, sels []*selection, fn func(f *fieldDef)) bool {
 	for _, sel := range sels {
 		if sel.name == "" {
@@ -154,7 +154,8 @@ func (l *loader) fieldSetOf(d *ast.Directive, coordinate string, invalid, invali
 	}
 	text, ok := fieldsText(a.Value, l.s.federated())
 	if !ok {
-		l.later(invalidType, d.Position, coordinate, "on %s, for @%s(fields: %s): the argument must be a string", coordinate, d.Name, a.Value.String())
+		l.later(invalidType, d.Position, coordinate, "on %s, for @%s(fields: %s): the argument must be a string",
+			coordinate, d.Name, a.Value.String())
 		return "", nil
 	}
 	fs, err := parseFieldSet(text)

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-// FuzzCompose gives the composer two schemas of any content. It must answer with errors or with a supergraph that the planner's
-// reader takes, and answer the same again.
+// FuzzCompose gives the composer two schemas of any content. It must answer with errors or with a supergraph that the
+// planner's reader takes, and answer the same again.
 func FuzzCompose(f *testing.F) {
 	files, err := filepath.Glob("testdata/compose/*.txtar")
 	if err != nil {

@@ -15,7 +15,8 @@ func (m *merger) inaccessible() {
 		t := m.types[n]
 		if hidden(t.dirs) {
 			if n == "Query" {
-				m.fail(QueryRootTypeInaccessible, n, m.having(t), "type %q is @inaccessible but is the query root type, which must be in the API schema", n)
+				m.fail(QueryRootTypeInaccessible, n, m.having(t),
+					"type %q is @inaccessible but is the query root type, which must be in the API schema", n)
 			}
 			continue
 		}
@@ -56,7 +57,8 @@ func (m *merger) visibleChildren(t *mergedType) {
 		}
 	}
 	if all > 0 && visible == 0 {
-		m.fail(OnlyInaccessibleChildren, t.name, m.having(t), "type %q is in the API schema but all of its %s are @inaccessible", t.name, what)
+		m.fail(OnlyInaccessibleChildren, t.name, m.having(t),
+			"type %q is in the API schema but all of its %s are @inaccessible", t.name, what)
 	}
 }
 
@@ -67,7 +69,8 @@ func (m *merger) accessibleField(t *mergedType, f *mergedField) {
 		return
 	}
 	if m.hiddenType(f.typ) {
-		m.fail(ReferencedInaccessible, f.coordinate(), subs, "type %q is @inaccessible but is referenced by %q, which is in the API schema", f.typ.Name(), f.coordinate())
+		m.fail(ReferencedInaccessible, f.coordinate(), subs,
+			"type %q is @inaccessible but is referenced by %q, which is in the API schema", f.typ.Name(), f.coordinate())
 	}
 	if t.kind == ast.InputObject {
 		m.visibleDefault(f.defaultValue, f.typ, f.coordinate(), subs)
@@ -80,7 +83,8 @@ func (m *merger) accessibleField(t *mergedType, f *mergedField) {
 func (m *merger) hiddenField(t *mergedType, f *mergedField, subs []*subgraph) {
 	if t.kind == ast.InputObject {
 		if f.typ.NonNull && f.defaultValue == nil {
-			m.fail(RequiredInaccessible, f.coordinate(), subs, "input field %q is @inaccessible but is a required input field of its type", f.coordinate())
+			m.fail(RequiredInaccessible, f.coordinate(), subs,
+				"input field %q is @inaccessible but is a required input field of its type", f.coordinate())
 		}
 		return
 	}
@@ -89,7 +93,9 @@ func (m *merger) hiddenField(t *mergedType, f *mergedField, subs []*subgraph) {
 		if i == nil || hidden(i.dirs) || i.byName[f.name] == nil || hidden(i.byName[f.name].dirs) {
 			continue
 		}
-		m.fail(ImplementedByInaccessible, f.coordinate(), subs, "field %q is @inaccessible but implements the interface field %q, which is in the API schema", f.coordinate(), i.byName[f.name].coordinate())
+		m.fail(ImplementedByInaccessible, f.coordinate(), subs,
+			"field %q is @inaccessible but implements the interface field %q, which is in the API schema", f.coordinate(),
+			i.byName[f.name].coordinate())
 	}
 }
 
@@ -97,7 +103,8 @@ func (m *merger) accessibleArgument(t *mergedType, f *mergedField, a *ast.Argume
 	at := argument(f, a)
 	if !hidden(a.Directives) {
 		if m.hiddenType(a.Type) {
-			m.fail(ReferencedInaccessible, at, subs, "type %q is @inaccessible but is referenced by %q, which is in the API schema", a.Type.Name(), at)
+			m.fail(ReferencedInaccessible, at, subs,
+				"type %q is @inaccessible but is referenced by %q, which is in the API schema", a.Type.Name(), at)
 		}
 		m.visibleDefault(a.DefaultValue, a.Type, at, subs)
 		return
@@ -111,7 +118,8 @@ func (m *merger) accessibleArgument(t *mergedType, f *mergedField, a *ast.Argume
 			continue
 		}
 		if b := i.byName[f.name].args.ForName(a.Name); b != nil && !hidden(b.Directives) {
-			m.fail(ImplementedByInaccessible, at, subs, "argument %q is @inaccessible but implements an argument of interface %q, which is in the API schema", at, n)
+			m.fail(ImplementedByInaccessible, at, subs,
+				"argument %q is @inaccessible but implements an argument of interface %q, which is in the API schema", at, n)
 		}
 	}
 }
@@ -135,7 +143,9 @@ func (m *merger) visibleDefault(v *ast.Value, t *ast.Type, at string, subs []*su
 	case d.kind == ast.Enum:
 		i := slices.IndexFunc(d.values, func(o *mergedValue) bool { return o.name == v.Raw })
 		if i >= 0 && hidden(d.values[i].dirs) {
-			m.fail(DefaultValueUsesInaccessible, at, subs, "enum value %q is @inaccessible but is used in the default value of %q, which is in the API schema", d.name+"."+v.Raw, at)
+			m.fail(DefaultValueUsesInaccessible, at, subs,
+				"enum value %q is @inaccessible but is used in the default value of %q, which is in the API schema",
+				d.name+"."+v.Raw, at)
 		}
 	case d.kind == ast.InputObject && v.Kind == ast.ObjectValue:
 		for _, c := range v.Children {
@@ -144,7 +154,9 @@ func (m *merger) visibleDefault(v *ast.Value, t *ast.Type, at string, subs []*su
 				continue
 			}
 			if hidden(f.dirs) {
-				m.fail(DefaultValueUsesInaccessible, at, subs, "input field %q is @inaccessible but is used in the default value of %q, which is in the API schema", f.coordinate(), at)
+				m.fail(DefaultValueUsesInaccessible, at, subs,
+					"input field %q is @inaccessible but is used in the default value of %q, which is in the API schema",
+					f.coordinate(), at)
 				continue
 			}
 			m.visibleDefault(c.Value, f.typ, at, subs)

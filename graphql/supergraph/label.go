@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// validLabel reports whether a string may label a progressive override: a name with _ - : . and /, or percent(0 to 100).
+// validLabel reports whether a string may label a progressive override: a name with _ - : . and /, or percent(0 to
+// 100).
 func validLabel(s string) bool {
 	if p, ok := strings.CutPrefix(s, "percent("); ok {
 		p, ok = strings.CutSuffix(p, ")")

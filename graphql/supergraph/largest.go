@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// ComposeLargest composes as many of the subgraphs as it can, and says of the others why they are left out. A subgraph that is
-// wrong by itself is left out first. Of those that do not go together the newest goes: previous names the ones that were in the
-// last composition, which stay as long as leaving out others helps; among equals the later one goes. The result has errors only
-// if nothing is left that composes.
+// ComposeLargest composes as many of the subgraphs as it can, and says of the others why they are left out. A
+// subgraph that is wrong by itself is left out first. Of those that do not go together the newest goes: previous
+// names the ones that were in the last composition, which stay as long as leaving out others helps; among equals the
+// later one goes. The result has errors only if nothing is left that composes.
 //
 // Equal input gives equal output, whatever happened before: of two candidates it is always the same that is taken.
 func ComposeLargest(subgraphs []Subgraph, previous []string, opts Options) (r *Result, excluded map[string][]Error) {
@@ -72,8 +72,8 @@ func (l *largest) shrink() *Result {
 // mostTries bounds how many subgraphs are tried without at each step.
 const mostTries = 16
 
-// culprit picks who has to go: of the suspects the first without whom the others compose; without such a one the first suspect. So a newcomer
-// that conflicts with two others goes, and not they, whatever its name.
+// culprit picks who has to go: of the suspects the first without whom the others compose; without such a one the
+// first suspect. So a newcomer that conflicts with two others goes, and not they, whatever its name.
 func (l *largest) culprit(errs []Error) int {
 	suspects := l.suspects(errs)
 	if len(suspects) > 1 {
@@ -86,7 +86,8 @@ func (l *largest) culprit(errs []Error) int {
 	return suspects[0]
 }
 
-// suspects are those who may have to go: rather ones that the errors name than others, rather new than known; the latest first.
+// suspects are those who may have to go: rather ones that the errors name than others, rather new than known; the
+// latest first.
 func (l *largest) suspects(errs []Error) []int {
 	var best []int
 	score := -1

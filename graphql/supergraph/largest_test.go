@@ -6,10 +6,14 @@ import (
 	"testing"
 )
 
-const v2 = "extend schema @link(url: \"https://specs.apollo.dev/federation/v2.3\", import: [\"@key\", \"@shareable\"])\n"
+const v2 = "extend schema @link(url: \"https://specs.apollo.dev/federation/v2.3\", import: [\"@key\", " +
+	"\"@shareable\"])\n"
 
 func TestComposeLargest(t *testing.T) {
-	books := Subgraph{Name: "books", SDL: v2 + `type Query { books: [Book] } type Book @key(fields: "id") { id: ID! title: String }`}
+	books := Subgraph{
+		Name: "books",
+		SDL:  v2 + `type Query { books: [Book] } type Book @key(fields: "id") { id: ID! title: String }`,
+	}
 	stars := Subgraph{Name: "stars", SDL: v2 + `type Book @key(fields: "id") { id: ID! stars: Int }`}
 	thief := Subgraph{Name: "thief", SDL: v2 + `type Book @key(fields: "id") { id: ID! title: String }`}
 	broken := Subgraph{Name: "broken", SDL: "type Query {"}
@@ -24,11 +28,14 @@ func TestComposeLargest(t *testing.T) {
 		{"all", []Subgraph{books, stars}, nil, ""},
 		{"one is not GraphQL", []Subgraph{books, broken, stars}, nil, "broken INVALID_GRAPHQL"},
 		{"the later of two", []Subgraph{books, stars, thief}, nil, "thief INVALID_FIELD_SHARING"},
-		{"the newer of two, though it stands first", []Subgraph{thief, books, stars}, []string{"books", "stars"}, "thief INVALID_FIELD_SHARING"},
+		{"the newer of two, though it stands first", []Subgraph{thief, books, stars}, []string{"books", "stars"},
+			"thief INVALID_FIELD_SHARING"},
 		{"one that cannot be reached", []Subgraph{books, stars, unkeyed}, nil, "unkeyed SATISFIABILITY_ERROR"},
 		{"reached through another", []Subgraph{books, unkeyed, base}, nil, ""},
-		{"two that fail apart from each other", []Subgraph{thief, books, unkeyed}, []string{"books"}, "thief INVALID_FIELD_SHARING, unkeyed SATISFIABILITY_ERROR"},
-		{"of two of a name the first", []Subgraph{books, {Name: "books", SDL: stars.SDL}}, nil, "books INVALID_SUBGRAPH_NAME"},
+		{"two that fail apart from each other", []Subgraph{thief, books, unkeyed}, []string{"books"},
+			"thief INVALID_FIELD_SHARING, unkeyed SATISFIABILITY_ERROR"},
+		{"of two of a name the first", []Subgraph{books, {Name: "books", SDL: stars.SDL}}, nil,
+			"books INVALID_SUBGRAPH_NAME"},
 		{"nothing", []Subgraph{broken}, nil, "broken INVALID_GRAPHQL"},
 		{"none", nil, nil, ""},
 	}

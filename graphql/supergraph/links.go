@@ -45,8 +45,8 @@ func (f *feature) element(name string) string {
 	return f.as + "__" + name
 }
 
-// machinery reports whether a type belongs to the specification of a linked feature. Other types below a feature's prefix are the schema's own,
-// for example `enum acme__Kind` beside `@link(url: "https://acme.example/acme/v1.0")`.
+// machinery reports whether a type belongs to the specification of a linked feature. Other types below a feature's
+// prefix are the schema's own, for example `enum acme__Kind` beside `@link(url: "https://acme.example/acme/v1.0")`.
 func (l *links) machinery(name string) bool {
 	if machineType(name) || l.types[name] {
 		return true
@@ -85,7 +85,8 @@ func (l *loader) link(ds ast.DirectiveList) {
 	for _, d := range linkApplications(ds) {
 		if f := l.feature(d); f != nil {
 			if slices.ContainsFunc(k.features, func(o *feature) bool { return o.identity == f.identity }) {
-				l.fail(InvalidLinkDirectiveUsage, d.Position, "", "cannot link feature %q since it has already been linked in the schema", f.identity)
+				l.fail(InvalidLinkDirectiveUsage, d.Position, "",
+					"cannot link feature %q since it has already been linked in the schema", f.identity)
 				continue
 			}
 			k.features = append(k.features, f)
@@ -150,21 +151,26 @@ func (l *loader) feature(d *ast.Directive) *feature {
 		f.as = f.name
 	}
 	if f.identity == specs+"connect" {
-		l.fail(UnsupportedLinkedFeature, d.Position, "", "feature %s is not supported: connectors are not carried out here", url)
+		l.fail(UnsupportedLinkedFeature, d.Position, "",
+			"feature %s is not supported: connectors are not carried out here", url)
 		return nil
 	}
 	if f.identity == federation && (f.version.less(version{2, 0}) || !f.version.less(version{2, newestFederation + 1})) {
-		l.fail(UnknownFederationLinkVersion, d.Position, "", "federation %s is not known; it must be v2.0 to v2.%d", f.version, newestFederation)
+		l.fail(UnknownFederationLinkVersion, d.Position, "", "federation %s is not known; it must be v2.0 to v2.%d",
+			f.version, newestFederation)
 		return nil
 	}
 	for _, c := range argList(d, "import") {
 		i, ok := importOf(c)
 		if !ok {
-			l.fail(InvalidLinkDirectiveUsage, d.Position, "", "@link of %q: an import is a string, or an object of name and as, and @ stands before both or neither", url)
+			l.fail(InvalidLinkDirectiveUsage, d.Position, "",
+				"@link of %q: an import is a string, or an object of name and as, and @ stands before both or neither", url)
 			continue
 		}
 		if before := f.imported(i.name); before != "" && before != i.as {
-			l.fail(InvalidLinkDirectiveUsage, d.Position, "", "cannot import %q as %q from feature %q since it was previously imported as %q: remove one of these imports", i.name, i.as, f.identity, before)
+			l.fail(InvalidLinkDirectiveUsage, d.Position, "",
+				"cannot import %q as %q from feature %q since it was previously imported as %q: remove one of these imports",
+				i.name, i.as, f.identity, before)
 			if l.s.links.canonical != nil && strings.HasPrefix(i.as, "@") { // it is known by that name, too
 				l.s.links.canonical[i.as[1:]] = i.name[1:]
 			}
@@ -218,10 +224,12 @@ func (l *loader) elements(f *feature) {
 func (l *loader) unknownImports(f *feature) {
 	for _, i := range f.imports {
 		n, directive := strings.CutPrefix(i.name, "@")
-		if directive && element(n, f.version) != nil || n == "FieldSet" || n == "Scope" || n == "Policy" || n == "ContextFieldValue" {
+		if directive && element(n, f.version) != nil || n == "FieldSet" || n == "Scope" || n == "Policy" ||
+			n == "ContextFieldValue" {
 			continue
 		}
-		l.fail(InvalidLinkDirectiveUsage, f.dir.Position, "", "cannot import unknown element %q of federation %s", i.name, f.version)
+		l.fail(InvalidLinkDirectiveUsage, f.dir.Position, "", "cannot import unknown element %q of federation %s", i.name,
+			f.version)
 	}
 }
 

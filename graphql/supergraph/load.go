@@ -19,13 +19,26 @@ type loader struct {
 	s    *subgraph
 	doc  *ast.SchemaDocument
 	errs []Error
-	// selections is what is wrong with the federation directives' selections: it stands behind what is wrong with the GraphQL.
+	// selections is what is wrong with the federation directives' selections: it stands behind what is wrong with the
+	// GraphQL.
 	selections []Error
 }
 
 // load parses a schema and resolves its names. The subgraph has no types if the SDL cannot be parsed.
 func load(index int, in Subgraph, limits Limits) *loader {
-	l := &loader{s: &subgraph{index: index, name: in.Name, url: in.URL, size: len(in.SDL), types: map[string]*typeDef{}, directives: map[string]*ast.DirectiveDefinition{}, roots: map[ast.Operation]string{}, renamed: map[string]string{}, contexts: map[string]bool{}}}
+	l := &loader{
+		s: &subgraph{
+			index:      index,
+			name:       in.Name,
+			url:        in.URL,
+			size:       len(in.SDL),
+			types:      map[string]*typeDef{},
+			directives: map[string]*ast.DirectiveDefinition{},
+			roots:      map[ast.Operation]string{},
+			renamed:    map[string]string{},
+			contexts:   map[string]bool{},
+		},
+	}
 	problem, holds := limits.tooLarge(in.SDL)
 	if problem != "" {
 		l.fail(SchemaTooLarge, nil, "", "%s", problem)
@@ -101,15 +114,20 @@ func (l *loader) later(code Code, at *ast.Position, coordinate, format string, a
 }
 
 func (s *subgraph) failure(code Code, at *ast.Position, coordinate, format string, args ...any) Error {
-	e := Error{Code: code, Message: "[" + s.name + "] " + fmt.Sprintf(format, args...), Subgraphs: []string{s.name}, Coordinate: coordinate}
+	e := Error{
+		Code:       code,
+		Message:    "[" + s.name + "] " + fmt.Sprintf(format, args...),
+		Subgraphs:  []string{s.name},
+		Coordinate: coordinate,
+	}
 	if at != nil {
 		e.Locations = []Location{{s.name, at.Line, at.Column}}
 	}
 	return e
 }
 
-// canonical gives directives their canonical names. A directive of the schema's own that happens to be called like one of
-// federation's gets a ~ before it.
+// canonical gives directives their canonical names. A directive of the schema's own that happens to be called like
+// one of federation's gets a ~ before it.
 func (l *loader) canonical(ds ast.DirectiveList) {
 	for _, d := range ds {
 		if n, ok := l.s.links.canonical[d.Name]; ok {
@@ -197,7 +215,8 @@ func (l *loader) add(d *ast.Definition, extension bool) {
 	}
 	switch {
 	case t.kind != d.Kind:
-		l.fail(InvalidGraphQL, d.Position, name, "cannot extend %s %s as %s", strings.ToLower(string(t.kind)), name, strings.ToLower(string(d.Kind)))
+		l.fail(InvalidGraphQL, d.Position, name, "cannot extend %s %s as %s", strings.ToLower(string(t.kind)), name,
+			strings.ToLower(string(d.Kind)))
 		return
 	case !extension && t.pos != nil && t.once:
 		l.fail(InvalidGraphQL, d.Position, name, "there can be only one type named %q", d.Name)
@@ -237,7 +256,8 @@ func (l *loader) extend(t *typeDef, d *ast.Definition, extension bool) {
 	}
 	l.addKeys(t, d.Directives, extension)
 	if len(d.Directives.ForNames("shareable")) > 1 {
-		l.later(InvalidShareableUsage, d.Position, t.name, "invalid duplicate application of @shareable on the same type declaration of %q", t.name)
+		l.later(InvalidShareableUsage, d.Position, t.name,
+			"invalid duplicate application of @shareable on the same type declaration of %q", t.name)
 	}
 	t.dirs = append(t.dirs, d.Directives...)
 	t.interfaces = l.union(t.interfaces, d.Interfaces, d, "implements")
@@ -323,7 +343,13 @@ func (l *loader) rootTypes() {
 		}
 	}
 	if q := l.s.types["Query"]; q == nil {
-		l.s.types["Query"] = &typeDef{sub: l.s, name: "Query", kind: ast.Object, byName: map[string]*fieldDef{}, defined: true}
+		l.s.types["Query"] = &typeDef{
+			sub:     l.s,
+			name:    "Query",
+			kind:    ast.Object,
+			byName:  map[string]*fieldDef{},
+			defined: true,
+		}
 		l.s.order = append(l.s.order, "Query")
 	}
 	l.s.roots[ast.Query] = "Query"
@@ -371,7 +397,11 @@ func (l *loader) operatorKeys(keys map[string][]string) {
 			continue
 		}
 		for _, text := range keys[n] {
-			d := &ast.Directive{Name: "key", Position: t.pos, Arguments: ast.ArgumentList{{Name: "fields", Value: &ast.Value{Kind: ast.StringValue, Raw: text}}}}
+			d := &ast.Directive{
+				Name:      "key",
+				Position:  t.pos,
+				Arguments: ast.ArgumentList{{Name: "fields", Value: &ast.Value{Kind: ast.StringValue, Raw: text}}},
+			}
 			l.addKeys(t, ast.DirectiveList{d}, false)
 			t.dirs = append(t.dirs, d)
 		}

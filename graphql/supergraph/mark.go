@@ -27,7 +27,8 @@ func (l *loader) mark() {
 
 func (l *loader) markField(t *typeDef, f *fieldDef) {
 	if d := f.dirs.ForName("requires"); d != nil {
-		if _, f.requires = l.fieldSetOf(d, f.coordinate(), RequiresInvalidFields, RequiresInvalidFieldsType); f.requires != nil {
+		if _, f.requires = l.fieldSetOf(d, f.coordinate(), RequiresInvalidFields,
+			RequiresInvalidFieldsType); f.requires != nil {
 			l.s.visit(t, f.requires.sels, func(g *fieldDef) { g.required = true })
 		}
 	}

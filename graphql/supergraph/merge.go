@@ -118,9 +118,12 @@ func (m *merger) kind(t *mergedType) {
 	}
 	switch {
 	case len(kinds) > 1 || object && len(kinds) == 1 && t.kind != ast.Interface:
-		m.fail(TypeKindMismatch, t.name, m.having(t), "type %q has mismatched kind: it is defined as %s", t.name, m.kindsOf(t))
+		m.fail(TypeKindMismatch, t.name, m.having(t), "type %q has mismatched kind: it is defined as %s", t.name,
+			m.kindsOf(t))
 	case object && len(kinds) == 0:
-		m.fail(InterfaceObjectUsageError, t.name, m.having(t), "type %q is declared with @interfaceObject in all the subgraphs in which it is defined (it is defined in %s but should be defined as an interface in at least one subgraph)", t.name, m.nameList(m.having(t)))
+		m.fail(InterfaceObjectUsageError, t.name, m.having(t),
+			"type %q is declared with @interfaceObject in all the subgraphs in which it is defined (it is defined in %s "+
+				"but should be defined as an interface in at least one subgraph)", t.name, m.nameList(m.having(t)))
 		t.kind = ast.Interface
 	case object:
 		t.kind = ast.Interface
@@ -149,7 +152,8 @@ func (m *merger) bases() {
 		if slices.ContainsFunc(t.in, func(d *typeDef) bool { return d.defined }) {
 			continue
 		}
-		m.fail(ExtensionWithNoBase, n, m.having(t), "type %q is an extension type, but there is no type definition for it in any subgraph", n)
+		m.fail(ExtensionWithNoBase, n, m.having(t),
+			"type %q is an extension type, but there is no type definition for it in any subgraph", n)
 	}
 }
 
@@ -214,7 +218,8 @@ func (m *merger) describe(coordinate string, texts []string) string {
 			best, most = d, counts[d]
 		}
 	}
-	m.hint("INCONSISTENT_DESCRIPTION", coordinate, nil, "%s has different descriptions: the most frequent is used", coordinate)
+	m.hint("INCONSISTENT_DESCRIPTION", coordinate, nil, "%s has different descriptions: the most frequent is used",
+		coordinate)
 	return best
 }
 

@@ -38,7 +38,8 @@ func (m *merger) mergedDirective(name string) bool {
 	return name == "deprecated" || name == "specifiedBy" || name == "oneOf" || m.composedAs(name) != nil
 }
 
-// mergeDirectives merges the applications on one element: all different ones of repeatable directives, and one of the others.
+// mergeDirectives merges the applications on one element: all different ones of repeatable directives, and one of the
+// others.
 func (m *merger) mergeDirectives(at string, from []directiveSource) ast.DirectiveList {
 	var names []string
 	for _, s := range from {
@@ -78,7 +79,8 @@ func (m *merger) mergeApplications(at, name string, from []directiveSource) ast.
 		return all
 	}
 	merged := m.combine(name, all)
-	m.hint("MERGED_NON_REPEATABLE_DIRECTIVE_ARGUMENTS", at, nil, "directive @%s is applied to %q with different arguments", name, at)
+	m.hint("MERGED_NON_REPEATABLE_DIRECTIVE_ARGUMENTS", at, nil,
+		"directive @%s is applied to %q with different arguments", name, at)
 	return ast.DirectiveList{merged}
 }
 
@@ -112,8 +114,8 @@ func withArgument(directive, name string, v *ast.Value) *ast.Directive {
 // mostAlternatives bounds the combinations of alternatives that one element may ask for.
 const mostAlternatives = 4096
 
-// conjunction makes one list of alternatives that holds when those of all applications do. Where that would be very many alternatives it is
-// one that asks for everything.
+// conjunction makes one list of alternatives that holds when those of all applications do. Where that would be very
+// many alternatives it is one that asks for everything.
 func conjunction(all ast.DirectiveList, arg string) *ast.Value {
 	product := [][]string{{}}
 	for _, d := range all {
@@ -225,9 +227,13 @@ func combineListSize(all ast.DirectiveList) *ast.Directive {
 			out.Arguments = append(out.Arguments, &ast.Argument{Name: arg, Value: stringsValue(names)})
 		}
 	}
-	one := !slices.ContainsFunc(all, func(d *ast.Directive) bool { return argText(d, "requireOneSlicingArgument") == "false" })
+	one := !slices.ContainsFunc(all, func(d *ast.Directive) bool {
+		return argText(d,
+			"requireOneSlicingArgument") == "false"
+	})
 	if !one {
-		out.Arguments = append(out.Arguments, &ast.Argument{Name: "requireOneSlicingArgument", Value: &ast.Value{Kind: ast.BooleanValue, Raw: "false"}})
+		out.Arguments = append(out.Arguments,
+			&ast.Argument{Name: "requireOneSlicingArgument", Value: &ast.Value{Kind: ast.BooleanValue, Raw: "false"}})
 	}
 	return out
 }
@@ -245,7 +251,8 @@ func equalArguments(a, b *ast.Directive) bool {
 	return true
 }
 
-// executableDirectives keeps what clients may write in operations: directives that all subgraphs define, where all allow them.
+// executableDirectives keeps what clients may write in operations: directives that all subgraphs define, where all
+// allow them.
 func (m *merger) executableDirectives() {
 	if len(m.subs) == 0 {
 		return
@@ -293,7 +300,8 @@ func (m *merger) executableDirective(name string) *ast.DirectiveDefinition {
 
 func executable(l ast.DirectiveLocation) bool {
 	switch l {
-	case ast.LocationQuery, ast.LocationMutation, ast.LocationSubscription, ast.LocationField, ast.LocationFragmentDefinition,
+	case ast.LocationQuery, ast.LocationMutation, ast.LocationSubscription, ast.LocationField,
+		ast.LocationFragmentDefinition,
 		ast.LocationFragmentSpread, ast.LocationInlineFragment, ast.LocationVariableDefinition:
 		return true
 	}

@@ -57,11 +57,15 @@ func (m *merger) enumDefaults() {
 		t := m.types[n]
 		for _, f := range t.fields {
 			if f.defaultValue != nil && !m.holds(f.defaultValue, f.typ) {
-				m.fail(InvalidGraphQL, f.coordinate(), m.having(t), "invalid default value (got: %s) provided for input field %s of type %s", f.defaultValue.String(), f.coordinate(), f.typ.String())
+				m.fail(InvalidGraphQL, f.coordinate(), m.having(t),
+					"invalid default value (got: %s) provided for input field %s of type %s", f.defaultValue.String(),
+					f.coordinate(), f.typ.String())
 			}
 			for _, a := range f.args {
 				if a.DefaultValue != nil && !m.holds(a.DefaultValue, a.Type) {
-					m.fail(InvalidGraphQL, argument(f, a), m.having(t), "invalid default value (got: %s) provided for argument %s of type %s", a.DefaultValue.String(), argument(f, a), a.Type.String())
+					m.fail(InvalidGraphQL, argument(f, a), m.having(t),
+						"invalid default value (got: %s) provided for argument %s of type %s", a.DefaultValue.String(), argument(f, a),
+						a.Type.String())
 				}
 			}
 		}
@@ -86,8 +90,8 @@ func (m *merger) holds(v *ast.Value, typ *ast.Type) bool {
 	return true
 }
 
-// mergeEnums merges enum values: all of them where clients only receive the enum, the common ones where they only send it; where
-// they do both, all subgraphs must have the same.
+// mergeEnums merges enum values: all of them where clients only receive the enum, the common ones where they only
+// send it; where they do both, all subgraphs must have the same.
 func (m *merger) mergeEnums() {
 	uses := m.uses()
 	for _, n := range m.order {
@@ -108,7 +112,8 @@ func (m *merger) mergeEnum(t *mergedType, u *use) {
 	failed := len(m.errs)
 	t.values = slices.DeleteFunc(t.values, func(v *mergedValue) bool { return !m.keepValue(t, v, u) })
 	if len(t.values) == 0 && len(m.errs) == failed {
-		m.fail(EmptyMergedEnumType, t.name, m.having(t), "none of the values of enum type %q are defined consistently in all the subgraphs defining that type", t.name)
+		m.fail(EmptyMergedEnumType, t.name, m.having(t),
+			"none of the values of enum type %q are defined consistently in all the subgraphs defining that type", t.name)
 	}
 }
 
@@ -144,11 +149,13 @@ func (m *merger) keepValue(t *mergedType, v *mergedValue, u *use) bool {
 	}
 	at := t.name + "." + v.name
 	if u.output == "" {
-		m.hint("INCONSISTENT_ENUM_VALUE_FOR_INPUT_ENUM", at, without, "value %q of enum type %q is left out of the supergraph: it is not in %s", v.name, t.name, m.nameList(without))
+		m.hint("INCONSISTENT_ENUM_VALUE_FOR_INPUT_ENUM", at, without,
+			"value %q of enum type %q is left out of the supergraph: it is not in %s", v.name, t.name, m.nameList(without))
 		return false
 	}
 	m.fail(EnumValueMismatch, at, append(with, without...),
-		"enum type %q is used as both input type (for example, as type of %q) and output type (for example, as type of %q), but value %q is not defined in all the subgraphs defining %q: it is in %s but not in %s",
+		"enum type %q is used as both input type (for example, as type of %q) and output type (for example, as type of "+
+			"%q), but value %q is not defined in all the subgraphs defining %q: it is in %s but not in %s",
 		t.name, u.input, u.output, v.name, t.name, m.nameList(with), m.nameList(without))
 	return true
 }

@@ -78,7 +78,8 @@ func (m *merger) onlyExternal(f *mergedField, external []*fieldDef) {
 		return
 	}
 	m.fail(ExternalMissingOnBase, f.coordinate(), subsOf(external),
-		"field %q is marked @external on all the subgraphs in which it is listed (%s)", f.coordinate(), m.nameList(subsOf(external)))
+		"field %q is marked @external on all the subgraphs in which it is listed (%s)", f.coordinate(),
+		m.nameList(subsOf(external)))
 	delete(f.parent.byName, f.name)
 }
 
@@ -133,14 +134,17 @@ func (m *merger) sharing(f *mergedField) {
 		where = m.nameList(subsOf(not))
 	}
 	m.fail(InvalidFieldSharing, f.coordinate(), subsOf(resolving),
-		"non-shareable field %q is resolved from multiple subgraphs: it is resolved from %s and defined as non-shareable in %s", f.coordinate(), m.nameList(subsOf(resolving)), where)
+		"non-shareable field %q is resolved from multiple subgraphs: it is resolved from %s and defined as "+
+			"non-shareable in %s", f.coordinate(), m.nameList(subsOf(resolving)), where)
 }
 
 // sharedSubscription refuses @shareable on subscriptions: an event comes from one place.
 func (m *merger) sharedSubscription(f *mergedField, own []*fieldDef) {
 	for _, d := range own {
 		if d.dirs.ForName("shareable") != nil {
-			m.fail(InvalidFieldSharing, f.coordinate(), subsOf([]*fieldDef{d}), "fields on the root level subscription object cannot be marked as shareable, but %q is in subgraph %q", f.coordinate(), d.parent.sub.name)
+			m.fail(InvalidFieldSharing, f.coordinate(), subsOf([]*fieldDef{d}),
+				"fields on the root level subscription object cannot be marked as shareable, but %q is in subgraph %q",
+				f.coordinate(), d.parent.sub.name)
 		}
 	}
 }
@@ -151,7 +155,8 @@ func (m *merger) migrating(fs []*fieldDef) bool {
 		return false
 	}
 	a, b := fs[0], fs[1]
-	return a.overrideLabel != "" && a.overrideFrom == b.parent.sub.name || b.overrideLabel != "" && b.overrideFrom == a.parent.sub.name
+	return a.overrideLabel != "" && a.overrideFrom == b.parent.sub.name ||
+		b.overrideLabel != "" && b.overrideFrom == a.parent.sub.name
 }
 
 // externals checks that those who name a field know it as it is.
@@ -159,14 +164,17 @@ func (m *merger) externals(f *mergedField, external []*fieldDef, equal bool) {
 	for _, d := range external {
 		subs := subsOf(append([]*fieldDef{d}, first(f.sources())...))
 		if f.typ != nil && d.typ.String() != f.typ.String() && (equal || !m.subtype(d.typ, f.typ)) {
-			m.fail(ExternalTypeMismatch, f.coordinate(), subs, "type of field %q is incompatible across subgraphs (where marked @external): it has type %q, but type %q in subgraph %q", f.coordinate(), f.typ.String(), d.typ.String(), d.parent.sub.name)
+			m.fail(ExternalTypeMismatch, f.coordinate(), subs,
+				"type of field %q is incompatible across subgraphs (where marked @external): it has type %q, but type %q in "+
+					"subgraph %q", f.coordinate(), f.typ.String(), d.typ.String(), d.parent.sub.name)
 		}
 		for _, a := range f.args {
 			m.externalArgument(f, d, a, subs)
 		}
 		for _, dir := range d.dirs {
 			if m.mergedDirective(dir.Name) {
-				m.fail(MergedDirectiveApplicationOnExternal, f.coordinate(), []*subgraph{d.parent.sub}, "[%s] cannot apply merged directive @%s to external field %q", d.parent.sub.name, dir.Name, f.coordinate())
+				m.fail(MergedDirectiveApplicationOnExternal, f.coordinate(), []*subgraph{d.parent.sub},
+					"[%s] cannot apply merged directive @%s to external field %q", d.parent.sub.name, dir.Name, f.coordinate())
 			}
 		}
 	}
@@ -179,11 +187,16 @@ func (m *merger) externalArgument(f *mergedField, d *fieldDef, a *ast.ArgumentDe
 	have := d.args.ForName(a.Name)
 	switch {
 	case have == nil:
-		m.fail(ExternalArgumentMissing, at, subs, "field %q is missing argument %q in subgraph %q, where it is marked @external", f.coordinate(), at, d.parent.sub.name)
+		m.fail(ExternalArgumentMissing, at, subs,
+			"field %q is missing argument %q in subgraph %q, where it is marked @external", f.coordinate(), at,
+			d.parent.sub.name)
 	case have.Type.String() != a.Type.String() && !m.subtype(a.Type, have.Type):
-		m.fail(ExternalArgumentTypeMismatch, at, subs, "type of argument %q is incompatible across subgraphs (where %q is marked @external): it has type %q, but type %q in subgraph %q", at, f.coordinate(), a.Type.String(), have.Type.String(), d.parent.sub.name)
+		m.fail(ExternalArgumentTypeMismatch, at, subs,
+			"type of argument %q is incompatible across subgraphs (where %q is marked @external): it has type %q, but type "+
+				"%q in subgraph %q", at, f.coordinate(), a.Type.String(), have.Type.String(), d.parent.sub.name)
 	case !equalValues(have.DefaultValue, a.DefaultValue):
-		m.fail(ExternalArgumentDefaultMismatch, at, subs, "argument %q has incompatible defaults across subgraphs (where %q is marked @external)", at, f.coordinate())
+		m.fail(ExternalArgumentDefaultMismatch, at, subs,
+			"argument %q has incompatible defaults across subgraphs (where %q is marked @external)", at, f.coordinate())
 	}
 }
 
@@ -227,9 +240,12 @@ func (m *merger) mergeArgument(at, name string, from []*fieldDef) *ast.ArgumentD
 	required := func(a *ast.ArgumentDefinition) bool { return a.Type.NonNull && a.DefaultValue == nil }
 	if len(without) > 0 {
 		if slices.ContainsFunc(args, required) {
-			m.fail(RequiredArgumentMissingInSomeSubgraph, at, append(slices.Clone(subs), without...), "argument %q is required in some subgraphs but does not appear in all subgraphs: it is in %s but not in %s", at, m.nameList(subs), m.nameList(without))
+			m.fail(RequiredArgumentMissingInSomeSubgraph, at, append(slices.Clone(subs), without...),
+				"argument %q is required in some subgraphs but does not appear in all subgraphs: it is in %s but not in %s", at,
+				m.nameList(subs), m.nameList(without))
 		} else {
-			m.hint("INCONSISTENT_ARGUMENT_PRESENCE", at, without, "optional argument %q is left out of the supergraph: it is not in %s", at, m.nameList(without))
+			m.hint("INCONSISTENT_ARGUMENT_PRESENCE", at, without,
+				"optional argument %q is left out of the supergraph: it is not in %s", at, m.nameList(without))
 		}
 		return nil
 	}
@@ -240,17 +256,21 @@ func (m *merger) mergeArgument(at, name string, from []*fieldDef) *ast.ArgumentD
 func (m *merger) contextualElsewhere(at string, contextual, plain []*subgraph, args []*ast.ArgumentDefinition) {
 	for i, a := range args {
 		if a.Type.NonNull && a.DefaultValue == nil {
-			m.fail(ContextualArgumentNotContextualInAllSubgraphs, at, append(slices.Clone(contextual), plain[i]), "argument %q is contextual in %s but required in subgraph %q: it must be contextual in all of them, or nullable, or have a default", at, m.nameList(contextual), plain[i].name)
+			m.fail(ContextualArgumentNotContextualInAllSubgraphs, at, append(slices.Clone(contextual), plain[i]),
+				"argument %q is contextual in %s but required in subgraph %q: it must be contextual in all of them, or "+
+					"nullable, or have a default", at, m.nameList(contextual), plain[i].name)
 			return
 		}
 	}
 	if len(args) > 0 {
-		m.hint("CONTEXTUAL_ARGUMENT_NOT_CONTEXTUAL_IN_ALL_SUBGRAPHS", at, plain, "argument %q is left out of the supergraph, since it is contextual in %s", at, m.nameList(contextual))
+		m.hint("CONTEXTUAL_ARGUMENT_NOT_CONTEXTUAL_IN_ALL_SUBGRAPHS", at, plain,
+			"argument %q is left out of the supergraph, since it is contextual in %s", at, m.nameList(contextual))
 	}
 }
 
 // mergeInputs merges an argument or input field; nil after an error.
-func (m *merger) mergeInputs(typeCode, defaultCode Code, what, at, name string, subs []*subgraph, args []*ast.ArgumentDefinition) *ast.ArgumentDefinition {
+func (m *merger) mergeInputs(typeCode, defaultCode Code, what, at, name string, subs []*subgraph,
+	args []*ast.ArgumentDefinition) *ast.ArgumentDefinition {
 	types := make([]*ast.Type, len(args))
 	texts := make([]string, len(args))
 	sources := make([]directiveSource, len(args))
@@ -262,13 +282,17 @@ func (m *merger) mergeInputs(typeCode, defaultCode Code, what, at, name string, 
 		return nil
 	}
 	return &ast.ArgumentDefinition{
-		Name: name, Description: m.describe(at, texts), Type: typ, DefaultValue: m.mergeDefaults(defaultCode, what, at, subs, args),
-		Directives: m.mergeDirectives(at, sources),
+		Name:         name,
+		Description:  m.describe(at, texts),
+		Type:         typ,
+		DefaultValue: m.mergeDefaults(defaultCode, what, at, subs, args),
+		Directives:   m.mergeDirectives(at, sources),
 	}
 }
 
 // mergeDefaults keeps the default that all have; two different ones are an error.
-func (m *merger) mergeDefaults(code Code, what, at string, subs []*subgraph, args []*ast.ArgumentDefinition) *ast.Value {
+func (m *merger) mergeDefaults(code Code, what, at string, subs []*subgraph,
+	args []*ast.ArgumentDefinition) *ast.Value {
 	var def *ast.Value
 	missing := false
 	for _, a := range args {
@@ -278,12 +302,14 @@ func (m *merger) mergeDefaults(code Code, what, at string, subs []*subgraph, arg
 		case def == nil:
 			def = a.DefaultValue
 		case !equalValues(def, a.DefaultValue):
-			m.fail(code, at, subs, "%s %q has incompatible default values across subgraphs: %s and %s", what, at, def.String(), a.DefaultValue.String())
+			m.fail(code, at, subs, "%s %q has incompatible default values across subgraphs: %s and %s", what, at,
+				def.String(), a.DefaultValue.String())
 			return nil
 		}
 	}
 	if missing && def != nil {
-		m.hint("INCONSISTENT_DEFAULT_VALUE_PRESENCE", at, subs, "%s %q has a default value in only some subgraphs: none is used", what, at)
+		m.hint("INCONSISTENT_DEFAULT_VALUE_PRESENCE", at, subs,
+			"%s %q has a default value in only some subgraphs: none is used", what, at)
 		return nil
 	}
 	return def
@@ -307,7 +333,9 @@ func (m *merger) mergeInput(t *mergedType) {
 		}
 	}
 	if len(t.fields) == 0 && len(m.errs) == failed {
-		m.fail(EmptyMergedInputType, t.name, having, "none of the fields of input object type %q are consistently defined in all the subgraphs defining that type", t.name)
+		m.fail(EmptyMergedInputType, t.name, having,
+			"none of the fields of input object type %q are consistently defined in all the subgraphs defining that type",
+			t.name)
 	}
 }
 
@@ -325,14 +353,23 @@ func (m *merger) mergeInputField(t *mergedType, name string, having []*subgraph)
 		f.in = append(f.in, d)
 		required = required || d.typ.NonNull && d.defaultValue == nil
 		subs = append(subs, s)
-		args = append(args, &ast.ArgumentDefinition{Name: name, Description: d.description, Type: d.typ, DefaultValue: d.defaultValue, Directives: d.dirs})
+		args = append(args, &ast.ArgumentDefinition{
+			Name:         name,
+			Description:  d.description,
+			Type:         d.typ,
+			DefaultValue: d.defaultValue,
+			Directives:   d.dirs,
+		})
 	}
 	at := f.coordinate()
 	if len(without) > 0 {
 		if required {
-			m.fail(RequiredInputFieldMissingInSomeSubgraph, at, having, "input object field %q is required in some subgraphs but does not appear in all subgraphs: it is in %s but not in %s", at, m.nameList(subs), m.nameList(without))
+			m.fail(RequiredInputFieldMissingInSomeSubgraph, at, having,
+				"input object field %q is required in some subgraphs but does not appear in all subgraphs: it is in %s "+
+					"but not in %s", at, m.nameList(subs), m.nameList(without))
 		} else {
-			m.hint("INCONSISTENT_INPUT_OBJECT_FIELD", at, without, "input object field %q is left out of the supergraph: it is not in %s", at, m.nameList(without))
+			m.hint("INCONSISTENT_INPUT_OBJECT_FIELD", at, without,
+				"input object field %q is left out of the supergraph: it is not in %s", at, m.nameList(without))
 		}
 		return nil
 	}
@@ -353,12 +390,21 @@ func (m *merger) interfaceObjectFields() {
 		}
 		for _, i := range t.interfaces {
 			it := m.types[i]
-			if it == nil || it.kind != ast.Interface || !slices.ContainsFunc(it.in, func(d *typeDef) bool { return d.interfaceObject }) {
+			if it == nil || it.kind != ast.Interface ||
+				!slices.ContainsFunc(it.in, func(d *typeDef) bool { return d.interfaceObject }) {
 				continue
 			}
 			for _, f := range it.fields {
 				if t.byName[f.name] == nil && len(m.viaInterfaceObject(t, f.name)) > 0 {
-					c := &mergedField{parent: t, name: f.name, description: f.description, typ: f.typ, args: f.args, dirs: m.bareDirectives(t, f), bare: true}
+					c := &mergedField{
+						parent:      t,
+						name:        f.name,
+						description: f.description,
+						typ:         f.typ,
+						args:        f.args,
+						dirs:        m.bareDirectives(t, f),
+						bare:        true,
+					}
 					t.fields, t.byName[f.name] = append(t.fields, c), c
 				}
 			}
@@ -366,8 +412,8 @@ func (m *merger) interfaceObjectFields() {
 	}
 }
 
-// bareDirectives are those of a field that an object has through an interface object only: the interface's, but what other implementations
-// ask for is not its own.
+// bareDirectives are those of a field that an object has through an interface object only: the interface's, but what
+// other implementations ask for is not its own.
 func (m *merger) bareDirectives(t *mergedType, f *mergedField) ast.DirectiveList {
 	var out ast.DirectiveList
 	for _, d := range f.dirs {
@@ -379,8 +425,8 @@ func (m *merger) bareDirectives(t *mergedType, f *mergedField) ast.DirectiveList
 	return append(out, m.mergeDirectives(at, m.spread[at])...)
 }
 
-// plainRoots lets a later plain schema's root field replace an earlier one's. Beside federated schemas, plain ones share their
-// root fields as Federation 1 does.
+// plainRoots lets a later plain schema's root field replace an earlier one's. Beside federated schemas, plain ones
+// share their root fields as Federation 1 does.
 func (m *merger) plainRoots() {
 	if m.opts.RootConflict == LastWins && slices.ContainsFunc(m.subs, func(s *subgraph) bool { return !s.plain }) {
 		return
@@ -401,7 +447,8 @@ func (m *merger) plainRoots() {
 				} else if before := last[f.name]; before != nil {
 					before.sub.spent = true
 					before.drop(func(g *fieldDef) bool { return g.name == f.name })
-					m.hint("ROOT_FIELD_REPLACED", n+"."+f.name, []*subgraph{before.sub, d.sub}, "%s.%s of subgraph %q is replaced by that of the later subgraph %q", n, f.name, before.sub.name, d.sub.name)
+					m.hint("ROOT_FIELD_REPLACED", n+"."+f.name, []*subgraph{before.sub, d.sub},
+						"%s.%s of subgraph %q is replaced by that of the later subgraph %q", n, f.name, before.sub.name, d.sub.name)
 				}
 				last[f.name] = d
 			}

@@ -7,7 +7,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// subtype reports whether every value of a is one of b, in the merged schema: by non-null, lists, interfaces and unions.
+// subtype reports whether every value of a is one of b, in the merged schema: by non-null, lists, interfaces and
+// unions.
 func (m *merger) subtype(a, b *ast.Type) bool {
 	if b.NonNull && !a.NonNull {
 		return false
@@ -27,9 +28,10 @@ func (m *merger) belongs(a, b string) bool {
 	return slices.Contains(ta.interfaces, b) || tb.kind == ast.Union && slices.Contains(tb.members, a)
 }
 
-// mergeTypes merges the types of an element: the most general of output types, the most specific of input types. It returns
-// nil after reporting that there is none.
-func (m *merger) mergeTypes(code Code, what, coordinate string, subs []*subgraph, types []*ast.Type, input bool) *ast.Type {
+// mergeTypes merges the types of an element: the most general of output types, the most specific of input types. It
+// returns nil after reporting that there is none.
+func (m *merger) mergeTypes(code Code, what, coordinate string, subs []*subgraph, types []*ast.Type,
+	input bool) *ast.Type {
 	best := types[0]
 	differ := false
 	for _, t := range types[1:] {
@@ -46,11 +48,13 @@ func (m *merger) mergeTypes(code Code, what, coordinate string, subs []*subgraph
 	}
 	for _, t := range types {
 		if ok := m.subtype(t, best) && !input || m.subtype(best, t) && input; !ok {
-			m.fail(code, coordinate, subs, "type of %s %q is incompatible across subgraphs: it has %s", what, coordinate, typeList(subs, types))
+			m.fail(code, coordinate, subs, "type of %s %q is incompatible across subgraphs: it has %s", what, coordinate,
+				typeList(subs, types))
 			return nil
 		}
 	}
-	m.hint("INCONSISTENT_BUT_COMPATIBLE_FIELD_TYPE", coordinate, subs, "type of %s %q is inconsistent but compatible across subgraphs: %q is used", what, coordinate, best.String())
+	m.hint("INCONSISTENT_BUT_COMPATIBLE_FIELD_TYPE", coordinate, subs,
+		"type of %s %q is inconsistent but compatible across subgraphs: %q is used", what, coordinate, best.String())
 	return best
 }
 

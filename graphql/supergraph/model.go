@@ -6,8 +6,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// subgraph is one loaded schema. Directives of known features stand under their canonical names ("key", "tag"), whatever the
-// schema calls them, and root types under their default names.
+// subgraph is one loaded schema. Directives of known features stand under their canonical names ("key", "tag"),
+// whatever the schema calls them, and root types under their default names.
 type subgraph struct {
 	index     int
 	name, url string

@@ -16,9 +16,17 @@ func names(in []Subgraph) []Error {
 	for _, s := range in {
 		switch {
 		case s.Name == "" || s.Name == "_":
-			errs = append(errs, Error{Code: InvalidSubgraphName, Message: fmt.Sprintf("invalid name %q for a subgraph: it must be neither empty nor a single underscore", s.Name), Subgraphs: []string{s.Name}})
+			errs = append(errs, Error{
+				Code:      InvalidSubgraphName,
+				Message:   fmt.Sprintf("invalid name %q for a subgraph: it must be neither empty nor a single underscore", s.Name),
+				Subgraphs: []string{s.Name},
+			})
 		case seen[s.Name]:
-			errs = append(errs, Error{Code: InvalidSubgraphName, Message: fmt.Sprintf("there are two subgraphs of the name %q", s.Name), Subgraphs: []string{s.Name}})
+			errs = append(errs, Error{
+				Code:      InvalidSubgraphName,
+				Message:   fmt.Sprintf("there are two subgraphs of the name %q", s.Name),
+				Subgraphs: []string{s.Name},
+			})
 		}
 		seen[s.Name] = true
 	}

@@ -25,15 +25,20 @@ func (m *merger) overrides() {
 func (m *merger) override(t *mergedType, f *fieldDef, byName map[string]*subgraph) {
 	own := f.parent.sub
 	if f.parent.interfaceObject {
-		m.fail(OverrideCollisionWithAnotherDirective, f.coordinate(), []*subgraph{own}, "@override is not supported on fields of @interfaceObject types: it cannot be used on field %q on subgraph %q", f.coordinate(), own.name)
+		m.fail(OverrideCollisionWithAnotherDirective, f.coordinate(), []*subgraph{own},
+			"@override is not supported on fields of @interfaceObject types: it cannot be used on field %q on subgraph %q",
+			f.coordinate(), own.name)
 		return
 	}
 	if t.kind == ast.Interface {
-		m.fail(OverrideOnInterface, f.coordinate(), []*subgraph{own}, "@override cannot be used on field %q on subgraph %q: @override is not supported on interface type fields", f.coordinate(), own.name)
+		m.fail(OverrideOnInterface, f.coordinate(), []*subgraph{own},
+			"@override cannot be used on field %q on subgraph %q: @override is not supported on interface type fields",
+			f.coordinate(), own.name)
 		return
 	}
 	if f.overrideFrom == own.name {
-		m.fail(OverrideFromSelfError, f.coordinate(), []*subgraph{own}, "source and destination subgraphs %q are the same for overridden field %q", own.name, f.coordinate())
+		m.fail(OverrideFromSelfError, f.coordinate(), []*subgraph{own},
+			"source and destination subgraphs %q are the same for overridden field %q", own.name, f.coordinate())
 		return
 	}
 	if f.external {
@@ -41,11 +46,15 @@ func (m *merger) override(t *mergedType, f *fieldDef, byName map[string]*subgrap
 		return
 	}
 	if f.overrideLabel != "" && !validLabel(f.overrideLabel) {
-		m.fail(OverrideLabelInvalid, f.coordinate(), []*subgraph{own}, "invalid @override label %q on field %q on subgraph %q: labels must start with a letter and after that contain alphanumerics, underscores, minuses, colons, periods, or slashes; or be in the form percent(<float>)", f.overrideLabel, f.coordinate(), own.name)
+		m.fail(OverrideLabelInvalid, f.coordinate(), []*subgraph{own},
+			"invalid @override label %q on field %q on subgraph %q: labels must start with a letter and after that contain "+
+				"alphanumerics, underscores, minuses, colons, periods, or slashes; or be in the form percent(<float>)",
+			f.overrideLabel, f.coordinate(), own.name)
 	}
 	from := byName[f.overrideFrom]
 	if from == nil {
-		m.hint("FROM_SUBGRAPH_DOES_NOT_EXIST", f.coordinate(), []*subgraph{own}, "source subgraph %q for field %q on subgraph %q does not exist", f.overrideFrom, f.coordinate(), own.name)
+		m.hint("FROM_SUBGRAPH_DOES_NOT_EXIST", f.coordinate(), []*subgraph{own},
+			"source subgraph %q for field %q on subgraph %q does not exist", f.overrideFrom, f.coordinate(), own.name)
 		f.overrideLabel, own.spent = "", true // nothing to migrate from
 		return
 	}
@@ -54,18 +63,24 @@ func (m *merger) override(t *mergedType, f *fieldDef, byName map[string]*subgrap
 		src = td.byName[f.name]
 	}
 	if i := from.abstracts(m.types[t.name], f.name); src == nil && i != "" {
-		m.fail(OverrideCollisionWithAnotherDirective, f.coordinate(), []*subgraph{own, from}, "invalid @override on field %q of subgraph %q: source subgraph %q does not have field %q but abstracts it in type %q, and overriding abstracted fields is not supported", f.coordinate(), own.name, from.name, f.coordinate(), i)
+		m.fail(OverrideCollisionWithAnotherDirective, f.coordinate(), []*subgraph{own, from},
+			"invalid @override on field %q of subgraph %q: source subgraph %q does not have field %q but abstracts it in "+
+				"type %q, and overriding abstracted fields is not supported", f.coordinate(), own.name, from.name,
+			f.coordinate(), i)
 		return
 	}
 	if src == nil {
-		m.hint("OVERRIDE_DIRECTIVE_CAN_BE_REMOVED", f.coordinate(), []*subgraph{own, from}, "field %q on subgraph %q no longer exists in the from subgraph: the @override directive can be removed", f.coordinate(), own.name)
+		m.hint("OVERRIDE_DIRECTIVE_CAN_BE_REMOVED", f.coordinate(), []*subgraph{own, from},
+			"field %q on subgraph %q no longer exists in the from subgraph: the @override directive can be removed",
+			f.coordinate(), own.name)
 		f.overrideLabel, own.spent = "", true
 		return
 	}
 	m.overridden(f, src)
 }
 
-// abstracts is the interface that the subgraph knows as an object and through which it gives a type a field; "" if there is none.
+// abstracts is the interface that the subgraph knows as an object and through which it gives a type a field; "" if
+// there is none.
 func (s *subgraph) abstracts(t *mergedType, field string) string {
 	for _, i := range t.interfaces {
 		if d := s.types[i]; d != nil && d.interfaceObject && d.byName[field] != nil {
@@ -79,9 +94,13 @@ func (s *subgraph) abstracts(t *mergedType, field string) string {
 func (m *merger) overridden(f, src *fieldDef) {
 	switch {
 	case src.dirs.ForName("override") != nil:
-		m.fail(OverrideSourceHasOverride, f.coordinate(), subsOf([]*fieldDef{f, src}), "field %q on subgraph %q is also marked with directive @override in subgraph %q: only one @override directive is allowed per field", f.coordinate(), f.parent.sub.name, src.parent.sub.name)
+		m.fail(OverrideSourceHasOverride, f.coordinate(), subsOf([]*fieldDef{f, src}),
+			"field %q on subgraph %q is also marked with directive @override in subgraph %q: only one @override directive "+
+				"is allowed per field", f.coordinate(), f.parent.sub.name, src.parent.sub.name)
 	case src.external:
-		m.hint("OVERRIDE_DIRECTIVE_CAN_BE_REMOVED", f.coordinate(), subsOf([]*fieldDef{f, src}), "field %q on subgraph %q is not resolved anymore by the from subgraph (it is marked @external in %q): the @override directive can be removed", f.coordinate(), f.parent.sub.name, src.parent.sub.name)
+		m.hint("OVERRIDE_DIRECTIVE_CAN_BE_REMOVED", f.coordinate(), subsOf([]*fieldDef{f, src}),
+			"field %q on subgraph %q is not resolved anymore by the from subgraph (it is marked @external in %q): the "+
+				"@override directive can be removed", f.coordinate(), f.parent.sub.name, src.parent.sub.name)
 		// A label stays: while it is off the field is the source's, which does not resolve it, and satisfiability says so.
 	case src.dirs.ForName("provides") != nil:
 		m.collision(f, src, "provides")
@@ -97,7 +116,9 @@ func (m *merger) overridden(f, src *fieldDef) {
 }
 
 func (m *merger) collision(f, with *fieldDef, directive string) {
-	m.fail(OverrideCollisionWithAnotherDirective, f.coordinate(), subsOf([]*fieldDef{f, with}), "@override cannot be used on field %q on subgraph %q since %q on %q is marked with directive @%s", f.coordinate(), f.parent.sub.name, with.coordinate(), with.parent.sub.name, directive)
+	m.fail(OverrideCollisionWithAnotherDirective, f.coordinate(), subsOf([]*fieldDef{f, with}),
+		"@override cannot be used on field %q on subgraph %q since %q on %q is marked with directive @%s", f.coordinate(),
+		f.parent.sub.name, with.coordinate(), with.parent.sub.name, directive)
 }
 
 // used reports whether a subgraph still needs a field that was overridden: in a selection or because of an interface.

@@ -7,8 +7,14 @@ import (
 
 // TestPlain merges schemas that know nothing of federation.
 func TestPlain(t *testing.T) {
-	a := Subgraph{Name: "a", SDL: `type Query { version: String user: User } type User { id: ID! name: String } enum Role { ADMIN }`}
-	b := Subgraph{Name: "b", SDL: `type Query { version: Int orders: [Order] _sdl: String! } type Order { id: ID! buyer: User } type User { id: ID! orders: [Order] } enum Role { USER }`}
+	a := Subgraph{
+		Name: "a",
+		SDL:  `type Query { version: String user: User } type User { id: ID! name: String } enum Role { ADMIN }`,
+	}
+	b := Subgraph{
+		Name: "b",
+		SDL:  `type Query { version: Int orders: [Order] _sdl: String! } type Order { id: ID! buyer: User } type User { id: ID! orders: [Order] } enum Role { USER }`,
+	}
 	tests := []struct {
 		name   string
 		in     []Subgraph
@@ -18,12 +24,18 @@ func TestPlain(t *testing.T) {
 		hints  []string
 	}{
 		{
-			name:  "a later root field replaces an earlier one, and types merge by name",
-			in:    []Subgraph{a, b},
-			has:   []string{"version: Int @join__field(graph: B)", "name: String @join__field(graph: A)", "orders: [Order] @join__field(graph: B)", "ADMIN @join__enumValue(graph: A)", "USER @join__enumValue(graph: B)"},
+			name: "a later root field replaces an earlier one, and types merge by name",
+			in:   []Subgraph{a, b},
+			has: []string{"version: Int @join__field(graph: B)", "name: String @join__field(graph: A)",
+				"orders: [Order] @join__field(graph: B)", "ADMIN @join__enumValue(graph: A)", "USER @join__enumValue(graph: B)"},
 			hints: []string{"ROOT_FIELD_REPLACED Query.version", "UNREACHABLE_FIELD User.orders", "UNREACHABLE_FIELD User.name"},
 		},
-		{name: "unless that is refused", in: []Subgraph{a, b}, opts: Options{RootConflict: Reject}, errors: "INVALID_FIELD_SHARING"},
+		{
+			name:   "unless that is refused",
+			in:     []Subgraph{a, b},
+			opts:   Options{RootConflict: Reject},
+			errors: "INVALID_FIELD_SHARING",
+		},
 		{
 			name: "the operator's keys join types",
 			in:   []Subgraph{with(a, "User", "id"), with(b, "User", "id")},

@@ -47,10 +47,11 @@ func (m *merger) contextual() bool {
 // machineTypes are the types of the join specification and its companions.
 func machineTypes() map[string]string {
 	return map[string]string{
-		"join__FieldSet":             "scalar join__FieldSet\n\n",
-		"join__FieldValue":           "scalar join__FieldValue\n\n",
-		"join__DirectiveArguments":   "scalar join__DirectiveArguments\n\n",
-		"join__ContextArgument":      "input join__ContextArgument {\n  name: String!\n  type: String!\n  context: String!\n  selection: join__FieldValue!\n}\n\n",
+		"join__FieldSet":           "scalar join__FieldSet\n\n",
+		"join__FieldValue":         "scalar join__FieldValue\n\n",
+		"join__DirectiveArguments": "scalar join__DirectiveArguments\n\n",
+		"join__ContextArgument": "input join__ContextArgument {\n  name: String!\n  type: String!\n  context: " +
+			"String!\n  selection: join__FieldValue!\n}\n\n",
 		"link__Import":               "scalar link__Import\n\n",
 		"link__Purpose":              "enum link__Purpose {\n  SECURITY\n  EXECUTION\n}\n\n",
 		"context__ContextFieldValue": "scalar context__ContextFieldValue\n\n",
@@ -108,7 +109,8 @@ func (p *printer) schemaDescription() string {
 // features lists the specifications, beside link and join, that the supergraph uses.
 func (m *merger) features() []string {
 	var out []string
-	for _, f := range []string{"tag/v0.3", "inaccessible/v0.2", "authenticated/v0.1", "requiresScopes/v0.1", "policy/v0.1", "cost/v0.1", "context/v0.1", "cacheTag/v0.1"} {
+	for _, f := range []string{"tag/v0.3", "inaccessible/v0.2", "authenticated/v0.1", "requiresScopes/v0.1",
+		"policy/v0.1", "cost/v0.1", "context/v0.1", "cacheTag/v0.1"} {
 		if name, _, _ := strings.Cut(f, "/"); m.featured(name) {
 			out = append(out, f)
 		}
@@ -227,7 +229,9 @@ func (p *printer) directiveDefinitions() {
 		}
 	}
 	if p.m.featured("context") {
-		p.b.WriteString("directive @" + p.m.local("context") + "(name: String!) repeatable on INTERFACE | OBJECT | UNION\n\ndirective @context__fromContext(field: context__ContextFieldValue) on ARGUMENT_DEFINITION\n\n")
+		p.b.WriteString("directive @" + p.m.local("context") +
+			"(name: String!) repeatable on INTERFACE | OBJECT | UNION\n\ndirective @context__fromContext(field: " +
+			"context__ContextFieldValue) on ARGUMENT_DEFINITION\n\n")
 	}
 	for _, c := range p.m.composed {
 		p.definition(c.definition, c.name)
@@ -290,7 +294,8 @@ func (p *printer) describe(indent, text string) {
 	if text == "" {
 		return
 	}
-	if strings.ContainsAny(text, "\\\"") || strings.TrimSpace(text) != text || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' }) {
+	if strings.ContainsAny(text, "\\\"") || strings.TrimSpace(text) != text ||
+		strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' }) {
 		p.b.WriteString(indent + quote(text) + "\n")
 		return
 	}

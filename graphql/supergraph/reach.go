@@ -6,9 +6,9 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// reacher works out which subgraphs can be entered from where. For an object type and a position it has a closure: the places
-// that keys lead to. What a key needs may itself lie behind other keys, so closures are least fixed points, computed together
-// for all that are asked for at a time.
+// reacher works out which subgraphs can be entered from where. For an object type and a position it has a closure:
+// the places that keys lead to. What a key needs may itself lie behind other keys, so closures are least fixed
+// points, computed together for all that are asked for at a time.
 type reacher struct {
 	m         *merger
 	labels    map[string]bool
@@ -20,7 +20,8 @@ type reacher struct {
 	busy      map[*fieldDef]bool // whose requirement is being looked at
 }
 
-// position is a type in a subgraph, and the selection that an enclosing @provides adds there. Equal positions are identical.
+// position is a type in a subgraph, and the selection that an enclosing @provides adds there. Equal positions are
+// identical.
 type position struct {
 	sub      *subgraph
 	typ      *typeDef

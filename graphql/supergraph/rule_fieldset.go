@@ -19,7 +19,8 @@ type setRule struct {
 }
 
 func (v *setRule) fail(code Code, format string, args ...any) bool {
-	v.l.fail(code, v.at, v.coordinate, "on %s, for @%s(fields: %q): %s", v.where, v.directive, v.text, fmt.Sprintf(format, args...))
+	v.l.fail(code, v.at, v.coordinate, "on %s, for @%s(fields: %q): %s", v.where, v.directive, v.text,
+		fmt.Sprintf(format, args...))
 	return false
 }
 
@@ -56,7 +57,8 @@ func (v *setRule) one(t *typeDef, sel *selection, below bool) bool {
 	}
 	f := t.byName[sel.name]
 	if f == nil {
-		return v.fail(v.invalid, "cannot query field %q on type %q: if another subgraph defines it, add it to this one with @external", sel.name, t.name)
+		return v.fail(v.invalid, "cannot query field %q on type %q: if another subgraph defines it, add it to this one "+
+			"with @external", sel.name, t.name)
 	}
 	if !v.field(v, f, sel) {
 		return false
@@ -70,7 +72,8 @@ func (v *setRule) one(t *typeDef, sel *selection, below bool) bool {
 		return v.fail(v.invalid, "field %q of type %q cannot have a selection of subfields", f.coordinate(), f.typ.String())
 	case !composite:
 		if v.external != "" && !below && !f.external {
-			return v.fail(v.external, "field %q should not be part of a @%s since it is already provided by this subgraph (it is not marked @external)", f.coordinate(), v.directive)
+			return v.fail(v.external, "field %q should not be part of a @%s since it is already provided by this subgraph "+
+				"(it is not marked @external)", f.coordinate(), v.directive)
 		}
 		return true
 	}

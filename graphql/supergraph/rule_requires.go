@@ -6,8 +6,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// requiredArguments checks that the arguments that requirements give are known to all who resolve the required fields: an argument that is
-// not in all of them is not in the supergraph.
+// requiredArguments checks that the arguments that requirements give are known to all who resolve the required
+// fields: an argument that is not in all of them is not in the supergraph.
 func (m *merger) requiredArguments() {
 	for _, n := range m.order {
 		t := m.types[n]
@@ -54,7 +54,8 @@ func (m *merger) argumentsKnown(d *fieldDef, f *mergedField, s *selection) {
 			}
 		}
 		m.errs = append(m.errs, d.parent.sub.failure(RequiresInvalidFields, d.pos, d.coordinate(),
-			"on field %q, for @requires(fields: %q): cannot provide a value for argument %q of field %q as argument %q is not defined in %s",
+			"on field %q, for @requires(fields: %q): cannot provide a value for argument %q of field %q as argument %q is "+
+				"not defined in %s",
 			d.coordinate(), d.requires.text, a.Name, f.coordinate(), a.Name, m.nameList(lack)))
 	}
 }
@@ -81,7 +82,9 @@ func (m *merger) importNames() {
 			}
 		}
 		if len(slices.Compact(slices.Sorted(slices.Values(used)))) > 1 {
-			m.fail(LinkImportNameMismatch, "", users, "the \"@%s\" directive is imported with mismatched name between subgraphs: it is imported as %v in %s", spec.name, used, m.nameList(users))
+			m.fail(LinkImportNameMismatch, "", users,
+				"the \"@%s\" directive is imported with mismatched name between subgraphs: it is imported as %v in %s",
+				spec.name, used, m.nameList(users))
 		}
 	}
 }

@@ -10,10 +10,10 @@ import (
 
 // satisfier checks that clients can have every field of the supergraph from every place where they can ask for it.
 //
-// It walks the supergraph from the root types. At each step it knows the positions where the subgraphs can be: a type in a
-// subgraph, and what an enclosing @provides adds there. From a position, other subgraphs are entered by keys (see reach.go); a
-// field must be resolvable from one of the positions. Steps to a type with positions that include those of an earlier step are
-// not walked again: what fewer could do, more can.
+// It walks the supergraph from the root types. At each step it knows the positions where the subgraphs can be: a type
+// in a subgraph, and what an enclosing @provides adds there. From a position, other subgraphs are entered by keys
+// (see reach.go); a field must be resolvable from one of the positions. Steps to a type with positions that include
+// those of an earlier step are not walked again: what fewer could do, more can.
 type satisfier struct {
 	m      *merger
 	reach  *reacher
@@ -35,7 +35,8 @@ type step struct {
 	on        string // run-time type of from whose field it was
 }
 
-// satisfiable runs the check for the override labels: with up to five, in all combinations; with more, each alone on and off.
+// satisfiable runs the check for the override labels: with up to five, in all combinations; with more, each alone on
+// and off.
 func (m *merger) satisfiable() {
 	labels := m.overrideLabels()
 	for _, on := range assignments(labels) {
@@ -102,7 +103,10 @@ func (s *satisfier) run() {
 		st := s.queue[0]
 		s.queue = s.queue[1:]
 		if s.steps++; s.steps > limit {
-			s.errs = append(s.errs, Error{Code: MaxValidationSubgraphPathsExceeded, Message: "satisfiability could not be checked within " + strconv.Itoa(limit) + " steps"})
+			s.errs = append(s.errs, Error{
+				Code:    MaxValidationSubgraphPathsExceeded,
+				Message: "satisfiability could not be checked within " + strconv.Itoa(limit) + " steps",
+			})
 			return
 		}
 		s.visit(st)
@@ -204,7 +208,8 @@ func (s *satisfier) resolutions(o *mergedType, at []*position, contexts []string
 			again := done[pl.position]
 			done[pl.position] = true
 			for _, f := range pl.position.typ.fields {
-				if again && f.requires == nil || slices.ContainsFunc(out[f.name], func(r resolution) bool { return r.field == f && r.place.position == pl.position }) {
+				if again && f.requires == nil || slices.ContainsFunc(out[f.name],
+					func(r resolution) bool { return r.field == f && r.place.position == pl.position }) {
 					continue
 				}
 				if s.reach.resolves(c, pl, f) && s.contextsGiven(f, contexts) {
@@ -246,7 +251,10 @@ func (s *satisfier) sameRuntimeTypes(st *step, o *mergedType, f *mergedField, rs
 	}
 	s.failed["="+f.coordinate()] = true
 	e := Error{Code: ShareableHasMismatchedRuntimeTypes, Coordinate: f.coordinate()}
-	e.Message = "for the following supergraph API query:\n" + s.query(st, o.name, f) + "\nshared field \"" + f.coordinate() + "\" return type \"" + f.typ.String() + "\" has a non-intersecting set of possible runtime types across subgraphs (" + s.m.nameList(subs) + "): common to all is none"
+	e.Message = "for the following supergraph API query:\n" + s.query(st, o.name, f) + "\nshared field \"" +
+		f.coordinate() + "\" return type \"" + f.typ.String() +
+		"\" has a non-intersecting set of possible runtime types across subgraphs (" + s.m.nameList(subs) +
+		"): common to all is none"
 	for _, sub := range subs {
 		e.Subgraphs = append(e.Subgraphs, sub.name)
 	}
@@ -260,10 +268,13 @@ func (s *satisfier) untyped(st *step, o *mergedType, at []*position) {
 	}
 	s.failed[o.name] = true
 	e := Error{Code: SatisfiabilityError, Coordinate: o.name}
-	e.Message = "the following supergraph API query:\n" + s.query(st, o.name, &mergedField{parent: o, name: "...", typ: ast.NamedType("ID", nil)}) + "\ncannot be satisfied by the subgraphs because:"
+	e.Message = "the following supergraph API query:\n" + s.query(st, o.name,
+		&mergedField{parent: o, name: "...", typ: ast.NamedType("ID", nil)}) +
+		"\ncannot be satisfied by the subgraphs because:"
 	for _, p := range at {
 		e.Subgraphs = append(e.Subgraphs, p.sub.name)
-		e.Message += "\n- from subgraph \"" + p.sub.name + "\": no subgraph can be reached to resolve the implementation type of @interfaceObject type \"" + p.typ.name + "\""
+		e.Message += "\n- from subgraph \"" + p.sub.name +
+			"\": no subgraph can be reached to resolve the implementation type of @interfaceObject type \"" + p.typ.name + "\""
 	}
 	s.errs = append(s.errs, e)
 }
@@ -275,11 +286,14 @@ func (s *satisfier) unsatisfied(st *step, o *mergedType, f *mergedField, at []*p
 	}
 	s.failed[f.coordinate()] = true
 	if s.stitched(f, at) {
-		s.m.hint("UNREACHABLE_FIELD", f.coordinate(), s.m.withField(f), "field %q cannot be asked for where another plain schema returns a %s: a key would join them", f.coordinate(), o.name)
+		s.m.hint("UNREACHABLE_FIELD", f.coordinate(), s.m.withField(f),
+			"field %q cannot be asked for where another plain schema returns a %s: a key would join them", f.coordinate(),
+			o.name)
 		return
 	}
 	var b strings.Builder
-	b.WriteString("the following supergraph API query:\n" + s.query(st, o.name, f) + "\ncannot be satisfied by the subgraphs because:")
+	b.WriteString("the following supergraph API query:\n" + s.query(st, o.name, f) +
+		"\ncannot be satisfied by the subgraphs because:")
 	e := Error{Code: SatisfiabilityError, Coordinate: f.coordinate()}
 	for _, p := range at {
 		b.WriteString("\n- from subgraph \"" + p.sub.name + "\": " + s.reason(o, f, p))
@@ -300,8 +314,8 @@ func (s *satisfier) unsatisfied(st *step, o *mergedType, f *mergedField, at []*p
 	s.errs = append(s.errs, e)
 }
 
-// stitched reports whether only plain schemas take part: types that happen to have one name are merged, whether or not a value of
-// the one can be found in the other.
+// stitched reports whether only plain schemas take part: types that happen to have one name are merged, whether or
+// not a value of the one can be found in the other.
 func (s *satisfier) stitched(f *mergedField, at []*position) bool {
 	return !slices.ContainsFunc(at, func(p *position) bool { return !p.sub.plain }) &&
 		!slices.ContainsFunc(f.in, func(d *fieldDef) bool { return !d.parent.sub.plain })
@@ -337,7 +351,9 @@ func (s *satisfier) ownReason(f *fieldDef) string {
 	case f.overridden:
 		return "field \"" + f.coordinate() + "\" is not resolvable because it is overridden"
 	case f.requires != nil:
-		return "cannot satisfy @requires conditions on field \"" + f.coordinate() + "\" (please ensure that there is a key to enter subgraph \"" + f.parent.sub.name + "\", and that the fields it requires can be resolved)"
+		return "cannot satisfy @requires conditions on field \"" + f.coordinate() +
+			"\" (please ensure that there is a key to enter subgraph \"" + f.parent.sub.name +
+			"\", and that the fields it requires can be resolved)"
 	case len(f.contextual) > 0:
 		return "could not find a match for required context for field \"" + f.coordinate() + "\""
 	}
@@ -358,9 +374,11 @@ func (s *satisfier) otherReason(o *mergedType, d *fieldDef, c *closure) string {
 		}
 	}
 	if len(keys) == 0 {
-		return there + "because type \"" + o.name + "\" has no resolvable @key defined in subgraph \"" + d.parent.sub.name + "\""
+		return there + "because type \"" + o.name + "\" has no resolvable @key defined in subgraph \"" +
+			d.parent.sub.name + "\""
 	}
-	return there + "using @key(fields: " + strings.Join(keys, " or ") + ") of \"" + d.parent.name + "\": the key field(s) cannot be resolved"
+	return there + "using @key(fields: " + strings.Join(keys, " or ") + ") of \"" + d.parent.name +
+		"\": the key field(s) cannot be resolved"
 }
 
 // query prints the sample query that leads to a field.

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Limits bound what a schema may make the composer hold. They are counted in the text, before it is parsed. Zero means the value named.
+// Limits bound what a schema may make the composer hold. They are counted in the text, before it is parsed. Zero
+// means the value named.
 type Limits struct {
 	// Bytes of one schema's text: 8 MiB.
 	Bytes int
@@ -32,8 +33,9 @@ func (l Limits) withDefaults() Limits {
 // size is how much is in a schema's text.
 type size struct{ types, fields int }
 
-// measure counts the definitions of a text, and what is in them, without parsing it: names at the start of definitions, and colons and names
-// within braces. A text that is no GraphQL is counted somehow; the parser refuses it.
+// measure counts the definitions of a text, and what is in them, without parsing it: names at the start of
+// definitions, and colons and names within braces. A text that is no GraphQL is counted somehow; the parser refuses
+// it.
 func measure(sdl string) (n size) {
 	depth, word := 0, false
 	for i := 0; i < len(sdl); i++ {
@@ -103,7 +105,8 @@ func (l Limits) tooLarge(sdl string) (string, size) {
 	case n.types > l.Types:
 		return fmt.Sprintf("the schema has %d types, and at most %d are taken", n.types, l.Types), n
 	case n.fields > l.Fields:
-		return fmt.Sprintf("the schema has some %d fields, arguments and values, and at most %d are taken", n.fields, l.Fields), n
+		return fmt.Sprintf("the schema has some %d fields, arguments and values, and at most %d are taken", n.fields,
+			l.Fields), n
 	}
 	return "", n
 }
@@ -117,8 +120,12 @@ func (l Limits) together(subs []*subgraph) []Error {
 	if all.types <= l.AllTypes && all.fields <= l.AllFields {
 		return nil
 	}
-	e := Error{Code: SchemaTooLarge, Message: fmt.Sprintf("the schemas have %d types and some %d fields, arguments and values together, and at most %d and %d are taken",
-		all.types, all.fields, l.AllTypes, l.AllFields)}
+	e := Error{
+		Code: SchemaTooLarge,
+		Message: fmt.Sprintf("the schemas have %d types and some %d fields, arguments and values together, and at most "+
+			"%d and %d are taken",
+			all.types, all.fields, l.AllTypes, l.AllFields),
+	}
 	for _, s := range subs {
 		e.Subgraphs = append(e.Subgraphs, s.name)
 	}

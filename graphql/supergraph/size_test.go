@@ -29,12 +29,14 @@ func TestTooLarge(t *testing.T) {
 	}
 	wide.WriteString("}")
 	long.WriteString("type Query { c: Int }\n" + strings.Repeat("# nothing\n", 1<<20))
-	for _, c := range []struct{ sdl, what string }{{many.String(), "types"}, {wide.String(), "fields"}, {long.String(), "bytes"}} {
+	for _, c := range []struct{ sdl, what string }{{many.String(), "types"}, {wide.String(), "fields"},
+		{long.String(), "bytes"}} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		r, out := ComposeLargest([]Subgraph{{Name: "bad", URL: "http://bad", SDL: c.sdl}, good}, nil, Options{})
 		runtime.ReadMemStats(&after)
-		if len(r.Errors) > 0 || len(out) != 1 || out["bad"][0].Code != SchemaTooLarge || !strings.Contains(out["bad"][0].Message, c.what) {
+		if len(r.Errors) > 0 || len(out) != 1 || out["bad"][0].Code != SchemaTooLarge ||
+			!strings.Contains(out["bad"][0].Message, c.what) {
 			t.Errorf("%s: errors %v, left out %v", c.what, r.Errors, out)
 		}
 		if used := after.TotalAlloc - before.TotalAlloc; used > 8<<20 {
@@ -46,7 +48,11 @@ func TestTooLarge(t *testing.T) {
 	half = half[:strings.LastIndex(half, "type")]
 	var subs []Subgraph
 	for i := range 8 {
-		subs = append(subs, Subgraph{Name: fmt.Sprint("s", i), URL: "http://s", SDL: strings.ReplaceAll(strings.ReplaceAll(half, "T", fmt.Sprintf("S%d_", i)), "b: ", fmt.Sprintf("b%d: ", i))})
+		subs = append(subs, Subgraph{
+			Name: fmt.Sprint("s", i),
+			URL:  "http://s",
+			SDL:  strings.ReplaceAll(strings.ReplaceAll(half, "T", fmt.Sprintf("S%d_", i)), "b: ", fmt.Sprintf("b%d: ", i)),
+		})
 	}
 	r, out := ComposeLargest(append(subs, good), []string{"good", "s7"}, Options{Limits: Limits{AllTypes: 4_000}})
 	if len(r.Errors) > 0 || out["good"] != nil || out["s7"] != nil || len(out) == 0 {

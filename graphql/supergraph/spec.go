@@ -46,8 +46,8 @@ type argumentSpec struct {
 	any bool
 }
 
-// element returns what the given version of the federation specification says of a directive, by its canonical name; nil if it
-// has none.
+// element returns what the given version of the federation specification says of a directive, by its canonical name;
+// nil if it has none.
 func element(name string, v version) *directiveSpec {
 	for i, d := range directiveSpecs {
 		if d.name == name && !v.less(d.since) {
@@ -61,33 +61,112 @@ func known(name string) bool { return element(name, version{2, 99}) != nil }
 
 //nolint:gochecknoglobals // a table of constants
 var directiveSpecs = []directiveSpec{
-	{name: "key", since: version{2, 0}, repeatable: true, on: []string{onObject, onInterface}, args: []argumentSpec{{name: "fields", typ: "FieldSet!", any: true}, {name: "resolvable", typ: "Boolean"}}},
-	{name: "requires", since: version{2, 0}, on: []string{onField}, args: []argumentSpec{{name: "fields", typ: "FieldSet!", any: true}}},
-	{name: "provides", since: version{2, 0}, on: []string{onField}, args: []argumentSpec{{name: "fields", typ: "FieldSet!", any: true}}},
-	{name: "external", since: version{2, 0}, on: []string{onObject, onField}, args: []argumentSpec{{name: "reason", typ: "String"}}},
+	{
+		name:       "key",
+		since:      version{2, 0},
+		repeatable: true,
+		on:         []string{onObject, onInterface},
+		args:       []argumentSpec{{name: "fields", typ: "FieldSet!", any: true}, {name: "resolvable", typ: "Boolean"}},
+	},
+	{
+		name:  "requires",
+		since: version{2, 0},
+		on:    []string{onField},
+		args:  []argumentSpec{{name: "fields", typ: "FieldSet!", any: true}},
+	},
+	{
+		name:  "provides",
+		since: version{2, 0},
+		on:    []string{onField},
+		args:  []argumentSpec{{name: "fields", typ: "FieldSet!", any: true}},
+	},
+	{
+		name:  "external",
+		since: version{2, 0},
+		on:    []string{onObject, onField},
+		args:  []argumentSpec{{name: "reason", typ: "String"}},
+	},
 	{name: "extends", since: version{2, 0}, on: []string{onObject, onInterface}},
 	{name: "shareable", since: version{2, 0}, repeatable: true, on: []string{onObject, onField}},
-	{name: "override", since: version{2, 0}, on: []string{onField}, args: []argumentSpec{{name: "from", typ: "String!"}, {name: "label", typ: "String", since: version{2, 7}}}},
 	{
-		name: "tag", since: version{2, 0}, repeatable: true, feature: "tag/v0.3", args: []argumentSpec{{name: "name", typ: "String!"}},
-		on: []string{onField, onObject, onInterface, onUnion, onArgument, onScalar, onEnum, onEnumValue, onInput, onInputField, onSchema},
+		name:  "override",
+		since: version{2, 0},
+		on:    []string{onField},
+		args:  []argumentSpec{{name: "from", typ: "String!"}, {name: "label", typ: "String", since: version{2, 7}}},
+	},
+	{
+		name:       "tag",
+		since:      version{2, 0},
+		repeatable: true,
+		feature:    "tag/v0.3",
+		args:       []argumentSpec{{name: "name", typ: "String!"}},
+		on: []string{onField, onObject, onInterface, onUnion, onArgument, onScalar, onEnum, onEnumValue, onInput,
+			onInputField, onSchema},
 	},
 	{
 		name: "inaccessible", since: version{2, 0}, feature: "inaccessible/v0.2",
-		on: []string{onField, onObject, onInterface, onUnion, onArgument, onScalar, onEnum, onEnumValue, onInput, onInputField},
+		on: []string{onField, onObject, onInterface, onUnion, onArgument, onScalar, onEnum, onEnumValue, onInput,
+			onInputField},
 	},
-	{name: "composeDirective", since: version{2, 1}, repeatable: true, on: []string{onSchema}, args: []argumentSpec{{name: "name", typ: "String"}}},
+	{
+		name:       "composeDirective",
+		since:      version{2, 1},
+		repeatable: true,
+		on:         []string{onSchema},
+		args:       []argumentSpec{{name: "name", typ: "String"}},
+	},
 	{name: "interfaceObject", since: version{2, 3}, on: []string{onObject}},
-	{name: "authenticated", since: version{2, 5}, feature: "authenticated/v0.1", on: []string{onField, onObject, onInterface, onScalar, onEnum}},
-	{name: "requiresScopes", since: version{2, 5}, feature: "requiresScopes/v0.1", on: []string{onField, onObject, onInterface, onScalar, onEnum}, args: []argumentSpec{{name: "scopes", typ: "[[requiresScopes__Scope!]!]!"}}},
-	{name: "policy", since: version{2, 6}, feature: "policy/v0.1", on: []string{onField, onObject, onInterface, onScalar, onEnum}, args: []argumentSpec{{name: "policies", typ: "[[policy__Policy!]!]!"}}},
-	{name: "context", since: version{2, 8}, repeatable: true, on: []string{onInterface, onObject, onUnion}, args: []argumentSpec{{name: "name", typ: "String!"}}},
-	{name: "fromContext", since: version{2, 8}, on: []string{onArgument}, args: []argumentSpec{{name: "field", typ: "ContextFieldValue", any: true}}},
-	{name: "cost", since: version{2, 9}, feature: "cost/v0.1", on: []string{onArgument, onEnum, onField, onInputField, onObject, onScalar}, args: []argumentSpec{{name: "weight", typ: "Int!"}}},
+	{
+		name:    "authenticated",
+		since:   version{2, 5},
+		feature: "authenticated/v0.1",
+		on:      []string{onField, onObject, onInterface, onScalar, onEnum},
+	},
+	{
+		name:    "requiresScopes",
+		since:   version{2, 5},
+		feature: "requiresScopes/v0.1",
+		on:      []string{onField, onObject, onInterface, onScalar, onEnum},
+		args:    []argumentSpec{{name: "scopes", typ: "[[requiresScopes__Scope!]!]!"}},
+	},
+	{
+		name:    "policy",
+		since:   version{2, 6},
+		feature: "policy/v0.1",
+		on:      []string{onField, onObject, onInterface, onScalar, onEnum},
+		args:    []argumentSpec{{name: "policies", typ: "[[policy__Policy!]!]!"}},
+	},
+	{
+		name:       "context",
+		since:      version{2, 8},
+		repeatable: true,
+		on:         []string{onInterface, onObject, onUnion},
+		args:       []argumentSpec{{name: "name", typ: "String!"}},
+	},
+	{
+		name:  "fromContext",
+		since: version{2, 8},
+		on:    []string{onArgument},
+		args:  []argumentSpec{{name: "field", typ: "ContextFieldValue", any: true}},
+	},
+	{
+		name:    "cost",
+		since:   version{2, 9},
+		feature: "cost/v0.1",
+		on:      []string{onArgument, onEnum, onField, onInputField, onObject, onScalar},
+		args:    []argumentSpec{{name: "weight", typ: "Int!"}},
+	},
 	{name: "listSize", since: version{2, 9}, feature: "cost/v0.1", on: []string{onField}, args: []argumentSpec{
-		{name: "assumedSize", typ: "Int"}, {name: "slicingArguments", typ: "[String!]"}, {name: "sizedFields", typ: "[String!]"}, {name: "requireOneSlicingArgument", typ: "Boolean"},
+		{name: "assumedSize", typ: "Int"}, {name: "slicingArguments", typ: "[String!]"},
+		{name: "sizedFields", typ: "[String!]"}, {name: "requireOneSlicingArgument", typ: "Boolean"},
 	}},
-	{name: "cacheTag", since: version{2, 12}, repeatable: true, on: []string{onObject, onField}, args: []argumentSpec{{name: "format", typ: "String!"}}},
+	{
+		name:       "cacheTag",
+		since:      version{2, 12},
+		repeatable: true,
+		on:         []string{onObject, onField},
+		args:       []argumentSpec{{name: "format", typ: "String!"}},
+	},
 }
 
 // federation1 are the directives that a schema without @link may use without defining them.

@@ -35,8 +35,8 @@ type Options struct {
 	RootConflict Conflict
 	// MaxPaths bounds the work of the satisfiability check: how many states are visited. Zero means 1,000,000.
 	MaxPaths int
-	// Accept, if not nil, is asked of what was composed whether it can be served; an error is one of the composition. ComposeLargest then leaves
-	// the culprit out.
+	// Accept, if not nil, is asked of what was composed whether it can be served; an error is one of the composition.
+	// ComposeLargest then leaves the culprit out.
 	Accept func(*Result) error
 	// Limits of the schemas' size.
 	Limits Limits
@@ -86,8 +86,9 @@ type Hint struct {
 type Result struct {
 	// SDL is the supergraph in the notation of the join specification v0.5; "" if there are errors.
 	SDL string
-	// Document is what the parser makes of SDL, but for positions: readers need not parse it again. It may be shared and must not be
-	// changed. It is nil if there are errors, or if SDL has to be parsed to learn what the parser does not like of it.
+	// Document is what the parser makes of SDL, but for positions: readers need not parse it again. It may be shared and
+	// must not be changed. It is nil if there are errors, or if SDL has to be parsed to learn what the parser does not
+	// like of it.
 	Document *ast.SchemaDocument
 	Errors   []Error
 	Hints    []Hint

@@ -6,8 +6,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// upgrade turns a schema of Federation 1, or a plain one, into what its author would have written for Federation 2: nothing is
-// exclusive, and @external, @requires and @provides stand only where they mean something.
+// upgrade turns a schema of Federation 1, or a plain one, into what its author would have written for Federation 2:
+// nothing is exclusive, and @external, @requires and @provides stand only where they mean something.
 func (l *loader) upgrade(all []*subgraph) {
 	s := l.s
 	for _, n := range s.order {
@@ -36,7 +36,8 @@ func (l *loader) upgrade(all []*subgraph) {
 func (s *subgraph) referenced(name string) bool {
 	for _, n := range s.order {
 		t := s.types[n]
-		if slices.Contains(t.members, name) || slices.ContainsFunc(t.fields, func(f *fieldDef) bool { return f.typ.Name() == name }) {
+		if slices.Contains(t.members, name) ||
+			slices.ContainsFunc(t.fields, func(f *fieldDef) bool { return f.typ.Name() == name }) {
 			return true
 		}
 	}
@@ -52,7 +53,8 @@ func (l *loader) upgradeInterface(t *typeDef) {
 	}
 }
 
-// ownExternals is for extensions without a key: those fields are not external that are in the first key another subgraph has.
+// ownExternals is for extensions without a key: those fields are not external that are in the first key another
+// subgraph has.
 func (l *loader) ownExternals(t *typeDef, all []*subgraph) {
 	for _, o := range all {
 		if o == l.s {
@@ -193,7 +195,8 @@ func (l *loader) upgradeObject(t *typeDef) {
 		delete(l.s.types, t.name)
 		l.s.order = slices.DeleteFunc(l.s.order, func(n string) bool { return n == t.name })
 	default:
-		l.later(TypeWithOnlyUnusedExternal, t.pos, t.name, "type %s contains only external fields and all of them are unused (by @key, @requires or @provides)", t.name)
+		l.later(TypeWithOnlyUnusedExternal, t.pos, t.name,
+			"type %s contains only external fields and all of them are unused (by @key, @requires or @provides)", t.name)
 	}
 	for _, f := range t.fields {
 		if f.external {

@@ -48,7 +48,9 @@ func (m *merger) implementations(t *mergedType) {
 		for _, want := range i.fields {
 			got := t.byName[want.name]
 			if got == nil {
-				m.fail(InterfaceFieldNoImplem, want.coordinate(), m.having(i), "interface field %q is declared in %s but type %q, which implements %q, does not have it", want.coordinate(), m.nameList(m.withField(want)), t.name, n)
+				m.fail(InterfaceFieldNoImplem, want.coordinate(), m.having(i),
+					"interface field %q is declared in %s but type %q, which implements %q, does not have it", want.coordinate(),
+					m.nameList(m.withField(want)), t.name, n)
 				continue
 			}
 			m.implementation(got, want)
@@ -66,18 +68,25 @@ func (m *merger) withField(f *mergedField) []*subgraph {
 
 func (m *merger) implementation(got, want *mergedField) {
 	if !m.subtype(got.typ, want.typ) {
-		m.fail(InvalidGraphQL, got.coordinate(), m.withField(got), "interface field %s expects type %s but %s of type %s is not a proper subtype", want.coordinate(), want.typ.String(), got.coordinate(), got.typ.String())
+		m.fail(InvalidGraphQL, got.coordinate(), m.withField(got),
+			"interface field %s expects type %s but %s of type %s is not a proper subtype", want.coordinate(),
+			want.typ.String(), got.coordinate(), got.typ.String())
 	}
 	for _, a := range want.args {
 		if b := got.args.ForName(a.Name); b == nil {
-			m.fail(InvalidGraphQL, got.coordinate(), m.withField(got), "interface field argument %s(%s:) expected but %s does not provide it", want.coordinate(), a.Name, got.coordinate())
+			m.fail(InvalidGraphQL, got.coordinate(), m.withField(got),
+				"interface field argument %s(%s:) expected but %s does not provide it", want.coordinate(), a.Name, got.coordinate())
 		} else if a.Type.String() != b.Type.String() {
-			m.fail(InvalidGraphQL, got.coordinate(), m.withField(got), "interface field argument %s(%s:) expects type %s but in %s it is %s", want.coordinate(), a.Name, a.Type.String(), got.coordinate(), b.Type.String())
+			m.fail(InvalidGraphQL, got.coordinate(), m.withField(got),
+				"interface field argument %s(%s:) expects type %s but in %s it is %s", want.coordinate(), a.Name,
+				a.Type.String(), got.coordinate(), b.Type.String())
 		}
 	}
 	for _, b := range got.args {
 		if want.args.ForName(b.Name) == nil && b.Type.NonNull && b.DefaultValue == nil {
-			m.fail(InvalidGraphQL, got.coordinate(), m.withField(got), "field %s includes required argument %s that is missing from the interface field %s", got.coordinate(), b.Name, want.coordinate())
+			m.fail(InvalidGraphQL, got.coordinate(), m.withField(got),
+				"field %s includes required argument %s that is missing from the interface field %s", got.coordinate(), b.Name,
+				want.coordinate())
 		}
 	}
 }
@@ -107,7 +116,8 @@ func (m *merger) possible(name string) []string {
 	return nil
 }
 
-// interfaceKeys: who resolves entities by an interface's key knows all implementations; who has it as an object knows none.
+// interfaceKeys: who resolves entities by an interface's key knows all implementations; who has it as an object knows
+// none.
 func (m *merger) interfaceKeys(i *mergedType) {
 	for _, d := range i.in {
 		if len(d.keys) == 0 && !d.interfaceObject {
@@ -117,9 +127,15 @@ func (m *merger) interfaceKeys(i *mergedType) {
 			own := d.sub.types[n]
 			switch {
 			case d.interfaceObject && own != nil:
-				m.errs = append(m.errs, d.sub.failure(InterfaceObjectUsageError, own.pos, n, "interface type %q is defined as an @interfaceObject in subgraph %q so that subgraph should not define any of the implementation types of %q, but it defines type %q", i.name, d.sub.name, i.name, n))
-			case !d.interfaceObject && (own == nil || !slices.Contains(own.interfaces, i.name)) && slices.ContainsFunc(d.keys, func(k *key) bool { return k.resolvable }):
-				m.errs = append(m.errs, d.sub.failure(InterfaceKeyMissingImplementationType, d.pos, i.name, "interface type %q has a resolvable key (@key(fields: %q)) in subgraph %q but that subgraph is missing an implementation of %q: it should define type %q (and have it implement %q)", i.name, d.keys[0].text, d.sub.name, i.name, n, i.name))
+				m.errs = append(m.errs, d.sub.failure(InterfaceObjectUsageError, own.pos, n,
+					"interface type %q is defined as an @interfaceObject in subgraph %q so that subgraph should not define any "+
+						"of the implementation types of %q, but it defines type %q", i.name, d.sub.name, i.name, n))
+			case !d.interfaceObject && (own == nil || !slices.Contains(own.interfaces, i.name)) &&
+				slices.ContainsFunc(d.keys, func(k *key) bool { return k.resolvable }):
+				m.errs = append(m.errs, d.sub.failure(InterfaceKeyMissingImplementationType, d.pos, i.name,
+					"interface type %q has a resolvable key (@key(fields: %q)) in subgraph %q but that subgraph is missing an "+
+						"implementation of %q: it should define type %q (and have it implement %q)", i.name, d.keys[0].text,
+					d.sub.name, i.name, n, i.name))
 			}
 		}
 	}

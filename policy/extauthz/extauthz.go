@@ -30,8 +30,9 @@ const (
 	DecisionHeader  = "x-catalyst-decision"  // for catalyst policy why
 )
 
-// callerKey is metadata by which this node's own Envoy says how it knows who calls: "certificate", "local", or the SPIFFE id of the node at the other end of a tunnel, whose connection
-// has no certificate here. Without it (an Envoy of somebody's own), a caller without a certificate is a workload.
+// callerKey is metadata by which this node's own Envoy says how it knows who calls: "certificate", "local", or the
+// SPIFFE id of the node at the other end of a tunnel, whose connection has no certificate here. Without it (an Envoy
+// of somebody's own), a caller without a certificate is a workload.
 const callerKey = "x-catalyst-caller"
 
 // Keys of context_extensions that a route may carry.
@@ -47,9 +48,11 @@ type Decider interface {
 	Decide(r policy.Request) policy.Decision
 }
 
-// Tokens verifies a bearer token that came over a connection with this certificate (SHA-256 of the leaf; nil without one).
+// Tokens verifies a bearer token that came over a connection with this certificate (SHA-256 of the leaf; nil without
+// one).
 type Tokens interface {
-	// Verify returns whom the token names. An error that wraps ErrUnavailable is a failure of ours, any other the caller's.
+	// Verify returns whom the token names. An error that wraps ErrUnavailable is a failure of ours, any other the
+	// caller's.
 	Verify(ctx context.Context, raw string, certificate []byte) (*policy.Bearer, error)
 }
 
@@ -61,7 +64,8 @@ type Config struct {
 	Engine Decider      // required
 	Log    *slog.Logger // required
 	Tokens Tokens       // nil: tokens are not looked at, and go on to the workload
-	// ServiceHeader is a header that Envoy itself sets to the service's name before it chooses the route by it; "" if the routes say it (ServiceKey).
+	// ServiceHeader is a header that Envoy itself sets to the service's name before it chooses the route by it; "" if
+	// the routes say it (ServiceKey).
 	ServiceHeader string
 	// Headers are the names, in lower case, of those that policies may look at.
 	Headers []string
@@ -104,7 +108,8 @@ func New(cfg Config) *Server {
 
 // Serve answers on a listener until ctx ends.
 func (s *Server) Serve(ctx context.Context, l net.Listener, opts ...grpc.ServerOption) error {
-	opts = append(opts, grpc.MaxRecvMsgSize(maxMessage), grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingInterval, PermitWithoutStream: true}))
+	opts = append(opts, grpc.MaxRecvMsgSize(maxMessage),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingInterval, PermitWithoutStream: true}))
 	srv := grpc.NewServer(opts...)
 	auth.RegisterAuthorizationServer(srv, s)
 	stop := context.AfterFunc(ctx, srv.Stop)
@@ -130,7 +135,8 @@ func (s *Server) Check(ctx context.Context, req *auth.CheckRequest) (*auth.Check
 	case failed:
 		return refusal(codes.Unavailable, typev3.StatusCode_ServiceUnavailable, v, true), nil
 	case unknown:
-		return refusal(codes.Unauthenticated, typev3.StatusCode_Unauthorized, v, false), nil //nolint:misspell // the API spells it so
+		//nolint:misspell // the API spells it so
+		return refusal(codes.Unauthenticated, typev3.StatusCode_Unauthorized, v, false), nil
 	}
 	return refusal(codes.PermissionDenied, typev3.StatusCode_Forbidden, v, false), nil
 }
@@ -206,21 +212,34 @@ func (s *Server) allowed(v verdict) *auth.CheckResponse {
 	if v.bearer && !v.keep {
 		ok.HeadersToRemove = append(ok.HeadersToRemove, "authorization")
 	}
-	return &auth.CheckResponse{Status: &status.Status{Code: int32(codes.OK)}, HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok}, DynamicMetadata: facts(v)}
+	return &auth.CheckResponse{
+		Status:          &status.Status{Code: int32(codes.OK)},
+		HttpResponse:    &auth.CheckResponse_OkResponse{OkResponse: ok},
+		DynamicMetadata: facts(v),
+	}
 }
 
 func header(name, value string) *core.HeaderValueOption {
-	return &core.HeaderValueOption{Header: &core.HeaderValue{Key: name, Value: value}, AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD}
+	return &core.HeaderValueOption{
+		Header:       &core.HeaderValue{Key: name, Value: value},
+		AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+	}
 }
 
 // refusal says nothing of the reason: whoever may know it has the decision's id.
 func refusal(code codes.Code, http typev3.StatusCode, v verdict, ours bool) *auth.CheckResponse {
-	denied := &auth.DeniedHttpResponse{Status: &typev3.HttpStatus{Code: http}, Headers: []*core.HeaderValueOption{header(DecisionHeader, v.record.ID)},
-		Body: "not permitted; the operator of this node finds the reason as decision " + v.record.ID + ".\n"}
+	denied := &auth.DeniedHttpResponse{
+		Status:  &typev3.HttpStatus{Code: http},
+		Headers: []*core.HeaderValueOption{header(DecisionHeader, v.record.ID)},
+		Body:    "not permitted; the operator of this node finds the reason as decision " + v.record.ID + ".\n",
+	}
 	if http == typev3.StatusCode_Unauthorized { //nolint:misspell // the API spells it so
 		denied.Headers = append(denied.Headers, header("www-authenticate", `Bearer error="invalid_token"`))
 	}
-	out := &auth.CheckResponse{Status: &status.Status{Code: int32(code), Message: "decision " + v.record.ID}, DynamicMetadata: facts(v)} //nolint:gosec // codes are small
+	out := &auth.CheckResponse{
+		Status:          &status.Status{Code: int32(code), Message: "decision " + v.record.ID},
+		DynamicMetadata: facts(v),
+	} //nolint:gosec // codes are small
 	if ours {
 		denied.Body = "it cannot be decided at the moment whether this is permitted; decision " + v.record.ID + ".\n"
 		out.HttpResponse = &auth.CheckResponse_ErrorResponse{ErrorResponse: denied}
@@ -237,7 +256,9 @@ func facts(v verdict) *structpb.Struct {
 		result = "allow"
 	}
 	return &structpb.Struct{Fields: map[string]*structpb.Value{
-		"decision": structpb.NewStringValue(v.record.ID), "result": structpb.NewStringValue(result), "principal": structpb.NewStringValue(v.record.Call.Principal()),
-		"policies": structpb.NewStringValue(strings.Join(v.record.Decision.Policies, ",")), "policy_set": structpb.NewStringValue(v.record.Decision.Snapshot),
+		"decision": structpb.NewStringValue(v.record.ID), "result": structpb.NewStringValue(result),
+		"principal":  structpb.NewStringValue(v.record.Call.Principal()),
+		"policies":   structpb.NewStringValue(strings.Join(v.record.Decision.Policies, ",")),
+		"policy_set": structpb.NewStringValue(v.record.Decision.Snapshot),
 	}}
 }

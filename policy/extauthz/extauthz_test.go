@@ -31,7 +31,12 @@ func certificate(t *testing.T, authority bool, uris ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: authority, BasicConstraintsValid: true}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  authority,
+		BasicConstraintsValid: true,
+	}
 	for _, u := range uris {
 		parsed, err := url.Parse(u)
 		if err != nil {
@@ -66,13 +71,23 @@ func check(method, path string, headers ...string) *auth.CheckRequest {
 		all = append(all, &core.HeaderValue{Key: headers[i], RawValue: []byte(headers[i+1])})
 	}
 	return &auth.CheckRequest{Attributes: &auth.AttributeContext{Source: &auth.AttributeContext_Peer{},
-		Request: &auth.AttributeContext_Request{Http: &auth.AttributeContext_HttpRequest{Method: method, Path: path, Host: "books.acme.example:80", HeaderMap: &core.HeaderMap{Headers: all}}}}}
+		Request: &auth.AttributeContext_Request{
+			Http: &auth.AttributeContext_HttpRequest{
+				Method:    method,
+				Path:      path,
+				Host:      "books.acme.example:80",
+				HeaderMap: &core.HeaderMap{Headers: all},
+			},
+		}}}
 }
 
 // Every way to be ambiguous or to pretend is denied, by a status that is a denial, with an id and without a reason.
 func TestChecks(t *testing.T) {
-	snap, err := policy.Compile(policy.Source{Policies: []policy.Document{{Name: "t", Text: `@id("all") permit (principal, action, resource is CATALYST::Service);
-		@id("no-admin") forbid (principal, action == CATALYST::Action::"REQUEST", resource) when { context.path like "/admin*" };`}}})
+	snap, err := policy.Compile(policy.Source{Policies: []policy.Document{{
+		Name: "t",
+		Text: `@id("all") permit (principal, action, resource is CATALYST::Service);
+		@id("no-admin") forbid (principal, action == CATALYST::Action::"REQUEST", resource) when { context.path like "/admin*" };`,
+	}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,36 +107,54 @@ func TestChecks(t *testing.T) {
 		code      codes.Code
 		principal string
 	}{
-		"a peer":            {with(check("GET", "/a?x=%2f", svc, "books.acme.example"), cert(peer)), codes.OK, `NODE::"spiffe://bravo.example/node/edge"`},
-		"its other Envoy":   {with(check("GET", "/", svc, "books.acme.example"), cert(certificate(t, false, "spiffe://bravo.example/envoy/edge/front-1"))), codes.OK, `NODE::"spiffe://bravo.example/node/edge"`},
-		"a workload":        {check("GET", "/", svc, "books.acme.example"), codes.OK, `Workload::"local"`},
-		"a token":           {with(check("GET", "/", svc, "books.acme.example", "authorization", "Bearer good"), cert(peer)), codes.OK, `USER::"joe"`},
-		"another scheme":    {check("GET", "/", svc, "books.acme.example", "authorization", "Basic eA=="), codes.OK, `Workload::"local"`},
-		"a bad token":       {check("GET", "/", svc, "books.acme.example", "authorization", "Bearer bad"), codes.Unauthenticated, ""},
-		"no verifier":       {check("GET", "/", svc, "books.acme.example", "authorization", "bearer later"), codes.Unavailable, ""},
-		"two tokens":        {check("GET", "/", svc, "books.acme.example", "authorization", "Bearer good", "authorization", "Bearer good"), codes.PermissionDenied, ""},
-		"two joined":        {check("GET", "/", svc, "books.acme.example", "authorization", "Bearer good, Bearer good"), codes.PermissionDenied, ""},
-		"no request":        {&auth.CheckRequest{}, codes.PermissionDenied, ""},
-		"no service":        {check("GET", "/"), codes.PermissionDenied, ""},
-		"two services":      {check("GET", "/", svc, "a.example", svc, "b.example"), codes.PermissionDenied, ""},
-		"two hosts":         {with(check("GET", "/", svc, "books.acme.example"), func(a *auth.AttributeContext) { a.Request.Http.Host = "svc.test,evil.test" }), codes.PermissionDenied, ""},
-		"another route":     {with(check("GET", "/", svc, "a.example"), func(a *auth.AttributeContext) { a.ContextExtensions = map[string]string{ServiceKey: "b.example"} }), codes.PermissionDenied, ""},
-		"two URIs":          {with(check("GET", "/", svc, "books.acme.example"), cert(certificate(t, false, "spiffe://bravo.example/node/a", "spiffe://bravo.example/node/b"))), codes.PermissionDenied, ""},
-		"no URI":            {with(check("GET", "/", svc, "books.acme.example"), cert(certificate(t, false))), codes.PermissionDenied, ""},
-		"an authority":      {with(check("GET", "/", svc, "books.acme.example"), cert(certificate(t, true, "spiffe://bravo.example/node/a"))), codes.PermissionDenied, ""},
-		"another scheme id": {with(check("GET", "/", svc, "books.acme.example"), cert(certificate(t, false, "https://bravo.example/node/a"))), codes.PermissionDenied, ""},
-		"garbage for one":   {with(check("GET", "/", svc, "books.acme.example"), cert("%zz")), codes.PermissionDenied, ""},
-		"XFCC":              {check("GET", "/", svc, "books.acme.example", "x-forwarded-client-cert", "URI=spiffe://bravo.example/node/edge"), codes.OK, `Workload::"local"`},
-		"forbidden":         {check("GET", "/admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"encoded":           {check("GET", "/%61dmin", svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"dots":              {check("GET", "/a/../admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"encoded dots":      {check("GET", "/a/%2e%2e/admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"slashes":           {check("GET", "//admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"a backslash":       {check("GET", `/a\admin`, svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"NUL":               {check("GET", "/a%00", svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"not a path":        {check("GET", "admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"all of a server":   {check("OPTIONS", "*", svc, "books.acme.example"), codes.OK, `Workload::"local"`},
-		"a connection":      {check("CONNECT", "", svc, "books.acme.example"), codes.OK, `Workload::"local"`},
+		"a peer": {with(check("GET", "/a?x=%2f", svc, "books.acme.example"), cert(peer)), codes.OK,
+			`NODE::"spiffe://bravo.example/node/edge"`},
+		"its other Envoy": {with(check("GET", "/", svc, "books.acme.example"),
+			cert(certificate(t, false, "spiffe://bravo.example/envoy/edge/front-1"))), codes.OK,
+			`NODE::"spiffe://bravo.example/node/edge"`},
+		"a workload": {check("GET", "/", svc, "books.acme.example"), codes.OK, `Workload::"local"`},
+		"a token": {with(check("GET", "/", svc, "books.acme.example", "authorization", "Bearer good"),
+			cert(peer)), codes.OK, `USER::"joe"`},
+		"another scheme": {check("GET", "/", svc, "books.acme.example", "authorization", "Basic eA=="), codes.OK,
+			`Workload::"local"`},
+		"a bad token": {check("GET", "/", svc, "books.acme.example", "authorization", "Bearer bad"),
+			codes.Unauthenticated, ""},
+		"no verifier": {check("GET", "/", svc, "books.acme.example", "authorization", "bearer later"),
+			codes.Unavailable, ""},
+		"two tokens": {check("GET", "/", svc, "books.acme.example", "authorization", "Bearer good", "authorization",
+			"Bearer good"), codes.PermissionDenied, ""},
+		"two joined": {check("GET", "/", svc, "books.acme.example", "authorization", "Bearer good, Bearer good"),
+			codes.PermissionDenied, ""},
+		"no request":   {&auth.CheckRequest{}, codes.PermissionDenied, ""},
+		"no service":   {check("GET", "/"), codes.PermissionDenied, ""},
+		"two services": {check("GET", "/", svc, "a.example", svc, "b.example"), codes.PermissionDenied, ""},
+		"two hosts": {with(check("GET", "/", svc, "books.acme.example"),
+			func(a *auth.AttributeContext) { a.Request.Http.Host = "svc.test,evil.test" }), codes.PermissionDenied, ""},
+		"another route": {with(check("GET", "/", svc, "a.example"),
+			func(a *auth.AttributeContext) { a.ContextExtensions = map[string]string{ServiceKey: "b.example"} }),
+			codes.PermissionDenied, ""},
+		"two URIs": {with(check("GET", "/", svc, "books.acme.example"),
+			cert(certificate(t, false, "spiffe://bravo.example/node/a", "spiffe://bravo.example/node/b"))),
+			codes.PermissionDenied, ""},
+		"no URI": {with(check("GET", "/", svc, "books.acme.example"), cert(certificate(t, false))),
+			codes.PermissionDenied, ""},
+		"an authority": {with(check("GET", "/", svc, "books.acme.example"),
+			cert(certificate(t, true, "spiffe://bravo.example/node/a"))), codes.PermissionDenied, ""},
+		"another scheme id": {with(check("GET", "/", svc, "books.acme.example"),
+			cert(certificate(t, false, "https://bravo.example/node/a"))), codes.PermissionDenied, ""},
+		"garbage for one": {with(check("GET", "/", svc, "books.acme.example"), cert("%zz")), codes.PermissionDenied, ""},
+		"XFCC": {check("GET", "/", svc, "books.acme.example", "x-forwarded-client-cert",
+			"URI=spiffe://bravo.example/node/edge"), codes.OK, `Workload::"local"`},
+		"forbidden":       {check("GET", "/admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"encoded":         {check("GET", "/%61dmin", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"dots":            {check("GET", "/a/../admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"encoded dots":    {check("GET", "/a/%2e%2e/admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"slashes":         {check("GET", "//admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"a backslash":     {check("GET", `/a\admin`, svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"NUL":             {check("GET", "/a%00", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"not a path":      {check("GET", "admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"all of a server": {check("OPTIONS", "*", svc, "books.acme.example"), codes.OK, `Workload::"local"`},
+		"a connection":    {check("CONNECT", "", svc, "books.acme.example"), codes.OK, `Workload::"local"`},
 	} {
 		k := &tokens{}
 		s := New(Config{Engine: &engine, Log: slog.New(slog.DiscardHandler), Tokens: k, ServiceHeader: svc})
@@ -136,10 +169,12 @@ func TestChecks(t *testing.T) {
 		ok, denied, failed := resp.GetOkResponse(), resp.GetDeniedResponse(), resp.GetErrorResponse()
 		switch tt.code {
 		case codes.OK:
-			if denied != nil || failed != nil || ok.GetHeaders()[0].GetHeader().GetValue() != tt.principal || ok.GetHeaders()[0].GetAppendAction() != core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
+			if denied != nil || failed != nil || ok.GetHeaders()[0].GetHeader().GetValue() != tt.principal ||
+				ok.GetHeaders()[0].GetAppendAction() != core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
 				t.Errorf("%s: got %v", name, resp)
 			}
-			if stripped := slices.Contains(ok.GetHeadersToRemove(), "authorization"); stripped != strings.HasPrefix(tt.principal, "USER") {
+			if stripped := slices.Contains(ok.GetHeadersToRemove(),
+				"authorization"); stripped != strings.HasPrefix(tt.principal, "USER") {
 				t.Errorf("%s: authorization stripped: %t", name, stripped)
 			}
 		case codes.Unavailable:
@@ -147,7 +182,8 @@ func TestChecks(t *testing.T) {
 				t.Errorf("%s: got %v", name, resp)
 			}
 		default:
-			if ok != nil || failed != nil || denied.GetStatus().GetCode() < 401 || strings.Contains(denied.GetBody(), "admin") || !strings.Contains(denied.GetBody(), "decision ") {
+			if ok != nil || failed != nil || denied.GetStatus().GetCode() < 401 ||
+				strings.Contains(denied.GetBody(), "admin") || !strings.Contains(denied.GetBody(), "decision ") {
 				t.Errorf("%s: got %v", name, resp)
 			}
 		}
@@ -162,7 +198,13 @@ func TestNothingInForceAndShadow(t *testing.T) {
 	req := check("GET", "/", "x-catalyst-service", "books.acme.example")
 	var recorded []policy.Record
 	for _, shadow := range []bool{false, true} {
-		s := New(Config{Engine: &policy.Engine{}, Log: slog.New(slog.DiscardHandler), ServiceHeader: "x-catalyst-service", Shadow: shadow, Record: func(r policy.Record) { recorded = append(recorded, r) }})
+		s := New(Config{
+			Engine:        &policy.Engine{},
+			Log:           slog.New(slog.DiscardHandler),
+			ServiceHeader: "x-catalyst-service",
+			Shadow:        shadow,
+			Record:        func(r policy.Record) { recorded = append(recorded, r) },
+		})
 		resp, err := s.Check(t.Context(), req)
 		if err != nil || (resp.GetOkResponse() != nil) != shadow || (resp.GetErrorResponse() != nil) == shadow {
 			t.Errorf("shadow %t: %v, %v", shadow, resp, err)
@@ -173,7 +215,8 @@ func TestNothingInForceAndShadow(t *testing.T) {
 	}
 }
 
-// How Envoy knows who calls is its configuration's word: over a tunnel the node at its other end, and where a certificate has to be there, nobody passes without.
+// How Envoy knows who calls is its configuration's word: over a tunnel the node at its other end, and where a
+// certificate has to be there, nobody passes without.
 func TestHowTheCallerIsKnown(t *testing.T) {
 	snap, err := policy.Compile(policy.Source{})
 	if err != nil {
@@ -182,7 +225,8 @@ func TestHowTheCallerIsKnown(t *testing.T) {
 	var engine policy.Engine
 	engine.Publish(snap)
 	s := New(Config{Engine: &engine, Log: slog.New(slog.DiscardHandler), ServiceHeader: "x-catalyst-service"})
-	for how, want := range map[string]string{"certificate": "", "local": `Workload::"local"`, "spiffe://bravo.example/node/hub": `NODE::"spiffe://bravo.example/node/hub"`} {
+	for how, want := range map[string]string{"certificate": "", "local": `Workload::"local"`,
+		"spiffe://bravo.example/node/hub": `NODE::"spiffe://bravo.example/node/hub"`} {
 		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(callerKey, how))
 		resp, err := s.Check(ctx, check("GET", "/", "x-catalyst-service", "books.acme.example", callerKey, "local"))
 		if err != nil {

@@ -33,8 +33,8 @@ type identity struct {
 	thumbprint []byte
 }
 
-// read understands a CheckRequest. What is ambiguous is an error, and denied: two headers of one name where policy and route may take another each, a path that
-// whoever is behind may read otherwise.
+// read understands a CheckRequest. What is ambiguous is an error, and denied: two headers of one name where policy
+// and route may take another each, a path that whoever is behind may read otherwise.
 func (s *Server) read(ctx context.Context, req *auth.CheckRequest) (q question, err error) {
 	attributes := req.GetAttributes()
 	http := attributes.GetRequest().GetHttp()
@@ -88,7 +88,8 @@ func (s *Server) caller(ctx context.Context, cert string) (identity, error) {
 	return identity{}, nil
 }
 
-// identify reads a certificate as Envoy sends it: PEM, URL-encoded. Envoy has verified it; here its name is taken, by the rules of the X.509-SVID (SPIFFE, §2 and §5.2).
+// identify reads a certificate as Envoy sends it: PEM, URL-encoded. Envoy has verified it; here its name is taken, by
+// the rules of the X.509-SVID (SPIFFE, §2 and §5.2).
 func (s *Server) identify(encoded string) (identity, error) {
 	if id, ok := s.certificates.Get(encoded); ok {
 		return id, nil
@@ -112,7 +113,8 @@ func (s *Server) identify(encoded string) (identity, error) {
 		return identity{}, errors.New("the caller's certificate is one of an authority")
 	}
 	u := leaf.URIs[0]
-	if u.Scheme != "spiffe" || u.Host == "" || len(u.Path) < 2 || u.RawQuery != "" || u.Fragment != "" || u.User != nil || u.Port() != "" {
+	if u.Scheme != "spiffe" || u.Host == "" || len(u.Path) < 2 || u.RawQuery != "" || u.Fragment != "" ||
+		u.User != nil || u.Port() != "" {
 		return identity{}, errors.New("the caller's certificate has no SPIFFE id")
 	}
 	sum := sha256.Sum256(leaf.Raw)
@@ -121,7 +123,8 @@ func (s *Server) identify(encoded string) (identity, error) {
 	return id, nil
 }
 
-// nodeOf is the node that a certificate speaks for: an Envoy elsewhere (spiffe://ORG/envoy/NODE/NAME) is its node's data plane.
+// nodeOf is the node that a certificate speaks for: an Envoy elsewhere (spiffe://ORG/envoy/NODE/NAME) is its node's
+// data plane.
 func nodeOf(u *url.URL) string {
 	if rest, ok := strings.CutPrefix(u.Path, "/envoy/"); ok {
 		if name, _, two := strings.Cut(rest, "/"); two {
@@ -158,7 +161,8 @@ func valueOf(h *core.HeaderValue) string {
 }
 
 // service is what the route leads to.
-func (s *Server) service(extensions map[string]string, headers map[string][]string) (service, organisation string, err error) {
+func (s *Server) service(extensions map[string]string,
+	headers map[string][]string) (service, organisation string, err error) {
 	service = extensions[ServiceKey]
 	if s.cfg.ServiceHeader != "" {
 		chosen := headers[s.cfg.ServiceHeader]
@@ -172,7 +176,8 @@ func (s *Server) service(extensions map[string]string, headers map[string][]stri
 		}
 	}
 	if service == "" {
-		return "", "", fmt.Errorf("the route does not say which service it leads to: give it %s in context_extensions", ServiceKey)
+		return "", "", fmt.Errorf("the route does not say which service it leads to: give it %s in context_extensions",
+			ServiceKey)
 	}
 	if organisation = extensions[OrganisationKey]; organisation == "" {
 		_, organisation, _ = strings.Cut(service, ".")
@@ -215,8 +220,8 @@ func authority(host, port string) (string, int, error) {
 	return host, int(n), nil
 }
 
-// plainPath is a path without its query, as policies see it: decoded once. One that somebody may read in another way is an error, as `%2f` is a slash to some, and
-// `;` ends a segment for others.
+// plainPath is a path without its query, as policies see it: decoded once. One that somebody may read in another way
+// is an error, as `%2f` is a slash to some, and `;` ends a segment for others.
 func plainPath(target string) (string, error) {
 	path, _, _ := strings.Cut(target, "?")
 	path, _, _ = strings.Cut(path, "#")

@@ -39,7 +39,8 @@ func (s *Store) Log(r policy.Record) {
 // Lost returns how many decisions were not kept because the disk was too slow for them, or did not take them.
 func (s *Store) Lost() uint64 { return s.log.lost.Load() }
 
-// Run writes decisions until ctx ends, and then what is left. It returns nil: a decision that cannot be kept is counted as lost.
+// Run writes decisions until ctx ends, and then what is left. It returns nil: a decision that cannot be kept is
+// counted as lost.
 func (s *Store) Run(ctx context.Context) error {
 	written := 0
 	for {
@@ -54,7 +55,8 @@ func (s *Store) Run(ctx context.Context) error {
 		s.write(records)
 		if written += len(records); written >= trimEvery {
 			written = 0
-			_, _ = s.db.ExecContext(ctx, `DELETE FROM decisions WHERE number <= (SELECT max(number) FROM decisions) - ?`, Kept) // next time, if not now
+			// next time, if not now
+			_, _ = s.db.ExecContext(ctx, `DELETE FROM decisions WHERE number <= (SELECT max(number) FROM decisions) - ?`, Kept)
 		}
 	}
 }

@@ -1,5 +1,6 @@
-// Package store keeps, in SQLite, every version of a node's policies, who ordered it and when, and a bounded log of decisions. A version is never changed:
-// what is in force is the newest one, and going back to an old one makes another.
+// Package store keeps, in SQLite, every version of a node's policies, who ordered it and when, and a bounded log of
+// decisions. A version is never changed: what is in force is the newest one, and going back to an old one makes
+// another.
 package store
 
 import (
@@ -54,7 +55,8 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open policies: %w", err)
 	}
-	query := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(5000)"}, "_txlock": {"immediate"}}
+	query := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(5000)"},
+		"_txlock": {"immediate"}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+query.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("open policies %s: %w", path, err)
@@ -88,11 +90,13 @@ func (s *Store) Apply(ctx context.Context, src policy.Source, hash, by, note str
 	defer func() { _ = tx.Rollback() }()
 	v := Version{Number: 1, At: at, By: by, Note: note, Hash: hash, Source: src}
 	var chain string
-	err = tx.QueryRowContext(ctx, `SELECT number + 1, chain FROM versions ORDER BY number DESC LIMIT 1`).Scan(&v.Number, &chain)
+	err = tx.QueryRowContext(ctx, `SELECT number + 1, chain FROM versions ORDER BY number DESC LIMIT 1`).Scan(&v.Number,
+		&chain)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return Version{}, fmt.Errorf("keep policies: %w", err)
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?)`, v.Number, at.UnixNano(), by, note, hash, string(text), link(chain, v, text))
+	_, err = tx.ExecContext(ctx, `INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?)`, v.Number, at.UnixNano(), by, note,
+		hash, string(text), link(chain, v, text))
 	if err == nil {
 		err = tx.Commit()
 	}
@@ -105,7 +109,8 @@ func (s *Store) Apply(ctx context.Context, src policy.Source, hash, by, note str
 // link is the checksum of a version and of all before it, so that none can be changed or left out unseen.
 func link(before string, v Version, source []byte) string {
 	h := sha256.New()
-	_ = json.NewEncoder(h).Encode([]any{before, v.Number, v.At.UnixNano(), v.By, v.Note, v.Hash, string(source)}) // a hash takes all
+	// a hash takes all
+	_ = json.NewEncoder(h).Encode([]any{before, v.Number, v.At.UnixNano(), v.By, v.Note, v.Hash, string(source)})
 	return hex.EncodeToString(h.Sum(nil))
 }
 
@@ -121,7 +126,8 @@ func (s *Store) Version(ctx context.Context, number int) (Version, error) {
 
 // ByHash returns the newest version whose snapshot has this hash; ErrNone if there is none.
 func (s *Store) ByHash(ctx context.Context, hash string) (Version, error) {
-	return s.one(ctx, `SELECT number, at, by, note, hash, source FROM versions WHERE hash = ? ORDER BY number DESC LIMIT 1`, hash)
+	return s.one(ctx,
+		`SELECT number, at, by, note, hash, source FROM versions WHERE hash = ? ORDER BY number DESC LIMIT 1`, hash)
 }
 
 func (s *Store) one(ctx context.Context, query string, args ...any) (v Version, err error) {
@@ -141,7 +147,8 @@ func (s *Store) one(ctx context.Context, query string, args ...any) (v Version, 
 	return v, nil
 }
 
-// Versions returns the newest versions, newest first, without their sources. A chain that does not hold is an error that names the version.
+// Versions returns the newest versions, newest first, without their sources. A chain that does not hold is an error
+// that names the version.
 func (s *Store) Versions(ctx context.Context, most int) (all []Version, err error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT number, at, by, note, hash, source, chain FROM versions ORDER BY number`)
 	if err != nil {

@@ -23,7 +23,8 @@ func open(t *testing.T, path string) *Store {
 	return s
 }
 
-// Versions are numbered, stay as they are, and come back after a restart; one that was changed behind our back is named.
+// Versions are numbered, stay as they are, and come back after a restart; one that was changed behind our back is
+// named.
 func TestVersions(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "policy.db")
 	s := open(t, path)
@@ -41,7 +42,8 @@ func TestVersions(t *testing.T) {
 	_ = s.Close()
 	s = open(t, path)
 	v, err := s.Current(t.Context())
-	want := Version{3, at, "joe", "why not", "h2", policy.Source{Policies: []policy.Document{{Name: "a.cedar", Text: "// 2"}}}}
+	want := Version{3, at, "joe", "why not", "h2",
+		policy.Source{Policies: []policy.Document{{Name: "a.cedar", Text: "// 2"}}}}
 	if diff := cmp.Diff(want, v); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
@@ -69,7 +71,12 @@ func TestDecisions(t *testing.T) {
 	begin := time.Unix(1_800_000_000, 0)
 	const n = 5000
 	for i := range n {
-		s.Log(policy.Record{ID: fmt.Sprintf("d%d", i), At: begin.Add(time.Duration(i) * time.Second), Call: policy.Call{Service: "books.acme.example"}, Decision: policy.Decision{Allow: i%2 == 0}})
+		s.Log(policy.Record{
+			ID:       fmt.Sprintf("d%d", i),
+			At:       begin.Add(time.Duration(i) * time.Second),
+			Call:     policy.Call{Service: "books.acme.example"},
+			Decision: policy.Decision{Allow: i%2 == 0},
+		})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -93,7 +100,8 @@ func TestDecisions(t *testing.T) {
 		t.Errorf("%+v, %v", newest, err)
 	}
 	some := 0
-	if err := s.Since(t.Context(), begin.Add(4000*time.Second), func([]byte) error { some++; return nil }); err != nil || some != 1000 {
+	if err := s.Since(t.Context(), begin.Add(4000*time.Second),
+		func([]byte) error { some++; return nil }); err != nil || some != 1000 {
 		t.Errorf("%d, %v", some, err)
 	}
 	if _, err := s.Decision(t.Context(), "d99999"); !errors.Is(err, ErrNone) {

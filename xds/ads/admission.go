@@ -20,22 +20,26 @@ import (
 	"github.com/catalyst-router/catalyst/xds"
 )
 
-// This file decides how an Envoy gets in: which connections are accepted, how large a request may be, how often it may ping, and what is said of an Envoy
-// that is turned away.
+// This file decides how an Envoy gets in: which connections are accepted, how large a request may be, how often it
+// may ping, and what is said of an Envoy that is turned away.
 //
-// The first request on a stream names everything that the Envoy has, with versions. At 200,000 services that is 11 MiB, and gRPC's own limit is 4 MiB: an
-// Envoy above it would be refused each time that it reconnects, for ever. So the limit of a connection follows from how much this server has to give.
+// The first request on a stream names everything that the Envoy has, with versions. At 200,000 services that is 11
+// MiB, and gRPC's own limit is 4 MiB: an Envoy above it would be refused each time that it reconnects, for ever. So
+// the limit of a connection follows from how much this server has to give.
 
 const (
-	// An Envoy that is told everything by this server can name as much as the server holds. It may be named twice: what the Envoy has from an earlier
-	// process of this node, and what it has from this one.
+	// An Envoy that is told everything by this server can name as much as the server holds. It may be named twice: what
+	// the Envoy has from an earlier process of this node, and what it has from this one.
 	requestShare = 2
 	requestBase  = 4 << 20
-	// leastRemote bounds a request that comes by TLS, where this server holds less: the Envoy may have more services than the table has left.
+	// leastRemote bounds a request that comes by TLS, where this server holds less: the Envoy may have more services
+	// than the table has left.
 	leastRemote = 16 << 20 // some 280,000 services
-	// leastLocal is the same for the Unix socket. Whoever can open that owns the node, so nobody else has to be protected from it.
+	// leastLocal is the same for the Unix socket. Whoever can open that owns the node, so nobody else has to be
+	// protected from it.
 	leastLocal = 256 << 20
-	// perName is what one resource costs in a request beside its name and version: the tags and lengths of a map entry (protobuf encoding, "Maps").
+	// perName is what one resource costs in a request beside its name and version: the tags and lengths of a map entry
+	// (protobuf encoding, "Maps").
 	perName = 12
 
 	handshakePatience = 10 * time.Second // for TLS and the HTTP/2 preface
@@ -45,15 +49,16 @@ const (
 	maxCutOff         = 2 * maxStreams // Envoys of which it is remembered
 )
 
-// CutOff is an Envoy that this server turns away each time that it connects. It goes on with what it has, and learns nothing new.
+// CutOff is an Envoy that this server turns away each time that it connects. It goes on with what it has, and learns
+// nothing new.
 type CutOff struct {
 	Envoy string    // who it is: what its certificate names, its node id, or the Unix socket
 	Why   string    // in words for an operator
 	Since time.Time // first turned away
 	Last  time.Time
 	Times int
-	// Expected tells that it is an Envoy that should have been served, so that the node is not ready without it. It is false for one that shows a
-	// certificate of somebody else.
+	// Expected tells that it is an Envoy that should have been served, so that the node is not ready without it. It is
+	// false for one that shows a certificate of somebody else.
 	Expected bool
 
 	logged time.Time
@@ -66,7 +71,8 @@ func (c CutOff) String() string {
 
 const unixSocket = "an Envoy at the node's Unix socket"
 
-// CutOffs returns the Envoys that are turned away at present, by name: those that tried within the last 30 seconds and have not been served since.
+// CutOffs returns the Envoys that are turned away at present, by name: those that tried within the last 30 seconds
+// and have not been served since.
 func (s *Server) CutOffs() []CutOff {
 	s.mu.Lock()
 	defer s.unlock()
@@ -106,7 +112,8 @@ func (s *Server) turnAwayAs(who string, expected bool, err error) error {
 	said := *c
 	s.unlock()
 	if tell {
-		s.cfg.Log.Error("Envoy is cut off: its stream is refused, and it goes on with what it has", "envoy", said.Envoy, "why", said.Why,
+		s.cfg.Log.Error("Envoy is cut off: its stream is refused, and it goes on with what it has", "envoy", said.Envoy,
+			"why", said.Why,
 			"times", said.Times, "since", said.Since)
 	}
 	return err
@@ -165,20 +172,22 @@ func (s *Server) requestLimit(local bool) int {
 	return max(least, requestBase+requestShare*s.view.mostNamed)
 }
 
-// tooLarge is a request that is over the limit of its connection. gRPC has said so to the Envoy already, in its own words.
+// tooLarge is a request that is over the limit of its connection. gRPC has said so to the Envoy already, in its own
+// words.
 type tooLarge struct{ cause error }
 
 // Error says it in words that help.
 func (e tooLarge) Error() string {
-	return fmt.Sprintf("the request is larger than this node takes: it names more resources than the node could have sent (%s). "+
+	return fmt.Sprintf("the request is larger than this node takes: it names more resources than the node could have "+
+		"sent (%s). "+
 		"Restart that Envoy, so that it begins with nothing", status.Convert(e.cause).Message())
 }
 
-// Serve answers Envoys on lis until ctx ends, and returns when everything that it began has ended. The listener decides who may connect: a Unix socket of
-// mode 0600, or TLS.
+// Serve answers Envoys on lis until ctx ends, and returns when everything that it began has ended. The listener
+// decides who may connect: a Unix socket of mode 0600, or TLS.
 //
-// Each connection has a gRPC server of its own, because gRPC fixes the largest request when a server is made, and that follows from what there is to send
-// when the Envoy connects.
+// Each connection has a gRPC server of its own, because gRPC fixes the largest request when a server is made, and
+// that follows from what there is to send when the Envoy connects.
 func (s *Server) Serve(ctx context.Context, lis net.Listener, opts ...grpc.ServerOption) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var conns sync.WaitGroup
@@ -221,11 +230,17 @@ func pause(ctx context.Context, d time.Duration) bool {
 // serveConn serves one connection until it is closed or ctx ends.
 func (s *Server) serveConn(ctx context.Context, conn net.Conn, opts []grpc.ServerOption) {
 	local := conn.LocalAddr().Network() == "unix"
-	srv := grpc.NewServer(append(slices.Clip(opts), grpc.MaxRecvMsgSize(s.requestLimit(local)), grpc.MaxConcurrentStreams(maxStreams),
-		grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(1<<20), grpc.ConnectionTimeout(handshakePatience), grpc.WaitForHandlers(true),
+	srv := grpc.NewServer(append(slices.Clip(opts), grpc.MaxRecvMsgSize(s.requestLimit(local)),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(1<<20), grpc.ConnectionTimeout(handshakePatience),
+		grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: xds.KeepaliveInterval, Timeout: xds.KeepaliveTimeout}),
-		// gRPC allows a client one ping in 5 minutes and ends the connection of one that pings more. Envoy pings at the same interval as this server.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: xds.KeepaliveInterval / 2, PermitWithoutStream: true}))...)
+		// gRPC allows a client one ping in 5 minutes and ends the connection of one that pings more. Envoy pings at the
+		// same interval as this server.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime:             xds.KeepaliveInterval / 2,
+			PermitWithoutStream: true,
+		}))...)
 	v := &visit{Server: s, leave: make(chan struct{}, 1)}
 	discovery.RegisterAggregatedDiscoveryServiceServer(srv, v)
 	stop := context.AfterFunc(ctx, func() {

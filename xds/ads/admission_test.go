@@ -62,7 +62,8 @@ func scopeName(i int) string {
 }
 
 // reconnect sends the first request of an Envoy that has n scopes, and returns the first answer.
-func reconnect(t *testing.T, c discovery.AggregatedDiscoveryServiceClient, n int) (*discovery.DeltaDiscoveryResponse, error) {
+func reconnect(t *testing.T, c discovery.AggregatedDiscoveryServiceClient,
+	n int) (*discovery.DeltaDiscoveryResponse, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	t.Cleanup(cancel)
@@ -74,19 +75,30 @@ func reconnect(t *testing.T, c discovery.AggregatedDiscoveryServiceClient, n int
 	for i := range n {
 		has[scopeName(i)] = "0123456789abcdef"
 	}
-	_ = stream.Send(&discovery.DeltaDiscoveryRequest{Node: &core.Node{Id: "c"}, TypeUrl: xds.TypeScope, InitialResourceVersions: has}) // its error is Recv's
+	// its error is Recv's
+	_ = stream.Send(&discovery.DeltaDiscoveryRequest{
+		Node:                    &core.Node{Id: "c"},
+		TypeUrl:                 xds.TypeScope,
+		InitialResourceVersions: has,
+	})
 	return stream.Recv()
 }
 
 func scopesOf(n int) xds.Delta {
 	var d xds.Delta
 	for i := range n {
-		d.Set = append(d.Set, xds.Resource{Type: xds.TypeScope, Name: scopeName(i), Version: "0123456789abcdef", Body: []byte("x")})
+		d.Set = append(d.Set, xds.Resource{
+			Type:    xds.TypeScope,
+			Name:    scopeName(i),
+			Version: "0123456789abcdef",
+			Body:    []byte("x"),
+		})
 	}
 	return d
 }
 
-// An Envoy names all that it has when it connects again: 6 MiB here, 13 with 200,000 services of usual names, where gRPC takes 4.
+// An Envoy names all that it has when it connects again: 6 MiB here, 13 with 200,000 services of usual names, where
+// gRPC takes 4.
 func TestAnEnvoyWithManyServicesConnectsAgain(t *testing.T) {
 	const n = 30_000
 	for _, network := range []string{"unix", "tcp"} {
@@ -110,8 +122,8 @@ func TestAnEnvoyWithManyServicesConnectsAgain(t *testing.T) {
 	}
 }
 
-// Over TLS a request is bounded by what the node could have sent. An Envoy above that is refused and said to be cut off; when the node has as much, it is served
-// over a new connection, without being restarted.
+// Over TLS a request is bounded by what the node could have sent. An Envoy above that is refused and said to be cut
+// off; when the node has as much, it is served over a new connection, without being restarted.
 func TestARequestBeyondWhatWasSentIsRefusedAndSaid(t *testing.T) {
 	const n = 90_000 // 20 MiB
 	s, target := serveAt(t, "tcp", "127.0.0.1:0")

@@ -17,7 +17,13 @@ func clusters(n int, version string) xds.Delta {
 	var d xds.Delta
 	for i := range n {
 		name := fmt.Sprintf("http/service-%06d", i)
-		d.Set = append(d.Set, xds.Resource{Type: xds.TypeCluster, Name: name, Version: version, Body: []byte(name), Service: "x"})
+		d.Set = append(d.Set, xds.Resource{
+			Type:    xds.TypeCluster,
+			Name:    name,
+			Version: version,
+			Body:    []byte(name),
+			Service: "x",
+		})
 	}
 	return d
 }
@@ -39,7 +45,10 @@ func subscribing(t *testing.T, n int) time.Duration {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		if err := s.request(st, &discovery.DeltaDiscoveryRequest{TypeUrl: xds.TypeCluster, ResourceNamesSubscribe: names}); err != nil {
+		if err := s.request(st, &discovery.DeltaDiscoveryRequest{
+			TypeUrl:                xds.TypeCluster,
+			ResourceNamesSubscribe: names,
+		}); err != nil {
 			t.Fatal(err)
 		}
 		best = min(best, time.Since(began))
@@ -81,7 +90,9 @@ func TestObserversMayAskTheServer(t *testing.T) {
 		var s *Server
 		var acks []string
 		s = NewServer(Config{Log: slog.New(slog.DiscardHandler), Store: store, OnQuarantine: func() { s.Quarantined() },
-			OnAck: func(a Acknowledged) { acks = append(acks, a.Resource.Name+"@"+a.Version); s.Service("x") }, OnNack: func(Refused) { s.Status() }})
+			OnAck:  func(a Acknowledged) { acks = append(acks, a.Resource.Name+"@"+a.Version); s.Service("x") },
+			OnNack: func(Refused) { s.Status() },
+		})
 		store.s = s
 		s.Publish(service("1"))
 		s.Open()
@@ -106,7 +117,8 @@ func TestObserversMayAskTheServer(t *testing.T) {
 	}
 }
 
-// What is kept of 30,000 services goes when they do, in the server's view and in what it knows of an Envoy that stays connected.
+// What is kept of 30,000 services goes when they do, in the server's view and in what it knows of an Envoy that stays
+// connected.
 func TestMemoryComesBackAfterAFlood(t *testing.T) {
 	const n = 30_000
 	s := quiet()

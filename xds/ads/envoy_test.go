@@ -81,7 +81,8 @@ func freePort(t *testing.T) int {
 	t.Helper()
 	var err error
 	for range 100 {
-		port := 12_000 + rand.IntN(20_000) // below those that systems give to connections, one of which may take it before Envoy does
+		// below those that systems give to connections, one of which may take it before Envoy does
+		port := 12_000 + rand.IntN(20_000)
 		var l net.Listener
 		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
 			_ = l.Close()
@@ -121,7 +122,12 @@ func newPlaneConfigured(t *testing.T, a authority, name string, change func(*pla
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	p := &plane{
-		t: t, id: id, dir: dir, bundle: bundle, ingress: fmt.Sprintf("127.0.0.1:%d", freePort(t)), egress: fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+		t:        t,
+		id:       id,
+		dir:      dir,
+		bundle:   bundle,
+		ingress:  fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+		egress:   fmt.Sprintf("127.0.0.1:%d", freePort(t)),
 		identity: xds.Identity{Chain: m.Chain, Key: m.Key, Roots: m.Roots},
 	}
 	p.ports = ports.New([]uint16{uint16(freePort(t)), uint16(freePort(t))}, nil, time.Now())
@@ -135,11 +141,16 @@ func newPlaneConfigured(t *testing.T, a authority, name string, change func(*pla
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.sup = envoy.NewSupervisor(envoy.SupervisorConfig{Binary: binary, Dir: dir, Log: slog.New(slog.DiscardHandler), Concurrency: 1 + 3*len(p.cfg.TunnelsFrom),
+	p.sup = envoy.NewSupervisor(envoy.SupervisorConfig{
+		Binary:      binary,
+		Dir:         dir,
+		Log:         slog.New(slog.DiscardHandler),
+		Concurrency: 1 + 3*len(p.cfg.TunnelsFrom),
 		Bootstrap: envoy.BootstrapConfig{
 			NodeID: name, ADS: filepath.Join(dir, "ads.sock"), Admin: filepath.Join(dir, "admin.sock"),
 			StateOfTheWorld: p.stateOfTheWorld, Tunnels: len(p.cfg.TunnelsTo)+len(p.cfg.TunnelsFrom) > 0,
-		}})
+		},
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.sup.Run(ctx) }()
@@ -290,7 +301,8 @@ func TestHTTPOverTransit(t *testing.T) {
 	c.apply(to(books, bgp.HTTP, []xds.Target{b.hop()}))
 	c.eventually(books, 200, "<acme.example/c>")
 	_, body := c.get(books)
-	if want := "one saw [<acme.example/c> <acme.example/b> <acme.example/a>]"; body != want && body != strings.ReplaceAll(want, "> <", ">,<") {
+	if want := "one saw [<acme.example/c> <acme.example/b> <acme.example/a>]"; body != want &&
+		body != strings.ReplaceAll(want, "> <", ">,<") {
 		t.Errorf("path is %q, want %q", body, want)
 	}
 	c.eventually("unknown.acme.example", 404, "no service of this name is known at acme.example/c")
@@ -362,7 +374,8 @@ func say(conn net.Conn, r *bufio.Reader, line string) (string, error) {
 	return r.ReadString('\n')
 }
 
-// TCP rides in CONNECT streams, also over a node in the middle, and a live connection survives that its service's way changes.
+// TCP rides in CONNECT streams, also over a node in the middle, and a live connection survives that its service's way
+// changes.
 func TestTCPOverTransit(t *testing.T) {
 	const lines = bgp.Service("lines.acme.example")
 	org := newAuthority(t, "acme.example")
@@ -464,7 +477,8 @@ func TestReconnectingEnvoyLosesNothing(t *testing.T) {
 	org := newAuthority(t, "acme.example")
 	a := newPlane(t, org, "a")
 	a.server.Open()
-	state := []xds.Forwarding{to(books, bgp.HTTP, []xds.Target{backend(workload(t, "one"))}), to("gone.acme.example", bgp.HTTP, []xds.Target{backend(workload(t, "two"))})}
+	state := []xds.Forwarding{to(books, bgp.HTTP, []xds.Target{backend(workload(t, "one"))}),
+		to("gone.acme.example", bgp.HTTP, []xds.Target{backend(workload(t, "two"))})}
 	a.apply(state...)
 	a.eventually(books, 200, "one")
 	a.eventually("gone.acme.example", 200, "two")
@@ -636,7 +650,9 @@ func TestStateOfTheWorld(t *testing.T) {
 	c.eventually(books, 200, "one")
 	waitFor(t, "everything is acknowledged", func() bool {
 		all := c.server.Service(books)
-		return len(all) == 3 && !slices.ContainsFunc(all, func(s ads.ServiceStatus) bool { return s.Acked != s.Current || s.AckedAt.IsZero() }) // next hops, the routes there, and who takes them
+		// next hops, the routes there, and who takes them
+		return len(all) == 3 && !slices.ContainsFunc(all,
+			func(s ads.ServiceStatus) bool { return s.Acked != s.Current || s.AckedAt.IsZero() })
 	})
 	c.stopADS()
 	c.startADS()

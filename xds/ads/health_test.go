@@ -19,7 +19,8 @@ import (
 	"github.com/catalyst-router/catalyst/xds/ads"
 )
 
-// A service whose workload is down is answered with that word and with who says so, by HTTP and by CONNECT; it comes back.
+// A service whose workload is down is answered with that word and with who says so, by HTTP and by CONNECT; it comes
+// back.
 func TestDownIsSaidInTheAnswer(t *testing.T) {
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
@@ -97,7 +98,8 @@ func says(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, name) })
 }
 
-// A workload beside the node that dies is left for the paths through others by the data plane itself: not one request fails, before anybody has checked anything.
+// A workload beside the node that dies is left for the paths through others by the data plane itself: not one request
+// fails, before anybody has checked anything.
 func TestLocalWorkloadFailsOverAtOnce(t *testing.T) {
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
@@ -154,8 +156,8 @@ func ticking() http.Handler {
 	})
 }
 
-// Changes of a service's way are make-before-break: streams on the old way go on, whether the next hop changes, a backup comes or goes, the clusters of the old
-// way are removed, or the old next hop drains.
+// Changes of a service's way are make-before-break: streams on the old way go on, whether the next hop changes, a
+// backup comes or goes, the clusters of the old way are removed, or the old next hop drains.
 func TestStreamsOutliveChangesOfTheWay(t *testing.T) {
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
@@ -195,7 +197,8 @@ func TestStreamsOutliveChangesOfTheWay(t *testing.T) {
 			}
 		}
 	}
-	waitFor(t, "the old next hops are removed", func() bool { // what is left: the way to b, and to workloads beside the node
+	// what is left: the way to b, and to workloads beside the node
+	waitFor(t, "the old next hops are removed", func() bool {
 		clusters := regexp.MustCompile(`(?m)^hops/\S+?::added_via_api`).FindAllString(c.admin("/clusters"), -1)
 		return len(clusters) == 2
 	})
@@ -206,7 +209,8 @@ func TestStreamsOutliveChangesOfTheWay(t *testing.T) {
 	}
 }
 
-// A service that moves to next hops to which no other leads costs no request: Envoy asks for the routes there because of a scope that serves nobody.
+// A service that moves to next hops to which no other leads costs no request: Envoy asks for the routes there because
+// of a scope that serves nobody.
 func TestNewWaysCostNoRequest(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		t.Run(fmt.Sprintf("state of the world %t", whole), func(t *testing.T) {
@@ -317,15 +321,17 @@ func TestDrainingNextHop(t *testing.T) {
 	}
 	for _, cl := range all.Statuses {
 		for _, h := range cl.Hosts {
-			if at := fmt.Sprintf("127.0.0.1:%d", h.Address.Socket.Port); at == a.ingress && h.Health.EDS != "DRAINING" || at == b.ingress && h.Health.EDS != "HEALTHY" {
+			if at := fmt.Sprintf("127.0.0.1:%d", h.Address.Socket.Port); at == a.ingress && h.Health.EDS != "DRAINING" ||
+				at == b.ingress && h.Health.EDS != "HEALTHY" {
 				t.Errorf("%s is %s", at, h.Health.EDS)
 			}
 		}
 	}
 }
 
-// A TCP workload beside the node that takes no connections is left for the one at another node, by connections from here and from elsewhere, before any message; and it is
-// used again when it is back. Connections and the listener stay over all of it. Two nodes whose workloads are both dead do not hand a stream to and fro.
+// A TCP workload beside the node that takes no connections is left for the one at another node, by connections from
+// here and from elsewhere, before any message; and it is used again when it is back. Connections and the listener
+// stay over all of it. Two nodes whose workloads are both dead do not hand a stream to and fro.
 func TestTCPWorkloadsHaveBackups(t *testing.T) {
 	const lines = bgp.Service("lines.acme.example")
 	org := newAuthority(t, "acme.example")
@@ -343,7 +349,8 @@ func TestTCPWorkloadsHaveBackups(t *testing.T) {
 	a.apply(to(lines, bgp.TCP, []xds.Target{backend(local)}, []xds.Target{b.hop()})) // a backup appears
 	waitFor(t, "a has the backup", func() bool {
 		all := a.server.Service(lines)
-		return len(a.kept("local/")) == 1 && !slices.ContainsFunc(all, func(s ads.ServiceStatus) bool { return s.Acked != s.Current })
+		return len(a.kept("local/")) == 1 && !slices.ContainsFunc(all,
+			func(s ads.ServiceStatus) bool { return s.Acked != s.Current })
 	})
 	from := func(p *plane) string {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", p.port(lines)))
@@ -373,7 +380,8 @@ func TestTCPWorkloadsHaveBackups(t *testing.T) {
 		t.Errorf("a live connection to a workload that takes no new ones: %q, %v", got, err)
 	}
 	_, stop = lineServer(t, local, "three")
-	waitFor(t, "the workload is used again", func() bool { return from(a) == "three: hello\n" && from(c) == "three: hello\n" })
+	waitFor(t, "the workload is used again",
+		func() bool { return from(a) == "three: hello\n" && from(c) == "three: hello\n" })
 	stop()
 	stopFar()
 	waitFor(t, "nothing answers", func() bool {

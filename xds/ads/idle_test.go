@@ -16,11 +16,13 @@ import (
 	"github.com/catalyst-router/catalyst/xds"
 )
 
-// idle is long enough for three pings of Envoy's too many: grpc-go ends a connection at the third that it does not allow, after 30 to 45 s.
+// idle is long enough for three pings of Envoy's too many: grpc-go ends a connection at the third that it does not
+// allow, after 30 to 45 s.
 var idle = flag.Duration("idle", 50*time.Second, "how long an Envoy has nothing to say")
 
-// Where Envoy meets a gRPC server, an idle connection has to last: the ADS stream of an Envoy to which nothing happens, and the stream of a call to a workload
-// that says nothing for a while, here grpc.health.v1.Health/Watch of a server as grpc-go makes it.
+// Where Envoy meets a gRPC server, an idle connection has to last: the ADS stream of an Envoy to which nothing
+// happens, and the stream of a call to a workload that says nothing for a while, here grpc.health.v1.Health/Watch of
+// a server as grpc-go makes it.
 func TestIdleStreamsLast(t *testing.T) {
 	t.Parallel()
 	const greeter = bgp.Service("greeter.acme.example")
@@ -34,7 +36,8 @@ func TestIdleStreamsLast(t *testing.T) {
 	waitFor(t, "both Envoys are connected", func() bool { return len(a.server.Status())+len(c.server.Status()) == 2 })
 	since := []time.Time{a.server.Status()[0].Since, c.server.Status()[0].Since}
 
-	conn, err := grpc.NewClient(c.egress, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority(string(greeter)))
+	conn, err := grpc.NewClient(c.egress, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithAuthority(string(greeter)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,8 +25,11 @@ func caller(t *testing.T, a *ca.Authority, uris []string, change func(*x509.Cert
 		t.Fatal(err)
 	}
 	cfg := &tls.Config{ //nolint:gosec // the caller is the attacker
-		Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"},
-		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519},
+		Certificates:       []tls.Certificate{cert},
+		InsecureSkipVerify: true,
+		MinVersion:         tls.VersionTLS13,
+		NextProtos:         []string{"h2"},
+		CurvePreferences:   []tls.CurveID{tls.X25519MLKEM768, tls.X25519},
 	}
 	tr := &http.Transport{TLSClientConfig: cfg, Protocols: new(http.Protocols)}
 	tr.Protocols.SetHTTP2(true)
@@ -245,7 +248,8 @@ func TestANextHopIsJudgedByItsOwnRoots(t *testing.T) {
 	}
 }
 
-// What a caller says of where a request came from, where it has been and how Envoy is to treat it reaches no workload; what nodes say does.
+// What a caller says of where a request came from, where it has been and how Envoy is to treat it reaches no
+// workload; what nodes say does.
 func TestCallersClaimsReachNoWorkload(t *testing.T) {
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
@@ -264,9 +268,12 @@ func TestCallersClaimsReachNoWorkload(t *testing.T) {
 	c.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}))
 	c.eventually(books, 503, "")
 	claims := map[string]string{
-		"X-Catalyst-Path": "<acme.example/forged>", "X-Catalyst-Service": "other", "X-Catalyst-Principal": "admin", "Forwarded": "for=192.0.2.1",
-		"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Host": "forged.example", "X-Forwarded-Client-Cert": "URI=spiffe://acme.example/node/forged",
-		"X-Real-Ip": "192.0.2.1", "X-Envoy-Retry-On": "5xx", "X-Envoy-Max-Retries": "5", "X-Envoy-Upstream-Rq-Timeout-Ms": "1",
+		"X-Catalyst-Path": "<acme.example/forged>", "X-Catalyst-Service": "other", "X-Catalyst-Principal": "admin",
+		"Forwarded":       "for=192.0.2.1",
+		"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Host": "forged.example",
+		"X-Forwarded-Client-Cert": "URI=spiffe://acme.example/node/forged",
+		"X-Real-Ip":               "192.0.2.1", "X-Envoy-Retry-On": "5xx", "X-Envoy-Max-Retries": "5",
+		"X-Envoy-Upstream-Rq-Timeout-Ms": "1",
 	}
 	send := func(do func(*http.Request) (*http.Response, error), url string) http.Header {
 		t.Helper()
@@ -311,5 +318,6 @@ func TestCallersClaimsReachNoWorkload(t *testing.T) {
 		t.Errorf("who sent it is said to be %q", got)
 	}
 	peer := caller(t, org.Authority, []string{"spiffe://acme.example/node/c"}, nil)
-	check(send(peer.Do, "https://"+a.ingress+"/"), "X-Catalyst-Path", "X-Catalyst-Principal") // a node says where it has been
+	// a node says where it has been
+	check(send(peer.Do, "https://"+a.ingress+"/"), "X-Catalyst-Path", "X-Catalyst-Principal")
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/catalyst-router/catalyst/xds"
 )
 
-// A service's name comes after the workloads and next hops that it names, in one response and over several: an Envoy that has the name without the
-// workload sends to the backups, and two nodes would send a request to each other.
+// A service's name comes after the workloads and next hops that it names, in one response and over several: an Envoy
+// that has the name without the workload sends to the backups, and two nodes would send a request to each other.
 func TestWhatIsNamedComesFirst(t *testing.T) {
 	s := NewServer(Config{Log: slog.New(slog.DiscardHandler)})
 	s.Open()

@@ -47,7 +47,10 @@ func judged(t *testing.T, p *plane, policies string, entities ...policy.Document
 
 func (j *judge) publish(policies string, entities ...policy.Document) {
 	j.t.Helper()
-	s, err := policy.Compile(policy.Source{Policies: []policy.Document{{Name: "test.cedar", Text: policies}}, Entities: entities})
+	s, err := policy.Compile(policy.Source{
+		Policies: []policy.Document{{Name: "test.cedar", Text: policies}},
+		Entities: entities,
+	})
 	if err != nil {
 		j.t.Fatal(err)
 	}
@@ -61,8 +64,13 @@ func (j *judge) serve(p *plane) {
 	if err != nil {
 		j.t.Fatal(err)
 	}
-	srv := extauthz.New(extauthz.Config{Engine: &j.engine, Log: slog.New(slog.DiscardHandler), ServiceHeader: xds.ServiceHeader, Headers: []string{"x-tenant"},
-		Record: func(r policy.Record) { j.mu.Lock(); j.records = append(j.records, r); j.mu.Unlock() }})
+	srv := extauthz.New(extauthz.Config{
+		Engine:        &j.engine,
+		Log:           slog.New(slog.DiscardHandler),
+		ServiceHeader: xds.ServiceHeader,
+		Headers:       []string{"x-tenant"},
+		Record:        func(r policy.Record) { j.mu.Lock(); j.records = append(j.records, r); j.mu.Unlock() },
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ctx, l) }()
@@ -125,7 +133,8 @@ const onlyGet = `@id("c-reads") permit (principal == CATALYST::NODE::"spiffe://a
 	resource == CATALYST::Service::"books.acme.example") when { context.method == "GET" };
 	@id("no-admin") forbid (principal, action == CATALYST::Action::"REQUEST", resource) when { context.path like "/admin*" };`
 
-// What the policies of the node that takes a call in say is what happens to it, over a real Envoy and mutual TLS: the caller is who its certificate says.
+// What the policies of the node that takes a call in say is what happens to it, over a real Envoy and mutual TLS: the
+// caller is who its certificate says.
 func TestPolicyAtTheIngress(t *testing.T) {
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
@@ -149,7 +158,8 @@ func TestPolicyAtTheIngress(t *testing.T) {
 	record := j.last()
 	want := fmt.Sprintf("X-Catalyst-Principal=[NODE::%q]\nX-Catalyst-Peer=[spiffe://acme.example/node/c]\nX-Catalyst-Decision=[%s]\nAuthorization=[Basic eA==]\npath=/a\n",
 		"spiffe://acme.example/node/c", record.ID)
-	if status != 200 || body != want || !slices.Equal(record.Decision.Policies, []string{"c-reads"}) || record.Call.Service != string(books) {
+	if status != 200 || body != want || !slices.Equal(record.Decision.Policies, []string{"c-reads"}) ||
+		record.Call.Service != string(books) {
 		t.Errorf("got %d %s, want %s; decision %+v", status, body, want, record)
 	}
 	for name, tt := range map[string]struct {
@@ -175,13 +185,15 @@ func TestPolicyAtTheIngress(t *testing.T) {
 			t.Errorf("%s: got %d %q, want %d", name, status, body, tt.status)
 			continue
 		}
-		if status == 403 && (header.Get("X-Catalyst-Decision") != record.ID || strings.Contains(body, "polic") || !slices.Equal(record.Decision.Policies, tt.policies)) {
+		if status == 403 && (header.Get("X-Catalyst-Decision") != record.ID || strings.Contains(body, "polic") ||
+			!slices.Equal(record.Decision.Policies, tt.policies)) {
 			t.Errorf("%s: %s %v; decision %+v", name, body, header, record)
 		}
 	}
 }
 
-// Who decides is gone, or has nothing to decide by: nothing gets through, and it is no denial that callers see but a failure. A change is in force for the next call.
+// Who decides is gone, or has nothing to decide by: nothing gets through, and it is no denial that callers see but a
+// failure. A change is in force for the next call.
 func TestPolicyFailsClosed(t *testing.T) {
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
@@ -241,14 +253,16 @@ func TestPolicyOfConnections(t *testing.T) {
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
 	b.server.Open()
 	c.server.Open()
-	j := judged(t, a, `@id("c") permit (principal == CATALYST::NODE::"spiffe://acme.example/node/c", action == CATALYST::Action::"CONNECT", resource == CATALYST::Service::"lines.acme.example");`)
+	j := judged(t,
+		a, `@id("c") permit (principal == CATALYST::NODE::"spiffe://acme.example/node/c", action == CATALYST::Action::"CONNECT", resource == CATALYST::Service::"lines.acme.example");`)
 	a.apply(to(lines, bgp.TCP, []xds.Target{backend(echo(t, "one"))}))
 	for _, p := range []*plane{b, c} {
 		p.apply(to(lines, bgp.TCP, []xds.Target{a.hop()}))
 	}
 	conn, _ := dialTCP(t, c, lines)
 	_ = conn.Close()
-	if r := j.last(); !r.Call.Connect || !slices.Equal(r.Decision.Policies, []string{"c"}) || r.Call.Service != string(lines) {
+	if r := j.last(); !r.Call.Connect || !slices.Equal(r.Decision.Policies, []string{"c"}) ||
+		r.Call.Service != string(lines) {
 		t.Errorf("decision %+v", r)
 	}
 	deadline := time.Now().Add(patience)

@@ -10,8 +10,9 @@ import (
 	"github.com/catalyst-router/catalyst/xds"
 )
 
-// A version that an Envoy refuses is in quarantine for that Envoy: it is served the last one that it took, or none, and so is whatever needs the refused one. Another
-// version is tried at once, the same one again after a while: a port that was taken may be free.
+// A version that an Envoy refuses is in quarantine for that Envoy: it is served the last one that it took, or none,
+// and so is whatever needs the refused one. Another version is tried at once, the same one again after a while: a
+// port that was taken may be free.
 const (
 	firstRetry = 30 * time.Second
 	lastRetry  = 30 * time.Minute
@@ -102,7 +103,8 @@ func (s *Server) refuse(st *stream, sub *subscription, r *xds.Resource, words st
 	x.retryAt, x.retrying = now.Add(x.pause), false
 	said, pause := x.Refused, x.pause
 	s.tell(func() {
-		s.cfg.Log.Error("Envoy refuses a resource, what it had before stays", "node", said.Node, "type", r.Type, "name", r.Name, "version", r.Version,
+		s.cfg.Log.Error("Envoy refuses a resource, what it had before stays", "node", said.Node, "type", r.Type, "name",
+			r.Name, "version", r.Version,
 			"retry", pause, "error", words)
 	})
 	if s.cfg.OnNack != nil {
@@ -111,7 +113,8 @@ func (s *Server) refuse(st *stream, sub *subscription, r *xds.Resource, words st
 	s.quarantined()
 }
 
-// refusalOf returns the books of a version that an Envoy refuses, once more or for the first time; nil if they are full.
+// refusalOf returns the books of a version that an Envoy refuses, once more or for the first time; nil if they are
+// full.
 func (s *Server) refusalOf(st *stream, r *xds.Resource) *refusal {
 	mine := s.refusals[st.node]
 	if mine == nil {
@@ -227,19 +230,24 @@ func (s *Server) Quarantined() []Quarantined {
 		for _, byName := range s.view.byType {
 			for _, e := range byName {
 				if x := s.culprit(mine, e); x != nil {
-					all = append(all, Quarantined{Service: e.now.Service, Refused: x.Refused, Serving: e.good != nil && e.good != e.now && !e.unproven})
+					all = append(all, Quarantined{
+						Service: e.now.Service,
+						Refused: x.Refused,
+						Serving: e.good != nil && e.good != e.now && !e.unproven,
+					})
 				}
 			}
 		}
 	}
 	slices.SortFunc(all, func(a, b Quarantined) int {
-		return cmp.Or(strings.Compare(string(a.Service), string(b.Service)), strings.Compare(a.Node, b.Node), strings.Compare(a.Resource.Name, b.Resource.Name))
+		return cmp.Or(strings.Compare(string(a.Service), string(b.Service)), strings.Compare(a.Node, b.Node),
+			strings.Compare(a.Resource.Name, b.Resource.Name))
 	})
 	return slices.CompactFunc(all, func(a, b Quarantined) bool { return a.Service == b.Service && a.Node == b.Node })
 }
 
-// culprit returns what stands in the way of an entry's newest version: a refusal of itself, or of what it needs; nil if nothing does. What is shared belongs to no
-// service: those that need it are affected.
+// culprit returns what stands in the way of an entry's newest version: a refusal of itself, or of what it needs; nil
+// if nothing does. What is shared belongs to no service: those that need it are affected.
 func (s *Server) culprit(mine map[version]*refusal, e *entry) *refusal {
 	if e.now == nil || e.now.Service == "" || xds.IsShared(e.now.Name) {
 		return nil
@@ -267,10 +275,11 @@ func (s *Server) refusedNeed(mine map[version]*refusal, r *xds.Resource) *refusa
 	return nil
 }
 
-// partly tells whether an Envoy took of a response what its words do not name. It does where it adds resources one by one (CdsApiHelper, LdsApiImpl); where it could
-// not read one, it took none.
+// partly tells whether an Envoy took of a response what its words do not name. It does where it adds resources one by
+// one (CdsApiHelper, LdsApiImpl); where it could not read one, it took none.
 func partly(words string) bool {
-	return strings.HasPrefix(words, "Error adding/updating cluster(s)") || strings.HasPrefix(words, "Error adding/updating listener(s)")
+	return strings.HasPrefix(words, "Error adding/updating cluster(s)") ||
+		strings.HasPrefix(words, "Error adding/updating listener(s)")
 }
 
 // mentions tells whether words have a name in them, and not only as a part of a longer one.
@@ -282,7 +291,9 @@ func mentions(words, name string) bool {
 		}
 		i += from
 		end := i + len(name)
-		if (i == 0 || !nameByte(words[i-1])) && (end == len(words) || !nameByte(words[end]) || words[end] == '.' && (end+1 == len(words) || !nameByte(words[end+1]))) {
+		if (i == 0 || !nameByte(words[i-1])) &&
+			(end == len(words) || !nameByte(words[end]) ||
+				words[end] == '.' && (end+1 == len(words) || !nameByte(words[end+1]))) {
 			return true
 		}
 		from = i + 1
@@ -293,7 +304,8 @@ func nameByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._/*", c) >= 0
 }
 
-// blame sorts a response that was refused into what is to blame and what is to be sent again, because the Envoy took none of it. What is left was taken.
+// blame sorts a response that was refused into what is to blame and what is to be sent again, because the Envoy took
+// none of it. What is left was taken.
 func blame(words string, all []*xds.Resource) (guilty, again []*xds.Resource) {
 	for _, r := range all {
 		if mentions(words, r.Name) {
@@ -311,7 +323,8 @@ func blame(words string, all []*xds.Resource) (guilty, again []*xds.Resource) {
 	return nil, all
 }
 
-// apart has resources sent again, in as many responses as it takes to find out which of them is refused: half of them at a time, if nothing is known.
+// apart has resources sent again, in as many responses as it takes to find out which of them is refused: half of them
+// at a time, if nothing is known.
 func (st *stream) apart(sub *subscription, typeURL string, again []*xds.Resource, halve bool) {
 	groups := [][]*xds.Resource{again}
 	if halve {
@@ -330,7 +343,8 @@ func (st *stream) apart(sub *subscription, typeURL string, again []*xds.Resource
 	}
 }
 
-// declined books that an Envoy did not take a version, and has what it had before, unless another one is on its way to it.
+// declined books that an Envoy did not take a version, and has what it had before, unless another one is on its way
+// to it.
 func (st *stream) declined(sub *subscription, r *xds.Resource) {
 	for _, out := range st.outstanding {
 		if slices.ContainsFunc(out.resources, func(x *xds.Resource) bool { return x.Type == r.Type && x.Name == r.Name }) {
@@ -350,7 +364,8 @@ type group struct {
 	names   []string
 }
 
-// nextGroup builds the response of a group; nil if there is none. What changed meanwhile is in its newest version, or not in it.
+// nextGroup builds the response of a group; nil if there is none. What changed meanwhile is in its newest version, or
+// not in it.
 func (s *Server) nextGroup(st *stream) []*xds.Resource {
 	for len(st.groups) > 0 {
 		g := st.groups[0]

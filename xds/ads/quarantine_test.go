@@ -15,9 +15,12 @@ import (
 	"github.com/catalyst-router/catalyst/xds/ads"
 )
 
-// nowhere is a next hop whose address names an interface that this machine does not have: our checks take it, Envoy does not.
+// nowhere is a next hop whose address names an interface that this machine does not have: our checks take it, Envoy
+// does not.
 func nowhere() xds.Target {
-	return xds.Target{NextHop: bgp.NextHop{Node: bgp.NodeID{Org: "acme.example", Name: "z"}, Address: "[fe80::1%nosuch]:80"}}
+	return xds.Target{
+		NextHop: bgp.NextHop{Node: bgp.NodeID{Org: "acme.example", Name: "z"}, Address: "[fe80::1%nosuch]:80"},
+	}
 }
 
 // steadily asks a service all the time; the function that it returns stops that and tells what went wrong.
@@ -65,8 +68,8 @@ func (p *plane) kept(prefix string) []string {
 	return names
 }
 
-// Next hops that Envoy refuses leave the service on its old way, without one failed request and over a restart of Envoy, while everything else goes on; the next other
-// way is taken.
+// Next hops that Envoy refuses leave the service on its old way, without one failed request and over a restart of
+// Envoy, while everything else goes on; the next other way is taken.
 func TestARefusedNextHopLeavesTheOldWay(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		t.Run(fmt.Sprintf("state of the world %t", whole), func(t *testing.T) {
@@ -84,7 +87,8 @@ func TestARefusedNextHopLeavesTheOldWay(t *testing.T) {
 			c.apply(to(books, bgp.HTTP, []xds.Target{nowhere()}), to(third, bgp.HTTP, []xds.Target{nowhere()}))
 			waitFor(t, "the refusal is known", func() bool { return len(c.server.Quarantined()) == 2 })
 			q := c.server.Quarantined()
-			if q[0].Service != books || !q[0].Serving || q[0].Node != "c" || !strings.Contains(q[0].Error, "malformed IP address: fe80::1%nosuch") {
+			if q[0].Service != books || !q[0].Serving || q[0].Node != "c" ||
+				!strings.Contains(q[0].Error, "malformed IP address: fe80::1%nosuch") {
 				t.Errorf("got %+v", q[0])
 			}
 			if q[1].Service != third || q[1].Serving {
@@ -102,14 +106,16 @@ func TestARefusedNextHopLeavesTheOldWay(t *testing.T) {
 			c.eventually(books, 200, "one")
 			b := newPlane(t, org, "b")
 			b.server.Open()
-			b.apply(to(books, bgp.HTTP, []xds.Target{backend(workload(t, "two"))}), to(third, bgp.HTTP, []xds.Target{backend(work)}))
+			b.apply(to(books, bgp.HTTP, []xds.Target{backend(workload(t, "two"))}),
+				to(third, bgp.HTTP, []xds.Target{backend(work)}))
 			c.apply(to(books, bgp.HTTP, []xds.Target{b.hop()}), to(third, bgp.HTTP, []xds.Target{b.hop()}))
 			c.eventually(books, 200, "two")
 			c.eventually(third, 200, "one")
 			waitFor(t, "nothing is in quarantine", func() bool {
 				return len(c.server.Quarantined()) == 0 && len(c.server.Status()) == 1 && len(c.server.Status()[0].Nacks) == 0
 			})
-			waitFor(t, "everything is settled", func() bool { return len(c.kept("hops/")) == 3 }) // to a, to b, and the node's own
+			// to a, to b, and the node's own
+			waitFor(t, "everything is settled", func() bool { return len(c.kept("hops/")) == 3 })
 			if got := c.kept("route/"); len(got) != 3 {
 				t.Errorf("kept %v", got)
 			}
@@ -151,7 +157,8 @@ func TestARefusedWorkloadLeavesTheListener(t *testing.T) {
 	}
 }
 
-// A resource that Envoy cannot even read spoils a whole response, and its words name nothing: it is found, and all others are taken.
+// A resource that Envoy cannot even read spoils a whole response, and its words name nothing: it is found, and all
+// others are taken.
 func TestAnUnreadableResourceIsFoundAmongMany(t *testing.T) {
 	org := newAuthority(t, "acme.example")
 	a := newPlane(t, org, "a")
@@ -185,8 +192,8 @@ func TestAnUnreadableResourceIsFoundAmongMany(t *testing.T) {
 	}
 }
 
-// What an earlier process kept is served at once to an Envoy that has nothing, and is not forced on one that may have something newer. Once everything is compiled,
-// what is the same is not sent again, and what is gone is removed.
+// What an earlier process kept is served at once to an Envoy that has nothing, and is not forced on one that may have
+// something newer. Once everything is compiled, what is the same is not sent again, and what is gone is removed.
 func TestWhatWasKeptIsServedAtOnce(t *testing.T) {
 	const gone, later = bgp.Service("gone.acme.example"), bgp.Service("later.acme.example")
 	org := newAuthority(t, "acme.example")
@@ -194,7 +201,8 @@ func TestWhatWasKeptIsServedAtOnce(t *testing.T) {
 	a.server.Open()
 	c.server.Open()
 	work := workload(t, "one")
-	a.apply(to(books, bgp.HTTP, []xds.Target{backend(work)}), to(gone, bgp.HTTP, []xds.Target{backend(work)}), to(later, bgp.HTTP, []xds.Target{backend(work)}))
+	a.apply(to(books, bgp.HTTP, []xds.Target{backend(work)}), to(gone, bgp.HTTP, []xds.Target{backend(work)}),
+		to(later, bgp.HTTP, []xds.Target{backend(work)}))
 	state := []xds.Forwarding{to(books, bgp.HTTP, []xds.Target{a.hop()}), to(gone, bgp.HTTP, []xds.Target{a.hop()})}
 	c.apply(state...)
 	c.eventually(books, 200, "one")
@@ -210,7 +218,10 @@ func TestWhatWasKeptIsServedAtOnce(t *testing.T) {
 	c.stopADS()
 	c.startADS()
 	c.server.Restore(left)
-	waitFor(t, "Envoy is back", func() bool { return len(c.server.Status()) == 1 && len(c.server.Status()[0].Types) == len(xds.Types()) })
+	waitFor(t, "Envoy is back", func() bool {
+		return len(c.server.Status()) == 1 &&
+			len(c.server.Status()[0].Types) == len(xds.Types())
+	})
 	for _, svc := range []bgp.Service{books, gone, later} {
 		if code, body := c.get(svc); code != 200 {
 			t.Errorf("%s, before anything is compiled: %d %s", svc, code, body)

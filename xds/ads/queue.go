@@ -7,7 +7,8 @@ import (
 	"github.com/catalyst-router/catalyst/xds"
 )
 
-// queue holds the names of what waits to be looked at, of one type: what others name apart from the rest, since it goes first. A nil one is empty, and takes nothing.
+// queue holds the names of what waits to be looked at, of one type: what others name apart from the rest, since it
+// goes first. A nil one is empty, and takes nothing.
 type queue struct{ named, naming map[string]bool }
 
 func newQueue() *queue { return &queue{map[string]bool{}, map[string]bool{}} }

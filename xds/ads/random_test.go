@@ -42,8 +42,11 @@ type bed interface {
 
 func newPlant(t bed) *plant {
 	p := &plant{
-		t: t, envoy: imitation{has: map[xds.Ref]string{}, early: map[xds.Ref]bool{}, asks: map[string]bool{}}, known: map[version]*xds.Resource{}, state: map[bgp.Service]xds.Forwarding{},
-		kept: map[xds.Ref]*xds.Resource{},
+		t:     t,
+		envoy: imitation{has: map[xds.Ref]string{}, early: map[xds.Ref]bool{}, asks: map[string]bool{}},
+		known: map[version]*xds.Resource{},
+		state: map[bgp.Service]xds.Forwarding{},
+		kept:  map[xds.Ref]*xds.Resource{},
 	}
 	p.start()
 	p.complete()
@@ -72,7 +75,12 @@ func (p *plant) Remove(ref xds.Ref) { delete(p.kept, ref) }
 
 // start begins a control plane with what the one before kept.
 func (p *plant) start() {
-	p.compiler = xds.NewCompiler(xds.Config{Self: bgp.NodeID{Org: "acme.example", Name: "c"}, Ingress: "127.0.0.1:1", Egress: "127.0.0.1:2", Socket: "/s"})
+	p.compiler = xds.NewCompiler(xds.Config{
+		Self:    bgp.NodeID{Org: "acme.example", Name: "c"},
+		Ingress: "127.0.0.1:1",
+		Egress:  "127.0.0.1:2",
+		Socket:  "/s",
+	})
 	p.server = quiet()
 	p.server.cfg.Store = p
 	d, err := p.compiler.Start(xds.Identity{})
@@ -138,7 +146,11 @@ func (p *plant) connect() {
 	st := p.dial()
 	p.envoy.unread, p.envoy.unsaid = nil, nil
 	for _, t := range dialled() {
-		req := &discovery.DeltaDiscoveryRequest{Node: &core.Node{Id: "c"}, TypeUrl: t, InitialResourceVersions: map[string]string{}}
+		req := &discovery.DeltaDiscoveryRequest{
+			Node:                    &core.Node{Id: "c"},
+			TypeUrl:                 t,
+			InitialResourceVersions: map[string]string{},
+		}
 		if t == xds.TypeRoute {
 			if req.ResourceNamesSubscribe = slices.Sorted(maps.Keys(p.envoy.asks)); len(p.envoy.asks) == 0 {
 				continue
@@ -310,7 +322,12 @@ func local(name string, weight int) xds.Target {
 }
 
 func via(name string) xds.Target {
-	return xds.Target{NextHop: bgp.NextHop{Node: bgp.NodeID{Org: "acme.example", Name: strings.TrimPrefix(name, "%")}, Address: address(name)}}
+	return xds.Target{
+		NextHop: bgp.NextHop{
+			Node:    bgp.NodeID{Org: "acme.example", Name: strings.TrimPrefix(name, "%")},
+			Address: address(name),
+		},
+	}
 }
 
 func address(name string) string {
@@ -320,7 +337,8 @@ func address(name string) string {
 	return "127.0.0.1:80"
 }
 
-// way gives a service these targets, each the backup of the one before; it is withdrawn if there are none. s0 and s1 are HTTP, the others TCP.
+// way gives a service these targets, each the backup of the one before; it is withdrawn if there are none. s0 and s1
+// are HTTP, the others TCP.
 func (p *plant) way(svc bgp.Service, tiers ...xds.Target) {
 	f := xds.Forwarding{Service: svc, Protocol: bgp.HTTP, Port: 1}
 	if svc > "s1.acme.example" {
@@ -349,8 +367,9 @@ func (p *plant) spoilt(r *xds.Resource) bool {
 	return false
 }
 
-// Whatever changes, whatever is refused, and whoever restarts: at no time does anything that Envoy has name something that it has not; in the end it has
-// everything that it can take in the newest version, nothing that is gone, and the file has what it has.
+// Whatever changes, whatever is refused, and whoever restarts: at no time does anything that Envoy has name something
+// that it has not; in the end it has everything that it can take in the newest version, nothing that is gone, and the
+// file has what it has.
 func TestEnvoyIsNeverLeftWithAHole(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		p := newPlant(rt)
@@ -403,7 +422,8 @@ func (p *plant) verdict() {
 			if e.now != nil && t != xds.TypeSecret && !p.spoilt(e.now) && p.envoy.has[ref] != e.now.Version {
 				p.t.Errorf("%s is %q, want %q: nothing is wrong with it", name, p.envoy.has[ref], e.now.Version)
 			}
-			if e.good != nil && !e.unproven && fib.Kept(e.good) && (p.kept[ref] == nil || p.kept[ref].Version != e.good.Version) {
+			if e.good != nil && !e.unproven && fib.Kept(e.good) &&
+				(p.kept[ref] == nil || p.kept[ref].Version != e.good.Version) {
 				p.t.Errorf("%s: kept is %+v, want %s", name, p.kept[ref], e.good.Version)
 			}
 		}

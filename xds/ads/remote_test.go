@@ -59,8 +59,11 @@ func newElsewhere(t *testing.T, org authority) *elsewhere {
 	e := &elsewhere{org: org, src: src, ingress: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
 	m := src.Material()
 	e.compiler = xds.NewCompiler(xds.Config{
-		Admission: xds.Admission{Organisation: true}, Self: m.Node, Ingress: e.ingress, Egress: fmt.Sprintf("127.0.0.1:%d", freePort(t)),
-		Socket: filepath.Join(t.TempDir(), "tcp.sock"),
+		Admission: xds.Admission{Organisation: true},
+		Self:      m.Node,
+		Ingress:   e.ingress,
+		Egress:    fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+		Socket:    filepath.Join(t.TempDir(), "tcp.sock"),
 	})
 	e.server = ads.NewServer(ads.Config{Log: slog.New(slog.DiscardHandler),
 		Who: func(s tls.ConnectionState) (string, error) {

@@ -18,7 +18,8 @@ func resource(name, version string, needs ...string) xds.Resource {
 
 func quiet() *Server { return NewServer(Config{Log: slog.New(slog.DiscardHandler)}) }
 
-// An Envoy that has a newer version than what was kept keeps it until everything is compiled; then it has what was compiled, older or newer.
+// An Envoy that has a newer version than what was kept keeps it until everything is compiled; then it has what was
+// compiled, older or newer.
 func TestAnEnvoyThatIsAheadIsLeftAlone(t *testing.T) {
 	for compiled, want := range map[string]string{"1": "http/x@1 ", "2": "", "3": "http/x@3 "} {
 		s := quiet()
@@ -28,7 +29,10 @@ func TestAnEnvoyThatIsAheadIsLeftAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		e := &envoy{t, s, st}
-		e.ask(&discovery.DeltaDiscoveryRequest{TypeUrl: xds.TypeCluster, InitialResourceVersions: map[string]string{"http/x": "2", "http/new": "1"}})
+		e.ask(&discovery.DeltaDiscoveryRequest{
+			TypeUrl:                 xds.TypeCluster,
+			InitialResourceVersions: map[string]string{"http/x": "2", "http/new": "1"},
+		})
 		e.want("", "http/y@1 ") // which it lacks
 		e.want("", "")
 		s.Publish(xds.Delta{Set: []xds.Resource{resource("http/x", compiled), resource("http/new", "1")}})
@@ -69,7 +73,8 @@ func (e *wholeEnvoy) ask(req *discovery.DiscoveryRequest) {
 	}
 }
 
-// answer takes the next response, refuses it unless words are empty, and returns how many resources it has; -1 for none.
+// answer takes the next response, refuses it unless words are empty, and returns how many resources it has; -1 for
+// none.
 func (e *wholeEnvoy) answer(words string) int {
 	e.t.Helper()
 	resp := e.s.nextWhole(e.st, e.last)
@@ -83,14 +88,19 @@ func (e *wholeEnvoy) answer(words string) int {
 // reply answers a response, and refuses it unless words are empty.
 func (e *wholeEnvoy) reply(resp *discovery.DiscoveryResponse, words string) {
 	e.t.Helper()
-	req := &discovery.DiscoveryRequest{TypeUrl: resp.GetTypeUrl(), ResponseNonce: resp.GetNonce(), ResourceNames: slices.Sorted(maps.Keys(e.st.subs[resp.GetTypeUrl()].names))}
+	req := &discovery.DiscoveryRequest{
+		TypeUrl:       resp.GetTypeUrl(),
+		ResponseNonce: resp.GetNonce(),
+		ResourceNames: slices.Sorted(maps.Keys(e.st.subs[resp.GetTypeUrl()].names)),
+	}
 	if words != "" {
 		req.ErrorDetail = &status.Status{Message: words}
 	}
 	e.ask(req)
 }
 
-// The same for an Envoy that asks for the state of the world: it is told nothing before Open if it has something, and everything if it has nothing.
+// The same for an Envoy that asks for the state of the world: it is told nothing before Open if it has something, and
+// everything if it has nothing.
 func TestTheWholeStateWaitsForOpen(t *testing.T) {
 	s := quiet()
 	s.Restore([]xds.Resource{resource("http/x", "1")})
@@ -108,7 +118,8 @@ func TestTheWholeStateWaitsForOpen(t *testing.T) {
 	}
 }
 
-// A name that came in one response with next hops that were refused is not something to fall back to, although Envoy took it.
+// A name that came in one response with next hops that were refused is not something to fall back to, although Envoy
+// took it.
 func TestANameOfNothingIsNotGood(t *testing.T) {
 	s := quiet()
 	s.Open()

@@ -75,7 +75,8 @@ func service(version string) xds.Delta {
 	return xds.Delta{Set: []xds.Resource{{Type: xds.TypeCluster, Name: "http/x", Version: version, Service: "x"}}}
 }
 
-// A version that is refused is tried again after 30 seconds, then after twice as long each time; another version is tried at once.
+// A version that is refused is tried again after 30 seconds, then after twice as long each time; another version is
+// tried at once.
 func TestRefusedVersionsAreTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(Config{Log: slog.New(slog.DiscardHandler)})
@@ -112,7 +113,8 @@ func TestRefusedVersionsAreTriedAgain(t *testing.T) {
 	})
 }
 
-// An Envoy that connects anew is given the version that was taken, and not the one that it refused a moment ago; another Envoy is judged by itself.
+// An Envoy that connects anew is given the version that was taken, and not the one that it refused a moment ago;
+// another Envoy is judged by itself.
 func TestQuarantineIsOfOneEnvoy(t *testing.T) {
 	s := NewServer(Config{Log: slog.New(slog.DiscardHandler)})
 	s.Publish(service("1"))

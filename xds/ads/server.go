@@ -79,7 +79,10 @@ type Server struct {
 func NewServer(cfg Config) *Server {
 	return &Server{
 		cfg: cfg, open: make(chan struct{}), first: make(chan struct{}), view: newView(),
-		refusals: map[string]map[version]*refusal{}, streams: map[*stream]bool{}, cutOff: map[string]*CutOff{}, refused: map[xds.Ref]int{},
+		refusals: map[string]map[version]*refusal{},
+		streams:  map[*stream]bool{},
+		cutOff:   map[string]*CutOff{},
+		refused:  map[xds.Ref]int{},
 	}
 }
 
@@ -158,8 +161,9 @@ func (s *Server) Taken() []*xds.Resource {
 	return all
 }
 
-// Restore takes what a Store kept of an earlier process, and lets Envoys be answered: one that has nothing is given it at once. What an Envoy has already is left
-// alone, whatever its version, until Open: it may be newer. What the node itself has to say, such as listeners and secrets, has to be published before.
+// Restore takes what a Store kept of an earlier process, and lets Envoys be answered: one that has nothing is given
+// it at once. What an Envoy has already is left alone, whatever its version, until Open: it may be newer. What the
+// node itself has to say, such as listeners and secrets, has to be published before.
 func (s *Server) Restore(resources []xds.Resource) {
 	s.mu.Lock()
 	defer s.unlock()
@@ -173,7 +177,8 @@ func (s *Server) Restore(resources []xds.Resource) {
 	close(s.open)
 }
 
-// Open lets Envoys be answered: the view is complete. What an earlier process left and this one has not compiled is gone.
+// Open lets Envoys be answered: the view is complete. What an earlier process left and this one has not compiled is
+// gone.
 func (s *Server) Open() {
 	s.mu.Lock()
 	defer s.unlock()
@@ -229,8 +234,8 @@ func (s *Server) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryServi
 	return s.judge(st, s.serve(ctx, st, rpc, requests, failed))
 }
 
-// receive reads a stream in a goroutine that ends with it. Why it ended comes last, also when the stream's context is done: gRPC ends that before Recv returns
-// with the reason, such as a request that is too large.
+// receive reads a stream in a goroutine that ends with it. Why it ended comes last, also when the stream's context is
+// done: gRPC ends that before Recv returns with the reason, such as a request that is too large.
 func receive[T any](ctx context.Context, recv func() (T, error)) (<-chan T, <-chan error) {
 	requests, failed := make(chan T), make(chan error, 1)
 	go func() {
@@ -301,7 +306,8 @@ func (s *Server) meet(st *stream, n *core.Node) error {
 	return nil
 }
 
-func (s *Server) serve(ctx context.Context, st *stream, rpc discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer,
+func (s *Server) serve(ctx context.Context, st *stream,
+	rpc discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer,
 	requests <-chan *discovery.DeltaDiscoveryRequest, failed <-chan error) error {
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
@@ -378,7 +384,8 @@ func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error
 	return nil
 }
 
-// consider has all resources of a type looked at for one Envoy. That is for wildcards alone: a name costs its own resource, and n names cost n.
+// consider has all resources of a type looked at for one Envoy. That is for wildcards alone: a name costs its own
+// resource, and n names cost n.
 func (s *Server) consider(st *stream, typeURL string) {
 	for name := range s.view.byType[typeURL] {
 		st.changed(xds.Ref{Type: typeURL, Name: name})
@@ -395,7 +402,8 @@ func (s *Server) answered(st *stream, sub *subscription, req *discovery.DeltaDis
 	s.book(st, sub, out, req.GetErrorDetail().GetMessage())
 }
 
-// book keeps what an Envoy took of a response, and what it refused with which words; "" if it took all. The caller holds mu.
+// book keeps what an Envoy took of a response, and what it refused with which words; "" if it took all. The caller
+// holds mu.
 func (s *Server) book(st *stream, sub *subscription, out *response, words string) {
 	var guilty, again []*xds.Resource
 	if words != "" {
@@ -426,7 +434,14 @@ func (s *Server) taken(st *stream, sub *subscription, r *xds.Resource, sent time
 		s.tell(func() { s.cfg.Store.Set(r) })
 	}
 	if s.cfg.OnAck != nil {
-		a := Acknowledged{Node: st.node, Resource: ref, Version: r.Version, Service: r.Service, Trace: r.Trace, Took: time.Since(sent)}
+		a := Acknowledged{
+			Node:     st.node,
+			Resource: ref,
+			Version:  r.Version,
+			Service:  r.Service,
+			Trace:    r.Trace,
+			Took:     time.Since(sent),
+		}
 		s.tell(func() { s.cfg.OnAck(a) })
 	}
 	s.settle(ref)

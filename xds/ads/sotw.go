@@ -25,8 +25,9 @@ type whole struct {
 	surplus bool // something of it is not wanted any more
 }
 
-// StreamAggregatedResources serves one Envoy with the state-of-the-world variant: each change of a type sends all of it, so it is for clients that know
-// nothing else. Versions are hashes of content here too: on one connection an unchanged type is not sent again, nor a refused version.
+// StreamAggregatedResources serves one Envoy with the state-of-the-world variant: each change of a type sends all of
+// it, so it is for clients that know nothing else. Versions are hashes of content here too: on one connection an
+// unchanged type is not sent again, nor a refused version.
 func (s *Server) StreamAggregatedResources(rpc discovery.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
 	st, err := newStream(rpc.Context(), s)
 	if err != nil {
@@ -39,7 +40,8 @@ func (s *Server) StreamAggregatedResources(rpc discovery.AggregatedDiscoveryServ
 	return s.judge(st, s.serveWhole(st, rpc))
 }
 
-func (s *Server) serveWhole(st *stream, rpc discovery.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
+func (s *Server) serveWhole(st *stream,
+	rpc discovery.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
 	ctx := st.ctx
 	requests, failed := receive(ctx, rpc.Recv)
 	opened := s.open
@@ -69,7 +71,8 @@ func (s *Server) serveWhole(st *stream, rpc discovery.AggregatedDiscoveryService
 	}
 }
 
-// wholeRequest takes a subscription, an acknowledgement or a refusal. Names replace those of the request before (xDS protocol, "SotW").
+// wholeRequest takes a subscription, an acknowledgement or a refusal. Names replace those of the request before (xDS
+// protocol, "SotW").
 func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery.DiscoveryRequest) error {
 	s.mu.Lock()
 	defer s.unlock()
@@ -91,7 +94,9 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 		last[t] = &whole{}
 		st.pending[t] = newQueue()
 		if req.GetVersionInfo() != "" {
-			sub.fresh = false // it kept what another stream gave it, and something of what it refused as well: it is sent everything, but not before Open
+			// it kept what another stream gave it, and something of what it refused as well: it is sent everything, but not
+			// before Open
+			sub.fresh = false
 		}
 	} else if w := last[t]; req.GetResponseNonce() == w.nonce {
 		if out := st.outstanding[w.nonce]; out != nil {
@@ -155,7 +160,8 @@ func (s *Server) nextWhole(st *stream, last map[string]*whole) *discovery.Discov
 // namers are the types that name clusters. Routes do it on behalf of scopes, which need the same.
 func namers() []string { return []string{xds.TypeScope, xds.TypeListener} }
 
-// naming tells whether the Envoy may have something that names clusters and is to be replaced: what it names goes after it.
+// naming tells whether the Envoy may have something that names clusters and is to be replaced: what it names goes
+// after it.
 func (st *stream) naming(last map[string]*whole) bool {
 	return slices.ContainsFunc(namers(), func(t string) bool {
 		return st.pending[t] != nil || last[t] != nil && st.outstanding[last[t].nonce] != nil
@@ -169,7 +175,8 @@ func (st *stream) clear(last map[string]*whole) {
 	}
 }
 
-// retain adds clusters to a set that were sent before and that something names which the Envoy has or may have, and tells whether there are any.
+// retain adds clusters to a set that were sent before and that something names which the Envoy has or may have, and
+// tells whether there are any.
 func (st *stream) retain(last map[string]*whole, set map[string]*xds.Resource) bool {
 	before, sent := len(set), last[xds.TypeCluster].sent
 	if st.naming(last) {
@@ -202,12 +209,15 @@ func (st *stream) retain(last map[string]*whole, set map[string]*xds.Resource) b
 	return len(set) > before
 }
 
-// wanted returns the state that an Envoy is to have of a type, by name. What would come before something that it needs is left as it was.
-func (s *Server) wanted(st *stream, sub *subscription, t string, sent map[string]*xds.Resource) map[string]*xds.Resource {
+// wanted returns the state that an Envoy is to have of a type, by name. What would come before something that it
+// needs is left as it was.
+func (s *Server) wanted(st *stream, sub *subscription, t string,
+	sent map[string]*xds.Resource) map[string]*xds.Resource {
 	set := map[string]*xds.Resource{}
 	for name, e := range s.view.byType[t] {
 		r := s.serves(st, xds.Ref{Type: t, Name: name})
-		if r != nil && r == e.now && r != e.good && !st.sentAlready(sub, r) && st.subs[xds.TypeCluster].knows() && s.ahead(st, sub, r) {
+		if r != nil && r == e.now && r != e.good && !st.sentAlready(sub, r) && st.subs[xds.TypeCluster].knows() &&
+			s.ahead(st, sub, r) {
 			if r = sent[name]; r == nil || !s.usable(st, r) {
 				r = e.good
 			}
@@ -222,7 +232,8 @@ func (s *Server) wanted(st *stream, sub *subscription, t string, sent map[string
 	return set
 }
 
-// ahead tells whether a resource would come before what it needs. Of an Envoy that begins, it is enough that clusters are on their way.
+// ahead tells whether a resource would come before what it needs. Of an Envoy that begins, it is enough that clusters
+// are on their way.
 func (s *Server) ahead(st *stream, sub *subscription, r *xds.Resource) bool {
 	if sub.knows() {
 		return s.lacks(st, r.Needs) != ""
@@ -241,7 +252,8 @@ func wholeVersion(set map[string]*xds.Resource) string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-func (st *stream) respondWhole(t string, w *whole, sub *subscription, set map[string]*xds.Resource, version string) *discovery.DiscoveryResponse {
+func (st *stream) respondWhole(t string, w *whole, sub *subscription, set map[string]*xds.Resource,
+	version string) *discovery.DiscoveryResponse {
 	st.nonce++
 	delete(st.outstanding, w.nonce)
 	w.nonce, w.version, w.sent = strconv.FormatUint(st.nonce, 10), version, set
@@ -257,7 +269,8 @@ func (st *stream) respondWhole(t string, w *whole, sub *subscription, set map[st
 		r := set[name]
 		resp.Resources = append(resp.Resources, &anypb.Any{TypeUrl: r.Type, Value: st.body(r)})
 		st.bytes += len(r.Body)
-		if sub.known[name] != r.Version || sub.acked[name].version != r.Version { // an answer to what was sent before does not count any more
+		// an answer to what was sent before does not count any more
+		if sub.known[name] != r.Version || sub.acked[name].version != r.Version {
 			out.resources = append(out.resources, r)
 		}
 		sub.known[name] = r.Version

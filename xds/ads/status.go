@@ -85,7 +85,13 @@ func (s *Server) Service(svc bgp.Service) []ServiceStatus {
 // statusOf is what a stream's Envoy has of one resource, the newest of a service.
 func (s *Server) statusOf(st *stream, sub *subscription, ref xds.Ref, svc bgp.Service) ServiceStatus {
 	r := s.view.get(ref).now
-	out := ServiceStatus{Node: st.node, Resource: ref, Current: r.Version, Sent: sub.known[ref.Name], Acked: sub.acked[ref.Name].version}
+	out := ServiceStatus{
+		Node:     st.node,
+		Resource: ref,
+		Current:  r.Version,
+		Sent:     sub.known[ref.Name],
+		Acked:    sub.acked[ref.Name].version,
+	}
 	if at := sub.acked[ref.Name].at; at != 0 {
 		out.AckedAt = time.Unix(0, at)
 	}

@@ -35,13 +35,18 @@ func acksOf(known map[string]string) map[string]ack {
 	return acks
 }
 
-// newSubscription begins with the first request of a type, from an Envoy that has what is known: without names it is for all (xDS protocol, "How the client specifies what
-// resources to return"), except for routes.
+// newSubscription begins with the first request of a type, from an Envoy that has what is known: without names it is
+// for all (xDS protocol, "How the client specifies what resources to return"), except for routes.
 func newSubscription(typeURL string, names []string, known map[string]string) *subscription {
 	if known == nil {
 		known = map[string]string{}
 	}
-	return &subscription{fresh: true, wildcard: len(names) == 0 && typeURL != xds.TypeRoute, known: maps.Clone(known), acked: acksOf(known)}
+	return &subscription{
+		fresh:    true,
+		wildcard: len(names) == 0 && typeURL != xds.TypeRoute,
+		known:    maps.Clone(known),
+		acked:    acksOf(known),
+	}
 }
 
 // shrink gives back the room of what the Envoy has lost.

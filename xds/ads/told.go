@@ -21,7 +21,8 @@ type response struct {
 	overtaken map[string]bool // what was removed after it was sent: its answer does not count
 }
 
-// next builds the next response of a stream, in make-before-break order; nil if there is none now, with how long to wait for one.
+// next builds the next response of a stream, in make-before-break order; nil if there is none now, with how long to
+// wait for one.
 func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Duration) {
 	s.mu.Lock()
 	defer s.unlock()
@@ -46,7 +47,8 @@ func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Durat
 	return resp, wait
 }
 
-// addition builds the next response with what is new or changed; nil if there is none. What is done for one type may have the next looked at.
+// addition builds the next response with what is new or changed; nil if there is none. What is done for one type may
+// have the next looked at.
 func (s *Server) addition(st *stream) *discovery.DeltaDiscoveryResponse {
 	for _, t := range xds.Types() {
 		if t == xds.TypeRoute { // scouts go ahead of the routes that Envoy asks for because of them
@@ -61,14 +63,16 @@ func (s *Server) addition(st *stream) *discovery.DeltaDiscoveryResponse {
 	return nil
 }
 
-// additions builds a response of a type with what is new or changed, or only with what others name. What is gone stays pending.
+// additions builds a response of a type with what is new or changed, or only with what others name. What is gone
+// stays pending.
 func (s *Server) additions(st *stream, typeURL string, named bool) *discovery.DeltaDiscoveryResponse {
 	if st.pending[typeURL] == nil {
 		return nil
 	}
 	sub := st.subs[typeURL]
 	set := s.due(st, sub, typeURL, true, nil)
-	if !named && len(set) < maxBatch { // what names others waits for a response in which, or after which, all of them are there
+	// what names others waits for a response in which, or after which, all of them are there
+	if !named && len(set) < maxBatch {
 		set = s.due(st, sub, typeURL, false, set)
 	}
 	if st.pending[typeURL].empty() && !named {
@@ -121,8 +125,8 @@ func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, 
 	return set
 }
 
-// removals takes away what is gone, what names it first. Nothing is taken before the Envoy has answered what it was sent, and has what replaces something, so that
-// nothing that it still uses disappears, unless it takes too long.
+// removals takes away what is gone, what names it first. Nothing is taken before the Envoy has answered what it was
+// sent, and has what replaces something, so that nothing that it still uses disappears, unless it takes too long.
 func (s *Server) removals(st *stream) (*discovery.DeltaDiscoveryResponse, time.Duration) {
 	if s.left {
 		return nil, 0 // what an earlier process gave it is not known to be gone
@@ -152,7 +156,8 @@ func (s *Server) removals(st *stream) (*discovery.DeltaDiscoveryResponse, time.D
 	return nil, 0
 }
 
-// lose books that an Envoy has nothing of these names any more. With a scout it may lose the routes for which that has it ask: it is sent them again.
+// lose books that an Envoy has nothing of these names any more. With a scout it may lose the routes for which that
+// has it ask: it is sent them again.
 func (st *stream) lose(typeURL string, names []string) {
 	sub := st.subs[typeURL]
 	var routes []string
@@ -207,8 +212,9 @@ func (s *Server) gone(st *stream, typeURL string) []string {
 	return gone
 }
 
-// forsaken has a look at what needs clusters that the Envoy is to lose although they were compiled, and tells whether there is any: an earlier version of it is sent,
-// or it is removed as well. So it is where a service was withdrawn and is back, before the Envoy heard of it, with next hops that it refuses.
+// forsaken has a look at what needs clusters that the Envoy is to lose although they were compiled, and tells whether
+// there is any: an earlier version of it is sent, or it is removed as well. So it is where a service was withdrawn
+// and is back, before the Envoy heard of it, with next hops that it refuses.
 func (s *Server) forsaken(st *stream) bool {
 	if s.left {
 		return false // nothing is removed

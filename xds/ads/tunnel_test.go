@@ -30,7 +30,8 @@ func newSite(t *testing.T, org authority) (hub, site *plane) {
 	return hub, site
 }
 
-// What a site offers that can only dial out is reached through the hub, HTTP and TCP; the workload is told who calls, and a caller cannot say that it is another.
+// What a site offers that can only dial out is reached through the hub, HTTP and TCP; the workload is told who calls,
+// and a caller cannot say that it is another.
 func TestASiteThatCannotBeDialled(t *testing.T) {
 	const lines = bgp.Service("lines.acme.example")
 	org := newAuthority(t, "acme.example")
@@ -62,8 +63,8 @@ func TestASiteThatCannotBeDialled(t *testing.T) {
 	hub.eventually("nobody.acme.example", 404, "no service of this name")
 }
 
-// A tunnel is whose certificate it shows: a node with a certificate of the same organisation that asks for the site's server name is refused, and gets nothing that is
-// meant for the site.
+// A tunnel is whose certificate it shows: a node with a certificate of the same organisation that asks for the site's
+// server name is refused, and gets nothing that is meant for the site.
 func TestNobodyElseHoldsASitesTunnels(t *testing.T) {
 	org := newAuthority(t, "acme.example")
 	hub := newPlaneConfigured(t, org, "hub", func(p *plane) { p.cfg.TunnelsFrom = []bgp.NodeID{node("site")} })
@@ -91,14 +92,17 @@ func TestTunnelsAndNextHopsBackEachOtherUp(t *testing.T) {
 	hub, site := newSite(t, org)
 	b := newPlane(t, org, "b")
 	b.server.Open()
-	site.apply(to(books, bgp.HTTP, []xds.Target{backend(workload(t, "site"))}), to("other.acme.example", bgp.HTTP, []xds.Target{backend(workload(t, "site"))}))
-	b.apply(to(books, bgp.HTTP, []xds.Target{backend(workload(t, "b"))}), to("other.acme.example", bgp.HTTP, []xds.Target{backend(workload(t, "b"))}))
+	site.apply(to(books, bgp.HTTP, []xds.Target{backend(workload(t, "site"))}),
+		to("other.acme.example", bgp.HTTP, []xds.Target{backend(workload(t, "site"))}))
+	b.apply(to(books, bgp.HTTP, []xds.Target{backend(workload(t, "b"))}),
+		to("other.acme.example", bgp.HTTP, []xds.Target{backend(workload(t, "b"))}))
 	hub.apply(to(books, bgp.HTTP, []xds.Target{tunnelled(site.id)}, []xds.Target{b.hop()}))
 	hub.apply(to("other.acme.example", bgp.HTTP, []xds.Target{b.hop()}, []xds.Target{tunnelled(site.id)}))
 	hub.eventually(books, 200, "site")
 	hub.eventually("other.acme.example", 200, "b saw")
 	for svc, first := range map[bgp.Service]*plane{books: site, "other.acme.example": b} {
-		waitFor(t, "both are healthy in every cluster", func() bool { return !strings.Contains(hub.admin("/clusters"), "/failed") })
+		waitFor(t, "both are healthy in every cluster",
+			func() bool { return !strings.Contains(hub.admin("/clusters"), "/failed") })
 		stop := hub.steadily(svc)
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		if err := first.sup.Stop(ctx); err != nil { // it comes back after a second
@@ -108,8 +112,8 @@ func TestTunnelsAndNextHopsBackEachOtherUp(t *testing.T) {
 		hub.eventually(svc, 200, second)
 		hub.eventually(svc, 200, map[*plane]string{b: "b saw", site: "site saw"}[first])
 		cancel()
-		// Calls under way are lost, and in about one run in five more of them are, until the change is noticed (decision 0020): what has to hold is
-		// that calls go the other way then, and come back.
+		// Calls under way are lost, and in about one run in five more of them are, until the change is noticed (decision
+		// 0020): what has to hold is that calls go the other way then, and come back.
 		asked, failed, why := stop()
 		if t.Logf("%d of %d calls of %s failed: %s", failed, asked, svc, why); failed*2 > asked {
 			t.Errorf("%d of %d calls of %s failed: %s", failed, asked, svc, why)
@@ -117,7 +121,8 @@ func TestTunnelsAndNextHopsBackEachOtherUp(t *testing.T) {
 	}
 }
 
-// Each worker of the hub's Envoy takes a tunnel for itself, and all clusters with the site among their next hops share it.
+// Each worker of the hub's Envoy takes a tunnel for itself, and all clusters with the site among their next hops
+// share it.
 func TestManyClustersShareTheTunnels(t *testing.T) {
 	hub, site := newSite(t, newAuthority(t, "acme.example"))
 	for i := range uint32(2 * 16) {

@@ -12,7 +12,8 @@ type entry struct {
 	now *xds.Resource // nil if it is gone, and kept for what still needs it
 	// good is what every Envoy had taken before now came, or now itself; nil if there is none.
 	good *xds.Resource
-	// unproven tells that good is on its way to an Envoy, or was, and no Envoy has answered: what it needs stays as if it had been taken.
+	// unproven tells that good is on its way to an Envoy, or was, and no Envoy has answered: what it needs stays as if
+	// it had been taken.
 	unproven bool
 	// left by an earlier process, and not compiled by this one yet.
 	left bool
@@ -46,8 +47,9 @@ func (e *entry) has(version string) bool {
 	return e != nil && (e.now != nil && e.now.Version == version || e.good != nil && e.good.Version == version)
 }
 
-// view is everything that is served. A resource that was refused has another version to fall back to, and what that version needs stays with it: a next hop is gone
-// when nothing compiled, and nothing that an Envoy still has, names it.
+// view is everything that is served. A resource that was refused has another version to fall back to, and what that
+// version needs stays with it: a next hop is gone when nothing compiled, and nothing that an Envoy still has, names
+// it.
 type view struct {
 	byType map[string]map[string]*entry
 	needed map[string]int // how many resources need one, by what xds.Needed takes
@@ -62,7 +64,12 @@ type view struct {
 }
 
 func newView() view {
-	return view{byType: map[string]map[string]*entry{}, needed: map[string]int{}, unsettled: map[xds.Ref]bool{}, most: map[string]int{}}
+	return view{
+		byType:    map[string]map[string]*entry{},
+		needed:    map[string]int{},
+		unsettled: map[xds.Ref]bool{},
+		most:      map[string]int{},
+	}
 }
 
 func (v *view) get(ref xds.Ref) *entry { return v.byType[ref.Type][ref.Name] }
@@ -133,7 +140,8 @@ func (e *entry) hold() {
 	}
 }
 
-// proven books that an Envoy has taken a version, or refused it, if that is one to fall back to of which it was not known.
+// proven books that an Envoy has taken a version, or refused it, if that is one to fall back to of which it was not
+// known.
 func (v *view) proven(r *xds.Resource, taken bool) bool {
 	e := v.get(refOf(r))
 	if e == nil || !e.unproven || e.good.Version != r.Version {

@@ -36,7 +36,8 @@ func (tw twin) clean() {
 	}
 }
 
-// What is served, kept for what needs it, and gone, is what a view that looks at everything says, in whatever order things are set, taken and removed.
+// What is served, kept for what needs it, and gone, is what a view that looks at everything says, in whatever order
+// things are set, taken and removed.
 func TestViewAgainstItsTwin(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		v, tw := newView(), twin{}
@@ -130,10 +131,13 @@ func TestBlame(t *testing.T) {
 		names         []string
 		guilty, again []string
 	}{
-		{"Error adding/updating cluster(s) http/a.x: bad, http/b.x: bad", []string{"http/a.x", "http/b.x", "http/c.x"}, []string{"http/a.x", "http/b.x"}, nil},
-		{"Error adding/updating cluster(s) http/a.x.y: bad", []string{"http/a.x", "http/a.x.y", "p/http/a.x"}, []string{"http/a.x.y"}, nil},
+		{"Error adding/updating cluster(s) http/a.x: bad, http/b.x: bad", []string{"http/a.x", "http/b.x", "http/c.x"},
+			[]string{"http/a.x", "http/b.x"}, nil},
+		{"Error adding/updating cluster(s) http/a.x.y: bad", []string{"http/a.x", "http/a.x.y", "p/http/a.x"},
+			[]string{"http/a.x.y"}, nil},
 		{"Error adding/updating listener(s) l: cannot bind", []string{"l"}, []string{"l"}, nil},
-		{"Proto constraint validation failed (ClusterValidationError): name: \"http/a.x\"", []string{"http/a.x", "http/b.x"}, []string{"http/a.x"}, []string{"http/b.x"}},
+		{"Proto constraint validation failed (ClusterValidationError): name: \"http/a.x\"",
+			[]string{"http/a.x", "http/b.x"}, []string{"http/a.x"}, []string{"http/b.x"}},
 		{"something about http/a.x.", []string{"http/a.x", "http/b.x"}, []string{"http/a.x"}, []string{"http/b.x"}},
 		{"cannot be read", []string{"a", "b", "c"}, nil, []string{"a", "b", "c"}},
 		{"cannot be read", []string{"x"}, []string{"x"}, nil},
@@ -146,7 +150,8 @@ func TestBlame(t *testing.T) {
 			return out
 		}
 		if !slices.Equal(names(guilty), tt.guilty) || !slices.Equal(names(again), tt.again) {
-			t.Errorf("%q: blames %v and sends %v again, want %v and %v", tt.words, names(guilty), names(again), tt.guilty, tt.again)
+			t.Errorf("%q: blames %v and sends %v again, want %v and %v", tt.words, names(guilty), names(again), tt.guilty,
+				tt.again)
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 
 // This file holds what an Envoy waits for: a resource is sent when it has what that needs.
 
-// lacks returns the first of these names that the Envoy does not have in the version that it is to have: what needs it comes after it, and not at all if it is
-// refused. "" for none.
+// lacks returns the first of these names that the Envoy does not have in the version that it is to have: what needs
+// it comes after it, and not at all if it is refused. "" for none.
 func (s *Server) lacks(st *stream, needs []string) string {
 	for _, n := range needs {
 		ref := xds.Needed(n)
@@ -28,8 +28,9 @@ func (s *Server) lacks(st *stream, needs []string) string {
 	return ""
 }
 
-// early tells whether a scope may follow what it needs without waiting for the answer: the Envoy has none for the service, and finds nobody whether it has
-// no scope, or one whose cluster it refuses, for as long as it takes to remove that.
+// early tells whether a scope may follow what it needs without waiting for the answer: the Envoy has none for the
+// service, and finds nobody whether it has no scope, or one whose cluster it refuses, for as long as it takes to
+// remove that.
 func (s *Server) early(st *stream, sub *subscription, r *xds.Resource) bool {
 	if r.Type != xds.TypeScope || sub.known[r.Name] != "" {
 		return false

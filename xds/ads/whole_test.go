@@ -19,8 +19,10 @@ import (
 // wholePlant is a plant whose Envoy asks for the state of the world, and takes everything.
 type wholePlant struct {
 	*plant
-	refuses bool                                    // some: then all of a type comes in one response, and what names something bad comes with it
-	told    map[string]bool                         // types of which it has heard on this connection: nobody knows what it has of the others
+	// some: then all of a type comes in one response, and what names something bad comes with it
+	refuses bool
+	// types of which it has heard on this connection: nobody knows what it has of the others
+	told    map[string]bool
 	last    map[string]*whole                       // the server's books
 	heard   map[string]*discovery.DiscoveryResponse // what the Envoy has read last, by type
 	version map[string]string                       // what it has taken last
@@ -43,7 +45,11 @@ func (p *wholePlant) connectWhole() {
 
 // request says what the Envoy has of a type, and what it wants.
 func (p *wholePlant) request(typeURL string) *discovery.DiscoveryRequest {
-	req := &discovery.DiscoveryRequest{TypeUrl: typeURL, VersionInfo: p.version[typeURL], ResponseNonce: p.heard[typeURL].GetNonce()}
+	req := &discovery.DiscoveryRequest{
+		TypeUrl:       typeURL,
+		VersionInfo:   p.version[typeURL],
+		ResponseNonce: p.heard[typeURL].GetNonce(),
+	}
 	if typeURL == xds.TypeRoute {
 		req.ResourceNames = slices.Sorted(maps.Keys(p.envoy.asks))
 	}
@@ -97,13 +103,15 @@ func (p *wholePlant) readWhole() bool {
 		}
 	}
 	for ref, v := range p.envoy.has {
-		if n := p.lacks(ref); n != "" && !p.refuses && p.told[ref.Type] && ref.Type != xds.TypeRoute { // which serve nobody without a scope
+		// which serve nobody without a scope
+		if n := p.lacks(ref); n != "" && !p.refuses && p.told[ref.Type] && ref.Type != xds.TypeRoute {
 			p.t.Fatalf("after nonce %s, %s@%s names %s, which is not there", resp.GetNonce(), ref.Name, v, n)
 		}
 	}
 	answer := p.request(resp.GetTypeUrl())
 	if answer.VersionInfo = resp.GetVersionInfo(); len(refused) > 0 {
-		answer.VersionInfo, answer.ErrorDetail = p.version[resp.GetTypeUrl()], &status.Status{Message: "Error adding/updating cluster(s) " + strings.Join(refused, ", ")}
+		answer.VersionInfo, answer.ErrorDetail = p.version[resp.GetTypeUrl()],
+			&status.Status{Message: "Error adding/updating cluster(s) " + strings.Join(refused, ", ")}
 	}
 	p.version[resp.GetTypeUrl()] = answer.GetVersionInfo()
 	p.unsaid = append(p.unsaid, answer)
@@ -155,10 +163,16 @@ func (p *wholePlant) settleWhole() {
 	}
 }
 
-// The same of an Envoy that asks for the state of the world: it has all that there is in the end, and nothing else, if there is nothing in it that it refuses.
+// The same of an Envoy that asks for the state of the world: it has all that there is in the end, and nothing else,
+// if there is nothing in it that it refuses.
 func TestTheWholeStateArrives(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		p := &wholePlant{plant: newPlant(rt), refuses: rapid.Bool().Draw(rt, "refuses"), heard: map[string]*discovery.DiscoveryResponse{}, version: map[string]string{}}
+		p := &wholePlant{
+			plant:   newPlant(rt),
+			refuses: rapid.Bool().Draw(rt, "refuses"),
+			heard:   map[string]*discovery.DiscoveryResponse{},
+			version: map[string]string{},
+		}
 		targets := []string{"a", "b", "d"}
 		if p.refuses {
 			targets = append(targets, bad)
@@ -263,7 +277,10 @@ func TestRoutesAskedForAgainAreSentAgain(t *testing.T) {
 func TestClustersWaitForTheAnswerOfWhatNamedThem(t *testing.T) {
 	s, e := servedWithX(t)
 	move := func(from, to string) (answer func(words string)) {
-		s.Publish(xds.Delta{Set: []xds.Resource{resource("hops/"+to, "1"), of(xds.TypeScope, "route/x", to, "hops/"+to)}, Removed: []xds.Ref{{Type: xds.TypeCluster, Name: "hops/" + from}}})
+		s.Publish(xds.Delta{
+			Set:     []xds.Resource{resource("hops/"+to, "1"), of(xds.TypeScope, "route/x", to, "hops/"+to)},
+			Removed: []xds.Ref{{Type: xds.TypeCluster, Name: "hops/" + from}},
+		})
 		e.answer("") // the clusters
 		return e.takes("route/x@" + to)
 	}
@@ -280,7 +297,10 @@ func TestWhatWaitsLeavesTheNewestThere(t *testing.T) {
 	s, e := servedWithX(t)
 	s.Publish(xds.Delta{Set: []xds.Resource{of(xds.TypeScope, "route/x", "2", "hops/1")}})
 	answer := e.takes("route/x@2")
-	s.Publish(xds.Delta{Set: []xds.Resource{resource("hops/2", "1"), of(xds.TypeScope, "route/x", "3", "hops/2"), of(xds.TypeScope, "route/y", "1", "hops/1")}})
+	s.Publish(xds.Delta{
+		Set: []xds.Resource{resource("hops/2", "1"), of(xds.TypeScope, "route/x", "3", "hops/2"),
+			of(xds.TypeScope, "route/y", "1", "hops/1")},
+	})
 	taken := e.takes("hops/1@1", "hops/2@1")
 	e.takes("route/x@2", "route/y@1")("")
 	answer("")

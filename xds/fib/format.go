@@ -96,7 +96,8 @@ type state struct {
 	pending map[xds.Ref]*xds.Resource
 }
 
-// read reads a whole file. A file that ends within a group of changes, as it does when the process was killed, gives the state before it.
+// read reads a whole file. A file that ends within a group of changes, as it does when the process was killed, gives
+// the state before it.
 func read(r io.Reader) (map[xds.Ref]*xds.Resource, error) {
 	f, err := logfile.NewReader(r, magic)
 	if err != nil {

@@ -26,8 +26,9 @@ const (
 	badSuffix  = ".bad"
 )
 
-// Load reads the file at path: the resources, in the order in which they have to be sent. There are none if there is no file. A file that is damaged or of
-// another format, or a pipe or the like in its place, is moved to path with ".bad" behind it, in place of one that was there, and the error says why.
+// Load reads the file at path: the resources, in the order in which they have to be sent. There are none if there is
+// no file. A file that is damaged or of another format, or a pipe or the like in its place, is moved to path with
+// ".bad" behind it, in place of one that was there, and the error says why.
 func Load(path string) ([]xds.Resource, error) {
 	f, err := datafile.Open(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -58,7 +59,8 @@ func Load(path string) ([]xds.Resource, error) {
 type Config struct {
 	Path string       // required; of the file
 	Log  *slog.Logger // required
-	// All returns everything that is to be kept now; required. It is called when the file is begun anew, and is at least as new as every change noted before.
+	// All returns everything that is to be kept now; required. It is called when the file is begun anew, and is at least
+	// as new as every change noted before.
 	All func() []*xds.Resource
 }
 
@@ -81,7 +83,8 @@ func New(cfg Config) *Store {
 	return &Store{cfg: cfg, signal: make(chan struct{}, 1), pending: map[xds.Ref]*xds.Resource{}}
 }
 
-// Set notes that a resource is to be kept. Those of types that are not kept, such as secrets, and those that belong to no service are left out.
+// Set notes that a resource is to be kept. Those of types that are not kept, such as secrets, and those that belong
+// to no service are left out.
 func (s *Store) Set(r *xds.Resource) {
 	if Kept(r) {
 		s.note(xds.Ref{Type: r.Type, Name: r.Name}, r)
@@ -95,7 +98,8 @@ func (s *Store) Remove(ref xds.Ref) {
 	}
 }
 
-// Kept tells whether a resource is one to keep: no secret, and no part of the node's own configuration, which it has at hand when it starts.
+// Kept tells whether a resource is one to keep: no secret, and no part of the node's own configuration, which it has
+// at hand when it starts.
 func Kept(r *xds.Resource) bool {
 	return number(r.Type) != 0 && r.Service != "" && len(r.Needs) <= maxNeeds && len(r.Body) < logfile.MaxRecord/2
 }
@@ -110,7 +114,8 @@ func (s *Store) note(ref xds.Ref, r *xds.Resource) {
 	}
 }
 
-// Run writes until ctx ends, and then what is left. It returns nil: a disk that does not take the state is reported, and tried again.
+// Run writes until ctx ends, and then what is left. It returns nil: a disk that does not take the state is reported,
+// and tried again.
 func (s *Store) Run(ctx context.Context) error {
 	defer s.close()
 	var retry <-chan time.Time
@@ -135,7 +140,8 @@ func (s *Store) Run(ctx context.Context) error {
 
 func (s *Store) report(err error) {
 	if err != nil {
-		s.cfg.Log.Error("the forwarding state is not kept, a restart without peers would begin empty", "file", s.cfg.Path, "error", err)
+		s.cfg.Log.Error("the forwarding state is not kept, a restart without peers would begin empty", "file", s.cfg.Path,
+			"error", err)
 	}
 }
 
@@ -146,7 +152,8 @@ func (s *Store) close() {
 	}
 }
 
-// write brings the file up to date. What could not be written is in what All returns: after an error the file is begun anew.
+// write brings the file up to date. What could not be written is in what All returns: after an error the file is
+// begun anew.
 func (s *Store) write() error {
 	s.mu.Lock()
 	pending := s.pending

@@ -26,7 +26,14 @@ import (
 )
 
 func cluster(name, version string, needs ...string) *xds.Resource {
-	return &xds.Resource{Type: xds.TypeCluster, Name: name, Version: version, Service: "books.acme.example", Needs: needs, Body: []byte(name + version)}
+	return &xds.Resource{
+		Type:    xds.TypeCluster,
+		Name:    name,
+		Version: version,
+		Service: "books.acme.example",
+		Needs:   needs,
+		Body:    []byte(name + version),
+	}
 }
 
 func ref(r *xds.Resource) xds.Ref { return xds.Ref{Type: r.Type, Name: r.Name} }
@@ -91,7 +98,8 @@ func names(all []xds.Resource) string {
 	return strings.Join(out, " ")
 }
 
-// What is set comes back with all that is said of it, in the order in which it has to be sent; secrets and what is the node's own are not written at all.
+// What is set comes back with all that is said of it, in the order in which it has to be sent; secrets and what is
+// the node's own are not written at all.
 func TestWhatIsKeptComesBack(t *testing.T) {
 	path, log := filepath.Join(t.TempDir(), "fib"), new(bytes.Buffer)
 	w := open(path, log)
@@ -108,7 +116,8 @@ func TestWhatIsKeptComesBack(t *testing.T) {
 	if want := "hops/1@1 http/x@2 tcp-egress/x@1"; names(got) != want {
 		t.Errorf("got %s, want %s", names(got), want)
 	}
-	if r := got[1]; r.Service != "books.acme.example" || string(r.Body) != "http/x2" || !slices.Equal(r.Needs, []string{"hops/1", "local/x"}) {
+	if r := got[1]; r.Service != "books.acme.example" || string(r.Body) != "http/x2" ||
+		!slices.Equal(r.Needs, []string{"hops/1", "local/x"}) {
 		t.Errorf("got %+v", r)
 	}
 	raw, _ := os.ReadFile(path)
@@ -204,8 +213,9 @@ func TestABadFileIsPutAside(t *testing.T) {
 		raw  []byte
 		want string
 	}{
-		"a flipped bit":       {flipped, "record 1: record with a wrong checksum"},
-		"another format":      {append([]byte("catalyst-fib 0\n"), raw[len(magic):]...), "is no forwarding state of this version"},
+		"a flipped bit": {flipped, "record 1: record with a wrong checksum"},
+		"another format": {append([]byte("catalyst-fib 0\n"), raw[len(magic):]...),
+			"is no forwarding state of this version"},
 		"nothing":             {nil, "is no forwarding state of this version"},
 		"an unknown kind":     {record('X'), `kind 'X' is not known`},
 		"a secret":            {record('S', 9, 1, 'x'), "resource type 9 is not known"},
@@ -232,7 +242,8 @@ func TestABadFileIsPutAside(t *testing.T) {
 	}
 }
 
-// However often things change, the file stays within a constant of what it holds, and whatever was written together is read.
+// However often things change, the file stays within a constant of what it holds, and whatever was written together
+// is read.
 func TestAgainstAMap(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -376,7 +387,11 @@ func TestAPipeInTheFilesPlace(t *testing.T) {
 		t.Error("the pipe is not put aside:", err)
 	}
 	r := cluster("c", "1")
-	s := New(Config{Path: path, Log: slog.New(slog.DiscardHandler), All: func() []*xds.Resource { return []*xds.Resource{r} }})
+	s := New(Config{
+		Path: path,
+		Log:  slog.New(slog.DiscardHandler),
+		All:  func() []*xds.Resource { return []*xds.Resource{r} },
+	})
 	s.Set(r)
 	if err := s.write(); err != nil {
 		t.Fatal(err)

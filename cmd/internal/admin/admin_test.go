@@ -13,7 +13,8 @@ func TestReadyNamesAllThatIsMissing(t *testing.T) {
 	check := func(name string) Check {
 		return Check{name, func(context.Context) string { return missing[name] }}
 	}
-	h := Handler(http.NotFoundHandler(), []Check{check("routes"), check("envoy"), check("identity")}, func() []string { return warnings })
+	h := Handler(http.NotFoundHandler(), []Check{check("routes"), check("envoy"), check("identity")},
+		func() []string { return warnings })
 	for _, c := range []struct {
 		name   string
 		set    map[string]string

@@ -1,5 +1,5 @@
-// Package api answers the operator API (graphql/operator) from what the other rooms of a node know: router, offer, forwarding, trace and gateway. What it is
-// given is checked here, once; what it gives is translated here, once.
+// Package api answers the operator API (graphql/operator) from what the other rooms of a node know: router, offer,
+// forwarding, trace and gateway. What it is given is checked here, once; what it gives is translated here, once.
 package api
 
 import (
@@ -89,8 +89,14 @@ func (a *API) Node(ctx context.Context) (*operator.Node, error) {
 	c := &a.cfg
 	m := c.Identity.Material()
 	n := &operator.Node{
-		ID: c.Node.URI(), Organisation: string(c.Node.Org), Version: c.Version, BootID: fmt.Sprintf("%016x", c.BootID), StartedAt: stamp(c.Started),
-		PeeringAddress: c.Config.Peering.Listen, IngressAddress: c.Config.Envoy.Advertise, EgressAddress: c.Config.Envoy.Egress,
+		ID:                   c.Node.URI(),
+		Organisation:         string(c.Node.Org),
+		Version:              c.Version,
+		BootID:               fmt.Sprintf("%016x", c.BootID),
+		StartedAt:            stamp(c.Started),
+		PeeringAddress:       c.Config.Peering.Listen,
+		IngressAddress:       c.Config.Envoy.Advertise,
+		EgressAddress:        c.Config.Envoy.Egress,
 		CertificateExpiresAt: stamp(m.Expires), Missing: append([]string{}, c.Missing(ctx)...),
 		Warnings: append([]string{}, c.Identity.Warnings()...),
 	}
@@ -226,7 +232,13 @@ func showStale(r *operator.Route, peers []speaker.PeerView) {
 
 // newRoute is a route with what this node has against it, and without paths.
 func (a *API) newRoute(svc bgp.Service) *operator.Route {
-	return &operator.Route{Service: string(svc), Paths: []operator.Path{}, Envoys: []operator.EnvoyRoute{}, Reports: []operator.Report{}, Problem: a.cfg.Forwarder.Problem(svc)}
+	return &operator.Route{
+		Service: string(svc),
+		Paths:   []operator.Path{},
+		Envoys:  []operator.EnvoyRoute{},
+		Reports: []operator.Report{},
+		Problem: a.cfg.Forwarder.Problem(svc),
+	}
 }
 
 func (a *API) complete(r *operator.Route, svc bgp.Service, tiers [][]rib.Path) {
@@ -262,7 +274,13 @@ func (a *API) Route(ctx context.Context, service string) (*operator.Route, error
 	}
 	r := a.newRoute(svc)
 	for _, c := range complaints {
-		r.Reports = append(r.Reports, operator.Report{Node: c.Node.String(), Kind: c.Kind.String(), Text: c.Text, Since: stamp(c.Since), Via: c.Peer.String()})
+		r.Reports = append(r.Reports, operator.Report{
+			Node:  c.Node.String(),
+			Kind:  c.Kind.String(),
+			Text:  c.Text,
+			Since: stamp(c.Since),
+			Via:   c.Peer.String(),
+		})
 	}
 	for i := range all {
 		p := pathOf(&all[i])
@@ -275,8 +293,13 @@ func (a *API) Route(ctx context.Context, service string) (*operator.Route, error
 	a.complete(r, svc, [][]rib.Path{{all[0].Path}})
 	for _, s := range a.cfg.Forwarder.ADS().Service(svc) {
 		r.Envoys = append(r.Envoys, operator.EnvoyRoute{
-			Node: s.Node, Resource: s.Resource.Name, Version: s.Current, Sent: s.Sent, Acknowledged: s.Acked, AcknowledgedAt: stamp(s.AckedAt),
-			Error: s.Error, Refused: s.Refused, RefusedAt: stamp(s.RefusedAt),
+			Node:           s.Node,
+			Resource:       s.Resource.Name,
+			Version:        s.Current,
+			Sent:           s.Sent,
+			Acknowledged:   s.Acked,
+			AcknowledgedAt: stamp(s.AckedAt),
+			Error:          s.Error, Refused: s.Refused, RefusedAt: stamp(s.RefusedAt),
 		})
 	}
 	return r, nil
@@ -313,17 +336,40 @@ func (a *API) Service(_ context.Context, service string) (*operator.Service, err
 func (a *API) Envoys(context.Context) ([]operator.Envoy, error) {
 	all := []operator.Envoy{}
 	for _, n := range a.cfg.Forwarder.ADS().Status() {
-		e := operator.Envoy{Node: n.Node, Since: stamp(n.Since), Outstanding: n.Outstanding, Bytes: n.Bytes, Types: []operator.EnvoyType{}, Refused: []operator.Refused{}}
+		e := operator.Envoy{
+			Node:        n.Node,
+			Since:       stamp(n.Since),
+			Outstanding: n.Outstanding,
+			Bytes:       n.Bytes,
+			Types:       []operator.EnvoyType{},
+			Refused:     []operator.Refused{},
+		}
 		for _, t := range n.Types {
-			e.Types = append(e.Types, operator.EnvoyType{Type: t.Type[strings.LastIndexByte(t.Type, '.')+1:], Sent: t.Sent, Acknowledged: t.Acked})
+			e.Types = append(e.Types, operator.EnvoyType{
+				Type:         t.Type[strings.LastIndexByte(t.Type, '.')+1:],
+				Sent:         t.Sent,
+				Acknowledged: t.Acked,
+			})
 		}
 		for _, r := range n.Nacks {
-			e.Refused = append(e.Refused, operator.Refused{Resource: r.Resource.Name, Service: string(r.Service), Version: r.Version, Error: r.Error, At: stamp(r.At)})
+			e.Refused = append(e.Refused, operator.Refused{
+				Resource: r.Resource.Name,
+				Service:  string(r.Service),
+				Version:  r.Version,
+				Error:    r.Error,
+				At:       stamp(r.At),
+			})
 		}
 		all = append(all, e)
 	}
 	for _, c := range a.cfg.Forwarder.ADS().CutOffs() {
-		all = append(all, operator.Envoy{Node: c.Envoy, Since: stamp(c.Since), CutOff: c.Why, Types: []operator.EnvoyType{}, Refused: []operator.Refused{}})
+		all = append(all, operator.Envoy{
+			Node:    c.Envoy,
+			Since:   stamp(c.Since),
+			CutOff:  c.Why,
+			Types:   []operator.EnvoyType{},
+			Refused: []operator.Refused{},
+		})
 	}
 	return all, nil
 }
@@ -397,12 +443,15 @@ func (a *API) checkService(in operator.ServiceInput) (journal.Service, error) {
 	}
 	switch {
 	case in.Port < 0 || in.Port > math.MaxUint16:
-		errs = append(errs, fmt.Errorf("port: %d: want 1 to %d, or 0 for the one that the service has or gets", in.Port, math.MaxUint16))
+		errs = append(errs, fmt.Errorf("port: %d: want 1 to %d, or 0 for the one that the service has or gets", in.Port,
+			math.MaxUint16))
 	case in.Port > 0 && s.Protocol != bgp.TCP:
-		errs = append(errs, fmt.Errorf("port: a service of protocol %s has none: it is reached by its name at the HTTP egress", s.Protocol))
+		errs = append(errs, fmt.Errorf("port: a service of protocol %s has none: it is reached by its name at the "+
+			"HTTP egress", s.Protocol))
 	}
 	if in.Weight < 0 || in.Weight > attr.MaxWeight {
-		errs = append(errs, fmt.Errorf("weight: %d: want 1 to %d, or 0 for %d", in.Weight, attr.MaxWeight, attr.DefaultWeight))
+		errs = append(errs, fmt.Errorf("weight: %d: want 1 to %d, or 0 for %d", in.Weight, attr.MaxWeight,
+			attr.DefaultWeight))
 	}
 	if in.Med < 0 || in.Med > 1<<31 {
 		errs = append(errs, fmt.Errorf("med: %d: want 0 to %d", in.Med, 1<<31))
@@ -417,7 +466,8 @@ func (a *API) checkService(in operator.ServiceInput) (journal.Service, error) {
 	}
 	attributes := offer.Attributes(s)
 	if _, ok := attr.Check(attr.Append(nil, &attributes)); !ok {
-		return s, fmt.Errorf("region and tags: want printable characters, at most %d each, without spaces at the ends", bgp.MaxTagLength)
+		return s, fmt.Errorf("region and tags: want printable characters, at most %d each, without spaces at the ends",
+			bgp.MaxTagLength)
 	}
 	return s, nil
 }

@@ -32,8 +32,9 @@ type step struct {
 	do func(ctx context.Context) error
 }
 
-// Apply implements operator.Backend. What is given is checked whole before the first change; then peers and services are set, and at last what is pruned is
-// removed, so that a service that moves from one name to another is never without either.
+// Apply implements operator.Backend. What is given is checked whole before the first change; then peers and services
+// are set, and at last what is pruned is removed, so that a service that moves from one name to another is never
+// without either.
 func (a *API) Apply(ctx context.Context, in operator.ApplyInput) ([]operator.Applied, error) {
 	a.applying.Lock()
 	defer a.applying.Unlock()
@@ -46,7 +47,8 @@ func (a *API) Apply(ctx context.Context, in operator.ApplyInput) ([]operator.App
 		s := &steps[i]
 		if !in.DryRun && s.Action != unchanged {
 			if err := s.do(ctx); err != nil {
-				return nil, fmt.Errorf("%s %s: %w; %d of %d were done, apply again for the rest", s.Kind, s.Name, err, i, len(steps))
+				return nil, fmt.Errorf("%s %s: %w; %d of %d were done, apply again for the rest", s.Kind, s.Name, err, i,
+					len(steps))
 			}
 		}
 		all = append(all, s.Applied)
@@ -79,7 +81,8 @@ func checkLabel(in *operator.ApplyInput) []error {
 	}
 	odd := func(r rune) bool { return r <= ' ' || r > '~' }
 	if len(in.Label) > maxLabel || strings.ContainsFunc(in.Label, odd) {
-		errs = append(errs, fmt.Errorf("label: %q: want at most %d printable ASCII characters without spaces", in.Label, maxLabel))
+		errs = append(errs, fmt.Errorf("label: %q: want at most %d printable ASCII characters without spaces", in.Label,
+			maxLabel))
 	}
 	return errs
 }
@@ -131,14 +134,20 @@ func (a *API) planPeers(
 	for _, p := range kept {
 		before[p.Node] = p
 		if _, stays := given[p.Node]; !stays && in.Prune && p.Label == in.Label {
-			gone = append(gone, step{operator.Applied{Kind: "peer", Name: p.Node.String(), Action: removed, Changes: []operator.FieldChange{}},
+			gone = append(gone, step{operator.Applied{
+				Kind:    "peer",
+				Name:    p.Node.String(),
+				Action:  removed,
+				Changes: []operator.FieldChange{},
+			},
 				func(ctx context.Context) error {
 					_, err := a.RemovePeer(ctx, p.Node.String(), "removed by catalyst apply")
 					return err
 				}})
 		}
 	}
-	for _, id := range slices.SortedFunc(maps.Keys(given), func(x, y bgp.NodeID) int { return strings.Compare(x.String(), y.String()) }) {
+	for _, id := range slices.SortedFunc(maps.Keys(given),
+		func(x, y bgp.NodeID) int { return strings.Compare(x.String(), y.String()) }) {
 		p := given[id]
 		old, had := before[id]
 		applied, err := difference("peer", id.String(), had, old, p)
@@ -161,7 +170,12 @@ func (a *API) planServices(
 	for _, s := range kept {
 		before[s.Name] = s
 		if _, stays := given[s.Name]; !stays && in.Prune && s.Label == in.Label {
-			gone = append(gone, step{operator.Applied{Kind: "service", Name: string(s.Name), Action: removed, Changes: []operator.FieldChange{}},
+			gone = append(gone, step{operator.Applied{
+				Kind:    "service",
+				Name:    string(s.Name),
+				Action:  removed,
+				Changes: []operator.FieldChange{},
+			},
 				func(ctx context.Context) error {
 					_, err := a.cfg.Offer.Remove(ctx, s.Name)
 					return err
@@ -191,7 +205,8 @@ func (a *API) putPeer(ctx context.Context, p journal.Peer) error {
 	return a.cfg.Forwarder.PeersChanged(ctx)
 }
 
-// difference says what setting a record to now does to it. The fields are those that the journal keeps, so that a new one is compared without a word here.
+// difference says what setting a record to now does to it. The fields are those that the journal keeps, so that a new
+// one is compared without a word here.
 func difference[T any](kind, name string, had bool, before, now T) (operator.Applied, error) {
 	applied := operator.Applied{Kind: kind, Name: name, Action: created, Changes: []operator.FieldChange{}}
 	if !had {

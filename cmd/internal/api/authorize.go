@@ -10,8 +10,8 @@ import (
 	"github.com/catalyst-router/catalyst/policy"
 )
 
-// owner is whoever can open the node's Unix socket. He owns its files, so no policy can bind him, and he must be able to put
-// policies right that permit nothing.
+// owner is whoever can open the node's Unix socket. He owns its files, so no policy can bind him, and he must be able
+// to put policies right that permit nothing.
 type owner struct{}
 
 // Authorize implements operator.Authorizer.
@@ -32,7 +32,8 @@ type byPolicy struct {
 // ByPolicy returns what decides on callers who are not the node's owner: operator.As says who they are.
 func (a *API) ByPolicy() operator.Authorizer { return byPolicy{a, a.cfg.Judge, a.cfg.Log} }
 
-// Authorize implements operator.Authorizer. Policies know this node by its name (trustedNodes), and by its organisation (trustedDomains).
+// Authorize implements operator.Authorizer. Policies know this node by its name (trustedNodes), and by its
+// organisation (trustedDomains).
 func (b byPolicy) Authorize(_ context.Context, r operator.Request) error {
 	id, err := b.api.resource(r.Resource)
 	if err != nil {

@@ -84,7 +84,8 @@ func asked(t *testing.T, h http.Handler, p policy.Bearer, text string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := httptest.NewRequestWithContext(operator.As(t.Context(), p), http.MethodPost, "/graphql", strings.NewReader(string(body)))
+	r := httptest.NewRequestWithContext(operator.As(t.Context(), p), http.MethodPost, "/graphql",
+		strings.NewReader(string(body)))
 	r.Header.Set("Content-Type", "application/json")
 	if strings.HasPrefix(text, "subscription") {
 		r.Header.Set("Accept", "text/event-stream")
@@ -117,14 +118,17 @@ func operations() map[string]string {
 		`{ node { id } }`: "x...x", `mutation { drain(on: true) }`: "x....", `{ policy { hash } }`: "x....",
 		`{ peers { node } }`: "x.x.x", `{ peer(node: "b") { node } }`: "x.x.x",
 		`mutation { setPeer(input: {node: "b", addresses: []}) { node } }`: "x.x..",
-		`mutation { removePeer(node: "b") }`:                               "x.x..", `mutation { resetPeer(node: "b") }`: "x.x..",
-		`{ services { service } }`: "x..xx", `subscription { changes { __typename } }`: "x..xx",
+		`mutation { removePeer(node: "b") }`:                               "x.x..",
+		`mutation { resetPeer(node: "b") }`:                                "x.x..",
+		`{ services { service } }`:                                         "x..xx",
+		`subscription { changes { __typename } }`:                          "x..xx",
 		`mutation { setService(input: {service: "books", protocol: "http", address: "127.0.0.1:80"}) { service } }`: "x..x.",
 		`mutation { removeService(service: "books") }`:                                                              "x..x.", `mutation { refreshGraph }`: "xx...",
 	}
 }
 
-// Every principal × every action of the operator API × trusted domains × trusted nodes, with tokens that were signed and verified.
+// Every principal × every action of the operator API × trusted domains × trusted nodes, with tokens that were signed
+// and verified.
 func TestOrdersByPolicy(t *testing.T) {
 	signer, tokens := issuer(t)
 	h := operator.Handler(reached{}, decidedBy(engineOf(t)), operator.LargestOwn)
@@ -133,7 +137,12 @@ func TestOrdersByPolicy(t *testing.T) {
 			for _, nodes := range [][]string{nil, {"a"}, {"b"}} {
 				now := time.Now()
 				raw, err := signer.Sign(&token.Claims{
-					ID: "1", Issuer: "acme.example", Subject: "joe", Audience: []string{"operator"}, IssuedAt: now, Expires: now.Add(time.Hour),
+					ID:        "1",
+					Issuer:    "acme.example",
+					Subject:   "joe",
+					Audience:  []string{"operator"},
+					IssuedAt:  now,
+					Expires:   now.Add(time.Hour),
 					Principal: principal,
 					Entity:    token.Entity{ID: "joe", Name: "Joe", Type: "user", TrustedDomains: domains, TrustedNodes: nodes},
 				})
@@ -186,20 +195,27 @@ func TestResourcesHaveOneName(t *testing.T) {
 		t.Errorf("another peer: %s", got)
 	}
 	for _, name := range []string{"books", "books.acme.example", "BOOKS.acme.example"} {
-		if got := asked(t, h, admin, `mutation { removeService(service: "`+name+`") }`); strings.Contains(got, errReached.Error()) {
+		if got := asked(t, h, admin, `mutation { removeService(service: "`+name+`") }`); strings.Contains(got,
+			errReached.Error()) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
 }
 
-// Over the mesh a caller reads, as far as the node's policies let him by his name; the owner of the socket is bound by none.
+// Over the mesh a caller reads, as far as the node's policies let him by his name; the owner of the socket is bound
+// by none.
 func TestOrdersOverTheMeshAndOfTheOwner(t *testing.T) {
 	m := &Mesh{cfg: MeshConfig{Node: bgp.NodeID{Org: "acme.example", Name: "a"}}}
-	forbid := policy.Document{Name: "own.cedar", Text: `@id("mallory") forbid (principal == CATALYST::USER::"mallory", action, resource);`}
+	forbid := policy.Document{
+		Name: "own.cedar",
+		Text: `@id("mallory") forbid (principal == CATALYST::USER::"mallory", action, resource);`,
+	}
 	over := operator.Handler(reached{}, readOnly{decidedBy(engineOf(t, forbid))}, operator.LargestQuery)
 	for text, want := range map[string]string{
-		`{ node { id } }`: errReached.Error(), `{ peers { node } }`: errReached.Error(), `{ services { service } }`: errReached.Error(),
-		`mutation { removePeer(node: "b") }`: "not offered over the mesh", `subscription { changes { __typename } }`: "not offered over the mesh",
+		`{ node { id } }`: errReached.Error(), `{ peers { node } }`: errReached.Error(),
+		`{ services { service } }`:                errReached.Error(),
+		`mutation { removePeer(node: "b") }`:      "not offered over the mesh",
+		`subscription { changes { __typename } }`: "not offered over the mesh",
 	} {
 		if got := asked(t, over, m.reader("ada"), text); !strings.Contains(got, want) {
 			t.Errorf("ada: %s: %s", text, got)

@@ -20,14 +20,19 @@ func stamp(t time.Time) string {
 
 func serviceOf(s journal.Service) operator.Service {
 	out := operator.Service{
-		Service: string(s.Name), Protocol: s.Protocol.String(), Address: s.Address, Addresses: offer.Addresses(&s), Workloads: []operator.Workload{},
-		Port: int(s.Port), HealthPath: s.HealthPath, Region: s.Region,
+		Service:   string(s.Name),
+		Protocol:  s.Protocol.String(),
+		Address:   s.Address,
+		Addresses: offer.Addresses(&s),
+		Workloads: []operator.Workload{},
+		Port:      int(s.Port), HealthPath: s.HealthPath, Region: s.Region,
 		Tags: append([]string{}, s.Tags...), Communities: []string{}, Weight: int(s.Weight), Med: int(s.MED), Label: s.Label,
 	}
 	for _, c := range s.Communities {
 		out.Communities = append(out.Communities, c.String())
 	}
-	out.HealthInterval, out.HealthTimeout, out.HealthRise, out.HealthFall = period(s.HealthInterval), period(s.HealthTimeout), s.HealthRise, s.HealthFall
+	out.HealthInterval, out.HealthTimeout, out.HealthRise, out.HealthFall = period(s.HealthInterval),
+		period(s.HealthTimeout), s.HealthRise, s.HealthFall
 	if out.WhenDown = whenDownAnnounce; s.WithdrawDown {
 		out.WhenDown = whenDownWithdraw
 	}
@@ -44,8 +49,13 @@ func period(d time.Duration) string {
 
 func pathOf(c *rib.Candidate) operator.Path {
 	p := operator.Path{
-		Peer: c.Peer.String(), Local: c.Local, NodePath: []string{}, Origin: c.Attrs.Origin().String(), Tier: c.Tier, LocalPref: int(c.Attrs.EffectiveLocalPref()),
-		Med: int(c.Attrs.MED), Weight: int(c.Attrs.Weight), Health: c.Attrs.Health.String(), Region: c.Attrs.Region,
+		Peer:      c.Peer.String(),
+		Local:     c.Local,
+		NodePath:  []string{},
+		Origin:    c.Attrs.Origin().String(),
+		Tier:      c.Tier,
+		LocalPref: int(c.Attrs.EffectiveLocalPref()),
+		Med:       int(c.Attrs.MED), Weight: int(c.Attrs.Weight), Health: c.Attrs.Health.String(), Region: c.Attrs.Region,
 		Tags: append([]string{}, c.Attrs.Tags...), Communities: []string{}, Stale: c.Stale,
 	}
 	p.ImportTerm = c.Term

@@ -29,10 +29,20 @@ func (a *API) Explain(ctx context.Context, service string) (*operator.Explanatio
 	if err != nil {
 		return nil, err
 	}
-	x := &operator.Explanation{Service: string(svc), Told: []operator.Told{}, Nearest: []string{}, Hints: []string{}, Down: []operator.PeerDown{}, GoneSince: stamp(a.cfg.Forwarder.GoneSince(svc))}
+	x := &operator.Explanation{
+		Service:   string(svc),
+		Told:      []operator.Told{},
+		Nearest:   []string{},
+		Hints:     []string{},
+		Down:      []operator.PeerDown{},
+		GoneSince: stamp(a.cfg.Forwarder.GoneSince(svc)),
+	}
 	var exports []rib.Export
 	var peers []speaker.PeerView
-	if err := a.cfg.Router.Query(ctx, func(s *speaker.Speaker) { exports, peers = s.Table().Exports(svc), s.Peers() }); err != nil {
+	if err := a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
+		exports, peers = s.Table().Exports(svc),
+			s.Peers()
+	}); err != nil {
 		return nil, err
 	}
 	if x.Route, err = a.Route(ctx, string(svc)); err != nil {
@@ -43,7 +53,12 @@ func (a *API) Explain(ctx context.Context, service string) (*operator.Explanatio
 	}
 	for i := range peers {
 		if p := &peers[i]; p.State != fsm.Established {
-			x.Down = append(x.Down, operator.PeerDown{Node: p.Config.Node.String(), State: p.State.String(), LastError: cmp.Or(p.LastError, p.Notice), LastErrorByPeer: p.Remote})
+			x.Down = append(x.Down, operator.PeerDown{
+				Node:            p.Config.Node.String(),
+				State:           p.State.String(),
+				LastError:       cmp.Or(p.LastError, p.Notice),
+				LastErrorByPeer: p.Remote,
+			})
 		}
 	}
 	if x.Route == nil {
@@ -78,11 +93,14 @@ func verdict(x *operator.Explanation, peers int) string {
 	case r == nil && x.GoneSince != "":
 		return fmt.Sprintf("%s is known no more: its last route was withdrawn at %s", x.Service, x.GoneSince)
 	case r == nil && peers == 0:
-		return fmt.Sprintf("%s was never heard of: this node does not offer it and has no peers (catalyst peer add)", x.Service)
+		return fmt.Sprintf("%s was never heard of: this node does not offer it and has no peers (catalyst peer add)",
+			x.Service)
 	case r == nil && len(x.Down) > 0:
-		return fmt.Sprintf("%s was never heard of: this node does not offer it, and %d of %d peers are without a session", x.Service, len(x.Down), peers)
+		return fmt.Sprintf("%s was never heard of: this node does not offer it, and %d of %d peers are without a session",
+			x.Service, len(x.Down), peers)
 	case r == nil:
-		return fmt.Sprintf("%s was never heard of: this node does not offer it, and none of its %d peers announces it", x.Service, peers)
+		return fmt.Sprintf("%s was never heard of: this node does not offer it, and none of its %d peers announces it",
+			x.Service, peers)
 	case r.Problem != "":
 		return "the data plane could not be given it: " + r.Problem
 	case !slices.ContainsFunc(r.Paths, func(p operator.Path) bool { return p.Rejected == "" }):
@@ -101,7 +119,8 @@ func verdict(x *operator.Explanation, peers int) string {
 	return ""
 }
 
-// nearest returns known names that are much like one that is not, nearest first. It looks at all of them, a part at a time.
+// nearest returns known names that are much like one that is not, nearest first. It looks at all of them, a part at a
+// time.
 func (a *API) nearest(ctx context.Context, svc bgp.Service) ([]string, error) {
 	type near struct {
 		name string
@@ -134,7 +153,8 @@ func (a *API) nearest(ctx context.Context, svc bgp.Service) ([]string, error) {
 	return out, nil
 }
 
-// distance is the number of edits between two names (Levenshtein), or anything above limit if their lengths alone tell that there are more.
+// distance is the number of edits between two names (Levenshtein), or anything above limit if their lengths alone
+// tell that there are more.
 func distance(a, b string, limit int) int {
 	if d := len(a) - len(b); d > limit || -d > limit {
 		return limit + 1

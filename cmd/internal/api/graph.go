@@ -26,7 +26,11 @@ func (a *API) Graph(context.Context) (*operator.Graph, error) {
 	if f == nil {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	g := &operator.Graph{Endpoint: "http://" + a.cfg.Config.Gateway.Listen + "/graphql", Subgraphs: []operator.Subgraph{}, History: []operator.Composition{}}
+	g := &operator.Graph{
+		Endpoint:  "http://" + a.cfg.Config.Gateway.Listen + "/graphql",
+		Subgraphs: []operator.Subgraph{},
+		History:   []operator.Composition{},
+	}
 	if current := f.Registry().Current(); current != nil {
 		g.Sdl = current.SDL
 	}
@@ -38,8 +42,17 @@ func (a *API) Graph(context.Context) (*operator.Graph, error) {
 	}
 	for _, v := range f.Registry().Subgraphs() {
 		g.Subgraphs = append(g.Subgraphs, operator.Subgraph{
-			Name: v.Name, URL: v.URL, Host: v.Host, Status: string(v.Status), Kind: v.Kind, Schema: v.Schema, FetchedAt: stamp(v.FetchedAt),
-			FetchError: v.FetchError, NextFetch: stamp(v.NextFetch), LeavesAt: stamp(v.Leaves), Errors: compositionErrors(v.Errors),
+			Name:       v.Name,
+			URL:        v.URL,
+			Host:       v.Host,
+			Status:     string(v.Status),
+			Kind:       v.Kind,
+			Schema:     v.Schema,
+			FetchedAt:  stamp(v.FetchedAt),
+			FetchError: v.FetchError,
+			NextFetch:  stamp(v.NextFetch),
+			LeavesAt:   stamp(v.Leaves),
+			Errors:     compositionErrors(v.Errors),
 		})
 	}
 	return g, nil
@@ -66,7 +79,10 @@ func (a *API) GraphHistory(_ context.Context, first int) ([]operator.Composition
 func compositionOf(e *live.Entry) operator.Composition {
 	c := operator.Composition{
 		At: stamp(e.At), Milliseconds: float64(e.Took) / float64(time.Millisecond), Why: e.Why, Error: e.Error,
-		Subgraphs: append([]string{}, e.Subgraphs...), Excluded: []operator.Exclusion{}, Hints: hintTexts(e.Hints), Changes: schemaChanges(e.Changes),
+		Subgraphs: append([]string{}, e.Subgraphs...),
+		Excluded:  []operator.Exclusion{},
+		Hints:     hintTexts(e.Hints),
+		Changes:   schemaChanges(e.Changes),
 	}
 	for _, name := range e.ExcludedNames() {
 		c.Excluded = append(c.Excluded, operator.Exclusion{Subgraph: name, Errors: compositionErrors(e.Excluded[name])})
@@ -111,9 +127,20 @@ func (a *API) CheckSubgraph(_ context.Context, name, sdl string) (*operator.Grap
 	if err != nil {
 		return nil, err
 	}
-	c := &operator.GraphCheck{Errors: compositionErrors(r.Errors), Hints: hintTexts(r.Hints), Changes: schemaChanges(r.Changes), Checked: r.Checked, Broken: []operator.BrokenOperation{}}
+	c := &operator.GraphCheck{
+		Errors:  compositionErrors(r.Errors),
+		Hints:   hintTexts(r.Hints),
+		Changes: schemaChanges(r.Changes),
+		Checked: r.Checked,
+		Broken:  []operator.BrokenOperation{},
+	}
 	for _, op := range r.Broken {
-		c.Broken = append(c.Broken, operator.BrokenOperation{Name: op.Name, Text: op.Text, Count: int(op.Count), Errors: op.Errors})
+		c.Broken = append(c.Broken, operator.BrokenOperation{
+			Name:   op.Name,
+			Text:   op.Text,
+			Count:  int(op.Count),
+			Errors: op.Errors,
+		})
 	}
 	return c, nil
 }
@@ -130,7 +157,13 @@ func (a *API) RefreshGraph(context.Context) (bool, error) {
 func compositionErrors(errs []supergraph.Error) []operator.CompositionError {
 	all := []operator.CompositionError{}
 	for _, e := range errs {
-		c := operator.CompositionError{Code: string(e.Code), Message: e.Message, Coordinate: e.Coordinate, Subgraphs: append([]string{}, e.Subgraphs...), Locations: []string{}}
+		c := operator.CompositionError{
+			Code:       string(e.Code),
+			Message:    e.Message,
+			Coordinate: e.Coordinate,
+			Subgraphs:  append([]string{}, e.Subgraphs...),
+			Locations:  []string{},
+		}
 		for _, l := range e.Locations {
 			c.Locations = append(c.Locations, l.String())
 		}

@@ -51,10 +51,15 @@ func healthInput(s *journal.Service, in *operator.ServiceInput) []error {
 // showHealth adds to a service what is known of its workload.
 func (a *API) showHealth(out *operator.Service) {
 	st, _ := a.cfg.Offer.Health(bgp.Service(out.Service))
-	out.Health, out.HealthSince, out.HealthError, out.HealthHeldUntil = st.Health.String(), stamp(st.Since), st.Error, stamp(st.HeldUntil)
+	out.Health, out.HealthSince, out.HealthError, out.HealthHeldUntil = st.Health.String(), stamp(st.Since), st.Error,
+		stamp(st.HeldUntil)
 	for _, w := range a.cfg.Offer.Workloads(bgp.Service(out.Service)) {
 		out.Workloads = append(out.Workloads, operator.Workload{
-			Ordered: w.Ordered, Address: w.Address, Other: w.Other, Health: w.Status.Health.String(), HealthSince: stamp(w.Status.Since),
+			Ordered:     w.Ordered,
+			Address:     w.Address,
+			Other:       w.Other,
+			Health:      w.Status.Health.String(),
+			HealthSince: stamp(w.Status.Since),
 			HealthError: w.Status.Error, Trouble: w.Trouble, LostSince: stamp(w.Lost), KeptUntil: stamp(w.Until),
 		})
 	}

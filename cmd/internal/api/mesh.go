@@ -52,9 +52,9 @@ type Offerer interface {
 	SetForNow(ctx context.Context, s journal.Service) error
 }
 
-// Mesh offers this node's operator API to the organisation, for reading, and every node's as one subgraph of the graph. A caller shows a token
-// with the scope meshScope to the node that he asks, and there it stays: that node asks the others by its own certificate, in the
-// caller's name, and each of them decides.
+// Mesh offers this node's operator API to the organisation, for reading, and every node's as one subgraph of the
+// graph. A caller shows a token with the scope meshScope to the node that he asks, and there it stays: that node asks
+// the others by its own certificate, in the caller's name, and each of them decides.
 type Mesh struct {
 	cfg      MeshConfig
 	vouchers *identity.Vouchers
@@ -70,7 +70,12 @@ func NewMesh(ctx context.Context, cfg MeshConfig) (*Mesh, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway.operator: %w", err)
 	}
-	return &Mesh{cfg: cfg, vouchers: identity.NewVouchers(cfg.Identity), listener: l, nodes: map[string]bool{cfg.Node.String(): true}}, nil
+	return &Mesh{
+		cfg:      cfg,
+		vouchers: identity.NewVouchers(cfg.Identity),
+		listener: l,
+		nodes:    map[string]bool{cfg.Node.String(): true},
+	}, nil
 }
 
 // service is the name under which a node offers its operator API.
@@ -95,8 +100,8 @@ func (m *Mesh) Run(ctx context.Context, a *API, registry *live.Registry) error {
 	return listen.Serve(ctx, m.listener, m.permitted(mux))
 }
 
-// permitted lets requests with a good token through. The schema of the subgraph is no secret, and the gateway asks for it in nobody's name: such
-// requests pass, and List and Client refuse them.
+// permitted lets requests with a good token through. The schema of the subgraph is no secret, and the gateway asks
+// for it in nobody's name: such requests pass, and List and Client refuse them.
 func (m *Mesh) permitted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/mesh" && r.Header.Get("Authorization") == "" {
@@ -112,7 +117,8 @@ func (m *Mesh) permitted(next http.Handler) http.Handler {
 			http.Error(w, errNoToken.Error(), http.StatusUnauthorized)
 			return
 		}
-		p, err := m.cfg.Verifier.Verify(r.Context(), strings.TrimSpace(token), nil) // Envoy ends TLS: a token that is bound to a certificate does not pass
+		// Envoy ends TLS: a token that is bound to a certificate does not pass
+		p, err := m.cfg.Verifier.Verify(r.Context(), strings.TrimSpace(token), nil)
 		switch {
 		case errors.Is(err, gateway.ErrUnavailable):
 			http.Error(w, "tokens cannot be verified at the moment", http.StatusServiceUnavailable)
@@ -129,7 +135,8 @@ func (m *Mesh) permitted(next http.Handler) http.Handler {
 	})
 }
 
-// vouched lets a request of another node through that vouches for its caller. Nodes of this organisation may read in anybody's name.
+// vouched lets a request of another node through that vouches for its caller. Nodes of this organisation may read in
+// anybody's name.
 func (m *Mesh) vouched(w http.ResponseWriter, r *http.Request, text string, next http.Handler) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, operator.LargestQuery))
 	if err != nil {
@@ -152,7 +159,8 @@ type (
 	callerKey    struct{} // the name of whoever asks this node
 )
 
-var errNoToken = errors.New("a bearer token with the scope " + meshScope + " is wanted") //nolint:gochecknoglobals // a sentinel
+var errNoToken = errors.New("a bearer token with the scope " + meshScope +
+	" is wanted") //nolint:gochecknoglobals // a sentinel
 
 // nameless stands for callers whose token has no subject.
 const nameless = "a caller without a name"

@@ -17,7 +17,8 @@ import (
 	"github.com/catalyst-router/catalyst/auth/identity"
 )
 
-// A node asks another by its own certificate, in the caller's name: what the caller proved himself with does not leave the node.
+// A node asks another by its own certificate, in the caller's name: what the caller proved himself with does not
+// leave the node.
 func TestTheCallersTokenStaysHere(t *testing.T) {
 	dir := t.TempDir()
 	if err := disk.InitCA(filepath.Join(dir, "ca"), "acme.example"); err != nil {
@@ -36,7 +37,11 @@ func TestTheCallersTokenStaysHere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b, err := NewMesh(t.Context(), MeshConfig{Node: sources["b"].Material().Node, Identity: sources["b"], Log: slog.New(slog.DiscardHandler)})
+	b, err := NewMesh(t.Context(), MeshConfig{
+		Node:     sources["b"].Material().Node,
+		Identity: sources["b"],
+		Log:      slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +59,11 @@ func TestTheCallersTokenStaysHere(t *testing.T) {
 	t.Cleanup(at.Close)
 	envoy := strings.TrimPrefix(at.URL, "http://")
 	a, err := NewMesh(t.Context(), MeshConfig{
-		Node: sources["a"].Material().Node, Identity: sources["a"], Log: slog.New(slog.DiscardHandler), Egress: envoy, Client: http.DefaultClient,
+		Node:     sources["a"].Material().Node,
+		Identity: sources["a"],
+		Log:      slog.New(slog.DiscardHandler),
+		Egress:   envoy,
+		Client:   http.DefaultClient,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -73,11 +82,14 @@ func TestTheCallersTokenStaysHere(t *testing.T) {
 	if err := ask(context.WithValue(t.Context(), callerKey{}, "ada")); err != nil {
 		t.Fatal(err)
 	}
-	if got := seen.Get("Authorization"); !strings.HasPrefix(got, identity.VoucherScheme+" ") || strings.Contains(got, "Bearer") {
+	if got := seen.Get("Authorization"); !strings.HasPrefix(got, identity.VoucherScheme+" ") ||
+		strings.Contains(got, "Bearer") {
 		t.Errorf("the other node sees %.40s…", got)
 	}
-	for name, header := range map[string]string{"what was used before": seen.Get("Authorization"), "nonsense": identity.VoucherScheme + " x.y.z"} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, at.URL+"/graphql", strings.NewReader("{ node { id } }"))
+	for name, header := range map[string]string{"what was used before": seen.Get("Authorization"),
+		"nonsense": identity.VoucherScheme + " x.y.z"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, at.URL+"/graphql",
+			strings.NewReader("{ node { id } }"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,13 +21,26 @@ import (
 )
 
 // overLimits are what may happen beyond a peer's maximum of routes.
-var overLimits = map[string]speaker.OverLimit{"": speaker.OverLimitBlock, "block": speaker.OverLimitBlock, "warn": speaker.OverLimitWarn, "close": speaker.OverLimitClose} //nolint:gochecknoglobals // a constant table
+//
+//nolint:gochecknoglobals // a constant table
+var overLimits = map[string]speaker.OverLimit{"": speaker.OverLimitBlock, "block": speaker.OverLimitBlock,
+	"warn": speaker.OverLimitWarn, "close": speaker.OverLimitClose}
 
 // PeerOf is what the speaker is told of a peer; what is in the journal has been checked.
 func PeerOf(p journal.Peer) speaker.Peer {
 	out := speaker.Peer{
-		Node: p.Node, Addresses: p.Addresses, HoldTime: time.Duration(p.HoldTimeSeconds) * time.Second, Import: p.Import, Export: p.Export,
-		Client: p.Client, MaxRoutes: p.MaxRoutes, OverLimit: overLimits[p.OverLimit], Liveness: p.Liveness, Subscribe: p.Subscribe, AddPath: p.AddPath, Disabled: p.Disabled,
+		Node:      p.Node,
+		Addresses: p.Addresses,
+		HoldTime:  time.Duration(p.HoldTimeSeconds) * time.Second,
+		Import:    p.Import,
+		Export:    p.Export,
+		Client:    p.Client,
+		MaxRoutes: p.MaxRoutes,
+		OverLimit: overLimits[p.OverLimit],
+		Liveness:  p.Liveness,
+		Subscribe: p.Subscribe,
+		AddPath:   p.AddPath,
+		Disabled:  p.Disabled,
 	}
 	out.MaxBytes, out.MaxRouteBytes, out.MaxLocalPref = p.MaxBytes, p.MaxRouteBytes, p.MaxLocalPref
 	if p.LongLivedStale != "" {
@@ -74,8 +87,13 @@ func (a *API) checkPeer(in operator.PeerInput) (journal.Peer, error) {
 		return journal.Peer{}, err
 	}
 	p := journal.Peer{
-		Node: id, Addresses: in.Addresses, HoldTimeSeconds: in.HoldTimeSeconds, Client: in.Client, MaxRoutes: in.MaxRoutes, OverLimit: in.OverLimit,
-		AddPath: uint8(min(max(in.AddPath, 0), maxAddPath)), LongLivedStale: in.LongLivedStale, Disabled: in.Disabled,
+		Node:            id,
+		Addresses:       in.Addresses,
+		HoldTimeSeconds: in.HoldTimeSeconds,
+		Client:          in.Client,
+		MaxRoutes:       in.MaxRoutes,
+		OverLimit:       in.OverLimit,
+		AddPath:         uint8(min(max(in.AddPath, 0), maxAddPath)), LongLivedStale: in.LongLivedStale, Disabled: in.Disabled,
 	}
 	if p.OverLimit == "block" { // the default has one spelling, so that the same configuration is the same record
 		p.OverLimit = ""
@@ -126,10 +144,12 @@ func limitsInto(p *journal.Peer, in operator.PeerInput) error {
 		errs = append(errs, fmt.Errorf("maxBytes: %d: want at least 0", in.MaxBytes))
 	}
 	if in.MaxRouteBytes < 0 || in.MaxRouteBytes > attr.MaxSize {
-		errs = append(errs, fmt.Errorf("maxRouteBytes: %d: want 1 to %d, or 0 for the default", in.MaxRouteBytes, attr.MaxSize))
+		errs = append(errs, fmt.Errorf("maxRouteBytes: %d: want 1 to %d, or 0 for the default", in.MaxRouteBytes,
+			attr.MaxSize))
 	}
 	if in.MaxLocalPref < 0 || in.MaxLocalPref > math.MaxUint32 {
-		errs = append(errs, fmt.Errorf("maxLocalPref: %d: want 1 to %d, or 0 for %d", in.MaxLocalPref, uint32(math.MaxUint32), bgp.DefaultLocalPref))
+		errs = append(errs, fmt.Errorf("maxLocalPref: %d: want 1 to %d, or 0 for %d", in.MaxLocalPref,
+			uint32(math.MaxUint32), bgp.DefaultLocalPref))
 	}
 	p.MaxBytes, p.MaxRouteBytes = in.MaxBytes, in.MaxRouteBytes
 	p.MaxLocalPref = uint32(min(max(in.MaxLocalPref, 0), math.MaxUint32))
@@ -234,13 +254,38 @@ func (a *API) reached(n bgp.NodeID, ingress string) string {
 // viewOf shows a peer as it is now.
 func viewOf(v speaker.PeerView, now time.Time) operator.Peer {
 	p := operator.Peer{
-		Node: v.Config.Node.String(), External: v.External, State: v.State.String(), Addresses: append([]string{}, v.Config.Addresses...),
-		Since: stamp(v.Since), NextDial: stamp(v.NextDial), HoldTimeSeconds: int(v.HoldTime.Seconds()), Ingress: v.Ingress,
-		Received: v.Routes.Received, Rejected: v.Routes.Rejected, Stale: v.Routes.Stale, Advertised: v.Routes.Advertised, Pending: v.Pending, Blocked: v.Routes.Blocked,
-		UpdatesIn: int(v.Counters.UpdatesIn), UpdatesOut: int(v.Counters.UpdatesOut), Sessions: int(v.Counters.Sessions), Malformed: int(v.Counters.Malformed),
-		EndOfRib: v.EndOfRIB, StaleUntil: stamp(v.StaleUntil), LastError: v.LastError, LastErrorByPeer: v.Remote, Notice: v.Notice,
-		Client: v.Config.Client, Disabled: v.Config.Disabled, MaxRoutes: v.Config.MaxRoutes, Rejections: []operator.Count{},
-		Liveness: period(v.Liveness), LastResortUntil: stamp(v.LastResortUntil), FaultCounts: []operator.Count{}, Faults: []operator.Fault{}, Config: configOf(v.Config),
+		Node:            v.Config.Node.String(),
+		External:        v.External,
+		State:           v.State.String(),
+		Addresses:       append([]string{}, v.Config.Addresses...),
+		Since:           stamp(v.Since),
+		NextDial:        stamp(v.NextDial),
+		HoldTimeSeconds: int(v.HoldTime.Seconds()),
+		Ingress:         v.Ingress,
+		Received:        v.Routes.Received,
+		Rejected:        v.Routes.Rejected,
+		Stale:           v.Routes.Stale,
+		Advertised:      v.Routes.Advertised,
+		Pending:         v.Pending,
+		Blocked:         v.Routes.Blocked,
+		UpdatesIn:       int(v.Counters.UpdatesIn),
+		UpdatesOut:      int(v.Counters.UpdatesOut),
+		Sessions:        int(v.Counters.Sessions),
+		Malformed:       int(v.Counters.Malformed),
+		EndOfRib:        v.EndOfRIB,
+		StaleUntil:      stamp(v.StaleUntil),
+		LastError:       v.LastError,
+		LastErrorByPeer: v.Remote,
+		Notice:          v.Notice,
+		Client:          v.Config.Client,
+		Disabled:        v.Config.Disabled,
+		MaxRoutes:       v.Config.MaxRoutes,
+		Rejections:      []operator.Count{},
+		Liveness:        period(v.Liveness),
+		LastResortUntil: stamp(v.LastResortUntil),
+		FaultCounts:     []operator.Count{},
+		Faults:          []operator.Fault{},
+		Config:          configOf(v.Config),
 	}
 	for reason := range 255 {
 		if n := v.Counters.Rejected[reason]; n > 0 {
@@ -269,7 +314,13 @@ func faultsOf(p *operator.Peer, v speaker.PeerView) {
 	slices.SortFunc(p.FaultCounts, func(x, y operator.Count) int { return strings.Compare(x.Name, y.Name) })
 	for _, f := range v.Faults {
 		p.Faults = append(p.Faults, operator.Fault{
-			At: stamp(f.At), Degree: f.Degree.String(), Service: string(f.Service), Attribute: f.Attribute, Reason: f.Reason, Routes: f.Routes, Bytes: hex.EncodeToString(f.Bytes),
+			At:        stamp(f.At),
+			Degree:    f.Degree.String(),
+			Service:   string(f.Service),
+			Attribute: f.Attribute,
+			Reason:    f.Reason,
+			Routes:    f.Routes,
+			Bytes:     hex.EncodeToString(f.Bytes),
 		})
 	}
 }
@@ -277,8 +328,16 @@ func faultsOf(p *operator.Peer, v speaker.PeerView) {
 // configOf shows a peer's configuration as operator.PeerInput takes it.
 func configOf(c speaker.Peer) operator.PeerConfig {
 	out := operator.PeerConfig{
-		Addresses: append([]string{}, c.Addresses...), HoldTimeSeconds: int(c.HoldTime / time.Second), Client: c.Client, MaxRoutes: c.MaxRoutes, AddPath: int(c.AddPath),
-		Liveness: period(c.Liveness), LongLivedStale: period(max(0, c.LongLivedStale)), Disabled: c.Disabled, Import: chainText(c.Import), Export: chainText(c.Export),
+		Addresses:       append([]string{}, c.Addresses...),
+		HoldTimeSeconds: int(c.HoldTime / time.Second),
+		Client:          c.Client,
+		MaxRoutes:       c.MaxRoutes,
+		AddPath:         int(c.AddPath),
+		Liveness:        period(c.Liveness),
+		LongLivedStale:  period(max(0, c.LongLivedStale)),
+		Disabled:        c.Disabled,
+		Import:          chainText(c.Import),
+		Export:          chainText(c.Export),
 	}
 	out.MaxBytes, out.MaxRouteBytes, out.MaxLocalPref = c.MaxBytes, c.MaxRouteBytes, int(c.MaxLocalPref)
 	for word, l := range overLimits {

@@ -92,7 +92,12 @@ func (a *API) PolicyVersions(ctx context.Context, first int) ([]operator.PolicyV
 func (a *API) PolicyVersion(ctx context.Context, number int) (*operator.PolicyVersion, error) {
 	if number == 0 {
 		if _, number = a.judge().Current(); number == 0 {
-			out := versionOf(store.Version{At: a.cfg.Started, By: "catalyst", Note: "the defaults", Source: policy.Source{Policies: []policy.Document{policy.Open()}}})
+			out := versionOf(store.Version{
+				At:     a.cfg.Started,
+				By:     "catalyst",
+				Note:   "the defaults",
+				Source: policy.Source{Policies: []policy.Document{policy.Open()}},
+			})
 			return &out, nil
 		}
 	}
@@ -110,7 +115,13 @@ func (a *API) CheckPolicy(_ context.Context, in operator.PolicyInput) ([]operato
 		return nil, err
 	}
 	for _, p := range problems[:min(len(problems), most)] {
-		out = append(out, operator.PolicyProblem{Document: p.Document, Line: p.Line, Column: p.Column, Policy: p.Policy, Text: p.Text})
+		out = append(out, operator.PolicyProblem{
+			Document: p.Document,
+			Line:     p.Line,
+			Column:   p.Column,
+			Policy:   p.Policy,
+			Text:     p.Text,
+		})
 	}
 	return out, nil
 }
@@ -130,8 +141,21 @@ func (a *API) Decisions(ctx context.Context, first int, denied bool) ([]operator
 }
 
 func decisionOf(r policy.Record) operator.PolicyDecision {
-	d := operator.PolicyDecision{ID: r.ID, At: stamp(r.At), Allow: r.Decision.Allow, Shadow: r.Shadow, Principal: r.Call.Principal(), Peer: r.Call.Peer, Service: r.Call.Service,
-		Action: policy.Ask, Method: r.Call.Method, Path: r.Call.Path, Policies: append([]string{}, r.Decision.Policies...), Errors: append([]string{}, r.Decision.Errors...), Set: r.Decision.Snapshot}
+	d := operator.PolicyDecision{
+		ID:        r.ID,
+		At:        stamp(r.At),
+		Allow:     r.Decision.Allow,
+		Shadow:    r.Shadow,
+		Principal: r.Call.Principal(),
+		Peer:      r.Call.Peer,
+		Service:   r.Call.Service,
+		Action:    policy.Ask,
+		Method:    r.Call.Method,
+		Path:      r.Call.Path,
+		Policies:  append([]string{}, r.Decision.Policies...),
+		Errors:    append([]string{}, r.Decision.Errors...),
+		Set:       r.Decision.Snapshot,
+	}
 	if r.Call.Connect {
 		d.Action = policy.Connect
 	}
@@ -155,7 +179,8 @@ func (a *API) Why(ctx context.Context, decision string) (*operator.PolicyWhy, er
 }
 
 // SimulatePolicy implements operator.Backend.
-func (a *API) SimulatePolicy(ctx context.Context, in operator.PolicyInput, seconds int) (*operator.PolicySimulation, error) {
+func (a *API) SimulatePolicy(ctx context.Context, in operator.PolicyInput,
+	seconds int) (*operator.PolicySimulation, error) {
 	if seconds < 1 {
 		return nil, fmt.Errorf("seconds: %d: want at least 1", seconds)
 	}
@@ -163,9 +188,19 @@ func (a *API) SimulatePolicy(ctx context.Context, in operator.PolicyInput, secon
 	if err != nil {
 		return nil, refused(err)
 	}
-	out := &operator.PolicySimulation{Replayed: sim.Replayed, NotReplayable: sim.NotReplayable, Changes: []operator.PolicyChange{}}
+	out := &operator.PolicySimulation{
+		Replayed:      sim.Replayed,
+		NotReplayable: sim.NotReplayable,
+		Changes:       []operator.PolicyChange{},
+	}
 	for _, c := range sim.Changes[:min(len(sim.Changes), most)] {
-		out.Changes = append(out.Changes, operator.PolicyChange{Principal: c.Principal, Service: c.Service, Loses: c.Loses, Calls: c.Calls, Example: c.Example})
+		out.Changes = append(out.Changes, operator.PolicyChange{
+			Principal: c.Principal,
+			Service:   c.Service,
+			Loses:     c.Loses,
+			Calls:     c.Calls,
+			Example:   c.Example,
+		})
 	}
 	return out, nil
 }

@@ -13,7 +13,12 @@ func (a *API) Ports(context.Context) (*operator.Ports, error) {
 	taken, free, reclaimed := a.cfg.Ports.List()
 	p := &operator.Ports{Taken: []operator.Port{}, Free: free, Reclaimed: []operator.ReclaimedPort{}}
 	for _, t := range taken {
-		p.Taken = append(p.Taken, operator.Port{Service: string(t.Service), Port: int(t.Port), Pinned: t.Pinned, AwaySince: stamp(t.Away)})
+		p.Taken = append(p.Taken, operator.Port{
+			Service:   string(t.Service),
+			Port:      int(t.Port),
+			Pinned:    t.Pinned,
+			AwaySince: stamp(t.Away),
+		})
 	}
 	for _, r := range reclaimed {
 		p.Reclaimed = append(p.Reclaimed, operator.ReclaimedPort{

@@ -19,16 +19,32 @@ func (a *API) Trace(ctx context.Context, service string) (*operator.Walk, error)
 	if err != nil {
 		return nil, err
 	}
-	out := &operator.Walk{Service: string(svc), Hops: []operator.WalkHop{}, Complete: trace.Complete(hops), Millis: millis(time.Since(began))}
+	out := &operator.Walk{
+		Service:  string(svc),
+		Hops:     []operator.WalkHop{},
+		Complete: trace.Complete(hops),
+		Millis:   millis(time.Since(began)),
+	}
 	for _, h := range hops {
 		hop := operator.WalkHop{Node: h.Node.String(), Note: h.Note, Steps: []operator.WalkStep{}}
 		for _, s := range h.Steps {
-			hop.Steps = append(hop.Steps, operator.WalkStep{Name: s.Name, State: s.State.String(), Text: s.Text, Advice: s.Advice, Millis: millis(s.Took)})
+			hop.Steps = append(hop.Steps, operator.WalkStep{
+				Name:   s.Name,
+				State:  s.State.String(),
+				Text:   s.Text,
+				Advice: s.Advice,
+				Millis: millis(s.Took),
+			})
 		}
 		out.Hops = append(out.Hops, hop)
 	}
 	if broken := trace.Broken(hops); broken != nil {
-		out.Broken = &operator.WalkBroken{Node: broken.Node.String(), Step: broken.Step.Name, Text: broken.Step.Text, Advice: broken.Step.Advice}
+		out.Broken = &operator.WalkBroken{
+			Node:   broken.Node.String(),
+			Step:   broken.Step.Name,
+			Text:   broken.Step.Text,
+			Advice: broken.Step.Advice,
+		}
 	}
 	out.Ok = out.Broken == nil
 	return out, nil

@@ -17,8 +17,8 @@ import (
 // maxPatterns bounds what one watcher may ask for.
 const maxPatterns = 100
 
-// Changes implements operator.Backend. A watcher that reads slowly holds up itself alone: the newest state of each service waits for it, and it is told
-// how many others it will not see.
+// Changes implements operator.Backend. A watcher that reads slowly holds up itself alone: the newest state of each
+// service waits for it, and it is told how many others it will not see.
 func (a *API) Changes(ctx context.Context, match []string, peers bool) (<-chan *operator.Change, error) {
 	patterns, err := a.patterns(match)
 	if err != nil {
@@ -38,7 +38,8 @@ func (a *API) Changes(ctx context.Context, match []string, peers bool) (<-chan *
 	return w.out, nil
 }
 
-// patterns reads what a watcher wants to hear of: a full name, a single label of this organisation, "*.NAME" for all below NAME, or "*".
+// patterns reads what a watcher wants to hear of: a full name, a single label of this organisation, "*.NAME" for all
+// below NAME, or "*".
 func (a *API) patterns(match []string) ([]string, error) {
 	if len(match) > maxPatterns {
 		return nil, fmt.Errorf("match: %d patterns: the limit is %d", len(match), maxPatterns)

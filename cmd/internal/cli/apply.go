@@ -31,10 +31,15 @@ type manifestPeer struct {
 
 func (a *app) applyCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "apply -f FILE", Short: "Make peers and services what files say, and leave the rest alone", Args: exactArgs(0, "no arguments but -f FILE"),
-		Example: "  catalyst apply -f site.yaml --dry-run\n  catalyst apply -f site.yaml --prune\n  catalyst config export > site.yaml",
-		Long: "Make peers and services what files say. What is so already is left alone, so that applying twice changes nothing; sessions are not reset.\n\n" +
-			"A file has the keys label, peers and services; their fields are those of the operator API (catalyst config export shows them), and a peer's\n" +
+		Use:   "apply -f FILE",
+		Short: "Make peers and services what files say, and leave the rest alone",
+		Args:  exactArgs(0, "no arguments but -f FILE"),
+		Example: "  catalyst apply -f site.yaml --dry-run\n  catalyst apply -f site.yaml --prune\n  catalyst config " +
+			"export > site.yaml",
+		Long: "Make peers and services what files say. What is so already is left alone, so that applying twice changes " +
+			"nothing; sessions are not reset.\n\n" +
+			"A file has the keys label, peers and services; their fields are those of the operator API (catalyst config " +
+			"export shows them), and a peer's\n" +
 			"import and export hold its rules. Everything is checked before anything is changed.\n\n" +
 			"With --prune, peers and services that carry the file's label and are not in the files are removed.",
 	}
@@ -45,14 +50,20 @@ func (a *app) applyCommand() *cobra.Command {
 		if len(*files) == 0 {
 			return usageError{errors.New("want -f FILE, or -f - for standard input")}
 		}
-		in := client.ApplyInput{Prune: *prune, DryRun: *dryRun, Peers: []*client.PeerInput{}, Services: []*client.ServiceInput{}}
+		in := client.ApplyInput{
+			Prune:    *prune,
+			DryRun:   *dryRun,
+			Peers:    []*client.PeerInput{},
+			Services: []*client.ServiceInput{},
+		}
 		for _, path := range *files {
 			if err := a.addManifest(&in, path); err != nil {
 				return usageError{fmt.Errorf("%s: %w", path, err)}
 			}
 		}
 		if *prune && in.Label == "" {
-			return usageError{errors.New("--prune: the files have no label: give them one (label: NAME), so that only what they made is removed")}
+			return usageError{errors.New("--prune: the files have no label: give them one (label: NAME), so that only what " +
+				"they made is removed")}
 		}
 		resp, err := client.Apply(cmd.Context(), a.client(), &in)
 		if err != nil {
@@ -181,7 +192,9 @@ func orNothing(text string) string {
 
 func (a *app) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "export", Short: "Print this node's peers and services as catalyst apply reads them", Args: exactArgs(0, "no arguments"),
+		Use:   "export",
+		Short: "Print this node's peers and services as catalyst apply reads them",
+		Args:  exactArgs(0, "no arguments"),
 	}
 	label := cmd.Flags().String("label", "", "only what carries this label")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

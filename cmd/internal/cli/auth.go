@@ -51,7 +51,8 @@ func (a *app) authFlags(cmd *cobra.Command, dir *string) *authAt {
 		store: f.String("store", os.Getenv("CATALYST_AUTH_STORE"),
 			"postgres:// URL or file of the identity store; empty for auth.db in the directory ($CATALYST_AUTH_STORE)"),
 		seal: f.String("seal-key", "",
-			"file with the key that private keys are sealed under, mode 0600; empty for $CATALYST_AUTH_SEAL_KEY, or seal.key in the directory"),
+			"file with the key that private keys are sealed under, mode 0600; empty for $CATALYST_AUTH_SEAL_KEY, or "+
+				"seal.key in the directory"),
 		address: f.String("auth", os.Getenv("CATALYST_AUTH"),
 			"HOST:PORT of an identity service elsewhere; wants --as ($CATALYST_AUTH)"),
 		identity: f.String("as", "", "directory of the certificate to show there, such as org/admin"),
@@ -119,7 +120,8 @@ func (at *authAt) client(ctx context.Context, a *app) (*server.Client, func(), e
 // remote shows a certificate, and takes the service's by the root beside it.
 func (at *authAt) remote() (*server.Client, func(), error) {
 	if *at.identity == "" {
-		return nil, nil, usageError{errors.New("--auth wants --as: the directory of the certificate to show, such as org/admin")}
+		return nil, nil, usageError{errors.New("--auth wants --as: the directory of the certificate to show, such " +
+			"as org/admin")}
 	}
 	pair, err := tls.LoadX509KeyPair(filepath.Join(*at.identity, disk.SVIDFile), filepath.Join(*at.identity, disk.SVIDKey))
 	if err != nil {
@@ -162,7 +164,8 @@ func (a *app) authCommand() *cobra.Command {
 		Use: "auth", Short: "Run the organisation's identity service: joining, certificates, tokens, revocation",
 		Args: exactArgs(0, "no arguments"),
 		Long: "Run the identity service over the organisation's directory until it is told to stop.\n\n" +
-			"Nodes and services reach it by TLS; catalyst on this machine by a Unix socket in the directory, whose owner may do everything.\n" +
+			"Nodes and services reach it by TLS; catalyst on this machine by a Unix socket in the directory, whose owner " +
+			"may do everything.\n" +
 			"Several may run over one PostgreSQL (--store), each with the same directory and sealing key.",
 	}
 	at := a.authFlags(cmd, nil)

@@ -31,12 +31,19 @@ type alone struct {
 }
 
 func (a *app) authzCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "authz PATH…", Short: "Answer an Envoy of your own by policy (ext_authz), without a node", Args: pathArgs,
-		Long: "Serve Envoy's external authorization (envoy.service.auth.v3) by the policies and entities of the given files, which are read again when they change: a set that is\n" +
-			"not valid is refused as a whole, and the one before serves on. Routes say which service they lead to by context_extensions, as e2e/examples/authz/envoy.yaml shows."}
+	cmd := &cobra.Command{
+		Use:   "authz PATH…",
+		Short: "Answer an Envoy of your own by policy (ext_authz), without a node",
+		Args:  pathArgs,
+		Long: "Serve Envoy's external authorization (envoy.service.auth.v3) by the policies and entities of the given " +
+			"files, which are read again when they change: a set that is\n" +
+			"not valid is refused as a whole, and the one before serves on. Routes say which service they lead to by " +
+			"context_extensions, as e2e/examples/authz/envoy.yaml shows.",
+	}
 	var o alone
 	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:9191", "HOST:PORT on loopback, or unix:PATH")
-	cmd.Flags().StringSliceVar(&o.headers, "headers", nil, "names of request headers, in lower case, that policies may look at")
+	cmd.Flags().StringSliceVar(&o.headers, "headers", nil,
+		"names of request headers, in lower case, that policies may look at")
 	cmd.Flags().BoolVar(&o.shadow, "shadow", false, "let everything through, and log what would be denied")
 	cmd.Flags().StringVar(&o.jwks, "jwks", "", "file of the keys of bearer tokens; without it tokens are not looked at")
 	cmd.Flags().StringVar(&o.issuer, "issuer", "", "iss that tokens must have; wanted with --jwks")
@@ -61,7 +68,13 @@ func (a *app) runAuthz(ctx context.Context, o alone, paths []string) error {
 	}
 	var engine policy.Engine
 	engine.Publish(snap)
-	cfg := extauthz.Config{Engine: &engine, Log: log, Headers: o.headers, Shadow: o.shadow, Record: func(r policy.Record) { logDecision(log, r) }}
+	cfg := extauthz.Config{
+		Engine:  &engine,
+		Log:     log,
+		Headers: o.headers,
+		Shadow:  o.shadow,
+		Record:  func(r policy.Record) { logDecision(log, r) },
+	}
 	if o.jwks != "" {
 		tokens, err := judge.TokensOf(o.jwks, o.issuer, o.audience)
 		if err != nil {
@@ -88,13 +101,15 @@ func listenAlone(ctx context.Context, address string) (net.Listener, error) {
 	}
 	host, _, err := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-		return nil, usageError{fmt.Errorf("--listen %q: want an IP of loopback and a port, or unix:PATH: whoever asks is not asked who it is", address)}
+		return nil, usageError{fmt.Errorf("--listen %q: want an IP of loopback and a port, or unix:PATH: whoever asks "+
+			"is not asked who it is", address)}
 	}
 	return listen.On(ctx, "tcp", address, "--listen")
 }
 
 // follow puts changed files in force.
-func follow(ctx context.Context, engine *policy.Engine, current policy.Source, paths []string, every time.Duration, log *slog.Logger) {
+func follow(ctx context.Context, engine *policy.Engine, current policy.Source, paths []string, every time.Duration,
+	log *slog.Logger) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -125,7 +140,8 @@ func logDecision(log *slog.Logger, r policy.Record) {
 	if r.Decision.Allow {
 		return
 	}
-	log.Info("denied", "decision", r.ID, "principal", r.Call.Principal(), "service", r.Call.Service, "method", r.Call.Method, "path", r.Call.Path,
+	log.Info("denied", "decision", r.ID, "principal", r.Call.Principal(), "service", r.Call.Service, "method",
+		r.Call.Method, "path", r.Call.Path,
 		"policies", r.Decision.Policies, "error", errors.Join(errs(r.Decision.Errors)...))
 }
 

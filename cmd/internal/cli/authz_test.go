@@ -51,7 +51,8 @@ func free(t *testing.T) string {
 	return port
 }
 
-// The example of the documentation, as it is there but for its ports: an Envoy that Catalyst does not manage asks catalyst authz, which follows its files.
+// The example of the documentation, as it is there but for its ports: an Envoy that Catalyst does not manage asks
+// catalyst authz, which follows its files.
 func TestAuthzBesideAPlainEnvoy(t *testing.T) {
 	books := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "for %s", r.Header.Get("X-Catalyst-Principal"))
@@ -72,10 +73,15 @@ func TestAuthzBesideAPlainEnvoy(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan int, 1)
 	go func() {
-		done <- Main(ctx, []string{"authz", "--listen", "127.0.0.1:" + authz, "--headers", "x-tenant", "--poll", "100ms", policies}, IO{Out: io.Discard, Err: &log}, "test")
+		done <- Main(ctx, []string{"authz", "--listen", "127.0.0.1:" + authz, "--headers", "x-tenant", "--poll", "100ms",
+			policies}, IO{
+			Out: io.Discard,
+			Err: &log,
+		}, "test")
 	}()
 	t.Cleanup(func() { cancel(); <-done })
-	startPlainEnvoy(t, dir, strings.NewReplacer("port_value: 9901", "port_value: "+admin, "port_value: 10000", "port_value: "+http1, "port_value: 9191", "port_value: "+authz, "port_value: 8080", "port_value: "+booksPort))
+	startPlainEnvoy(t, dir, strings.NewReplacer("port_value: 9901", "port_value: "+admin, "port_value: 10000",
+		"port_value: "+http1, "port_value: 9191", "port_value: "+authz, "port_value: 8080", "port_value: "+booksPort))
 	ask := func(method, path, tenant string) (int, string) {
 		req, err := http.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:"+http1+path, nil)
 		if err != nil {
@@ -112,13 +118,15 @@ func TestAuthzBesideAPlainEnvoy(t *testing.T) {
 	for name, tt := range map[string]struct {
 		method, path, tenant string
 		want                 int
-	}{"another method": {"POST", "/", "7", 403}, "no header": {"GET", "/", "", 403}, "an escaped slash": {"GET", "/a%2fb", "7", 400}, "a parameter": {"GET", "/a;b", "7", 403}} {
+	}{"another method": {"POST", "/", "7", 403}, "no header": {"GET", "/", "", 403},
+		"an escaped slash": {"GET", "/a%2fb", "7", 400}, "a parameter": {"GET", "/a;b", "7", 403}} {
 		if status, body := ask(tt.method, tt.path, tt.tenant); status != tt.want {
 			t.Errorf("%s: %d %s, want %d", name, status, body, tt.want)
 		}
 	}
 	write(`permit (principal, action == CATALYST::Action::"REQUEST", resource) when { context.metod == "GET" };`)
-	for end := time.Now().Add(30 * time.Second); !strings.Contains(log.String(), "are not taken"); <-time.After(20 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !strings.Contains(log.String(),
+		"are not taken"); <-time.After(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal(log.String())
 		}

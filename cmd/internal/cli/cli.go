@@ -1,4 +1,5 @@
-// Package cli is the command line: one file a command. It reads arguments, calls the operator API or the files, and prints; it decides nothing.
+// Package cli is the command line: one file a command. It reads arguments, calls the operator API or the files, and
+// prints; it decides nothing.
 //
 // Exit status: 0 done, 1 failed, 2 wrong usage or bad input, 3 no node answers.
 package cli
@@ -114,7 +115,8 @@ func message(err error) string {
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use: "catalyst", Short: "A decentralised service router: nodes peer as BGP speakers do, and Envoy carries the traffic",
+		Use:           "catalyst",
+		Short:         "A decentralised service router: nodes peer as BGP speakers do, and Envoy carries the traffic",
 		SilenceErrors: true, SilenceUsage: true, Version: a.version,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			switch a.output {
@@ -128,11 +130,14 @@ func (a *app) root() *cobra.Command {
 	if socket == "" {
 		socket = filepath.Join("data", "catalyst.sock")
 	}
-	root.PersistentFlags().StringVar(&a.socket, "socket", socket, "Unix socket of the node's operator API ($CATALYST_SOCKET)")
+	root.PersistentFlags().StringVar(&a.socket, "socket", socket,
+		"Unix socket of the node's operator API ($CATALYST_SOCKET)")
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(a.nodeCommand(), a.gatewayCommand(), a.orgCommand(), a.authCommand(), a.tokenCommand(), a.keysCommand(), a.auditCommand(),
-		a.peerCommand(), a.routeCommand(), a.envoyCommand(), a.graphCommand(), a.statusCommand(), a.watchCommand(), a.traceCommand(), a.policyCommand(), a.authzCommand(),
+	root.AddCommand(a.nodeCommand(), a.gatewayCommand(), a.orgCommand(), a.authCommand(), a.tokenCommand(),
+		a.keysCommand(), a.auditCommand(),
+		a.peerCommand(), a.routeCommand(), a.envoyCommand(), a.graphCommand(), a.statusCommand(), a.watchCommand(),
+		a.traceCommand(), a.policyCommand(), a.authzCommand(),
 		a.replayCommand(),
 		a.drainCommand(), a.applyCommand(), a.configCommand(), a.versionCommand())
 	groups(root)
@@ -140,7 +145,8 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// groups has commands that only hold others refuse what they do not know, with what is nearest; without it cobra prints their help and is content.
+// groups has commands that only hold others refuse what they do not know, with what is nearest; without it cobra
+// prints their help and is content.
 func groups(cmd *cobra.Command) {
 	for _, c := range cmd.Commands() {
 		groups(c)

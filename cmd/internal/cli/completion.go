@@ -40,7 +40,8 @@ func values(flag string) []string {
 // completion has the shell offer names that the node knows, and the values of flags that have few.
 func (a *app) completion(root *cobra.Command) {
 	names := map[string]func(context.Context) []string{
-		"catalyst peer update": a.peerNames, "catalyst peer remove": a.peerNames, "catalyst peer reset": a.peerNames, "catalyst peer show": a.peerNames,
+		"catalyst peer update": a.peerNames, "catalyst peer remove": a.peerNames, "catalyst peer reset": a.peerNames,
+		"catalyst peer show":    a.peerNames,
 		"catalyst route update": a.ownServices, "catalyst route remove": a.ownServices,
 		"catalyst route show": a.knownServices, "catalyst route explain": a.knownServices, "catalyst trace": a.knownServices,
 		"catalyst envoy ports pin": a.knownServices, "catalyst envoy ports free": a.portedServices,
@@ -60,13 +61,15 @@ func (a *app) completion(root *cobra.Command) {
 				return beginning(list(ctx), begun), cobra.ShellCompDirectiveNoFileComp
 			}
 		}
-		for _, flag := range []string{"protocol", "output", "when-down", "over-limit", "health", "log-level", "log-format", "peering-trace"} {
+		for _, flag := range []string{"protocol", "output", "when-down", "over-limit", "health", "log-level", "log-format",
+			"peering-trace"} {
 			if cmd.Flags().Lookup(flag) == nil && cmd.PersistentFlags().Lookup(flag) == nil {
 				continue
 			}
-			err := cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-				return beginning(values(flag), begun), cobra.ShellCompDirectiveNoFileComp
-			})
+			err := cmd.RegisterFlagCompletionFunc(flag,
+				func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+					return beginning(values(flag), begun), cobra.ShellCompDirectiveNoFileComp
+				})
 			if err != nil {
 				panic(err) // the flag is there, and nobody else completes it
 			}

@@ -12,7 +12,9 @@ import (
 func (a *app) configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "The configuration of a node"}
 	check := &cobra.Command{
-		Use: "check [FILE]", Short: "Tell every problem of a configuration; FILE may be - for standard input", Args: atMostArgs(1, "one file at the most"),
+		Use:     "check [FILE]",
+		Short:   "Tell every problem of a configuration; FILE may be - for standard input",
+		Args:    atMostArgs(1, "one file at the most"),
 		Example: "  catalyst config check node.yaml\n  catalyst config show --config node.yaml | catalyst config check -",
 	}
 	loadCheck := settings(check)
@@ -28,7 +30,11 @@ func (a *app) configCommand() *cobra.Command {
 		a.say("The configuration is good.")
 		return nil
 	}
-	show := &cobra.Command{Use: "show", Short: "Print what is in force, with file, variables and flags put together, as a configuration file", Args: exactArgs(0, "no arguments")}
+	show := &cobra.Command{
+		Use:   "show",
+		Short: "Print what is in force, with file, variables and flags put together, as a configuration file",
+		Args:  exactArgs(0, "no arguments"),
+	}
 	loadShow := settings(show)
 	show.RunE = func(*cobra.Command, []string) error {
 		c, err := loadShow()
@@ -37,15 +43,21 @@ func (a *app) configCommand() *cobra.Command {
 		}
 		return a.showConfig(c)
 	}
-	reference := &cobra.Command{Use: "reference", Short: "Print the configuration reference in Markdown", Args: exactArgs(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
-		_, err := fmt.Fprint(a.io.Out, config.Reference())
-		return err
-	}}
+	reference := &cobra.Command{
+		Use:   "reference",
+		Short: "Print the configuration reference in Markdown",
+		Args:  exactArgs(0, "no arguments"),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprint(a.io.Out, config.Reference())
+			return err
+		},
+	}
 	cmd.AddCommand(check, show, reference, a.exportCommand())
 	return cmd
 }
 
-// showConfig prints a configuration as config check reads it: in YAML, whose keys are those of the file, or as the same in JSON.
+// showConfig prints a configuration as config check reads it: in YAML, whose keys are those of the file, or as the
+// same in JSON.
 func (a *app) showConfig(c *config.Config) error {
 	text, err := yaml.Marshal(c)
 	if err == nil && a.output == "json" {

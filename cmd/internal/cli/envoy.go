@@ -21,7 +21,11 @@ func (a *app) envoyCommand() *cobra.Command {
 }
 
 func (a *app) envoyBootstrap() *cobra.Command {
-	cmd := &cobra.Command{Use: "bootstrap", Short: "Print the bootstrap of an Envoy that you run yourself beside this node", Args: exactArgs(0, "no arguments")}
+	cmd := &cobra.Command{
+		Use:   "bootstrap",
+		Short: "Print the bootstrap of an Envoy that you run yourself beside this node",
+		Args:  exactArgs(0, "no arguments"),
+	}
 	data := cmd.Flags().String("data", "data", "the node's data directory")
 	id := cmd.Flags().String("node-id", "envoy", "how the Envoy names itself")
 	admin := cmd.Flags().String(
@@ -89,32 +93,37 @@ func remoteBootstrap(cfg *envoy.BootstrapConfig, remote, bundle string) error {
 }
 
 func (a *app) envoyStatus() *cobra.Command {
-	return &cobra.Command{Use: "status", Short: "What each Envoy has been given, has acknowledged and refuses", Args: exactArgs(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
-		resp, err := client.ListEnvoys(cmd.Context(), a.client())
-		if err != nil {
-			return err
-		}
-		return a.print(resp.Envoys, func(w io.Writer) {
-			if len(resp.Envoys) == 0 {
-				fmt.Fprintln(w, "no Envoy is connected: see the node's log, and envoy.log in its data directory")
-				return
+	return &cobra.Command{
+		Use:   "status",
+		Short: "What each Envoy has been given, has acknowledged and refuses",
+		Args:  exactArgs(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			resp, err := client.ListEnvoys(cmd.Context(), a.client())
+			if err != nil {
+				return err
 			}
-			for _, e := range resp.Envoys {
-				if e.CutOff != "" {
-					fmt.Fprintf(w, "%s is cut off since %s: %s\n", e.Node, since(e.Since), e.CutOff)
+			return a.print(resp.Envoys, func(w io.Writer) {
+				if len(resp.Envoys) == 0 {
+					fmt.Fprintln(w, "no Envoy is connected: see the node's log, and envoy.log in its data directory")
+					return
 				}
-			}
-			row(w, "ENVOY", "CONNECTED", "TYPE", "SENT", "ACKNOWLEDGED")
-			for _, e := range resp.Envoys {
-				for _, t := range e.Types {
-					row(w, e.Node, since(e.Since), t.Type, t.Sent, t.Acknowledged)
+				for _, e := range resp.Envoys {
+					if e.CutOff != "" {
+						fmt.Fprintf(w, "%s is cut off since %s: %s\n", e.Node, since(e.Since), e.CutOff)
+					}
 				}
-			}
-			for _, e := range resp.Envoys {
-				for _, r := range e.Refused {
-					fmt.Fprintf(w, "\n%s refuses %s: %s\n", e.Node, r.Resource, r.Error)
+				row(w, "ENVOY", "CONNECTED", "TYPE", "SENT", "ACKNOWLEDGED")
+				for _, e := range resp.Envoys {
+					for _, t := range e.Types {
+						row(w, e.Node, since(e.Since), t.Type, t.Sent, t.Acknowledged)
+					}
 				}
-			}
-		})
-	}}
+				for _, e := range resp.Envoys {
+					for _, r := range e.Refused {
+						fmt.Fprintf(w, "\n%s refuses %s: %s\n", e.Node, r.Resource, r.Error)
+					}
+				}
+			})
+		},
+	}
 }

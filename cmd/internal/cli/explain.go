@@ -11,7 +11,9 @@ import (
 
 func (a *app) routeExplain() *cobra.Command {
 	return &cobra.Command{
-		Use: "explain NAME", Short: "Every path to a service and what decided, what each peer is told, and what each Envoy has of it; for an unknown name, what is nearest",
+		Use: "explain NAME",
+		Short: "Every path to a service and what decided, what each peer is told, and what each Envoy has of it; for an " +
+			"unknown name, what is nearest",
 		Args: exactArgs(1, "a service name"), RunE: func(cmd *cobra.Command, args []string) error {
 			resp, err := client.Explain(cmd.Context(), a.client(), args[0])
 			if err != nil {
@@ -60,7 +62,8 @@ func explainUnknown(w io.Writer, x *client.ExplainExplainExplanation) {
 		}
 		fmt.Fprintf(w, "Without a session: %s (%s); the last word was that of %s: %s\n", p.Node, p.State, by, p.LastError)
 	}
-	fmt.Fprintf(w, "For it to be known here, a node has to offer it (catalyst route add), and each on the way has to pass it on: catalyst trace %s asks them.\n", x.Service)
+	fmt.Fprintf(w, "For it to be known here, a node has to offer it (catalyst route add), and each on the way has to "+
+		"pass it on: catalyst trace %s asks them.\n", x.Service)
 }
 
 func explainPaths(w io.Writer, r *client.RouteFields) {

@@ -23,9 +23,14 @@ const defaultListen = "127.0.0.1:4000"
 
 func (a *app) gatewayCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "gateway", Short: "Run a GraphQL gateway alone: over a supergraph file, or over subgraphs whose schemas it fetches and composes", Args: exactArgs(0, "no arguments"),
-		Example: "  catalyst gateway --subgraph books=http://127.0.0.1:4001/graphql --subgraph movies=http://127.0.0.1:4002/graphql\n  catalyst gateway --listen 127.0.0.1:4000 --supergraph supergraph.graphql",
-		Long: "Run a GraphQL gateway until it is told to stop. Its endpoint is /graphql; /healthz says that it lives, /readyz and /health that it serves.\n\n" +
+		Use: "gateway",
+		Short: "Run a GraphQL gateway alone: over a supergraph file, or over subgraphs whose schemas it fetches " +
+			"and composes",
+		Args: exactArgs(0, "no arguments"),
+		Example: "  catalyst gateway --subgraph books=http://127.0.0.1:4001/graphql --subgraph " +
+			"movies=http://127.0.0.1:4002/graphql\n  catalyst gateway --listen 127.0.0.1:4000 --supergraph supergraph.graphql",
+		Long: "Run a GraphQL gateway until it is told to stop. Its endpoint is /graphql; /healthz says that it lives, " +
+			"/readyz and /health that it serves.\n\n" +
 			"Each flag is a key of the section gateway: of the configuration file, and a CATALYST_GATEWAY_* variable.",
 	}
 	file := cmd.Flags().String("config", os.Getenv("CATALYST_CONFIG"), "YAML file ($CATALYST_CONFIG)")

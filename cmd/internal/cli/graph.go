@@ -19,7 +19,8 @@ var errNoGraph = errors.New("this node runs no gateway: set gateway.listen in it
 
 func (a *app) graphCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "graph", Short: "The graph that a node composes of its graphql routes"}
-	cmd.AddCommand(a.graphShow(), a.graphSDL(), a.graphPlan(), a.graphCheck(), a.graphSubgraphs(), a.graphHistory(), a.graphRefresh(), a.graphCompose())
+	cmd.AddCommand(a.graphShow(), a.graphSDL(), a.graphPlan(), a.graphCheck(), a.graphSubgraphs(), a.graphHistory(),
+		a.graphRefresh(), a.graphCompose())
 	return cmd
 }
 
@@ -35,30 +36,35 @@ func (a *app) graph(cmd *cobra.Command) (*client.GetGraphGraph, error) {
 }
 
 func (a *app) graphShow() *cobra.Command {
-	return &cobra.Command{Use: "show", Short: "The graph at a glance: where it answers, of what it is made, what is left out", Args: exactArgs(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
-		g, err := a.graph(cmd)
-		if err != nil {
-			return err
-		}
-		return a.print(g, func(w io.Writer) {
-			in := 0
-			for _, s := range g.Subgraphs {
-				if inGraph(s.Status) {
-					in++
+	return &cobra.Command{
+		Use:   "show",
+		Short: "The graph at a glance: where it answers, of what it is made, what is left out",
+		Args:  exactArgs(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			g, err := a.graph(cmd)
+			if err != nil {
+				return err
+			}
+			return a.print(g, func(w io.Writer) {
+				in := 0
+				for _, s := range g.Subgraphs {
+					if inGraph(s.Status) {
+						in++
+					}
 				}
-			}
-			row(w, "endpoint", g.Endpoint)
-			row(w, "subgraphs", fmt.Sprintf("%d in the graph, %d known", in, len(g.Subgraphs)))
-			for _, s := range g.Subgraphs {
-				if why := trouble(&s.SubgraphFields); why != "" {
-					row(w, s.Name, s.Status+": "+why)
+				row(w, "endpoint", g.Endpoint)
+				row(w, "subgraphs", fmt.Sprintf("%d in the graph, %d known", in, len(g.Subgraphs)))
+				for _, s := range g.Subgraphs {
+					if why := trouble(&s.SubgraphFields); why != "" {
+						row(w, s.Name, s.Status+": "+why)
+					}
 				}
-			}
-			if g.Sdl == "" {
-				row(w, "graph", "none yet: every operation is refused")
-			}
-		})
-	}}
+				if g.Sdl == "" {
+					row(w, "graph", "none yet: every operation is refused")
+				}
+			})
+		},
+	}
 }
 
 func inGraph(status string) bool {
@@ -89,18 +95,23 @@ func errorLine(e *client.CompositionErrorFields) string {
 }
 
 func (a *app) graphSubgraphs() *cobra.Command {
-	return &cobra.Command{Use: "subgraphs", Short: "Every subgraph and what became of it", Args: exactArgs(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
-		g, err := a.graph(cmd)
-		if err != nil {
-			return err
-		}
-		return a.print(g.Subgraphs, func(w io.Writer) {
-			row(w, "SUBGRAPH", "STATUS", "SCHEMA", "FETCHED", "URL", "WHY")
-			for _, s := range g.Subgraphs {
-				row(w, s.Name, s.Status, s.Kind, s.FetchedAt, s.Url, trouble(&s.SubgraphFields))
+	return &cobra.Command{
+		Use:   "subgraphs",
+		Short: "Every subgraph and what became of it",
+		Args:  exactArgs(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			g, err := a.graph(cmd)
+			if err != nil {
+				return err
 			}
-		})
-	}}
+			return a.print(g.Subgraphs, func(w io.Writer) {
+				row(w, "SUBGRAPH", "STATUS", "SCHEMA", "FETCHED", "URL", "WHY")
+				for _, s := range g.Subgraphs {
+					row(w, s.Name, s.Status, s.Kind, s.FetchedAt, s.Url, trouble(&s.SubgraphFields))
+				}
+			})
+		},
+	}
 }
 
 func (a *app) graphSDL() *cobra.Command {
@@ -137,8 +148,13 @@ func (a *app) graphSDL() *cobra.Command {
 }
 
 func (a *app) graphPlan() *cobra.Command {
-	cmd := &cobra.Command{Use: "plan QUERY", Short: "How an operation would be carried out: which subgraphs are asked what, in which order", Args: exactArgs(1, "an operation, or - to read it from standard input"),
-		Example: "  catalyst graph plan '{ books { title adaptations { title } } }'\n  catalyst graph plan --supergraph graph.graphql - < query.graphql"}
+	cmd := &cobra.Command{
+		Use:   "plan QUERY",
+		Short: "How an operation would be carried out: which subgraphs are asked what, in which order",
+		Args:  exactArgs(1, "an operation, or - to read it from standard input"),
+		Example: "  catalyst graph plan '{ books { title adaptations { title } } }'\n  catalyst graph plan --supergraph " +
+			"graph.graphql - < query.graphql",
+	}
 	name := cmd.Flags().String("operation", "", "name of the operation, if there are several")
 	file := cmd.Flags().String("supergraph", "", "plan on a supergraph from a file, without a node")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -158,7 +174,8 @@ func (a *app) graphPlan() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.print(map[string]string{"plan": printed}, func(w io.Writer) { fmt.Fprintln(w, strings.TrimRight(printed, "\n")) })
+		return a.print(map[string]string{"plan": printed},
+			func(w io.Writer) { fmt.Fprintln(w, strings.TrimRight(printed, "\n")) })
 	}
 	return cmd
 }
@@ -195,9 +212,15 @@ func (a *app) readArgument(given string) (string, error) {
 }
 
 func (a *app) graphCheck() *cobra.Command {
-	cmd := &cobra.Command{Use: "check NAME FILE", Short: "What a schema would do to the graph, and which recorded operations it would break", Args: exactArgs(2, "a subgraph and the file of its schema"),
-		Long: "Compose a schema, new or instead of the subgraph of its name, with the other subgraphs of the node's graph, and tell what clients would see of it.\n" +
-			"Operations that clients have sent are tried on the outcome. Nothing is changed. Exit status 1: it does not compose, or breaks an operation."}
+	cmd := &cobra.Command{
+		Use:   "check NAME FILE",
+		Short: "What a schema would do to the graph, and which recorded operations it would break",
+		Args:  exactArgs(2, "a subgraph and the file of its schema"),
+		Long: "Compose a schema, new or instead of the subgraph of its name, with the other subgraphs of the node's " +
+			"graph, and tell what clients would see of it.\n" +
+			"Operations that clients have sent are tried on the outcome. Nothing is changed. Exit status 1: it does not " +
+			"compose, or breaks an operation.",
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		sdl, err := os.ReadFile(args[1])
 		if err != nil {
@@ -233,7 +256,8 @@ func checkTable(w io.Writer, c *client.CheckSubgraphCheckSubgraphGraphCheck) {
 		row(w, "breaks", fmt.Sprintf("%s (sent %d times): %s", operationName(b.Name), b.Count, strings.Join(b.Errors, "; ")))
 	}
 	if len(c.Errors) == 0 {
-		row(w, "composes", fmt.Sprintf("%d changes, %d of %d recorded operations broken", len(c.Changes), len(c.Broken), c.Checked))
+		row(w, "composes", fmt.Sprintf("%d changes, %d of %d recorded operations broken", len(c.Changes), len(c.Broken),
+			c.Checked))
 	}
 }
 
@@ -245,7 +269,11 @@ func operationName(name string) string {
 }
 
 func (a *app) graphHistory() *cobra.Command {
-	cmd := &cobra.Command{Use: "history", Short: "The last compositions: why they were made, what they changed, what was left out", Args: exactArgs(0, "no arguments")}
+	cmd := &cobra.Command{
+		Use:   "history",
+		Short: "The last compositions: why they were made, what they changed, what was left out",
+		Args:  exactArgs(0, "no arguments"),
+	}
 	first := cmd.Flags().Int("first", 20, "how many")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *first < 1 {
@@ -266,7 +294,8 @@ func (a *app) graphHistory() *cobra.Command {
 				for _, x := range c.Excluded {
 					out = append(out, x.Subgraph)
 				}
-				row(w, c.At, fmt.Sprintf("%.1f ms", c.Milliseconds), c.Why, len(c.Subgraphs), countChanges(c.Changes), strings.Join(out, ","), c.Error)
+				row(w, c.At, fmt.Sprintf("%.1f ms", c.Milliseconds), c.Why, len(c.Subgraphs), countChanges(c.Changes),
+					strings.Join(out, ","), c.Error)
 			}
 		})
 	}
@@ -287,18 +316,27 @@ func countChanges(all []*client.GraphHistoryGraphHistoryCompositionChangesSchema
 }
 
 func (a *app) graphRefresh() *cobra.Command {
-	return &cobra.Command{Use: "refresh", Short: "Ask every subgraph for its schema at once", Args: exactArgs(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
-		if _, err := client.RefreshGraph(cmd.Context(), a.client()); err != nil {
-			return err
-		}
-		a.say("every subgraph is being asked")
-		return nil
-	}}
+	return &cobra.Command{
+		Use:   "refresh",
+		Short: "Ask every subgraph for its schema at once",
+		Args:  exactArgs(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := client.RefreshGraph(cmd.Context(), a.client()); err != nil {
+				return err
+			}
+			a.say("every subgraph is being asked")
+			return nil
+		},
+	}
 }
 
 func (a *app) graphCompose() *cobra.Command {
-	cmd := &cobra.Command{Use: "compose NAME=FILE...", Short: "Compose schemas from files into a supergraph, without a node", Args: cobra.MinimumNArgs(1),
-		Example: "  catalyst graph compose books=books.graphql movies=movies.graphql > supergraph.graphql"}
+	cmd := &cobra.Command{
+		Use:     "compose NAME=FILE...",
+		Short:   "Compose schemas from files into a supergraph, without a node",
+		Args:    cobra.MinimumNArgs(1),
+		Example: "  catalyst graph compose books=books.graphql movies=movies.graphql > supergraph.graphql",
+	}
 	urls := cmd.Flags().StringToString("url", nil, "NAME=URL where a subgraph answers")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		var all []supergraph.Subgraph

@@ -21,7 +21,8 @@ import (
 
 // settings adds a flag for every field of the configuration, and returns what reads them.
 func settings(cmd *cobra.Command) func() (*config.Config, error) {
-	file := cmd.Flags().String("config", os.Getenv("CATALYST_CONFIG"), "YAML file, - for standard input ($CATALYST_CONFIG)")
+	file := cmd.Flags().String("config", os.Getenv("CATALYST_CONFIG"),
+		"YAML file, - for standard input ($CATALYST_CONFIG)")
 	for _, f := range config.Fields() {
 		if f.Key == "socket" {
 			continue // it is everybody's
@@ -50,7 +51,8 @@ func (a *app) nodeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "node", Short: "Run a node: routing, Envoy and its configuration, operator API",
 		Args: exactArgs(0, "no arguments"),
-		Long: "Run a node until it is told to stop.\n\nSIGTERM ends the process and leaves Envoy running; peers keep the routes for the graceful-restart time, so that a restart is not noticed by traffic.\n" +
+		Long: "Run a node until it is told to stop.\n\nSIGTERM ends the process and leaves Envoy running; peers keep " +
+			"the routes for the graceful-restart time, so that a restart is not noticed by traffic.\n" +
 			"SIGINT (Ctrl-C) ends the node for good: peers are told, and Envoy is stopped.\nSIGHUP changes nothing.",
 	}
 	load := settings(cmd)
@@ -148,7 +150,8 @@ func (a *app) serveNode(ctx context.Context, cfg *config.Config, peers []join.Pe
 		for s := range signals {
 			switch s {
 			case syscall.SIGHUP:
-				log.Info("SIGHUP changes nothing: certificates are followed as they are, the configuration is read at the next start")
+				log.Info("SIGHUP changes nothing: certificates are followed as they are, the configuration is read at " +
+					"the next start")
 			case syscall.SIGINT:
 				cancel(daemon.ErrFarewell)
 			default:

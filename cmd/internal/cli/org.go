@@ -111,7 +111,8 @@ func (a *app) orgIssueNode(dir *string) *cobra.Command {
 		if err != nil {
 			return usageError{err}
 		}
-		a.say("%s may identify itself with %s until %s.\nNext: catalyst node --identity %s", id.URI(), at, expires.Format(time.RFC3339), at)
+		a.say("%s may identify itself with %s until %s.\nNext: catalyst node --identity %s", id.URI(), at,
+			expires.Format(time.RFC3339), at)
 		return nil
 	}
 	return cmd

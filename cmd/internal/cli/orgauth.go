@@ -31,14 +31,16 @@ func (a *app) orgMembers(at *authAt) []*cobra.Command {
 func (a *app) orgJoinToken(at *authAt) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "join-token", Short: "Print a token with which a node joins, once", Args: exactArgs(0, "no arguments"),
-		Long: "Print a token with which one node joins the organisation, once: catalyst node --join TOKEN. It is secret until it is used.",
+		Long: "Print a token with which one node joins the organisation, once: catalyst node --join TOKEN. It is secret " +
+			"until it is used.",
 	}
 	node := cmd.Flags().String("node", "", "name of the node; required")
 	ttl := cmd.Flags().Duration("ttl", service.DefaultJoinTTL, "how long it may be used, up to 24h")
 	oidc := cmd.Flags().Bool("oidc", false,
 		"print one without a secret, for a node that joins by a token of an external issuer")
 	peers := cmd.Flags().StringArray("peer", nil,
-		"NODE=HOST:PORT of a node that it peers with once it has joined; as often as needed. That node has to know it too: peer add there, or peering.accept")
+		"NODE=HOST:PORT of a node that it peers with once it has joined; as often as needed. That node has to know it "+
+			"too: peer add there, or peering.accept")
 	wait := cmd.Flags().Duration("wait", 0, "wait for the identity service to be there, for at most this long")
 	cmd.Flags().Lookup("wait").NoOptDefVal = "1m"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -127,7 +129,8 @@ func (a *app) orgRotateCA(at *authAt) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rotate-ca", Short: "Replace the organisation's root: published first, signing when every node has it",
 		Args: exactArgs(0, "no arguments"),
-		Long: "Replace the organisation's root without a hand on any node. The new one is published at once, signs as soon as every node uses it (or after an hour), " +
+		Long: "Replace the organisation's root without a hand on any node. The new one is published at once, signs as " +
+			"soon as every node uses it (or after an hour), " +
 			"and the former is dropped when the last certificate that it signed has ended.",
 	}
 	immediate := cmd.Flags().Bool("immediate", false, "sign with the new root at once")

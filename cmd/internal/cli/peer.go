@@ -20,15 +20,18 @@ import (
 
 func (a *app) peerCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "peer", Short: "Neighbours"}
-	cmd.AddCommand(a.peerSet("add", "Peer with a node; both sides have to add each other"), a.peerSet("update", "Change what is given of a peer's configuration, and keep the rest"),
+	cmd.AddCommand(a.peerSet("add", "Peer with a node; both sides have to add each other"),
+		a.peerSet("update", "Change what is given of a peer's configuration, and keep the rest"),
 		a.peerRemove(), a.peerReset(), a.peerList(), a.peerShow())
 	return cmd
 }
 
 func (a *app) peerSet(verb, short string) *cobra.Command {
 	cmd := &cobra.Command{Use: verb + " NODE [ADDRESS...]", Short: short,
-		Long: short + ".\n\nNODE is a name of this organisation, or ORGANISATION/NAME. ADDRESS is HOST:PORT where it listens; without one this node waits for it to dial.\n" +
-			"Rules, limits and subscriptions change without a reset of the session; the times, add-path and client are agreed on anew by one.",
+		Long: short + ".\n\nNODE is a name of this organisation, or ORGANISATION/NAME. ADDRESS is HOST:PORT where it " +
+			"listens; without one this node waits for it to dial.\n" +
+			"Rules, limits and subscriptions change without a reset of the session; the times, add-path and client are " +
+			"agreed on anew by one.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError{fmt.Errorf("want a node: %s", cmd.UseLine())}
@@ -38,17 +41,28 @@ func (a *app) peerSet(verb, short string) *cobra.Command {
 	var in client.PeerInput
 	f := cmd.Flags()
 	f.IntVar(&in.HoldTimeSeconds, "hold-time", 0, "seconds after which a silent peer is dropped (default 90)")
-	f.StringVar(&in.Liveness, "liveness", "", "interval of fast keepalives, 50ms to 10s: three without a word and the session is lost; counts if both sides have one (default none)")
+	f.StringVar(&in.Liveness, "liveness", "",
+		"interval of fast keepalives, 50ms to 10s: three without a word and the session is lost; counts if both sides "+
+			"have one (default none)")
 	f.BoolVar(&in.Client, "client", false, "reflect its routes (RFC 4456)")
-	f.IntVar(&in.MaxRoutes, "max-routes", 0, "routes that it may announce (default: 1000000 inside an organisation, 1000 between two)")
-	f.IntVar(&in.MaxBytes, "max-bytes", 0, "bytes of names and attributes of all its routes (default 512 MiB inside an organisation, 4 MiB between two)")
-	f.IntVar(&in.MaxRouteBytes, "max-route-bytes", 0, "bytes of attributes of one of its routes, up to 32768 (default 16384)")
-	f.IntVar(&in.MaxLocalPref, "max-local-pref", 0, "highest local preference that is taken of it, inside an organisation; import rules come after it (default 100)")
-	f.StringVar(&in.OverLimit, "over-limit", "", "what happens beyond max-routes: block (what is beyond is not taken), warn (all is taken) or close (the session) (default block)")
+	f.IntVar(&in.MaxRoutes, "max-routes", 0,
+		"routes that it may announce (default: 1000000 inside an organisation, 1000 between two)")
+	f.IntVar(&in.MaxBytes, "max-bytes", 0,
+		"bytes of names and attributes of all its routes (default 512 MiB inside an organisation, 4 MiB between two)")
+	f.IntVar(&in.MaxRouteBytes, "max-route-bytes", 0,
+		"bytes of attributes of one of its routes, up to 32768 (default 16384)")
+	f.IntVar(&in.MaxLocalPref, "max-local-pref", 0,
+		"highest local preference that is taken of it, inside an organisation; import rules come after it (default 100)")
+	f.StringVar(&in.OverLimit, "over-limit", "",
+		"what happens beyond max-routes: block (what is beyond is not taken), warn (all is taken) or close (the "+
+			"session) (default block)")
 	f.IntVar(&in.AddPath, "add-path", 0, "paths a service to ask it for (RFC 7911)")
-	f.StringVar(&in.LongLivedStale, "long-lived-stale", "", "how long its routes may serve as last resort after its restart time (RFC 9494); 0s for not at all (default as long as it asks)")
+	f.StringVar(&in.LongLivedStale, "long-lived-stale", "",
+		"how long its routes may serve as last resort after its restart time (RFC 9494); 0s for not at all (default as "+
+			"long as it asks)")
 	f.BoolVar(&in.Disabled, "disabled", false, "keep it configured without a session")
-	subscribe := f.StringSlice("subscribe", nil, "a name to ask it for, *.NAME for all below NAME, as often as needed; 'all' for everything (default all)")
+	subscribe := f.StringSlice("subscribe", nil,
+		"a name to ask it for, *.NAME for all below NAME, as often as needed; 'all' for everything (default all)")
 	imports := f.String("import", "", "YAML file of import rules; none takes them away")
 	exports := f.String("export", "", "YAML file of export rules; none takes them away")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -134,7 +148,11 @@ func rules(path string) (*string, error) {
 }
 
 func (a *app) peerRemove() *cobra.Command {
-	cmd := &cobra.Command{Use: "remove NODE", Short: "End peering with a node; its routes are withdrawn", Args: exactArgs(1, "a node")}
+	cmd := &cobra.Command{
+		Use:   "remove NODE",
+		Short: "End peering with a node; its routes are withdrawn",
+		Args:  exactArgs(1, "a node"),
+	}
 	text := cmd.Flags().String("text", "", "what to tell its operator")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		resp, err := client.RemovePeer(cmd.Context(), a.client(), args[0], *text)
@@ -151,7 +169,11 @@ func (a *app) peerRemove() *cobra.Command {
 }
 
 func (a *app) peerReset() *cobra.Command {
-	cmd := &cobra.Command{Use: "reset NODE", Short: "Close the session with a node and begin another", Args: exactArgs(1, "a node")}
+	cmd := &cobra.Command{
+		Use:   "reset NODE",
+		Short: "Close the session with a node and begin another",
+		Args:  exactArgs(1, "a node"),
+	}
 	text := cmd.Flags().String("text", "", "what to tell its operator")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		resp, err := client.ResetPeer(cmd.Context(), a.client(), args[0], *text)
@@ -168,39 +190,50 @@ func (a *app) peerReset() *cobra.Command {
 }
 
 func (a *app) peerList() *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "All peers", Args: exactArgs(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
-		resp, err := client.ListPeers(cmd.Context(), a.client())
-		if err != nil {
-			return err
-		}
-		return a.print(resp.Peers, func(w io.Writer) {
-			row(w, "PEER", "STATE", "UP", "RECEIVED", "REJECTED", "ADVERTISED", "NOTE")
-			for _, p := range resp.Peers {
-				note := p.LastError
-				if note == "" {
-					note = p.Notice
-				}
-				row(w, p.Node, p.State, since(p.Since), p.Received, p.Rejected, p.Advertised, note)
+	return &cobra.Command{
+		Use:   "list",
+		Short: "All peers",
+		Args:  exactArgs(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			resp, err := client.ListPeers(cmd.Context(), a.client())
+			if err != nil {
+				return err
 			}
-		})
-	}}
+			return a.print(resp.Peers, func(w io.Writer) {
+				row(w, "PEER", "STATE", "UP", "RECEIVED", "REJECTED", "ADVERTISED", "NOTE")
+				for _, p := range resp.Peers {
+					note := p.LastError
+					if note == "" {
+						note = p.Notice
+					}
+					row(w, p.Node, p.State, since(p.Since), p.Received, p.Rejected, p.Advertised, note)
+				}
+			})
+		},
+	}
 }
 
 func (a *app) peerShow() *cobra.Command {
-	return &cobra.Command{Use: "show NODE", Short: "Everything about one peer", Args: exactArgs(1, "a node"), RunE: func(cmd *cobra.Command, args []string) error {
-		resp, err := client.GetPeer(cmd.Context(), a.client(), args[0])
-		if err != nil {
-			return err
-		}
-		if resp.Peer == nil {
-			return fmt.Errorf("%s is not a peer: see catalyst peer list", args[0])
-		}
-		err = a.print(resp.Peer, func(w io.Writer) { showPeer(w, resp.Peer.PeerFields) })
-		if err != nil || a.output != "table" {
-			return err
-		}
-		return errors.Join(showRules(a.io.Out, "import", resp.Peer.Config.Import), showRules(a.io.Out, "export", resp.Peer.Config.Export))
-	}}
+	return &cobra.Command{
+		Use:   "show NODE",
+		Short: "Everything about one peer",
+		Args:  exactArgs(1, "a node"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			resp, err := client.GetPeer(cmd.Context(), a.client(), args[0])
+			if err != nil {
+				return err
+			}
+			if resp.Peer == nil {
+				return fmt.Errorf("%s is not a peer: see catalyst peer list", args[0])
+			}
+			err = a.print(resp.Peer, func(w io.Writer) { showPeer(w, resp.Peer.PeerFields) })
+			if err != nil || a.output != "table" {
+				return err
+			}
+			return errors.Join(showRules(a.io.Out, "import", resp.Peer.Config.Import),
+				showRules(a.io.Out, "export", resp.Peer.Config.Export))
+		},
+	}
 }
 
 // showRules prints a filter chain as the file that --import and --export read; nothing where there is none.
@@ -232,7 +265,8 @@ func filled(v any) any {
 	case map[string]any:
 		out := map[string]any{}
 		for key, below := range x {
-			if f := filled(below); f != nil && (key != "MaxHops" || f != int64(0)) { // 0 is for any; elsewhere a zero is somebody's wish
+			// 0 is for any; elsewhere a zero is somebody's wish
+			if f := filled(below); f != nil && (key != "MaxHops" || f != int64(0)) {
 				name := strings.ToLower(key[:1]) + key[1:]
 				if key == strings.ToUpper(key) { // MED
 					name = strings.ToLower(key)
@@ -271,7 +305,8 @@ func showPeer(w io.Writer, p client.PeerFields) {
 		row(w, "liveness", livenessWords(p))
 	}
 	row(w, "its Envoy", p.Ingress)
-	row(w, "received", fmt.Sprintf("%d routes, %d rejected, %d stale, %d over the limit", p.Received, p.Rejected, p.Stale, p.Blocked))
+	row(w, "received", fmt.Sprintf("%d routes, %d rejected, %d stale, %d over the limit", p.Received, p.Rejected,
+		p.Stale, p.Blocked))
 	row(w, "advertised", fmt.Sprintf("%d services, %d waiting", p.Advertised, p.Pending))
 	row(w, "updates", fmt.Sprintf("%d in, %d out, %d sessions", p.UpdatesIn, p.UpdatesOut, p.Sessions))
 	row(w, "whole table received", p.EndOfRib)

@@ -20,9 +20,11 @@ import (
 
 func (a *app) policyCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "policy", Short: "Who may call which service: Cedar policies, what they decided and why",
-		Long: "Policies are files in Cedar (*.cedar), entities are lists in Cedar's JSON (*.json). Wherever PATH stands, a file or a directory with such files may be given.\n" +
+		Long: "Policies are files in Cedar (*.cedar), entities are lists in Cedar's JSON (*.json). Wherever PATH " +
+			"stands, a file or a directory with such files may be given.\n" +
 			"What is applied takes the place of all that was in force. Envoy asks by it where policy.enforce is on."}
-	cmd.AddCommand(a.policyCheck(), a.policyDiff(), a.policyApply(), a.policyRollback(), a.policyList(), a.policyShow(), a.policyTest(), a.policyWhy(), a.policyDecisions(),
+	cmd.AddCommand(a.policyCheck(), a.policyDiff(), a.policyApply(), a.policyRollback(), a.policyList(), a.policyShow(),
+		a.policyTest(), a.policyWhy(), a.policyDecisions(),
 		a.policySimulate(), a.policyTemplate(), a.policySchema())
 	return cmd
 }
@@ -83,7 +85,11 @@ func inputOf(src policy.Source) *client.PolicyInput {
 }
 
 func (a *app) policyCheck() *cobra.Command {
-	cmd := &cobra.Command{Use: "check PATH…", Short: "Parse and validate policies and entities, without a node", Args: pathArgs}
+	cmd := &cobra.Command{
+		Use:   "check PATH…",
+		Short: "Parse and validate policies and entities, without a node",
+		Args:  pathArgs,
+	}
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		src, err := sources(args)
 		if err != nil {
@@ -95,7 +101,8 @@ func (a *app) policyCheck() *cobra.Command {
 		}
 		result := map[string]any{"hash": snap.Hash(), "policies": snap.Policies(), "entities": snap.Entities()}
 		return a.print(result, func(w io.Writer) {
-			fmt.Fprintf(w, "%d policies (the defaults included) and %d entities are valid, hash %s.\n", len(snap.Policies()), snap.Entities(), snap.Hash())
+			fmt.Fprintf(w, "%d policies (the defaults included) and %d entities are valid, hash %s.\n", len(snap.Policies()),
+				snap.Entities(), snap.Hash())
 		})
 	}
 	return cmd
@@ -176,7 +183,11 @@ func (a *app) policyDiff() *cobra.Command {
 }
 
 func (a *app) policyApply() *cobra.Command {
-	cmd := &cobra.Command{Use: "apply PATH…", Short: "Put policies in force, instead of those that are; as a whole or not at all", Args: pathArgs}
+	cmd := &cobra.Command{
+		Use:   "apply PATH…",
+		Short: "Put policies in force, instead of those that are; as a whole or not at all",
+		Args:  pathArgs,
+	}
 	note := cmd.Flags().String("note", "", "why, for catalyst policy list")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		src, err := sources(args)
@@ -199,7 +210,11 @@ func (a *app) applied(v client.PolicyVersionFields) error {
 }
 
 func (a *app) policyRollback() *cobra.Command {
-	cmd := &cobra.Command{Use: "rollback VERSION", Short: "Put an earlier version in force again; 0 for the defaults", Args: exactArgs(1, "the number of a version")}
+	cmd := &cobra.Command{
+		Use:   "rollback VERSION",
+		Short: "Put an earlier version in force again; 0 for the defaults",
+		Args:  exactArgs(1, "the number of a version"),
+	}
 	note := cmd.Flags().String("note", "", "why, for catalyst policy list")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var n int
@@ -216,7 +231,11 @@ func (a *app) policyRollback() *cobra.Command {
 }
 
 func (a *app) policyList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "What is in force, and the versions that were", Args: exactArgs(0, "no arguments")}
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "What is in force, and the versions that were",
+		Args:  exactArgs(0, "no arguments"),
+	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		set, err := client.GetPolicy(cmd.Context(), a.client())
 		if err != nil {
@@ -228,7 +247,8 @@ func (a *app) policyList() *cobra.Command {
 		}
 		return a.print(map[string]any{"policy": set.Policy, "versions": versions.PolicyVersions}, func(w io.Writer) {
 			p := set.Policy
-			fmt.Fprintf(w, "In force: version %d, %d policies, %d entities; policy.enforce is %s.\n", p.Version, len(p.Policies), p.Entities, p.Enforce)
+			fmt.Fprintf(w, "In force: version %d, %d policies, %d entities; policy.enforce is %s.\n", p.Version,
+				len(p.Policies), p.Entities, p.Enforce)
 			row(w, "VERSION", "SINCE", "HASH", "BY", "NOTE")
 			for _, v := range versions.PolicyVersions {
 				row(w, v.Number, v.At, v.Hash, v.By, v.Note)
@@ -239,7 +259,11 @@ func (a *app) policyList() *cobra.Command {
 }
 
 func (a *app) policyShow() *cobra.Command {
-	cmd := &cobra.Command{Use: "show", Short: "Print the policies and entities of a version", Args: exactArgs(0, "no arguments")}
+	cmd := &cobra.Command{
+		Use:   "show",
+		Short: "Print the policies and entities of a version",
+		Args:  exactArgs(0, "no arguments"),
+	}
 	number := cmd.Flags().Int("version", 0, "of catalyst policy list; 0 for what is in force")
 	dir := cmd.Flags().String("out", "", "a directory to write them to, as files")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -285,8 +309,12 @@ func (a *app) writeVersion(v client.PolicyVersionFields, dir string) error {
 }
 
 func (a *app) policyTest() *cobra.Command {
-	cmd := &cobra.Command{Use: "test EXPECTATIONS PATH…", Short: "Try a file of expected decisions on policies, without a node",
-		Long: "EXPECTATIONS is a YAML list of objects of name, call (peer, service, organisation, method, path, …) or order, allow, and policies.\nExit status 1: a decision is not as expected."}
+	cmd := &cobra.Command{
+		Use:   "test EXPECTATIONS PATH…",
+		Short: "Try a file of expected decisions on policies, without a node",
+		Long: "EXPECTATIONS is a YAML list of objects of name, call (peer, service, organisation, method, path, …) or " +
+			"order, allow, and policies.\nExit status 1: a decision is not as expected.",
+	}
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) < 2 {
 			return usageError{errors.New("want a file of expectations and at least one PATH")}
@@ -331,7 +359,11 @@ func (a *app) policyTest() *cobra.Command {
 }
 
 func (a *app) policyWhy() *cobra.Command {
-	cmd := &cobra.Command{Use: "why DECISION", Short: "Why a call was allowed or denied, by the id that the answer carried (x-catalyst-decision)", Args: exactArgs(1, "the id of a decision")}
+	cmd := &cobra.Command{
+		Use:   "why DECISION",
+		Short: "Why a call was allowed or denied, by the id that the answer carried (x-catalyst-decision)",
+		Args:  exactArgs(1, "the id of a decision"),
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		resp, err := client.Why(cmd.Context(), a.client(), args[0])
 		if err != nil {
@@ -380,7 +412,11 @@ func whyTable(w io.Writer, why *client.WhyWhyPolicyWhy) {
 func indented(text string) string { return strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n\t") }
 
 func (a *app) policyDecisions() *cobra.Command {
-	cmd := &cobra.Command{Use: "decisions", Short: "The newest decisions: every denial, and a sample of the others", Args: exactArgs(0, "no arguments")}
+	cmd := &cobra.Command{
+		Use:   "decisions",
+		Short: "The newest decisions: every denial, and a sample of the others",
+		Args:  exactArgs(0, "no arguments"),
+	}
 	denied := cmd.Flags().Bool("denied", false, "denials only")
 	n := cmd.Flags().Int("last", 50, "how many, 1 to 1000")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -395,7 +431,8 @@ func (a *app) policyDecisions() *cobra.Command {
 				if d.Allow {
 					result = "allow"
 				}
-				row(w, d.Id, d.At, result, d.Principal, d.Service, strings.TrimSpace(d.Method+" "+d.Path), strings.Join(append(d.Policies, d.Errors...), ", "))
+				row(w, d.Id, d.At, result, d.Principal, d.Service, strings.TrimSpace(d.Method+" "+d.Path),
+					strings.Join(append(d.Policies, d.Errors...), ", "))
 			}
 		})
 	}
@@ -403,8 +440,13 @@ func (a *app) policyDecisions() *cobra.Command {
 }
 
 func (a *app) policySimulate() *cobra.Command {
-	cmd := &cobra.Command{Use: "simulate PATH…", Short: "Who would lose or gain what, by the calls of the last hours", Args: pathArgs,
-		Long: "Decide the recorded calls anew by the given policies, and tell whose outcome would be another. Denials are all recorded, allowances by sample (policy.sample): 100 for all."}
+	cmd := &cobra.Command{
+		Use:   "simulate PATH…",
+		Short: "Who would lose or gain what, by the calls of the last hours",
+		Args:  pathArgs,
+		Long: "Decide the recorded calls anew by the given policies, and tell whose outcome would be another. Denials " +
+			"are all recorded, allowances by sample (policy.sample): 100 for all.",
+	}
 	last := cmd.Flags().Duration("last", 24*time.Hour, "how far back")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		src, err := sources(args)
@@ -439,9 +481,11 @@ func (a *app) policyTemplate() *cobra.Command {
 	cmd.Flags().StringVar(&t.ID, "id", "", "of the policy")
 	cmd.Flags().StringVar(&t.Organisation, "organisation", "", "whose nodes may call")
 	cmd.Flags().StringVar(&t.Node, "node", "", "a single node that may, as spiffe://ORGANISATION/node/NAME")
-	cmd.Flags().StringVar(&t.Role, "role", "", "of a token's principal: ADMIN, NODE, NODE_CUSTODIAN, DATA_CUSTODIAN or USER")
+	cmd.Flags().StringVar(&t.Role, "role", "",
+		"of a token's principal: ADMIN, NODE, NODE_CUSTODIAN, DATA_CUSTODIAN or USER")
 	cmd.Flags().StringVar(&t.Service, "service", "", "full name of the service that may be called; all if it is left out")
-	cmd.Flags().StringSliceVar(&t.Methods, "method", nil, "HTTP methods; all, and connections of TCP services, if none is given")
+	cmd.Flags().StringSliceVar(&t.Methods, "method", nil,
+		"HTTP methods; all, and connections of TCP services, if none is given")
 	cmd.Flags().BoolVar(&t.Forbid, "forbid", false, "forbid it instead")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		text, err := t.Cedar()
@@ -455,8 +499,13 @@ func (a *app) policyTemplate() *cobra.Command {
 }
 
 func (a *app) policySchema() *cobra.Command {
-	return &cobra.Command{Use: "schema", Short: "Print the Cedar schema: principals, actions, resources and what a decision may look at", Args: exactArgs(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
-		_, err := io.WriteString(a.io.Out, policy.Schema())
-		return err
-	}}
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the Cedar schema: principals, actions, resources and what a decision may look at",
+		Args:  exactArgs(0, "no arguments"),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := io.WriteString(a.io.Out, policy.Schema())
+			return err
+		},
+	}
 }

@@ -13,12 +13,16 @@ import (
 func (a *app) envoyPorts() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ports", Short: "The local ports of TCP services, and whose they are", Args: exactArgs(0, "no arguments"),
-		Long: "The local ports of TCP services, and whose they are.\n\nA port belongs to a name, whether or not a route leads to the service now, until it is freed. Only when every port of the " +
-			"pool (envoy.tcp-ports)\nbelongs to some name does a new service take one: that of the service that has been away longest, for a minute at least, and that is not pinned.",
+		Long: "The local ports of TCP services, and whose they are.\n\nA port belongs to a name, whether or not a route " +
+			"leads to the service now, until it is freed. Only when every port of the " +
+			"pool (envoy.tcp-ports)\nbelongs to some name does a new service take one: that of the service that has been " +
+			"away longest, for a minute at least, and that is not pinned.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.listPorts(cmd) },
 	}
 	pin := &cobra.Command{
-		Use: "pin NAME PORT", Short: "Give a TCP service a port of your choice, for good", Args: exactArgs(2, "a service name and a port"),
+		Use:   "pin NAME PORT",
+		Short: "Give a TCP service a port of your choice, for good",
+		Args:  exactArgs(2, "a service name and a port"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			port, err := strconv.ParseUint(args[1], 10, 16)
 			if err != nil || port == 0 {
@@ -28,11 +32,16 @@ func (a *app) envoyPorts() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(resp.PinPort, func(w io.Writer) { fmt.Fprintf(w, "%s has port %d.\n", resp.PinPort.Service, resp.PinPort.Port) })
+			return a.print(resp.PinPort, func(w io.Writer) {
+				fmt.Fprintf(w, "%s has port %d.\n", resp.PinPort.Service,
+					resp.PinPort.Port)
+			})
 		},
 	}
 	free := &cobra.Command{
-		Use: "free NAME", Short: "Take away the port of a service to which no route leads", Args: exactArgs(1, "a service name"),
+		Use:   "free NAME",
+		Short: "Take away the port of a service to which no route leads",
+		Args:  exactArgs(1, "a service name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			resp, err := client.FreePort(cmd.Context(), a.client(), args[0])
 			if err != nil {

@@ -27,12 +27,16 @@ type replayOptions struct {
 func (a *app) replayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "replay RECORDING [RECORDING]", Short: "Play a node's recorded events again, or find where two recordings part",
-		Long: "Play the events of a recording (a file, or the directory of all) again: the same events give the same tables and the same messages, or the steps that do not\n" +
-			"are named. With two recordings, tell where they part, and how their tables differ at the end. No node is needed, and nothing is sent.\n\n" +
-			"A node records when recording.enabled is set. Exit status 1 if a step, or one of the two recordings, is not like the other.",
+		Long: "Play the events of a recording (a file, or the directory of all) again: the same events give the same " +
+			"tables and the same messages, or the steps that do not\n" +
+			"are named. With two recordings, tell where they part, and how their tables differ at the end. No node is " +
+			"needed, and nothing is sent.\n\n" +
+			"A node records when recording.enabled is set. Exit status 1 if a step, or one of the two recordings, is not " +
+			"like the other.",
 	}
 	var o replayOptions
-	cmd.Flags().StringVar(&o.until, "until", "", "stop after this step (a number), this time (RFC 3339) or this long after the beginning (such as 90s)")
+	cmd.Flags().StringVar(&o.until, "until", "",
+		"stop after this step (a number), this time (RFC 3339) or this long after the beginning (such as 90s)")
 	cmd.Flags().BoolVar(&o.steps, "steps", false, "print every event and what the node did")
 	cmd.Flags().BoolVar(&o.table, "table", false, "print the routing table at the end")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
@@ -94,7 +98,8 @@ func (o *replayOptions) limit() (func(n int, at time.Time) bool, error) {
 			return at.Sub(first) > d
 		}, nil
 	}
-	return nil, fmt.Errorf("--until %q: want the number of a step, a time such as 2026-11-24T12:00:00Z, or a duration such as 90s", o.until)
+	return nil, fmt.Errorf("--until %q: want the number of a step, a time such as 2026-11-24T12:00:00Z, or a "+
+		"duration such as 90s", o.until)
 }
 
 // next returns the next step within the limit; nil at the end.
@@ -196,7 +201,8 @@ func (a *app) replay(name string, o *replayOptions) error {
 	return outcome(out)
 }
 
-// outcome is an error if the replay was not the same. After a checkpoint messages may come in another order, which is said and no failure.
+// outcome is an error if the replay was not the same. After a checkpoint messages may come in another order, which is
+// said and no failure.
 func outcome(v *replayView) error {
 	if v.Differ > 0 && !v.Rebuilt {
 		return fmt.Errorf("%d of %d steps are not as recorded", v.Differ, v.Steps)
@@ -221,7 +227,8 @@ func showReplay(w io.Writer, v *replayView) {
 	case v.Differ == 0:
 		row(w, "outcome", "every step did what it did then")
 	case v.Rebuilt:
-		row(w, "outcome", fmt.Sprintf("%d steps did other than then; the recording begins with a checkpoint, after which messages may be cut and ordered otherwise", v.Differ))
+		row(w, "outcome", fmt.Sprintf("%d steps did other than then; the recording begins with a checkpoint, after "+
+			"which messages may be cut and ordered otherwise", v.Differ))
 	default:
 		row(w, "outcome", fmt.Sprintf("%d steps did other than then, the first of them step %d", v.Differ, v.First.Step))
 	}

@@ -15,7 +15,9 @@ import (
 
 func (a *app) routeCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "route", Short: "Services that this node offers, and routes to all that it can reach"}
-	cmd.AddCommand(a.routeSet("add", "Offer a service", true), a.routeSet("update", "Change what is given of a service that this node offers, and keep the rest", false), a.routeRemove(), a.routeList(), a.routeShow(), a.routeExplain())
+	cmd.AddCommand(a.routeSet("add", "Offer a service", true),
+		a.routeSet("update", "Change what is given of a service that this node offers, and keep the rest", false),
+		a.routeRemove(), a.routeList(), a.routeShow(), a.routeExplain())
 	return cmd
 }
 
@@ -28,14 +30,17 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 		Long: short + ".\n\nNAME is a name below this organisation's; a single label gets the organisation appended."}
 	in := client.ServiceInput{}
 	f := cmd.Flags()
-	f.StringSliceVar(&in.Addresses, "addr", nil, "HOST:PORT of the workload; as often as there are workloads that share the traffic")
+	f.StringSliceVar(&in.Addresses, "addr", nil,
+		"HOST:PORT of the workload; as often as there are workloads that share the traffic")
 	f.StringVarP(&in.Protocol, "protocol", "p", "http", "tcp, http, http2, grpc or graphql")
 	healthFlags(f, &in)
-	graphqlPath := f.String("graphql-path", "", "path of a graphql service's endpoint (default /graphql); travels as the tag graphql-path=PATH")
+	graphqlPath := f.String("graphql-path", "",
+		"path of a graphql service's endpoint (default /graphql); travels as the tag graphql-path=PATH")
 	f.StringVar(&in.Region, "region", "", "region")
 	f.StringSliceVar(&in.Tags, "tag", nil, "tag, as often as needed")
 	f.StringSliceVar(&in.Communities, "community", nil, "ORG:KEY:VALUE or a well-known community, as often as needed")
-	f.IntVar(&in.Port, "port", 0, "local port of a tcp service at this node, for good (default what it has, or the next of envoy.tcp-ports)")
+	f.IntVar(&in.Port, "port", 0, "local port of a tcp service at this node, for good (default what it has, or the "+
+		"next of envoy.tcp-ports)")
 	f.IntVar(&in.Weight, "weight", 0, "share of traffic among equal paths, 1 to 1000 (default 100)")
 	f.IntVar(&in.Med, "med", 0, "lower is preferred among entries into this organisation (RFC 4271 MED)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -51,7 +56,8 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 			keepService(f, &in, known.Service.ServiceFields)
 		}
 		if f.Changed("weight") && in.Weight == 0 {
-			return usageError{fmt.Errorf("--weight 0: want 1 to 1000; to send it nothing, use catalyst route remove or catalyst drain")}
+			return usageError{fmt.Errorf("--weight 0: want 1 to 1000; to send it nothing, use catalyst route remove or " +
+				"catalyst drain")}
 		}
 		if f.Changed("port") && in.Port == 0 {
 			return usageError{fmt.Errorf("--port 0: want 1 to 65535")}
@@ -65,16 +71,19 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 		in.Tags, in.Communities = append([]string{}, in.Tags...), append([]string{}, in.Communities...)
 		if *graphqlPath != "" {
 			if in.Protocol != "graphql" || !strings.HasPrefix(*graphqlPath, "/") {
-				return usageError{fmt.Errorf("--graphql-path %q: want a path that begins with /, of a service with --protocol graphql", *graphqlPath)}
+				return usageError{fmt.Errorf("--graphql-path %q: want a path that begins with /, of a service with "+
+					"--protocol graphql", *graphqlPath)}
 			}
-			in.Tags = append(slices.DeleteFunc(in.Tags, func(t string) bool { return strings.HasPrefix(t, graphqlPathTag) }), graphqlPathTag+*graphqlPath)
+			in.Tags = append(slices.DeleteFunc(in.Tags, func(t string) bool { return strings.HasPrefix(t, graphqlPathTag) }),
+				graphqlPathTag+*graphqlPath)
 		}
 		resp, err := client.SetService(cmd.Context(), a.client(), &in, create)
 		if err != nil {
 			return err
 		}
 		return a.print(resp.SetService, func(w io.Writer) {
-			fmt.Fprintf(w, "%s is offered (%s at %s).\n", resp.SetService.Service, resp.SetService.Protocol, strings.Join(resp.SetService.Addresses, ", "))
+			fmt.Fprintf(w, "%s is offered (%s at %s).\n", resp.SetService.Service, resp.SetService.Protocol,
+				strings.Join(resp.SetService.Addresses, ", "))
 		})
 	}
 	return cmd
@@ -106,30 +115,43 @@ func keepService(f *pflag.FlagSet, in *client.ServiceInput, was client.ServiceFi
 
 // healthFlags are those that say how the workload is checked.
 func healthFlags(f *pflag.FlagSet, in *client.ServiceInput) {
-	f.StringVar(&in.HealthPath, "health", "", "let the node check the workload: http:/PATH (or the path alone), grpc, grpc:SERVICE (grpc.health.v1) or tcp (connect); none for no check (default none)")
+	f.StringVar(&in.HealthPath, "health", "",
+		"let the node check the workload: http:/PATH (or the path alone), grpc, grpc:SERVICE (grpc.health.v1) or tcp "+
+			"(connect); none for no check (default none)")
 	f.StringVar(&in.HealthInterval, "health-interval", "", "time between two checks, 100ms to 1h (default 5s)")
-	f.StringVar(&in.HealthTimeout, "health-timeout", "", "how long a check may take, 10ms to the interval (default 2s, or the interval if that is shorter)")
+	f.StringVar(&in.HealthTimeout, "health-timeout", "",
+		"how long a check may take, 10ms to the interval (default 2s, or the interval if that is shorter)")
 	f.IntVar(&in.HealthRise, "health-rise", 0, "successes in a row after which a service that is down is up (default 1)")
 	f.IntVar(&in.HealthFall, "health-fall", 0, "failures in a row after which it is down (default 2)")
-	f.StringVar(&in.WhenDown, "when-down", "", "announce it as down, so that others know why, or withdraw it (default announce)")
+	f.StringVar(&in.WhenDown, "when-down", "",
+		"announce it as down, so that others know why, or withdraw it (default announce)")
 }
 
 func (a *app) routeRemove() *cobra.Command {
-	return &cobra.Command{Use: "remove NAME", Short: "Offer a service no longer", Args: exactArgs(1, "a service name"), RunE: func(cmd *cobra.Command, args []string) error {
-		resp, err := client.RemoveService(cmd.Context(), a.client(), args[0])
-		if err != nil {
-			return err
-		}
-		if !resp.RemoveService {
-			return fmt.Errorf("%s is not offered by this node: see catalyst route list --local", args[0])
-		}
-		a.say("%s is not offered any more.", args[0])
-		return nil
-	}}
+	return &cobra.Command{
+		Use:   "remove NAME",
+		Short: "Offer a service no longer",
+		Args:  exactArgs(1, "a service name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			resp, err := client.RemoveService(cmd.Context(), a.client(), args[0])
+			if err != nil {
+				return err
+			}
+			if !resp.RemoveService {
+				return fmt.Errorf("%s is not offered by this node: see catalyst route list --local", args[0])
+			}
+			a.say("%s is not offered any more.", args[0])
+			return nil
+		},
+	}
 }
 
 func (a *app) routeList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "All services that can be reached from here", Args: exactArgs(0, "no arguments")}
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "All services that can be reached from here",
+		Args:  exactArgs(0, "no arguments"),
+	}
 	local := cmd.Flags().Bool("local", false, "only what this node offers")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *local {
@@ -193,13 +215,15 @@ func (a *app) localList(cmd *cobra.Command) error {
 			if check == "" {
 				check = "none"
 			}
-			row(w, s.Service, s.Protocol, strings.Join(s.Addresses, ","), check, healthWords(s.Health, s.HealthSince, s.HealthError), s.Region, strings.Join(s.Tags, ","))
+			row(w, s.Service, s.Protocol, strings.Join(s.Addresses, ","), check,
+				healthWords(s.Health, s.HealthSince, s.HealthError), s.Region, strings.Join(s.Tags, ","))
 		}
 		fmt.Fprintln(w)
 		row(w, "SERVICE", "WORKLOAD", "REACHED AT", "HEALTH", "NOTE")
 		for _, s := range resp.Services {
 			for _, x := range s.Workloads {
-				row(w, s.Service, x.Ordered, strings.TrimSuffix(x.Address+" or "+x.Other, " or "), healthWords(x.Health, x.HealthSince, x.HealthError), workloadNote(x))
+				row(w, s.Service, x.Ordered, strings.TrimSuffix(x.Address+" or "+x.Other, " or "),
+					healthWords(x.Health, x.HealthSince, x.HealthError), workloadNote(x))
 			}
 		}
 	})
@@ -231,26 +255,32 @@ func (a *app) route(cmd *cobra.Command, name string) (*client.RouteFields, error
 		return nil, err
 	}
 	if resp.Route == nil {
-		return nil, fmt.Errorf("%s: no peer announces it and this node does not offer it; see catalyst route list, and catalyst peer list for sessions that are down", name)
+		return nil, fmt.Errorf("%s: no peer announces it and this node does not offer it; see catalyst route list, and "+
+			"catalyst peer list for sessions that are down", name)
 	}
 	return &resp.Route.RouteFields, nil
 }
 
 func (a *app) routeShow() *cobra.Command {
-	return &cobra.Command{Use: "show NAME", Short: "One service and the paths in use", Args: exactArgs(1, "a service name"), RunE: func(cmd *cobra.Command, args []string) error {
-		r, err := a.route(cmd, args[0])
-		if err != nil {
-			return err
-		}
-		return a.print(r, func(w io.Writer) {
-			head(w, r)
-			for _, p := range r.Paths {
-				if p.Tier >= 0 {
-					row(w, use(p.Tier, p.Health), p.NextHop, short(p.NodePath))
-				}
+	return &cobra.Command{
+		Use:   "show NAME",
+		Short: "One service and the paths in use",
+		Args:  exactArgs(1, "a service name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := a.route(cmd, args[0])
+			if err != nil {
+				return err
 			}
-		})
-	}}
+			return a.print(r, func(w io.Writer) {
+				head(w, r)
+				for _, p := range r.Paths {
+					if p.Tier >= 0 {
+						row(w, use(p.Tier, p.Health), p.NextHop, short(p.NodePath))
+					}
+				}
+			})
+		},
+	}
 }
 
 func head(w io.Writer, r *client.RouteFields) {

@@ -15,7 +15,8 @@ import (
 func (a *app) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "The node at a glance", Args: exactArgs(0, "no arguments"),
-		Long: "The node at a glance. With --wait, first wait until the node serves: it answers, has the tables of its peers, and its Envoy is ready.",
+		Long: "The node at a glance. With --wait, first wait until the node serves: it answers, has the tables of its " +
+			"peers, and its Envoy is ready.",
 	}
 	wait := cmd.Flags().Duration("wait", 0, "wait until the node serves, for at most this long")
 	cmd.Flags().Lookup("wait").NoOptDefVal = "1m"
@@ -136,13 +137,18 @@ func showPorts(w io.Writer, p *client.ListPortsPorts) {
 	row(w, "TCP ports", fmt.Sprintf("%d belong to services, %d free", len(p.Taken), p.Free))
 	if n := len(p.Reclaimed); n > 0 {
 		r := p.Reclaimed[n-1]
-		row(w, "note", fmt.Sprintf("the pool of TCP ports is exhausted: %d went from %s to %s %s ago; widen envoy.tcp-ports (catalyst envoy ports)",
+		row(w, "note", fmt.Sprintf("the pool of TCP ports is exhausted: %d went from %s to %s %s ago; widen "+
+			"envoy.tcp-ports (catalyst envoy ports)",
 			r.Port, r.From, r.To, since(r.At)))
 	}
 }
 
 func (a *app) drainCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "drain", Short: "Move traffic away from this node before maintenance (RFC 8326); --off moves it back", Args: exactArgs(0, "no arguments")}
+	cmd := &cobra.Command{
+		Use:   "drain",
+		Short: "Move traffic away from this node before maintenance (RFC 8326); --off moves it back",
+		Args:  exactArgs(0, "no arguments"),
+	}
 	off := cmd.Flags().Bool("off", false, "take traffic again")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if _, err := client.Drain(cmd.Context(), a.client(), !*off); err != nil {

@@ -191,7 +191,8 @@ func (a *app) tokenList(at *authAt) *cobra.Command {
 func (a *app) tokenRevoke(at *authAt) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "revoke [TOKEN]", Short: "Revoke a token, or all of a subject, a certificate or a key",
-		Long: "Revoke a token by its text (@FILE, - or the token), or by one of the flags. What was exchanged for it goes with it. " +
+		Long: "Revoke a token by its text (@FILE, - or the token), or by one of the flags. What was exchanged for it " +
+			"goes with it. " +
 			"It is in force here when this returns, at the organisation's nodes within a second.",
 		Args: cobra.MaximumNArgs(1),
 	}
@@ -354,7 +355,8 @@ func (a *app) auditCommand() *cobra.Command {
 	verify := &cobra.Command{
 		Use: "verify", Short: "Follow the chain of audit entries; exit status 1 if somebody changed one",
 		Args: exactArgs(0, "no arguments"),
-		Long: "Follow the chain of audit entries from the first to the last, and print the last as SEQ:HASH. Note it elsewhere: given as --head later, " +
+		Long: "Follow the chain of audit entries from the first to the last, and print the last as SEQ:HASH. Note it " +
+			"elsewhere: given as --head later, " +
 			"it shows that the log was not written anew as a whole.",
 	}
 	head := verify.Flags().String("head", "", "SEQ:HASH that was printed before, and that the log must hold still")

@@ -15,9 +15,12 @@ var errBroken = errors.New("the way is broken") //nolint:gochecknoglobals // a s
 
 func (a *app) traceCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "trace NAME", Short: "Walk a call from here to the workload, over every node that answers, and name the first thing that is broken",
-		Long: "Walk a call from here to the workload over every node that answers: route, filter, what Envoy was given and took, the next hop's listener and certificate,\n" +
-			"and at that node the same again, to the workload itself. Nothing is sent to the workload but a TCP connection.\n\nExit status 1 if something is broken.",
+		Use:   "trace NAME",
+		Short: "Walk a call from here to the workload, over every node that answers, and name the first thing that is broken",
+		Long: "Walk a call from here to the workload over every node that answers: route, filter, what Envoy was given " +
+			"and took, the next hop's listener and certificate,\n" +
+			"and at that node the same again, to the workload itself. Nothing is sent to the workload but a TCP " +
+			"connection.\n\nExit status 1 if something is broken.",
 		Args: exactArgs(1, "a service name"), RunE: func(cmd *cobra.Command, args []string) error {
 			resp, err := client.Trace(cmd.Context(), a.client(), args[0])
 			if err != nil {

@@ -12,8 +12,10 @@ import (
 func (a *app) watchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "watch [NAME...]", Short: "Every route, then a marker, then every change, as it happens",
-		Long: "Print every route as it is, then a marker, then each change, always the newest state of a service.\n\nNAME is a service, or *.NAME for all below NAME; none is all. " +
-			"A watcher that reads slowly misses states that were replaced meanwhile, is told how many, and holds nobody up. With -o json one JSON object a line.",
+		Long: "Print every route as it is, then a marker, then each change, always the newest state of a " +
+			"service.\n\nNAME is a service, or *.NAME for all below NAME; none is all. " +
+			"A watcher that reads slowly misses states that were replaced meanwhile, is told how many, and holds nobody " +
+			"up. With -o json one JSON object a line.",
 	}
 	peers := cmd.Flags().Bool("peers", false, "also what sessions with peers do")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {

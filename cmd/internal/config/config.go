@@ -1,5 +1,6 @@
-// Package config is a node's configuration: one YAML file, overridden by CATALYST_* variables, overridden by flags. Every field has one name
-// in all three: peering.listen, CATALYST_PEERING_LISTEN, --peering-listen. Only this package reads them.
+// Package config is a node's configuration: one YAML file, overridden by CATALYST_* variables, overridden by flags.
+// Every field has one name in all three: peering.listen, CATALYST_PEERING_LISTEN, --peering-listen. Only this package
+// reads them.
 package config
 
 import (
@@ -149,16 +150,24 @@ func fieldsOf(t reflect.Type, prefix string, index []int) []Field {
 		f := t.Field(i)
 		at := append(append([]int(nil), index...), i)
 		key := prefix + f.Tag.Get("yaml")
-		if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[secret.URL]() && f.Type != reflect.TypeFor[ports.Pool]() {
+		if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[secret.URL]() &&
+			f.Type != reflect.TypeFor[ports.Pool]() {
 			all = append(all, fieldsOf(f.Type, key+".", at)...)
 			continue
 		}
-		all = append(all, Field{Key: key, Doc: f.Tag.Get("doc"), Default: f.Tag.Get("default"), index: at, goType: f.Type.String()})
+		all = append(all, Field{
+			Key:     key,
+			Doc:     f.Tag.Get("doc"),
+			Default: f.Tag.Get("default"),
+			index:   at,
+			goType:  f.Type.String(),
+		})
 	}
 	return all
 }
 
-// Load puts a configuration together: defaults, the file (which may be "" for none), variables, flags (by Flag name; only those given).
+// Load puts a configuration together: defaults, the file (which may be "" for none), variables, flags (by Flag name;
+// only those given).
 func Load(path string, env func(string) (string, bool), flags map[string]string) (*Config, error) {
 	c := &Config{}
 	var errs []error
@@ -171,7 +180,8 @@ func Load(path string, env func(string) (string, bool), flags map[string]string)
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
 		if docs, err := Documents(b); err == nil && len(docs) > 1 { // what is no YAML at all is said below, with its place
-			return nil, fmt.Errorf("%s: %d documents, empty ones counted: want one (is there a line --- too many?)", path, len(docs))
+			return nil, fmt.Errorf("%s: %d documents, empty ones counted: want one (is there a line --- too many?)", path,
+				len(docs))
 		}
 		if err := c.read(b); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", path, err))
@@ -257,7 +267,9 @@ func (c *Config) check() []error {
 			bad(key, "must not be empty")
 		}
 	}
-	for key, v := range map[string]string{"admin": c.Admin, "peering.listen": c.Peering.Listen, "envoy.ingress": c.Envoy.Ingress, "envoy.advertise": c.Envoy.Advertise, "envoy.egress": c.Envoy.Egress, "envoy.ads": c.Envoy.ADS} {
+	for key, v := range map[string]string{"admin": c.Admin, "peering.listen": c.Peering.Listen,
+		"envoy.ingress": c.Envoy.Ingress, "envoy.advertise": c.Envoy.Advertise, "envoy.egress": c.Envoy.Egress,
+		"envoy.ads": c.Envoy.ADS} {
 		if v == "" {
 			continue
 		}
@@ -336,12 +348,14 @@ func (c *Config) check() []error {
 		bad("log.format", "%q: want text or json", c.Log.Format)
 	}
 	if len(c.Socket) > 100 {
-		bad("socket", "%q: longer than the 100 characters that a Unix socket may have; choose a shorter data directory", c.Socket)
+		bad("socket", "%q: longer than the 100 characters that a Unix socket may have; choose a shorter data directory",
+			c.Socket)
 	}
 	return errs
 }
 
-// listenOrDial returns how an address is read: where this node listens may be every address of the machine, where others dial it may not.
+// listenOrDial returns how an address is read: where this node listens may be every address of the machine, where
+// others dial it may not.
 func listenOrDial(key string) func(string) (bgp.Endpoint, error) {
 	if key == "envoy.advertise" || key == "envoy.ingress" || key == "envoy.egress" {
 		return bgp.ParseEndpoint
@@ -398,7 +412,9 @@ func isLoopback(host string) bool {
 // Reference returns the configuration reference in Markdown.
 func Reference() string {
 	var b strings.Builder
-	b.WriteString("# Configuration\n\nGenerated from the code. A node reads one YAML file (`catalyst node --config FILE`); a `CATALYST_*` variable overrides it, a flag overrides both.\nAn unknown key is an error. `catalyst config check` tells every problem at once, `catalyst config show` what is in force.\n\n")
+	b.WriteString("# Configuration\n\nGenerated from the code. A node reads one YAML file (`catalyst node --config " +
+		"FILE`); a `CATALYST_*` variable overrides it, a flag overrides both.\nAn unknown key is an error. `catalyst " +
+		"config check` tells every problem at once, `catalyst config show` what is in force.\n\n")
 	b.WriteString("| key | variable | flag | default | meaning |\n| --- | --- | --- | --- | --- |\n")
 	for _, f := range Fields() {
 		fmt.Fprintf(&b, "| `%s` | `%s` | `--%s` | `%s` | %s |\n", f.Key, f.Env(), f.Flag(), f.Default, f.Doc)

@@ -20,18 +20,21 @@ func load(t *testing.T, text string, env, flags map[string]string) (*Config, err
 
 func TestFlagOverVariableOverFileOverDefault(t *testing.T) {
 	c, err := load(t, "peering: {listen: '127.0.0.1:1', deferral: 5s}\nenvoy: {egress: '127.0.0.1:2'}\n",
-		map[string]string{"CATALYST_PEERING_LISTEN": "127.0.0.1:3", "CATALYST_ENVOY_EGRESS": "127.0.0.1:4", "CATALYST_ENVOY_ENABLED": "false"}, map[string]string{"peering-listen": "127.0.0.1:5"})
+		map[string]string{"CATALYST_PEERING_LISTEN": "127.0.0.1:3", "CATALYST_ENVOY_EGRESS": "127.0.0.1:4",
+			"CATALYST_ENVOY_ENABLED": "false"}, map[string]string{"peering-listen": "127.0.0.1:5"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Peering.Listen != "127.0.0.1:5" || c.Envoy.Egress != "127.0.0.1:4" || c.Peering.Deferral.Seconds() != 5 || c.Envoy.Enabled || c.Data != "data" {
+	if c.Peering.Listen != "127.0.0.1:5" || c.Envoy.Egress != "127.0.0.1:4" || c.Peering.Deferral.Seconds() != 5 ||
+		c.Envoy.Enabled || c.Data != "data" {
 		t.Errorf("got %+v", c)
 	}
 }
 
 // Passwords of headers and URLs come out of no error and no listing.
 func TestSecretsAreNotShown(t *testing.T) {
-	good := "gateway: {subgraphs: {books: {url: 'http://joe:s3cret@books.example/graphql', headers: {Authorization: Bearer s3cret}}}, request-headers: [{name: X-Key, default: s3cret}], " +
+	good := "gateway: {subgraphs: {books: {url: 'http://joe:s3cret@books.example/graphql', headers: {Authorization: " +
+		"Bearer s3cret}}}, request-headers: [{name: X-Key, default: s3cret}], " +
 		"jwks: 'https://joe:s3cret@auth.example/keys', issuer: a, audience: b}"
 	c, err := load(t, good, nil, nil)
 	if err != nil {
@@ -46,13 +49,17 @@ func TestSecretsAreNotShown(t *testing.T) {
 		out += fmt.Sprintf("%v %q", c.Value(f), c.Value(f))
 	}
 	for _, bad := range []string{
-		strings.Replace(good, "audience", "audiance", 1), strings.Replace(good, "http://joe:", "ftp://joe:", 1), strings.Replace(good, "books.example/", "books.example:x/", 1),
-		strings.Replace(good, "headers: {Authorization: Bearer s3cret}", "headers: Bearer s3cret", 1), strings.Replace(good, "https://joe:s3cret@auth.example/keys", "", 1), good + "}",
+		strings.Replace(good, "audience", "audiance", 1), strings.Replace(good, "http://joe:", "ftp://joe:", 1),
+		strings.Replace(good, "books.example/", "books.example:x/", 1),
+		strings.Replace(good, "headers: {Authorization: Bearer s3cret}", "headers: Bearer s3cret", 1),
+		strings.Replace(good, "https://joe:s3cret@auth.example/keys", "", 1), good + "}",
 	} {
 		_, err := load(t, bad, nil, nil)
 		out += fmt.Sprintln(err)
 	}
-	_, err = load(t, "", map[string]string{"CATALYST_GATEWAY_SUBGRAPHS": "{books: {url: 'http://joe:s3cret@books.example', headers: s3cret}}"}, nil)
+	_, err = load(t,
+		"", map[string]string{"CATALYST_GATEWAY_SUBGRAPHS": "{books: {url: 'http://joe:s3cret@books.example', " +
+			"headers: s3cret}}"}, nil)
 	if err == nil {
 		t.Error("headers that are no object pass")
 	}
@@ -66,8 +73,10 @@ func TestProblemsAreNamed(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"an unknown key", "peering: {listne: x}", []string{"peering.listne: there is no such key", "did you mean peering.listen?"}},
-		{"all at once", "log: {level: loud}\nenvoy: {workers: 0, tcp-ports: '[1, 1]', egress: 'host:1'}\nadmin: 0.0.0.0:1", []string{"log.level", "envoy.workers", "envoy.tcp-ports", "envoy.egress", "admin"}},
+		{"an unknown key", "peering: {listne: x}",
+			[]string{"peering.listne: there is no such key", "did you mean peering.listen?"}},
+		{"all at once", "log: {level: loud}\nenvoy: {workers: 0, tcp-ports: '[1, 1]', egress: 'host:1'}\nadmin: 0.0.0.0:1",
+			[]string{"log.level", "envoy.workers", "envoy.tcp-ports", "envoy.egress", "admin"}},
 		{"a duration without a unit", "peering: {deferral: 5}", []string{"deferral"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

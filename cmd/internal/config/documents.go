@@ -10,8 +10,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Documents returns the documents of a YAML stream as JSON; an empty one is nil. (goccy/go-yaml, which reads the configuration because its errors say where,
-// ends at an empty document and drops what follows without a word; it converts the first document alone to JSON, and .inf to text that is no JSON.)
+// Documents returns the documents of a YAML stream as JSON; an empty one is nil. (goccy/go-yaml, which reads the
+// configuration because its errors say where, ends at an empty document and drops what follows without a word; it
+// converts the first document alone to JSON, and .inf to text that is no JSON.)
 func Documents(text []byte) ([]json.RawMessage, error) {
 	var all []json.RawMessage
 	dec := yaml.NewDecoder(bytes.NewReader(text))
@@ -51,7 +52,8 @@ func datesAreText(n *yaml.Node) {
 	}
 }
 
-// Document returns the one document of a YAML text as JSON; nil if it is empty. More than one is an error, since only one would count.
+// Document returns the one document of a YAML text as JSON; nil if it is empty. More than one is an error, since only
+// one would count.
 func Document(text []byte) (json.RawMessage, error) {
 	all, err := Documents(text)
 	switch {

@@ -13,7 +13,8 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// read takes what a YAML file says. Every problem is named by its key, as it stands in the file, and without the value: there may be secrets in it.
+// read takes what a YAML file says. Every problem is named by its key, as it stands in the file, and without the
+// value: there may be secrets in it.
 func (c *Config) read(text []byte) error {
 	var tree map[string]any
 	if err := yaml.Unmarshal(text, &tree); err != nil {

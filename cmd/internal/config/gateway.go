@@ -11,7 +11,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// Gateway is the GraphQL gateway: beside a node, or alone (catalyst gateway, whose flags are these names without gateway-).
+// Gateway is the GraphQL gateway: beside a node, or alone (catalyst gateway, whose flags are these names without
+// gateway-).
 type Gateway struct {
 	Listen   string `yaml:"listen" doc:"HOST:PORT of the GraphQL gateway, /graphql on it; empty for none (catalyst gateway takes 127.0.0.1:4000 then)" default:""`
 	TLSCert  string `yaml:"tls-cert" doc:"PEM file of the gateway's certificate chain; wanted beyond loopback" default:""`
@@ -146,7 +147,8 @@ func (g *Gateway) checkListen(bad func(key, format string, args ...any)) {
 		case err != nil:
 			bad("gateway.listen", "%w", err)
 		case !isLoopback(at.Host) && g.TLSCert == "" && !g.Insecure:
-			bad("gateway.listen", "%q: is beyond loopback and has no TLS; give gateway.tls-cert and gateway.tls-key, or gateway.insecure if something else encrypts", g.Listen)
+			bad("gateway.listen", "%q: is beyond loopback and has no TLS; give gateway.tls-cert and gateway.tls-key, or "+
+				"gateway.insecure if something else encrypts", g.Listen)
 		}
 	}
 	if g.Metrics != "" {
@@ -157,13 +159,17 @@ func (g *Gateway) checkListen(bad func(key, format string, args ...any)) {
 }
 
 func (g *Gateway) checkNumbers(bad func(key, format string, args ...any)) {
-	for key, v := range map[string]int{"max-body": g.MaxBody, "max-tokens": g.MaxTokens, "max-depth": g.MaxDepth, "max-aliases": g.MaxAliases, "max-root-fields": g.MaxRootFields,
-		"max-fields": g.MaxFields, "list-size": g.ListSize, "max-concurrent": g.MaxConcurrent, "max-response": g.MaxResponse, "max-streams": g.MaxStreams} {
+	for key, v := range map[string]int{"max-body": g.MaxBody, "max-tokens": g.MaxTokens, "max-depth": g.MaxDepth,
+		"max-aliases": g.MaxAliases, "max-root-fields": g.MaxRootFields,
+		"max-fields": g.MaxFields, "list-size": g.ListSize, "max-concurrent": g.MaxConcurrent,
+		"max-response": g.MaxResponse, "max-streams": g.MaxStreams} {
 		if v < 1 {
 			bad("gateway."+key, "%d: want at least 1", v)
 		}
 	}
-	for key, v := range map[string]int{"max-cost": g.MaxCost, "max-batch": g.MaxBatch, "max-upload": g.MaxUpload, "cache-bytes": g.CacheBytes, "compress-from": g.CompressFrom, "max-responses": g.MaxResponses, "fetch-retries": g.FetchRetries} {
+	for key, v := range map[string]int{"max-cost": g.MaxCost, "max-batch": g.MaxBatch, "max-upload": g.MaxUpload,
+		"cache-bytes": g.CacheBytes, "compress-from": g.CompressFrom, "max-responses": g.MaxResponses,
+		"fetch-retries": g.FetchRetries} {
 		if v < 0 {
 			bad("gateway."+key, "%d: must not be negative", v)
 		}

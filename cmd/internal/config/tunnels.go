@@ -8,7 +8,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// Tunnels reads TunnelsTo and TunnelsFrom: the hubs that this node's Envoy holds tunnels to, and the sites that hold some to it.
+// Tunnels reads TunnelsTo and TunnelsFrom: the hubs that this node's Envoy holds tunnels to, and the sites that hold
+// some to it.
 func (e *Envoy) Tunnels() (to []bgp.NextHop, from []bgp.NodeID, err error) {
 	var errs []error
 	for _, text := range e.TunnelsTo {
@@ -18,7 +19,8 @@ func (e *Envoy) Tunnels() (to []bgp.NextHop, from []bgp.NodeID, err error) {
 			_, err = bgp.ParseEndpoint(address)
 		}
 		if err != nil || !ok {
-			errs = append(errs, fmt.Errorf("tunnels-to: %q: want ORGANISATION/NODE=HOST:PORT, of the peer's mesh ingress: %w", text, err))
+			errs = append(errs, fmt.Errorf("tunnels-to: %q: want ORGANISATION/NODE=HOST:PORT, of the peer's mesh ingress: %w",
+				text, err))
 			continue
 		}
 		to = append(to, bgp.NextHop{Node: n, Address: address})
@@ -31,7 +33,8 @@ func (e *Envoy) Tunnels() (to []bgp.NextHop, from []bgp.NodeID, err error) {
 		from = append(from, n)
 	}
 	if len(e.TunnelsFrom)+len(e.TunnelsTo) > 0 && e.Ingress == "" {
-		errs = append(errs, errors.New("tunnels-to and tunnels-from want an ingress: a site serves by it what comes over its tunnels, a hub takes tunnels there"))
+		errs = append(errs, errors.New("tunnels-to and tunnels-from want an ingress: a site serves by it what comes "+
+			"over its tunnels, a hub takes tunnels there"))
 	}
 	return to, from, errors.Join(errs...)
 }

@@ -1,6 +1,6 @@
-// Package daemon wires a node together: the rooms beside it (offer, forwarding, trace, gateway, api), the router, the supervised Envoy and the journal, as a
-// short list of tasks of which the first to fail ends the others. What a node does is in those rooms; here is only who is given what, and in which order
-// things begin and end.
+// Package daemon wires a node together: the rooms beside it (offer, forwarding, trace, gateway, api), the router, the
+// supervised Envoy and the journal, as a short list of tasks of which the first to fail ends the others. What a node
+// does is in those rooms; here is only who is given what, and in which order things begin and end.
 package daemon
 
 import (
@@ -96,7 +96,8 @@ func New(
 		return nil, err
 	}
 	for _, damage := range d.journal.Damage() {
-		tel.Log.Error("the journal is damaged, and this is not served", "kind", damage.Kind, "key", damage.Key, "why", damage.Why, "found", damage.At)
+		tel.Log.Error("the journal is damaged, and this is not served", "kind", damage.Kind, "key", damage.Key, "why",
+			damage.Why, "found", damage.At)
 	}
 	if err := d.rooms(ctx, version); err != nil {
 		return nil, errors.Join(err, d.journal.Close())
@@ -114,7 +115,8 @@ func (d *Daemon) directory() error {
 		return fmt.Errorf("data: %w", err)
 	}
 	if len(d.data) > maxDataPath {
-		return fmt.Errorf("data: %s is longer than %d characters, and Unix sockets in it would be too long: choose a shorter directory",
+		return fmt.Errorf("data: %s is longer than %d characters, and Unix sockets in it would be too long: choose a "+
+			"shorter directory",
 			d.data, maxDataPath)
 	}
 	return nil
@@ -168,8 +170,16 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		return err
 	}
 	d.api = api.New(api.Config{
-		Node: d.self, Version: version, Log: d.tel.Log, BootID: boot, Started: d.started, Config: d.cfg, Identity: d.id, Router: d.router, Journal: d.journal,
-		Offer: d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
+		Node:     d.self,
+		Version:  version,
+		Log:      d.tel.Log,
+		BootID:   boot,
+		Started:  d.started,
+		Config:   d.cfg,
+		Identity: d.id,
+		Router:   d.router,
+		Journal:  d.journal,
+		Offer:    d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
 		Judge: d.judge, Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
 	if d.envoy != nil {
@@ -206,7 +216,8 @@ func (d *Daemon) names() names.Config {
 	return names.Config{Lookup: names.Server(c.Server), Interval: c.Interval, Keep: keep}
 }
 
-// localPorts reads whose the local ports are. What Envoy had before and may have again is returned: listeners at ports of others are not.
+// localPorts reads whose the local ports are. What Envoy had before and may have again is returned: listeners at
+// ports of others are not.
 func (d *Daemon) localPorts(ctx context.Context, kept []xds.Resource) ([]xds.Resource, error) {
 	var err error
 	d.ports, kept, err = localports.Open(ctx, d.cfg.Envoy.TCPPorts.Ports(), d.journal, kept, d.tel.Log)
@@ -242,7 +253,12 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 			dir = filepath.Join(d.data, recordings)
 		}
 		var err error
-		d.recorder, err = record.Open(record.Config{Dir: dir, Bytes: int64(c.Megabytes) << 20, Version: version, Log: d.tel.Log})
+		d.recorder, err = record.Open(record.Config{
+			Dir:     dir,
+			Bytes:   int64(c.Megabytes) << 20,
+			Version: version,
+			Log:     d.tel.Log,
+		})
 		if err != nil {
 			return err
 		}
@@ -303,7 +319,14 @@ func (d *Daemon) forwarding(
 	kept []xds.Resource, restarted bool, met *metrics.Metrics, peers []journal.Peer,
 ) *forwarding.Forwarder {
 	cfg := forwarding.Config{
-		Node: d.self, Data: d.data, Router: d.router, Offer: d.offer, Identity: d.id, Metrics: met, Log: d.tel.Log, Tracer: d.tel.Tracer,
+		Node:       d.self,
+		Data:       d.data,
+		Router:     d.router,
+		Offer:      d.offer,
+		Identity:   d.id,
+		Metrics:    met,
+		Log:        d.tel.Log,
+		Tracer:     d.tel.Tracer,
 		Supervised: d.envoy != nil, Kept: kept, Ports: d.ports, Envoys: d.whichEnvoy,
 		Compiler: d.compiler(),
 	}
@@ -384,7 +407,12 @@ func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
 		}
 	}
 	if l.admin != nil && d.cfg.AdminTLSCert != "" {
-		secure := listen.TLS{Cert: d.cfg.AdminTLSCert, Key: d.cfg.AdminTLSKey, ClientCA: d.cfg.AdminClientCA, Field: "admin-tls-cert"}
+		secure := listen.TLS{
+			Cert:     d.cfg.AdminTLSCert,
+			Key:      d.cfg.AdminTLSKey,
+			ClientCA: d.cfg.AdminClientCA,
+			Field:    "admin-tls-cert",
+		}
 		wrapped, err := secure.Wrap(l.admin, nil)
 		if err != nil {
 			l.close()
@@ -403,8 +431,8 @@ func (l *listeners) close() {
 	}
 }
 
-// Run runs the node until ctx ends. The cause of ctx says how: ErrFarewell for good, anything else for a restart, in which Envoy and the
-// peers go on with what they have.
+// Run runs the node until ctx ends. The cause of ctx says how: ErrFarewell for good, anything else for a restart, in
+// which Envoy and the peers go on with what they have.
 func (d *Daemon) Run(ctx context.Context) error {
 	defer d.close()
 	l, err := d.listen(ctx)

@@ -7,7 +7,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
-// calm is for how long nothing may be under way before a node that drains ends: a peer that has just heard of it may send what it had decided before.
+// calm is for how long nothing may be under way before a node that drains ends: a peer that has just heard of it may
+// send what it had decided before.
 const calm = 2 * time.Second
 
 // drain asks peers to prefer other paths, and waits until nothing of theirs is under way, for as long as is configured.

@@ -18,7 +18,9 @@ func (d *Daemon) limits() xds.Limits {
 		}
 	}
 	return xds.Limits{
-		StreamWindow: uint32(c.StreamWindow), Descriptors: descriptors, HeaderKiB: uint32(c.Headers), //nolint:gosec // as above
+		StreamWindow: uint32(c.StreamWindow),
+		Descriptors:  descriptors,
+		HeaderKiB:    uint32(c.Headers), //nolint:gosec // as above
 		RefuseHTTP10: !c.HTTP10, WorkloadIdle: c.WorkloadIdle,
 	}
 }

@@ -1,5 +1,6 @@
-// Package forwarding carries the Loc-RIB to Envoy: each change is compiled as it comes (xds) and published to the Envoys that are connected (xds/ads).
-// What an Envoy refuses, and what cannot be compiled, becomes a Problem that the speaker tells the originator of.
+// Package forwarding carries the Loc-RIB to Envoy: each change is compiled as it comes (xds) and published to the
+// Envoys that are connected (xds/ads). What an Envoy refuses, and what cannot be compiled, becomes a Problem that the
+// speaker tells the originator of.
 //
 //	kept := forwarding.Kept(data, log)          // what Envoy took before this process was started
 //	f := forwarding.New(forwarding.Config{Kept: kept, …})
@@ -59,7 +60,8 @@ type Identity interface {
 
 // Ports gives TCP services their local ports. localports.Book is one.
 type Ports interface {
-	// Allot returns the batch with the ports in it, without the services for which none is left: each of these is a problem.
+	// Allot returns the batch with the ports in it, without the services for which none is left: each of these is a
+	// problem.
 	Allot(ctx context.Context, batch []xds.Forwarding) (served []xds.Forwarding, problems []xds.Problem)
 	// Keep writes down what Allot did not have to.
 	Keep(ctx context.Context) error
@@ -100,7 +102,8 @@ type Config struct {
 	Supervised bool
 	// Kept is what Envoy took before this process was started. Optional.
 	Kept []xds.Resource
-	// Deferral is until when a restarted node waits for the tables of all peers before it changes what Envoy has; zero for not at all.
+	// Deferral is until when a restarted node waits for the tables of all peers before it changes what Envoy has; zero
+	// for not at all.
 	Deferral time.Time
 }
 
@@ -134,9 +137,18 @@ func New(cfg Config) *Forwarder {
 	})
 	f.cfg.Compiler.Admission = f.admission.now()
 	f.compiler = xds.NewCompiler(f.cfg.Compiler)
-	f.store = fib.New(fib.Config{Path: filepath.Join(cfg.Data, fibFile), Log: cfg.Log, All: func() []*xds.Resource { return f.ads.Taken() }})
+	f.store = fib.New(fib.Config{
+		Path: filepath.Join(cfg.Data, fibFile),
+		Log:  cfg.Log,
+		All:  func() []*xds.Resource { return f.ads.Taken() },
+	})
 	f.ads = ads.NewServer(ads.Config{
-		Log: cfg.Log, Store: f.store, OnQuarantine: f.quarantine.poke, OnAck: f.acknowledged, OnNack: cfg.Metrics.Refused, Who: cfg.Envoys,
+		Log:          cfg.Log,
+		Store:        f.store,
+		OnQuarantine: f.quarantine.poke,
+		OnAck:        f.acknowledged,
+		OnNack:       cfg.Metrics.Refused,
+		Who:          cfg.Envoys,
 	})
 	return f
 }
@@ -144,8 +156,8 @@ func New(cfg Config) *Forwarder {
 // ADS is the server that Envoys connect to.
 func (f *Forwarder) ADS() *ads.Server { return f.ads }
 
-// Begin publishes what this node has to say without any table: its own listeners and secrets, and what Envoy took last. It has to come before Envoys are
-// answered, and before Run.
+// Begin publishes what this node has to say without any table: its own listeners and secrets, and what Envoy took
+// last. It has to come before Envoys are answered, and before Run.
 func (f *Forwarder) Begin() error {
 	f.identities = f.cfg.Identity.Changed()
 	start, err := f.compiler.Start(identityOf(f.cfg.Identity.Material()))
@@ -177,7 +189,8 @@ func (f *Forwarder) NotCompiled(svc bgp.Service) string {
 	return f.problems[svc]
 }
 
-// Problem returns what the data plane has against a service, "" for nothing: an Envoy refuses it, or it could not be compiled.
+// Problem returns what the data plane has against a service, "" for nothing: an Envoy refuses it, or it could not be
+// compiled.
 func (f *Forwarder) Problem(svc bgp.Service) string { return f.quarantine.of(svc) }
 
 // Problems counts the services that the data plane has something against, by kind.
@@ -308,8 +321,8 @@ func (f *Forwarder) run(ctx context.Context) error {
 	}
 }
 
-// wanted waits for an Envoy, this node's own or one that connects, and tells whether there is one. Before that nothing is compiled: a node
-// that only passes routes on holds no view of them.
+// wanted waits for an Envoy, this node's own or one that connects, and tells whether there is one. Before that
+// nothing is compiled: a node that only passes routes on holds no view of them.
 func (f *Forwarder) wanted(ctx context.Context) bool {
 	if f.cfg.Supervised {
 		return true
@@ -325,8 +338,8 @@ func (f *Forwarder) wanted(ctx context.Context) bool {
 	}
 }
 
-// published waits until the tables of a restarted node are complete, and tells whether they are. The view that is read then is complete as well: one
-// that was begun before could be handed to Envoy with its last part still to come.
+// published waits until the tables of a restarted node are complete, and tells whether they are. The view that is
+// read then is complete as well: one that was begun before could be handed to Envoy with its last part still to come.
 func (f *Forwarder) published(ctx context.Context) bool {
 	for {
 		select {
@@ -339,8 +352,9 @@ func (f *Forwarder) published(ctx context.Context) bool {
 	}
 }
 
-// told waits until every peer has sent its table, those that restart as well included, for as long as the deferral lasts, and tells whether ctx goes on. Two speakers that
-// restart together do not wait for each other before they publish to their peers (RFC 4724 §4.1), and what one has yet to say would be taken from the other's Envoy.
+// told waits until every peer has sent its table, those that restart as well included, for as long as the deferral
+// lasts, and tells whether ctx goes on. Two speakers that restart together do not wait for each other before they
+// publish to their peers (RFC 4724 §4.1), and what one has yet to say would be taken from the other's Envoy.
 func (f *Forwarder) told(ctx context.Context) bool {
 	if f.cfg.Deferral.IsZero() {
 		return true
@@ -368,7 +382,8 @@ func (f *Forwarder) told(ctx context.Context) bool {
 	}
 }
 
-// open lets Envoys be answered once the tables are complete and all of them has been compiled; a nil channel has done its part.
+// open lets Envoys be answered once the tables are complete and all of them has been compiled; a nil channel has done
+// its part.
 func (f *Forwarder) open(published, synced <-chan struct{}) {
 	if published == nil && synced == nil {
 		f.ads.Open()
@@ -434,7 +449,8 @@ func (f *Forwarder) notePortless(batch []rib.Selected, problems []xds.Problem) {
 	}
 }
 
-// recompile compiles the newest states of services again: their routes are the same, and what the node itself adds to them is not.
+// recompile compiles the newest states of services again: their routes are the same, and what the node itself adds to
+// them is not.
 func (f *Forwarder) recompile(ctx context.Context, services []bgp.Service) {
 	if len(services) == 0 {
 		return
@@ -459,8 +475,8 @@ func (f *Forwarder) keepPorts(ctx context.Context) {
 	}
 }
 
-// forwarding translates a route into what the data plane needs to know. What is down is no target; what drains is one, and gets nothing new, as long as there is
-// another.
+// forwarding translates a route into what the data plane needs to know. What is down is no target; what drains is
+// one, and gets nothing new, as long as there is another.
 func (f *Forwarder) forwarding(sel *rib.Selected) xds.Forwarding {
 	out := xds.Forwarding{Service: sel.Service, Revision: sel.Revision, Trace: sel.Trace}
 	calm := false // some target does not drain
@@ -498,7 +514,8 @@ func (f *Forwarder) forwarding(sel *rib.Selected) xds.Forwarding {
 	return out
 }
 
-// targets is where a path leads: to one next hop, or to the workloads of a service of this node that are not down; none if they have no address yet.
+// targets is where a path leads: to one next hop, or to the workloads of a service of this node that are not down;
+// none if they have no address yet.
 func (f *Forwarder) targets(sel *rib.Selected, p *rib.Path) []xds.Target {
 	t := xds.Target{
 		Weight: p.Attrs.Weight, NextHop: p.NextHop,
@@ -543,9 +560,15 @@ func (f *Forwarder) span(ctx context.Context, name string, svc bgp.Service, t bg
 	if t.TraceID == [16]byte{} {
 		return
 	}
-	parent := trace.NewSpanContext(trace.SpanContextConfig{TraceID: t.TraceID, SpanID: t.SpanID, TraceFlags: trace.FlagsSampled, Remote: true})
+	parent := trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID:    t.TraceID,
+		SpanID:     t.SpanID,
+		TraceFlags: trace.FlagsSampled,
+		Remote:     true,
+	})
 	_, span := f.cfg.Tracer.Start(trace.ContextWithRemoteSpanContext(ctx, parent), name,
-		trace.WithAttributes(attribute.String("catalyst.service", string(svc)), attribute.String("catalyst.node", f.cfg.Node.String())))
+		trace.WithAttributes(attribute.String("catalyst.service", string(svc)),
+			attribute.String("catalyst.node", f.cfg.Node.String())))
 	span.End()
 }
 

@@ -97,13 +97,22 @@ func start(t *testing.T, change func(*Config)) *node {
 	}
 	log, self := slog.New(slog.DiscardHandler), src.Material().Node
 	n := &node{
-		router: peering.New(peering.Config{Identity: src, Log: log, Speaker: speaker.Config{Self: self, BootID: 1, Ingress: "127.0.0.1:1"}}),
-		offer:  &workloads{moved: make(chan bgp.Service, 1), all: map[bgp.Service][]offer.Workload{}},
+		router: peering.New(peering.Config{
+			Identity: src,
+			Log:      log,
+			Speaker:  speaker.Config{Self: self, BootID: 1, Ingress: "127.0.0.1:1"},
+		}),
+		offer: &workloads{moved: make(chan bgp.Service, 1), all: map[bgp.Service][]offer.Workload{}},
 	}
 	cfg := Config{
 		Node: self, Data: dir, Router: n.router, Offer: n.offer, Identity: src, Metrics: uncounted{}, Log: log,
 		Tracer: noop.NewTracerProvider().Tracer(""), Supervised: true, Ports: noPorts{},
-		Compiler: xds.Config{Self: self, Ingress: "127.0.0.1:1", Egress: "127.0.0.1:2", Socket: filepath.Join(dir, "tcp.sock")},
+		Compiler: xds.Config{
+			Self:    self,
+			Ingress: "127.0.0.1:1",
+			Egress:  "127.0.0.1:2",
+			Socket:  filepath.Join(dir, "tcp.sock"),
+		},
 	}
 	change(&cfg)
 	n.Forwarder = New(cfg)
@@ -112,7 +121,8 @@ func start(t *testing.T, change func(*Config)) *node {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var tasks sync.WaitGroup
-	for _, run := range []func() error{func() error { return n.router.Run(ctx, lis) }, func() error { return n.Run(ctx) }} {
+	for _, run := range []func() error{func() error { return n.router.Run(ctx, lis) },
+		func() error { return n.Run(ctx) }} {
 		tasks.Go(func() {
 			if err := run(); err != nil {
 				t.Error(err)
@@ -170,7 +180,8 @@ func TestARouteBecomesResourcesAndGoes(t *testing.T) {
 	}
 }
 
-// Before the operator's orders are restored the view is not complete: what is compiled then could take services from an Envoy that serves them.
+// Before the operator's orders are restored the view is not complete: what is compiled then could take services from
+// an Envoy that serves them.
 func TestNothingIsCompiledBeforeTheOrdersAreKnown(t *testing.T) {
 	n := start(t, func(*Config) {})
 	n.announce(t, books, "127.0.0.1:9000")
@@ -233,7 +244,8 @@ func TestProblemsAreToldOnce(t *testing.T) {
 		{"the same", refused(books, "x"), refused(books, "x"), nil},
 		{"other words", refused(books, "x"), refused(books, "y"), []bgp.ReportKind{bgp.ReportRefused}},
 		{"over", refused(books, "x"), nil, []bgp.ReportKind{bgp.ReportResolved}},
-		{"another", refused(books, "x"), refused("songs.acme.example", "x"), []bgp.ReportKind{bgp.ReportResolved, bgp.ReportRefused}},
+		{"another", refused(books, "x"), refused("songs.acme.example", "x"),
+			[]bgp.ReportKind{bgp.ReportResolved, bgp.ReportRefused}},
 	} {
 		var got []bgp.ReportKind
 		for _, p := range differences(c.last, c.next) {

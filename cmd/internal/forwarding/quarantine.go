@@ -15,8 +15,8 @@ import (
 // maxComplaints is how many services the node has something against at a time; further ones are in the log alone.
 const maxComplaints = 1000
 
-// quarantine follows what the data plane has against services: what an Envoy refuses, and what could not be compiled. The operator here sees it on the route, and the
-// originator is told.
+// quarantine follows what the data plane has against services: what an Envoy refuses, and what could not be compiled.
+// The operator here sees it on the route, and the originator is told.
 type quarantine struct {
 	signal chan struct{}
 
@@ -92,7 +92,11 @@ func problemsOf(notCompiled map[bgp.Service]string, refused []ads.Quarantined) m
 		if x.Serving {
 			stays = "what it took before stays"
 		}
-		add(speaker.Problem{Service: x.Service, Kind: bgp.ReportRefused, Text: fmt.Sprintf("Envoy %s refuses %s, %s: %s", x.Node, x.Resource.Name, stays, x.Error)})
+		add(speaker.Problem{
+			Service: x.Service,
+			Kind:    bgp.ReportRefused,
+			Text:    fmt.Sprintf("Envoy %s refuses %s, %s: %s", x.Node, x.Resource.Name, stays, x.Error),
+		})
 	}
 	return all
 }

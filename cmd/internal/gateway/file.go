@@ -28,7 +28,8 @@ func (s *file) load(why string) error {
 	if err != nil {
 		return fmt.Errorf("gateway.supergraph: %w", err)
 	}
-	if s.info != nil && info.ModTime().Equal(s.info.ModTime()) && info.Size() == s.info.Size() && os.SameFile(info, s.info) {
+	if s.info != nil && info.ModTime().Equal(s.info.ModTime()) && info.Size() == s.info.Size() &&
+		os.SameFile(info, s.info) {
 		return nil
 	}
 	if info.Size() > largestFile {

@@ -1,5 +1,6 @@
-// Package gateway makes a GraphQL gateway of a configuration: its rules and limits, the listener with TLS, health, and where the graph
-// comes from: from files and URLs when the gateway runs alone, from the routes (Routes) beside a node.
+// Package gateway makes a GraphQL gateway of a configuration: its rules and limits, the listener with TLS, health,
+// and where the graph comes from: from files and URLs when the gateway runs alone, from the routes (Routes) beside a
+// node.
 //
 //	g, err := gateway.New(ctx, cfg.Gateway, tel)
 //	snap, err := g.Snapshot(supergraphSDL, "routes changed", nil)
@@ -59,7 +60,12 @@ const path = "/graphql"
 
 // New makes the gateway. It reads the files that the configuration names, and starts nothing.
 func New(ctx context.Context, cfg config.Gateway, tel *telemetry.Telemetry) (*Gateway, error) {
-	f := &Gateway{cfg: cfg, tel: tel, plain: exec.NewTransport(exec.TransportOptions{}), h2c: exec.NewTransport(exec.TransportOptions{H2C: true})}
+	f := &Gateway{
+		cfg:   cfg,
+		tel:   tel,
+		plain: exec.NewTransport(exec.TransportOptions{}),
+		h2c:   exec.NewTransport(exec.TransportOptions{H2C: true}),
+	}
 	f.memory.Most = int64(cfg.MaxResponses)
 	rules, err := f.rules(ctx)
 	if err != nil {
@@ -75,8 +81,8 @@ func (g *Gateway) Server() *server.Gateway { return g.gw }
 // Verifier verifies the tokens of callers; nil without gateway.jwks.
 func (g *Gateway) Verifier() server.Verifier { return g.who }
 
-// Snapshot prepares a supergraph for publication with the configured limits and connections. Reach may say how subgraphs are reached, by name;
-// what it leaves open is as in the configuration.
+// Snapshot prepares a supergraph for publication with the configured limits and connections. Reach may say how
+// subgraphs are reached, by name; what it leaves open is as in the configuration.
 func (g *Gateway) Snapshot(sdl, why string, reach map[string]exec.Subgraph) (*server.Snapshot, error) {
 	return server.NewSnapshot(sdl, g.options(why, reach))
 }
@@ -87,8 +93,18 @@ func (g *Gateway) options(why string, reach map[string]exec.Subgraph) server.Sna
 		Default:   g.reach(config.Subgraph{}),
 		Why:       why,
 		Plan: plan.Options{ListSize: g.cfg.ListSize, Limits: plan.Limits{
-			Tokens: g.cfg.MaxTokens, Depth: g.cfg.MaxDepth, Aliases: g.cfg.MaxAliases, RootFields: g.cfg.MaxRootFields, Fields: g.cfg.MaxFields}},
-		Exec: exec.Config{Transport: g.plain, MaxResponseBytes: g.cfg.MaxResponse, Memory: &g.memory, ErrorMode: g.errorMode()},
+			Tokens:     g.cfg.MaxTokens,
+			Depth:      g.cfg.MaxDepth,
+			Aliases:    g.cfg.MaxAliases,
+			RootFields: g.cfg.MaxRootFields,
+			Fields:     g.cfg.MaxFields,
+		}},
+		Exec: exec.Config{
+			Transport:        g.plain,
+			MaxResponseBytes: g.cfg.MaxResponse,
+			Memory:           &g.memory,
+			ErrorMode:        g.errorMode(),
+		},
 	}
 	for name, s := range g.cfg.Subgraphs {
 		opts.Subgraphs[name] = g.reach(s)
@@ -109,7 +125,13 @@ func (g *Gateway) H2C() http.RoundTripper { return g.h2c }
 // reach says how a configured subgraph is reached.
 func (g *Gateway) reach(s config.Subgraph) exec.Subgraph {
 	url, user := s.URL.Bare() // the graph that others may read names the URL
-	how := exec.Subgraph{URL: url, Host: s.Host, Timeout: cmp.Or(s.Timeout, g.cfg.FetchTimeout), Retries: g.cfg.FetchRetries, Header: http.Header{}}
+	how := exec.Subgraph{
+		URL:     url,
+		Host:    s.Host,
+		Timeout: cmp.Or(s.Timeout, g.cfg.FetchTimeout),
+		Retries: g.cfg.FetchRetries,
+		Header:  http.Header{},
+	}
 	how.Idle, how.Compress = s.Idle, s.Compress
 	if s.Retries != nil {
 		how.Retries = *s.Retries
@@ -171,7 +193,8 @@ func (g *Gateway) NotListening() string {
 	return "the gateway does not listen at " + g.cfg.Listen + " (gateway.listen)"
 }
 
-// Run serves gateway.listen until ctx ends; then requests in flight are finished, and streams are ended with a word to their clients.
+// Run serves gateway.listen until ctx ends; then requests in flight are finished, and streams are ended with a word
+// to their clients.
 func (g *Gateway) Run(ctx context.Context) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.cfg.Listen)
 	if err != nil {
@@ -189,7 +212,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.listens.Store(true)
 	defer g.listens.Store(false)
-	srv := &http.Server{Handler: g.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 128 << 10, Protocols: new(http.Protocols)}
+	srv := &http.Server{
+		Handler:           g.Handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    128 << 10,
+		Protocols:         new(http.Protocols),
+	}
 	idle.Limit(srv, mostIdle)
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetHTTP2(true)

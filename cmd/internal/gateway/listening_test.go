@@ -13,7 +13,8 @@ import (
 
 // A node is not ready before its gateway listens, nor after that has ended.
 func TestReadinessCountsTheListener(t *testing.T) {
-	cfg, err := config.Load("", func(string) (string, bool) { return "", false }, map[string]string{"gateway-listen": "127.0.0.1:0"})
+	cfg, err := config.Load("", func(string) (string, bool) { return "", false },
+		map[string]string{"gateway-listen": "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

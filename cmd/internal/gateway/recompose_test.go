@@ -17,7 +17,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/live"
 )
 
-// recomposing is a gateway whose graph has one subgraph that stays, and others that come and go as fast as graphs can be made.
+// recomposing is a gateway whose graph has one subgraph that stays, and others that come and go as fast as graphs can
+// be made.
 type recomposing struct {
 	*Gateway
 	t        *testing.T
@@ -43,12 +44,18 @@ func recompose(t *testing.T) *recomposing {
 	r := &recomposing{Gateway: f, t: t, made: make(chan live.Entry)}
 	p := publisher{f, nil}
 	ctx, cancel := context.WithCancel(t.Context())
-	r.registry = live.New(live.Config{Fetch: p.fetch, Publish: p.publish, Log: log, Rules: live.Rules{Linger: -1}, Observe: func(e live.Entry) {
-		select {
-		case r.made <- e:
-		case <-ctx.Done():
-		}
-	}})
+	r.registry = live.New(live.Config{
+		Fetch:   p.fetch,
+		Publish: p.publish,
+		Log:     log,
+		Rules:   live.Rules{Linger: -1},
+		Observe: func(e live.Entry) {
+			select {
+			case r.made <- e:
+			case <-ctx.Done():
+			}
+		},
+	})
 	done := make(chan error)
 	go func() { done <- r.registry.Run(ctx) }()
 	t.Cleanup(func() {
@@ -73,7 +80,12 @@ func (r *recomposing) wait() {
 // turn lets a subgraph join and leave again: two graphs. Each time it is another one, with another schema.
 func (r *recomposing) turn(n int) {
 	name := fmt.Sprintf("guest%d", n)
-	r.registry.Put(live.Source{Name: name, URL: "http://127.0.0.1:1/", SDL: fmt.Sprintf("type Query { guest%d: String  more%d: [Guest%d] } type Guest%d { id: ID a: Int b: [String!]! }", n, n, n, n)})
+	r.registry.Put(live.Source{
+		Name: name,
+		URL:  "http://127.0.0.1:1/",
+		SDL: fmt.Sprintf("type Query { guest%d: String  more%d: [Guest%d] } type Guest%d { id: ID a: Int b: [String!]! }",
+			n, n, n, n),
+	})
 	r.wait()
 	r.registry.Gone(name)
 	r.wait()
@@ -81,7 +93,8 @@ func (r *recomposing) turn(n int) {
 
 // query asks what stays.
 func (r *recomposing) query(ctx context.Context) string {
-	req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/graphql", strings.NewReader(`{"query":"{ stays { id name } }"}`))
+	req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/graphql",
+		strings.NewReader(`{"query":"{ stays { id name } }"}`))
 	req.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	r.Handler().ServeHTTP(w, req)
@@ -98,7 +111,11 @@ func staying(t *testing.T) live.Source {
 		_, _ = io.WriteString(w, stays)
 	}))
 	t.Cleanup(srv.Close)
-	return live.Source{Name: "stays", URL: srv.URL, SDL: "type Query { stays: [Thing] } type Thing { id: ID! name: String }"}
+	return live.Source{
+		Name: "stays",
+		URL:  srv.URL,
+		SDL:  "type Query { stays: [Thing] } type Thing { id: ID! name: String }",
+	}
 }
 
 // alive is the memory in use after collection, in KiB, and the number of goroutines.
@@ -110,7 +127,8 @@ func alive() (kib, goroutines int) {
 	return int(m.HeapAlloc >> 10), runtime.NumGoroutine()
 }
 
-// After a thousand graphs the process holds what it held after a hundred: no graph, plan, connection or goroutine stays behind.
+// After a thousand graphs the process holds what it held after a hundred: no graph, plan, connection or goroutine
+// stays behind.
 func TestHeapIsFlatOverRecompositions(t *testing.T) {
 	const first, spare = 100, 1 << 10
 	last := 1000
@@ -140,7 +158,8 @@ func TestHeapIsFlatOverRecompositions(t *testing.T) {
 	heap, goroutines := measure()
 	until(last)
 	heapThen, goroutinesThen := measure()
-	t.Logf("after %d graphs %d KiB and %d goroutines, after %d graphs %d KiB and %d goroutines", first, heap, goroutines, last, heapThen, goroutinesThen)
+	t.Logf("after %d graphs %d KiB and %d goroutines, after %d graphs %d KiB and %d goroutines", first, heap,
+		goroutines, last, heapThen, goroutinesThen)
 	if heapThen > heap+spare {
 		t.Errorf("the heap grew by %d KiB over %d graphs", heapThen-heap, last-first)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/subgraph"
 )
 
-// Registry returns a registry of subgraphs whose graphs the gateway serves. Reach says how a subgraph is reached that the configuration
-// does not name; nil means at its URL.
+// Registry returns a registry of subgraphs whose graphs the gateway serves. Reach says how a subgraph is reached that
+// the configuration does not name; nil means at its URL.
 func (g *Gateway) Registry(reach func(live.Source) exec.Subgraph) *live.Registry {
 	p := publisher{g, reach}
 	var kept live.Memory

@@ -34,8 +34,8 @@ type RoutesConfig struct {
 	Seen func(svc bgp.Service, there bool)
 }
 
-// Routes makes a gateway's graph of the routes: every route with protocol graphql is a subgraph, wherever its workload runs, and is asked through the
-// local Envoy.
+// Routes makes a gateway's graph of the routes: every route with protocol graphql is a subgraph, wherever its
+// workload runs, and is asked through the local Envoy.
 type Routes struct {
 	cfg      RoutesConfig
 	gateway  *Gateway
@@ -94,7 +94,13 @@ func (r *Routes) route(sel *rib.Selected) {
 		r.registry.Gone(name)
 		return
 	}
-	r.registry.Put(live.Source{Name: name, URL: "http://" + r.cfg.Egress + graphPath(best.Attrs.Tags), Host: name, SDL: r.given(name), Revision: revision(best)})
+	r.registry.Put(live.Source{
+		Name:     name,
+		URL:      "http://" + r.cfg.Egress + graphPath(best.Attrs.Tags),
+		Host:     name,
+		SDL:      r.given(name),
+		Revision: revision(best),
+	})
 }
 
 func bestOf(sel *rib.Selected) *rib.Path {
@@ -125,7 +131,8 @@ func revision(p *rib.Path) uint64 {
 	return h.Sum64()
 }
 
-// given returns the schema that the operator has put into the configured folder for a subgraph that does not tell its own; "" if there is none.
+// given returns the schema that the operator has put into the configured folder for a subgraph that does not tell its
+// own; "" if there is none.
 func (r *Routes) given(name string) string {
 	if r.cfg.Schemas == "" {
 		return ""

@@ -21,22 +21,35 @@ func (g *Gateway) rules(ctx context.Context) (server.Config, error) {
 	rules := server.Config{
 		Log: g.tel.Log, Tracer: g.tel.Tracer, Meter: g.tel.Meter,
 		NoIntrospection: !c.Introspection, Share: c.Share, Labels: c.Labels, CompressFrom: cmp.Or(c.CompressFrom, -1),
-		MaxBody: int64(c.MaxBody), MaxCost: c.MaxCost, MaxBatch: c.MaxBatch, MaxConcurrent: c.MaxConcurrent, Timeout: c.Timeout, Slow: cmp.Or(c.Slow, -1),
-		CSRF:      server.CSRF{Off: c.CSRF == "off", Strict: c.CSRF == "strict"},
-		CORS:      server.CORS{Origins: c.CORSOrigins, Credentials: c.CORSCredentials, Headers: c.CORSHeaders},
-		Documents: server.Documents{Only: c.OnlyPersisted, NoAutomatic: !c.APQ},
-		Streams:   server.Streams{Max: c.MaxStreams},
-		Uploads:   server.Uploads{Off: c.MaxUpload == 0, MaxBytes: int64(c.MaxUpload)},
-		Cache:     server.Cache{MaxBytes: c.CacheBytes},
+		MaxBody:       int64(c.MaxBody),
+		MaxCost:       c.MaxCost,
+		MaxBatch:      c.MaxBatch,
+		MaxConcurrent: c.MaxConcurrent,
+		Timeout:       c.Timeout,
+		Slow:          cmp.Or(c.Slow, -1),
+		CSRF:          server.CSRF{Off: c.CSRF == "off", Strict: c.CSRF == "strict"},
+		CORS:          server.CORS{Origins: c.CORSOrigins, Credentials: c.CORSCredentials, Headers: c.CORSHeaders},
+		Documents:     server.Documents{Only: c.OnlyPersisted, NoAutomatic: !c.APQ},
+		Streams:       server.Streams{Max: c.MaxStreams},
+		Uploads:       server.Uploads{Off: c.MaxUpload == 0, MaxBytes: int64(c.MaxUpload)},
+		Cache:         server.Cache{MaxBytes: c.CacheBytes},
 	}
 	if c.GraphiQL {
 		rules.Page = http.HandlerFunc(graphiql.Page)
 	}
 	for _, r := range c.RequestHeaders {
-		rules.Headers.Request = append(rules.Headers.Request, server.RequestHeader{Name: r.Name, Matching: expression(r), Rename: r.Rename, Default: r.Default.Reveal(), Subgraphs: r.Subgraphs})
+		rules.Headers.Request = append(rules.Headers.Request,
+			server.RequestHeader{
+				Name:      r.Name,
+				Matching:  expression(r),
+				Rename:    r.Rename,
+				Default:   r.Default.Reveal(),
+				Subgraphs: r.Subgraphs,
+			})
 	}
 	if c.Operator { // which checks the token itself
-		rules.Headers.Request = append(rules.Headers.Request, server.RequestHeader{Name: "Authorization", Subgraphs: []string{OperatorSubgraph}})
+		rules.Headers.Request = append(rules.Headers.Request,
+			server.RequestHeader{Name: "Authorization", Subgraphs: []string{OperatorSubgraph}})
 	}
 	for _, r := range c.ResponseHeaders {
 		rules.Headers.Response = append(rules.Headers.Response, server.ResponseHeader{
@@ -72,7 +85,12 @@ func (g *Gateway) identity(ctx context.Context, rules *server.Config) error {
 	if g.cfg.JWKS.Reveal() == "" {
 		return nil
 	}
-	v, err := bearer.New(ctx, bearer.Config{Source: g.cfg.JWKS, Issuer: g.cfg.Issuer, Audience: g.cfg.Audience, Log: g.tel.Log})
+	v, err := bearer.New(ctx, bearer.Config{
+		Source:   g.cfg.JWKS,
+		Issuer:   g.cfg.Issuer,
+		Audience: g.cfg.Audience,
+		Log:      g.tel.Log,
+	})
 	if err != nil {
 		return fmt.Errorf("gateway.jwks: %w", err)
 	}

@@ -8,12 +8,12 @@ import (
 	"sync/atomic"
 )
 
-// Slack is what the heap may hold beside what is live: so many bytes, enough for a burst when little is live, and one of Part parts of
-// what is live.
+// Slack is what the heap may hold beside what is live: so many bytes, enough for a burst when little is live, and one
+// of Part parts of what is live.
 type Slack struct{ Bytes, Part uint64 }
 
-// Node is for tables of bytes and numbers, which the collector does not scan, so that collecting often costs little. Gateway is for
-// graphs, which it scans, and for requests, whose memory comes and goes.
+// Node is for tables of bytes and numbers, which the collector does not scan, so that collecting often costs little.
+// Gateway is for graphs, which it scans, and for requests, whose memory comes and goes.
 //
 //nolint:gochecknoglobals // constants, if structs could be
 var (
@@ -21,8 +21,8 @@ var (
 	Gateway = Slack{3 << 20, 4}
 )
 
-// KeepTight sets the collector's pace after each collection by what is live then, so that memory follows what is held. The function that it
-// returns ends that. It overrides GOGC; a GOMEMLIMIT still holds.
+// KeepTight sets the collector's pace after each collection by what is live then, so that memory follows what is
+// held. The function that it returns ends that. It overrides GOGC; a GOMEMLIMIT still holds.
 func KeepTight(slack Slack) (stop func()) {
 	h := &pace{slack: slack, before: debug.SetGCPercent(100)}
 	h.percent = 100

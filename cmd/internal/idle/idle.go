@@ -1,5 +1,5 @@
-// Package idle bounds how many connections of an HTTP server may do nothing. Whoever may connect could keep thousands open otherwise, each costs the
-// process a file, and a node without files serves nobody.
+// Package idle bounds how many connections of an HTTP server may do nothing. Whoever may connect could keep thousands
+// open otherwise, each costs the process a file, and a node without files serves nobody.
 package idle
 
 import (
@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Limit has srv close the connection that has been idle longest as soon as more than most are: between requests, or before the first. Connections with a
-// request in hand do not count and are left alone. It has to be called before srv serves. Connections also end after two minutes of doing nothing.
+// Limit has srv close the connection that has been idle longest as soon as more than most are: between requests, or
+// before the first. Connections with a request in hand do not count and are left alone. It has to be called before
+// srv serves. Connections also end after two minutes of doing nothing.
 func Limit(srv *http.Server, most int) {
 	t := &tracker{most: most, at: map[net.Conn]*list.Element{}}
 	if srv.IdleTimeout == 0 {

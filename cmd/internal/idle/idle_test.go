@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A local user who keeps connections open, with requests before or without, costs the process no more than so many files, and the next caller is answered.
-// A request in hand is never cut off.
+// A local user who keeps connections open, with requests before or without, costs the process no more than so many
+// files, and the next caller is answered. A request in hand is never cut off.
 func TestIdleConnectionsAreBounded(t *testing.T) {
 	const most, flood = 10, 200
 	hold, entered := make(chan struct{}), make(chan struct{})

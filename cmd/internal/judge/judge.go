@@ -1,5 +1,5 @@
-// Package judge is the room of a node that decides by policy: it keeps the policies in force, answers Envoy's checks by them, and logs what was decided so that
-// an operator can ask why, and what another set would do.
+// Package judge is the room of a node that decides by policy: it keeps the policies in force, answers Envoy's checks
+// by them, and logs what was decided so that an operator can ask why, and what another set would do.
 package judge
 
 import (
@@ -50,7 +50,8 @@ type Judge struct {
 
 const file = "policy.db"
 
-// Open opens what is kept, and puts the newest version in force. If that cannot be compiled any more, nothing is in force: every check fails, and the log says why.
+// Open opens what is kept, and puts the newest version in force. If that cannot be compiled any more, nothing is in
+// force: every check fails, and the log says why.
 func Open(ctx context.Context, cfg Config) (*Judge, error) {
 	s, err := store.Open(ctx, filepath.Join(cfg.Data, file))
 	if err != nil {
@@ -61,7 +62,13 @@ func Open(ctx context.Context, cfg Config) (*Judge, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	j.server = extauthz.New(extauthz.Config{
-		Engine: &j.engine, Log: cfg.Log, Tokens: cfg.Tokens, ServiceHeader: cfg.ServiceHeader, Headers: cfg.Headers, Shadow: cfg.Shadow, Record: j.record,
+		Engine:        &j.engine,
+		Log:           cfg.Log,
+		Tokens:        cfg.Tokens,
+		ServiceHeader: cfg.ServiceHeader,
+		Headers:       cfg.Headers,
+		Shadow:        cfg.Shadow,
+		Record:        j.record,
 	})
 	v, err := s.Current(ctx)
 	if err != nil && !errors.Is(err, store.ErrNone) {
@@ -69,7 +76,8 @@ func Open(ctx context.Context, cfg Config) (*Judge, error) {
 	}
 	snap, err := policy.Compile(v.Source)
 	if err != nil {
-		cfg.Log.Error("the policies that were applied last are not valid any more: nothing is permitted until others are applied", "version", v.Number, "error", err)
+		cfg.Log.Error("the policies that were applied last are not valid any more: nothing is permitted until others "+
+			"are applied", "version", v.Number, "error", err)
 		return j, nil
 	}
 	j.publish(snap, v.Number)
@@ -79,7 +87,8 @@ func Open(ctx context.Context, cfg Config) (*Judge, error) {
 func (j *Judge) publish(s *policy.Snapshot, version int) {
 	j.version = version
 	j.engine.Publish(s)
-	j.cfg.Log.Info("policies in force", "version", version, "hash", s.Hash(), "policies", len(s.Policies()), "entities", s.Entities())
+	j.cfg.Log.Info("policies in force", "version", version, "hash", s.Hash(), "policies", len(s.Policies()), "entities",
+		s.Entities())
 }
 
 // Run answers checks on a listener, which may be nil, and keeps decisions, until ctx ends.
@@ -103,7 +112,8 @@ func (j *Judge) record(r policy.Record) {
 	j.metrics.decided(r)
 	allowed := r.Decision.Allow
 	if !allowed {
-		j.cfg.Log.Info("denied", "decision", r.ID, "principal", r.Call.Principal(), "service", r.Call.Service, "method", r.Call.Method, "policies", r.Decision.Policies,
+		j.cfg.Log.Info("denied", "decision", r.ID, "principal", r.Call.Principal(), "service", r.Call.Service, "method",
+			r.Call.Method, "policies", r.Decision.Policies,
 			"errors", r.Decision.Errors, "shadow", r.Shadow)
 	}
 	if !allowed || rand.IntN(100) < j.cfg.Sample { //nolint:gosec // no secret
@@ -118,7 +128,8 @@ func (j *Judge) Current() (*policy.Snapshot, int) {
 	return j.engine.Snapshot(), j.version
 }
 
-// Apply puts a source in force, as a whole or not at all, and keeps it as the newest version. An error of type policy.Problems says what is wrong with it.
+// Apply puts a source in force, as a whole or not at all, and keeps it as the newest version. An error of type
+// policy.Problems says what is wrong with it.
 func (j *Judge) Apply(ctx context.Context, src policy.Source, by, note string) (store.Version, error) {
 	snap, err := policy.Compile(src)
 	if err != nil {
@@ -172,7 +183,8 @@ func (j *Judge) Decisions(ctx context.Context, most int, denied bool) ([]policy.
 func (j *Judge) Why(ctx context.Context, id string) (policy.Record, policy.Why, error) {
 	r, err := j.store.Decision(ctx, id)
 	if errors.Is(err, store.ErrNone) {
-		return r, policy.Why{}, fmt.Errorf("decision %s: %w: allowances are kept by sample (policy.sample), and the oldest go first", id, err)
+		return r, policy.Why{}, fmt.Errorf("decision %s: %w: allowances are kept by sample (policy.sample), and the "+
+			"oldest go first", id, err)
 	}
 	if err != nil {
 		return r, policy.Why{}, err

@@ -21,7 +21,12 @@ import (
 
 func open(t *testing.T, dir string) *Judge {
 	t.Helper()
-	j, err := Open(t.Context(), Config{Data: dir, Log: slog.New(slog.DiscardHandler), Meter: noop.NewMeterProvider().Meter("test"), Sample: 100})
+	j, err := Open(t.Context(), Config{
+		Data:   dir,
+		Log:    slog.New(slog.DiscardHandler),
+		Meter:  noop.NewMeterProvider().Meter("test"),
+		Sample: 100,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +45,8 @@ func TestApplyRestartRollback(t *testing.T) {
 	if snap, version := j.Current(); snap == nil || version != 0 {
 		t.Fatalf("at first: %v, %d", snap, version)
 	}
-	one, two := source(`@id("one") permit (principal, action, resource is CATALYST::Service);`), source(`@id("two") forbid (principal, action, resource);`)
+	one, two := source(`@id("one") permit (principal, action, resource is CATALYST::Service);`),
+		source(`@id("two") forbid (principal, action, resource);`)
 	for i, src := range []policy.Source{one, two} {
 		if v, err := j.Apply(t.Context(), src, "joe", ""); err != nil || v.Number != i+1 {
 			t.Fatalf("%+v, %v", v, err)
@@ -81,7 +87,11 @@ func TestSetThatIsNotValidAnyMore(t *testing.T) {
 	if snap, _ := j.Current(); snap != nil {
 		t.Error("something is in force")
 	}
-	if d := j.engine.Decide(policy.Call{Service: "books.acme.example", Organisation: "acme.example", Method: "GET"}.Request()); d.Allow {
+	if d := j.engine.Decide(policy.Call{
+		Service:      "books.acme.example",
+		Organisation: "acme.example",
+		Method:       "GET",
+	}.Request()); d.Allow {
 		t.Error("something is permitted")
 	}
 }
@@ -111,15 +121,24 @@ func TestTokens(t *testing.T) {
 	thumbprint := make([]byte, 32)
 	thumbprint[0] = 1
 	now := time.Now()
-	c := &token.Claims{ID: "1", Issuer: "acme.example", Subject: "joe", Audience: []string{"mesh"}, IssuedAt: now, Expires: now.Add(time.Minute), Principal: token.Principal("USER"),
-		Entity: token.Entity{ID: "joe", Name: "Joe", Type: "user", TrustedDomains: []string{"acme.example"}}}
+	c := &token.Claims{
+		ID:        "1",
+		Issuer:    "acme.example",
+		Subject:   "joe",
+		Audience:  []string{"mesh"},
+		IssuedAt:  now,
+		Expires:   now.Add(time.Minute),
+		Principal: token.Principal("USER"),
+		Entity:    token.Entity{ID: "joe", Name: "Joe", Type: "user", TrustedDomains: []string{"acme.example"}},
+	}
 	copy(c.Bound[:], thumbprint)
 	raw, err := signer.Sign(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b, err := tokens.Verify(t.Context(), raw, thumbprint)
-	if err != nil || b.Principal != "USER" || b.Subject != "joe" || b.Claims["jti"] != "1" || b.Organisation != "acme.example" {
+	if err != nil || b.Principal != "USER" || b.Subject != "joe" || b.Claims["jti"] != "1" ||
+		b.Organisation != "acme.example" {
 		t.Errorf("%+v, %v", b, err)
 	}
 	for _, other := range [][]byte{nil, make([]byte, 32)} {

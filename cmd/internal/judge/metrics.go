@@ -26,10 +26,14 @@ type metrics struct {
 func newMetrics(m metric.Meter, j *Judge) (*metrics, error) {
 	x := &metrics{services: map[string]bool{}}
 	var errs [5]error
-	x.decisions, errs[0] = m.Int64Counter("catalyst.policy.decisions", metric.WithDescription("decisions by action, result (allow, deny, error) and service, 500 services by name"))
-	x.duration, errs[1] = m.Float64Histogram("catalyst.policy.decision.duration", metric.WithUnit("s"), metric.WithDescription("from Envoy's question to the decision"),
-		metric.WithExplicitBucketBoundaries(.000005, .00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .1, 1))
-	_, errs[2] = m.Int64ObservableGauge("catalyst.policy.version", metric.WithDescription("version in force; 0 for the defaults, -1 for none"),
+	x.decisions, errs[0] = m.Int64Counter("catalyst.policy.decisions",
+		metric.WithDescription("decisions by action, result (allow, deny, error) and service, 500 services by name"))
+	x.duration, errs[1] = m.Float64Histogram("catalyst.policy.decision.duration", metric.WithUnit("s"),
+		metric.WithDescription("from Envoy's question to the decision"),
+		metric.WithExplicitBucketBoundaries(.000005, .00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01,
+			.1, 1))
+	_, errs[2] = m.Int64ObservableGauge("catalyst.policy.version",
+		metric.WithDescription("version in force; 0 for the defaults, -1 for none"),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			snap, version := j.Current()
 			if snap == nil {
@@ -38,7 +42,8 @@ func newMetrics(m metric.Meter, j *Judge) (*metrics, error) {
 			o.Observe(int64(version))
 			return nil
 		}))
-	_, errs[3] = m.Int64ObservableGauge("catalyst.policy.lost", metric.WithDescription("decisions that were not kept because the disk was too slow for them"),
+	_, errs[3] = m.Int64ObservableGauge("catalyst.policy.lost",
+		metric.WithDescription("decisions that were not kept because the disk was too slow for them"),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			o.Observe(int64(j.store.Lost())) //nolint:gosec // fewer than 2^63
 			return nil
@@ -58,7 +63,8 @@ func (x *metrics) decided(r policy.Record) {
 		result = "deny"
 	}
 	ctx := context.Background()
-	x.decisions.Add(ctx, 1, metric.WithAttributes(attribute.String("action", action), attribute.String("result", result), attribute.String("service", x.series(r.Call.Service))))
+	x.decisions.Add(ctx, 1, metric.WithAttributes(attribute.String("action", action),
+		attribute.String("result", result), attribute.String("service", x.series(r.Call.Service))))
 	x.duration.Record(ctx, r.Took.Seconds(), metric.WithAttributes(attribute.String("action", action)))
 }
 

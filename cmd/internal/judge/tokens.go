@@ -56,13 +56,18 @@ func (t Tokens) Verify(ctx context.Context, raw string, certificate []byte) (*po
 		return nil, err
 	}
 	claims := map[string]string{"iss": c.Issuer, "sub": c.Subject}
-	for name, value := range map[string]string{"jti": c.ID, "client_id": c.ClientID, "scope": strings.Join(c.Scopes, " ")} {
+	for name, value := range map[string]string{"jti": c.ID, "client_id": c.ClientID,
+		"scope": strings.Join(c.Scopes, " ")} {
 		if value != "" {
 			claims[name] = value
 		}
 	}
 	return &policy.Bearer{
-		Principal: string(c.Principal), Subject: c.Subject, Name: c.Entity.Name, Kind: c.Entity.Type, Organisation: t.Organisation,
+		Principal:      string(c.Principal),
+		Subject:        c.Subject,
+		Name:           c.Entity.Name,
+		Kind:           c.Entity.Type,
+		Organisation:   t.Organisation,
 		TrustedDomains: c.Entity.TrustedDomains, TrustedNodes: c.Entity.TrustedNodes, Claims: claims,
 	}, nil
 }

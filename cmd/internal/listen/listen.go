@@ -13,8 +13,8 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/idle"
 )
 
-// On opens a listener; nil for an empty address. Key is the configuration's field, for errors. A Unix socket that nobody listens on any more is replaced and gets
-// mode 0600; one that is in use belongs to a node that runs.
+// On opens a listener; nil for an empty address. Key is the configuration's field, for errors. A Unix socket that
+// nobody listens on any more is replaced and gets mode 0600; one that is in use belongs to a node that runs.
 func On(ctx context.Context, network, address, key string) (net.Listener, error) {
 	if address == "" {
 		return nil, nil //nolint:nilnil // no listener is asked for
@@ -45,7 +45,11 @@ const mostIdle = 128
 
 // Serve serves HTTP on a listener until ctx ends. Of the connections that do nothing it keeps 128.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
 	idle.Limit(srv, mostIdle)
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()

@@ -1,5 +1,5 @@
-// Package localports gives TCP services the local ports at which applications reach them, and keeps in the journal whose they are. It is the shell of
-// envoy/ports: a lock, a clock and a store around its table.
+// Package localports gives TCP services the local ports at which applications reach them, and keeps in the journal
+// whose they are. It is the shell of envoy/ports: a lock, a clock and a store around its table.
 package localports
 
 import (
@@ -35,8 +35,9 @@ type Book struct {
 	pinned map[bgp.Service]bool // since Moved was called; guarded by mu
 }
 
-// Open reads what was kept in the store, and gives a service of which nothing was the port at which Envoy listened for it last. Of what Envoy had last it
-// returns what is to be given to it again: all but listeners at other ports than those that were kept.
+// Open reads what was kept in the store, and gives a service of which nothing was the port at which Envoy listened
+// for it last. Of what Envoy had last it returns what is to be given to it again: all but listeners at other ports
+// than those that were kept.
 func Open(
 	ctx context.Context, pool []uint16, store Store, had []xds.Resource, log *slog.Logger,
 ) (b *Book, again []xds.Resource, err error) {
@@ -48,7 +49,13 @@ func Open(
 	for _, p := range kept {
 		entries = append(entries, ports.Entry(p))
 	}
-	b = &Book{store: store, log: log, changed: make(chan struct{}, 1), table: ports.New(pool, entries, now()), pinned: map[bgp.Service]bool{}}
+	b = &Book{
+		store:   store,
+		log:     log,
+		changed: make(chan struct{}, 1),
+		table:   ports.New(pool, entries, now()),
+		pinned:  map[bgp.Service]bool{},
+	}
 	again = slices.DeleteFunc(had, func(r xds.Resource) bool {
 		svc, port, ok := xds.LocalPort(&r)
 		return ok && !b.table.Adopt(svc, port, now())
@@ -59,9 +66,10 @@ func Open(
 // now is the time as it is kept: without a monotonic clock, which no file can hold.
 func now() time.Time { return time.Now().UTC().Round(0) }
 
-// Allot gives every TCP service of a batch its port and keeps which before it returns. Those for which none is left are taken out of the batch, each with its
-// problem. A port that cannot be written down is given all the same, and written with the next: to carry no traffic because a disk is full would be worse
-// than to give another port after a restart.
+// Allot gives every TCP service of a batch its port and keeps which before it returns. Those for which none is left
+// are taken out of the batch, each with its problem. A port that cannot be written down is given all the same, and
+// written with the next: to carry no traffic because a disk is full would be worse than to give another port after a
+// restart.
 func (b *Book) Allot(ctx context.Context, batch []xds.Forwarding) (served []xds.Forwarding, problems []xds.Problem) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

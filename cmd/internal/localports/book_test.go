@@ -46,7 +46,11 @@ func open(t *testing.T, d *disk, had []xds.Resource) (*Book, []xds.Resource) {
 }
 
 func tcp(svc bgp.Service) xds.Forwarding {
-	return xds.Forwarding{Service: svc, Protocol: bgp.TCP, Tiers: [][]xds.Target{{{Backend: xds.Backend{Address: "127.0.0.1:1"}}}}}
+	return xds.Forwarding{
+		Service:  svc,
+		Protocol: bgp.TCP,
+		Tiers:    [][]xds.Target{{{Backend: xds.Backend{Address: "127.0.0.1:1"}}}},
+	}
 }
 
 // allot gives a batch its ports, and says which: "a:10001 b:none".
@@ -82,7 +86,8 @@ func listener(t *testing.T, svc bgp.Service, port uint16) xds.Resource {
 func TestPortsAreKeptOverARestart(t *testing.T) {
 	d := newDisk(t)
 	b, _ := open(t, d, nil)
-	if got := allot(t, b, tcp("zeta"), xds.Forwarding{Service: "web", Protocol: bgp.HTTP, Down: []bgp.NodeID{{}}}, tcp("alpha"), tcp("late")); got != "zeta:10001 web:0 alpha:10002 late:none" {
+	if got := allot(t, b, tcp("zeta"), xds.Forwarding{Service: "web", Protocol: bgp.HTTP, Down: []bgp.NodeID{{}}},
+		tcp("alpha"), tcp("late")); got != "zeta:10001 web:0 alpha:10002 late:none" {
 		t.Error(got)
 	}
 	b, _ = open(t, d, nil)
@@ -127,7 +132,8 @@ func TestAFullDisk(t *testing.T) {
 	}
 }
 
-// Whatever Envoy was given before a restart and gets again is what the node says: what nothing was kept of is taken over, what was kept otherwise is not given.
+// Whatever Envoy was given before a restart and gets again is what the node says: what nothing was kept of is taken
+// over, what was kept otherwise is not given.
 func TestEnvoysLastStateAndTheNodesWord(t *testing.T) {
 	d := newDisk(t)
 	if err := d.Journal.SavePorts(t.Context(), []journal.Port{{Service: "zeta", Port: 10001}}, nil); err != nil {

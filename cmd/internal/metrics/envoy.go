@@ -18,8 +18,8 @@ import (
 	"github.com/catalyst-router/catalyst/xds"
 )
 
-// Calls are what this node's Envoy counts of services, as metrics of the node: calls of HTTP by service, direction and status, how long they took, and connections
-// of TCP. Envoy is asked whenever somebody asks for metrics.
+// Calls are what this node's Envoy counts of services, as metrics of the node: calls of HTTP by service, direction
+// and status, how long they took, and connections of TCP. Envoy is asked whenever somebody asks for metrics.
 type Calls struct {
 	get func(ctx context.Context, path string) ([]byte, error)
 	log *slog.Logger
@@ -36,14 +36,20 @@ func NewCalls(get func(ctx context.Context, path string) ([]byte, error), log *s
 	}
 	return &Calls{
 		get: get, log: log,
-		requests: desc("catalyst_requests_total", "HTTP requests that Envoy has answered, by service, direction (egress: of applications beside this node; "+
-			"ingress: of other nodes) and status; code 0 is a caller that left before the answer", xds.TagService, xds.TagDirection, xds.TagCode),
-		duration: desc("catalyst_request_duration_seconds", "from the first byte of a request to the last byte of its answer, by service and direction",
+		requests: desc("catalyst_requests_total",
+			"HTTP requests that Envoy has answered, by service, direction (egress: of applications beside this node; "+
+				"ingress: of other nodes) and status; code 0 is a caller that left before the answer", xds.TagService,
+			xds.TagDirection, xds.TagCode),
+		duration: desc("catalyst_request_duration_seconds",
+			"from the first byte of a request to the last byte of its answer, by service and direction",
 			xds.TagService, xds.TagDirection),
-		connections: desc("catalyst_tcp_connections_total", "TCP connections of applications beside this node that have ended, by service", xds.TagService),
-		sent:        desc("catalyst_tcp_sent_bytes_total", "bytes that applications got over TCP connections that have ended, by service", xds.TagService),
-		received:    desc("catalyst_tcp_received_bytes_total", "bytes that applications sent over TCP connections that have ended, by service", xds.TagService),
-		answers:     desc("catalyst_envoy_up", "1 if Envoy told its statistics, 0 if it did not answer"),
+		connections: desc("catalyst_tcp_connections_total",
+			"TCP connections of applications beside this node that have ended, by service", xds.TagService),
+		sent: desc("catalyst_tcp_sent_bytes_total",
+			"bytes that applications got over TCP connections that have ended, by service", xds.TagService),
+		received: desc("catalyst_tcp_received_bytes_total",
+			"bytes that applications sent over TCP connections that have ended, by service", xds.TagService),
+		answers: desc("catalyst_envoy_up", "1 if Envoy told its statistics, 0 if it did not answer"),
 	}
 }
 
@@ -57,7 +63,8 @@ func (c *Calls) Describe(to chan<- *prometheus.Desc) {
 // askTime is how long Envoy may take to tell its statistics: whoever asks for metrics waits for them.
 const askTime = 5 * time.Second
 
-// Collect implements prometheus.Collector. Without an answer of Envoy the others of the node's metrics are told all the same.
+// Collect implements prometheus.Collector. Without an answer of Envoy the others of the node's metrics are told all
+// the same.
 func (c *Calls) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTime)
 	defer cancel()
@@ -86,7 +93,8 @@ func (c *Calls) Collect(to chan<- prometheus.Metric) {
 				buckets[upper/1e6] = b.GetCumulativeCount()
 			}
 		}
-		to <- prometheus.MustNewConstHistogram(c.duration, h.GetSampleCount(), h.GetSampleSum()/1e6, buckets, values(m, labels[:2])...)
+		to <- prometheus.MustNewConstHistogram(c.duration, h.GetSampleCount(), h.GetSampleSum()/1e6, buckets,
+			values(m, labels[:2])...)
 	}
 }
 

@@ -35,7 +35,8 @@ type Metrics struct {
 
 // buckets of durations, in seconds.
 func seconds() metric.HistogramOption {
-	return metric.WithExplicitBucketBoundaries(.00001, .00005, .0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10)
+	return metric.WithExplicitBucketBoundaries(.00001, .00005, .0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25,
+		.5, 1, 2.5, 5, 10)
 }
 
 // New makes the instruments.
@@ -59,26 +60,33 @@ func New(m metric.Meter) *Metrics {
 	x.step = histogram("catalyst.speaker.step.duration", "time of one step of the speaker, decision included")
 	x.compile = histogram("catalyst.xds.compile.duration", "time to compile one batch of changes")
 	x.ack = histogram("catalyst.xds.ack.duration", "from sending a resource to Envoy's acknowledgement")
-	x.convergence = histogram("catalyst.convergence.duration", "from the declaration of a change, wherever it was, to the acknowledgement of an Envoy here")
+	x.convergence = histogram("catalyst.convergence.duration",
+		"from the declaration of a change, wherever it was, to the acknowledgement of an Envoy here")
 	x.compiledServices = counter("catalyst.xds.compiled", "services compiled")
 	x.events = counter("catalyst.speaker.events", "events taken by the speaker, by kind")
 	x.refusals = counter("catalyst.xds.nacks", "resources that an Envoy refused")
 	x.sessions = gauge("catalyst.sessions", "peers by state of their session")
 	x.routes = gauge("catalyst.routes", "routes by peer and table")
 	var err error
-	x.updates, err = m.Int64ObservableCounter("catalyst.updates", metric.WithDescription("UPDATE messages by peer and direction"))
+	x.updates, err = m.Int64ObservableCounter("catalyst.updates",
+		metric.WithDescription("UPDATE messages by peer and direction"))
 	x.keep(err)
-	x.queue = gauge("catalyst.queue.length", "what waits: messages for the speaker, services that a peer has yet to hear of")
+	x.queue = gauge("catalyst.queue.length",
+		"what waits: messages for the speaker, services that a peer has yet to hear of")
 	x.table = gauge("catalyst.table.size", "services, paths, attribute sets and bytes of the tables")
 	x.health = gauge("catalyst.services.health", "services of this node that are checked, by health")
-	x.serviceUp = gauge("catalyst.service.up", "1 for a checked service of this node whose workload is up, 0 for one that is down; at most 500, by name")
-	x.problems = gauge("catalyst.xds.problems", "services that Envoy could not be given as the tables say, by kind: refused (and in quarantine), not compiled")
-	x.damage = gauge("catalyst.journal.damage", "records of the journal, and the journal itself, that were found damaged and are not served")
+	x.serviceUp = gauge("catalyst.service.up",
+		"1 for a checked service of this node whose workload is up, 0 for one that is down; at most 500, by name")
+	x.problems = gauge("catalyst.xds.problems",
+		"services that Envoy could not be given as the tables say, by kind: refused (and in quarantine), not compiled")
+	x.damage = gauge("catalyst.journal.damage",
+		"records of the journal, and the journal itself, that were found damaged and are not served")
 	x.cutOff = gauge("catalyst.xds.cut_off", "Envoys that are turned away each time that they connect")
 	x.ports = gauge("catalyst.ports", "TCP ports by use")
 	x.expiry = map[string]metric.Float64ObservableGauge{}
 	for of, doc := range map[string]string{
-		identity.OfSVID: "the node's certificate", identity.OfCA: "the CA that signed the node's certificate", identity.OfRoots: "the roots of an organisation",
+		identity.OfSVID: "the node's certificate", identity.OfCA: "the CA that signed the node's certificate",
+		identity.OfRoots: "the roots of an organisation",
 	} {
 		g, err := m.Float64ObservableGauge(
 			"catalyst."+of+".expiry", metric.WithUnit("s"), metric.WithDescription("time that is left of "+doc),
@@ -114,7 +122,8 @@ func (x *Metrics) Compiled(ctx context.Context, took time.Duration, services int
 	x.compiledServices.Add(ctx, int64(services))
 }
 
-// Acknowledged books an Envoy's acknowledgement; own tells that the service is this node's. A clock that is behind the originator's counts as no time.
+// Acknowledged books an Envoy's acknowledgement; own tells that the service is this node's. A clock that is behind
+// the originator's counts as no time.
 func (x *Metrics) Acknowledged(ctx context.Context, a ads.Acknowledged, own bool) {
 	x.ack.Record(ctx, a.Took.Seconds())
 	if a.Trace.Declared > 0 {
@@ -122,7 +131,8 @@ func (x *Metrics) Acknowledged(ctx context.Context, a ads.Acknowledged, own bool
 		if own {
 			origin = "here"
 		}
-		x.convergence.Record(ctx, max(0, time.Since(time.Unix(0, a.Trace.Declared)).Seconds()), metric.WithAttributes(attribute.String("origin", origin)))
+		x.convergence.Record(ctx, max(0, time.Since(time.Unix(0, a.Trace.Declared)).Seconds()),
+			metric.WithAttributes(attribute.String("origin", origin)))
 	}
 }
 
@@ -220,10 +230,13 @@ func (x *Metrics) services(o metric.Observer, checked func(func(bgp.Service, pro
 
 func (x *Metrics) peer(o metric.Observer, v *speaker.PeerView) {
 	name := attribute.String("peer", v.Config.Node.String())
-	for table, n := range map[string]int{"adj-rib-in": v.Routes.Received, "rejected": v.Routes.Rejected, "stale": v.Routes.Stale, "adj-rib-out": v.Routes.Advertised} {
+	for table, n := range map[string]int{"adj-rib-in": v.Routes.Received, "rejected": v.Routes.Rejected,
+		"stale": v.Routes.Stale, "adj-rib-out": v.Routes.Advertised} {
 		o.ObserveInt64(x.routes, int64(n), metric.WithAttributes(name, attribute.String("table", table)))
 	}
-	o.ObserveInt64(x.updates, int64(v.Counters.UpdatesIn), metric.WithAttributes(name, attribute.String("direction", "in")))
-	o.ObserveInt64(x.updates, int64(v.Counters.UpdatesOut), metric.WithAttributes(name, attribute.String("direction", "out")))
+	o.ObserveInt64(x.updates, int64(v.Counters.UpdatesIn),
+		metric.WithAttributes(name, attribute.String("direction", "in")))
+	o.ObserveInt64(x.updates, int64(v.Counters.UpdatesOut),
+		metric.WithAttributes(name, attribute.String("direction", "out")))
 	o.ObserveInt64(x.queue, int64(v.Pending), metric.WithAttributes(name))
 }

@@ -1,11 +1,13 @@
-// Package offer keeps what this node offers: the services that its operator ordered, the health of their workloads, and what the router is told of both.
+// Package offer keeps what this node offers: the services that its operator ordered, the health of their workloads,
+// and what the router is told of both.
 //
 //	o := offer.New(offer.Config{Node: self, Router: router, Journal: journal, …})
 //	go o.Run(ctx)              // checks workloads
 //	err := o.Restore(ctx)      // announces what was ordered before the node was restarted
 //	err = o.Set(ctx, service)  // catalyst route add
 //
-// The order in the journal comes first: a service is announced only once it is kept, and one that is kept is announced again after a restart.
+// The order in the journal comes first: a service is announced only once it is kept, and one that is kept is
+// announced again after a restart.
 package offer
 
 import (
@@ -27,7 +29,8 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/offer/probe"
 )
 
-// firstChecks is how long a node that starts waits for the first results, so that it does not announce as up what was down and is.
+// firstChecks is how long a node that starts waits for the first results, so that it does not announce as up what was
+// down and is.
 const firstChecks = 3 * time.Second
 
 // Router is told of services. peering.Router is one.
@@ -135,7 +138,8 @@ func (o *Offer) tell(ctx context.Context, svc bgp.Service) {
 	}
 }
 
-// SetForNow announces a service that is this node's own, such as its operator API: it is not kept over a restart and its workload is not checked.
+// SetForNow announces a service that is this node's own, such as its operator API: it is not kept over a restart and
+// its workload is not checked.
 func (o *Offer) SetForNow(ctx context.Context, s journal.Service) error {
 	o.put(s)
 	o.names.Follow(string(s.Name), hosts(&s))
@@ -178,7 +182,8 @@ func (o *Offer) Kept(ctx context.Context) ([]journal.Service, error) {
 // Moved tells of services whose workload may be elsewhere now although their route is the same. It has one reader.
 func (o *Offer) Moved() <-chan bgp.Service { return o.moved }
 
-// Health returns what is known of a service's workloads as a whole; false if nothing is: they are not checked, and have addresses.
+// Health returns what is known of a service's workloads as a whole; false if nothing is: they are not checked, and
+// have addresses.
 func (o *Offer) Health(svc bgp.Service) (probe.Status, bool) {
 	if st, checked := o.probes.Status(svc); checked {
 		return st, true
@@ -201,7 +206,14 @@ func (o *Offer) put(s journal.Service) {
 
 // Attributes are what is announced of a service of this node, without its health.
 func Attributes(s journal.Service) bgp.Attributes {
-	return bgp.Attributes{Protocol: s.Protocol, MED: s.MED, Weight: s.Weight, Region: s.Region, Tags: s.Tags, Communities: s.Communities}
+	return bgp.Attributes{
+		Protocol:    s.Protocol,
+		MED:         s.MED,
+		Weight:      s.Weight,
+		Region:      s.Region,
+		Tags:        s.Tags,
+		Communities: s.Communities,
+	}
 }
 
 // CheckOf is how a service is checked; an error names the field that is wrong.
@@ -227,14 +239,20 @@ func (o *Offer) check(s *journal.Service) {
 	var targets []probe.Target
 	for _, r := range o.workloads(s) {
 		if r.Address != "" {
-			targets = append(targets, probe.Target{Service: s.Name, Protocol: s.Protocol, Address: r.Address, Other: r.Other, Check: c})
+			targets = append(targets, probe.Target{
+				Service:  s.Name,
+				Protocol: s.Protocol,
+				Address:  r.Address,
+				Other:    r.Other,
+				Check:    c,
+			})
 		}
 	}
 	o.probes.Put(s.Name, targets...)
 }
 
-// announce tells the router of a service as it is now: announced with its health, or withdrawn where the operator wants that of one that is down,
-// or that has not been checked yet.
+// announce tells the router of a service as it is now: announced with its health, or withdrawn where the operator
+// wants that of one that is down, or that has not been checked yet.
 func (o *Offer) announce(ctx context.Context, svc bgp.Service, t bgp.Trace) error {
 	o.announcing.Lock()
 	defer o.announcing.Unlock()
@@ -250,7 +268,8 @@ func (o *Offer) announce(ctx context.Context, svc bgp.Service, t bgp.Trace) erro
 	return o.cfg.Router.Do(ctx, speaker.LocalSet{Service: svc, Attributes: a, Trace: t})
 }
 
-// healthChanged follows a workload's health with its route. Where a service has several, those that are down get nothing, although its route stays the same.
+// healthChanged follows a workload's health with its route. Where a service has several, those that are down get
+// nothing, although its route stays the same.
 func (o *Offer) healthChanged(ctx context.Context, svc bgp.Service) {
 	if len(o.Workloads(svc)) > 1 {
 		defer o.tell(ctx, svc)
@@ -263,7 +282,8 @@ func (o *Offer) healthChanged(ctx context.Context, svc bgp.Service) {
 // declare begins the trace of a change.
 func (o *Offer) declare(ctx context.Context, span string, svc bgp.Service) bgp.Trace {
 	_, s := o.cfg.Tracer.Start(ctx, span,
-		trace.WithAttributes(attribute.String("catalyst.service", string(svc)), attribute.String("catalyst.node", o.cfg.Node.String())))
+		trace.WithAttributes(attribute.String("catalyst.service", string(svc)),
+			attribute.String("catalyst.node", o.cfg.Node.String())))
 	defer s.End()
 	return bgp.Trace{TraceID: s.SpanContext().TraceID(), SpanID: s.SpanContext().SpanID(), Declared: time.Now().UnixNano()}
 }

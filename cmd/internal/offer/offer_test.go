@@ -142,12 +142,17 @@ func TestARestartAnnouncesWhatWasOrdered(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir)
 	n := start(t, j)
-	for _, s := range []journal.Service{books("127.0.0.1:1"), {Name: "db.acme.example", Protocol: bgp.TCP, Address: "127.0.0.1:2"}} {
+	for _, s := range []journal.Service{books("127.0.0.1:1"),
+		{Name: "db.acme.example", Protocol: bgp.TCP, Address: "127.0.0.1:2"}} {
 		if err := n.Set(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := n.SetForNow(t.Context(), journal.Service{Name: "a.nodes.acme.example", Protocol: bgp.HTTP, Address: "127.0.0.1:3"}); err != nil {
+	if err := n.SetForNow(t.Context(), journal.Service{
+		Name:     "a.nodes.acme.example",
+		Protocol: bgp.HTTP,
+		Address:  "127.0.0.1:3",
+	}); err != nil {
 		t.Fatal(err)
 	}
 	again := start(t, open(t, dir))

@@ -11,13 +11,16 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/offer/probe"
 )
 
-// Workload is one of those that share a service's traffic, as it is reached now. The node's checks, its traces and its Envoy all go by it.
+// Workload is one of those that share a service's traffic, as it is reached now. The node's checks, its traces and
+// its Envoy all go by it.
 type Workload struct {
 	Ordered string // HOST:PORT, as the operator ordered it
-	// Address is IP:PORT; "" where the host has no address. Other is the same workload in the other family, tried when Address does not answer; "" for none.
+	// Address is IP:PORT; "" where the host has no address. Other is the same workload in the other family, tried when
+	// Address does not answer; "" for none.
 	Address, Other string
 	Status         probe.Status // nothing is known where it is not checked
-	// Trouble is what the last lookup of the host complained of, "" for nothing; Until is how long the last addresses are used all the same.
+	// Trouble is what the last lookup of the host complained of, "" for nothing; Until is how long the last addresses
+	// are used all the same.
 	Trouble     string
 	Lost, Until time.Time
 }
@@ -38,7 +41,8 @@ func hosts(s *journal.Service) []string {
 	return all
 }
 
-// Workloads returns the workloads of a service of this node, in the order in which they were ordered and their hosts' addresses come.
+// Workloads returns the workloads of a service of this node, in the order in which they were ordered and their hosts'
+// addresses come.
 func (o *Offer) Workloads(svc bgp.Service) []Workload {
 	s, ok := o.Get(svc)
 	if !ok {
@@ -77,8 +81,8 @@ func (o *Offer) workloads(s *journal.Service) (all []Workload) {
 	return all
 }
 
-// pair makes workloads of a host's addresses, which have IPv4 first. Those of one family are replicas; the nth of the other family is another way to the nth,
-// so localhost with 127.0.0.1 and ::1 is one workload and not two.
+// pair makes workloads of a host's addresses, which have IPv4 first. Those of one family are replicas; the nth of the
+// other family is another way to the nth, so localhost with 127.0.0.1 and ::1 is one workload and not two.
 func pair(addresses []netip.Addr, port uint16) []Workload {
 	split := 0
 	for split < len(addresses) && addresses[split].Is4() {
@@ -113,7 +117,8 @@ func (o *Offer) unreachable(s *journal.Service) (probe.Status, bool) {
 	return st, true
 }
 
-// Stale says which hosts of a service have lost their addresses and since when, and until when the last ones are used; "" for none.
+// Stale says which hosts of a service have lost their addresses and since when, and until when the last ones are
+// used; "" for none.
 func (o *Offer) Stale(svc bgp.Service) string {
 	for _, w := range o.Workloads(svc) {
 		switch {

@@ -15,8 +15,10 @@ func TestPair(t *testing.T) {
 		{nil, nil},
 		{[]string{"127.0.0.1", "::1"}, []Workload{{Address: "127.0.0.1:80", Other: "[::1]:80"}}},
 		{[]string{"::1"}, []Workload{{Address: "[::1]:80"}}},
-		{[]string{"10.0.0.1", "10.0.0.2", "fd00::1"}, []Workload{{Address: "10.0.0.1:80", Other: "[fd00::1]:80"}, {Address: "10.0.0.2:80"}}},
-		{[]string{"10.0.0.1", "fd00::1", "fd00::2"}, []Workload{{Address: "[fd00::1]:80", Other: "10.0.0.1:80"}, {Address: "[fd00::2]:80"}}},
+		{[]string{"10.0.0.1", "10.0.0.2", "fd00::1"},
+			[]Workload{{Address: "10.0.0.1:80", Other: "[fd00::1]:80"}, {Address: "10.0.0.2:80"}}},
+		{[]string{"10.0.0.1", "fd00::1", "fd00::2"},
+			[]Workload{{Address: "[fd00::1]:80", Other: "10.0.0.1:80"}, {Address: "[fd00::2]:80"}}},
 	} {
 		var addresses []netip.Addr
 		for _, a := range tt.addresses {

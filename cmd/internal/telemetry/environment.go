@@ -26,9 +26,10 @@ const (
 // export is how a signal goes out; the zero value is not at all.
 type export struct{ protocol string }
 
-// environment reads the variables of the OpenTelemetry specification ("Environment Variable Specification" and "OpenTelemetry Protocol Exporter"). What
-// the SDK's exporters read themselves (headers, timeouts, compression, certificates, intervals, batch sizes, samplers, resource attributes) is left to them.
-// A value that would be ignored in silence is an error that names the variable.
+// environment reads the variables of the OpenTelemetry specification ("Environment Variable Specification" and
+// "OpenTelemetry Protocol Exporter"). What the SDK's exporters read themselves (headers, timeouts, compression,
+// certificates, intervals, batch sizes, samplers, resource attributes) is left to them. A value that would be ignored
+// in silence is an error that names the variable.
 type environment struct{ get func(string) string }
 
 func processEnvironment() environment { return environment{os.Getenv} }
@@ -90,7 +91,8 @@ func (e environment) checkEndpoint(s signal, name, endpoint string) error {
 	var errs []error
 	for _, rest := range []string{"CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"} {
 		if file, value := e.of(s, rest); value != "" {
-			errs = append(errs, fmt.Errorf("%s is set, but %s is http:// and has no TLS: make it https://, or unset %s", file, name, file))
+			errs = append(errs, fmt.Errorf("%s is set, but %s is http:// and has no TLS: make it https://, or unset %s", file,
+				name, file))
 		}
 	}
 	return errors.Join(errs...)
@@ -98,7 +100,8 @@ func (e environment) checkEndpoint(s signal, name, endpoint string) error {
 
 // samplers are those of the specification that the SDK has.
 func samplers() []string {
-	return []string{"", "always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"}
+	return []string{"", "always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
+		"parentbased_traceidratio"}
 }
 
 // check returns what of the environment is not understood, although the specification names it.
@@ -108,17 +111,20 @@ func (e environment) check() error {
 	}
 	var errs []error
 	if v := e.get("OTEL_TRACES_SAMPLER"); !slices.Contains(samplers(), v) {
-		errs = append(errs, fmt.Errorf("OTEL_TRACES_SAMPLER=%s: not supported: want %s", v, strings.Join(samplers()[1:], ", ")))
+		errs = append(errs, fmt.Errorf("OTEL_TRACES_SAMPLER=%s: not supported: want %s", v,
+			strings.Join(samplers()[1:], ", ")))
 	}
 	for p := range strings.SplitSeq(e.get("OTEL_PROPAGATORS"), ",") {
 		switch strings.TrimSpace(p) {
 		case "", "tracecontext", "baggage", "none":
 		default:
-			errs = append(errs, fmt.Errorf("OTEL_PROPAGATORS=%s: not supported: traces travel as W3C tracecontext", strings.TrimSpace(p)))
+			errs = append(errs, fmt.Errorf("OTEL_PROPAGATORS=%s: not supported: traces travel as W3C tracecontext",
+				strings.TrimSpace(p)))
 		}
 	}
 	if v := e.get("OTEL_LOGS_EXPORTER"); v != "" && v != "none" && v != "console" {
-		errs = append(errs, fmt.Errorf("OTEL_LOGS_EXPORTER=%s: not supported: logs go to standard error (log.format json), and a collector reads them there", v))
+		errs = append(errs, fmt.Errorf("OTEL_LOGS_EXPORTER=%s: not supported: logs go to standard error (log.format "+
+			"json), and a collector reads them there", v))
 	}
 	return errors.Join(errs...)
 }

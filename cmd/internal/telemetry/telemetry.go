@@ -1,5 +1,5 @@
-// Package telemetry sets up what a node tells of itself: logs on standard error, traces and metrics by OTLP (over gRPC or HTTP) where the environment asks
-// for it, and metrics for Prometheus always. It holds no global provider.
+// Package telemetry sets up what a node tells of itself: logs on standard error, traces and metrics by OTLP (over
+// gRPC or HTTP) where the environment asks for it, and metrics for Prometheus always. It holds no global provider.
 package telemetry
 
 import (
@@ -54,21 +54,26 @@ func Logger(w io.Writer, level, format string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// CaptureStandardLog has what libraries write to Go's standard logger, and what the OpenTelemetry SDK complains of, written by l, so that every line has
-// its form. The function that it returns undoes the former. It is for a process's main part: both are the process's, not a node's.
+// CaptureStandardLog has what libraries write to Go's standard logger, and what the OpenTelemetry SDK complains of,
+// written by l, so that every line has its form. The function that it returns undoes the former. It is for a
+// process's main part: both are the process's, not a node's.
 func CaptureStandardLog(l *slog.Logger) (undo func()) {
 	std := slog.NewLogLogger(l.Handler(), slog.LevelWarn)
 	writer, flags := log.Writer(), log.Flags()
 	log.SetOutput(std.Writer())
 	log.SetFlags(0)
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { l.Warn("telemetry is not exported", "error", err.Error()) }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		l.Warn("telemetry is not exported", "error",
+			err.Error())
+	}))
 	return func() {
 		log.SetOutput(writer)
 		log.SetFlags(flags)
 	}
 }
 
-// New sets everything up for a node. Variables of the OpenTelemetry specification that would be ignored in silence are an error that names them.
+// New sets everything up for a node. Variables of the OpenTelemetry specification that would be ignored in silence
+// are an error that names them.
 func New(ctx context.Context, log *slog.Logger, node, version string) (*Telemetry, error) {
 	t := &Telemetry{Log: log, Tracer: noop.NewTracerProvider().Tracer(scope)}
 	env := processEnvironment()
@@ -78,7 +83,8 @@ func New(ctx context.Context, log *slog.Logger, node, version string) (*Telemetr
 		return nil, fmt.Errorf("set up OTLP: %w", err)
 	}
 	res, err := resource.New(ctx, // what the environment says comes last and wins
-		resource.WithAttributes(semconv.ServiceName("catalyst"), semconv.ServiceInstanceID(node), semconv.ServiceVersion(version)),
+		resource.WithAttributes(semconv.ServiceName("catalyst"), semconv.ServiceInstanceID(node),
+			semconv.ServiceVersion(version)),
 		resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)

@@ -30,23 +30,31 @@ func TestTheEnvironmentIsHonouredOrRefusedByName(t *testing.T) {
 	}{
 		{"nothing set", nil, "", ""},
 		{"endpoint alone", map[string]string{endpoint: "http://127.0.0.1:4317"}, protocolGRPC, ""},
-		{"HTTP", map[string]string{endpoint: "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, protocolHTTP, ""},
+		{"HTTP", map[string]string{endpoint: "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
+			protocolHTTP, ""},
 		{"a signal's own protocol", map[string]string{
-			endpoint: "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+			endpoint: "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+			"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
 		}, protocolHTTP, ""},
-		{"a signal's own endpoint", map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4317"}, protocolGRPC, ""},
+		{"a signal's own endpoint", map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4317"},
+			protocolGRPC, ""},
 		{"asked for without endpoint", map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}, protocolGRPC, ""},
 		{"not wanted", map[string]string{endpoint: "http://127.0.0.1:4317", "OTEL_TRACES_EXPORTER": "none"}, "", ""},
 		{"disabled", map[string]string{endpoint: "nonsense", "OTEL_SDK_DISABLED": "true"}, "", ""},
-		{"TLS", map[string]string{endpoint: "https://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_CERTIFICATE": "ca.pem"}, protocolGRPC, ""},
-		{"a certificate without TLS", map[string]string{endpoint: "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_CERTIFICATE": "ca.pem"}, "",
+		{"TLS", map[string]string{endpoint: "https://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_CERTIFICATE": "ca.pem"},
+			protocolGRPC, ""},
+		{"a certificate without TLS", map[string]string{endpoint: "http://127.0.0.1:4317",
+			"OTEL_EXPORTER_OTLP_CERTIFICATE": "ca.pem"}, "",
 			"OTEL_EXPORTER_OTLP_CERTIFICATE is set, but OTEL_EXPORTER_OTLP_ENDPOINT is http://"},
-		{"a signal's certificate without TLS", map[string]string{endpoint: "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY": "k.pem"}, "",
+		{"a signal's certificate without TLS",
+			map[string]string{endpoint: "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY": "k.pem"}, "",
 			"OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY is set"},
 		{"no URL", map[string]string{endpoint: "127.0.0.1:4317"}, "", "OTEL_EXPORTER_OTLP_ENDPOINT: want a URL"},
-		{"JSON", map[string]string{endpoint: "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "", "OTEL_EXPORTER_OTLP_PROTOCOL=http/json"},
+		{"JSON", map[string]string{endpoint: "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "",
+			"OTEL_EXPORTER_OTLP_PROTOCOL=http/json"},
 		{"another exporter", map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"}, "", "OTEL_TRACES_EXPORTER=zipkin"},
-		{"another sampler", map[string]string{"OTEL_TRACES_SAMPLER": "jaeger_remote"}, "", "OTEL_TRACES_SAMPLER=jaeger_remote"},
+		{"another sampler", map[string]string{"OTEL_TRACES_SAMPLER": "jaeger_remote"}, "",
+			"OTEL_TRACES_SAMPLER=jaeger_remote"},
 		{"another propagator", map[string]string{"OTEL_PROPAGATORS": "tracecontext,b3"}, "", "OTEL_PROPAGATORS=b3"},
 		{"logs", map[string]string{"OTEL_LOGS_EXPORTER": "otlp"}, "", "OTEL_LOGS_EXPORTER=otlp"},
 	} {
@@ -73,7 +81,8 @@ type received struct {
 	names chan string
 }
 
-func (r *received) Export(_ context.Context, req *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+func (r *received) Export(_ context.Context,
+	req *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
 	for _, span := range req.GetResourceSpans() {
 		for _, a := range span.GetResource().GetAttributes() {
 			if a.GetKey() == "service.name" {

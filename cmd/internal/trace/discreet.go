@@ -8,9 +8,10 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/rib"
 )
 
-// A peer that asks must not have this node try addresses for it. A peer could announce a service at 10.0.0.5:22, ask for a trace of it, and
-// read whether something listens there, in words or in how long the answer took. So what is tried for a peer are addresses that
-// neither it nor a stranger chose, and what is said to another organisation names none.
+// A peer that asks must not have this node try addresses for it. A peer could announce a service at 10.0.0.5:22, ask
+// for a trace of it, and read whether something listens there, in words or in how long the answer took. So what is
+// tried for a peer are addresses that neither it nor a stranger chose, and what is said to another organisation names
+// none.
 
 // untold is why nothing beyond this node is tried for a peer; "" if it is.
 func (t *Tracer) untold(asker bgp.NodeID, best *rib.Candidate) string {
@@ -37,7 +38,8 @@ func discreet(hops []bgp.WalkHop) []bgp.WalkHop {
 			if s.Name == "export" { // why it was not told is for it to read
 				continue
 			}
-			text := map[bgp.WalkState]string{bgp.WalkOK: "holds", bgp.WalkFailed: "does not hold", bgp.WalkUnknown: "is not known"}[s.State]
+			text := map[bgp.WalkState]string{bgp.WalkOK: "holds", bgp.WalkFailed: "does not hold",
+				bgp.WalkUnknown: "is not known"}[s.State]
 			*s = bgp.WalkStep{Name: s.Name, State: s.State, Text: text}
 			if s.State == bgp.WalkFailed {
 				s.Advice = fmt.Sprintf("the operator of %s sees more", hops[i].Node)

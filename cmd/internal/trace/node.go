@@ -62,7 +62,8 @@ type NodeConfig struct {
 	Envoy      *envoy.Supervisor        // nil without an Envoy of this node's own
 	Egress     string                   // HOST:PORT of Envoy's HTTP egress
 	Port       func(bgp.Service) uint16 // local port of a TCP service; 0 for none
-	// Tunnel returns the Unix socket at which this node's Envoy passes on to a node that is reached by its tunnels; "" for one that is dialled.
+	// Tunnel returns the Unix socket at which this node's Envoy passes on to a node that is reached by its tunnels; ""
+	// for one that is dialled.
 	Tunnel func(bgp.NodeID) string
 }
 
@@ -81,14 +82,22 @@ func (n *Node) Self() bgp.NodeID { return n.cfg.Node }
 func (n *Node) Facts(ctx context.Context, svc bgp.Service) (*Facts, error) {
 	server := n.cfg.Forwarding.ADS()
 	f := &Facts{
-		Problem: n.cfg.Forwarding.NotCompiled(svc), Compiled: server.Compiled(svc), Envoys: server.Service(svc), Supervised: n.cfg.Envoy != nil,
+		Problem:    n.cfg.Forwarding.NotCompiled(svc),
+		Compiled:   server.Compiled(svc),
+		Envoys:     server.Service(svc),
+		Supervised: n.cfg.Envoy != nil,
 	}
 	for _, e := range server.Status() {
 		f.Connected = append(f.Connected, e.Node)
 	}
 	if s, ok := n.cfg.Offer.Get(svc); ok {
 		st, _ := n.cfg.Offer.Health(svc)
-		f.Workload = Workload{Address: strings.Join(offer.Addresses(&s), ", "), Check: s.HealthPath, Health: st.Health, Error: st.Error}
+		f.Workload = Workload{
+			Address: strings.Join(offer.Addresses(&s), ", "),
+			Check:   s.HealthPath,
+			Health:  st.Health,
+			Error:   st.Error,
+		}
 		f.Workload.Trouble = n.cfg.Offer.Stale(svc)
 		for _, w := range n.cfg.Offer.Workloads(svc) {
 			if w.Address != "" {
@@ -138,7 +147,8 @@ func (n *Node) Clusters(ctx context.Context, names []string) (has []string, host
 	for _, name := range names {
 		quoted = append(quoted, regexp.QuoteMeta(name))
 	}
-	body, err := n.cfg.Envoy.Admin().Get(ctx, "/clusters?format=json&filter="+url.QueryEscape("^("+strings.Join(quoted, "|")+")$"))
+	body, err := n.cfg.Envoy.Admin().Get(ctx,
+		"/clusters?format=json&filter="+url.QueryEscape("^("+strings.Join(quoted, "|")+")$"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -180,8 +190,8 @@ func (n *Node) Reach(ctx context.Context, p Place) error {
 	return conn.Close()
 }
 
-// Handshake implements Source. A TLS 1.3 client learns only from the first answer whether its own certificate was taken: so it begins HTTP/2
-// (RFC 9113 §3.4) and waits for the other side's SETTINGS.
+// Handshake implements Source. A TLS 1.3 client learns only from the first answer whether its own certificate was
+// taken: so it begins HTTP/2 (RFC 9113 §3.4) and waits for the other side's SETTINGS.
 func (n *Node) Handshake(ctx context.Context, hop bgp.NextHop) (string, error) {
 	cfg := n.cfg.Identity.IngressTLS(hop.Node)
 	cfg.NextProtos = []string{"h2"}
@@ -212,11 +222,12 @@ func (n *Node) Handshake(ctx context.Context, hop bgp.NextHop) (string, error) {
 	if !bytes.Equal(head[3:4], []byte{4}) {
 		return "", fmt.Errorf("whatever listens at %s answers no SETTINGS: it is no mesh ingress", hop.Address)
 	}
-	return fmt.Sprintf("%s, certificate until %s", hop.Node.URI(), state.PeerCertificates[0].NotAfter.UTC().Format(time.DateTime)), nil
+	return fmt.Sprintf("%s, certificate until %s", hop.Node.URI(),
+		state.PeerCertificates[0].NotAfter.UTC().Format(time.DateTime)), nil
 }
 
-// Tunnel implements Source. It asks the next hop's Envoy for a service that nobody has: any answer is one, but for 503 of this node's own Envoy, which has no
-// tunnel then.
+// Tunnel implements Source. It asks the next hop's Envoy for a service that nobody has: any answer is one, but for
+// 503 of this node's own Envoy, which has no tunnel then.
 func (n *Node) Tunnel(ctx context.Context, hop bgp.NodeID) (bool, error) {
 	socket := n.cfg.Tunnel(hop)
 	if socket == "" {
@@ -224,9 +235,12 @@ func (n *Node) Tunnel(ctx context.Context, hop bgp.NodeID) (bool, error) {
 	}
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: &protocols, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}
+	transport := &http.Transport{
+		Protocols: &protocols,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tunnel.catalyst.internal/", nil)
 	if err != nil {

@@ -39,7 +39,8 @@ func (t *Tracer) arrive(ctx context.Context, hop bgp.NextHop) []bgp.WalkStep {
 		tunnelled, err = t.src.Tunnel(ctx, hop.Node)
 		return fmt.Sprintf("by a tunnel that the Envoy of %s holds to this node's: it is not dialled", hop.Node), err
 	}, func(error) string {
-		return fmt.Sprintf("is %s's Envoy running, does its envoy.tunnels-to name this node's mesh ingress, and can it reach that? See its envoy.log", hop.Node)
+		return fmt.Sprintf("is %s's Envoy running, does its envoy.tunnels-to name this node's mesh ingress, and can it "+
+			"reach that? See its envoy.log", hop.Node)
 	})
 	if tunnelled {
 		return []bgp.WalkStep{tunnel}
@@ -52,15 +53,17 @@ func (t *Tracer) arrive(ctx context.Context, hop bgp.NextHop) []bgp.WalkStep {
 	steps := []bgp.WalkStep{timed(ctx, "listener", func(ctx context.Context) (string, error) {
 		return "its mesh ingress at " + hop.Address, t.src.Connect(ctx, hop.Address)
 	}, func(error) string {
-		return fmt.Sprintf("is %s's Envoy running, does envoy.advertise name %s, and does a firewall let it through?", hop.Node, hop.Address)
+		return fmt.Sprintf("is %s's Envoy running, does envoy.advertise name %s, and does a firewall let it through?",
+			hop.Node, hop.Address)
 	})}
 	if steps[0].State == bgp.WalkOK {
-		steps = append(steps, timed(ctx, "tls", func(ctx context.Context) (string, error) { return t.src.Handshake(ctx, hop) }, func(err error) string {
-			if strings.Contains(err.Error(), "expired") {
-				return fmt.Sprintf("issue %s another certificate: catalyst org issue-node", hop.Node)
-			}
-			return fmt.Sprintf("does %s answer at %s, with a certificate of its own organisation's CA?", hop.Node, hop.Address)
-		}))
+		steps = append(steps, timed(ctx, "tls",
+			func(ctx context.Context) (string, error) { return t.src.Handshake(ctx, hop) }, func(err error) string {
+				if strings.Contains(err.Error(), "expired") {
+					return fmt.Sprintf("issue %s another certificate: catalyst org issue-node", hop.Node)
+				}
+				return fmt.Sprintf("does %s answer at %s, with a certificate of its own organisation's CA?", hop.Node, hop.Address)
+			}))
 	}
 	return steps
 }
@@ -83,7 +86,8 @@ func session(f *Facts, peer bgp.NodeID) bgp.WalkStep {
 	if p.State == fsm.Established {
 		return step("session", bgp.WalkOK, "with %s since %s", peer, p.Since.UTC().Format(time.DateTime))
 	}
-	s := step("session", bgp.WalkUnknown, "with %s is %s: %s; its routes are kept as stale until %s", peer, p.State, because(p), p.StaleUntil.UTC().Format(time.TimeOnly))
+	s := step("session", bgp.WalkUnknown, "with %s is %s: %s; its routes are kept as stale until %s", peer, p.State,
+		because(p), p.StaleUntil.UTC().Format(time.TimeOnly))
 	s.Advice = "traffic goes on meanwhile; see catalyst peer show " + peer.String()
 	return s
 }
@@ -154,7 +158,8 @@ func rejected(f *Facts) *bgp.WalkStep {
 	return &s
 }
 
-// export says why an asker without a route was not told of what this node knows; nothing if it was, or there is nothing to tell.
+// export says why an asker without a route was not told of what this node knows; nothing if it was, or there is
+// nothing to tell.
 func export(f *Facts, to bgp.NodeID) []bgp.WalkStep {
 	i := slices.IndexFunc(f.Exports, func(e rib.Export) bool { return e.Peer == to })
 	if i < 0 || f.Exports[i].Told || f.Exports[i].Why == rib.WithheldNoPath || f.Exports[i].Why == rib.NotWithheld {
@@ -169,8 +174,8 @@ func export(f *Facts, to bgp.NodeID) []bgp.WalkStep {
 	return []bgp.WalkStep{s}
 }
 
-// unheard says that neither this node nor anybody whom it asked knows the name. Where the trace begins, that is the failed step; a node that was asked
-// by another only reports it, unless it knows the reason.
+// unheard says that neither this node nor anybody whom it asked knows the name. Where the trace begins, that is the
+// failed step; a node that was asked by another only reports it, unless it knows the reason.
 func unheard(svc bgp.Service, f *Facts, asked int, begun bool) []bgp.WalkStep {
 	var down []string
 	for i := range f.Peers {
@@ -191,7 +196,8 @@ func unheard(svc bgp.Service, f *Facts, asked int, begun bool) []bgp.WalkStep {
 		s.Advice = "change what is asked of the peer, or its limit: catalyst peer show"
 		return []bgp.WalkStep{s}
 	}
-	s := step("route", bgp.WalkFailed, "no path to it is known here, nor to any of %d peers that could be asked, nor beyond", asked)
+	s := step("route", bgp.WalkFailed, "no path to it is known here, nor to any of %d peers that could be "+
+		"asked, nor beyond", asked)
 	s.Advice = "is the name right, and does a node offer it? catalyst route explain names what is nearest"
 	return []bgp.WalkStep{s}
 }
@@ -322,11 +328,13 @@ func (t *Tracer) backend(ctx context.Context, f *Facts) bgp.WalkStep {
 			}
 		}
 		if len(errs) < len(places) {
-			return fmt.Sprintf("%d of %d workloads take connections: %s", len(places)-len(errs), len(places), strings.Join(places, ", ")), nil
+			return fmt.Sprintf("%d of %d workloads take connections: %s", len(places)-len(errs), len(places),
+				strings.Join(places, ", ")), nil
 		}
 		return "", errors.Join(errs...)
 	}, func(error) string {
-		return fmt.Sprintf("start the workload, or correct its address %s: catalyst route update NAME --addr", f.Workload.Address)
+		return fmt.Sprintf("start the workload, or correct its address %s: catalyst route update NAME --addr",
+			f.Workload.Address)
 	})
 	if f.Workload.Trouble != "" && s.State == bgp.WalkOK {
 		s.State, s.Text, s.Advice = bgp.WalkUnknown, f.Workload.Trouble, "is the name right, and does the DNS server answer?"
@@ -347,9 +355,12 @@ func health(f *Facts) bgp.WalkStep {
 	return step("health", bgp.WalkUnknown, "its check %s says %s", f.Workload.Check, f.Workload.Health)
 }
 
-// withdrawn ends a trace at a node that offers the service but does not announce it now, for example because its workload is down.
+// withdrawn ends a trace at a node that offers the service but does not announce it now, for example because its
+// workload is down.
 func (t *Tracer) withdrawn(ctx context.Context, f *Facts) []bgp.WalkStep {
-	return []bgp.WalkStep{step("route", bgp.WalkUnknown, "this node offers it, at %s, and has withdrawn it while its check fails", f.Workload.Address), t.backend(ctx, f), health(f)}
+	return []bgp.WalkStep{step("route", bgp.WalkUnknown,
+		"this node offers it, at %s, and has withdrawn it while its check fails", f.Workload.Address), t.backend(ctx, f),
+		health(f)}
 }
 
 // Hints says why peers with a session may know a service that is not known here.
@@ -360,11 +371,14 @@ func Hints(svc bgp.Service, peers []speaker.PeerView) []string {
 		if p.State != fsm.Established {
 			continue
 		}
-		if p.Config.Subscribe != nil && !slices.ContainsFunc(p.Config.Subscribe, func(s bgp.Service) bool { return filter.Covers(string(s), svc) }) {
-			all = append(all, fmt.Sprintf("%s is asked for the names that this node subscribes to, and this is none of them", p.Config.Node))
+		if p.Config.Subscribe != nil && !slices.ContainsFunc(p.Config.Subscribe,
+			func(s bgp.Service) bool { return filter.Covers(string(s), svc) }) {
+			all = append(all, fmt.Sprintf("%s is asked for the names that this node subscribes to, and this is none of them",
+				p.Config.Node))
 		}
 		if p.Routes.Blocked > 0 {
-			all = append(all, fmt.Sprintf("%s announces more than it may, and what is beyond %d routes is not taken", p.Config.Node, p.Routes.Received))
+			all = append(all, fmt.Sprintf("%s announces more than it may, and what is beyond %d routes is not taken",
+				p.Config.Node, p.Routes.Received))
 		}
 	}
 	return all

@@ -1,13 +1,14 @@
-// Package trace follows a call to a service from the node where it is asked to the workload, over every node that answers, and finds the first thing
-// that does not hold. What a node knows and can try is a Source; the questions between nodes are bgp/peering's.
+// Package trace follows a call to a service from the node where it is asked to the workload, over every node that
+// answers, and finds the first thing that does not hold. What a node knows and can try is a Source; the questions
+// between nodes are bgp/peering's.
 //
 //	t := trace.New(source, trace.Organisation, peering.NewWalkID)
 //	hops := t.Begin(ctx, svc)            // where catalyst trace is typed
 //	broken := trace.Broken(hops)
 //	hops := t.Answer(ctx, from, req)     // at every node beyond, for the peer that asks
 //
-// A node says of itself what its tables, its Envoy and its own probes say. The listener and the TLS of a next hop are tried by the node before it,
-// with that node's certificate, so that they stand at the head of the next hop's steps.
+// A node says of itself what its tables, its Envoy and its own probes say. The listener and the TLS of a next hop are
+// tried by the node before it, with that node's certificate, so that they stand at the head of the next hop's steps.
 package trace
 
 import (
@@ -61,7 +62,8 @@ type Facts struct {
 // Workload is what this node itself offers.
 type Workload struct {
 	Address string // HOST:PORT, as the operator ordered it; several are separated by commas
-	// At are the workloads as they are reached now, by the node's checks and its Envoy alike; none where no host has an address.
+	// At are the workloads as they are reached now, by the node's checks and its Envoy alike; none where no host has an
+	// address.
 	At []Place
 	// Trouble is what there is against a host's name; "" for nothing.
 	Trouble string
@@ -94,7 +96,8 @@ type Source interface {
 	Reach(ctx context.Context, p Place) error
 	// Handshake does a TLS handshake with a next hop's mesh ingress as this node's Envoy would.
 	Handshake(ctx context.Context, hop bgp.NextHop) (string, error)
-	// Tunnel tells whether a next hop is reached by the tunnels that its Envoy holds to this node's, and an error if it holds none.
+	// Tunnel tells whether a next hop is reached by the tunnels that its Envoy holds to this node's, and an error if it
+	// holds none.
 	Tunnel(ctx context.Context, hop bgp.NodeID) (bool, error)
 	// Ask puts a question to a peer.
 	Ask(ctx context.Context, peer bgp.NodeID, req bgp.WalkRequest) ([]bgp.WalkHop, error)
@@ -124,7 +127,8 @@ func (t *Tracer) Begin(ctx context.Context, svc bgp.Service) ([]bgp.WalkHop, err
 	if f.Egress != "" {
 		hop.Steps = append(hop.Steps, t.egress(ctx, f))
 	}
-	return t.from(ctx, f, hop, bgp.WalkRequest{ID: t.newID(), Service: svc, TTL: bgp.MaxWalkHops, Budget: Budget}, bgp.NodeID{}), nil
+	return t.from(ctx, f, hop, bgp.WalkRequest{ID: t.newID(), Service: svc, TTL: bgp.MaxWalkHops, Budget: Budget},
+		bgp.NodeID{}), nil
 }
 
 // Answer goes on with a trace that a peer has brought here.
@@ -160,9 +164,10 @@ func (t *Tracer) mayKnow(from bgp.NodeID, f *Facts) bool {
 	return slices.ContainsFunc(f.Exports, func(e rib.Export) bool { return e.Peer == from && e.Told })
 }
 
-// from traces on from this node, for the peer that asks or, without one, for this node's operator. Its own hop has been begun and is
-// completed here; the hops beyond follow it.
-func (t *Tracer) from(ctx context.Context, f *Facts, hop bgp.WalkHop, req bgp.WalkRequest, asker bgp.NodeID) []bgp.WalkHop {
+// from traces on from this node, for the peer that asks or, without one, for this node's operator. Its own hop has
+// been begun and is completed here; the hops beyond follow it.
+func (t *Tracer) from(ctx context.Context, f *Facts, hop bgp.WalkHop, req bgp.WalkRequest,
+	asker bgp.NodeID) []bgp.WalkHop {
 	if len(f.Paths) == 0 || f.Paths[0].Reject != rib.Accepted {
 		if s := rejected(f); s != nil {
 			hop.Steps = append(hop.Steps, *s)
@@ -203,7 +208,8 @@ func (t *Tracer) beyond(ctx context.Context, f *Facts, req bgp.WalkRequest) []bg
 		return silent(fmt.Sprintf("not asked: the trace has crossed %d nodes", bgp.MaxWalkHops))
 	}
 	if next != f.Paths[0].Peer {
-		return silent(fmt.Sprintf("not asked: the route was reflected by %s, and there is no session with the next hop itself", f.Paths[0].Peer))
+		return silent(fmt.Sprintf("not asked: the route was reflected by %s, and there is no session with the "+
+			"next hop itself", f.Paths[0].Peer))
 	}
 	req.TTL--
 	req.Budget = max(reserve, req.Budget-2*reserve)
@@ -238,11 +244,16 @@ func (t *Tracer) search(ctx context.Context, f *Facts, hop bgp.WalkHop, req bgp.
 		hop.Steps = append(hop.Steps, unheard(req.Service, f, len(asked), begun)...)
 		return []bgp.WalkHop{hop}
 	}
-	hop.Steps = append(hop.Steps, bgp.WalkStep{Name: "route", State: bgp.WalkUnknown, Text: fmt.Sprintf("no path to it is known here; %s says more", found[0].Node)})
+	hop.Steps = append(hop.Steps, bgp.WalkStep{
+		Name:  "route",
+		State: bgp.WalkUnknown,
+		Text:  fmt.Sprintf("no path to it is known here; %s says more", found[0].Node),
+	})
 	return append([]bgp.WalkHop{hop}, found...)
 }
 
-// ask asks several peers at once; the first of them, in their order, that knows something broken is preferred. nil if none knows the name.
+// ask asks several peers at once; the first of them, in their order, that knows something broken is preferred. nil if
+// none knows the name.
 func (t *Tracer) ask(ctx context.Context, peers []bgp.NodeID, req bgp.WalkRequest) []bgp.WalkHop {
 	ctx, cancel := context.WithTimeout(ctx, req.Budget)
 	defer cancel()
@@ -269,8 +280,8 @@ type Break struct {
 	Step bgp.WalkStep
 }
 
-// Broken returns the first failed step of a trace, nil if there is none. Where a next hop cannot be reached and says itself what is wrong with it, its own
-// words go into the advice.
+// Broken returns the first failed step of a trace, nil if there is none. Where a next hop cannot be reached and says
+// itself what is wrong with it, its own words go into the advice.
 func Broken(hops []bgp.WalkHop) *Break {
 	for _, h := range hops {
 		for i, s := range h.Steps {
@@ -297,7 +308,8 @@ func Complete(hops []bgp.WalkHop) bool {
 }
 
 // timed runs a probe and books its outcome.
-func timed(ctx context.Context, name string, probe func(context.Context) (string, error), advice func(error) string) bgp.WalkStep {
+func timed(ctx context.Context, name string, probe func(context.Context) (string, error),
+	advice func(error) string) bgp.WalkStep {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	began := time.Now()

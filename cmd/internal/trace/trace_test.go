@@ -79,7 +79,14 @@ func line(policy Policy, names ...string) *world {
 		n := &fake{w: w, self: id(name)}
 		ref := xds.Ref{Type: xds.TypeCluster, Name: "http/" + string(books)}
 		n.facts = Facts{Supervised: true, Connected: []string{name}, Egress: "egress-" + name, Compiled: []xds.Ref{ref},
-			Envoys: []ads.ServiceStatus{{Node: name, Resource: ref, Current: "v1", Sent: "v1", Acked: "v1", AckedAt: time.Unix(1, 0)}}}
+			Envoys: []ads.ServiceStatus{{
+				Node:     name,
+				Resource: ref,
+				Current:  "v1",
+				Sent:     "v1",
+				Acked:    "v1",
+				AckedAt:  time.Unix(1, 0),
+			}}}
 		var path []bgp.NodeID
 		for _, further := range names[i+1:] {
 			path = append(path, id(further))
@@ -89,11 +96,22 @@ func line(policy Policy, names ...string) *world {
 			n.facts.Workload = Workload{Address: "workload", At: []Place{{Address: "workload"}}}
 		} else {
 			next := id(names[i+1])
-			n.facts.Paths = []rib.Candidate{{Path: rib.Path{Peer: next, Attrs: bgp.Attributes{NodePath: path}, NextHop: bgp.NextHop{Node: next, Address: "ingress-" + next.Name}}}}
+			n.facts.Paths = []rib.Candidate{{
+				Path: rib.Path{
+					Peer:    next,
+					Attrs:   bgp.Attributes{NodePath: path},
+					NextHop: bgp.NextHop{Node: next, Address: "ingress-" + next.Name},
+				},
+			}}
 		}
 		for _, j := range []int{i - 1, i + 1} {
 			if j >= 0 && j < len(names) {
-				n.facts.Peers = append(n.facts.Peers, speaker.PeerView{Config: speaker.Peer{Node: id(names[j])}, State: fsm.Established, Caps: bgp.Capabilities{Walk: true}})
+				n.facts.Peers = append(n.facts.Peers,
+					speaker.PeerView{
+						Config: speaker.Peer{Node: id(names[j])},
+						State:  fsm.Established,
+						Caps:   bgp.Capabilities{Walk: true},
+					})
 				n.facts.Exports = append(n.facts.Exports, rib.Export{Peer: id(names[j]), Told: j < i})
 			}
 		}
@@ -167,19 +185,36 @@ func TestEachBreakIsNamed(t *testing.T) {
 		{"not compiled", func(w *world) { w.nodes[id("b")].facts.Problem = "no port is left" }, "b", "compiled", "no port"},
 		{"nothing compiled", func(w *world) { w.nodes[id("b")].facts.Compiled = nil }, "b", "compiled", "nothing"},
 		{"no Envoy connected", func(w *world) { w.nodes[id("b")].facts.Connected = nil }, "b", "sent", "no Envoy"},
-		{"Envoy refuses", func(w *world) { w.nodes[id("b")].facts.Envoys[0].Error = "bad regex" }, "b", "acknowledged", "bad regex"},
+		{"Envoy refuses", func(w *world) { w.nodes[id("b")].facts.Envoys[0].Error = "bad regex" }, "b", "acknowledged",
+			"bad regex"},
 		{"Envoy does not answer", func(w *world) { w.nodes[id("a")].envoy = refused }, "a", "envoy", "refused"},
 		{"next hop's listener", func(w *world) { w.dead["ingress-b"] = refused }, "b", "listener", "refused"},
-		{"next hop's listener, and it knows why", func(w *world) { w.dead["ingress-b"] = refused; w.nodes[id("b")].envoy = errors.New("no such file") }, "b", "listener", "no such file"},
-		{"next hop holds no tunnel", func(w *world) { w.tunnels = map[string]error{"b": errors.New("no tunnel")} }, "b", "listener", "envoy.tunnels-to"},
-		{"next hop's certificate", func(w *world) { w.dead["tls a"] = errors.New("certificate has expired") }, "a", "tls", "issue-node"},
+		{"next hop's listener, and it knows why",
+			func(w *world) { w.dead["ingress-b"] = refused; w.nodes[id("b")].envoy = errors.New("no such file") }, "b",
+			"listener", "no such file"},
+		{"next hop holds no tunnel", func(w *world) { w.tunnels = map[string]error{"b": errors.New("no tunnel")} }, "b",
+			"listener", "envoy.tunnels-to"},
+		{"next hop's certificate", func(w *world) { w.dead["tls a"] = errors.New("certificate has expired") }, "a", "tls",
+			"issue-node"},
 		{"workload", func(w *world) { w.dead["workload"] = refused }, "a", "backend", "--addr"},
 		{"health check", func(w *world) {
-			w.nodes[id("a")].facts.Workload = Workload{Address: "workload", At: []Place{{Address: "workload"}}, Check: "/healthz", Health: bgp.HealthDown, Error: "503"}
+			w.nodes[id("a")].facts.Workload = Workload{
+				Address: "workload",
+				At:      []Place{{Address: "workload"}},
+				Check:   "/healthz",
+				Health:  bgp.HealthDown,
+				Error:   "503",
+			}
 		}, "a", "health", "503"},
 		{"health check, and withdrawn for it", func(w *world) {
 			w.unheard("c", "b", "a")
-			w.nodes[id("a")].facts.Workload = Workload{Address: "workload", At: []Place{{Address: "workload"}}, Check: "/healthz", Health: bgp.HealthDown, Error: "503"}
+			w.nodes[id("a")].facts.Workload = Workload{
+				Address: "workload",
+				At:      []Place{{Address: "workload"}},
+				Check:   "/healthz",
+				Health:  bgp.HealthDown,
+				Error:   "503",
+			}
 		}, "a", "health", "503"},
 		{"rejected here", func(w *world) {
 			w.nodes[id("c")].facts.Paths[0].Reject, w.nodes[id("c")].facts.Paths[0].Term = rib.RejectFilter, "no-books"
@@ -274,7 +309,8 @@ func TestOnlyWhatWasGiven(t *testing.T) {
 func TestLoopEnds(t *testing.T) {
 	w := line(Organisation, "c", "b", "a")
 	b := &w.nodes[id("b")].facts
-	b.Paths[0].Peer, b.Paths[0].NextHop = id("c"), bgp.NextHop{Node: id("c"), Address: "ingress-c"} // c goes to b, b goes to c
+	// c goes to b, b goes to c
+	b.Paths[0].Peer, b.Paths[0].NextHop = id("c"), bgp.NextHop{Node: id("c"), Address: "ingress-c"}
 	hops := w.walk(t, "c")
 	if len(hops) > bgp.MaxWalkHops+1 || w.nodes[id("b")].asked.Load() > bgp.MaxWalkHops {
 		t.Errorf("%d hops, b was asked %d times", len(hops), w.nodes[id("b")].asked.Load())
@@ -284,8 +320,8 @@ func TestLoopEnds(t *testing.T) {
 	}
 }
 
-// A peer cannot have this node try an address for it, whether it chose that itself, or had it chosen by another. Nothing is tried, so that neither
-// words nor time tell; an operator of this node is told as before.
+// A peer cannot have this node try an address for it, whether it chose that itself, or had it chosen by another.
+// Nothing is tried, so that neither words nor time tell; an operator of this node is told as before.
 func TestNoAddressIsTriedForAPeer(t *testing.T) {
 	stranger, friend := bgp.NodeID{Org: "bravo.example", Name: "x"}, bgp.NodeID{Org: "delta.example", Name: "y"}
 	for name, tt := range map[string]struct {
@@ -293,13 +329,15 @@ func TestNoAddressIsTriedForAPeer(t *testing.T) {
 		path       []bgp.NodeID
 		tried      bool
 	}{
-		"the one that announced it":                                    {id("z"), id("z"), []bgp.NodeID{id("z")}, false},
-		"one on the way":                                               {id("z"), id("a"), []bgp.NodeID{id("a"), id("z")}, false},
-		"a stranger, of what a friend of it announced":                 {stranger, friend, []bgp.NodeID{friend}, false},
-		"a stranger, of what a friend of it announced to another node": {stranger, id("a"), []bgp.NodeID{id("a"), friend}, false},
-		"a stranger, of this organisation's own":                       {stranger, id("a"), []bgp.NodeID{id("a")}, true},
-		"a node of this organisation that has no say":                  {id("c"), id("a"), []bgp.NodeID{id("a")}, true},
-		"this node's operator":                                         {bgp.NodeID{}, id("z"), []bgp.NodeID{id("z")}, true},
+		"the one that announced it": {id("z"), id("z"), []bgp.NodeID{id("z")}, false},
+		"one on the way": {id("z"), id("a"), []bgp.NodeID{id("a"), id("z")},
+			false},
+		"a stranger, of what a friend of it announced": {stranger, friend, []bgp.NodeID{friend}, false},
+		"a stranger, of what a friend of it announced to another node": {stranger, id("a"), []bgp.NodeID{id("a"), friend},
+			false},
+		"a stranger, of this organisation's own":      {stranger, id("a"), []bgp.NodeID{id("a")}, true},
+		"a node of this organisation that has no say": {id("c"), id("a"), []bgp.NodeID{id("a")}, true},
+		"this node's operator":                        {bgp.NodeID{}, id("z"), []bgp.NodeID{id("z")}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := line(Organisation, "b", "a")
@@ -316,7 +354,8 @@ func TestNoAddressIsTriedForAPeer(t *testing.T) {
 				hops = b.tracer.Answer(t.Context(), tt.asker, bgp.WalkRequest{ID: 1, Service: books, TTL: 9, Budget: time.Second})
 			}
 			tried := slices.ContainsFunc(hops, func(h bgp.WalkHop) bool {
-				return slices.ContainsFunc(h.Steps, func(s bgp.WalkStep) bool { return s.Name == "listener" && s.State == bgp.WalkFailed })
+				return slices.ContainsFunc(h.Steps,
+					func(s bgp.WalkStep) bool { return s.Name == "listener" && s.State == bgp.WalkFailed })
 			})
 			if tried != tt.tried {
 				t.Errorf("tried: %t, want %t: %s", tried, tt.tried, text(hops))

@@ -55,7 +55,8 @@ func (a *acks) after(ctx context.Context, since time.Time, services []bgp.Servic
 // paceOf is how many services a second are declared under load.
 const paceOf = 50
 
-// acknowledgements measures from the declaration to the acknowledgement: of one service, of one among many, and of all when they move.
+// acknowledgements measures from the declaration to the acknowledgement: of one service, of one among many, and of
+// all when they move.
 func (b *bench) acknowledgements(ctx context.Context, f *figures, there []bgp.Service) error {
 	var took []time.Duration
 	for _, svc := range names("acked", 100) {

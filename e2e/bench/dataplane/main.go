@@ -1,5 +1,6 @@
-// Command dataplane measures how long it takes from a service's declaration at the control plane to the first 200 through a real Envoy, with a given
-// number of services already there: our compiler and ADS server against a bare Mux of linear caches that sets a cluster a service, in the same run.
+// Command dataplane measures how long it takes from a service's declaration at the control plane to the first 200
+// through a real Envoy, with a given number of services already there: our compiler and ADS server against a bare Mux
+// of linear caches that sets a cluster a service, in the same run.
 package main
 
 import (
@@ -38,7 +39,8 @@ func main() {
 // plane is a control plane under test, with an Envoy behind it.
 type plane interface {
 	Name() string
-	// Serve answers an Envoy at lis until ctx ends. egress is where applications ask, backends where the workload of every service may be.
+	// Serve answers an Envoy at lis until ctx ends. egress is where applications ask, backends where the workload of
+	// every service may be.
 	Serve(ctx context.Context, lis net.Listener, egress string, backends []string) error
 	// Declare offers services, in one batch, at one of the backends.
 	Declare(services []bgp.Service, at int) error
@@ -79,14 +81,18 @@ func run(ctx context.Context, sizes []string, changes int) error {
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fine := func(d time.Duration) string { return d.Round(10 * time.Microsecond).String() }
-	fmt.Fprintln(w, "services\tcontrol plane\tall acknowledged\tin Envoy\tone: first 200 p50\tp99\tCPU a change\tEnvoy CPU a change\tbytes a change\tEnvoy RSS\t")
+	fmt.Fprintln(w, "services\tcontrol plane\tall acknowledged\tin Envoy\tone: first 200 p50\tp99\tCPU a "+
+		"change\tEnvoy CPU a change\tbytes a change\tEnvoy RSS\t")
 	for _, f := range all {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d MiB\t\n", f.services, f.name, f.ackAll.Round(time.Millisecond), f.first.Round(time.Millisecond), fine(f.p50), fine(f.p99),
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d MiB\t\n", f.services, f.name,
+			f.ackAll.Round(time.Millisecond), f.first.Round(time.Millisecond), fine(f.p50), fine(f.p99),
 			fine(f.cpu), fine(f.envoyCPU), f.bytes, f.envoyRSS>>20)
 	}
-	fmt.Fprintf(w, "\nservices\tcontrol plane\tone: acknowledged p50\tp99\tone of %d a second: p50\tp99\tall moved, all acknowledged\tacknowledged a second\t\n", paceOf)
+	fmt.Fprintf(w, "\nservices\tcontrol plane\tone: acknowledged p50\tp99\tone of %d a second: p50\tp99\tall moved, "+
+		"all acknowledged\tacknowledged a second\t\n", paceOf)
 	for _, f := range all {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t\n", f.services, f.name, fine(f.ack[0]), fine(f.ack[1]), fine(f.paced[0]), fine(f.paced[1]), f.moved.Round(time.Millisecond),
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t\n", f.services, f.name, fine(f.ack[0]), fine(f.ack[1]),
+			fine(f.paced[0]), fine(f.paced[1]), f.moved.Round(time.Millisecond),
 			float64(f.services)/f.moved.Seconds())
 	}
 	return w.Flush()
@@ -110,7 +116,10 @@ func measure(ctx context.Context, p plane, n, changes int) (f figures, err error
 	defer func() { _ = os.RemoveAll(dir) }()
 	var backends []string
 	for range 2 {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+			_ *http.Request) {
+			_, _ = io.WriteString(w, "ok")
+		}))
 		defer s.Close()
 		backends = append(backends, strings.TrimPrefix(s.URL, "http://"))
 	}
@@ -167,8 +176,17 @@ func start(ctx context.Context, p plane, dir string, backends []string) (*bench,
 	if err != nil {
 		return nil, nil, err
 	}
-	b.sup = envoy.NewSupervisor(envoy.SupervisorConfig{Binary: binary, Dir: dir, Log: slog.New(slog.DiscardHandler), Concurrency: 1,
-		Bootstrap: envoy.BootstrapConfig{NodeID: "bench", ADS: filepath.Join(dir, "ads.sock"), Admin: filepath.Join(dir, "admin.sock")}})
+	b.sup = envoy.NewSupervisor(envoy.SupervisorConfig{
+		Binary:      binary,
+		Dir:         dir,
+		Log:         slog.New(slog.DiscardHandler),
+		Concurrency: 1,
+		Bootstrap: envoy.BootstrapConfig{
+			NodeID: "bench",
+			ADS:    filepath.Join(dir, "ads.sock"),
+			Admin:  filepath.Join(dir, "admin.sock"),
+		},
+	})
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 2)
 	go func() { done <- p.Serve(ctx, lis, b.egress, backends) }()

@@ -31,8 +31,8 @@ import (
 	"github.com/catalyst-router/catalyst/xds/ads"
 )
 
-// ours is the compiler and the ADS server of the product. Every service has the same next hop, as it has at a node that is not its own; the next hop is the
-// workload itself, in clear, so that one Envoy is measured.
+// ours is the compiler and the ADS server of the product. Every service has the same next hop, as it has at a node
+// that is not its own; the next hop is the workload itself, in clear, so that one Envoy is measured.
 type ours struct {
 	compiler *xds.Compiler
 	server   *ads.Server
@@ -95,7 +95,12 @@ func (o *ours) Declare(services []bgp.Service, at int) error {
 	<-o.started
 	change := xds.Change{}
 	for _, svc := range services {
-		change.Services = append(change.Services, xds.Forwarding{Service: svc, Protocol: bgp.HTTP, Tiers: [][]xds.Target{{{Backend: xds.Backend{Address: o.backends[at]}}}}})
+		change.Services = append(change.Services,
+			xds.Forwarding{
+				Service:  svc,
+				Protocol: bgp.HTTP,
+				Tiers:    [][]xds.Target{{{Backend: xds.Backend{Address: o.backends[at]}}}},
+			})
 	}
 	d, problems := o.compiler.Apply(change)
 	if len(problems) > 0 {
@@ -144,7 +149,11 @@ func (f *floor) callbacks() serverv3.Callbacks {
 }
 
 func newFloor() plane {
-	return &floor{clusters: cachev3.NewLinearCache(resource.ClusterType), listeners: cachev3.NewLinearCache(resource.ListenerType), started: make(chan struct{})}
+	return &floor{
+		clusters:  cachev3.NewLinearCache(resource.ClusterType),
+		listeners: cachev3.NewLinearCache(resource.ListenerType),
+		started:   make(chan struct{}),
+	}
 }
 
 func (*floor) Name() string { return "Mux of LinearCaches" }
@@ -180,17 +189,26 @@ func (f *floor) Declare(services []bgp.Service, at int) error {
 	set := map[string]types.Resource{}
 	for _, svc := range services {
 		set[string(svc)] = &cluster.Cluster{
-			Name: string(svc), ConnectTimeout: durationpb.New(2 * time.Second), ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-			LoadAssignment: &endpoint.ClusterLoadAssignment{ClusterName: string(svc), Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
-				HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: address(host, uint32(port))}},
-			}}}}},
+			Name:                 string(svc),
+			ConnectTimeout:       durationpb.New(2 * time.Second),
+			ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
+			LoadAssignment: &endpoint.ClusterLoadAssignment{
+				ClusterName: string(svc),
+				Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
+					HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: address(host, uint32(port))}},
+				}}}},
+			},
 		}
 	}
 	return f.clusters.UpdateResources(set, nil)
 }
 
 func address(host string, port uint32) *core.Address {
-	return &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{Address: host, PortSpecifier: &core.SocketAddress_PortValue{PortValue: port}}}}
+	return &core.Address{
+		Address: &core.Address_SocketAddress{
+			SocketAddress: &core.SocketAddress{Address: host, PortSpecifier: &core.SocketAddress_PortValue{PortValue: port}},
+		},
+	}
 }
 
 func egressListener(egress string) *listener.Listener {
@@ -200,11 +218,16 @@ func egressListener(egress string) *listener.Listener {
 		StatPrefix: "egress", StripPortMode: &hcm.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
 		RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: &route.RouteConfiguration{VirtualHosts: []*route.VirtualHost{{
 			Name: "all", Domains: []string{"*"}, Routes: []*route.Route{{
-				Match:  &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}},
-				Action: &route.Route_Route{Route: &route.RouteAction{ClusterSpecifier: &route.RouteAction_ClusterHeader{ClusterHeader: ":authority"}}},
+				Match: &route.RouteMatch{PathSpecifier: &route.RouteMatch_Prefix{Prefix: "/"}},
+				Action: &route.Route_Route{
+					Route: &route.RouteAction{ClusterSpecifier: &route.RouteAction_ClusterHeader{ClusterHeader: ":authority"}},
+				},
 			}},
 		}}}},
-		HttpFilters: []*hcm.HttpFilter{{Name: "router", ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: pack(&router.Router{})}}},
+		HttpFilters: []*hcm.HttpFilter{{
+			Name:       "router",
+			ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: pack(&router.Router{})},
+		}},
 	}
 	return &listener.Listener{Name: "egress", Address: address(host, uint32(port)), FilterChains: []*listener.FilterChain{{
 		Filters: []*listener.Filter{{Name: "hcm", ConfigType: &listener.Filter_TypedConfig{TypedConfig: pack(manager)}}}}}}

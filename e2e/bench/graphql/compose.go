@@ -27,25 +27,29 @@ type composition struct {
 // longestComposition is how long a rival may take in all.
 const longestComposition = 2 * time.Minute
 
-// compositions prints how long composers take. Ours has a row for composition alone, and one for all that a new graph costs: the largest
-// composition of what is there, and a graph that is ready to be planned on and served; and both for a composer that has composed the graph before,
-// after one subgraph has changed its schema, another one each time.
+// compositions prints how long composers take. Ours has a row for composition alone, and one for all that a new graph
+// costs: the largest composition of what is there, and a graph that is ready to be planned on and served; and both
+// for a composer that has composed the graph before, after one subgraph has changed its schema, another one each
+// time.
 func compositions(ctx context.Context, o options, dir string) error {
 	const seconds = 3
 	fmt.Printf("\ncomposition, again and again for %d s, parsing included\n\n", seconds)
 	fmt.Println("| graph | kB | composer | compositions | median ms | CPU ms | ÷ catalyst |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- |")
-	for _, c := range []composition{{"4 subgraphs: the shop", shop()}, {"4 subgraphs of 120 types", federated(4, 120)}, {"100 subgraphs of 150 types", federated(100, 150)}} {
+	for _, c := range []composition{{"4 subgraphs: the shop", shop()}, {"4 subgraphs of 120 types", federated(4, 120)},
+		{"100 subgraphs of 150 types", federated(100, 150)}} {
 		size := 0
 		for _, s := range c.subgraphs {
 			size += len(s.SDL)
 		}
 		row := func(composer string, n int, median, cpu, ours float64) {
-			fmt.Printf("| %s | %d | %s | %d | %.2f | %.2f | %s |\n", c.name, size/1000, composer, n, median, cpu, ratio(cpu, ours))
+			fmt.Printf("| %s | %d | %s | %d | %.2f | %.2f | %s |\n", c.name, size/1000, composer, n, median, cpu,
+				ratio(cpu, ours))
 		}
 		var ours float64
 		if o.takes("catalyst") {
-			n, median, cpu, err := repeat(seconds*time.Second, func() error { return composed(compose.Compose(c.subgraphs, compose.Options{})) })
+			n, median, cpu, err := repeat(seconds*time.Second,
+				func() error { return composed(compose.Compose(c.subgraphs, compose.Options{})) })
 			if err != nil {
 				return err
 			}
@@ -71,7 +75,8 @@ func compositions(ctx context.Context, o options, dir string) error {
 			}
 			n, median, cpu, err := rivalComposer(ctx, o, dir, composer, c.subgraphs, seconds)
 			if err != nil {
-				fmt.Printf("| %s | %d | %s | FAILED: %.300s | | | |\n", c.name, size/1000, composer, strings.ReplaceAll(err.Error(), "\n", " "))
+				fmt.Printf("| %s | %d | %s | FAILED: %.300s | | | |\n", c.name, size/1000, composer,
+					strings.ReplaceAll(err.Error(), "\n", " "))
 				continue
 			}
 			row(composer, n, median, cpu, ours)
@@ -156,7 +161,8 @@ func processCPU() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-func rivalComposer(ctx context.Context, o options, dir, composer string, subgraphs []compose.Subgraph, seconds int) (n int, median, cpu float64, err error) {
+func rivalComposer(ctx context.Context, o options, dir, composer string, subgraphs []compose.Subgraph,
+	seconds int) (n int, median, cpu float64, err error) {
 	type subgraph struct {
 		Name string `json:"name"`
 		URL  string `json:"url"`
@@ -176,7 +182,8 @@ func rivalComposer(ctx context.Context, o options, dir, composer string, subgrap
 	}
 	ctx, cancel := context.WithTimeout(ctx, longestComposition)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", "--max-old-space-size=4096", filepath.Join(o.rivals, "composers.mjs"), composer, file, fmt.Sprint(seconds))
+	cmd := exec.CommandContext(ctx, "node", "--max-old-space-size=4096", filepath.Join(o.rivals, "composers.mjs"),
+		composer, file, fmt.Sprint(seconds))
 	cmd.Env = append(os.Environ(), "NODE_ENV=production")
 	var words strings.Builder
 	cmd.Stderr = &words
@@ -201,22 +208,31 @@ func shop() []compose.Subgraph {
 	return all
 }
 
-// federated makes n subgraphs of the given number of types each. A third of the types are entities, which two other subgraphs extend; there are
-// shared value types, enums, inputs and requirements.
+// federated makes n subgraphs of the given number of types each. A third of the types are entities, which two other
+// subgraphs extend; there are shared value types, enums, inputs and requirements.
 func federated(n, types int) []compose.Subgraph {
 	out := make([]compose.Subgraph, n)
 	for i := range out {
 		var b strings.Builder
-		b.WriteString("extend schema @link(url: \"https://specs.apollo.dev/federation/v2.9\", import: [\"@key\", \"@shareable\", \"@external\", \"@requires\"])\n")
+		b.WriteString("extend schema @link(url: \"https://specs.apollo.dev/federation/v2.9\", import: [\"@key\", " +
+			"\"@shareable\", \"@external\", \"@requires\"])\n")
 		b.WriteString("type Money @shareable { amount: Float! currency: Currency! }\nenum Currency { EUR USD JPY }\n")
-		fmt.Fprintf(&b, "type Query { first%d(filter: Filter%d, limit: Int = 10): [Entity%d_0!]! second%d: Value%d_0 }\n", i, i, i, i, i)
+		fmt.Fprintf(&b, "type Query { first%d(filter: Filter%d, limit: Int = 10): [Entity%d_0!]! second%d: Value%d_0 }\n",
+			i, i, i, i, i)
 		fmt.Fprintf(&b, "input Filter%d { name: String, from: Int, to: Int }\n", i)
 		for k := range types / 3 {
-			fmt.Fprintf(&b, "\"What subgraph %d knows of entity %d.\"\ntype Entity%d_%d @key(fields: \"id\") { id: ID! name: String! description: String price: Money weight: Float related: [Entity%d_%d!]! value: Value%d_%d }\n", i, k, i, k, (i+1)%n, k, i, k)
+			fmt.Fprintf(&b, "\"What subgraph %d knows of entity %d.\"\ntype Entity%d_%d @key(fields: \"id\") { id: ID! "+
+				"name: String! description: String price: Money weight: Float related: [Entity%d_%d!]! value: Value%d_%d }\n", i,
+				k, i, k, (i+1)%n, k, i, k)
 			fmt.Fprintf(&b, "type Value%d_%d { a: Int b: String c: [Float!] next: Value%d_%d }\n", i, k, i, (k+1)%(types/3))
-			fmt.Fprintf(&b, "type Entity%d_%d @key(fields: \"id\") { id: ID! weight: Float @external shipping%d: Int @requires(fields: \"weight\") owner%d: String }\n", (i+1)%n, k, i, i)
+			fmt.Fprintf(&b, "type Entity%d_%d @key(fields: \"id\") { id: ID! weight: Float @external shipping%d: Int "+
+				"@requires(fields: \"weight\") owner%d: String }\n", (i+1)%n, k, i, i)
 		}
-		out[i] = compose.Subgraph{Name: fmt.Sprintf("s%d", i), URL: fmt.Sprintf("http://s%d.example/graphql", i), SDL: b.String()}
+		out[i] = compose.Subgraph{
+			Name: fmt.Sprintf("s%d", i),
+			URL:  fmt.Sprintf("http://s%d.example/graphql", i),
+			SDL:  b.String(),
+		}
 	}
 	return out
 }

@@ -18,15 +18,16 @@ import (
 
 const liveMetrics = "127.0.0.1:4717"
 
-// live counts the operations that are lost while the schema of one subgraph changes at every look. The gateway composes by itself and looks every
-// 100 ms, which is as often as it may.
+// live counts the operations that are lost while the schema of one subgraph changes at every look. The gateway
+// composes by itself and looks every 100 ms, which is as often as it may.
 func live(ctx context.Context, o options, dir string) error {
 	if !o.takes("catalyst") {
 		return nil
 	}
 	const connections = 10
 	bin, _ := filepath.Abs(o.catalyst)
-	command := []string{bin, "gateway", "--listen", "127.0.0.1:4707", "--metrics", liveMetrics, "--poll", "100ms", "--log-level", "warn", "--share=false"}
+	command := []string{bin, "gateway", "--listen", "127.0.0.1:4707", "--metrics", liveMetrics, "--poll", "100ms",
+		"--log-level", "warn", "--share=false"}
 	for _, name := range []string{"accounts", "inventory", "products", "reviews"} {
 		command = append(command, "--subgraph", name+"=http://"+shopAddress+"/"+name)
 	}
@@ -36,8 +37,10 @@ func live(ctx context.Context, o options, dir string) error {
 		return err
 	}
 	defer kill(group)
-	fmt.Printf("\nlive recomposition: one of four subgraphs changes its schema at every look, %d connections ask small and big in turns\n\n", connections)
-	fmt.Println("| graph | published | seconds | operations | lost | requests/s | p50 ms | p99 ms | longest ms | CPU ms a request | heap goal MB | goroutines | peak RSS MB |")
+	fmt.Printf("\nlive recomposition: one of four subgraphs changes its schema at every look, %d connections ask "+
+		"small and big in turns\n\n", connections)
+	fmt.Println("| graph | published | seconds | operations | lost | requests/s | p50 ms | p99 ms | longest ms | CPU " +
+		"ms a request | heap goal MB | goroutines | peak RSS MB |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
 	var failed error
 	for _, phase := range []struct {
@@ -78,8 +81,10 @@ func live(ctx context.Context, o options, dir string) error {
 		}
 		after, rss := usage(group)
 		n := len(asked.times)
-		fmt.Printf("| %s | %d | %.1f | %d | %d | %.0f | %.1f | %.1f | %.1f | %.2f | %.1f | %d | %.0f |\n", phase.name, m.published-from.published, took.Seconds(), n, asked.lost,
-			float64(n)/took.Seconds(), ms(asked.times[n/2]), ms(asked.times[n*99/100]), ms(asked.times[n-1]), ms(after-cpu)/float64(n), m.heap/1e6, m.goroutines, float64(rss)/1e6)
+		fmt.Printf("| %s | %d | %.1f | %d | %d | %.0f | %.1f | %.1f | %.1f | %.2f | %.1f | %d | %.0f |\n", phase.name,
+			m.published-from.published, took.Seconds(), n, asked.lost,
+			float64(n)/took.Seconds(), ms(asked.times[n/2]), ms(asked.times[n*99/100]), ms(asked.times[n-1]),
+			ms(after-cpu)/float64(n), m.heap/1e6, m.goroutines, float64(rss)/1e6)
 		if asked.lost > 0 {
 			failed = errors.Join(failed, fmt.Errorf("%d operations were lost, the first one by: %w", asked.lost, asked.why))
 		}
@@ -144,7 +149,8 @@ func ask(ctx context.Context, url string, connections int) asked {
 
 type measured struct {
 	published, goroutines int
-	heap                  float64 // bytes at which the next collection is due: what was live after the last one, and the slack
+	// bytes at which the next collection is due: what was live after the last one, and the slack
+	heap float64
 }
 
 // metrics reads the gateway's.

@@ -1,10 +1,12 @@
-// Command graphql compares federation gateways: the same four subgraphs, the same supergraph, the same operations, one run. Each gateway runs in
-// a process group of its own, of which CPU time and memory are taken; every answer is compared with the first.
+// Command graphql compares federation gateways: the same four subgraphs, the same supergraph, the same operations,
+// one run. Each gateway runs in a process group of its own, of which CPU time and memory are taken; every answer is
+// compared with the first.
 //
 //	graphql -catalyst BIN -rivals DIR [-only catalyst,apollo,hive] [-sections load,large,compose,live] [-seconds 10] [-connections 50] [-recompositions 100]
 //
-// The sections: load has an operation over two subgraphs and one over four, by many connections; large has few and large operations; compose has
-// composition alone, against the rivals' composers; live changes a subgraph's schema under load.
+// The sections: load has an operation over two subgraphs and one over four, by many connections; large has few and
+// large operations; compose has composition alone, against the rivals' composers; live changes a subgraph's schema
+// under load.
 package main
 
 import (
@@ -76,7 +78,8 @@ func bench(ctx context.Context) error {
 		return err
 	}
 	defer kill(shop)
-	sections := map[string]func(context.Context, options, string) error{"load": loads, "large": large, "compose": compositions, "live": live}
+	sections := map[string]func(context.Context, options, string) error{"load": loads, "large": large,
+		"compose": compositions, "live": live}
 	var failed error
 	for _, name := range strings.Split(o.sections, ",") {
 		section := sections[name]
@@ -116,7 +119,8 @@ func table(ctx context.Context, o options, dir string, ops []operation, shared b
 	if err != nil {
 		return err
 	}
-	fmt.Println("| operation | gateway | requests/s | p50 ms | p99 ms | CPU ms a request | ÷ catalyst | peak RSS MB | subgraph requests | entities | answer kB |")
+	fmt.Println("| operation | gateway | requests/s | p50 ms | p99 ms | CPU ms a request | ÷ catalyst | peak RSS MB " +
+		"| subgraph requests | entities | answer kB |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
 	var failed error
 	ours := map[string]float64{} // CPU ms a request, by operation and kind
@@ -146,13 +150,19 @@ func gateways(o options, sdl string) []gateway {
 		return a
 	}
 	catalyst := []string{abs(o.catalyst), "gateway", "--supergraph", sdl, "--listen"}
-	hive := []string{abs(filepath.Join(o.rivals, "node_modules/.bin/hive-gateway")), "supergraph", sdl, "--host", "127.0.0.1", "--fork", "1", "--port"}
+	hive := []string{abs(filepath.Join(o.rivals, "node_modules/.bin/hive-gateway")), "supergraph", sdl, "--host",
+		"127.0.0.1", "--fork", "1", "--port"}
 	return []gateway{
-		{"catalyst", false, append(slices.Clone(catalyst), "127.0.0.1:4701", "--share=false"), "http://127.0.0.1:4701/graphql"},
-		{"catalyst dedupe", true, append(slices.Clone(catalyst), "127.0.0.1:4702", "--share=true"), "http://127.0.0.1:4702/graphql"},
-		{"hive", false, append(slices.Clone(hive), "4703", "-c", abs(filepath.Join(o.rivals, "hive.config.mjs"))), "http://127.0.0.1:4703/graphql"},
-		{"hive dedupe", true, append(slices.Clone(hive), "4704", "-c", abs(filepath.Join(o.rivals, "hive-dedupe.config.mjs"))), "http://127.0.0.1:4704/graphql"},
-		{"apollo", false, []string{"node", abs(filepath.Join(o.rivals, "apollo.mjs")), sdl, "4705"}, "http://127.0.0.1:4705/graphql"},
+		{"catalyst", false, append(slices.Clone(catalyst), "127.0.0.1:4701", "--share=false"),
+			"http://127.0.0.1:4701/graphql"},
+		{"catalyst dedupe", true, append(slices.Clone(catalyst), "127.0.0.1:4702", "--share=true"),
+			"http://127.0.0.1:4702/graphql"},
+		{"hive", false, append(slices.Clone(hive), "4703", "-c", abs(filepath.Join(o.rivals, "hive.config.mjs"))),
+			"http://127.0.0.1:4703/graphql"},
+		{"hive dedupe", true, append(slices.Clone(hive), "4704", "-c",
+			abs(filepath.Join(o.rivals, "hive-dedupe.config.mjs"))), "http://127.0.0.1:4704/graphql"},
+		{"apollo", false, []string{"node", abs(filepath.Join(o.rivals, "apollo.mjs")), sdl, "4705"},
+			"http://127.0.0.1:4705/graphql"},
 	}
 }
 
@@ -249,7 +259,8 @@ func measure(ctx context.Context, dir string, g gateway, ops []operation, ours m
 		if strings.HasPrefix(g.name, "catalyst") {
 			ours[kind] = cpu
 		}
-		fmt.Printf("| %s | %s | %.0f | %.1f | %.1f | %.2f | %s | %.0f | %.2f | %.2f | %.1f |\n", op.name, g.name, float64(f.requests)/f.seconds, ms(f.p50), ms(f.p99),
+		fmt.Printf("| %s | %s | %.0f | %.1f | %.1f | %.2f | %s | %.0f | %.2f | %.2f | %.1f |\n", op.name, g.name,
+			float64(f.requests)/f.seconds, ms(f.p50), ms(f.p99),
 			cpu, ratio(cpu, ours[kind]), float64(rss)/1e6, requests/n, entities/n, float64(f.bytes)/1000)
 	}
 	return nil

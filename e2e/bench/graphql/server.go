@@ -15,8 +15,8 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 )
 
-// server is every subgraph, at /NAME. Whole answers are kept by request body, so that subgraphs cost as little as they can and the
-// gateway is what is measured.
+// server is every subgraph, at /NAME. Whole answers are kept by request body, so that subgraphs cost as little as
+// they can and the gateway is what is measured.
 type server struct {
 	requests, entities atomic.Int64
 	churn              atomic.Bool  // each look at inventory's schema finds another one

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// The shop is four subgraphs over one small data set: users, products, and reviews that join them. For large operations there is a catalogue
-// of many products, and a type of a thousand fields, of which each subgraph has a quarter.
+// The shop is four subgraphs over one small data set: users, products, and reviews that join them. For large
+// operations there is a catalogue of many products, and a type of a thousand fields, of which each subgraph has a
+// quarter.
 const (
 	users    = 6
 	products = 9
@@ -96,7 +97,8 @@ func product(subgraph string, n int) object {
 	p := object{"__typename": "Product", "upc": fmt.Sprint(n)}
 	switch subgraph {
 	case "products":
-		p["name"], p["price"], p["weight"], p["notes"] = fmt.Sprintf("Product Number %d", n), 100*n, 50*n, strings.Repeat("fine ", 8)
+		p["name"], p["price"], p["weight"], p["notes"] = fmt.Sprintf("Product Number %d", n), 100*n, 50*n,
+			strings.Repeat("fine ", 8)
 		p["description"] = strings.Repeat("It does what it says, and then some. ", 10)
 	case "inventory":
 		p["inStock"], p["shippingEstimate"] = n%2 == 0, 5*n
@@ -110,7 +112,8 @@ const reviewCount = 25
 
 func review(n int) object {
 	return object{
-		"__typename": "Review", "id": fmt.Sprint(n), "body": fmt.Sprintf("Review %d: it does what it says, and then some.", n),
+		"__typename": "Review", "id": fmt.Sprint(n),
+		"body":    fmt.Sprintf("Review %d: it does what it says, and then some.", n),
 		"author":  lazy(func() any { return user("reviews", n%users+1) }),
 		"product": lazy(func() any { return product("reviews", n%products+1) }),
 	}

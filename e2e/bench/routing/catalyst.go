@@ -89,7 +89,8 @@ func (c *catalyst) node(ctx context.Context, i int) (*os.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, c.binary, "node", "--identity", filepath.Join(c.dir, hub(i)), "--data", c.data(i), "--admin", "",
+	cmd := exec.CommandContext(ctx, c.binary, "node", "--identity", filepath.Join(c.dir, hub(i)), "--data", c.data(i),
+		"--admin", "",
 		"--peering-listen", listen.String(), "--peering-graceful-restart", "0s")
 	if c.envoy {
 		for _, flag := range []string{"--envoy-egress", "--envoy-ingress"} {
@@ -132,7 +133,8 @@ func (c *catalyst) Peer(ctx context.Context, l line, i int) (peer, error) {
 		return nil, err
 	}
 	at := l.at(i)
-	st, err := stream.Dial(ctx, c.listen[at].String(), "/catalyst.peering.v1.Peering/Session", src.ClientTLS(bgp.NodeID{Org: org, Name: hub(at)}))
+	st, err := stream.Dial(ctx, c.listen[at].String(), "/catalyst.peering.v1.Peering/Session",
+		src.ClientTLS(bgp.NodeID{Org: org, Name: hub(at)}))
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +164,13 @@ func (s *session) receive() (bgp.Message, error) {
 }
 
 func (s *session) handshake(boot uint64) error {
-	if err := s.send(&bgp.Open{Version: bgp.Version, Node: s.self, HoldTime: 240 * time.Second, Ingress: "127.0.0.1:1", BootID: boot}); err != nil {
+	if err := s.send(&bgp.Open{
+		Version:  bgp.Version,
+		Node:     s.self,
+		HoldTime: 240 * time.Second,
+		Ingress:  "127.0.0.1:1",
+		BootID:   boot,
+	}); err != nil {
 		return err
 	}
 	for {
@@ -189,7 +197,11 @@ func (s *session) Announce(first, n int, variant uint32, extra int) error {
 	}
 	u, size := &bgp.Update{}, 0
 	for i := first; i < first+n; i++ {
-		a := bgp.Attributes{NodePath: path, Protocol: bgp.HTTP, Tags: []string{fmt.Sprintf("route-%d", i), fmt.Sprintf("variant-%d", variant)}}
+		a := bgp.Attributes{
+			NodePath: path,
+			Protocol: bgp.HTTP,
+			Tags:     []string{fmt.Sprintf("route-%d", i), fmt.Sprintf("variant-%d", variant)},
+		}
 		set := attr.Append(nil, &a)
 		u.Announced = append(u.Announced, bgp.Group{Attributes: set, Routes: []bgp.NLRI{{Service: service(i)}}})
 		if size += len(set) + 40; size > bgp.MaxUpdateSize || len(u.Announced) == bgp.MaxUpdateRoutes || i == first+n-1 {

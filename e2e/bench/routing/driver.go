@@ -17,7 +17,8 @@ import (
 
 // A peer loads the router under test, or counts what it passes on.
 type peer interface {
-	// Announce sends routes first..first+n, each with attributes of its own; another variant changes them, extra makes the path longer.
+	// Announce sends routes first..first+n, each with attributes of its own; another variant changes them, extra makes
+	// the path longer.
 	Announce(first, n int, variant uint32, extra int) error
 	// Withdraw takes them back.
 	Withdraw(first, n int) error
@@ -25,14 +26,16 @@ type peer interface {
 	Receive(total *bgp4.Counts, done func(bgp4.Counts) bool) error
 	// Close ends the connection without a word.
 	Close() error
-	// Track begins to note the variant of each of the first n routes as received, or ends that with 0. Held gives them; 0 for none yet.
+	// Track begins to note the variant of each of the first n routes as received, or ends that with 0. Held gives them;
+	// 0 for none yet.
 	Track(n int)
 	Held() []uint32
 	// Stall has the peer take nothing more, though its host lives, until resume is called.
 	Stall() (resume func())
 }
 
-// A line is so many daemons in a row. Peers 0 and 1 are sources and belong to the first, the others are receivers and belong to the last.
+// A line is so many daemons in a row. Peers 0 and 1 are sources and belong to the first, the others are receivers and
+// belong to the last.
 type line struct{ daemons, peers int }
 
 // at returns the daemon of a peer.
@@ -106,7 +109,12 @@ func (r *rival) Start(ctx context.Context, dir string, l line) ([]*os.Process, e
 			peers = append(peers, neighbour{Name: fmt.Sprintf("d%d", i-1), Address: daemonAddr(i - 1), AS: daemonAS(i - 1)})
 		}
 		if i < l.daemons-1 {
-			peers = append(peers, neighbour{Name: fmt.Sprintf("d%d", i+1), Address: daemonAddr(i + 1), AS: daemonAS(i + 1), Port: r.ports[i+1]})
+			peers = append(peers, neighbour{
+				Name:    fmt.Sprintf("d%d", i+1),
+				Address: daemonAddr(i + 1),
+				AS:      daemonAS(i + 1),
+				Port:    r.ports[i+1],
+			})
 		}
 		p, err := r.start(ctx, filepath.Join(dir, fmt.Sprint(i)), i, peers)
 		if err != nil {
@@ -164,20 +172,28 @@ func (r *rival) Peer(ctx context.Context, l line, i int) (peer, error) {
 type gobgp struct{ rival }
 
 func newGoBGP(binary string) router {
-	return &gobgp{rival{binary: binary, file: "gobgpd.toml", config: func(_ string, i int, port uint16, peers []neighbour) (string, []string) {
-		var b strings.Builder
-		fmt.Fprintf(&b, "[global.config]\nas = %d\nrouter-id = %q\nport = %d\nlocal-address-list = [%[2]q]\n", daemonAS(i), daemonAddr(i), port)
-		for _, n := range peers {
-			fmt.Fprintf(&b, "[[neighbors]]\n[neighbors.config]\nneighbor-address = %q\npeer-as = %d\n[neighbors.transport.config]\n", n.Address, n.AS)
-			if n.Port == 0 {
-				b.WriteString("passive-mode = true\n")
-			} else {
-				fmt.Fprintf(&b, "local-address = %q\nremote-port = %d\n[neighbors.timers.config]\nconnect-retry = 1\nidle-hold-time-after-reset = 1\n", daemonAddr(i), n.Port)
+	return &gobgp{rival{
+		binary: binary,
+		file:   "gobgpd.toml",
+		config: func(_ string, i int, port uint16, peers []neighbour) (string, []string) {
+			var b strings.Builder
+			fmt.Fprintf(&b, "[global.config]\nas = %d\nrouter-id = %q\nport = %d\nlocal-address-list = [%[2]q]\n",
+				daemonAS(i), daemonAddr(i), port)
+			for _, n := range peers {
+				fmt.Fprintf(&b, "[[neighbors]]\n[neighbors.config]\nneighbor-address = %q\npeer-as = "+
+					"%d\n[neighbors.transport.config]\n", n.Address, n.AS)
+				if n.Port == 0 {
+					b.WriteString("passive-mode = true\n")
+				} else {
+					fmt.Fprintf(&b, "local-address = %q\nremote-port = %d\n[neighbors.timers.config]\nconnect-retry = "+
+						"1\nidle-hold-time-after-reset = 1\n", daemonAddr(i), n.Port)
+				}
 			}
-		}
-		api, _ := freePort()
-		return b.String(), []string{"-f", "gobgpd.toml", "--api-hosts", api.String(), "--log-level", "warn", "--pprof-disable"}
-	}}}
+			api, _ := freePort()
+			return b.String(), []string{"-f", "gobgpd.toml", "--api-hosts", api.String(), "--log-level", "warn",
+				"--pprof-disable"}
+		},
+	}}
 }
 
 func (*gobgp) Name() string { return "GoBGP 4.8.0" }
@@ -185,21 +201,26 @@ func (*gobgp) Name() string { return "GoBGP 4.8.0" }
 type bird struct{ rival }
 
 func newBIRD(binary string) router {
-	return &bird{rival{binary: binary, file: "bird.conf", config: func(dir string, i int, port uint16, peers []neighbour) (string, []string) {
-		var b strings.Builder
-		fmt.Fprintf(&b, "router id %s;\nlog stderr all;\nprotocol device {}\n", daemonAddr(i))
-		for _, n := range peers {
-			way := "passive yes"
-			remote := n.Address.String()
-			if n.Port != 0 {
-				remote += fmt.Sprintf(" port %d", n.Port)
-				way = "connect delay time 1;\n connect retry time 1"
+	return &bird{rival{
+		binary: binary,
+		file:   "bird.conf",
+		config: func(dir string, i int, port uint16, peers []neighbour) (string, []string) {
+			var b strings.Builder
+			fmt.Fprintf(&b, "router id %s;\nlog stderr all;\nprotocol device {}\n", daemonAddr(i))
+			for _, n := range peers {
+				way := "passive yes"
+				remote := n.Address.String()
+				if n.Port != 0 {
+					remote += fmt.Sprintf(" port %d", n.Port)
+					way = "connect delay time 1;\n connect retry time 1"
+				}
+				fmt.Fprintf(&b, "protocol bgp %s {\n local %s port %d as %d;\n neighbor %s as %d;\n strict bind yes;\n "+
+					"multihop 2;\n %s;\n hold time 240;\n ipv4 { import all; export all; };\n}\n",
+					n.Name, daemonAddr(i), port, daemonAS(i), remote, n.AS, way)
 			}
-			fmt.Fprintf(&b, "protocol bgp %s {\n local %s port %d as %d;\n neighbor %s as %d;\n strict bind yes;\n multihop 2;\n %s;\n hold time 240;\n ipv4 { import all; export all; };\n}\n",
-				n.Name, daemonAddr(i), port, daemonAS(i), remote, n.AS, way)
-		}
-		return b.String(), []string{"-f", "-c", "bird.conf", "-s", filepath.Join(dir, "bird.ctl")}
-	}}}
+			return b.String(), []string{"-f", "-c", "bird.conf", "-s", filepath.Join(dir, "bird.ctl")}
+		},
+	}}
 }
 
 func (*bird) Name() string { return "BIRD 2" }
@@ -225,7 +246,8 @@ func usageOf(procs []*os.Process) (sum usage, err error) {
 		if err != nil {
 			return usage{}, err
 		}
-		// Fields count from behind the command's closing bracket: utime and stime are the 12th and 13th, rss the 22nd (proc(5)).
+		// Fields count from behind the command's closing bracket: utime and stime are the 12th and 13th, rss the 22nd
+		// (proc(5)).
 		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 		var n [3]int
 		for i, f := range []int{11, 12, 21} {

@@ -12,7 +12,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/operator/client"
 )
 
-// withEnvoy is our node with its Envoy: the same routes, until Envoy has acknowledged what is made of them. No rival has one.
+// withEnvoy is our node with its Envoy: the same routes, until Envoy has acknowledged what is made of them. No rival
+// has one.
 type withEnvoy struct{ *catalyst }
 
 func newWithEnvoy(binary string) router {
@@ -41,9 +42,11 @@ func (w withEnvoy) Stop() {
 	}
 }
 
-// acknowledging is hop with an Envoy. What Envoy does with a route is the same for another variant of it, so single changes are new services.
+// acknowledging is hop with an Envoy. What Envoy does with a route is the same for another variant of it, so single
+// changes are new services.
 func acknowledging() []step {
-	return []step{(*bench).connect, (*bench).convergence, (*bench).tableAcked, (*bench).newAcked, (*bench).pacedAcked, (*bench).secondPath, (*bench).failover, (*bench).movedAcked,
+	return []step{(*bench).connect, (*bench).convergence, (*bench).tableAcked, (*bench).newAcked, (*bench).pacedAcked,
+		(*bench).secondPath, (*bench).failover, (*bench).movedAcked,
 		(*bench).withdrawal, (*bench).goneAcked}
 }
 
@@ -59,8 +62,8 @@ func (b *bench) node() *client.Client {
 	return client.New(filepath.Join(b.router.(withEnvoy).data(0), "catalyst.sock"))
 }
 
-// How often the node is asked whether Envoy has got there. The answer says since when, so that asking seldom costs no precision for one service; for all
-// of them, of which it has to be counted, it is the precision.
+// How often the node is asked whether Envoy has got there. The answer says since when, so that asking seldom costs no
+// precision for one service; for all of them, of which it has to be counted, it is the precision.
 const (
 	askOne = 2 * time.Millisecond
 	askAll = 50 * time.Millisecond
@@ -130,7 +133,8 @@ func ackedAt(r *client.RouteFields) (at time.Time, err error) {
 	return at, nil
 }
 
-// since is the time from the last change to every receiver, which the step before has measured, to Envoy's last acknowledgement.
+// since is the time from the last change to every receiver, which the step before has measured, to Envoy's last
+// acknowledgement.
 func (b *bench) since(ctx context.Context, row string, i int, want func(*client.RouteFields) bool) error {
 	if err := b.settled(ctx, i, want); err != nil {
 		return err
@@ -233,5 +237,6 @@ func (b *bench) movedAcked(ctx context.Context) error {
 
 // goneAcked waits until Envoy has nothing left.
 func (b *bench) goneAcked(ctx context.Context) error {
-	return b.since(ctx, "withdrawal, acknowledged by Envoy", b.n-1, func(r *client.RouteFields) bool { return r == nil || len(r.Envoys) == 0 })
+	return b.since(ctx, "withdrawal, acknowledged by Envoy", b.n-1,
+		func(r *client.RouteFields) bool { return r == nil || len(r.Envoys) == 0 })
 }

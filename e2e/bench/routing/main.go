@@ -1,5 +1,6 @@
-// Command routing measures routers of one kind and another: routes go in at one side and are counted at the other, each with attributes of its
-// own. It runs every rival in the same session and prints their figures and ours, since the machine's speed drifts.
+// Command routing measures routers of one kind and another: routes go in at one side and are counted at the other,
+// each with attributes of its own. It runs every rival in the same session and prints their figures and ours, since
+// the machine's speed drifts.
 package main
 
 import (
@@ -83,7 +84,8 @@ func (m *measurement) run(ctx context.Context, scenarios []string, sizes string,
 			errs = errors.Join(errs, m.table(ctx, title, setup{n: crowd, daemons: 1, receivers: crowdSize, steps: hop()}))
 		case "stuck":
 			title := fmt.Sprintf("one of %d receivers reads nothing, %d routes", crowdSize, crowd)
-			errs = errors.Join(errs, m.table(ctx, title, setup{n: crowd, daemons: 1, receivers: crowdSize, steps: besideStuck()}))
+			errs = errors.Join(errs, m.table(ctx, title,
+				setup{n: crowd, daemons: 1, receivers: crowdSize, steps: besideStuck()}))
 		default:
 			return fmt.Errorf("scenario %q: want hop, envoy, chain, crowd or stuck", s)
 		}

@@ -16,7 +16,8 @@ import (
 type step func(*bench, context.Context) error
 
 func hop() []step {
-	return []step{(*bench).connect, (*bench).convergence, (*bench).singles, (*bench).busy, (*bench).newPeer, (*bench).secondPath, (*bench).failover, (*bench).withdrawal}
+	return []step{(*bench).connect, (*bench).convergence, (*bench).singles, (*bench).busy, (*bench).newPeer,
+		(*bench).secondPath, (*bench).failover, (*bench).withdrawal}
 }
 
 func chain() []step {
@@ -153,7 +154,8 @@ func (b *bench) convergence(context.Context) error {
 	after, err := usageOf(b.procs)
 	b.f.add("table at every receiver", ms(at.All), ratioOf(at.All))
 	b.f.add("routes a second", fmt.Sprintf("%.0f", float64(b.n*len(b.sinks))/at.All.Seconds()), nothing)
-	b.f.add("daemon CPU a route", fmt.Sprintf("%.1f µs", float64((after.CPU-before.CPU).Microseconds())/float64(b.n)), ratioOf(after.CPU-before.CPU))
+	b.f.add("daemon CPU a route", fmt.Sprintf("%.1f µs", float64((after.CPU-before.CPU).Microseconds())/float64(b.n)),
+		ratioOf(after.CPU-before.CPU))
 	b.f.base = before.RSS
 	b.f.add("RSS empty", fmt.Sprintf("%d MiB", before.RSS>>20), nothing)
 	b.rss("RSS a route, one path", after)
@@ -273,7 +275,8 @@ func (b *bench) newPeer(ctx context.Context) error {
 
 // secondPath gives every route a worse path from the second source, which no receiver hears of.
 func (b *bench) secondPath(context.Context) error {
-	// The daemon has taken the last of them when another route behind them has come through. Receivers read meanwhile: ours has to answer pings.
+	// The daemon has taken the last of them when another route behind them has come through. Receivers read meanwhile:
+	// ours has to answer pings.
 	sent := make(chan error, 1)
 	go func() {
 		sent <- errors.Join(b.sources[1].Announce(0, b.n, 2, 3), b.sources[1].Announce(b.n+1, 1, 2, 0))

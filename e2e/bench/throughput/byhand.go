@@ -31,7 +31,8 @@ func at(port string) string {
 }
 
 func clusterOf(name, port, extra string) string {
-	return fmt.Sprintf("  - {name: %s, type: STATIC, load_assignment: {cluster_name: %s, endpoints: [{lb_endpoints: [{endpoint: {address: %s}}]}]}%s}\n", name, name, at(port), extra)
+	return fmt.Sprintf("  - {name: %s, type: STATIC, load_assignment: {cluster_name: %s, endpoints: [{lb_endpoints: "+
+		"[{endpoint: {address: %s}}]}]}%s}\n", name, name, at(port), extra)
 }
 
 const http2 = `, typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http2_protocol_options: {}}}}`
@@ -40,7 +41,8 @@ const http2 = `, typed_extension_protocol_options: {envoy.extensions.upstreams.h
 func near(ports [3]string) string {
 	san := "spiffe://acme.example/node/y"
 	return "static_resources:\n  listeners:\n" +
-		fmt.Sprintf("  - {name: http, address: %s, filter_chains: [{filters: [%s]}]}\n", at(ports[1]), httpManager("egress", "far-http")) +
+		fmt.Sprintf("  - {name: http, address: %s, filter_chains: [{filters: [%s]}]}\n", at(ports[1]),
+			httpManager("egress", "far-http")) +
 		fmt.Sprintf("  - {name: tcp, address: %s, filter_chains: [{filters: [%s]}]}\n", at(ports[2]), tcpProxy("far-tcp")) +
 		"  clusters:\n" +
 		clusterOf("far-http", ports[0], http2+", transport_socket: "+tlsContext("Upstream", "h2", "far.internal", san)) +
@@ -57,6 +59,7 @@ func far(ingress, api, echo string) string {
     filter_chains:
     - {filter_chain_match: {application_protocols: [h2]}, transport_socket: %s, filters: [%s]}
     - {filter_chain_match: {application_protocols: [catalyst-tcp]}, transport_socket: %s, filters: [%s]}
-`, at(ingress), tlsContext("Downstream", "h2", "", ""), httpManager("ingress", "api"), tlsContext("Downstream", "catalyst-tcp", "", ""), tcpProxy("echo")) +
+`, at(ingress), tlsContext("Downstream", "h2", "", ""), httpManager("ingress", "api"),
+			tlsContext("Downstream", "catalyst-tcp", "", ""), tcpProxy("echo")) +
 		"  clusters:\n" + clusterOf("api", port(api), "") + clusterOf("echo", port(echo), "")
 }

@@ -1,5 +1,6 @@
-// Command throughput loads a workload over two hops of Envoys: two nodes of ours, whose Envoys are compiled and served by ADS, against two Envoys with
-// static configurations written by hand, and against no Envoy at all; HTTP and TCP, in the same run.
+// Command throughput loads a workload over two hops of Envoys: two nodes of ours, whose Envoys are compiled and
+// served by ADS, against two Envoys with static configurations written by hand, and against no Envoy at all; HTTP and
+// TCP, in the same run.
 package main
 
 import (
@@ -80,7 +81,8 @@ func run(ctx context.Context, binary string, period time.Duration) (err error) {
 	fmt.Fprintln(w, "\tHTTP req/s\tp50\tp99\tTCP lines/s\tp50\tp99\tnew TCP connections/s\t")
 	for _, t := range []target{{"direct", api.Addr().String(), echo.Addr().String()}, hand, compiled, hand, compiled} {
 		fmt.Fprintf(w, "%s\t", t.name)
-		for _, client := range []func(context.Context, target) (func() error, func(), error){httpClient, tcpClient, dialClient} {
+		for _, client := range []func(context.Context, target) (func() error, func(), error){httpClient, tcpClient,
+			dialClient} {
 			f, err := load(ctx, t, client, period)
 			if err != nil {
 				return fmt.Errorf("%s: %w", t.name, err)
@@ -154,7 +156,8 @@ func byHand(ctx context.Context, l *lab.Lab, api, echo string) (target, func(), 
 		if err := os.WriteFile(filepath.Join(dir, "envoy.yaml"), []byte(text), 0o600); err != nil {
 			return target{}, stop, err
 		}
-		cmd := exec.CommandContext(ctx, binary, "-c", "envoy.yaml", "--disable-hot-restart", "--concurrency", "1", "--log-level", "error")
+		cmd := exec.CommandContext(ctx, binary, "-c", "envoy.yaml", "--disable-hot-restart", "--concurrency", "1",
+			"--log-level", "error")
 		cmd.Dir, cmd.Stderr = dir, os.Stderr
 		if err := cmd.Start(); err != nil {
 			return target{}, stop, err
@@ -230,7 +233,8 @@ type figures struct {
 }
 
 // load runs a closed loop on each connection for a while.
-func load(ctx context.Context, t target, client func(context.Context, target) (func() error, func(), error), period time.Duration) (figures, error) {
+func load(ctx context.Context, t target, client func(context.Context, target) (func() error, func(), error),
+	period time.Duration) (figures, error) {
 	var mu sync.Mutex
 	var took []time.Duration
 	var errs error
@@ -262,5 +266,10 @@ func load(ctx context.Context, t target, client func(context.Context, target) (f
 	}
 	slices.Sort(took)
 	same := fmt.Sprintf("%p", client) == fmt.Sprintf("%p", dialClient)
-	return figures{rate: float64(len(took)) / period.Seconds(), p50: took[len(took)/2], p99: took[len(took)*99/100], dials: same}, nil
+	return figures{
+		rate:  float64(len(took)) / period.Seconds(),
+		p50:   took[len(took)/2],
+		p99:   took[len(took)*99/100],
+		dials: same,
+	}, nil
 }

@@ -27,7 +27,12 @@ func newLibrary() *library {
 	return &library{books: []Book{
 		{Isbn: "9780441478125", Title: "The Left Hand of Darkness", Author: Author{Name: "Ursula K. Le Guin"}, Year: 1969},
 		{Isbn: "9780156027601", Title: "Solaris", Author: Author{Name: "Stanisław Lem"}, Year: 1961},
-		{Isbn: "9780345404473", Title: "Do Androids Dream of Electric Sheep?", Author: Author{Name: "Philip K. Dick"}, Year: 1968},
+		{
+			Isbn:   "9780345404473",
+			Title:  "Do Androids Dream of Electric Sheep?",
+			Author: Author{Name: "Philip K. Dick"},
+			Year:   1968,
+		},
 		{Isbn: "9780586208724", Title: "The Lathe of Heaven", Author: Author{Name: "Ursula K. Le Guin"}, Year: 1971},
 	}}
 }

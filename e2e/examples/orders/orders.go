@@ -1,4 +1,5 @@
-// Package orders is an example subgraph: a shop's orders. What shipping costs it works out from what the catalogue knows.
+// Package orders is an example subgraph: a shop's orders. What shipping costs it works out from what the catalogue
+// knows.
 package orders
 
 import (

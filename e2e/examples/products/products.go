@@ -1,4 +1,5 @@
-// Package products is an example subgraph: a shop's catalogue. It owns what has a price, and adds it to books and movies.
+// Package products is an example subgraph: a shop's catalogue. It owns what has a price, and adds it to books and
+// movies.
 package products
 
 import (

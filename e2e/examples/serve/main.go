@@ -34,7 +34,8 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	workloads := map[string]func() http.Handler{
-		"api": func() http.Handler { return examples.HTTPAPI("api") }, "books": books.Handler, "movies": movies.Handler, "products": products.Handler, "orders": orders.Handler,
+		"api": func() http.Handler { return examples.HTTPAPI("api") }, "books": books.Handler, "movies": movies.Handler,
+		"products": products.Handler, "orders": orders.Handler,
 	}
 	if len(args) == 0 {
 		return fmt.Errorf("want NAME=HOST:PORT, with a name of api, books, movies, products, orders")

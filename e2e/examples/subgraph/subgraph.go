@@ -15,7 +15,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Handler serves a schema at every path: POST and GET, and subscriptions over WebSocket (graphql-transport-ws) and SSE. GET /health answers 200.
+// Handler serves a schema at every path: POST and GET, and subscriptions over WebSocket (graphql-transport-ws) and
+// SSE. GET /health answers 200.
 func Handler(schema graphql.ExecutableSchema) http.Handler {
 	srv := handler.New(schema)
 	srv.AddTransport(transport.Websocket{KeepAlivePingInterval: 10 * time.Second})

@@ -122,7 +122,9 @@ func TestMutations(t *testing.T) {
 				}
 				diff := o.differ(t, subgraphs)
 				if name == "v1_extension_without_key" && strings.Contains(diff, "TYPE_WITH_ONLY_UNUSED_EXTERNAL") {
-					continue // beside a subgraph that is refused, Apollo goes on to upgrade those of Federation 1, and tells what it finds there
+					// beside a subgraph that is refused, Apollo goes on to upgrade those of Federation 1, and tells what it finds
+					// there
+					continue
 				}
 				if diff != "" {
 					t.Errorf("seed %d, %s: %s%s", n, what, diff, changed(base, subgraphs))

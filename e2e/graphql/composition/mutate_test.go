@@ -159,7 +159,8 @@ func (m *mutation) dropType() bool {
 }
 
 func (m *mutation) addArgument(f *ast.FieldDefinition) bool {
-	f.Arguments = append(slices.Clone(f.Arguments), &ast.ArgumentDefinition{Name: "added", Type: &ast.Type{NamedType: "Int", NonNull: m.r.IntN(2) == 0}})
+	f.Arguments = append(slices.Clone(f.Arguments),
+		&ast.ArgumentDefinition{Name: "added", Type: &ast.Type{NamedType: "Int", NonNull: m.r.IntN(2) == 0}})
 	return true
 }
 
@@ -206,7 +207,10 @@ func (m *mutation) changeEnum() bool {
 func directive(name string, args ...string) *ast.Directive {
 	d := &ast.Directive{Name: name}
 	for i := 0; i < len(args); i += 2 {
-		d.Arguments = append(d.Arguments, &ast.Argument{Name: args[i], Value: &ast.Value{Kind: ast.StringValue, Raw: args[i+1]}})
+		d.Arguments = append(d.Arguments, &ast.Argument{
+			Name:  args[i],
+			Value: &ast.Value{Kind: ast.StringValue, Raw: args[i+1]},
+		})
 	}
 	return d
 }
@@ -214,7 +218,8 @@ func directive(name string, args ...string) *ast.Directive {
 func (m *mutation) markField() bool {
 	other := m.others[m.r.IntN(len(m.others))].Name
 	ds := []*ast.Directive{
-		directive("shareable"), directive("external"), directive("inaccessible"), directive("tag", "name", "x"), directive("override", "from", other),
+		directive("shareable"), directive("external"), directive("inaccessible"), directive("tag", "name", "x"),
+		directive("override", "from", other),
 		directive("override", "from", other, "label", "percent(50)"), directive("deprecated"),
 	}
 	return m.onField(func(f *ast.FieldDefinition) bool {
@@ -229,7 +234,8 @@ func (m *mutation) markType() bool {
 	if !ok {
 		return false
 	}
-	ds := []*ast.Directive{directive("shareable"), directive("external"), directive("inaccessible"), directive("interfaceObject"), directive("key", "fields", "id")}
+	ds := []*ast.Directive{directive("shareable"), directive("external"), directive("inaccessible"),
+		directive("interfaceObject"), directive("key", "fields", "id")}
 	dir, _ := pick(m.r, ds)
 	d.Directives = append(slices.Clone(d.Directives), dir)
 	return true
@@ -260,7 +266,8 @@ func (m *mutation) changeKey() bool {
 		return false
 	}
 	if m.r.IntN(3) == 0 {
-		k.Arguments = append(slices.Clone(k.Arguments), &ast.Argument{Name: "resolvable", Value: &ast.Value{Kind: ast.BooleanValue, Raw: "false"}})
+		k.Arguments = append(slices.Clone(k.Arguments),
+			&ast.Argument{Name: "resolvable", Value: &ast.Value{Kind: ast.BooleanValue, Raw: "false"}})
 		return k.Arguments.ForName("resolvable") == k.Arguments[len(k.Arguments)-1]
 	}
 	f, _ := pick(m.r, d.Fields)

@@ -40,7 +40,8 @@ func start(t *testing.T, subgraphs []supergraph.Subgraph, args ...string) *proce
 	must(t, os.WriteFile(file, []byte(res.SDL), 0o600))
 	binary, err := filepath.Abs("../../../bin/catalyst")
 	must(t, err)
-	cmd := exec.CommandContext(context.Background(), binary, append([]string{"gateway", "--listen", "127.0.0.1:0", "--supergraph", file}, args...)...)
+	cmd := exec.CommandContext(context.Background(), binary,
+		append([]string{"gateway", "--listen", "127.0.0.1:0", "--supergraph", file}, args...)...)
 	stderr, err := cmd.StderrPipe()
 	must(t, err)
 	if err := cmd.Start(); err != nil {

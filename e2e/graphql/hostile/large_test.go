@@ -32,7 +32,8 @@ func TestLargeCases(t *testing.T) {
 	for i := range width {
 		fmt.Fprintf(&wide, `"f%d":%d,`, i, i)
 	}
-	lists := `{"data":{"items":[` + strings.TrimSuffix(list.String(), ",") + `],"lines":[` + strings.TrimSuffix(text.String(), ",") + `],"wide":{` + strings.TrimSuffix(wide.String(), ",") + `}}}`
+	lists := `{"data":{"items":[` + strings.TrimSuffix(list.String(), ",") + `],"lines":[` +
+		strings.TrimSuffix(text.String(), ",") + `],"wide":{` + strings.TrimSuffix(wide.String(), ",") + `}}}`
 	asked := 0
 	mux := http.NewServeMux()
 	mux.HandleFunc("/items", func(w http.ResponseWriter, _ *http.Request) {
@@ -60,7 +61,12 @@ func TestLargeCases(t *testing.T) {
 	t.Cleanup(srv.Close)
 	fields := repeat(width, "f%d:Int ")
 	p := start(t, []supergraph.Subgraph{
-		{Name: "items", URL: srv.URL + "/items", SDL: link + `type Query { items: [Item!]! lines: [String!]! wide: Wide } type Wide { ` + fields + ` } type Item @key(fields: "id") { id: ID! }`},
+		{
+			Name: "items",
+			URL:  srv.URL + "/items",
+			SDL: link + `type Query { items: [Item!]! lines: [String!]! wide: Wide } type Wide { ` + fields +
+				` } type Item @key(fields: "id") { id: ID! }`,
+		},
 		{Name: "prices", URL: srv.URL + "/prices", SDL: link + `type Item @key(fields: "id") { id: ID! price: Int! }`},
 	})
 	before := p.peak()

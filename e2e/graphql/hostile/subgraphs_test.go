@@ -79,7 +79,11 @@ func attacks() []attack {
 	)
 	mega := strings.Repeat("x", 1<<20)
 	return []attack{
-		{"silent", timeout, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); <-r.Context().Done() }},
+		{"silent", timeout, func(_ http.ResponseWriter,
+			r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+		}},
 		{"silentAfterHead", timeout, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			_, _ = io.WriteString(w, `{"data":`)
@@ -87,7 +91,8 @@ func attacks() []attack {
 			<-r.Context().Done()
 		}},
 		{"halfABody", unreachable, raw(func(c net.Conn) {
-			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"data\":")
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "+
+				"100\r\n\r\n{\"data\":")
 		})},
 		{"hangUp", unreachable, raw(func(net.Conn) {})},
 		{"noHTTP", unreachable, raw(func(c net.Conn) { _, _ = io.WriteString(c, "220 mail.example ESMTP\r\n") })},
@@ -126,10 +131,12 @@ func attacks() []attack {
 		{"wrongType", badValue, text(`{"data":{"wrongType":{"a":[1]}}}`)},
 		{"string", badValue, text(`{"data":{"string":"one"}}`)},
 		{"hugeNumber", badValue, text(`{"data":{"hugeNumber":1` + strings.Repeat("0", 100_000) + `}}`)},
-		{"manyErrors", downstream, text(`{"data":null,"errors":[` + strings.Repeat(`{"message":"no"},`, 50_000) + `{"message":"no"}]}`)},
+		{"manyErrors", downstream, text(`{"data":null,"errors":[` + strings.Repeat(`{"message":"no"},`, 50_000) +
+			`{"message":"no"}]}`)},
 		{"hugeError", downstream, text(`{"errors":[{"message":"` + mega[:900_000] + `"}]}`)},
 		{"errorsAreWrong", "", text(`{"data":{"errorsAreWrong":null},"errors":{"message":1}}`)},
-		{"errorPathLies", downstream, text(`{"data":{"errorPathLies":null},"errors":[{"message":"no","path":["x",-1,{},1e99]}]}`)},
+		{"errorPathLies",
+			downstream, text(`{"data":{"errorPathLies":null},"errors":[{"message":"no","path":["x",-1,{},1e99]}]}`)},
 	}
 }
 
@@ -145,7 +152,11 @@ func TestHostileSubgraphs(t *testing.T) {
 	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
 	subgraphs := []supergraph.Subgraph{{Name: "polite", URL: srv.URL + "/polite", SDL: "type Query { ok: Int }"}}
 	for _, a := range all {
-		subgraphs = append(subgraphs, supergraph.Subgraph{Name: a.name, URL: srv.URL + "/" + a.name, SDL: "type Query { " + a.name + ": Int }"})
+		subgraphs = append(subgraphs, supergraph.Subgraph{
+			Name: a.name,
+			URL:  srv.URL + "/" + a.name,
+			SDL:  "type Query { " + a.name + ": Int }",
+		})
 	}
 	p := start(t, subgraphs, "--fetch-timeout", "1s", "--max-response", "1048576", "--share=false")
 	for _, a := range all {
@@ -183,13 +194,19 @@ func TestHostileSubgraphs(t *testing.T) {
 // A subgraph that lies about entities and their types gets nothing into the response that the schema forbids.
 func TestLyingEntities(t *testing.T) {
 	lies := map[string]struct{ answer, want, code string }{
-		"anUnknownType":     {`{"data":{"_entities":[{"__typename":"Nobody","extra":1},{"__typename":"Nobody","extra":1}]}}`, `{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "SUBREQUEST_MALFORMED_RESPONSE"},
-		"anotherType":       {`{"data":{"_entities":[{"__typename":"Other","extra":1},null]}}`, `{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "SUBREQUEST_MALFORMED_RESPONSE"},
-		"tooFew":            {`{"data":{"_entities":[{"__typename":"Item","extra":1}]}}`, `{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "*"},
-		"tooMany":           {`{"data":{"_entities":[` + strings.Repeat(`{"__typename":"Item","extra":1},`, 20_000) + `null]}}`, `{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "*"},
-		"noList":            {`{"data":{"_entities":{"extra":1}}}`, `{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "*"},
-		"anObjectForAnInt":  {`{"data":{"_entities":[{"__typename":"Item","extra":{"x":1}},{"__typename":"Item","extra":2}]}}`, `{"items":[{"id":"1","extra":null},{"id":"2","extra":2}]}`, "INVALID_SUBGRAPH_VALUE"},
-		"listsInLists":      {`{"data":{"_entities":[[{"extra":1}],[[[]]]]}}`, `{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "*"},
+		"anUnknownType": {`{"data":{"_entities":[{"__typename":"Nobody","extra":1},{"__typename":"Nobody","extra":1}]}}`,
+			`{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "SUBREQUEST_MALFORMED_RESPONSE"},
+		"anotherType": {`{"data":{"_entities":[{"__typename":"Other","extra":1},null]}}`,
+			`{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "SUBREQUEST_MALFORMED_RESPONSE"},
+		"tooFew": {`{"data":{"_entities":[{"__typename":"Item","extra":1}]}}`,
+			`{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "*"},
+		"tooMany": {`{"data":{"_entities":[` + strings.Repeat(`{"__typename":"Item","extra":1},`, 20_000) +
+			`null]}}`, `{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "*"},
+		"noList": {`{"data":{"_entities":{"extra":1}}}`,
+			`{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "*"},
+		"anObjectForAnInt": {`{"data":{"_entities":[{"__typename":"Item","extra":{"x":1}},{"__typename":"Item","extra":2}]}}`, `{"items":[{"id":"1","extra":null},{"id":"2","extra":2}]}`, "INVALID_SUBGRAPH_VALUE"},
+		"listsInLists": {`{"data":{"_entities":[[{"extra":1}],[[[]]]]}}`,
+			`{"items":[{"id":"1","extra":null},{"id":"2","extra":null}]}`, "*"},
 		"fieldsNobodyWants": {`{"data":{"_entities":[{"__typename":"Item","extra":1,"secret":"s"},{"__typename":"Item","extra":1}],"secret":"s"},"extensions":{"secret":"s"},"secret":"s"}`, `{"items":[{"id":"1","extra":1},{"id":"2","extra":1}]}`, ""},
 	}
 	for name, lie := range lies {
@@ -201,12 +218,21 @@ func TestLyingEntities(t *testing.T) {
 			defer srv.Close()
 			const link = "extend schema @link(url: \"https://specs.apollo.dev/federation/v2.3\", import: [\"@key\"])\n"
 			p := start(t, []supergraph.Subgraph{
-				{Name: "items", URL: srv.URL + "/items", SDL: link + `type Query { items: [Item] } type Item @key(fields: "id") { id: ID! }`},
-				{Name: "extra", URL: srv.URL + "/extra", SDL: link + `type Item @key(fields: "id") { id: ID! extra: Int } type Other @key(fields: "id") { id: ID! }`},
+				{
+					Name: "items",
+					URL:  srv.URL + "/items",
+					SDL:  link + `type Query { items: [Item] } type Item @key(fields: "id") { id: ID! }`,
+				},
+				{
+					Name: "extra",
+					URL:  srv.URL + "/extra",
+					SDL:  link + `type Item @key(fields: "id") { id: ID! extra: Int } type Other @key(fields: "id") { id: ID! }`,
+				},
 			})
 			got, err := p.ask("{items{id extra}}", "{}")
 			must(t, err)
-			if want := `{"data":` + lie.want; !strings.HasPrefix(string(got.body), want) || got.code() != lie.code && lie.code != "*" || lie.code == "*" && got.code() == "" {
+			if want := `{"data":` + lie.want; !strings.HasPrefix(string(got.body), want) ||
+				got.code() != lie.code && lie.code != "*" || lie.code == "*" && got.code() == "" {
 				t.Errorf("got %s\nwant %s, code %s", got, want, lie.code)
 			}
 			if strings.Contains(string(got.body), "secret") {
@@ -252,14 +278,19 @@ func TestHostileEventStreams(t *testing.T) {
 	subgraphs[0].URL = srv.URL + "/polite"
 	slices.Sort(names)
 	for _, name := range names {
-		subgraphs = append(subgraphs, supergraph.Subgraph{Name: name, URL: srv.URL + "/" + name, SDL: "type Subscription { " + name + ": Int } type Query { q" + name + ": Int }"})
+		subgraphs = append(subgraphs, supergraph.Subgraph{
+			Name: name,
+			URL:  srv.URL + "/" + name,
+			SDL:  "type Subscription { " + name + ": Int } type Query { q" + name + ": Int }",
+		})
 	}
 	p := start(t, subgraphs, "--max-response", "1048576")
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, strings.NewReader(`{"query":"subscription{`+name+`}"}`))
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url,
+				strings.NewReader(`{"query":"subscription{`+name+`}"}`))
 			must(t, err)
 			req.Header.Set("Content-Type", "application/json")
 			req.Header.Set("Accept", "text/event-stream")

@@ -58,7 +58,8 @@ func supergraphFile(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res := supergraph.Compose([]supergraph.Subgraph{{Name: "books", URL: srv.URL + "/graphql", SDL: sdl}}, supergraph.Options{})
+	res := supergraph.Compose([]supergraph.Subgraph{{Name: "books", URL: srv.URL + "/graphql", SDL: sdl}},
+		supergraph.Options{})
 	if res.Errors != nil {
 		t.Fatal(res.Errors)
 	}

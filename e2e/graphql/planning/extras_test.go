@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// extras add to a draft what the rest of it need not know. They have chance of their own, so that a seed's base stays as it was.
+// extras add to a draft what the rest of it need not know. They have chance of their own, so that a seed's base stays
+// as it was.
 func (d *draft) extras(seed uint64) {
 	was := d.r
 	d.r = rand.New(rand.NewPCG(seed, 8))
@@ -53,7 +54,11 @@ func (d *draft) maybe() {
 func (d *draft) inputs() {
 	homes := some(d, d.subs, 2)
 	for i, s := range homes {
-		in := &typ{kind: "input", name: "Filter", fields: []string{"a: Int", "level: Level", "deep: Filter", "levels: [[Level!]]"}}
+		in := &typ{
+			kind:   "input",
+			name:   "Filter",
+			fields: []string{"a: Int", "level: Level", "deep: Filter", "levels: [[Level!]]"},
+		}
 		level := "HIGH LOW"
 		if i > 0 && d.chance(50) {
 			in.add("only" + s.name + ": Int")
@@ -112,19 +117,35 @@ func (d *draft) provideDeep() {
 	}
 	owner.types = append(
 		owner.types,
-		&typ{kind: "type", name: "D0", tail: ` @key(fields: "id")`, fields: []string{"id: ID!", "kids: [D1!]! @shareable", "pet: Pet @shareable"}},
-		&typ{kind: "type", name: "D1", tail: ` implements Pet @key(fields: "id")`, fields: []string{"id: ID!", "title: String @shareable", "own: Int"}},
+		&typ{
+			kind:   "type",
+			name:   "D0",
+			tail:   ` @key(fields: "id")`,
+			fields: []string{"id: ID!", "kids: [D1!]! @shareable", "pet: Pet @shareable"},
+		},
+		&typ{
+			kind:   "type",
+			name:   "D1",
+			tail:   ` implements Pet @key(fields: "id")`,
+			fields: []string{"id: ID!", "title: String @shareable", "own: Int"},
+		},
 		&typ{kind: "interface", name: "Pet", fields: []string{"title: String"}},
 	)
 	lender.types = append(
 		lender.types,
 		&typ{kind: "type", name: "D0", tail: ` @key(fields: "id")`, fields: []string{"id: ID!", "mine: Int"}},
-		&typ{kind: "type", name: "D1", tail: ` implements Pet @key(fields: "id")`, fields: []string{"id: ID!", "title: String @external", "more: String"}},
+		&typ{
+			kind:   "type",
+			name:   "D1",
+			tail:   ` implements Pet @key(fields: "id")`,
+			fields: []string{"id: ID!", "title: String @external", "more: String"},
+		},
 		&typ{kind: "interface", name: "Pet", fields: []string{"title: String"}},
 	)
 	q := lender.in("Query", query)
 	whole := lender.has("D0")
-	for _, set := range some(d, []string{"kids { title }", "kids { id }", "pet { ... on D1 { title } }", "kids { title } pet { __typename }"}, 1) {
+	for _, set := range some(d, []string{"kids { title }", "kids { id }", "pet { ... on D1 { title } }",
+		"kids { title } pet { __typename }"}, 1) {
 		if strings.Contains(set, "__typename") {
 			set = "kids { title } pet { ... on D1 { id title } }"
 		}

@@ -159,7 +159,8 @@ var keyFields = map[string][]string{
 
 func (d *draft) entity(i int) *entity {
 	e := &entity{name: fmt.Sprintf("E%d", i)}
-	sets := [][]string{{"id"}, {"id"}, {"id"}, {"id", "code"}, {"id", "code"}, {"id", "num", "code"}, {"id", "id code"}, {"id", "part { id }"}, {"id code"}, {"id", "num part { id }"}}
+	sets := [][]string{{"id"}, {"id"}, {"id"}, {"id", "code"}, {"id", "code"}, {"id", "num", "code"}, {"id", "id code"},
+		{"id", "part { id }"}, {"id code"}, {"id", "num part { id }"}}
 	e.keys = one(d, sets)
 	e.homes = some(d, d.subs, 1)
 	for i, s := range e.homes {
@@ -206,12 +207,16 @@ func (d *draft) stub(e *entity, s *sub) {
 
 func (d *draft) value(s *sub, name string) {
 	s.in(name, func() *typ {
-		return &typ{kind: "type", name: name, fields: []string{"x: Int @shareable", "y: String! @shareable", "z: Color @shareable"}}
+		return &typ{
+			kind:   "type",
+			name:   name,
+			fields: []string{"x: Int @shareable", "y: String! @shareable", "z: Color @shareable"},
+		}
 	})
 }
 
-// interfaces makes an interface that some entities have in the subgraphs where they are at home. It has other fields in each; who does not
-// have them there, has them elsewhere.
+// interfaces makes an interface that some entities have in the subgraphs where they are at home. It has other fields
+// in each; who does not have them there, has them elsewhere.
 func (d *draft) interfaces() {
 	members := some(d, d.entities, 1)
 	shared := d.next("i")
@@ -227,7 +232,8 @@ func (d *draft) interfaces() {
 		if len(here) == 0 || d.chance(25) {
 			continue
 		}
-		own := d.next("i") + ": " + one(d, []string{"Int", "Int", "String", d.values[0], "[" + d.values[0] + "!]", d.entities[0].name})
+		own := d.next("i") + ": " + one(d, []string{"Int", "Int", "String", d.values[0], "[" + d.values[0] + "!]",
+			d.entities[0].name})
 		i := &typ{kind: "interface", name: "I0", fields: []string{own}}
 		if d.chance(50) {
 			i.add(shared + ": String")
@@ -477,7 +483,8 @@ func (d *draft) selectable(o owned, s *sub) string {
 func (s *sub) members(name string) []*typ {
 	var out []*typ
 	for _, t := range s.types {
-		if strings.Contains(t.tail, "implements "+name) || s.has(name).kind == "union" && slices.Contains(strings.Split(s.has(name).tail, " | "), t.name) {
+		if strings.Contains(t.tail, "implements "+name) ||
+			s.has(name).kind == "union" && slices.Contains(strings.Split(s.has(name).tail, " | "), t.name) {
 			out = append(out, t)
 		}
 	}
@@ -567,7 +574,8 @@ func (d *draft) roots() {
 	}
 	for _, s := range d.subs {
 		if d.chance(30) {
-			s.in("Mutation", func() *typ { return &typ{kind: "type", name: "Mutation"} }).add(d.next("do") + d.arguments() + ": " + d.wrap(d.target(s)))
+			s.in("Mutation", func() *typ { return &typ{kind: "type", name: "Mutation"} }).add(d.next("do") + d.arguments() +
+				": " + d.wrap(d.target(s)))
 		}
 	}
 }

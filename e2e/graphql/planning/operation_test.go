@@ -108,7 +108,8 @@ func (o *operations) conditions(d *ast.Definition) []*ast.Definition {
 	possible := o.schema.GetPossibleTypes(d)
 	for _, t := range o.schema.Types {
 		shared := func(x *ast.Definition) bool { return slices.Contains(possible, x) }
-		if t.IsCompositeType() && !strings.HasPrefix(t.Name, "__") && slices.ContainsFunc(o.schema.GetPossibleTypes(t), shared) {
+		if t.IsCompositeType() && !strings.HasPrefix(t.Name, "__") &&
+			slices.ContainsFunc(o.schema.GetPossibleTypes(t), shared) {
 			out = append(out, t)
 		}
 	}

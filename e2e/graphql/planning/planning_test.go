@@ -26,8 +26,8 @@ var (
 	seed   = flag.Uint64("seed", 1, "seed of the first set; the others follow")
 )
 
-// behind are the operations, by seed, known to take a request more than Apollo's plan: a shareable root field is asked a second time, where a
-// request for entities that is made anyway could take in its fields.
+// behind are the operations, by seed, known to take a request more than Apollo's plan: a shareable root field is
+// asked a second time, where a request for entities that is made anyway could take in its fields.
 var behind = map[uint64]int{2: 1}
 
 // question and answer are the lines of oracle.js.
@@ -99,9 +99,12 @@ func TestGenerated(t *testing.T) {
 		s := *seed + uint64(n)
 		t.Run(fmt.Sprintf("seed=%d", s), func(t *testing.T) { world(t, o, s, &sum) })
 	}
-	t.Logf("%d worlds, %d rejected by both composers, %d by theirs only; %d operations, %d of them with errors", sum.worlds, sum.rejected, sum.stricter, sum.operations, sum.failing)
-	t.Logf("planned requests: ours %d, theirs %d; rounds: ours %d, theirs %d; requests sent: %d; plans with fewer requests or rounds: %d, with fewer rounds by more requests: %d, worse: %d; wrong plans of theirs: %d",
-		sum.ours.Fetches, sum.theirs.Fetches, sum.ours.Rounds, sum.theirs.Rounds, sum.sent, sum.better, sum.traded, sum.worse, sum.wrong)
+	t.Logf("%d worlds, %d rejected by both composers, %d by theirs only; %d operations, %d of them with errors",
+		sum.worlds, sum.rejected, sum.stricter, sum.operations, sum.failing)
+	t.Logf("planned requests: ours %d, theirs %d; rounds: ours %d, theirs %d; requests sent: %d; plans with fewer "+
+		"requests or rounds: %d, with fewer rounds by more requests: %d, worse: %d; wrong plans of theirs: %d",
+		sum.ours.Fetches, sum.theirs.Fetches, sum.ours.Rounds, sum.theirs.Rounds, sum.sent, sum.better, sum.traded,
+		sum.worse, sum.wrong)
 	if sum.rejected > sum.worlds/2 {
 		t.Errorf("%d of %d worlds do not compose: the generator is not worth much", sum.rejected, sum.worlds)
 	}
@@ -165,10 +168,14 @@ func world(t *testing.T, o oracle, seed uint64, sum *figures) {
 	}
 }
 
-// stricter reports whether they reject only for requirements that they cannot satisfy. Their composer does not go back to the subgraph that
-// requires, although another key than the one it began with leads there. Our plans and answers show whether it can be done.
+// stricter reports whether they reject only for requirements that they cannot satisfy. Their composer does not go
+// back to the subgraph that requires, although another key than the one it began with leads there. Our plans and
+// answers show whether it can be done.
 func stricter(errors []json.RawMessage) bool {
-	return !slices.ContainsFunc(errors, func(e json.RawMessage) bool { return !bytes.Contains(e, []byte("cannot satisfy @require")) })
+	return !slices.ContainsFunc(errors, func(e json.RawMessage) bool {
+		return !bytes.Contains(e,
+			[]byte("cannot satisfy @require"))
+	})
 }
 
 // check is one operation.
@@ -205,7 +212,8 @@ func (c *check) operation(query string, variables map[string]any) bool {
 	if (len(got.Errors) > 0) != (len(want.Errors) > 0) {
 		c.say("got errors %s\nwant %s", got.Errors, want.Errors)
 	}
-	// One after the other is what the specification says of a mutation's fields, with all below them. Apollo's planner asks for neighbours at once.
+	// One after the other is what the specification says of a mutation's fields, with all below them. Apollo's planner
+	// asks for neighbours at once.
 	if p.Kind == plan.Query && len(c.said) == 0 {
 		c.compare(query, variables, p, want)
 	}

@@ -23,7 +23,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
-// TestProcess runs the gateway as people do: with a supergraph that Apollo's composer made, and from the URLs of subgraphs.
+// TestProcess runs the gateway as people do: with a supergraph that Apollo's composer made, and from the URLs of
+// subgraphs.
 func TestProcess(t *testing.T) {
 	o := start(t)
 	ar, err := txtar.ParseFile("testdata/shop.txtar")
@@ -61,7 +62,8 @@ func TestProcess(t *testing.T) {
 	for name, url := range theirs.URLs {
 		flags = append(flags, "--subgraph", name+"="+url)
 	}
-	for name, url := range map[string]string{"supergraph": catalyst(t, "--supergraph", file), "subgraphs": catalyst(t, flags...)} {
+	for name, url := range map[string]string{"supergraph": catalyst(t, "--supergraph", file),
+		"subgraphs": catalyst(t, flags...)} {
 		t.Run(name, func(t *testing.T) {
 			for _, q := range queries {
 				same(t, o, url, q)
@@ -100,7 +102,8 @@ func same(t *testing.T, o oracle, url string, q ask) {
 		t.Fatalf("%s: %v: %s", q.name, err, raw)
 	}
 	if status != http.StatusOK || !bytes.Equal(got.Data, want.Data) || (len(got.Errors) > 0) != (len(want.Errors) > 0) {
-		t.Errorf("%s: %s %s\ngot  %d %s %s\nwant %s %s\ntheir %s\n%s", q.name, q.text, text(q.variables), status, got.Data, got.Errors, want.Data, want.Errors, want.Plan, strings.Join(want.Requests, "\n"))
+		t.Errorf("%s: %s %s\ngot  %d %s %s\nwant %s %s\ntheir %s\n%s", q.name, q.text, text(q.variables), status, got.Data,
+			got.Errors, want.Data, want.Errors, want.Plan, strings.Join(want.Requests, "\n"))
 	}
 }
 

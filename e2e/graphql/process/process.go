@@ -1,4 +1,5 @@
-// Package process holds the processes that the tests of the gateway stand on: the oracles of npm packages, and the real command. They end with the test.
+// Package process holds the processes that the tests of the gateway stand on: the oracles of npm packages, and the
+// real command. They end with the test.
 package process
 
 import (
@@ -81,14 +82,16 @@ func (o *Oracle) Ask(t *testing.T, question, answer any) {
 	}
 }
 
-// Gateway starts catalyst gateway on a free port and returns its http://HOST:PORT when it listens. What it logs from then on goes to log.
+// Gateway starts catalyst gateway on a free port and returns its http://HOST:PORT when it listens. What it logs from
+// then on goes to log.
 func Gateway(t *testing.T, log io.Writer, args ...string) string {
 	t.Helper()
 	binary, err := filepath.Abs("../../../bin/catalyst")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(context.Background(), binary, append([]string{"gateway", "--listen", "127.0.0.1:0"}, args...)...)
+	cmd := exec.CommandContext(context.Background(), binary,
+		append([]string{"gateway", "--listen", "127.0.0.1:0"}, args...)...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

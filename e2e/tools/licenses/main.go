@@ -1,5 +1,5 @@
-// Command licenses prints the notice of everything that is linked into a program: each licence once, below the modules that have it. The argument is
-// the program's package. A module without a licence is an error.
+// Command licenses prints the notice of everything that is linked into a program: each licence once, below the
+// modules that have it. The argument is the program's package. A module without a licence is an error.
 package main
 
 import (
@@ -101,7 +101,8 @@ func has(notices map[string][]string, who string) bool {
 }
 
 func print(w io.Writer, notices map[string][]string) {
-	fmt.Fprintf(w, "Catalyst Router contains software of others. Each licence below is that of the modules named above it.\n")
+	fmt.Fprintf(w, "Catalyst Router contains software of others. Each licence below is that of the modules named "+
+		"above it.\n")
 	type entry struct {
 		who  []string
 		text string
@@ -118,7 +119,8 @@ func print(w io.Writer, notices map[string][]string) {
 		return strings.Compare(a.text, b.text)
 	})
 	for _, e := range all {
-		fmt.Fprintf(w, "\n%s\n%s\n%s\n\n%s\n", strings.Repeat("=", 80), strings.Join(e.who, "\n"), strings.Repeat("-", 80), e.text)
+		fmt.Fprintf(w, "\n%s\n%s\n%s\n\n%s\n", strings.Repeat("=", 80), strings.Join(e.who, "\n"), strings.Repeat("-", 80),
+			e.text)
 	}
 }
 

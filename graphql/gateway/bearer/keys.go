@@ -34,7 +34,9 @@ func newSource(where secret.URL) (source, error) {
 	switch {
 	case err == nil && u.Scheme == "https" && u.Host != "", err == nil && u.Scheme == "http" && loopback(u.Hostname()):
 		// A redirect could lead to anybody's keys.
-		return remote{where, &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
+		return remote{where, &http.Client{
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}}, nil
 	case err == nil && u.Scheme == "http":
 		return nil, fmt.Errorf("%s: keys beyond loopback are fetched by https only", where)
 	}
@@ -102,7 +104,8 @@ func parseKeys(raw []byte) (map[string]*ecdsa.PublicKey, error) {
 	}
 	keys := map[string]*ecdsa.PublicKey{}
 	for i, k := range set.Keys {
-		if k.Kty != "EC" || k.Crv != "P-384" || k.Use != "" && k.Use != "sig" || k.Alg != "" && k.Alg != "ES384" || k.Kid == "" {
+		if k.Kty != "EC" || k.Crv != "P-384" || k.Use != "" && k.Use != "sig" || k.Alg != "" && k.Alg != "ES384" ||
+			k.Kid == "" {
 			continue
 		}
 		if _, twice := keys[k.Kid]; twice {

@@ -38,7 +38,8 @@ type Config struct {
 const (
 	longestToken = 16 << 10 // bytes
 	remembered   = 10_000   // verified tokens
-	// refreshPause is the least time between two attempts to get keys because a token names one that is not known: tokens are anybody's.
+	// refreshPause is the least time between two attempts to get keys because a token names one that is not known:
+	// tokens are anybody's.
 	refreshPause = 10 * time.Second
 )
 
@@ -80,7 +81,8 @@ func New(ctx context.Context, cfg Config) (*Verifier, error) {
 		return nil, err
 	}
 	v := &Verifier{cfg: cfg, source: src, parser: jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodES384.Alg()}), jwt.WithIssuer(cfg.Issuer), jwt.WithAudience(cfg.Audience),
+		jwt.WithValidMethods([]string{jwt.SigningMethodES384.Alg()}), jwt.WithIssuer(cfg.Issuer),
+		jwt.WithAudience(cfg.Audience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(cfg.Leeway), jwt.WithStrictDecoding())}
 	v.known, _ = lru.New[[sha256.Size]byte, verified](remembered) // fails on sizes below 1 only
 	err = v.refresh(ctx)
@@ -246,7 +248,11 @@ func (v *Verifier) verify(ctx context.Context, token string) (*gateway.Principal
 		return nil, errors.New("names no subject (sub)")
 	}
 	return &gateway.Principal{
-		Subject: c.Subject, Issuer: c.Issuer, Scopes: append(strings.Fields(c.Scope), c.Scopes...), Key: c.Cnf.Thumbprint, Expires: c.ExpiresAt.Time,
+		Subject: c.Subject,
+		Issuer:  c.Issuer,
+		Scopes:  append(strings.Fields(c.Scope), c.Scopes...),
+		Key:     c.Cnf.Thumbprint,
+		Expires: c.ExpiresAt.Time,
 	}, nil
 }
 
@@ -257,8 +263,10 @@ func reason(err error) error {
 		text string
 	}{
 		{jwt.ErrTokenMalformed, "not a JWT"}, {jwt.ErrTokenSignatureInvalid, "the signature or its algorithm is wrong"},
-		{jwt.ErrTokenExpired, "expired"}, {jwt.ErrTokenNotValidYet, "not valid yet"}, {jwt.ErrTokenUsedBeforeIssued, "issued in the future"},
-		{jwt.ErrTokenInvalidIssuer, "of another issuer"}, {jwt.ErrTokenInvalidAudience, "for another audience"}, {jwt.ErrTokenRequiredClaimMissing, "a claim is missing"},
+		{jwt.ErrTokenExpired, "expired"}, {jwt.ErrTokenNotValidYet, "not valid yet"},
+		{jwt.ErrTokenUsedBeforeIssued, "issued in the future"},
+		{jwt.ErrTokenInvalidIssuer, "of another issuer"}, {jwt.ErrTokenInvalidAudience, "for another audience"},
+		{jwt.ErrTokenRequiredClaimMissing, "a claim is missing"},
 		{jwt.ErrTokenUnverifiable, "signed by an unknown key, or wanting what is not known"},
 	} {
 		if errors.Is(err, r.is) {

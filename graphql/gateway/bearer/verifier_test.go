@@ -40,7 +40,8 @@ func jwk(t *testing.T, kid string, k *ecdsa.PrivateKey) map[string]string {
 	}
 	n := (len(b) - 1) / 2
 	enc := base64.RawURLEncoding.EncodeToString
-	return map[string]string{"kty": "EC", "crv": k.Curve.Params().Name, "kid": kid, "use": "sig", "x": enc(b[1 : 1+n]), "y": enc(b[1+n:])}
+	return map[string]string{"kty": "EC", "crv": k.Curve.Params().Name, "kid": kid, "use": "sig", "x": enc(b[1 : 1+n]),
+		"y": enc(b[1+n:])}
 }
 
 func keySet(t *testing.T, keys ...map[string]string) []byte {
@@ -62,7 +63,8 @@ func fileOf(t *testing.T, b []byte) string {
 }
 
 func good() jwt.MapClaims {
-	return jwt.MapClaims{"iss": "https://auth.acme.example", "aud": "graph", "sub": "ada", "scope": "read:books write:books", "exp": time.Now().Add(time.Hour).Unix()}
+	return jwt.MapClaims{"iss": "https://auth.acme.example", "aud": "graph", "sub": "ada",
+		"scope": "read:books write:books", "exp": time.Now().Add(time.Hour).Unix()}
 }
 
 func sign(t *testing.T, method jwt.SigningMethod, kid string, c jwt.MapClaims, key any, header ...any) string {
@@ -83,7 +85,11 @@ func sign(t *testing.T, method jwt.SigningMethod, kid string, c jwt.MapClaims, k
 
 func verifier(t *testing.T, source string) *Verifier {
 	t.Helper()
-	v, err := New(t.Context(), Config{Source: secret.NewURL(source), Issuer: "https://auth.acme.example", Audience: "graph"})
+	v, err := New(t.Context(), Config{
+		Source:   secret.NewURL(source),
+		Issuer:   "https://auth.acme.example",
+		Audience: "graph",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,29 +122,34 @@ func TestVerify(t *testing.T) {
 		cert  *x509.Certificate
 		want  string // "" is accepted
 	}{
-		"good":                     {sign(t, jwt.SigningMethodES384, "k1", good(), key), nil, ""},
-		"audience in a list":       {sign(t, jwt.SigningMethodES384, "k1", with("aud", []string{"a", "graph"}), key), nil, ""},
-		"clocks differ a little":   {sign(t, jwt.SigningMethodES384, "k1", with("nbf", unix(3*time.Second)), key), nil, ""},
-		"bound, and its holder":    {sign(t, jwt.SigningMethodES384, "k1", with("cnf", bound), key), cert, ""},
-		"bound, stolen":            {sign(t, jwt.SigningMethodES384, "k1", with("cnf", bound), key), &x509.Certificate{Raw: []byte("another")}, "bound to another"},
-		"bound, without any":       {sign(t, jwt.SigningMethodES384, "k1", with("cnf", bound), key), nil, "bound to another"},
-		"another key":              {sign(t, jwt.SigningMethodES384, "k1", good(), other), nil, "signature"},
-		"unknown key":              {sign(t, jwt.SigningMethodES384, "k2", good(), key), nil, "unknown key"},
-		"no kid":                   {sign(t, jwt.SigningMethodES384, "", good(), key), nil, "unknown key"},
-		"ES256":                    {sign(t, jwt.SigningMethodES256, "small", good(), p256), nil, "algorithm"},
-		"none":                     {sign(t, jwt.SigningMethodNone, "k1", good(), jwt.UnsafeAllowNoneSignatureType), nil, "algorithm"},
+		"good": {sign(t, jwt.SigningMethodES384, "k1", good(), key), nil, ""},
+		"audience in a list": {sign(t, jwt.SigningMethodES384, "k1", with("aud", []string{"a", "graph"}), key), nil,
+			""},
+		"clocks differ a little": {sign(t, jwt.SigningMethodES384, "k1", with("nbf", unix(3*time.Second)), key), nil, ""},
+		"bound, and its holder":  {sign(t, jwt.SigningMethodES384, "k1", with("cnf", bound), key), cert, ""},
+		"bound, stolen": {sign(t, jwt.SigningMethodES384, "k1", with("cnf", bound), key),
+			&x509.Certificate{Raw: []byte("another")}, "bound to another"},
+		"bound, without any": {sign(t, jwt.SigningMethodES384, "k1", with("cnf", bound), key), nil, "bound to another"},
+		"another key":        {sign(t, jwt.SigningMethodES384, "k1", good(), other), nil, "signature"},
+		"unknown key":        {sign(t, jwt.SigningMethodES384, "k2", good(), key), nil, "unknown key"},
+		"no kid":             {sign(t, jwt.SigningMethodES384, "", good(), key), nil, "unknown key"},
+		"ES256":              {sign(t, jwt.SigningMethodES256, "small", good(), p256), nil, "algorithm"},
+		"none": {sign(t, jwt.SigningMethodNone, "k1", good(), jwt.UnsafeAllowNoneSignatureType), nil,
+			"algorithm"},
 		"HMAC with the public key": {sign(t, jwt.SigningMethodHS256, "k1", good(), public), nil, "algorithm"},
-		"crit":                     {sign(t, jwt.SigningMethodES384, "k1", good(), key, "crit", []string{"exp"}), nil, "unknown"},
-		"expired":                  {sign(t, jwt.SigningMethodES384, "k1", with("exp", unix(-time.Minute)), key), nil, "expired"},
-		"for ever":                 {sign(t, jwt.SigningMethodES384, "k1", with("exp", nil), key), nil, "missing"},
-		"not yet":                  {sign(t, jwt.SigningMethodES384, "k1", with("nbf", unix(time.Minute)), key), nil, "not valid yet"},
-		"from the future":          {sign(t, jwt.SigningMethodES384, "k1", with("iat", unix(time.Minute)), key), nil, "future"},
-		"another issuer":           {sign(t, jwt.SigningMethodES384, "k1", with("iss", "https://evil.example"), key), nil, "issuer"},
-		"no issuer":                {sign(t, jwt.SigningMethodES384, "k1", with("iss", nil), key), nil, "missing"},
-		"another audience":         {sign(t, jwt.SigningMethodES384, "k1", with("aud", "other"), key), nil, "audience"},
-		"no subject":               {sign(t, jwt.SigningMethodES384, "k1", with("sub", nil), key), nil, "subject"},
-		"no JWT":                   {"hello", nil, "not a JWT"},
-		"long":                     {strings.Repeat("a", longestToken+1), nil, "longer"},
+		"crit": {sign(t, jwt.SigningMethodES384, "k1", good(), key, "crit", []string{"exp"}), nil,
+			"unknown"},
+		"expired":  {sign(t, jwt.SigningMethodES384, "k1", with("exp", unix(-time.Minute)), key), nil, "expired"},
+		"for ever": {sign(t, jwt.SigningMethodES384, "k1", with("exp", nil), key), nil, "missing"},
+		"not yet": {sign(t, jwt.SigningMethodES384, "k1", with("nbf", unix(time.Minute)), key), nil,
+			"not valid yet"},
+		"from the future":  {sign(t, jwt.SigningMethodES384, "k1", with("iat", unix(time.Minute)), key), nil, "future"},
+		"another issuer":   {sign(t, jwt.SigningMethodES384, "k1", with("iss", "https://evil.example"), key), nil, "issuer"},
+		"no issuer":        {sign(t, jwt.SigningMethodES384, "k1", with("iss", nil), key), nil, "missing"},
+		"another audience": {sign(t, jwt.SigningMethodES384, "k1", with("aud", "other"), key), nil, "audience"},
+		"no subject":       {sign(t, jwt.SigningMethodES384, "k1", with("sub", nil), key), nil, "subject"},
+		"no JWT":           {"hello", nil, "not a JWT"},
+		"long":             {strings.Repeat("a", longestToken+1), nil, "longer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 2 { // the second time from memory
@@ -146,7 +157,8 @@ func TestVerify(t *testing.T) {
 				switch {
 				case c.want == "" && err != nil:
 					t.Fatal(err)
-				case c.want == "" && (p.Subject != "ada" || len(p.Scopes) != 2 || p.Scopes[1] != "write:books" || p.Expires.IsZero()):
+				case c.want == "" && (p.Subject != "ada" || len(p.Scopes) != 2 || p.Scopes[1] != "write:books" ||
+					p.Expires.IsZero()):
 					t.Fatalf("got %+v", p)
 				case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 					t.Fatalf("got %v, want %q", err, c.want)
@@ -158,7 +170,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// A change of keys takes effect, also for tokens that have been seen; tokens with invented keys do not make us ask again and again.
+// A change of keys takes effect, also for tokens that have been seen; tokens with invented keys do not make us ask
+// again and again.
 func TestKeysChange(t *testing.T) {
 	first, second := newKey(t, elliptic.P384()), newKey(t, elliptic.P384())
 	var asked atomic.Int32
@@ -170,7 +183,8 @@ func TestKeysChange(t *testing.T) {
 	}))
 	defer srv.Close()
 	v := verifier(t, srv.URL)
-	old, renewed := sign(t, jwt.SigningMethodES384, "k1", good(), first), sign(t, jwt.SigningMethodES384, "k2", good(), second)
+	old, renewed := sign(t, jwt.SigningMethodES384, "k1", good(), first),
+		sign(t, jwt.SigningMethodES384, "k2", good(), second)
 	if _, err := v.Verify(t.Context(), old, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +210,8 @@ func TestKeysNotThereYet(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	defer srv.Close()
 	key := newKey(t, elliptic.P384())
-	if _, err := verifier(t, srv.URL).Verify(t.Context(), sign(t, jwt.SigningMethodES384, "k1", good(), key), nil); !errors.Is(err, gateway.ErrUnavailable) {
+	if _, err := verifier(t, srv.URL).Verify(t.Context(), sign(t, jwt.SigningMethodES384, "k1", good(), key),
+		nil); !errors.Is(err, gateway.ErrUnavailable) {
 		t.Errorf("got %v, want that tokens cannot be verified", err)
 	}
 }
@@ -209,7 +224,8 @@ func TestKeySetsThatAreRefused(t *testing.T) {
 	short["x"] = "AAAA"
 	for name, raw := range map[string][]byte{
 		"no JSON": []byte("x"), "empty": keySet(t), "not on the curve": keySet(t, bad), "short": keySet(t, short),
-		"twice": keySet(t, jwk(t, "k1", key), jwk(t, "k1", key)), "another curve": keySet(t, jwk(t, "k1", newKey(t, elliptic.P256()))),
+		"twice":         keySet(t, jwk(t, "k1", key), jwk(t, "k1", key)),
+		"another curve": keySet(t, jwk(t, "k1", newKey(t, elliptic.P256()))),
 	} {
 		if _, err := New(t.Context(), Config{Source: secret.NewURL(fileOf(t, raw)), Issuer: "a", Audience: "b"}); err == nil {
 			t.Errorf("%s: accepted", name)

@@ -1,5 +1,6 @@
-// Package graphiql serves GraphiQL, the GraphQL editor for browsers, out of the binary: nothing is loaded from elsewhere. The page asks the
-// endpoint `graphql` beside it, and loads its assets from `graphiql/` beside it, so that it works below a prefix as well:
+// Package graphiql serves GraphiQL, the GraphQL editor for browsers, out of the binary: nothing is loaded from
+// elsewhere. The page asks the endpoint `graphql` beside it, and loads its assets from `graphiql/` beside it, so that
+// it works below a prefix as well:
 //
 //	mux.HandleFunc("GET /{$}", graphiql.Page)
 //	mux.Handle("GET /graphiql/{file}", graphiql.Assets())
@@ -17,8 +18,10 @@ import (
 //go:embed assets
 var assets embed.FS //nolint:gochecknoglobals // embed wants a variable
 
-// policy lets the page load and ask nothing but its own origin. GraphiQL sets styles from scripts, and its fonts are data in its style sheet.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// policy lets the page load and ask nothing but its own origin. GraphiQL sets styles from scripts, and its fonts are
+// data in its style sheet.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; " +
+	"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // Page serves the page.
 func Page(w http.ResponseWriter, r *http.Request) {

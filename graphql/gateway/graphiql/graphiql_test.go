@@ -43,11 +43,13 @@ func TestThePageIsComplete(t *testing.T) {
 		if plain.StatusCode != http.StatusOK || err != nil || len(body) < 50 || body[0] == 0x1f {
 			t.Errorf("%s: status %d, %d bytes, %v", link[1], plain.StatusCode, len(body), err)
 		}
-		if media := plain.Header.Get("Content-Type"); strings.HasSuffix(link[1], ".js") != strings.HasPrefix(media, "text/javascript") {
+		if media := plain.Header.Get("Content-Type"); strings.HasSuffix(link[1], ".js") != strings.HasPrefix(media,
+			"text/javascript") {
 			t.Errorf("%s: got Content-Type %q", link[1], media)
 		}
 	}
-	if packed := get(t, "/graphiql/graphiql.js", "Accept-Encoding", "gzip"); packed.Header.Get("Content-Encoding") != "gzip" || packed.Header.Get("Vary") != "Accept-Encoding" {
+	if packed := get(t, "/graphiql/graphiql.js", "Accept-Encoding",
+		"gzip"); packed.Header.Get("Content-Encoding") != "gzip" || packed.Header.Get("Vary") != "Accept-Encoding" {
 		t.Errorf("got %v", packed.Header)
 	}
 }

@@ -1,4 +1,5 @@
-// Package client is the operator API as the command line uses it: typed calls over a node's Unix socket, and the subscription to changes.
+// Package client is the operator API as the command line uses it: typed calls over a node's Unix socket, and the
+// subscription to changes.
 package client
 
 import (
@@ -31,14 +32,16 @@ const endpoint = "http://node/graphql"
 
 // New returns a client of the node behind a Unix socket.
 func New(socket string) *Client {
-	h := &http.Client{Transport: operatorOnly{socket, &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, "unix", socket)
-		if err != nil {
-			return nil, fmt.Errorf("%w at %s: start one with catalyst node, or name its socket with --socket or CATALYST_SOCKET (%w)", ErrUnreachable, socket, err)
-		}
-		return conn, nil
-	}}}}
+	h := &http.Client{Transport: operatorOnly{socket,
+		&http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, "unix", socket)
+			if err != nil {
+				return nil, fmt.Errorf("%w at %s: start one with catalyst node, or name its socket with --socket or "+
+					"CATALYST_SOCKET (%w)", ErrUnreachable, socket, err)
+			}
+			return conn, nil
+		}}}}
 	return &Client{Client: graphql.NewClient(endpoint, h), http: h, socket: socket}
 }
 
@@ -55,7 +58,8 @@ func (o operatorOnly) RoundTrip(req *http.Request) (*http.Response, error) {
 	case err != nil && (errors.Is(err, ErrUnreachable) || req.Context().Err() != nil):
 		return nil, err
 	case err != nil:
-		return nil, fmt.Errorf("%w at %s that is an operator API: is it the socket catalyst.sock in the node's data directory? (%w)", ErrUnreachable, o.socket, err)
+		return nil, fmt.Errorf("%w at %s that is an operator API: is it the socket catalyst.sock in the node's data "+
+			"directory? (%w)", ErrUnreachable, o.socket, err)
 	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch kind {
@@ -63,7 +67,8 @@ func (o operatorOnly) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	_ = resp.Body.Close()
-	return nil, fmt.Errorf("%w at %s that is an operator API: is it the socket catalyst.sock in the node's data directory?", ErrUnreachable, o.socket)
+	return nil, fmt.Errorf("%w at %s that is an operator API: is it the socket catalyst.sock in the node's "+
+		"data directory?", ErrUnreachable, o.socket)
 }
 
 // Change is one element of the subscription.
@@ -89,9 +94,12 @@ const changesQuery = `subscription ($match: [String!]!, $peers: Boolean!) { chan
   paths { peer local nodePath origin nextHop tier localPref med weight health region tags communities stale staleSince staleUntil rejected decidedBy importTerm }
   envoys { node resource version sent acknowledged acknowledgedAt error refused refusedAt } } } }`
 
-// Changes calls yield for each change of a name that a pattern of match covers, of all if there is none, and with peers for what sessions do, until it returns an error, the node stops or ctx ends (GraphQL over server-sent events).
+// Changes calls yield for each change of a name that a pattern of match covers, of all if there is none, and with
+// peers for what sessions do, until it returns an error, the node stops or ctx ends (GraphQL over server-sent
+// events).
 func (c *Client) Changes(ctx context.Context, match []string, peers bool, yield func(Change) error) error {
-	body, err := json.Marshal(map[string]any{"query": changesQuery, "variables": map[string]any{"match": append([]string{}, match...), "peers": peers}})
+	body, err := json.Marshal(map[string]any{"query": changesQuery,
+		"variables": map[string]any{"match": append([]string{}, match...), "peers": peers}})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
-// Package mesh is the operator API of a whole organisation as a federation subgraph: nodes, peers, sessions, services and routes are entities, and
-// one query asks every node at once. Each node is asked through its own operator API, in the name of the caller, and decides for itself what the
-// caller may see; one that does not answer costs its own fields and nothing else.
+// Package mesh is the operator API of a whole organisation as a federation subgraph: nodes, peers, sessions, services
+// and routes are entities, and one query asks every node at once. Each node is asked through its own operator API, in
+// the name of the caller, and decides for itself what the caller may see; one that does not answer costs its own
+// fields and nothing else.
 package mesh
 
 import (
@@ -54,7 +55,8 @@ func Handler(nodes Nodes) http.Handler {
 	srv.Use(extension.FixedComplexityLimit(complexity))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := context.WithValue(r.Context(), headerKey{}, r.Header)
-		ctx = context.WithValue(ctx, askKey{}, &asked{nodes: nodes, slots: make(chan struct{}, atOnce), answers: map[string]*answer{}})
+		ctx = context.WithValue(ctx, askKey{},
+			&asked{nodes: nodes, slots: make(chan struct{}, atOnce), answers: map[string]*answer{}})
 		r.Body = http.MaxBytesReader(w, r.Body, maxBodySize)
 		srv.ServeHTTP(w, r.WithContext(ctx))
 	})
@@ -78,7 +80,8 @@ type answer struct {
 }
 
 // ask puts a question to a node, once in a request.
-func ask[T any](ctx context.Context, id, question string, do func(context.Context, graphql.Client) (T, error)) (T, error) {
+func ask[T any](ctx context.Context, id, question string,
+	do func(context.Context, graphql.Client) (T, error)) (T, error) {
 	var zero T
 	a, ok := ctx.Value(askKey{}).(*asked)
 	if !ok {
@@ -140,9 +143,22 @@ func peersOf(ctx context.Context, id string) ([]MeshPeer, error) {
 }
 
 func peer(node string, p *client.PeerFields) MeshPeer {
-	m := MeshPeer{ID: node + ">" + p.Node, State: p.State, LastError: p.LastError, Received: p.Received, Advertised: p.Advertised}
+	m := MeshPeer{
+		ID:         node + ">" + p.Node,
+		State:      p.State,
+		LastError:  p.LastError,
+		Received:   p.Received,
+		Advertised: p.Advertised,
+	}
 	if p.Since != "" {
-		m.Session = &MeshSession{ID: m.ID + "@" + p.Since, Since: p.Since, HoldTimeSeconds: p.HoldTimeSeconds, UpdatesIn: p.UpdatesIn, UpdatesOut: p.UpdatesOut, Pending: p.Pending}
+		m.Session = &MeshSession{
+			ID:              m.ID + "@" + p.Since,
+			Since:           p.Since,
+			HoldTimeSeconds: p.HoldTimeSeconds,
+			UpdatesIn:       p.UpdatesIn,
+			UpdatesOut:      p.UpdatesOut,
+			Pending:         p.Pending,
+		}
 	}
 	return m
 }
@@ -169,22 +185,23 @@ func route(node string, r *client.RouteFields) MeshRoute {
 
 // page returns services from one node's table.
 func page(ctx context.Context, id string, after, first int) ([]MeshRoute, error) {
-	return ask(ctx, id, fmt.Sprintf("table %d %d", after, first), func(ctx context.Context, c graphql.Client) ([]MeshRoute, error) {
-		routes := []MeshRoute{}
-		for next := after; len(routes) < first; {
-			resp, err := client.ListRoutes(ctx, c, next)
-			if err != nil {
-				return nil, err
+	return ask(ctx, id, fmt.Sprintf("table %d %d", after, first),
+		func(ctx context.Context, c graphql.Client) ([]MeshRoute, error) {
+			routes := []MeshRoute{}
+			for next := after; len(routes) < first; {
+				resp, err := client.ListRoutes(ctx, c, next)
+				if err != nil {
+					return nil, err
+				}
+				for i := range resp.Routes.Routes {
+					routes = append(routes, route(id, &resp.Routes.Routes[i].RouteFields))
+				}
+				if next = resp.Routes.Next; next == 0 || len(resp.Routes.Routes) < pageSize {
+					break
+				}
 			}
-			for i := range resp.Routes.Routes {
-				routes = append(routes, route(id, &resp.Routes.Routes[i].RouteFields))
-			}
-			if next = resp.Routes.Next; next == 0 || len(resp.Routes.Routes) < pageSize {
-				break
-			}
-		}
-		return routes[:min(first, len(routes))], nil
-	})
+			return routes[:min(first, len(routes))], nil
+		})
 }
 
 type resolver struct{ nodes Nodes }

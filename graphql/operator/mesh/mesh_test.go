@@ -68,7 +68,8 @@ func post(t *testing.T, o *organisation, text string) string {
 // One query asks every node; one that does not answer says why and costs the others nothing.
 func TestOneQueryAsksEveryNode(t *testing.T) {
 	o := &organisation{}
-	got := post(t, o, `{ meshNodes { id error version routes peers { remote { id } session { holdTimeSeconds } } services { name } } }`)
+	got := post(t,
+		o, `{ meshNodes { id error version routes peers { remote { id } session { holdTimeSeconds } } services { name } } }`)
 	want := `{"data":{"meshNodes":[` +
 		`{"id":"acme.example/a","error":null,"version":"1","routes":1,"peers":[{"remote":{"id":"acme.example/b"},"session":{"holdTimeSeconds":90}}],"services":[{"name":"books.acme.example"}]},` +
 		`{"id":"acme.example/b","error":null,"version":"1","routes":1,"peers":[{"remote":{"id":"acme.example/b"},"session":{"holdTimeSeconds":90}}],"services":[]},` +
@@ -77,7 +78,8 @@ func TestOneQueryAsksEveryNode(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if len(o.asked) != 6 {
-		t.Errorf("%d questions, want 6: each of two nodes for itself, its peers and its services, once\n%s", len(o.asked), strings.Join(o.asked, "\n"))
+		t.Errorf("%d questions, want 6: each of two nodes for itself, its peers and its services, once\n%s", len(o.asked),
+			strings.Join(o.asked, "\n"))
 	}
 	for _, q := range o.asked {
 		if !strings.HasSuffix(q, " Bearer T") {
@@ -87,7 +89,9 @@ func TestOneQueryAsksEveryNode(t *testing.T) {
 }
 
 func TestAServiceAsEveryNodeSeesIt(t *testing.T) {
-	got := post(t, &organisation{}, `{ meshService(name: "books.acme.example") { offeredBy { id } routes { node { id } nodePath health } } }`)
+	got := post(t,
+		&organisation{},
+		`{ meshService(name: "books.acme.example") { offeredBy { id } routes { node { id } nodePath health } } }`)
 	want := `{"data":{"meshService":{"offeredBy":[{"id":"acme.example/a"}],"routes":[{"node":{"id":"acme.example/a"},"nodePath":["acme.example/a"],"health":"up"},{"node":{"id":"acme.example/b"},"nodePath":["acme.example/a"],"health":"up"}]}}}`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -59,7 +59,8 @@ func (a *Auth) and(b *Auth) *Auth {
 	return &out
 }
 
-// implied reports whether whoever meets have meets b, too. It may say no although the answer is yes where there are very many alternatives.
+// implied reports whether whoever meets have meets b, too. It may say no although the answer is yes where there are
+// very many alternatives.
 func (b *Auth) implied(have *Auth) bool {
 	parts := have.Parts()
 	for _, w := range b.Parts() {
@@ -146,8 +147,8 @@ func lists(a *ast.Argument) [][]string {
 	return out
 }
 
-// protect carries requirements to where the data goes: from interfaces to what implements them, and from what a field is computed of to the
-// field.
+// protect carries requirements to where the data goes: from interfaces to what implements them, and from what a field
+// is computed of to the field.
 func (r *reader) protect() error {
 	for _, d := range r.defs {
 		if t := r.g.types[d.Name]; t.Kind == ast.Interface {
@@ -168,9 +169,9 @@ func (r *reader) protect() error {
 	return nil
 }
 
-// protectInterface settles what an interface's requirements mean. Composers since federation 2.9.4 forbid them there, and write what the
-// implementations ask for, all of it together: that says nothing new, because objects are known by their types. Other requirements are those
-// of an author who meant every implementation.
+// protectInterface settles what an interface's requirements mean. Composers since federation 2.9.4 forbid them there,
+// and write what the implementations ask for, all of it together: that says nothing new, because objects are known by
+// their types. Other requirements are those of an author who meant every implementation.
 func (r *reader) protectInterface(i *Type) {
 	var together *Auth
 	for _, id := range i.Possible.IDs() {
@@ -200,7 +201,8 @@ func (r *reader) protectInterface(i *Type) {
 	}
 }
 
-// needed is what the data asks for that some subgraph computes a field of: by @requires, or by arguments from a context.
+// needed is what the data asks for that some subgraph computes a field of: by @requires, or by arguments from a
+// context.
 func (g *Graph) needed(f *Field) *Auth {
 	var need *Auth
 	for _, in := range f.In {

@@ -7,7 +7,8 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
-// computed is a supergraph as composers before federation 2.9.4 made it: nothing says that what is computed of protected data is protected.
+// computed is a supergraph as composers before federation 2.9.4 made it: nothing says that what is computed of
+// protected data is protected.
 const computed = `
 schema @link(url: "https://specs.apollo.dev/link/v1.0") @link(url: "https://specs.apollo.dev/join/v0.5", for: EXECUTION)
   @link(url: "https://specs.apollo.dev/context/v0.1", for: SECURITY)
@@ -53,11 +54,12 @@ func TestComputedOfProtected(t *testing.T) {
 	}
 }
 
-// TestInterfaceRequirements: requirements that a composer derives for an interface are no more than those of its objects; any other holds for
-// all of them.
+// TestInterfaceRequirements: requirements that a composer derives for an interface are no more than those of its
+// objects; any other holds for all of them.
 func TestInterfaceRequirements(t *testing.T) {
 	sdl := func(join, onType, onField string) string {
-		return `schema @link(url: "https://specs.apollo.dev/link/v1.0") @link(url: "https://specs.apollo.dev/join/` + join + `", for: EXECUTION)
+		return `schema @link(url: "https://specs.apollo.dev/link/v1.0") @link(url: "https://specs.apollo.dev/join/` +
+			join + `", for: EXECUTION)
   @link(url: "https://specs.apollo.dev/authenticated/v0.1", for: SECURITY) @link(url: "https://specs.apollo.dev/policy/v0.1", for: SECURITY) { query: Query }
 directive @join__graph(name: String!, url: String!) on ENUM_VALUE
 enum join__Graph { A @join__graph(name: "a", url: "") }
@@ -68,7 +70,8 @@ type X2 implements X @join__implements(graph: A, interface: "X") @join__type(gra
 	}
 	for _, c := range []struct{ name, sdl, onType, x1, x2 string }{
 		{"derived", sdl("v0.5", "@authenticated", `@policy(policies: [["p"]])`), "", `@policy(policies: [["p"]])`, ""},
-		{"of the author", sdl("v0.3", "@authenticated", `@policy(policies: [["p"]])`), "@authenticated", `@policy(policies: [["p"]])`, `@policy(policies: [["p"]])`},
+		{"of the author", sdl("v0.3", "@authenticated", `@policy(policies: [["p"]])`), "@authenticated",
+			`@policy(policies: [["p"]])`, `@policy(policies: [["p"]])`},
 		{
 			"more than the objects", sdl("v0.5", `@policy(policies: [["q"]])`, "@authenticated"),
 			`@policy(policies: [["q"]])`, `@policy(policies: [["p"]]) @authenticated`, "@authenticated",

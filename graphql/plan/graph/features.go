@@ -8,7 +8,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// CodeUnsupportedFeature is the code, in Apollo's terms, of a supergraph or subgraph that links what this router does not carry out.
+// CodeUnsupportedFeature is the code, in Apollo's terms, of a supergraph or subgraph that links what this router does
+// not carry out.
 const CodeUnsupportedFeature = "UNSUPPORTED_LINKED_FEATURE"
 
 // specs is where the specifications of the join family live.
@@ -32,8 +33,9 @@ type names struct {
 //nolint:gochecknoglobals // a table of constants
 var known = map[string][]string{
 	"core": {"v0.1", "v0.2"}, "link": {"v1.0"}, "join": {"v0.1", "v0.2", "v0.3", "v0.4", "v0.5"},
-	"tag": {"v0.1", "v0.2", "v0.3"}, "inaccessible": {"v0.1", "v0.2"}, "authenticated": {"v0.1"}, "requiresScopes": {"v0.1"},
-	"policy": {"v0.1"}, "context": {"v0.1"}, "cost": {"v0.1"}, "cacheTag": {"v0.1"},
+	"tag": {"v0.1", "v0.2", "v0.3"}, "inaccessible": {"v0.1", "v0.2"}, "authenticated": {"v0.1"},
+	"requiresScopes": {"v0.1"},
+	"policy":         {"v0.1"}, "context": {"v0.1"}, "cost": {"v0.1"}, "cacheTag": {"v0.1"},
 }
 
 // feature is one @link or @core of the schema.
@@ -61,8 +63,8 @@ func (f *feature) ours() bool {
 
 // named is the name of a directive of the feature in the schema.
 //
-// Link specification: an imported element has the name that the import gives it; the feature's own directive is called like the
-// feature; every other element has the feature's name and two underscores before it.
+// Link specification: an imported element has the name that the import gives it; the feature's own directive is
+// called like the feature; every other element has the feature's name and two underscores before it.
 func (f *feature) named(name string) string {
 	for _, i := range f.imports {
 		if i.directive && i.name == name {
@@ -75,8 +77,8 @@ func (f *feature) named(name string) string {
 	return f.as + "__" + name
 }
 
-// features reads the schema's @link and @core directives. It refuses a schema with a feature that is needed to execute operations or to
-// protect data (for: EXECUTION, for: SECURITY) and that this reader does not carry out.
+// features reads the schema's @link and @core directives. It refuses a schema with a feature that is needed to
+// execute operations or to protect data (for: EXECUTION, for: SECURITY) and that this reader does not carry out.
 func features(doc *ast.SchemaDocument) (names, error) {
 	n := names{
 		joinAs: "join", prefixes: []string{"join", "link", "core", "context"},
@@ -96,13 +98,15 @@ func features(doc *ast.SchemaDocument) (names, error) {
 		linked[f.identity] = true
 		n.add(f)
 	}
-	for _, s := range []string{n.inaccessible, n.authenticated, n.requiresScopes, n.policy, n.cost, n.listSize, n.context, "tag"} {
+	for _, s := range []string{n.inaccessible, n.authenticated, n.requiresScopes, n.policy, n.cost, n.listSize,
+		n.context, "tag"} {
 		n.machines[s] = true
 	}
 	return n, nil
 }
 
-// links are the applications of @link or @core. The directive may itself be renamed, by the application that links its own specification.
+// links are the applications of @link or @core. The directive may itself be renamed, by the application that links
+// its own specification.
 func links(doc *ast.SchemaDocument) ast.DirectiveList {
 	var all ast.DirectiveList
 	for _, sd := range slices.Concat(doc.Schema, doc.SchemaExtension) {
@@ -230,7 +234,8 @@ func (n *names) add(f *feature) {
 	}
 }
 
-// addForeign takes in a feature of somebody else, whose directives the subgraphs compose. Its types are part of the schema.
+// addForeign takes in a feature of somebody else, whose directives the subgraphs compose. Its types are part of the
+// schema.
 func (n *names) addForeign(f *feature) {
 	n.foreign = append(n.foreign, f.as)
 	n.machines[f.as] = true
@@ -253,7 +258,8 @@ func (n *names) machinery(name string) bool {
 	return ok && slices.Contains(n.prefixes, p)
 }
 
-// ofFeature reports whether a type belongs to a feature that is not the specification's. Clients see it only where the schema uses it.
+// ofFeature reports whether a type belongs to a feature that is not the specification's. Clients see it only where
+// the schema uses it.
 func (n *names) ofFeature(name string) bool {
 	p, _, ok := strings.Cut(name, "__")
 	return n.imported[name] || ok && slices.Contains(n.foreign, p)

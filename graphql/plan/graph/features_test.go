@@ -29,8 +29,10 @@ func TestFeaturesByAnyName(t *testing.T) {
 			{"plainly", url + `, for: SECURITY)`, feature.name},
 			{"as", url + `, as: "guard", for: SECURITY)`, "guard"},
 			{"imported by name", url + `, for: SECURITY, import: ["@` + feature.name + `"])`, feature.name},
-			{"imported as", url + `, for: SECURITY, import: [{name: "@` + feature.name + `", as: "@federation__` + feature.name + `"}])`, "federation__" + feature.name},
-			{"imported from another prefix", url + `, as: "x", import: [{name: "@` + feature.name + `", as: "@guard"}])`, "guard"},
+			{"imported as", url + `, for: SECURITY, import: [{name: "@` + feature.name + `", as: "@federation__` +
+				feature.name + `"}])`, "federation__" + feature.name},
+			{"imported from another prefix", url + `, as: "x", import: [{name: "@` + feature.name + `", as: "@guard"}])`,
+				"guard"},
 			{"without a purpose", url + `, as: "guard")`, "guard"},
 			{"by a renamed @link", url + `, as: "guard", for: SECURITY)`, "guard"},
 		} {
@@ -69,7 +71,8 @@ func TestUnknownFeatures(t *testing.T) {
 		"https://specs.apollo.dev/source/v0.1":        `@link(url: "https://specs.apollo.dev/source/v0.1", as: "authenticated", for: SECURITY)`,
 	} {
 		_, err := graph.Read(protected(link, ""))
-		if err == nil || !strings.Contains(err.Error(), graph.CodeUnsupportedFeature) || !strings.Contains(err.Error(), name) {
+		if err == nil || !strings.Contains(err.Error(), graph.CodeUnsupportedFeature) ||
+			!strings.Contains(err.Error(), name) {
 			t.Errorf("%s: error %v, want %s that names it", link, err, graph.CodeUnsupportedFeature)
 		}
 	}

@@ -100,14 +100,19 @@ func (r *reader) keys() error {
 			if err != nil {
 				continue
 			}
-			t.In[s].Keys = append(t.In[s].Keys, &Key{Fields: sel, Resolvable: flag(dir, "resolvable", true), Text: text(dir, "key")})
+			t.In[s].Keys = append(t.In[s].Keys, &Key{
+				Fields:     sel,
+				Resolvable: flag(dir, "resolvable", true),
+				Text:       text(dir, "key"),
+			})
 			for _, e := range sel.Entries {
 				if in := t.FieldIn(e.Name, s); in != nil {
 					in.KeyField = true
 					if t.In[s].Extension { // Federation 1 marks the keys of extensions external, and resolves them nevertheless
 						in.External = false
 					}
-				} else if f := t.Fields[e.Name]; f != nil && f.In[s] == nil && t.Kind == ast.Object && d.Directives.ForName(r.names.join("owner")) != nil {
+				} else if f := t.Fields[e.Name]; f != nil && f.In[s] == nil && t.Kind == ast.Object &&
+					d.Directives.ForName(r.names.join("owner")) != nil {
 					f.In[s] = &FieldIn{Type: f.Type, Named: f.Named, KeyField: true} // v0.1 leaves them out
 				}
 			}
@@ -117,7 +122,8 @@ func (r *reader) keys() error {
 	return nil
 }
 
-// nestedRoot gives the query root an empty key in every subgraph, if some field returns it: `type Pay { query: Query }`.
+// nestedRoot gives the query root an empty key in every subgraph, if some field returns it: `type Pay { query: Query
+// }`.
 func (r *reader) nestedRoot() {
 	root := r.g.roots[ast.Query]
 	returned := func(t *Type) bool {
@@ -236,7 +242,8 @@ func (r *reader) fieldSet(f *Field, s int, dir *ast.Directive) {
 	}
 }
 
-// shapes are the values of Field.Shape by their text. There are few, and one has as many elements as there are subgraphs.
+// shapes are the values of Field.Shape by their text. There are few, and one has as many elements as there are
+// subgraphs.
 type shapes map[string][]string
 
 func (all shapes) of(f *Field) []string {

@@ -45,8 +45,9 @@ type Type struct {
 	Auth *Auth
 	// Contexts are the names of the contexts that values of this type set.
 	Contexts []string
-	// Nameless says that the type stands for the objects of an interface that no type of the supergraph implements: subgraphs that know the
-	// interface as an object have some. Its name is the interface's, which is not a name to tell clients.
+	// Nameless says that the type stands for the objects of an interface that no type of the supergraph implements:
+	// subgraphs that know the interface as an object have some. Its name is the interface's, which is not a name to tell
+	// clients.
 	Nameless bool
 	// Inaccessible says that clients do not know the type.
 	Inaccessible bool
@@ -81,7 +82,8 @@ type Key struct {
 	Resolvable bool
 	// Text is the selection as the supergraph spells it.
 	Text string
-	// Root says that it is no key of the schema: the type is the query root, whose fields every subgraph resolves of nothing, below other fields too.
+	// Root says that it is no key of the schema: the type is the query root, whose fields every subgraph resolves of
+	// nothing, below other fields too.
 	Root bool
 }
 
@@ -111,7 +113,8 @@ type FieldIn struct {
 	// Type in the subgraph, and its innermost type.
 	Type  *ast.Type
 	Named *Type
-	// Requires is what the subgraph needs to be told of the entity to resolve the field; nil if nothing. RequiresText is its text.
+	// Requires is what the subgraph needs to be told of the entity to resolve the field; nil if nothing. RequiresText is
+	// its text.
 	Requires     *Selection
 	RequiresText string
 	// Provides is what the subgraph can resolve below this field although it could not elsewhere; nil if nothing.
@@ -120,7 +123,8 @@ type FieldIn struct {
 	External bool
 	// KeyField says that the field is part of a key of the type in the subgraph.
 	KeyField bool
-	// Label of a progressive override, or "". The field is the subgraph's if the label is on and LabelOn, or off and not LabelOn.
+	// Label of a progressive override, or "". The field is the subgraph's if the label is on and LabelOn, or off and not
+	// LabelOn.
 	Label   string
 	LabelOn bool
 	// Via is the interface through which the subgraph has the field (it knows the interface as an object), or nil.

@@ -4,8 +4,9 @@ import "github.com/vektah/gqlparser/v2/ast"
 
 // strangers makes a type for the objects of each interface that no object type implements.
 //
-// For example `interface Node { id: ID! }` in one subgraph and `type Node @interfaceObject @key(fields: "id") { id: ID! field: Int }` in
-// another: the second one answers with objects whose types nobody knows, and clients may ask for their fields.
+// For example `interface Node { id: ID! }` in one subgraph and `type Node @interfaceObject @key(fields: "id") { id:
+// ID! field: Int }` in another: the second one answers with objects whose types nobody knows, and clients may ask for
+// their fields.
 func (r *reader) strangers() {
 	implemented := map[string]bool{}
 	for _, d := range r.defs {
@@ -22,8 +23,13 @@ func (r *reader) strangers() {
 		}
 		i := r.g.types[d.Name]
 		r.nameless[d.Name] = &Type{
-			Name: d.Name, Kind: ast.Object, In: make([]*TypeIn, len(r.g.Subgraphs)), Weight: i.Weight, Nameless: true, Inaccessible: i.Inaccessible,
-			Interfaces: append([]string{d.Name}, d.Interfaces...), Auth: i.Auth,
+			Name:         d.Name,
+			Kind:         ast.Object,
+			In:           make([]*TypeIn, len(r.g.Subgraphs)),
+			Weight:       i.Weight,
+			Nameless:     true,
+			Inaccessible: i.Inaccessible,
+			Interfaces:   append([]string{d.Name}, d.Interfaces...), Auth: i.Auth,
 		}
 	}
 }

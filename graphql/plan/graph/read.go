@@ -14,12 +14,12 @@ import (
 )
 
 // Read reads a supergraph schema. It understands the join specification v0.1 to v0.5 and, beside it, the features
-// inaccessible, authenticated, requiresScopes, policy, cost and context, whatever names @link gives them. A feature that the schema links
-// for: SECURITY or for: EXECUTION and that is none of these is an error (CodeUnsupportedFeature), as the link specification asks; other
-// features do not matter to execution.
+// inaccessible, authenticated, requiresScopes, policy, cost and context, whatever names @link gives them. A feature
+// that the schema links for: SECURITY or for: EXECUTION and that is none of these is an error
+// (CodeUnsupportedFeature), as the link specification asks; other features do not matter to execution.
 //
-// The error says which part of the schema could not be understood. Elements that only break one field (a requirement naming an
-// unknown field) make that field unresolvable in that subgraph, not the graph.
+// The error says which part of the schema could not be understood. Elements that only break one field (a requirement
+// naming an unknown field) make that field unresolvable in that subgraph, not the graph.
 func Read(sdl string) (*Graph, error) {
 	doc, err := parser.ParseSchema(&ast.Source{Name: "supergraph.graphql", Input: blockstring.Settle(sdl)})
 	if err != nil {
@@ -28,8 +28,8 @@ func Read(sdl string) (*Graph, error) {
 	return ReadDocument(doc)
 }
 
-// ReadDocument reads a supergraph schema that was parsed already, or composed and never printed. The graph goes on using parts of the
-// document, which must not be changed any more.
+// ReadDocument reads a supergraph schema that was parsed already, or composed and never printed. The graph goes on
+// using parts of the document, which must not be changed any more.
 func ReadDocument(doc *ast.SchemaDocument) (*Graph, error) {
 	n, err := features(doc)
 	if err != nil {
@@ -39,7 +39,8 @@ func ReadDocument(doc *ast.SchemaDocument) (*Graph, error) {
 		doc: doc, g: &Graph{types: map[string]*Type{}, roots: map[ast.Operation]*Type{}}, sub: map[string]int{}, names: n,
 		sets: map[string]ast.SelectionSet{}, derives: n.joinedBy == "v0.5",
 	}
-	for _, step := range []func() error{r.subgraphs, r.definitions, r.objects, r.fields, r.possible, r.strangerFields, r.interfaceObjects, r.keys, r.fieldSets, r.protect, r.api} {
+	for _, step := range []func() error{r.subgraphs, r.definitions, r.objects, r.fields, r.possible, r.strangerFields,
+		r.interfaceObjects, r.keys, r.fieldSets, r.protect, r.api} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -65,7 +66,8 @@ type reader struct {
 func (r *reader) subgraphs() error {
 	def := r.doc.Definitions.ForName(r.names.join("Graph"))
 	if def == nil {
-		return fmt.Errorf("read supergraph: no enum %s: the schema is not a supergraph of the join specification", r.names.join("Graph"))
+		return fmt.Errorf("read supergraph: no enum %s: the schema is not a supergraph of the join specification",
+			r.names.join("Graph"))
 	}
 	for _, v := range def.EnumValues {
 		s := Subgraph{Enum: v.Name, Name: v.Name}
@@ -113,10 +115,11 @@ func (r *reader) definitions() error {
 	return nil
 }
 
-// machine reports whether a definition is the supergraph's own. What a subgraph is said to have is part of the schema, even if its name begins
-// with that of a feature.
+// machine reports whether a definition is the supergraph's own. What a subgraph is said to have is part of the
+// schema, even if its name begins with that of a feature.
 func (r *reader) machine(d *ast.Definition) bool {
-	return r.names.machinery(d.Name) && (strings.HasPrefix(d.Name, "__") || d.Directives.ForName(r.names.join("type")) == nil)
+	return r.names.machinery(d.Name) && (strings.HasPrefix(d.Name, "__") ||
+		d.Directives.ForName(r.names.join("type")) == nil)
 }
 
 // objects numbers the object types, finds the roots, and records which subgraph knows which type.
@@ -241,7 +244,8 @@ func (r *reader) owners(f *Field, owner int) error {
 		s, ok := r.graph(dir)
 		if !ok {
 			if dir.Arguments.ForName("graph") != nil {
-				return fmt.Errorf("read supergraph: field %s.%s is in an unknown subgraph %q", f.Parent.Name, f.Name, text(dir, "graph"))
+				return fmt.Errorf("read supergraph: field %s.%s is in an unknown subgraph %q", f.Parent.Name, f.Name,
+					text(dir, "graph"))
 			}
 			continue
 		}
@@ -269,7 +273,8 @@ func (r *reader) owners(f *Field, owner int) error {
 	if named > 0 || len(dirs) > 0 && owner < 0 {
 		return nil
 	}
-	for s, in := range f.Parent.In { // no word about subgraphs: it is everywhere its type is (in v0.1: where the type is owned)
+	// no word about subgraphs: it is everywhere its type is (in v0.1: where the type is owned)
+	for s, in := range f.Parent.In {
 		if in != nil && (owner < 0 || s == owner) {
 			f.In[s] = &FieldIn{Type: f.Type, Named: f.Named}
 		}
@@ -441,7 +446,8 @@ func (r *reader) api() error {
 		}
 	}
 	for _, sd := range doc.Schema {
-		sd.OperationTypes = slices.DeleteFunc(sd.OperationTypes, func(o *ast.OperationTypeDefinition) bool { return doc.Definitions.ForName(o.Type) == nil })
+		sd.OperationTypes = slices.DeleteFunc(sd.OperationTypes,
+			func(o *ast.OperationTypeDefinition) bool { return doc.Definitions.ForName(o.Type) == nil })
 	}
 	prelude.Merge(doc)
 	schema, err := validator.ValidateSchemaDocument(prelude)
@@ -452,7 +458,8 @@ func (r *reader) api() error {
 	return nil
 }
 
-// described mends descriptions of built-in scalars that the parser's library has otherwise than the reference implementation.
+// described mends descriptions of built-in scalars that the parser's library has otherwise than the reference
+// implementation.
 func described(prelude *ast.SchemaDocument) {
 	prelude.Definitions = slices.Clone(prelude.Definitions)
 	for i, d := range prelude.Definitions {
@@ -465,9 +472,11 @@ func described(prelude *ast.SchemaDocument) {
 			c.Description = "The `Float` scalar type represents signed double-precision fractional values as specified by " +
 				"[IEEE 754](https://en.wikipedia.org/wiki/IEEE_floating_point)."
 		case "ID":
-			c.Description = "The `ID` scalar type represents a unique identifier, often used to refetch an object or as key for a cache. " +
+			c.Description = "The `ID` scalar type represents a unique identifier, often used to refetch an object or as " +
+				"key for a cache. " +
 				"The ID type appears in a JSON response as a String; however, it is not intended to be human-readable. " +
-				"When expected as an input type, any string (such as `\"4\"`) or integer (such as `4`) input value will be accepted as an ID."
+				"When expected as an input type, any string (such as `\"4\"`) or integer (such as `4`) input value will be " +
+				"accepted as an ID."
 		default:
 			continue
 		}
@@ -475,8 +484,8 @@ func described(prelude *ast.SchemaDocument) {
 	}
 }
 
-// usedOfFeatures are the types of other people's features that the schema itself uses. Those that only the features' directives use are
-// not for clients.
+// usedOfFeatures are the types of other people's features that the schema itself uses. Those that only the features'
+// directives use are not for clients.
 func (r *reader) usedOfFeatures() map[string]bool {
 	used := map[string]bool{}
 	var use func(d *ast.Definition)
@@ -511,7 +520,8 @@ func (r *reader) usedOfFeatures() map[string]bool {
 }
 
 // streamDirective is what the specification's draft adds beside @defer, which the parser knows.
-const streamDirective = `"Directs the executor to deliver a list in parts when the ` + "`if`" + ` argument is true or undefined."
+const streamDirective = `"Directs the executor to deliver a list in parts when the ` + "`if`" +
+	` argument is true or undefined."
 directive @stream(
 	"Streamed when true or undefined."
 	if: Boolean! = true
@@ -541,7 +551,8 @@ func (r *reader) directives(prelude ast.DirectiveDefinitionList) ast.DirectiveDe
 			continue
 		}
 		c := *d
-		c.Locations = slices.DeleteFunc(slices.Clone(d.Locations), func(l ast.DirectiveLocation) bool { return !executable[l] })
+		c.Locations = slices.DeleteFunc(slices.Clone(d.Locations),
+			func(l ast.DirectiveLocation) bool { return !executable[l] })
 		c.Arguments = r.arguments(d.Arguments)
 		if len(c.Locations) > 0 {
 			out = append(out, &c)
@@ -553,7 +564,8 @@ func (r *reader) directives(prelude ast.DirectiveDefinitionList) ast.DirectiveDe
 //nolint:gochecknoglobals // a set of constants
 var executable = map[ast.DirectiveLocation]bool{
 	ast.LocationQuery: true, ast.LocationMutation: true, ast.LocationSubscription: true, ast.LocationField: true,
-	ast.LocationFragmentDefinition: true, ast.LocationFragmentSpread: true, ast.LocationInlineFragment: true, ast.LocationVariableDefinition: true,
+	ast.LocationFragmentDefinition: true, ast.LocationFragmentSpread: true, ast.LocationInlineFragment: true,
+	ast.LocationVariableDefinition: true,
 }
 
 // accessible copies a definition without machinery and without what clients must not see; nil if nothing is left.
@@ -583,7 +595,8 @@ func (r *reader) accessible(d *ast.Definition) *ast.Definition {
 			c.EnumValues = append(c.EnumValues, &cv)
 		}
 	}
-	if len(d.Fields) > 0 && len(c.Fields) == 0 || len(d.EnumValues) > 0 && len(c.EnumValues) == 0 || len(d.Types) > 0 && len(c.Types) == 0 {
+	if len(d.Fields) > 0 && len(c.Fields) == 0 || len(d.EnumValues) > 0 && len(c.EnumValues) == 0 ||
+		len(d.Types) > 0 && len(c.Types) == 0 {
 		return nil
 	}
 	return &c

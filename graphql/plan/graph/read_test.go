@@ -2,8 +2,8 @@ package graph
 
 import "testing"
 
-// TestUnreadableRequirement reads a supergraph with a requirement that names an unknown field, on an interface object: the field is not to be had
-// there, of the interface and of what implements it, and all else is.
+// TestUnreadableRequirement reads a supergraph with a requirement that names an unknown field, on an interface
+// object: the field is not to be had there, of the interface and of what implements it, and all else is.
 func TestUnreadableRequirement(t *testing.T) {
 	g, err := Read(`
 schema @link(url: "https://specs.apollo.dev/link/v1.0") @link(url: "https://specs.apollo.dev/join/v0.5", for: EXECUTION) { query: Query }

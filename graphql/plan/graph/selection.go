@@ -9,8 +9,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Selection is a selection set with fragments resolved: a list of entries, each for a set of run-time types. For one type no
-// two entries have the same response key.
+// Selection is a selection set with fragments resolved: a list of entries, each for a set of run-time types. For one
+// type no two entries have the same response key.
 type Selection struct {
 	Entries []*Entry
 	// Types are the object types the selection was made for.
@@ -174,7 +174,10 @@ func (c *collector) collect(set ast.SelectionSet, on TypeSet, deferred int) erro
 			d := c.deferral(s.Directives, deferred)
 			at := n.narrow(on, def.TypeCondition)
 			v := visit{s.Name, at, d}
-			if slices.ContainsFunc(c.seen, func(o visit) bool { return o.name == v.name && o.fragment == v.fragment && o.on.Contains(v.on) }) {
+			if slices.ContainsFunc(c.seen, func(o visit) bool {
+				return o.name == v.name && o.fragment == v.fragment &&
+					o.on.Contains(v.on)
+			}) {
 				continue
 			}
 			c.seen = append(c.seen, v)
@@ -259,7 +262,8 @@ func (c *collector) add(key string, f *ast.Field, on TypeSet, deferred int, deni
 			e.On = both
 		}
 		e.Defer = c.n.enclosing(e.Defer, deferred) // wanted at two times: what encloses both fetches it
-		if sub != nil && !slices.ContainsFunc(e.subs, func(p part) bool { return p.fragment == sub.fragment && &p.set[0] == &sub.set[0] }) {
+		if sub != nil && !slices.ContainsFunc(e.subs,
+			func(p part) bool { return p.fragment == sub.fragment && &p.set[0] == &sub.set[0] }) {
 			e.subs = append(e.subs, *sub)
 		}
 		on = on.Minus(both)
@@ -268,7 +272,9 @@ func (c *collector) add(key string, f *ast.Field, on TypeSet, deferred int, deni
 		return nil
 	}
 	n := c.n
-	e := &pending{Entry: &Entry{Key: key, Name: f.Name, On: on, Defer: deferred, Denied: denied, Field: f, Client: n.Client}}
+	e := &pending{
+		Entry: &Entry{Key: key, Name: f.Name, On: on, Defer: deferred, Denied: denied, Field: f, Client: n.Client},
+	}
 	e.Args, e.Vars = Arguments(f.Arguments)
 	if sub != nil {
 		e.subs = []part{*sub}
@@ -285,7 +291,8 @@ func (c *collector) insert(e *pending, at int) error {
 	return nil
 }
 
-// enclosing is the innermost deferred fragment that holds two others, or 0. Fragments have greater numbers than those that enclose them.
+// enclosing is the innermost deferred fragment that holds two others, or 0. Fragments have greater numbers than those
+// that enclose them.
 func (n *Normaliser) enclosing(a, b int) int {
 	for a != b {
 		if a < b {

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// TypeID is the dense number of an object type of a supergraph. Only object types have one: they are what a value can be at run time.
+// TypeID is the dense number of an object type of a supergraph. Only object types have one: they are what a value can
+// be at run time.
 type TypeID uint32
 
 // TypeSet is an immutable set of object types. The nil set is empty; it is never used for "all types".

@@ -1,13 +1,14 @@
-// Package names follows the addresses of the hosts that workloads are given by: each DNS name is looked up again and again, in both families, and whoever
-// uses it is told when its addresses change. So the node's checks, its traces and its Envoy all have the same addresses.
+// Package names follows the addresses of the hosts that workloads are given by: each DNS name is looked up again and
+// again, in both families, and whoever uses it is told when its addresses change. So the node's checks, its traces
+// and its Envoy all have the same addresses.
 //
 //	s := names.New(names.Config{Changed: func(ctx context.Context, owner string) { … }})
 //	go s.Run(ctx)
 //	s.Follow("books.acme.example", []string{"web.internal"})
 //	state := s.State("web.internal") // Addresses, or why there are none
 //
-// A name that cannot be looked up any more, or has no records any more, keeps the addresses that it had for a stated time: a resolver that is away must not
-// take away what works.
+// A name that cannot be looked up any more, or has no records any more, keeps the addresses that it had for a stated
+// time: a resolver that is away must not take away what works.
 package names
 
 import (
@@ -34,12 +35,13 @@ const (
 // Config is what a set needs.
 type Config struct {
 	Log *slog.Logger // required
-	// Changed is told of each owner of a name whose addresses, or whose trouble, changed. It is called from the name's own goroutine and may block.
+	// Changed is told of each owner of a name whose addresses, or whose trouble, changed. It is called from the name's
+	// own goroutine and may block.
 	Changed func(ctx context.Context, owner string) // required
 	// Lookup returns the addresses of a host; nil for the system's resolver, see Server.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
-	// Interval is from one lookup of a name to the next; zero means DefaultInterval. Keep is how long addresses outlive their records; negative for not at all,
-	// zero means DefaultKeep.
+	// Interval is from one lookup of a name to the next; zero means DefaultInterval. Keep is how long addresses outlive
+	// their records; negative for not at all, zero means DefaultKeep.
 	Interval, Keep time.Duration
 }
 
@@ -49,7 +51,8 @@ type State struct {
 	Addresses []netip.Addr
 	// Error is what the last lookup complained of; "" if it gave addresses.
 	Error string
-	// Lost is since when lookups give none; zero while they do, and before the first. Until is when the last addresses are given up; zero if nothing is kept.
+	// Lost is since when lookups give none; zero while they do, and before the first. Until is when the last addresses
+	// are given up; zero if nothing is kept.
 	Lost, Until time.Time
 }
 
@@ -86,7 +89,8 @@ func New(cfg Config) *Set {
 	return &Set{cfg: cfg, slots: make(chan struct{}, maxAtOnce), hosts: map[string]*watch{}, owners: map[string][]string{}}
 }
 
-// Server returns a lookup that asks the DNS server at IP:PORT, or with "" as the system is configured. /etc/hosts comes first in either case.
+// Server returns a lookup that asks the DNS server at IP:PORT, or with "" as the system is configured. /etc/hosts
+// comes first in either case.
 func Server(address string) func(ctx context.Context, host string) ([]netip.Addr, error) {
 	r := &net.Resolver{}
 	if address != "" {
@@ -116,7 +120,8 @@ func (s *Set) Run(ctx context.Context) error {
 	return nil
 }
 
-// Follow has an owner use these hosts from now on, in the place of those that it used before; none to use nothing any more.
+// Follow has an owner use these hosts from now on, in the place of those that it used before; none to use nothing any
+// more.
 func (s *Set) Follow(owner string, hosts []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -278,7 +283,8 @@ func (s *Set) report(host string, before, after State) bool {
 	same := slices.Equal(before.Addresses, after.Addresses)
 	switch {
 	case before.Error == "" && after.Error != "" && len(after.Addresses) > 0:
-		s.cfg.Log.Warn("a host has lost its addresses, the last ones are used meanwhile", "host", host, "error", after.Error, "until", after.Until)
+		s.cfg.Log.Warn("a host has lost its addresses, the last ones are used meanwhile", "host", host, "error",
+			after.Error, "until", after.Until)
 	case before.Error == "" && after.Error != "", after.Error != "" && !same:
 		s.cfg.Log.Warn("a host has no address", "host", host, "error", after.Error)
 	case !same:

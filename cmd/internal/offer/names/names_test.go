@@ -58,23 +58,29 @@ func TestNext(t *testing.T) {
 		now   int
 		want  State
 	}{
-		"both families, in order": {State{}, addrs("::1", "10.0.0.2", "10.0.0.1", "::ffff:10.0.0.1"), nil, 0, State{Addresses: addrs("10.0.0.1", "10.0.0.2", "::1")}},
-		"no records: kept":        {had, nil, nil, 5, State{Addresses: had.Addresses, Error: "it has no address", Lost: at(5), Until: at(15)}},
-		"no server: kept":         {had, nil, context.DeadlineExceeded, 5, State{Addresses: had.Addresses, Error: "no DNS server answers", Lost: at(5), Until: at(15)}},
+		"both families, in order": {State{}, addrs("::1", "10.0.0.2", "10.0.0.1", "::ffff:10.0.0.1"), nil, 0,
+			State{Addresses: addrs("10.0.0.1", "10.0.0.2", "::1")}},
+		"no records: kept": {had, nil, nil, 5,
+			State{Addresses: had.Addresses, Error: "it has no address", Lost: at(5), Until: at(15)}},
+		"no server: kept": {had, nil, context.DeadlineExceeded, 5,
+			State{Addresses: had.Addresses, Error: "no DNS server answers", Lost: at(5), Until: at(15)}},
 		"still kept": {State{Addresses: had.Addresses, Error: "x", Lost: at(5), Until: at(15)}, nil, errors.New("odd"), 14,
 			State{Addresses: had.Addresses, Error: "odd", Lost: at(5), Until: at(15)}},
-		"given up":      {State{Addresses: had.Addresses, Error: "x", Lost: at(5), Until: at(15)}, nil, nil, 15, State{Error: "it has no address", Lost: at(5)}},
+		"given up": {State{Addresses: had.Addresses, Error: "x", Lost: at(5), Until: at(15)}, nil, nil, 15,
+			State{Error: "it has no address", Lost: at(5)}},
 		"back":          {State{Error: "x", Lost: at(5)}, addrs("10.0.0.3"), nil, 20, State{Addresses: addrs("10.0.0.3")}},
 		"never had any": {State{}, nil, nil, 3, State{Error: "it has no address", Lost: at(3)}},
 	} {
 		got := next(tt.was, tt.found, tt.err, at(tt.now), 10*time.Second)
-		if !slices.Equal(got.Addresses, tt.want.Addresses) || got.Error != tt.want.Error || !got.Lost.Equal(tt.want.Lost) || !got.Until.Equal(tt.want.Until) {
+		if !slices.Equal(got.Addresses, tt.want.Addresses) || got.Error != tt.want.Error ||
+			!got.Lost.Equal(tt.want.Lost) || !got.Until.Equal(tt.want.Until) {
 			t.Errorf("%s: got %+v, want %+v", name, got, tt.want)
 		}
 	}
 }
 
-// A name is followed every interval, its owners are told of changes alone, and one that nobody uses any more is asked no longer.
+// A name is followed every interval, its owners are told of changes alone, and one that nobody uses any more is asked
+// no longer.
 func TestNamesAreFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		z := &zone{records: map[string][]netip.Addr{"web.internal": addrs("10.0.0.1")}}

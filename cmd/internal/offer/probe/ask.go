@@ -22,7 +22,8 @@ import (
 // maxAnswer bounds what is read of an answer: its status is what counts.
 const maxAnswer = 64 << 10
 
-// Ask does one check, on a connection of its own: one that was opened long ago says nothing of whether new ones are taken. A nil error is success.
+// Ask does one check, on a connection of its own: one that was opened long ago says nothing of whether new ones are
+// taken. A nil error is success.
 func Ask(ctx context.Context, t Target) error {
 	switch t.Check.Kind {
 	case HTTP:
@@ -45,7 +46,8 @@ func askTCP(ctx context.Context, t Target) error {
 // otherAfter is how long the second family waits for the first (RFC 8305 §5, Connection Attempt Delay).
 const otherAfter = 250 * time.Millisecond
 
-// Dial connects to a workload as Envoy does: at its first address, and at that of the other family ("" for none) when the first refuses or does not answer soon.
+// Dial connects to a workload as Envoy does: at its first address, and at that of the other family ("" for none) when
+// the first refuses or does not answer soon.
 func Dial(ctx context.Context, address, other string) (net.Conn, error) {
 	if other == "" {
 		return new(net.Dialer).DialContext(ctx, "tcp", address)
@@ -98,13 +100,21 @@ func Dial(ctx context.Context, address, other string) (net.Conn, error) {
 
 // askHTTP asks under the service's own name: a strict workload would refuse another.
 func askHTTP(ctx context.Context, t Target) error {
-	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxAnswer, Protocols: new(http.Protocols)}
+	transport := &http.Transport{
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxAnswer,
+		Protocols:              new(http.Protocols),
+	}
 	if t.Protocol == bgp.HTTP2 || t.Protocol == bgp.GRPC {
 		transport.Protocols.SetUnencryptedHTTP2(true)
 	} else {
 		transport.Protocols.SetHTTP1(true)
 	}
-	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return Dial(ctx, t.Address, t.Other) }
+	transport.DialContext = func(ctx context.Context,
+		_, _ string) (net.Conn, error) {
+		return Dial(ctx, t.Address, t.Other)
+	}
 	defer transport.CloseIdleConnections()
 	path, err := url.ParseRequestURI(t.Check.Argument)
 	if err != nil {
@@ -129,8 +139,12 @@ func askHTTP(ctx context.Context, t Target) error {
 }
 
 func askGRPC(ctx context.Context, t Target) error {
-	cc, err := grpc.NewClient("passthrough:///"+t.Address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority(string(t.Service)),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return Dial(ctx, t.Address, t.Other) }),
+	cc, err := grpc.NewClient("passthrough:///"+t.Address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithAuthority(string(t.Service)),
+		grpc.WithContextDialer(func(ctx context.Context,
+			_ string) (net.Conn, error) {
+			return Dial(ctx, t.Address, t.Other)
+		}),
 		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithNoProxy(), grpc.WithUserAgent("catalyst-health"))
 	if err != nil {
 		return err

@@ -35,16 +35,19 @@ const (
 // Check is how a service is checked. The zero value is no check.
 type Check struct {
 	Kind Kind
-	// Argument is the path for HTTP, beginning with a slash; for gRPC the service to ask for, "" for the server as a whole.
+	// Argument is the path for HTTP, beginning with a slash; for gRPC the service to ask for, "" for the server as a
+	// whole.
 	Argument string
-	// Interval is the time between two checks, Timeout how long one may take; zero means 5s and the lower of 2s and Interval.
+	// Interval is the time between two checks, Timeout how long one may take; zero means 5s and the lower of 2s and
+	// Interval.
 	Interval, Timeout time.Duration
-	// Rise is how many successes in a row make a service that is down up, Fall how many failures make it down; zero means 1 and 2. The very
-	// first result decides alone.
+	// Rise is how many successes in a row make a service that is down up, Fall how many failures make it down; zero
+	// means 1 and 2. The very first result decides alone.
 	Rise, Fall int
 }
 
-// Parse reads a check as an operator spells it: "http:/path" (or the path alone), "grpc" or "grpc:SERVICE", "tcp"; "" and "none" for no check.
+// Parse reads a check as an operator spells it: "http:/path" (or the path alone), "grpc" or "grpc:SERVICE", "tcp"; ""
+// and "none" for no check.
 func Parse(text string) (Check, error) {
 	kind, argument, more := strings.Cut(text, ":")
 	if strings.HasPrefix(text, "/") {
@@ -93,7 +96,8 @@ func (c Check) Validate(p bgp.Protocol) []error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Kind == HTTP && (p == bgp.TCP || p == bgp.GRPC) {
-		bad("health: an HTTP path cannot be asked of a service of protocol %s: want tcp%s", p, map[bool]string{true: " or grpc"}[p == bgp.GRPC])
+		bad("health: an HTTP path cannot be asked of a service of protocol %s: want tcp%s", p,
+			map[bool]string{true: " or grpc"}[p == bgp.GRPC])
 	}
 	if c.Kind == GRPC && p != bgp.GRPC {
 		bad("health: grpc.health.v1 cannot be asked of a service of protocol %s", p)

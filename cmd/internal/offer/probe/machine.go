@@ -9,8 +9,9 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// Hold-down of a service that flaps (after RFC 2439): each time that it goes down counts 1, and the sum halves every flapHalfLife. From flapSuppress on
-// it stays down, however well it answers, until the sum is below flapReuse. Going down is never held up.
+// Hold-down of a service that flaps (after RFC 2439): each time that it goes down counts 1, and the sum halves every
+// flapHalfLife. From flapSuppress on it stays down, however well it answers, until the sum is below flapReuse. Going
+// down is never held up.
 const (
 	flapHalfLife = 30 * time.Second
 	flapSuppress = 3.5
@@ -46,7 +47,8 @@ type TargetStatus struct {
 	Status Status
 }
 
-// Merge is the health of a service: up while one of its workloads is, down when all of them are. Its error names those that are down.
+// Merge is the health of a service: up while one of its workloads is, down when all of them are. Its error names
+// those that are down.
 func Merge(all []TargetStatus) Status {
 	if len(all) == 1 {
 		return all[0].Status
@@ -93,8 +95,8 @@ func NewMachine(c Check, rnd *rand.Rand) *Machine { return &Machine{check: c.wit
 // Status returns what is known.
 func (m *Machine) Status() Status { return m.status }
 
-// Next returns how long to wait from the beginning of one check to the next: the interval, up to a tenth more or less, so that the checks of
-// many services do not come at once.
+// Next returns how long to wait from the beginning of one check to the next: the interval, up to a tenth more or
+// less, so that the checks of many services do not come at once.
 func (m *Machine) Next() time.Duration {
 	spread := int64(m.check.Interval) / 5
 	return m.check.Interval - time.Duration(spread/2) + time.Duration(m.rnd.Int64N(spread+1))

@@ -21,16 +21,26 @@ func TestMerge(t *testing.T) {
 		return out
 	}
 	up, later := Status{Health: bgp.HealthUp, Since: at(10)}, Status{Health: bgp.HealthUp, Since: at(20)}
-	down, last := Status{Health: bgp.HealthDown, Since: at(5), Error: "refused"}, Status{Health: bgp.HealthDown, Since: at(30), Error: "500", HeldUntil: at(90)}
+	down, last := Status{Health: bgp.HealthDown, Since: at(5), Error: "refused"},
+		Status{Health: bgp.HealthDown, Since: at(30), Error: "500", HeldUntil: at(90)}
 	for name, tt := range map[string]struct {
 		all  []TargetStatus
 		want Status
 	}{
-		"none":            {nil, Status{}},
-		"one":             {of(down), down},
-		"both up":         {of(later, up), Status{Health: bgp.HealthUp, Since: at(10)}},
-		"one down":        {of(down, later), Status{Health: bgp.HealthUp, Since: at(20), Error: "1 of 2 workloads are down: 10.0.0.1:80: refused"}},
-		"all down":        {of(down, last), Status{Health: bgp.HealthDown, Since: at(30), Error: "2 of 2 workloads are down: 10.0.0.1:80: refused", HeldUntil: at(90)}},
+		"none":    {nil, Status{}},
+		"one":     {of(down), down},
+		"both up": {of(later, up), Status{Health: bgp.HealthUp, Since: at(10)}},
+		"one down": {of(down, later), Status{
+			Health: bgp.HealthUp,
+			Since:  at(20),
+			Error:  "1 of 2 workloads are down: 10.0.0.1:80: refused",
+		}},
+		"all down": {of(down, last), Status{
+			Health:    bgp.HealthDown,
+			Since:     at(30),
+			Error:     "2 of 2 workloads are down: 10.0.0.1:80: refused",
+			HeldUntil: at(90),
+		}},
 		"not all checked": {of(Status{}, down), Status{Error: "1 of 2 workloads are down: 10.0.0.2:80: refused"}},
 	} {
 		if got := Merge(tt.all); got != tt.want {

@@ -25,13 +25,16 @@ import (
 
 func TestParse(t *testing.T) {
 	for _, tt := range []struct{ text, want, err string }{
-		{"", "", ""}, {"none", "", ""}, {"/healthz", "http:/healthz", ""}, {"http:/a?b=c", "http:/a?b=c", ""}, {"http:healthz", "http:/healthz", ""}, {"http", "http:/", ""},
+		{"", "", ""}, {"none", "", ""}, {"/healthz", "http:/healthz", ""}, {"http:/a?b=c", "http:/a?b=c", ""},
+		{"http:healthz", "http:/healthz", ""}, {"http", "http:/", ""},
 		{"tcp", "tcp", ""}, {"grpc", "grpc", ""}, {"grpc:books.Books", "grpc:books.Books", ""},
-		{"tcp:80", "", "want http:/PATH"}, {"ping", "", "want http:/PATH"}, {"http:/a b", "", "printable"}, {"/a\r\nHost: x", "", "printable"},
+		{"tcp:80", "", "want http:/PATH"}, {"ping", "", "want http:/PATH"}, {"http:/a b", "", "printable"},
+		{"/a\r\nHost: x", "", "printable"},
 		{"/" + strings.Repeat("x", 3000), "", "longer than 2048"},
 	} {
 		c, err := Parse(tt.text)
-		if tt.err == "" && (err != nil || c.String() != tt.want) || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
+		if tt.err == "" && (err != nil || c.String() != tt.want) ||
+			tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
 			t.Errorf("%q: got %q, %v; want %q, %q", tt.text, c, err, tt.want, tt.err)
 		}
 	}
@@ -109,11 +112,16 @@ func TestFlappingIsHeldDown(t *testing.T) {
 	}
 }
 
-// Whatever the results: health changes only with enough of them in a row, never to up while held, a hold-down ends within a minute and a half of success, and
-// waits stay within a tenth of the interval.
+// Whatever the results: health changes only with enough of them in a row, never to up while held, a hold-down ends
+// within a minute and a half of success, and waits stay within a tenth of the interval.
 func TestMachineAgainstATwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := Check{Kind: TCP, Interval: time.Second, Rise: rapid.IntRange(1, 4).Draw(t, "rise"), Fall: rapid.IntRange(1, 4).Draw(t, "fall")}
+		c := Check{
+			Kind:     TCP,
+			Interval: time.Second,
+			Rise:     rapid.IntRange(1, 4).Draw(t, "rise"),
+			Fall:     rapid.IntRange(1, 4).Draw(t, "fall"),
+		}
 		m := NewMachine(c, rand.New(rand.NewPCG(1, 1)))
 		now := time.Unix(1_700_000_000, 0)
 		var history []bool
@@ -195,15 +203,24 @@ func TestSet(t *testing.T) {
 		var mu sync.Mutex
 		var told []string // guarded by mu
 		var set *Set
-		set = NewSet(Config{Log: slog.New(slog.DiscardHandler), Ask: f.ask, Changed: func(_ context.Context, svc bgp.Service) {
-			s, _ := set.Status(svc)
-			mu.Lock()
-			defer mu.Unlock()
-			told = append(told, s.Health.String())
-		}})
+		set = NewSet(Config{
+			Log: slog.New(slog.DiscardHandler),
+			Ask: f.ask,
+			Changed: func(_ context.Context, svc bgp.Service) {
+				s, _ := set.Status(svc)
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, s.Health.String())
+			},
+		})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		target := Target{Service: "books.acme.example", Protocol: bgp.HTTP, Address: "127.0.0.1:1", Check: Check{Kind: TCP, Interval: time.Second, Timeout: 100 * time.Millisecond}}
+		target := Target{
+			Service:  "books.acme.example",
+			Protocol: bgp.HTTP,
+			Address:  "127.0.0.1:1",
+			Check:    Check{Kind: TCP, Interval: time.Second, Timeout: 100 * time.Millisecond},
+		}
 		set.Put(target.Service, target) // before Run as well
 		go func() { done <- set.Run(ctx) }()
 		set.First(t.Context(), target.Service)
@@ -255,11 +272,13 @@ func TestSet(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		set.Put("late.acme.example", Target{Service: "late.acme.example", Check: Check{Kind: TCP}}) // after the end nothing starts
+		// after the end nothing starts
+		set.Put("late.acme.example", Target{Service: "late.acme.example", Check: Check{Kind: TCP}})
 	})
 }
 
-// Checks do not come at once: of a thousand services no more than the limit are asked at a moment, and all get their turn.
+// Checks do not come at once: of a thousand services no more than the limit are asked at a moment, and all get their
+// turn.
 func TestManyServices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -338,17 +357,20 @@ func TestAsk(t *testing.T) {
 	t.Cleanup(plain.Stop)
 	dead := listen(t)
 	_ = dead.Close()
-	web, web2, grpcAt, bare, nobody := one.Listener.Addr().String(), l.Addr().String(), lis.Addr().String(), other.Addr().String(), dead.Addr().String()
+	web, web2, grpcAt, bare, nobody := one.Listener.Addr().String(), l.Addr().String(), lis.Addr().String(),
+		other.Addr().String(), dead.Addr().String()
 	for _, tt := range []struct {
 		protocol       bgp.Protocol
 		address, check string
 		want           string // of the error; "" for success
 	}{
-		{bgp.HTTP, web, "/good", ""}, {bgp.HTTP, web, "/moved", ""}, {bgp.GraphQL, web, "/good?x=1", ""}, {bgp.HTTP, web, "/bad", "GET /bad: 500 Internal Server Error"},
+		{bgp.HTTP, web, "/good", ""}, {bgp.HTTP, web, "/moved", ""}, {bgp.GraphQL, web, "/good?x=1", ""},
+		{bgp.HTTP, web, "/bad", "GET /bad: 500 Internal Server Error"},
 		{bgp.HTTP, nobody, "/good", "GET /good: connection refused"}, {bgp.HTTP, web, "/slow", "no answer within"},
 		{bgp.HTTP2, web2, "/good?two", ""}, {bgp.HTTP, web, "/good?two", "505"},
 		{bgp.TCP, web, "tcp", ""}, {bgp.TCP, nobody, "tcp", "connection refused"},
-		{bgp.GRPC, grpcAt, "grpc", ""}, {bgp.GRPC, grpcAt, "grpc:books.Sick", "grpc.health.v1: NOT_SERVING"}, {bgp.GRPC, grpcAt, "grpc:books.None", "NotFound"},
+		{bgp.GRPC, grpcAt, "grpc", ""}, {bgp.GRPC, grpcAt, "grpc:books.Sick", "grpc.health.v1: NOT_SERVING"},
+		{bgp.GRPC, grpcAt, "grpc:books.None", "NotFound"},
 		{bgp.GRPC, bare, "grpc", "Unimplemented"}, {bgp.GRPC, nobody, "grpc", "connection refused"},
 	} {
 		c, err := Parse(tt.check)
@@ -360,7 +382,8 @@ func TestAsk(t *testing.T) {
 		if tt.check == "/slow" {
 			timeout = 50 * time.Millisecond
 		}
-		failure, asked := set.ask(t.Context(), Target{Service: "books.acme.example", Protocol: tt.protocol, Address: tt.address, Check: c}, timeout)
+		failure, asked := set.ask(t.Context(),
+			Target{Service: "books.acme.example", Protocol: tt.protocol, Address: tt.address, Check: c}, timeout)
 		if !asked || (failure == "") != (tt.want == "") || !strings.Contains(failure, tt.want) {
 			t.Errorf("%s %s: got %q, want %q", tt.protocol, tt.check, failure, tt.want)
 		}

@@ -26,8 +26,8 @@ type Target struct {
 // Config is what a set needs.
 type Config struct {
 	Log *slog.Logger // required
-	// Changed is told that a service's health has changed; what it is now, Status tells. It is called from the service's own goroutine and may block,
-	// until its context ends with the check.
+	// Changed is told that a service's health has changed; what it is now, Status tells. It is called from the service's
+	// own goroutine and may block, until its context ends with the check.
 	Changed func(context.Context, bgp.Service)
 	// Ask does one check; nil for the real one.
 	Ask func(context.Context, Target) error
@@ -80,7 +80,8 @@ func (s *Set) Run(ctx context.Context) error {
 	return nil
 }
 
-// Put checks these workloads of a service from now on, and no others. One that was checked in the same way before goes on as it is.
+// Put checks these workloads of a service from now on, and no others. One that was checked in the same way before
+// goes on as it is.
 func (s *Set) Put(svc bgp.Service, targets ...Target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,7 +176,8 @@ func (s *Set) stop(w *watch) {
 
 // watch checks one workload until ctx ends.
 func (s *Set) watch(ctx context.Context, w *watch) {
-	m := NewMachine(w.target.Check, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))) //nolint:gosec // jitter, not secrets
+	m := NewMachine(w.target.Check, rand.New(rand.NewPCG(rand.Uint64(),
+		rand.Uint64()))) //nolint:gosec // jitter, not secrets
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for first := true; ; first = false {
@@ -231,9 +233,11 @@ func (s *Set) ask(ctx context.Context, t Target, timeout time.Duration) (failure
 
 func (s *Set) tell(ctx context.Context, t Target, st Status) {
 	if st.Health == bgp.HealthDown {
-		s.cfg.Log.Warn("the workload of a service is down", "service", string(t.Service), "address", t.Address, "check", t.Check.String(), "error", st.Error)
+		s.cfg.Log.Warn("the workload of a service is down", "service", string(t.Service), "address", t.Address, "check",
+			t.Check.String(), "error", st.Error)
 	} else {
-		s.cfg.Log.Info("the workload of a service is up", "service", string(t.Service), "address", t.Address, "check", t.Check.String())
+		s.cfg.Log.Info("the workload of a service is up", "service", string(t.Service), "address", t.Address, "check",
+			t.Check.String())
 	}
 	if s.cfg.Changed != nil {
 		s.cfg.Changed(ctx, t.Service)

@@ -1,5 +1,5 @@
-// Package bgp4 speaks just enough BGP-4 (RFC 4271, with 4-octet AS numbers of RFC 6793) to load a rival daemon and to count what
-// comes out at its other side. It is a measuring instrument: it keeps no table and trusts what it reads.
+// Package bgp4 speaks just enough BGP-4 (RFC 4271, with 4-octet AS numbers of RFC 6793) to load a rival daemon and to
+// count what comes out at its other side. It is a measuring instrument: it keeps no table and trusts what it reads.
 package bgp4
 
 import (
@@ -34,8 +34,8 @@ type Session struct {
 	held []uint32 // by route: its newest variant; nil if nobody asks
 }
 
-// Dial connects from local to the daemon at remote and exchanges OPEN and KEEPALIVE. It tries again until ctx ends, because
-// the daemon may still be starting.
+// Dial connects from local to the daemon at remote and exchanges OPEN and KEEPALIVE. It tries again until ctx ends,
+// because the daemon may still be starting.
 func Dial(ctx context.Context, local netip.Addr, remote netip.AddrPort, asn uint32) (*Session, error) {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: local.AsSlice()}}
 	retry := time.NewTicker(50 * time.Millisecond)
@@ -128,8 +128,9 @@ func (s *Session) read() (kind byte, body []byte, err error) {
 	return kind, body, err
 }
 
-// Announce sends routes first..first+n, one UPDATE each because each has its own attributes: a /32 below 10.0.0.0/7, and a community
-// that no other route has. variant changes the attributes of the same prefixes; extra lengthens the AS path by so many hops.
+// Announce sends routes first..first+n, one UPDATE each because each has its own attributes: a /32 below 10.0.0.0/7,
+// and a community that no other route has. variant changes the attributes of the same prefixes; extra lengthens the
+// AS path by so many hops.
 func (s *Session) Announce(first, n int, variant uint32, extra int) error {
 	w := bufio.NewWriterSize(s.conn, 1<<16)
 	msg := make([]byte, 0, maxMessage)

@@ -1,5 +1,6 @@
-// Package stream is one gRPC stream over TLS by hand, with as little between the caller and the socket as package bgp4 has: a message is
-// written by who sends it and read by who waits for it, with no goroutine between. It is a measuring instrument, for one stream a connection.
+// Package stream is one gRPC stream over TLS by hand, with as little between the caller and the socket as package
+// bgp4 has: a message is written by who sends it and read by who waits for it, with no goroutine between. It is a
+// measuring instrument, for one stream a connection.
 package stream
 
 import (
@@ -69,13 +70,15 @@ func (s *Stream) open(address, method string) error {
 	}
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
-	for _, h := range [][2]string{{":method", "POST"}, {":scheme", "https"}, {":path", method}, {":authority", address}, {"content-type", "application/grpc"}, {"te", "trailers"}} {
+	for _, h := range [][2]string{{":method", "POST"}, {":scheme", "https"}, {":path", method}, {":authority", address},
+		{"content-type", "application/grpc"}, {"te", "trailers"}} {
 		if err := enc.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]}); err != nil {
 			return err
 		}
 	}
 	return errors.Join(
-		s.w.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: window}, http2.Setting{ID: http2.SettingEnablePush, Val: 0}),
+		s.w.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: window},
+			http2.Setting{ID: http2.SettingEnablePush, Val: 0}),
 		s.w.WriteWindowUpdate(0, window-65535),
 		s.w.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true}))
 }
@@ -170,7 +173,8 @@ func (s *Stream) giveBack() error {
 	return s.write(func() error { return errors.Join(s.w.WriteWindowUpdate(0, owed), s.w.WriteWindowUpdate(id, owed)) })
 }
 
-// Stall lets the stream's windows fill as if nobody read, while pings are answered, until resume is called. Nobody may receive meanwhile.
+// Stall lets the stream's windows fill as if nobody read, while pings are answered, until resume is called. Nobody
+// may receive meanwhile.
 func (s *Stream) Stall() (resume func()) {
 	s.stalled.Store(true)
 	ended := make(chan struct{})
