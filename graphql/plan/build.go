@@ -9,40 +9,58 @@ import (
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 )
 
-// builder makes one draft of a plan: which subgraph is asked for what, and what each request waits for. Where it has
-// a choice it takes the cheapest option, or the one that choices names; the search tries builders with different
-// choices.
-type builder struct {
-	p    *Planner
+// A draft is made in three layers, each a type that knows those before it only:
+//
+//   - merged is what was decided so far: the tree of positions and slots, and the groups with what they fetch.
+//   - pricer reads it: which subgraphs could deliver something, in which way, and at what cost. It decides nothing.
+//   - builder decides, and extends the tree by what it decided.
+//
+// When nothing is left to decide, a scheduler makes requests of the groups.
+
+// merged is the tree of what is fetched, into which the answers of all requests are merged, and the requests (groups).
+type merged struct {
 	g    *graph.Graph
-	f    *Facts
 	kind Kind
 
 	root   *position
 	groups []*group
-	// answers are the slots of the client's entries, one or more for each.
-	answers map[*graph.Entry][]*slot
-	todo    []task
-
 	// block is the deferred fragment being built, 0 for none; parents says which one encloses which.
 	block   int
 	parents []int
-	// keying says that a key is being fetched: that may be added to what an enclosing block fetches.
-	keying bool
-	// early are the entries that are fetched with an enclosing block, and with which one.
-	early map[*graph.Entry]int
 	// segment is the step of a mutation being built.
-	segment int
+	segment   int
+	positions int
+	version   int // counts what was built, to know when a table is out of date
+	steps     int // work done, by all layers
+}
+
+// pricer works out how subgraphs could be had and what that would cost.
+type pricer struct {
+	*merged
+	p *Planner
+	f *Facts
 
 	estimates map[estimateKey]estimate
-	choices   map[string]int // the subgraph to take, by decision
-	decisions []decision
 	floor     int // rounds that the plan needs anyway
+	// keying says that a key is being fetched: that may be added to what an enclosing block fetches.
+	keying bool
 	// apart keeps what could be asked early out of requests that are made later. waits says that it makes a difference.
 	apart, waits bool
-	positions    int
-	version      int // counts what was built, to know when a table is out of date
-	steps        int // work done
+}
+
+// builder makes one draft of a plan: which subgraph is asked for what, and what each request waits for. Where it has
+// a choice it takes the cheapest option, or the one that choices names; the search tries builders with different
+// choices.
+type builder struct {
+	*pricer
+
+	// answers are the slots of the client's entries, one or more for each.
+	answers map[*graph.Entry][]*slot
+	todo    []task
+	// early are the entries that are fetched with an enclosing block, and with which one.
+	early     map[*graph.Entry]int
+	choices   map[string]int // the subgraph to take, by decision
+	decisions []decision
 }
 
 // decision is a choice that the builder had.
@@ -160,12 +178,12 @@ type pick struct {
 	givens []*given // arguments that clients do not give
 }
 
-func (b *builder) newPosition(s *slot, types graph.TypeSet, sc *scope) *position {
+func (b *merged) newPosition(s *slot, types graph.TypeSet, sc *scope) *position {
 	b.positions++
 	return &position{id: b.positions, slot: s, types: types, scope: sc, entering: map[int]bool{}}
 }
 
-func (b *builder) newGroup(sub int, pos *position) *group {
+func (b *merged) newGroup(sub int, pos *position) *group {
 	gr := &group{id: len(b.groups), sub: sub, pos: pos, depth: 1, block: b.block, segment: b.segment}
 	gr.view = &view{group: gr, pos: pos}
 	b.groups = append(b.groups, gr)
@@ -175,7 +193,7 @@ func (b *builder) newGroup(sub int, pos *position) *group {
 }
 
 // rootGroup returns the request for root fields of a subgraph in this step and block, made if need be.
-func (b *builder) rootGroup(sub int) *group {
+func (b *merged) rootGroup(sub int) *group {
 	for _, gr := range b.groups {
 		if !gr.entity && gr.sub == sub && gr.block == b.block && gr.segment == b.segment {
 			return gr
@@ -226,7 +244,7 @@ func (gr *group) waitsFor(d *group) bool {
 }
 
 // visible reports whether what a group fetches is there for the block being built.
-func (b *builder) visible(gr *group) bool {
+func (b *merged) visible(gr *group) bool {
 	for at := b.block; ; at = b.parents[at] {
 		if gr.block == at {
 			return true
@@ -237,7 +255,7 @@ func (b *builder) visible(gr *group) bool {
 	}
 }
 
-func (b *builder) rounds() int {
+func (b *pricer) rounds() int {
 	n := b.floor
 	for _, gr := range b.groups {
 		n = max(n, gr.depth)
@@ -436,7 +454,7 @@ func (b *builder) rank(sl *slot, on graph.TypeSet) int {
 }
 
 // usable reports whether a subgraph has a field at all, given the override labels that are on.
-func (b *builder) usable(in *graph.FieldIn) bool {
+func (b *pricer) usable(in *graph.FieldIn) bool {
 	return in != nil && (in.Label == "" || b.f.Labels[in.Label] == in.LabelOn)
 }
 

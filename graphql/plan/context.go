@@ -23,7 +23,7 @@ type lender struct {
 
 // givens finds the places that fill the arguments of a field at a position; false if one must have a value and nobody
 // has it.
-func (b *builder) givens(pos *position, in *graph.FieldIn) ([]*given, bool) {
+func (b *pricer) givens(pos *position, in *graph.FieldIn) ([]*given, bool) {
 	var out []*given
 	for i := range in.Contexts {
 		a := &in.Contexts[i]
@@ -53,7 +53,7 @@ func (b *builder) givens(pos *position, in *graph.FieldIn) ([]*given, bool) {
 }
 
 // setters lists which types at a position set a context, each with what it sets it to, and whether all of them do.
-func (b *builder) setters(p *position, a *graph.ContextArgument) ([]lender, bool) {
+func (b *pricer) setters(p *position, a *graph.ContextArgument) ([]lender, bool) {
 	var out []lender
 	rest := p.types
 	for _, exact := range []bool{true, false} { // an object type's own word goes before its interface's
@@ -75,7 +75,7 @@ func (b *builder) setters(p *position, a *graph.ContextArgument) ([]lender, bool
 }
 
 // filled prices the entry of a subgraph by when the values for its arguments are there.
-func (b *builder) filled(pos *position, in *graph.FieldIn, w way) way {
+func (b *pricer) filled(pos *position, in *graph.FieldIn, w way) way {
 	gs, ok := b.givens(pos, in)
 	if !ok {
 		return way{}

@@ -222,7 +222,7 @@ func (b *builder) requireSlot(sl *slot, e *graph.Entry, on graph.TypeSet) ([]*gr
 }
 
 // abstract reports whether a slot's field is of an interface or a union.
-func (b *builder) abstract(sl *slot) bool {
+func (b *merged) abstract(sl *slot) bool {
 	f := sl.pos.field(b.g, sl, sl.on)
 	return f != nil && f.Named.Kind != ast.Object
 }

@@ -25,7 +25,7 @@ func (e estimate) less(o estimate) bool {
 }
 
 // estimateBelow looks ahead: what will a selection on a field's values cost if the field is resolved in s?
-func (b *builder) estimateBelow(in *graph.FieldIn, sel *graph.Selection, s int) estimate {
+func (b *pricer) estimateBelow(in *graph.FieldIn, sel *graph.Selection, s int) estimate {
 	if sel == nil {
 		return estimate{}
 	}
@@ -38,7 +38,7 @@ type estimateKey struct {
 	s   int
 }
 
-func (b *builder) estimate(sel *graph.Selection, t *graph.Type, s int, prov *graph.Selection, depth int) estimate {
+func (b *pricer) estimate(sel *graph.Selection, t *graph.Type, s int, prov *graph.Selection, depth int) estimate {
 	key := estimateKey{sel, t, s}
 	if prov == nil {
 		if e, ok := b.estimates[key]; ok {
@@ -52,7 +52,7 @@ func (b *builder) estimate(sel *graph.Selection, t *graph.Type, s int, prov *gra
 	return e
 }
 
-func (b *builder) computeEstimate(sel *graph.Selection, t *graph.Type, s int, prov *graph.Selection,
+func (b *pricer) computeEstimate(sel *graph.Selection, t *graph.Type, s int, prov *graph.Selection,
 	depth int) estimate {
 	var out estimate
 	types, lent := possibleIn(t, s)
@@ -80,7 +80,7 @@ func (b *builder) computeEstimate(sel *graph.Selection, t *graph.Type, s int, pr
 }
 
 // estimateAway adds the cost of a field that s does not resolve.
-func (b *builder) estimateAway(out *estimate, e *graph.Entry, f *graph.Field, s, depth int) {
+func (b *pricer) estimateAway(out *estimate, e *graph.Entry, f *graph.Field, s, depth int) {
 	hops := b.p.hopsFrom(f.Parent, s)
 	best, at := estimate{}, -1
 	for to, in := range f.In {

@@ -8,7 +8,7 @@ import (
 
 // options lists the subgraphs that can resolve a slot for a class of types, cheapest first. A leaf that is at hand
 // has no other.
-func (b *builder) options(sl *slot, class graph.TypeSet, sub *graph.Selection) []option {
+func (b *pricer) options(sl *slot, class graph.TypeSet, sub *graph.Selection) []option {
 	if sl.name == graph.TypeName {
 		return b.namers(sl.pos, class)
 	}
@@ -42,12 +42,12 @@ func (b *builder) options(sl *slot, class graph.TypeSet, sub *graph.Selection) [
 }
 
 // extends reports whether something may be selected in a view: in what is being built, or a key in what encloses it.
-func (b *builder) extends(v *view) bool {
+func (b *pricer) extends(v *view) bool {
 	return v.group.block == b.block || b.keying && b.visible(v.group)
 }
 
 // atHand finds a view that resolves a leaf as it is.
-func (b *builder) atHand(sl *slot, class graph.TypeSet) (option, bool) {
+func (b *pricer) atHand(sl *slot, class graph.TypeSet) (option, bool) {
 	var best option
 	for _, v := range sl.pos.views {
 		if !b.extends(v) || best.way.ok && best.way.depth <= v.group.depth {
@@ -62,7 +62,7 @@ func (b *builder) atHand(sl *slot, class graph.TypeSet) (option, bool) {
 }
 
 // resolves reports whether a view resolves a field for all the types as it is.
-func (b *builder) resolves(v *view, name string, types graph.TypeSet) bool {
+func (b *pricer) resolves(v *view, name string, types graph.TypeSet) bool {
 	if !v.possible.Contains(types) {
 		return false
 	}
@@ -89,7 +89,7 @@ func (v *view) lent() *graph.Type {
 
 // waysOf lists how a field can be had in subgraph s: from a view that resolves it, by entering s, or by being told
 // what it requires.
-func (b *builder) waysOf(sl *slot, class graph.TypeSet, f *graph.Field, s int, ways []way) []option {
+func (b *pricer) waysOf(sl *slot, class graph.TypeSet, f *graph.Field, s int, ways []way) []option {
 	in := f.In[s]
 	best := way{}
 	for _, v := range sl.pos.views {
@@ -133,7 +133,7 @@ func (b *builder) waysOf(sl *slot, class graph.TypeSet, f *graph.Field, s int, w
 }
 
 // late reports whether a view waits for so much that another request for the same entities could be made before.
-func (b *builder) late(w way) bool {
+func (b *pricer) late(w way) bool {
 	if w.depth <= 2 || !w.view.group.entity || w.view.group.view != w.view {
 		return false
 	}
@@ -142,7 +142,7 @@ func (b *builder) late(w way) bool {
 }
 
 // sooner is the way to enter s for a field if it is cheaper than w.
-func (b *builder) sooner(w way, sl *slot, class graph.TypeSet, in *graph.FieldIn, s int, ways []way) way {
+func (b *pricer) sooner(w way, sl *slot, class graph.TypeSet, in *graph.FieldIn, s int, ways []way) way {
 	if sl.pos.entering[s] {
 		return w
 	}
@@ -158,7 +158,7 @@ func (b *builder) sooner(w way, sl *slot, class graph.TypeSet, in *graph.FieldIn
 }
 
 // told prices the entry of s with a field's requirements.
-func (b *builder) told(pos *position, class graph.TypeSet, f *graph.Field, s int, ways []way) way {
+func (b *pricer) told(pos *position, class graph.TypeSet, f *graph.Field, s int, ways []way) way {
 	in := f.In[s]
 	var best way
 	for _, d := range b.doors(pos, class, s) {
@@ -186,7 +186,7 @@ func (b *builder) told(pos *position, class graph.TypeSet, f *graph.Field, s int
 	return best
 }
 
-func (b *builder) andTold(pos *position, class graph.TypeSet, sel *graph.Selection, s int, d door, w way,
+func (b *pricer) andTold(pos *position, class graph.TypeSet, sel *graph.Selection, s int, d door, w way,
 	ways []way) way {
 	depth, fresh := w.depth-1, w.fresh
 	for _, e := range sel.Entries {
@@ -208,7 +208,7 @@ func (b *builder) andTold(pos *position, class graph.TypeSet, sel *graph.Selecti
 }
 
 // namers lists the subgraphs that can tell run-time types.
-func (b *builder) namers(pos *position, class graph.TypeSet) []option {
+func (b *pricer) namers(pos *position, class graph.TypeSet) []option {
 	for _, v := range pos.views {
 		if b.visible(v.group) && !v.opaque && v.possible.Contains(class) {
 			return []option{{sub: v.group.sub, way: way{ok: true, depth: v.group.depth, how: seen, view: v}}}

@@ -82,7 +82,7 @@ type table struct {
 
 // waysTo works out how each subgraph can be had at a position for objects of the given types, all of which have the
 // same keys.
-func (b *builder) waysTo(pos *position, types graph.TypeSet) []way {
+func (b *pricer) waysTo(pos *position, types graph.TypeSet) []way {
 	if t := pos.table; t != nil && t.version == b.version && t.block == b.block && t.keying == b.keying &&
 		t.types.Equal(types) && len(pos.entering) == 0 {
 		return t.ways
@@ -104,7 +104,7 @@ func (b *builder) waysTo(pos *position, types graph.TypeSet) []way {
 	return ways
 }
 
-func (b *builder) rootWays(ways []way) {
+func (b *pricer) rootWays(ways []way) {
 	for _, v := range b.root.views {
 		if v.group.block == b.block && v.group.segment == b.segment {
 			ways[v.group.sub] = way{ok: true, depth: v.group.depth, how: seen, view: v}
@@ -122,7 +122,7 @@ func (b *builder) rootWays(ways []way) {
 
 // seenWays notes the views that are there. Views of an enclosing block are no place to add anything but keys to: its
 // answer would wait.
-func (b *builder) seenWays(pos *position, types graph.TypeSet, ways []way) {
+func (b *pricer) seenWays(pos *position, types graph.TypeSet, ways []way) {
 	for _, v := range pos.views {
 		if !b.extends(v) || !v.possible.Overlaps(types) {
 			continue
@@ -135,14 +135,14 @@ func (b *builder) seenWays(pos *position, types graph.TypeSet, ways []way) {
 }
 
 // fetchedBefore reports whether an enclosing block fetches a slot.
-func (b *builder) fetchedBefore(s *slot) bool {
+func (b *pricer) fetchedBefore(s *slot) bool {
 	return b.block > 0 && slices.ContainsFunc(s.supplies,
 		func(x supply) bool { return x.view.group.block != b.block && b.visible(x.view.group) })
 }
 
 // aroundWays selects the field that leads here in other subgraphs too, from wherever they can be had, if it can have
 // all the types there.
-func (b *builder) aroundWays(pos *position, types graph.TypeSet, ways []way) {
+func (b *pricer) aroundWays(pos *position, types graph.TypeSet, ways []way) {
 	up := pos.slot
 	if b.kind != Query && up.pos.slot == nil {
 		return // a mutation runs once
@@ -168,13 +168,13 @@ func (b *builder) aroundWays(pos *position, types graph.TypeSet, ways []way) {
 
 // returns are the types that a slot's field can have in a subgraph that resolves it for some types: fewer than
 // elsewhere, if it is declared narrower there.
-func (b *builder) returns(sl *slot, on graph.TypeSet, s int) graph.TypeSet {
+func (b *pricer) returns(sl *slot, on graph.TypeSet, s int) graph.TypeSet {
 	types, _ := possibleIn(sl.pos.field(b.g, sl, on).In[s].Named, s)
 	return types
 }
 
 // plain reports whether a subgraph resolves a field of all the types without being told anything.
-func (b *builder) plain(name string, on graph.TypeSet, s int) bool {
+func (b *pricer) plain(name string, on graph.TypeSet, s int) bool {
 	for _, id := range on.IDs() {
 		f := b.g.Object(id).Fields[name]
 		if f == nil {
@@ -188,7 +188,7 @@ func (b *builder) plain(name string, on graph.TypeSet, s int) bool {
 }
 
 // enteredWays follows keys from the subgraphs that can be had to those that can be entered, until nothing gets cheaper.
-func (b *builder) enteredWays(pos *position, types graph.TypeSet, ways []way) {
+func (b *pricer) enteredWays(pos *position, types graph.TypeSet, ways []way) {
 	for changed := true; changed; {
 		changed = false
 		for s := range ways {
@@ -214,7 +214,7 @@ type door struct {
 func (d door) tells(pos *position) bool { return d.via != nil && d.via.Possible.Contains(pos.reach) }
 
 // doors lists the keys by which subgraph s can be entered with objects of all the given types.
-func (b *builder) doors(pos *position, types graph.TypeSet, s int) []door {
+func (b *pricer) doors(pos *position, types graph.TypeSet, s int) []door {
 	if pos.slot == nil { // root fields are asked for as they are
 		return nil
 	}
@@ -245,7 +245,7 @@ func (b *builder) doors(pos *position, types graph.TypeSet, s int) []door {
 }
 
 // common reports whether all the types have a key in subgraph s.
-func (b *builder) common(k *graph.Key, types graph.TypeSet, s int) bool {
+func (b *pricer) common(k *graph.Key, types graph.TypeSet, s int) bool {
 	for _, id := range types.IDs() {
 		in := b.g.Object(id).In[s]
 		if in == nil || !slices.ContainsFunc(in.Keys, func(o *graph.Key) bool { return o.Resolvable && o.Text == k.Text }) {
@@ -256,12 +256,12 @@ func (b *builder) common(k *graph.Key, types graph.TypeSet, s int) bool {
 }
 
 // named reports whether the run-time types of objects at a position are known.
-func (b *builder) named(pos *position, types graph.TypeSet) bool {
+func (b *pricer) named(pos *position, types graph.TypeSet) bool {
 	return pos.static() || b.supplied(b.typenameSlot(pos)).Contains(types)
 }
 
 // enter1 prices the entry of a subgraph by one key.
-func (b *builder) enter1(pos *position, types graph.TypeSet, s int, d door, ways []way) way {
+func (b *pricer) enter1(pos *position, types graph.TypeSet, s int, d door, ways []way) way {
 	out := way{ok: true, how: entered, key: d.key, via: d.via}
 	need := func(sel *graph.Selection) bool {
 		for _, e := range sel.Entries {
@@ -299,7 +299,7 @@ func (b *builder) enter1(pos *position, types graph.TypeSet, s int, d door, ways
 }
 
 // groupAt finds a group that enters s at the position and that could take in what comes with the given depth.
-func (b *builder) groupAt(pos *position, s int, via *graph.Type, depth int) *group {
+func (b *pricer) groupAt(pos *position, s int, via *graph.Type, depth int) *group {
 	for _, gr := range pos.entered {
 		if gr.sub == s && gr.via == via && gr.block == b.block && gr.segment == b.segment && gr.depth >= depth &&
 			gr.givens == nil && (!b.apart || gr.depth == depth) {
@@ -309,7 +309,7 @@ func (b *builder) groupAt(pos *position, s int, via *graph.Type, depth int) *gro
 	return nil
 }
 
-func (b *builder) cheapestNamer(pos *position, types graph.TypeSet, not int, ways []way) way {
+func (b *pricer) cheapestNamer(pos *position, types graph.TypeSet, not int, ways []way) way {
 	var best way
 	for s, w := range ways {
 		if s == not && w.how != seen || !w.ok || w.how == seen && w.view.opaque ||
@@ -324,7 +324,7 @@ func (b *builder) cheapestNamer(pos *position, types graph.TypeSet, not int, way
 }
 
 // names reports whether a view of s at the position would tell run-time types.
-func (b *builder) names(pos *position, types graph.TypeSet, s int, w way) bool {
+func (b *pricer) names(pos *position, types graph.TypeSet, s int, w way) bool {
 	switch w.how {
 	case seen:
 		return !w.view.opaque
@@ -339,7 +339,7 @@ func (b *builder) names(pos *position, types graph.TypeSet, s int, w way) bool {
 }
 
 // source prices the cheapest way to have an entry of a key or requirement without subgraph not.
-func (b *builder) source(pos *position, e *graph.Entry, on graph.TypeSet, not int, ways []way) way {
+func (b *pricer) source(pos *position, e *graph.Entry, on graph.TypeSet, not int, ways []way) way {
 	if sl := b.existing(pos, e, on); sl != nil && e.Sub == nil {
 		w := way{ok: true}
 		for _, gr := range b.suppliers(sl, on) {
@@ -377,7 +377,7 @@ func (b *builder) source(pos *position, e *graph.Entry, on graph.TypeSet, not in
 }
 
 // enclosing finds an entry that was not fetched, in a view of an enclosing block: nothing but keys may be added there.
-func (b *builder) enclosing(pos *position, e *graph.Entry, on graph.TypeSet) way {
+func (b *pricer) enclosing(pos *position, e *graph.Entry, on graph.TypeSet) way {
 	if b.block == 0 {
 		return way{}
 	}
@@ -395,7 +395,7 @@ func (b *builder) enclosing(pos *position, e *graph.Entry, on graph.TypeSet) way
 }
 
 // existing returns a slot that already fetches an entry for all the types.
-func (b *builder) existing(pos *position, e *graph.Entry, on graph.TypeSet) *slot {
+func (b *pricer) existing(pos *position, e *graph.Entry, on graph.TypeSet) *slot {
 	for _, sl := range pos.slots {
 		if sl.name == e.Name && sl.args == e.Args && b.supplied(sl).Contains(on) {
 			return sl
@@ -406,7 +406,7 @@ func (b *builder) existing(pos *position, e *graph.Entry, on graph.TypeSet) *slo
 
 // serves reports how many more rounds a subgraph that is had in some way needs to deliver an entry: 0 if it has all
 // of it, -1 if it cannot.
-func (b *builder) serves(e *graph.Entry, on graph.TypeSet, s int, w way) int {
+func (b *pricer) serves(e *graph.Entry, on graph.TypeSet, s int, w way) int {
 	var prov *graph.Selection
 	var lent *graph.Type
 	if w.view != nil {
@@ -447,7 +447,7 @@ func (b *builder) serves(e *graph.Entry, on graph.TypeSet, s int, w way) int {
 
 // local reports whether a view of s with a provision resolves a field as it is. lent is the interface it knows as an
 // object.
-func (b *builder) local(f *graph.Field, s int, prov *graph.Selection, lent *graph.Type) bool {
+func (b *pricer) local(f *graph.Field, s int, prov *graph.Selection, lent *graph.Type) bool {
 	in := f.In[s]
 	if !b.usable(in) || in.Requires != nil && !provides(prov, f) && !b.given(in.Requires, f.Parent, s, prov) ||
 		in.Contexts != nil {
@@ -461,7 +461,7 @@ func (b *builder) local(f *graph.Field, s int, prov *graph.Selection, lent *grap
 
 // given reports whether a view of s has all that a field of t requires, by what is provided to it: then it need not
 // be told.
-func (b *builder) given(requires *graph.Selection, t *graph.Type, s int, prov *graph.Selection) bool {
+func (b *pricer) given(requires *graph.Selection, t *graph.Type, s int, prov *graph.Selection) bool {
 	if prov == nil {
 		return false
 	}
@@ -481,7 +481,7 @@ func provides(prov *graph.Selection, f *graph.Field) bool {
 }
 
 // servesAll is serves for a selection on values declared as t in s.
-func (b *builder) servesAll(sel *graph.Selection, t *graph.Type, s int, prov *graph.Selection, depth int) int {
+func (b *pricer) servesAll(sel *graph.Selection, t *graph.Type, s int, prov *graph.Selection, depth int) int {
 	b.steps++
 	if depth > 20 {
 		return -1
@@ -531,7 +531,7 @@ func possibleIn(t *graph.Type, s int) (graph.TypeSet, *graph.Type) {
 }
 
 // hop is the number of rounds from s to some subgraph that resolves a field, or -1.
-func (b *builder) hop(f *graph.Field, s int) int {
+func (b *pricer) hop(f *graph.Field, s int) int {
 	best := -1
 	hops := b.p.hopsFrom(f.Parent, s)
 	for to, in := range f.In {

@@ -13,15 +13,21 @@ type request struct {
 	reads  []*request
 }
 
+// scheduler decides which groups are asked together, and when.
+type scheduler struct {
+	g      *graph.Graph
+	groups []*group
+}
+
 // schedule gives each group a wave, counted within its segment and block, and joins what can go together. Requests
 // wait longer than they must only where that saves one, and never so long that the plan takes more rounds.
-func (b *builder) schedule() []*request {
-	b.delay()
-	b.join()
+func (s *scheduler) schedule() []*request {
+	s.delay()
+	s.join()
 	var out []*request
 	of := map[*group]*request{}
 	shared := map[turn]*request{} // those for entities
-	for _, gr := range b.groups {
+	for _, gr := range s.groups {
 		if gr.merged != nil {
 			continue
 		}
@@ -85,16 +91,16 @@ func (gr *group) final() *group {
 
 // delay chooses waves between the earliest and the latest possible, so that as many groups of a subgraph as possible
 // meet.
-func (b *builder) delay() {
+func (s *scheduler) delay() {
 	last := 0
-	for _, gr := range b.groups {
+	for _, gr := range s.groups {
 		gr.wave = gr.depth
 		last = max(last, gr.depth)
 	}
-	for s := range b.g.Subgraphs {
+	for sub := range s.g.Subgraphs {
 		var mine []*group
-		for _, gr := range b.groups {
-			if gr.entity && gr.sub == s {
+		for _, gr := range s.groups {
+			if gr.entity && gr.sub == sub {
 				mine = append(mine, gr)
 			}
 		}
@@ -102,12 +108,12 @@ func (b *builder) delay() {
 			continue
 		}
 		slices.SortStableFunc(mine, func(x, y *group) int { return x.latest(last) - y.latest(last) })
-		b.meet(mine, last)
+		s.meet(mine, last)
 	}
 }
 
 // meet takes the group with the earliest deadline and lets it wait for as many others as fit before that.
-func (b *builder) meet(mine []*group, last int) {
+func (s *scheduler) meet(mine []*group, last int) {
 	for len(mine) > 0 {
 		first := mine[0]
 		deadline := first.latest(last)
@@ -153,7 +159,7 @@ func (gr *group) postpone(wave int) {
 }
 
 // join makes one group of those of one position and wave that can share representations.
-func (b *builder) join() {
+func (s *scheduler) join() {
 	type place struct {
 		pos  *position
 		via  *graph.Type
@@ -161,7 +167,7 @@ func (b *builder) join() {
 	}
 	kept := map[place][]*group{}
 next:
-	for _, o := range b.groups {
+	for _, o := range s.groups {
 		if !o.entity || o.merged != nil {
 			continue
 		}

@@ -99,15 +99,11 @@ func (b *builder) taken() map[string]int {
 
 func (s *searcher) draft(choices map[string]int, floor int) (*draft, error) {
 	b := &builder{
-		p:         s.p,
-		g:         s.p.graph,
-		f:         s.f,
-		kind:      s.kind,
-		parents:   s.parents,
-		early:     s.early,
-		answers:   map[*graph.Entry][]*slot{},
-		estimates: s.estimates,
-		choices:   choices, floor: floor, apart: s.apart,
+		pricer: &pricer{
+			merged: &merged{g: s.p.graph, kind: s.kind, parents: s.parents},
+			p:      s.p, f: s.f, estimates: s.estimates, floor: floor, apart: s.apart,
+		},
+		answers: map[*graph.Entry][]*slot{}, early: s.early, choices: choices,
 	}
 	err := b.build(s.sel)
 	s.steps += b.steps + 1
@@ -120,7 +116,7 @@ func (s *searcher) draft(choices map[string]int, floor int) (*draft, error) {
 			return nil, err
 		}
 	}
-	d := &draft{builder: b, requests: b.schedule()}
+	d := &draft{builder: b, requests: (&scheduler{g: b.g, groups: b.groups}).schedule()}
 	d.price = d.cost()
 	return d, nil
 }

@@ -27,7 +27,7 @@ func (s *scope) below(source string) *scope {
 
 // slot returns the slots of a client's entry or of an entry of a requirement (which has no Key) for some types, made
 // if need be.
-func (b *builder) slot(pos *position, e *graph.Entry, types graph.TypeSet) []*slot {
+func (b *merged) slot(pos *position, e *graph.Entry, types graph.TypeSet) []*slot {
 	if e.Sub != nil {
 		return b.composite(pos, e, types)
 	}
@@ -41,7 +41,7 @@ func (b *builder) slot(pos *position, e *graph.Entry, types graph.TypeSet) []*sl
 // composite is slot for fields whose values are objects. Whoever fetches such a slot fetches it for all its types, so
 // that what is below it has to be fetched from one place only: a slot is never extended to further types, and forked
 // where its types are fetched from different subgraphs.
-func (b *builder) composite(pos *position, e *graph.Entry, types graph.TypeSet) []*slot {
+func (b *merged) composite(pos *position, e *graph.Entry, types graph.TypeSet) []*slot {
 	var out []*slot
 	for _, s := range pos.slots {
 		if !s.answers(e) || !s.on.Overlaps(types) {
@@ -69,7 +69,7 @@ func (s *slot) answers(e *graph.Entry) bool {
 }
 
 // fork takes some types away from a slot that nobody fetches yet, and makes a slot of them.
-func (b *builder) fork(s *slot, on graph.TypeSet) *slot {
+func (b *merged) fork(s *slot, on graph.TypeSet) *slot {
 	s.on = s.on.Minus(on)
 	s.child.types = b.below(s.name, s.on)
 	f := &slot{
@@ -90,7 +90,7 @@ func (b *builder) fork(s *slot, on graph.TypeSet) *slot {
 }
 
 // sameShape partitions types such that in no subgraph their field has different shapes.
-func (b *builder) sameShape(name string, types graph.TypeSet) []graph.TypeSet {
+func (b *merged) sameShape(name string, types graph.TypeSet) []graph.TypeSet {
 	if types.Len() < 2 || name == graph.TypeName {
 		return []graph.TypeSet{types}
 	}
@@ -151,7 +151,7 @@ func partition(types graph.TypeSet, by func(graph.TypeID) string) []graph.TypeSe
 	return out
 }
 
-func (b *builder) slotFor(pos *position, e *graph.Entry, on graph.TypeSet) *slot {
+func (b *merged) slotFor(pos *position, e *graph.Entry, on graph.TypeSet) *slot {
 	for _, s := range pos.slots {
 		if !s.answers(e) {
 			continue
@@ -175,7 +175,7 @@ func (b *builder) slotFor(pos *position, e *graph.Entry, on graph.TypeSet) *slot
 	return b.newSlot(pos, e, on)
 }
 
-func (b *builder) newSlot(pos *position, e *graph.Entry, on graph.TypeSet) *slot {
+func (b *merged) newSlot(pos *position, e *graph.Entry, on graph.TypeSet) *slot {
 	s := &slot{pos: pos, name: e.Name, args: e.Args, vars: e.Vars, on: on, directives: entryDirectives(e)}
 	want := e.Key
 	if !e.Client {
@@ -196,7 +196,7 @@ func (b *builder) newSlot(pos *position, e *graph.Entry, on graph.TypeSet) *slot
 }
 
 // below returns the types that values of a field may have.
-func (b *builder) below(name string, on graph.TypeSet) graph.TypeSet {
+func (b *merged) below(name string, on graph.TypeSet) graph.TypeSet {
 	var out graph.TypeSet
 	for _, id := range on.IDs() {
 		if f := b.g.Object(id).Fields[name]; f != nil && !out.Contains(f.Named.Possible) {
@@ -207,7 +207,7 @@ func (b *builder) below(name string, on graph.TypeSet) graph.TypeSet {
 }
 
 // conflicts reports whether a slot cannot use a source because of another one that has it.
-func (b *builder) conflicts(pos *position, s *slot, source string) bool {
+func (b *merged) conflicts(pos *position, s *slot, source string) bool {
 	if source == graph.TypeName && s.name != graph.TypeName {
 		return true
 	}
@@ -228,13 +228,13 @@ func (b *builder) conflicts(pos *position, s *slot, source string) bool {
 
 // opaque reports whether a slot's field is known to some subgraph by an interface only: there types cannot be told
 // apart.
-func (b *builder) opaque(s *slot) bool {
+func (b *merged) opaque(s *slot) bool {
 	f := s.pos.field(b.g, s, s.on)
 	return f != nil && slices.ContainsFunc(f.In, func(in *graph.FieldIn) bool { return in != nil && in.Via != nil })
 }
 
 // shapeOf is the shape of a slot's field by subgraph.
-func (b *builder) shapeOf(s *slot) []string {
+func (b *merged) shapeOf(s *slot) []string {
 	out := make([]string, len(b.g.Subgraphs))
 	for _, id := range s.on.IDs() {
 		if f := b.g.Object(id).Fields[s.name]; f != nil {
@@ -247,7 +247,7 @@ func (b *builder) shapeOf(s *slot) []string {
 }
 
 // supplied returns the types for which what is visible to this block already fetches a slot.
-func (b *builder) supplied(s *slot) graph.TypeSet {
+func (b *merged) supplied(s *slot) graph.TypeSet {
 	var out graph.TypeSet
 	for _, x := range s.supplies {
 		if b.visible(x.view.group) {
@@ -258,7 +258,7 @@ func (b *builder) supplied(s *slot) graph.TypeSet {
 }
 
 // suppliers returns the groups that fetch a slot for some types, and their greatest depth.
-func (b *builder) suppliers(s *slot, types graph.TypeSet) []*group {
+func (b *merged) suppliers(s *slot, types graph.TypeSet) []*group {
 	var out []*group
 	rest := types
 	for _, x := range s.supplies {
@@ -274,7 +274,7 @@ func (b *builder) suppliers(s *slot, types graph.TypeSet) []*group {
 }
 
 // pick selects a slot in a view for some types, and returns the view below it (nil for leaves).
-func (b *builder) pick(v *view, s *slot, on graph.TypeSet) *view {
+func (b *merged) pick(v *view, s *slot, on graph.TypeSet) *view {
 	b.steps++
 	before := b.supplied(s)
 	if !slices.ContainsFunc(s.supplies, func(x supply) bool { return x.view == v && x.on.Contains(on) }) {
@@ -302,7 +302,7 @@ func (b *builder) pick(v *view, s *slot, on graph.TypeSet) *view {
 }
 
 // descend makes the view of a composite field's value.
-func (b *builder) descend(v *view, s *slot, on graph.TypeSet, f *graph.Field, first bool) *view {
+func (b *merged) descend(v *view, s *slot, on graph.TypeSet, f *graph.Field, first bool) *view {
 	in := f.In[v.group.sub]
 	for _, p := range v.picks {
 		if p.slot == s && p.child.declared == in.Named {
@@ -338,14 +338,14 @@ func (b *builder) descend(v *view, s *slot, on graph.TypeSet, f *graph.Field, fi
 }
 
 // nameTypes selects __typename in a view if no other one does.
-func (b *builder) nameTypes(v *view) {
+func (b *merged) nameTypes(v *view) {
 	s := b.typenameSlot(v.pos)
 	if !b.supplied(s).Contains(v.possible) {
 		b.pick(v, s, v.possible)
 	}
 }
 
-func (b *builder) typenameSlot(pos *position) *slot {
+func (b *merged) typenameSlot(pos *position) *slot {
 	for _, s := range pos.slots {
 		if s.name == graph.TypeName {
 			return s

@@ -64,7 +64,7 @@ func (b *builder) together(sl *slot, types graph.TypeSet, sub *graph.Selection) 
 
 // lent reports whether nobody but interface objects resolves a slot's field: then it does not matter by which keys
 // the types can be entered.
-func (b *builder) lent(sl *slot, types graph.TypeSet) bool {
+func (b *pricer) lent(sl *slot, types graph.TypeSet) bool {
 	for _, id := range types.IDs() {
 		f := b.g.Object(id).Fields[sl.name]
 		if f == nil || slices.ContainsFunc(f.In,
@@ -77,7 +77,7 @@ func (b *builder) lent(sl *slot, types graph.TypeSet) bool {
 
 // classes partitions types by which subgraphs resolve a slot's field, how, and, if keyed, by which keys they are
 // entered.
-func (b *builder) classes(sl *slot, types graph.TypeSet, keyed bool) []graph.TypeSet {
+func (b *pricer) classes(sl *slot, types graph.TypeSet, keyed bool) []graph.TypeSet {
 	return partition(types, func(id graph.TypeID) string {
 		t := b.g.Object(id)
 		var k strings.Builder
