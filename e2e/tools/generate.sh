@@ -11,5 +11,8 @@ for example in books movies products orders; do
 done
 mkdir -p docs/reference
 go run ./cmd/catalyst config reference > docs/reference/configuration.md
+go run ./e2e/tools/metrics . > docs/reference/metrics.md.new
+mv docs/reference/metrics.md.new docs/reference/metrics.md
 go run ./e2e/tools/licenses ./cmd/catalyst > cmd/internal/cli/licenses.txt.new
 mv cmd/internal/cli/licenses.txt.new cmd/internal/cli/licenses.txt
+go run ./e2e/tools/dashboards compose/observability/dashboards.yaml compose/observability/dashboards

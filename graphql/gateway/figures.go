@@ -71,21 +71,22 @@ func newFigures(m metric.Meter, g *Gateway) *figures {
 		30)
 	// The errors are about names and units, which are constants here.
 	f.operations, _ = m.Float64Histogram("catalyst_graphql_operation_duration", metric.WithUnit("s"), buckets,
-		metric.WithDescription("operations of clients, by name, kind and outcome"))
+		metric.WithDescription("{operation} of a client by name, {kind} and {outcome}; "+
+			"the first 200 names, further ones are (other)"))
 	f.fetches, _ = m.Float64Histogram("catalyst_graphql_fetch_duration", metric.WithUnit("s"), buckets,
-		metric.WithDescription("requests to subgraphs"))
+		metric.WithDescription("requests to a {subgraph} by {kind}"))
 	f.errors, _ = m.Int64Counter("catalyst_graphql_errors",
-		metric.WithDescription("failed requests of clients and to subgraphs, by code"))
+		metric.WithDescription("requests refused (no {subgraph}) and failed fetches, by {code}"))
 	f.documents, _ = m.Int64Counter("catalyst_graphql_documents",
-		metric.WithDescription("how documents came: inline, persisted, automatic, stored, missing"))
+		metric.WithDescription("documents by {how} they came: inline, persisted, automatic, stored, missing"))
 	f.reloads, _ = m.Int64Counter("catalyst_graphql_schema_reloads",
-		metric.WithDescription("graphs published, and refused"))
+		metric.WithDescription("graphs by {result}: published, refused"))
 	f.requests, _ = m.Int64Counter("catalyst_graphql_subgraph_requests",
-		metric.WithDescription("requests to subgraphs, and those that shared the answer of one in flight"))
+		metric.WithDescription("requests to a {subgraph}; {shared} is true for those that took the answer of one in flight"))
 	f.entities, _ = m.Int64Counter("catalyst_graphql_subgraph_entities",
-		metric.WithDescription("representations sent to subgraphs"))
+		metric.WithDescription("representations sent to a {subgraph}"))
 	f.cache, _ = m.Int64Counter("catalyst_graphql_response_cache",
-		metric.WithDescription("look-ups in the response cache, by result"))
+		metric.WithDescription("look-ups in the response cache, by {hit}"))
 	_, _ = m.Int64ObservableGauge("catalyst_graphql_subgraphs",
 		metric.WithDescription("subgraphs of the graph that is served"),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {

@@ -27,9 +27,9 @@ func newMetrics(m metric.Meter, j *Judge) (*metrics, error) {
 	x := &metrics{services: map[string]bool{}}
 	var errs [5]error
 	x.decisions, errs[0] = m.Int64Counter("catalyst.policy.decisions",
-		metric.WithDescription("decisions by action, result (allow, deny, error) and service, 500 services by name"))
+		metric.WithDescription("decisions by {action}, {result} (allow, deny, error) and {service}, 500 services by name"))
 	x.duration, errs[1] = m.Float64Histogram("catalyst.policy.decision.duration", metric.WithUnit("s"),
-		metric.WithDescription("from Envoy's question to the decision"),
+		metric.WithDescription("from Envoy's question to the decision, by {action}"),
 		metric.WithExplicitBucketBoundaries(.000005, .00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01,
 			.1, 1))
 	_, errs[2] = m.Int64ObservableGauge("catalyst.policy.version",

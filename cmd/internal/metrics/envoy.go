@@ -37,18 +37,18 @@ func NewCalls(get func(ctx context.Context, path string) ([]byte, error), log *s
 	return &Calls{
 		get: get, log: log,
 		requests: desc("catalyst_requests_total",
-			"HTTP requests that Envoy has answered, by service, direction (egress: of applications beside this node; "+
-				"ingress: of other nodes) and status; code 0 is a caller that left before the answer", xds.TagService,
+			"HTTP requests that Envoy has answered, by {service}, {direction} (egress: of applications beside this node; "+
+				"ingress: of other nodes) and {code}; code 0 is a caller that left before the answer", xds.TagService,
 			xds.TagDirection, xds.TagCode),
 		duration: desc("catalyst_request_duration_seconds",
-			"from the first byte of a request to the last byte of its answer, by service and direction",
+			"from the first byte of a request to the last byte of its answer, by {service} and {direction}",
 			xds.TagService, xds.TagDirection),
 		connections: desc("catalyst_tcp_connections_total",
-			"TCP connections of applications beside this node that have ended, by service", xds.TagService),
+			"TCP connections of applications beside this node that have ended, by {service}", xds.TagService),
 		sent: desc("catalyst_tcp_sent_bytes_total",
-			"bytes that applications got over TCP connections that have ended, by service", xds.TagService),
+			"bytes that applications got over TCP connections that have ended, by {service}", xds.TagService),
 		received: desc("catalyst_tcp_received_bytes_total",
-			"bytes that applications sent over TCP connections that have ended, by service", xds.TagService),
+			"bytes that applications sent over TCP connections that have ended, by {service}", xds.TagService),
 		answers: desc("catalyst_envoy_up", "1 if Envoy told its statistics, 0 if it did not answer"),
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/fsm"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer/probe"
 	"github.com/catalyst-router/catalyst/xds/ads"
@@ -24,11 +25,11 @@ type Metrics struct {
 	meter                              metric.Meter
 	step, compile, ack, convergence    metric.Float64Histogram
 	compiledServices, events, refusals metric.Int64Counter
-	sessions, routes, queue            metric.Int64ObservableGauge
+	sessions, sessionUp, routes, queue metric.Int64ObservableGauge
 	updates                            metric.Int64ObservableCounter
 	table, ports, health, serviceUp    metric.Int64ObservableGauge
 	problems, cutOff, damage           metric.Int64ObservableGauge
-	expiry                             map[string]metric.Float64ObservableGauge  // by what ends
+	expiry, lifetime                   map[string]metric.Float64ObservableGauge  // by what ends
 	kinds                              map[reflect.Type]metric.MeasurementOption // of events; owned by the speaker's loop
 	err                                error
 }
@@ -61,38 +62,51 @@ func New(m metric.Meter) *Metrics {
 	x.compile = histogram("catalyst.xds.compile.duration", "time to compile one batch of changes")
 	x.ack = histogram("catalyst.xds.ack.duration", "from sending a resource to Envoy's acknowledgement")
 	x.convergence = histogram("catalyst.convergence.duration",
-		"from the declaration of a change, wherever it was, to the acknowledgement of an Envoy here")
+		"from the declaration of a change, wherever it was, to the acknowledgement of an Envoy here; "+
+			"{origin} is here for services of this node, else elsewhere")
 	x.compiledServices = counter("catalyst.xds.compiled", "services compiled")
-	x.events = counter("catalyst.speaker.events", "events taken by the speaker, by kind")
-	x.refusals = counter("catalyst.xds.nacks", "resources that an Envoy refused")
-	x.sessions = gauge("catalyst.sessions", "peers by state of their session")
-	x.routes = gauge("catalyst.routes", "routes by peer and table")
+	x.events = counter("catalyst.speaker.events", "events taken by the speaker, by {kind}")
+	x.refusals = counter("catalyst.xds.nacks", "resources that an Envoy refused, by {type}")
+	x.sessions = gauge("catalyst.sessions", "peers by the {state} of their session")
+	x.sessionUp = gauge("catalyst.session.up",
+		"1 if the session with a {peer} is established, else 0; peers that an operator has disabled are not in it")
+	x.routes = gauge("catalyst.routes", "routes by {peer} and {table}: adj-rib-in, rejected, stale, adj-rib-out")
 	var err error
 	x.updates, err = m.Int64ObservableCounter("catalyst.updates",
-		metric.WithDescription("UPDATE messages by peer and direction"))
+		metric.WithDescription("UPDATE messages by {peer} and {direction}: in, out"))
 	x.keep(err)
 	x.queue = gauge("catalyst.queue.length",
-		"what waits: messages for the speaker, services that a peer has yet to hear of")
-	x.table = gauge("catalyst.table.size", "services, paths, attribute sets and bytes of the tables")
-	x.health = gauge("catalyst.services.health", "services of this node that are checked, by health")
+		"services that a {peer} has yet to hear of")
+	x.table = gauge("catalyst.table.size", "size of the tables by {kind}: services, paths, attribute sets, bytes")
+	x.health = gauge("catalyst.services.health", "services of this node that are checked, by {state}: up, down, unknown")
 	x.serviceUp = gauge("catalyst.service.up",
-		"1 for a checked service of this node whose workload is up, 0 for one that is down; at most 500, by name")
+		"1 for a checked {service} of this node whose workload is up, 0 for one that is down; at most 500 of them")
 	x.problems = gauge("catalyst.xds.problems",
-		"services that Envoy could not be given as the tables say, by kind: refused (and in quarantine), not compiled")
+		"services that Envoy could not be given as the tables say, by {kind}: refused (and in quarantine), not compiled")
 	x.damage = gauge("catalyst.journal.damage",
 		"records of the journal, and the journal itself, that were found damaged and are not served")
 	x.cutOff = gauge("catalyst.xds.cut_off", "Envoys that are turned away each time that they connect")
-	x.ports = gauge("catalyst.ports", "TCP ports by use")
-	x.expiry = map[string]metric.Float64ObservableGauge{}
-	for of, doc := range map[string]string{
-		identity.OfSVID: "the node's certificate", identity.OfCA: "the CA that signed the node's certificate",
-		identity.OfRoots: "the roots of an organisation",
-	} {
-		g, err := m.Float64ObservableGauge(
-			"catalyst."+of+".expiry", metric.WithUnit("s"), metric.WithDescription("time that is left of "+doc),
-		)
+	x.ports = gauge("catalyst.ports", "TCP ports by {use}: taken, free")
+	secondsGauge := func(name, doc string) metric.Float64ObservableGauge {
+		g, err := m.Float64ObservableGauge(name, metric.WithUnit("s"), metric.WithDescription(doc))
 		x.keep(err)
-		x.expiry[of] = g
+		return g
+	}
+	x.expiry = map[string]metric.Float64ObservableGauge{
+		identity.OfSVID: secondsGauge("catalyst.svid.expiry",
+			"time that is left of the node's certificate, that of its {organisation}; less than nothing when it is over"),
+		identity.OfCA: secondsGauge("catalyst.ca.expiry",
+			"time that is left of the CA that signed the node's certificate, that of its {organisation}"),
+		identity.OfRoots: secondsGauge("catalyst.bundle.expiry",
+			"time that is left of the roots of an {organisation}: its last root to end"),
+	}
+	x.lifetime = map[string]metric.Float64ObservableGauge{
+		identity.OfSVID: secondsGauge("catalyst.svid.lifetime",
+			"how long the node's certificate is valid from its first to its last second, that of its {organisation}"),
+		identity.OfCA: secondsGauge("catalyst.ca.lifetime",
+			"how long the CA that signed the node's certificate is valid, that of its {organisation}"),
+		identity.OfRoots: secondsGauge("catalyst.bundle.lifetime",
+			"how long the last root of an {organisation} to end is valid"),
 	}
 	return x
 }
@@ -188,18 +202,19 @@ func (x *Metrics) Observe(src Sources) error {
 		o.ObserveInt64(x.ports, int64(taken), metric.WithAttributes(attribute.String("use", "taken")))
 		o.ObserveInt64(x.ports, int64(free), metric.WithAttributes(attribute.String("use", "free")))
 		return nil
-	}, x.sessions, x.routes, x.updates, x.queue, x.table, x.ports, x.health, x.serviceUp, x.problems, x.cutOff, x.damage,
-		x.expiry[identity.OfSVID], x.expiry[identity.OfCA], x.expiry[identity.OfRoots])
+	}, x.sessions, x.sessionUp, x.routes, x.updates, x.queue, x.table, x.ports, x.health, x.serviceUp, x.problems,
+		x.cutOff, x.damage,
+		x.expiry[identity.OfSVID], x.expiry[identity.OfCA], x.expiry[identity.OfRoots],
+		x.lifetime[identity.OfSVID], x.lifetime[identity.OfCA], x.lifetime[identity.OfRoots])
 	return err
 }
 
 // validity measures what is left of certificates and roots; less than nothing when they have ended.
 func (x *Metrics) validity(o metric.Observer, all []identity.Validity) {
 	for _, v := range all {
-		o.ObserveFloat64(
-			x.expiry[v.Of], time.Until(v.Until).Seconds(),
-			metric.WithAttributes(attribute.String("organisation", string(v.Org))),
-		)
+		whose := metric.WithAttributes(attribute.String("organisation", string(v.Org)))
+		o.ObserveFloat64(x.expiry[v.Of], time.Until(v.Until).Seconds(), whose)
+		o.ObserveFloat64(x.lifetime[v.Of], v.Until.Sub(v.From).Seconds(), whose)
 	}
 }
 
@@ -230,6 +245,13 @@ func (x *Metrics) services(o metric.Observer, checked func(func(bgp.Service, pro
 
 func (x *Metrics) peer(o metric.Observer, v *speaker.PeerView) {
 	name := attribute.String("peer", v.Config.Node.String())
+	if !v.Config.Disabled {
+		up := int64(0)
+		if v.State == fsm.Established {
+			up = 1
+		}
+		o.ObserveInt64(x.sessionUp, up, metric.WithAttributes(name))
+	}
 	for table, n := range map[string]int{"adj-rib-in": v.Routes.Received, "rejected": v.Routes.Rejected,
 		"stale": v.Routes.Stale, "adj-rib-out": v.Routes.Advertised} {
 		o.ObserveInt64(x.routes, int64(n), metric.WithAttributes(name, attribute.String("table", table)))
