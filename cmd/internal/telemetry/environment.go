@@ -15,12 +15,13 @@ const (
 	protocolHTTP = "http/protobuf"
 )
 
-// signal is traces or metrics.
+// signal is traces, metrics or logs.
 type signal string
 
 const (
 	traces  signal = "TRACES"
 	metrics signal = "METRICS"
+	logs    signal = "LOGS"
 )
 
 // export is how a signal goes out; the zero value is not at all.
@@ -55,14 +56,17 @@ func (e environment) export(s signal) (export, error) {
 	selector := "OTEL_" + string(s) + "_EXPORTER"
 	chosen := e.get(selector)
 	known := []string{"", "otlp", "none"}
-	if s == metrics {
+	switch s {
+	case metrics:
 		known = append(known, "prometheus") // which is there always, at admin
+	case logs:
+		known = append(known, "console") // which is there always, on standard error
 	}
 	if !slices.Contains(known, chosen) {
 		return export{}, fmt.Errorf("%s=%s: not supported: want %s", selector, chosen, strings.Join(known[1:], ", "))
 	}
 	endpointName, endpoint := e.of(s, "ENDPOINT")
-	if chosen == "none" || chosen == "prometheus" || chosen == "" && endpoint == "" {
+	if chosen != "" && chosen != "otlp" || chosen == "" && endpoint == "" {
 		return export{}, nil
 	}
 	protocolName, protocol := e.of(s, "PROTOCOL")
@@ -121,10 +125,6 @@ func (e environment) check() error {
 			errs = append(errs, fmt.Errorf("OTEL_PROPAGATORS=%s: not supported: traces travel as W3C tracecontext",
 				strings.TrimSpace(p)))
 		}
-	}
-	if v := e.get("OTEL_LOGS_EXPORTER"); v != "" && v != "none" && v != "console" {
-		errs = append(errs, fmt.Errorf("OTEL_LOGS_EXPORTER=%s: not supported: logs go to standard error (log.format "+
-			"json), and a collector reads them there", v))
 	}
 	return errors.Join(errs...)
 }

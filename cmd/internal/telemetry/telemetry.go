@@ -1,5 +1,5 @@
-// Package telemetry sets up what a node tells of itself: logs on standard error, traces and metrics by OTLP (over
-// gRPC or HTTP) where the environment asks for it, and metrics for Prometheus always. It holds no global provider.
+// Package telemetry sets up what a node tells of itself: logs on standard error and metrics for Prometheus always;
+// traces, metrics and logs by OTLP (over gRPC or HTTP) where the environment asks for it. It holds no global provider.
 package telemetry
 
 import (
@@ -79,7 +79,8 @@ func New(ctx context.Context, log *slog.Logger, node, version string) (*Telemetr
 	env := processEnvironment()
 	spans, err1 := env.export(traces)
 	readings, err2 := env.export(metrics)
-	if err := errors.Join(env.check(), err1, err2); err != nil {
+	records, err3 := env.export(logs)
+	if err := errors.Join(env.check(), err1, err2, err3); err != nil {
 		return nil, fmt.Errorf("set up OTLP: %w", err)
 	}
 	res, err := resource.New(ctx, // what the environment says comes last and wins
@@ -89,10 +90,10 @@ func New(ctx context.Context, log *slog.Logger, node, version string) (*Telemetr
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
-	if err := t.traces(ctx, spans, res); err != nil {
+	if err := errors.Join(t.traces(ctx, spans, res), t.metrics(ctx, readings, res)); err != nil {
 		return nil, err
 	}
-	return t, t.metrics(ctx, readings, res)
+	return t, t.logs(ctx, records, res)
 }
 
 func (t *Telemetry) traces(ctx context.Context, how export, res *resource.Resource) error {

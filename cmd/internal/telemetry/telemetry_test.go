@@ -56,11 +56,15 @@ func TestTheEnvironmentIsHonouredOrRefusedByName(t *testing.T) {
 		{"another sampler", map[string]string{"OTEL_TRACES_SAMPLER": "jaeger_remote"}, "",
 			"OTEL_TRACES_SAMPLER=jaeger_remote"},
 		{"another propagator", map[string]string{"OTEL_PROPAGATORS": "tracecontext,b3"}, "", "OTEL_PROPAGATORS=b3"},
-		{"logs", map[string]string{"OTEL_LOGS_EXPORTER": "otlp"}, "", "OTEL_LOGS_EXPORTER=otlp"},
+		{"another exporter of logs", map[string]string{"OTEL_LOGS_EXPORTER": "syslog"}, "", "OTEL_LOGS_EXPORTER=syslog"},
+		{"logs on the console", map[string]string{"OTEL_LOGS_EXPORTER": "console"}, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := environment{func(name string) string { return c.env[name] }}
 			how, err := e.export(traces)
+			if err == nil {
+				_, err = e.export(logs)
+			}
 			if err == nil {
 				err = e.check()
 			}
@@ -130,6 +134,7 @@ func TestSpansArriveOverBothProtocols(t *testing.T) {
 			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
 			t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
 			t.Setenv("OTEL_METRICS_EXPORTER", "none")
+			t.Setenv("OTEL_LOGS_EXPORTER", "none")
 			t.Setenv("OTEL_SERVICE_NAME", "mine "+protocol)
 			tel, err := New(t.Context(), slog.New(slog.DiscardHandler), "acme.example/a", "test")
 			if err != nil {
