@@ -18,8 +18,8 @@ const (
 	MaxSubscriptions = 10_000 // names of one OPEN or SUBSCRIBE
 )
 
-// Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe, *Report, *WalkRequest and
-// *WalkReply.
+// Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe, *Report, *TraceRequest and
+// *TraceReply.
 type Message interface{ message() }
 
 func (*Open) message()         {}
@@ -80,8 +80,8 @@ type Capabilities struct {
 	Liveness time.Duration
 	// Reports tells that REPORT is understood.
 	Reports bool
-	// Walk tells that WALK-REQUEST is understood and answered.
-	Walk bool
+	// Trace tells that TRACE-REQUEST is understood and answered.
+	Trace bool
 }
 
 // NLRI names one route of an UPDATE.

@@ -94,7 +94,7 @@ type Router struct {
 	offers chan struct{} // books of who offers names have changed
 	ready  chan struct{} // closed when the data plane may be published
 	done   chan struct{} // closed when the loop has ended
-	walks  *walks
+	traces *traces
 
 	ctx   context.Context // of Run
 	tasks sync.WaitGroup
@@ -116,13 +116,13 @@ type op struct {
 
 // New returns a router that does nothing until Run.
 func New(cfg Config) *Router {
-	cfg.Speaker.Walk = cfg.Answer != nil
+	cfg.Speaker.Trace = cfg.Answer != nil
 	chance := rand.NewPCG(rand.Uint64(), rand.Uint64())
 	in := newInbox()
 	return &Router{
 		cfg: cfg, chance: chance, sp: speaker.New(cfg.Speaker, rand.New(chance)), //nolint:gosec // jitter, not secrets
 		in: in, own: in.newBox(), ops: make(chan *op), wake: make(chan struct{}, 1), offers: make(chan struct{}, 1),
-		ready: make(chan struct{}), done: make(chan struct{}), conns: map[speaker.ConnID]*conn{}, walks: newWalks(),
+		ready: make(chan struct{}), done: make(chan struct{}), conns: map[speaker.ConnID]*conn{}, traces: newTraces(),
 	}
 }
 

@@ -137,10 +137,10 @@ func messageText(m bgp.Message) string {
 		return "NOTIFICATION " + m.Error()
 	case *bgp.Refresh:
 		return "REFRESH"
-	case *bgp.WalkRequest:
-		return fmt.Sprintf("WALK-REQUEST %s", m.Service)
-	case *bgp.WalkReply:
-		return fmt.Sprintf("WALK-REPLY of %d hops", len(m.Hops))
+	case *bgp.TraceRequest:
+		return fmt.Sprintf("TRACE-REQUEST %s", m.Service)
+	case *bgp.TraceReply:
+		return fmt.Sprintf("TRACE-REPLY of %d hops", len(m.Hops))
 	}
 	return strings.TrimPrefix(fmt.Sprintf("%T%+v", m, m), "*bgp.")
 }

@@ -534,7 +534,7 @@ func everyEvent() []speaker.Event {
 		speaker.Undecodable{Conn: 3, Notification: bgp.Notify(bgp.MessageHeaderError, 1, "x"), Frame: []byte{1}},
 		speaker.Writable{Conn: 300}, speaker.NextHopChanged{Node: node(1), Usable: true, Cost: 7}, speaker.Drain{On: true},
 		speaker.Restored{},
-		speaker.Say{Peer: node(1), Msg: &bgp.WalkReply{ID: 7}}, speaker.Tick{}, speaker.Shutdown{Restart: true, Text: "bye"},
+		speaker.Say{Peer: node(1), Msg: &bgp.TraceReply{ID: 7}}, speaker.Tick{}, speaker.Shutdown{Restart: true, Text: "bye"},
 		speaker.Problem{Service: "books.acme.example", Kind: bgp.ReportRefused, Text: "no"},
 	}
 }

@@ -149,7 +149,7 @@ type Drain struct{ On bool }
 // restarted node publishes nothing: a table without peers would look complete.
 type Restored struct{}
 
-// Say hands a peer a message about the tracing of calls: a *bgp.WalkRequest or *bgp.WalkReply. It is dropped if the
+// Say hands a peer a message about the tracing of calls: a *bgp.TraceRequest or *bgp.TraceReply. It is dropped if the
 // peer has no session, does not know such messages, or reads too slowly: the asker stops waiting by itself.
 type Say struct {
 	Peer bgp.NodeID
@@ -194,7 +194,7 @@ type Dial struct {
 	Address string
 }
 
-// Send hands a message to a stream. An *bgp.Update, *bgp.Report, *bgp.WalkRequest or *bgp.WalkReply costs one credit,
+// Send hands a message to a stream. An *bgp.Update, *bgp.Report, *bgp.TraceRequest or *bgp.TraceReply costs one credit,
 // which Writable gives back; all others go at once.
 type Send struct {
 	Conn ConnID
@@ -230,8 +230,8 @@ type Rejected struct {
 	Malformed []bgp.Malformed
 }
 
-// Heard hands on what an established peer says about the tracing of calls: a *bgp.WalkRequest, which wants an answer
-// by Say, or a *bgp.WalkReply.
+// Heard hands on what an established peer says about the tracing of calls: a *bgp.TraceRequest, which wants an answer
+// by Say, or a *bgp.TraceReply.
 type Heard struct {
 	Peer bgp.NodeID
 	Msg  bgp.Message

@@ -72,7 +72,7 @@ func (s *Speaker) open(p *peer) bgp.Open {
 			Subscribe: p.cfg.Subscribe != nil,
 			Liveness:  p.cfg.Liveness,
 			Reports:   true,
-			Walk:      s.cfg.Walk,
+			Trace:     s.cfg.Trace,
 		},
 	}
 }
@@ -116,11 +116,11 @@ func (s *Speaker) received(now time.Time, ev Received) {
 		s.ask(now, p, m, false)
 	case *bgp.Report:
 		s.report(now, c, m)
-	case *bgp.WalkRequest:
-		if s.cfg.Walk {
+	case *bgp.TraceRequest:
+		if s.cfg.Trace {
 			s.emit(Heard{p.cfg.Node, m})
 		}
-	case *bgp.WalkReply:
+	case *bgp.TraceReply:
 		s.emit(Heard{p.cfg.Node, m})
 	}
 }
@@ -131,7 +131,7 @@ func (s *Speaker) say(now time.Time, ev Say) {
 	if p == nil || p.session == nil || p.session.credits == 0 {
 		return
 	}
-	if _, ask := ev.Msg.(*bgp.WalkRequest); ask && !p.caps.Walk {
+	if _, ask := ev.Msg.(*bgp.TraceRequest); ask && !p.caps.Trace {
 		return
 	}
 	c := p.session

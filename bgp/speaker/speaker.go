@@ -27,8 +27,8 @@ type Config struct {
 	Restarting bool
 	// Deferral bounds that wait. Zero means 30s.
 	Deferral time.Duration
-	// Walk tells that this node answers WALK-REQUEST.
-	Walk bool
+	// Trace tells that this node answers TRACE-REQUEST.
+	Trace bool
 	// HoldNames ranks a node that begins to offer another's name after whoever has offered it for longest, until an
 	// operator agrees.
 	HoldNames bool

@@ -30,7 +30,7 @@ func (o *outside) take(effects []Effect) {
 				o.t.Fatalf("sends %T on stream %d, which does not stand", eff.Msg, eff.Conn)
 			}
 			switch eff.Msg.(type) {
-			case *bgp.Update, *bgp.Report, *bgp.WalkRequest, *bgp.WalkReply:
+			case *bgp.Update, *bgp.Report, *bgp.TraceRequest, *bgp.TraceReply:
 				if o.live[eff.Conn] = n + 1; n+1 > credits {
 					o.t.Fatalf("%d UPDATEs under way on one stream", n+1)
 				}
@@ -72,7 +72,7 @@ func message(kind, arg byte) bgp.Message {
 				Restarting:      arg%5 == 0,
 				AddPath:         arg % 3,
 				Reports:         arg%2 == 0,
-				Walk:            arg%2 == 0,
+				Trace:           arg%2 == 0,
 			},
 		}
 	case 1:
@@ -97,9 +97,9 @@ func message(kind, arg byte) bgp.Message {
 	case 6:
 		return &bgp.Refresh{}
 	case 7:
-		return &bgp.WalkRequest{ID: uint64(arg), Service: svc, TTL: arg}
+		return &bgp.TraceRequest{ID: uint64(arg), Service: svc, TTL: arg}
 	case 8:
-		return &bgp.WalkReply{ID: uint64(arg)}
+		return &bgp.TraceReply{ID: uint64(arg)}
 	}
 	return &bgp.Subscribe{Services: []bgp.Service{svc}}
 }
@@ -162,9 +162,9 @@ func (o *outside) event(op, a, b byte) Event {
 		return Problem{Service: bgp.Service(fmt.Sprintf("s%d.acme.example", a%8)), Kind: bgp.ReportKind(b % 3), Text: "x"}
 	case 14:
 		if b%2 == 0 {
-			return Say{Peer: node(a), Msg: &bgp.WalkReply{ID: uint64(b)}}
+			return Say{Peer: node(a), Msg: &bgp.TraceReply{ID: uint64(b)}}
 		}
-		return Say{Peer: node(a), Msg: &bgp.WalkRequest{ID: uint64(b)}}
+		return Say{Peer: node(a), Msg: &bgp.TraceRequest{ID: uint64(b)}}
 	}
 	return Tick{}
 }
@@ -186,7 +186,7 @@ func FuzzStep(f *testing.F) {
 			Self:            node(0),
 			BootID:          9,
 			GracefulRestart: time.Minute,
-			Walk:            true,
+			Trace:           true,
 			Restarting:      len(script)%2 == 0,
 		}, rand.New(rand.NewPCG(1, 1)))
 		s.Start(now)

@@ -43,10 +43,10 @@ func Decode(frame []byte) (bgp.Message, *bgp.Notification) {
 			m, err = decodeSubscribe(f.bytes)
 		case frameReport:
 			m, err = decodeReport(f.bytes)
-		case frameWalkRequest:
-			m, err = decodeWalkRequest(f.bytes)
-		case frameWalkReply:
-			m, err = decodeWalkReply(f.bytes)
+		case frameTraceRequest:
+			m, err = decodeTraceRequest(f.bytes)
+		case frameTraceReply:
+			m, err = decodeTraceReply(f.bytes)
 		}
 		return err
 	})
@@ -162,7 +162,7 @@ func decodeCapabilities(b []byte, c *bgp.Capabilities) error {
 		case 12:
 			c.Reports = f.value != 0
 		case 13:
-			c.Walk = f.value != 0
+			c.Trace = f.value != 0
 		}
 		return nil
 	})

@@ -18,8 +18,8 @@ const (
 	frameRefresh      = 5
 	frameSubscribe    = 6
 	frameReport       = 12
-	frameWalkRequest  = 13
-	frameWalkReply    = 14
+	frameTraceRequest = 13
+	frameTraceReply   = 14
 )
 
 // Append appends m's frame to dst.
@@ -48,10 +48,10 @@ func Append(dst []byte, m bgp.Message) []byte {
 		return appendMessage(dst, frameSubscribe, b)
 	case *bgp.Report:
 		return appendMessage(dst, frameReport, reportBody(m))
-	case *bgp.WalkRequest:
-		return appendMessage(dst, frameWalkRequest, walkRequestBody(m))
-	case *bgp.WalkReply:
-		return appendMessage(dst, frameWalkReply, walkReplyBody(m))
+	case *bgp.TraceRequest:
+		return appendMessage(dst, frameTraceRequest, traceRequestBody(m))
+	case *bgp.TraceReply:
+		return appendMessage(dst, frameTraceReply, traceReplyBody(m))
 	}
 	panic(fmt.Sprintf("wire: message of unknown type %T", m)) // a new message type without its case here
 }
@@ -94,7 +94,7 @@ func openBody(o *bgp.Open) []byte {
 	c = appendUint(c, 7, millis(o.Capabilities.Liveness))
 	c = appendBool(c, 8, o.Capabilities.Client)
 	c = appendBool(c, 12, o.Capabilities.Reports)
-	c = appendBool(c, 13, o.Capabilities.Walk)
+	c = appendBool(c, 13, o.Capabilities.Trace)
 	var b []byte
 	b = appendUint(b, 1, uint64(o.Version))
 	b = appendText(b, 2, o.Node.String())

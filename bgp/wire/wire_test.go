@@ -52,7 +52,7 @@ func messages() []bgp.Message {
 				Subscribe:       true,
 				Liveness:        300 * time.Millisecond,
 				Reports:         true,
-				Walk:            true,
+				Trace:           true,
 			},
 		},
 		bgp.Keepalive{},
@@ -76,11 +76,11 @@ func messages() []bgp.Message {
 			Hops:    2,
 		},
 		&bgp.Report{},
-		&bgp.WalkRequest{ID: 1 << 63, Service: "books.acme.example", TTL: 8, Budget: 5 * time.Second, Search: true},
-		&bgp.WalkReply{ID: 7, Hops: []bgp.WalkHop{
-			{Node: bgp.NodeID{Org: "acme.example", Name: "b"}, Steps: []bgp.WalkStep{
-				{Name: "route", State: bgp.WalkOK, Text: "via acme.example/a", Took: 12 * time.Microsecond},
-				{Name: "tls", State: bgp.WalkFailed, Text: "certificate has expired", Advice: "issue another"},
+		&bgp.TraceRequest{ID: 1 << 63, Service: "books.acme.example", TTL: 8, Budget: 5 * time.Second, Search: true},
+		&bgp.TraceReply{ID: 7, Hops: []bgp.TraceHop{
+			{Node: bgp.NodeID{Org: "acme.example", Name: "b"}, Steps: []bgp.TraceStep{
+				{Name: "route", State: bgp.TraceOK, Text: "via acme.example/a", Took: 12 * time.Microsecond},
+				{Name: "tls", State: bgp.TraceFailed, Text: "certificate has expired", Advice: "issue another"},
 			}},
 			{Node: bgp.NodeID{Org: "acme.example", Name: "a"}, Note: "does not answer traces"},
 		}},
@@ -236,13 +236,13 @@ func TestLimitsOfAMessage(t *testing.T) {
 }
 
 // A reply that is too much in every way is cut to what fits, at either end.
-func TestWalkReplyIsBounded(t *testing.T) {
+func TestTraceReplyIsBounded(t *testing.T) {
 	long := strings.Repeat("ö\x1b", 1000)
-	hop := bgp.WalkHop{Node: bgp.NodeID{Org: "acme.example", Name: "b"}, Note: long}
+	hop := bgp.TraceHop{Node: bgp.NodeID{Org: "acme.example", Name: "b"}, Note: long}
 	for range 100 {
-		hop.Steps = append(hop.Steps, bgp.WalkStep{Name: long, State: 9, Text: long, Advice: long, Took: time.Hour})
+		hop.Steps = append(hop.Steps, bgp.TraceStep{Name: long, State: 9, Text: long, Advice: long, Took: time.Hour})
 	}
-	reply := &bgp.WalkReply{ID: 1}
+	reply := &bgp.TraceReply{ID: 1}
 	for range 100 {
 		reply.Hops = append(reply.Hops, hop)
 	}
@@ -254,17 +254,17 @@ func TestWalkReplyIsBounded(t *testing.T) {
 	if n != nil {
 		t.Fatal(n)
 	}
-	got := m.(*bgp.WalkReply)
-	if len(got.Hops) != bgp.MaxWalkHops || len(got.Hops[0].Steps) != bgp.MaxWalkSteps {
+	got := m.(*bgp.TraceReply)
+	if len(got.Hops) != bgp.MaxTraceHops || len(got.Hops[0].Steps) != bgp.MaxTraceSteps {
 		t.Fatalf("%d hops of %d steps", len(got.Hops), len(got.Hops[0].Steps))
 	}
 	s := got.Hops[0].Steps[0]
-	if len(s.Text) > bgp.MaxWalkText || strings.Contains(s.Text, "\x1b") || s.State != bgp.WalkUnknown ||
-		s.Took > bgp.MaxWalkBudget {
+	if len(s.Text) > bgp.MaxTraceText || strings.Contains(s.Text, "\x1b") || s.State != bgp.TraceUnknown ||
+		s.Took > bgp.MaxTraceBudget {
 		t.Errorf("step is %+v", s)
 	}
-	if m, n := Decode(Append(nil, &bgp.WalkRequest{ID: 1, Service: "no name", TTL: 255, Budget: time.Hour})); n != nil ||
-		*m.(*bgp.WalkRequest) != (bgp.WalkRequest{ID: 1, TTL: bgp.MaxWalkHops, Budget: bgp.MaxWalkBudget}) {
+	if m, n := Decode(Append(nil, &bgp.TraceRequest{ID: 1, Service: "no name", TTL: 255, Budget: time.Hour})); n != nil ||
+		*m.(*bgp.TraceRequest) != (bgp.TraceRequest{ID: 1, TTL: bgp.MaxTraceHops, Budget: bgp.MaxTraceBudget}) {
 		t.Errorf("request is %+v, %v", m, n)
 	}
 }

@@ -503,7 +503,7 @@ type ComplexityRoot struct {
 		Why   func(childComplexity int) int
 	}
 
-	Walk struct {
+	Trace struct {
 		Broken   func(childComplexity int) int
 		Complete func(childComplexity int) int
 		Hops     func(childComplexity int) int
@@ -512,20 +512,20 @@ type ComplexityRoot struct {
 		Service  func(childComplexity int) int
 	}
 
-	WalkBroken struct {
+	TraceBroken struct {
 		Advice func(childComplexity int) int
 		Node   func(childComplexity int) int
 		Step   func(childComplexity int) int
 		Text   func(childComplexity int) int
 	}
 
-	WalkHop struct {
+	TraceHop struct {
 		Node  func(childComplexity int) int
 		Note  func(childComplexity int) int
 		Steps func(childComplexity int) int
 	}
 
-	WalkStep struct {
+	TraceStep struct {
 		Advice func(childComplexity int) int
 		Millis func(childComplexity int) int
 		Name   func(childComplexity int) int
@@ -574,7 +574,7 @@ type QueryResolver interface {
 	Routes(ctx context.Context, after int, first int) (*RoutePage, error)
 	Route(ctx context.Context, service string) (*Route, error)
 	Explain(ctx context.Context, service string) (*Explanation, error)
-	Trace(ctx context.Context, service string) (*Walk, error)
+	Trace(ctx context.Context, service string) (*Trace, error)
 	Services(ctx context.Context) ([]Service, error)
 	Service(ctx context.Context, service string) (*Service, error)
 	Envoys(ctx context.Context) ([]Envoy, error)
@@ -2790,117 +2790,117 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Told.Why(childComplexity), true
 
-	case "Walk.broken":
-		if e.ComplexityRoot.Walk.Broken == nil {
+	case "Trace.broken":
+		if e.ComplexityRoot.Trace.Broken == nil {
 			break
 		}
 
-		return e.ComplexityRoot.Walk.Broken(childComplexity), true
-	case "Walk.complete":
-		if e.ComplexityRoot.Walk.Complete == nil {
+		return e.ComplexityRoot.Trace.Broken(childComplexity), true
+	case "Trace.complete":
+		if e.ComplexityRoot.Trace.Complete == nil {
 			break
 		}
 
-		return e.ComplexityRoot.Walk.Complete(childComplexity), true
-	case "Walk.hops":
-		if e.ComplexityRoot.Walk.Hops == nil {
+		return e.ComplexityRoot.Trace.Complete(childComplexity), true
+	case "Trace.hops":
+		if e.ComplexityRoot.Trace.Hops == nil {
 			break
 		}
 
-		return e.ComplexityRoot.Walk.Hops(childComplexity), true
-	case "Walk.millis":
-		if e.ComplexityRoot.Walk.Millis == nil {
+		return e.ComplexityRoot.Trace.Hops(childComplexity), true
+	case "Trace.millis":
+		if e.ComplexityRoot.Trace.Millis == nil {
 			break
 		}
 
-		return e.ComplexityRoot.Walk.Millis(childComplexity), true
-	case "Walk.ok":
-		if e.ComplexityRoot.Walk.Ok == nil {
+		return e.ComplexityRoot.Trace.Millis(childComplexity), true
+	case "Trace.ok":
+		if e.ComplexityRoot.Trace.Ok == nil {
 			break
 		}
 
-		return e.ComplexityRoot.Walk.Ok(childComplexity), true
-	case "Walk.service":
-		if e.ComplexityRoot.Walk.Service == nil {
+		return e.ComplexityRoot.Trace.Ok(childComplexity), true
+	case "Trace.service":
+		if e.ComplexityRoot.Trace.Service == nil {
 			break
 		}
 
-		return e.ComplexityRoot.Walk.Service(childComplexity), true
+		return e.ComplexityRoot.Trace.Service(childComplexity), true
 
-	case "WalkBroken.advice":
-		if e.ComplexityRoot.WalkBroken.Advice == nil {
+	case "TraceBroken.advice":
+		if e.ComplexityRoot.TraceBroken.Advice == nil {
 			break
 		}
 
-		return e.ComplexityRoot.WalkBroken.Advice(childComplexity), true
-	case "WalkBroken.node":
-		if e.ComplexityRoot.WalkBroken.Node == nil {
+		return e.ComplexityRoot.TraceBroken.Advice(childComplexity), true
+	case "TraceBroken.node":
+		if e.ComplexityRoot.TraceBroken.Node == nil {
 			break
 		}
 
-		return e.ComplexityRoot.WalkBroken.Node(childComplexity), true
-	case "WalkBroken.step":
-		if e.ComplexityRoot.WalkBroken.Step == nil {
+		return e.ComplexityRoot.TraceBroken.Node(childComplexity), true
+	case "TraceBroken.step":
+		if e.ComplexityRoot.TraceBroken.Step == nil {
 			break
 		}
 
-		return e.ComplexityRoot.WalkBroken.Step(childComplexity), true
-	case "WalkBroken.text":
-		if e.ComplexityRoot.WalkBroken.Text == nil {
+		return e.ComplexityRoot.TraceBroken.Step(childComplexity), true
+	case "TraceBroken.text":
+		if e.ComplexityRoot.TraceBroken.Text == nil {
 			break
 		}
 
-		return e.ComplexityRoot.WalkBroken.Text(childComplexity), true
+		return e.ComplexityRoot.TraceBroken.Text(childComplexity), true
 
-	case "WalkHop.node":
-		if e.ComplexityRoot.WalkHop.Node == nil {
+	case "TraceHop.node":
+		if e.ComplexityRoot.TraceHop.Node == nil {
 			break
 		}
 
-		return e.ComplexityRoot.WalkHop.Node(childComplexity), true
-	case "WalkHop.note":
-		if e.ComplexityRoot.WalkHop.Note == nil {
+		return e.ComplexityRoot.TraceHop.Node(childComplexity), true
+	case "TraceHop.note":
+		if e.ComplexityRoot.TraceHop.Note == nil {
 			break
 		}
 
-		return e.ComplexityRoot.WalkHop.Note(childComplexity), true
-	case "WalkHop.steps":
-		if e.ComplexityRoot.WalkHop.Steps == nil {
+		return e.ComplexityRoot.TraceHop.Note(childComplexity), true
+	case "TraceHop.steps":
+		if e.ComplexityRoot.TraceHop.Steps == nil {
 			break
 		}
 
-		return e.ComplexityRoot.WalkHop.Steps(childComplexity), true
+		return e.ComplexityRoot.TraceHop.Steps(childComplexity), true
 
-	case "WalkStep.advice":
-		if e.ComplexityRoot.WalkStep.Advice == nil {
+	case "TraceStep.advice":
+		if e.ComplexityRoot.TraceStep.Advice == nil {
 			break
 		}
 
-		return e.ComplexityRoot.WalkStep.Advice(childComplexity), true
-	case "WalkStep.millis":
-		if e.ComplexityRoot.WalkStep.Millis == nil {
+		return e.ComplexityRoot.TraceStep.Advice(childComplexity), true
+	case "TraceStep.millis":
+		if e.ComplexityRoot.TraceStep.Millis == nil {
 			break
 		}
 
-		return e.ComplexityRoot.WalkStep.Millis(childComplexity), true
-	case "WalkStep.name":
-		if e.ComplexityRoot.WalkStep.Name == nil {
+		return e.ComplexityRoot.TraceStep.Millis(childComplexity), true
+	case "TraceStep.name":
+		if e.ComplexityRoot.TraceStep.Name == nil {
 			break
 		}
 
-		return e.ComplexityRoot.WalkStep.Name(childComplexity), true
-	case "WalkStep.state":
-		if e.ComplexityRoot.WalkStep.State == nil {
+		return e.ComplexityRoot.TraceStep.Name(childComplexity), true
+	case "TraceStep.state":
+		if e.ComplexityRoot.TraceStep.State == nil {
 			break
 		}
 
-		return e.ComplexityRoot.WalkStep.State(childComplexity), true
-	case "WalkStep.text":
-		if e.ComplexityRoot.WalkStep.Text == nil {
+		return e.ComplexityRoot.TraceStep.State(childComplexity), true
+	case "TraceStep.text":
+		if e.ComplexityRoot.TraceStep.Text == nil {
 			break
 		}
 
-		return e.ComplexityRoot.WalkStep.Text(childComplexity), true
+		return e.ComplexityRoot.TraceStep.Text(childComplexity), true
 
 	case "Workload.address":
 		if e.ComplexityRoot.Workload.Address == nil {
@@ -3929,64 +3929,64 @@ func (ec *executionContext) childFields_Told(ctx context.Context, field graphql.
 	return nil, fmt.Errorf("no field named %q was found under type Told", field.Name)
 }
 
-func (ec *executionContext) childFields_Walk(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+func (ec *executionContext) childFields_Trace(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "service":
-		return ec.fieldContext_Walk_service(ctx, field)
+		return ec.fieldContext_Trace_service(ctx, field)
 	case "ok":
-		return ec.fieldContext_Walk_ok(ctx, field)
+		return ec.fieldContext_Trace_ok(ctx, field)
 	case "complete":
-		return ec.fieldContext_Walk_complete(ctx, field)
+		return ec.fieldContext_Trace_complete(ctx, field)
 	case "hops":
-		return ec.fieldContext_Walk_hops(ctx, field)
+		return ec.fieldContext_Trace_hops(ctx, field)
 	case "broken":
-		return ec.fieldContext_Walk_broken(ctx, field)
+		return ec.fieldContext_Trace_broken(ctx, field)
 	case "millis":
-		return ec.fieldContext_Walk_millis(ctx, field)
+		return ec.fieldContext_Trace_millis(ctx, field)
 	}
-	return nil, fmt.Errorf("no field named %q was found under type Walk", field.Name)
+	return nil, fmt.Errorf("no field named %q was found under type Trace", field.Name)
 }
 
-func (ec *executionContext) childFields_WalkBroken(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+func (ec *executionContext) childFields_TraceBroken(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "node":
-		return ec.fieldContext_WalkBroken_node(ctx, field)
+		return ec.fieldContext_TraceBroken_node(ctx, field)
 	case "step":
-		return ec.fieldContext_WalkBroken_step(ctx, field)
+		return ec.fieldContext_TraceBroken_step(ctx, field)
 	case "text":
-		return ec.fieldContext_WalkBroken_text(ctx, field)
+		return ec.fieldContext_TraceBroken_text(ctx, field)
 	case "advice":
-		return ec.fieldContext_WalkBroken_advice(ctx, field)
+		return ec.fieldContext_TraceBroken_advice(ctx, field)
 	}
-	return nil, fmt.Errorf("no field named %q was found under type WalkBroken", field.Name)
+	return nil, fmt.Errorf("no field named %q was found under type TraceBroken", field.Name)
 }
 
-func (ec *executionContext) childFields_WalkHop(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+func (ec *executionContext) childFields_TraceHop(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "node":
-		return ec.fieldContext_WalkHop_node(ctx, field)
+		return ec.fieldContext_TraceHop_node(ctx, field)
 	case "note":
-		return ec.fieldContext_WalkHop_note(ctx, field)
+		return ec.fieldContext_TraceHop_note(ctx, field)
 	case "steps":
-		return ec.fieldContext_WalkHop_steps(ctx, field)
+		return ec.fieldContext_TraceHop_steps(ctx, field)
 	}
-	return nil, fmt.Errorf("no field named %q was found under type WalkHop", field.Name)
+	return nil, fmt.Errorf("no field named %q was found under type TraceHop", field.Name)
 }
 
-func (ec *executionContext) childFields_WalkStep(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+func (ec *executionContext) childFields_TraceStep(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
-		return ec.fieldContext_WalkStep_name(ctx, field)
+		return ec.fieldContext_TraceStep_name(ctx, field)
 	case "state":
-		return ec.fieldContext_WalkStep_state(ctx, field)
+		return ec.fieldContext_TraceStep_state(ctx, field)
 	case "text":
-		return ec.fieldContext_WalkStep_text(ctx, field)
+		return ec.fieldContext_TraceStep_text(ctx, field)
 	case "advice":
-		return ec.fieldContext_WalkStep_advice(ctx, field)
+		return ec.fieldContext_TraceStep_advice(ctx, field)
 	case "millis":
-		return ec.fieldContext_WalkStep_millis(ctx, field)
+		return ec.fieldContext_TraceStep_millis(ctx, field)
 	}
-	return nil, fmt.Errorf("no field named %q was found under type WalkStep", field.Name)
+	return nil, fmt.Errorf("no field named %q was found under type TraceStep", field.Name)
 }
 
 func (ec *executionContext) childFields_Workload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10913,8 +10913,8 @@ func (ec *executionContext) _Query_trace(ctx context.Context, field graphql.Coll
 			return ec.Resolvers.Query().Trace(ctx, fc.Args["service"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *Walk) graphql.Marshaler {
-			return ec.marshalNWalk2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalk(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *Trace) graphql.Marshaler {
+			return ec.marshalNTrace2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTrace(ctx, selections, v)
 		},
 		true,
 		true,
@@ -10927,7 +10927,7 @@ func (ec *executionContext) fieldContext_Query_trace(ctx context.Context, field 
 		IsMethod:   true,
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_Walk(ctx, field)
+			return ec.childFields_Trace(ctx, field)
 		},
 	}
 	defer func() {
@@ -13353,13 +13353,13 @@ func (ec *executionContext) fieldContext_Told_term(_ context.Context, field grap
 	return graphql.NewScalarFieldContext("Told", field, false, false, "String")
 }
 
-func (ec *executionContext) _Walk_service(ctx context.Context, field graphql.CollectedField, obj *Walk) (ret graphql.Marshaler) {
+func (ec *executionContext) _Trace_service(ctx context.Context, field graphql.CollectedField, obj *Trace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Walk_service(ctx, field)
+			return ec.fieldContext_Trace_service(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Service, nil
@@ -13372,17 +13372,17 @@ func (ec *executionContext) _Walk_service(ctx context.Context, field graphql.Col
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_Walk_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Walk", field, false, false, "String")
+func (ec *executionContext) fieldContext_Trace_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trace", field, false, false, "String")
 }
 
-func (ec *executionContext) _Walk_ok(ctx context.Context, field graphql.CollectedField, obj *Walk) (ret graphql.Marshaler) {
+func (ec *executionContext) _Trace_ok(ctx context.Context, field graphql.CollectedField, obj *Trace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Walk_ok(ctx, field)
+			return ec.fieldContext_Trace_ok(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Ok, nil
@@ -13395,17 +13395,17 @@ func (ec *executionContext) _Walk_ok(ctx context.Context, field graphql.Collecte
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_Walk_ok(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Walk", field, false, false, "Boolean")
+func (ec *executionContext) fieldContext_Trace_ok(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trace", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _Walk_complete(ctx context.Context, field graphql.CollectedField, obj *Walk) (ret graphql.Marshaler) {
+func (ec *executionContext) _Trace_complete(ctx context.Context, field graphql.CollectedField, obj *Trace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Walk_complete(ctx, field)
+			return ec.fieldContext_Trace_complete(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Complete, nil
@@ -13418,81 +13418,81 @@ func (ec *executionContext) _Walk_complete(ctx context.Context, field graphql.Co
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_Walk_complete(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Walk", field, false, false, "Boolean")
+func (ec *executionContext) fieldContext_Trace_complete(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trace", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _Walk_hops(ctx context.Context, field graphql.CollectedField, obj *Walk) (ret graphql.Marshaler) {
+func (ec *executionContext) _Trace_hops(ctx context.Context, field graphql.CollectedField, obj *Trace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Walk_hops(ctx, field)
+			return ec.fieldContext_Trace_hops(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Hops, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []WalkHop) graphql.Marshaler {
-			return ec.marshalNWalkHop2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkHopᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []TraceHop) graphql.Marshaler {
+			return ec.marshalNTraceHop2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTraceHopᚄ(ctx, selections, v)
 		},
 		true,
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_Walk_hops(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+func (ec *executionContext) fieldContext_Trace_hops(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	fc = &graphql.FieldContext{
-		Object:     "Walk",
+		Object:     "Trace",
 		Field:      field,
 		IsMethod:   false,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_WalkHop(ctx, field)
+			return ec.childFields_TraceHop(ctx, field)
 		},
 	}
 	return fc, nil
 }
 
-func (ec *executionContext) _Walk_broken(ctx context.Context, field graphql.CollectedField, obj *Walk) (ret graphql.Marshaler) {
+func (ec *executionContext) _Trace_broken(ctx context.Context, field graphql.CollectedField, obj *Trace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Walk_broken(ctx, field)
+			return ec.fieldContext_Trace_broken(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Broken, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *WalkBroken) graphql.Marshaler {
-			return ec.marshalOWalkBroken2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkBroken(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *TraceBroken) graphql.Marshaler {
+			return ec.marshalOTraceBroken2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTraceBroken(ctx, selections, v)
 		},
 		true,
 		false,
 	)
 }
-func (ec *executionContext) fieldContext_Walk_broken(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+func (ec *executionContext) fieldContext_Trace_broken(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	fc = &graphql.FieldContext{
-		Object:     "Walk",
+		Object:     "Trace",
 		Field:      field,
 		IsMethod:   false,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_WalkBroken(ctx, field)
+			return ec.childFields_TraceBroken(ctx, field)
 		},
 	}
 	return fc, nil
 }
 
-func (ec *executionContext) _Walk_millis(ctx context.Context, field graphql.CollectedField, obj *Walk) (ret graphql.Marshaler) {
+func (ec *executionContext) _Trace_millis(ctx context.Context, field graphql.CollectedField, obj *Trace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Walk_millis(ctx, field)
+			return ec.fieldContext_Trace_millis(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Millis, nil
@@ -13505,17 +13505,17 @@ func (ec *executionContext) _Walk_millis(ctx context.Context, field graphql.Coll
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_Walk_millis(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Walk", field, false, false, "Float")
+func (ec *executionContext) fieldContext_Trace_millis(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trace", field, false, false, "Float")
 }
 
-func (ec *executionContext) _WalkBroken_node(ctx context.Context, field graphql.CollectedField, obj *WalkBroken) (ret graphql.Marshaler) {
+func (ec *executionContext) _TraceBroken_node(ctx context.Context, field graphql.CollectedField, obj *TraceBroken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WalkBroken_node(ctx, field)
+			return ec.fieldContext_TraceBroken_node(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Node, nil
@@ -13528,17 +13528,17 @@ func (ec *executionContext) _WalkBroken_node(ctx context.Context, field graphql.
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_WalkBroken_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WalkBroken", field, false, false, "String")
+func (ec *executionContext) fieldContext_TraceBroken_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TraceBroken", field, false, false, "String")
 }
 
-func (ec *executionContext) _WalkBroken_step(ctx context.Context, field graphql.CollectedField, obj *WalkBroken) (ret graphql.Marshaler) {
+func (ec *executionContext) _TraceBroken_step(ctx context.Context, field graphql.CollectedField, obj *TraceBroken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WalkBroken_step(ctx, field)
+			return ec.fieldContext_TraceBroken_step(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Step, nil
@@ -13551,17 +13551,17 @@ func (ec *executionContext) _WalkBroken_step(ctx context.Context, field graphql.
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_WalkBroken_step(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WalkBroken", field, false, false, "String")
+func (ec *executionContext) fieldContext_TraceBroken_step(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TraceBroken", field, false, false, "String")
 }
 
-func (ec *executionContext) _WalkBroken_text(ctx context.Context, field graphql.CollectedField, obj *WalkBroken) (ret graphql.Marshaler) {
+func (ec *executionContext) _TraceBroken_text(ctx context.Context, field graphql.CollectedField, obj *TraceBroken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WalkBroken_text(ctx, field)
+			return ec.fieldContext_TraceBroken_text(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Text, nil
@@ -13574,17 +13574,17 @@ func (ec *executionContext) _WalkBroken_text(ctx context.Context, field graphql.
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_WalkBroken_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WalkBroken", field, false, false, "String")
+func (ec *executionContext) fieldContext_TraceBroken_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TraceBroken", field, false, false, "String")
 }
 
-func (ec *executionContext) _WalkBroken_advice(ctx context.Context, field graphql.CollectedField, obj *WalkBroken) (ret graphql.Marshaler) {
+func (ec *executionContext) _TraceBroken_advice(ctx context.Context, field graphql.CollectedField, obj *TraceBroken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WalkBroken_advice(ctx, field)
+			return ec.fieldContext_TraceBroken_advice(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Advice, nil
@@ -13597,17 +13597,17 @@ func (ec *executionContext) _WalkBroken_advice(ctx context.Context, field graphq
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_WalkBroken_advice(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WalkBroken", field, false, false, "String")
+func (ec *executionContext) fieldContext_TraceBroken_advice(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TraceBroken", field, false, false, "String")
 }
 
-func (ec *executionContext) _WalkHop_node(ctx context.Context, field graphql.CollectedField, obj *WalkHop) (ret graphql.Marshaler) {
+func (ec *executionContext) _TraceHop_node(ctx context.Context, field graphql.CollectedField, obj *TraceHop) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WalkHop_node(ctx, field)
+			return ec.fieldContext_TraceHop_node(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Node, nil
@@ -13620,17 +13620,17 @@ func (ec *executionContext) _WalkHop_node(ctx context.Context, field graphql.Col
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_WalkHop_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WalkHop", field, false, false, "String")
+func (ec *executionContext) fieldContext_TraceHop_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TraceHop", field, false, false, "String")
 }
 
-func (ec *executionContext) _WalkHop_note(ctx context.Context, field graphql.CollectedField, obj *WalkHop) (ret graphql.Marshaler) {
+func (ec *executionContext) _TraceHop_note(ctx context.Context, field graphql.CollectedField, obj *TraceHop) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WalkHop_note(ctx, field)
+			return ec.fieldContext_TraceHop_note(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Note, nil
@@ -13643,49 +13643,49 @@ func (ec *executionContext) _WalkHop_note(ctx context.Context, field graphql.Col
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_WalkHop_note(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WalkHop", field, false, false, "String")
+func (ec *executionContext) fieldContext_TraceHop_note(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TraceHop", field, false, false, "String")
 }
 
-func (ec *executionContext) _WalkHop_steps(ctx context.Context, field graphql.CollectedField, obj *WalkHop) (ret graphql.Marshaler) {
+func (ec *executionContext) _TraceHop_steps(ctx context.Context, field graphql.CollectedField, obj *TraceHop) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WalkHop_steps(ctx, field)
+			return ec.fieldContext_TraceHop_steps(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Steps, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []WalkStep) graphql.Marshaler {
-			return ec.marshalNWalkStep2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkStepᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []TraceStep) graphql.Marshaler {
+			return ec.marshalNTraceStep2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTraceStepᚄ(ctx, selections, v)
 		},
 		true,
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_WalkHop_steps(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+func (ec *executionContext) fieldContext_TraceHop_steps(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	fc = &graphql.FieldContext{
-		Object:     "WalkHop",
+		Object:     "TraceHop",
 		Field:      field,
 		IsMethod:   false,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_WalkStep(ctx, field)
+			return ec.childFields_TraceStep(ctx, field)
 		},
 	}
 	return fc, nil
 }
 
-func (ec *executionContext) _WalkStep_name(ctx context.Context, field graphql.CollectedField, obj *WalkStep) (ret graphql.Marshaler) {
+func (ec *executionContext) _TraceStep_name(ctx context.Context, field graphql.CollectedField, obj *TraceStep) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WalkStep_name(ctx, field)
+			return ec.fieldContext_TraceStep_name(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Name, nil
@@ -13698,17 +13698,17 @@ func (ec *executionContext) _WalkStep_name(ctx context.Context, field graphql.Co
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_WalkStep_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WalkStep", field, false, false, "String")
+func (ec *executionContext) fieldContext_TraceStep_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TraceStep", field, false, false, "String")
 }
 
-func (ec *executionContext) _WalkStep_state(ctx context.Context, field graphql.CollectedField, obj *WalkStep) (ret graphql.Marshaler) {
+func (ec *executionContext) _TraceStep_state(ctx context.Context, field graphql.CollectedField, obj *TraceStep) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WalkStep_state(ctx, field)
+			return ec.fieldContext_TraceStep_state(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.State, nil
@@ -13721,17 +13721,17 @@ func (ec *executionContext) _WalkStep_state(ctx context.Context, field graphql.C
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_WalkStep_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WalkStep", field, false, false, "String")
+func (ec *executionContext) fieldContext_TraceStep_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TraceStep", field, false, false, "String")
 }
 
-func (ec *executionContext) _WalkStep_text(ctx context.Context, field graphql.CollectedField, obj *WalkStep) (ret graphql.Marshaler) {
+func (ec *executionContext) _TraceStep_text(ctx context.Context, field graphql.CollectedField, obj *TraceStep) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WalkStep_text(ctx, field)
+			return ec.fieldContext_TraceStep_text(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Text, nil
@@ -13744,17 +13744,17 @@ func (ec *executionContext) _WalkStep_text(ctx context.Context, field graphql.Co
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_WalkStep_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WalkStep", field, false, false, "String")
+func (ec *executionContext) fieldContext_TraceStep_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TraceStep", field, false, false, "String")
 }
 
-func (ec *executionContext) _WalkStep_advice(ctx context.Context, field graphql.CollectedField, obj *WalkStep) (ret graphql.Marshaler) {
+func (ec *executionContext) _TraceStep_advice(ctx context.Context, field graphql.CollectedField, obj *TraceStep) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WalkStep_advice(ctx, field)
+			return ec.fieldContext_TraceStep_advice(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Advice, nil
@@ -13767,17 +13767,17 @@ func (ec *executionContext) _WalkStep_advice(ctx context.Context, field graphql.
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_WalkStep_advice(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WalkStep", field, false, false, "String")
+func (ec *executionContext) fieldContext_TraceStep_advice(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TraceStep", field, false, false, "String")
 }
 
-func (ec *executionContext) _WalkStep_millis(ctx context.Context, field graphql.CollectedField, obj *WalkStep) (ret graphql.Marshaler) {
+func (ec *executionContext) _TraceStep_millis(ctx context.Context, field graphql.CollectedField, obj *TraceStep) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WalkStep_millis(ctx, field)
+			return ec.fieldContext_TraceStep_millis(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Millis, nil
@@ -13790,8 +13790,8 @@ func (ec *executionContext) _WalkStep_millis(ctx context.Context, field graphql.
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_WalkStep_millis(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WalkStep", field, false, false, "Float")
+func (ec *executionContext) fieldContext_TraceStep_millis(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TraceStep", field, false, false, "Float")
 }
 
 func (ec *executionContext) _Workload_ordered(ctx context.Context, field graphql.CollectedField, obj *Workload) (ret graphql.Marshaler) {
@@ -18607,44 +18607,44 @@ func (ec *executionContext) _Told(ctx context.Context, sel ast.SelectionSet, obj
 	return out
 }
 
-var walkImplementors = []string{"Walk"}
+var traceImplementors = []string{"Trace"}
 
-func (ec *executionContext) _Walk(ctx context.Context, sel ast.SelectionSet, obj *Walk) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, walkImplementors)
+func (ec *executionContext) _Trace(ctx context.Context, sel ast.SelectionSet, obj *Trace) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, traceImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferred := graphql.NewDeferredGroup(ctx)
 	for i, field := range fields {
 		switch field.Name {
 		case "__typename":
-			out.Values[i] = graphql.MarshalString("Walk")
+			out.Values[i] = graphql.MarshalString("Trace")
 		case "service":
-			out.Values[i] = ec._Walk_service(ctx, field, obj)
+			out.Values[i] = ec._Trace_service(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "ok":
-			out.Values[i] = ec._Walk_ok(ctx, field, obj)
+			out.Values[i] = ec._Trace_ok(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "complete":
-			out.Values[i] = ec._Walk_complete(ctx, field, obj)
+			out.Values[i] = ec._Trace_complete(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "hops":
-			out.Values[i] = ec._Walk_hops(ctx, field, obj)
+			out.Values[i] = ec._Trace_hops(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "broken":
-			out.Values[i] = ec._Walk_broken(ctx, field, obj)
+			out.Values[i] = ec._Trace_broken(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "millis":
-			out.Values[i] = ec._Walk_millis(ctx, field, obj)
+			out.Values[i] = ec._Trace_millis(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -18665,34 +18665,34 @@ func (ec *executionContext) _Walk(ctx context.Context, sel ast.SelectionSet, obj
 	return out
 }
 
-var walkBrokenImplementors = []string{"WalkBroken"}
+var traceBrokenImplementors = []string{"TraceBroken"}
 
-func (ec *executionContext) _WalkBroken(ctx context.Context, sel ast.SelectionSet, obj *WalkBroken) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, walkBrokenImplementors)
+func (ec *executionContext) _TraceBroken(ctx context.Context, sel ast.SelectionSet, obj *TraceBroken) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, traceBrokenImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferred := graphql.NewDeferredGroup(ctx)
 	for i, field := range fields {
 		switch field.Name {
 		case "__typename":
-			out.Values[i] = graphql.MarshalString("WalkBroken")
+			out.Values[i] = graphql.MarshalString("TraceBroken")
 		case "node":
-			out.Values[i] = ec._WalkBroken_node(ctx, field, obj)
+			out.Values[i] = ec._TraceBroken_node(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "step":
-			out.Values[i] = ec._WalkBroken_step(ctx, field, obj)
+			out.Values[i] = ec._TraceBroken_step(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "text":
-			out.Values[i] = ec._WalkBroken_text(ctx, field, obj)
+			out.Values[i] = ec._TraceBroken_text(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "advice":
-			out.Values[i] = ec._WalkBroken_advice(ctx, field, obj)
+			out.Values[i] = ec._TraceBroken_advice(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -18713,29 +18713,29 @@ func (ec *executionContext) _WalkBroken(ctx context.Context, sel ast.SelectionSe
 	return out
 }
 
-var walkHopImplementors = []string{"WalkHop"}
+var traceHopImplementors = []string{"TraceHop"}
 
-func (ec *executionContext) _WalkHop(ctx context.Context, sel ast.SelectionSet, obj *WalkHop) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, walkHopImplementors)
+func (ec *executionContext) _TraceHop(ctx context.Context, sel ast.SelectionSet, obj *TraceHop) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, traceHopImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferred := graphql.NewDeferredGroup(ctx)
 	for i, field := range fields {
 		switch field.Name {
 		case "__typename":
-			out.Values[i] = graphql.MarshalString("WalkHop")
+			out.Values[i] = graphql.MarshalString("TraceHop")
 		case "node":
-			out.Values[i] = ec._WalkHop_node(ctx, field, obj)
+			out.Values[i] = ec._TraceHop_node(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "note":
-			out.Values[i] = ec._WalkHop_note(ctx, field, obj)
+			out.Values[i] = ec._TraceHop_note(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "steps":
-			out.Values[i] = ec._WalkHop_steps(ctx, field, obj)
+			out.Values[i] = ec._TraceHop_steps(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -18756,39 +18756,39 @@ func (ec *executionContext) _WalkHop(ctx context.Context, sel ast.SelectionSet, 
 	return out
 }
 
-var walkStepImplementors = []string{"WalkStep"}
+var traceStepImplementors = []string{"TraceStep"}
 
-func (ec *executionContext) _WalkStep(ctx context.Context, sel ast.SelectionSet, obj *WalkStep) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, walkStepImplementors)
+func (ec *executionContext) _TraceStep(ctx context.Context, sel ast.SelectionSet, obj *TraceStep) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, traceStepImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferred := graphql.NewDeferredGroup(ctx)
 	for i, field := range fields {
 		switch field.Name {
 		case "__typename":
-			out.Values[i] = graphql.MarshalString("WalkStep")
+			out.Values[i] = graphql.MarshalString("TraceStep")
 		case "name":
-			out.Values[i] = ec._WalkStep_name(ctx, field, obj)
+			out.Values[i] = ec._TraceStep_name(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "state":
-			out.Values[i] = ec._WalkStep_state(ctx, field, obj)
+			out.Values[i] = ec._TraceStep_state(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "text":
-			out.Values[i] = ec._WalkStep_text(ctx, field, obj)
+			out.Values[i] = ec._TraceStep_text(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "advice":
-			out.Values[i] = ec._WalkStep_advice(ctx, field, obj)
+			out.Values[i] = ec._TraceStep_advice(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "millis":
-			out.Values[i] = ec._WalkStep_millis(ctx, field, obj)
+			out.Values[i] = ec._TraceStep_millis(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -20064,23 +20064,23 @@ func (ec *executionContext) marshalNTold2ᚕgithubᚗcomᚋcatalystᚑrouterᚋc
 	return ret
 }
 
-func (ec *executionContext) marshalNWalk2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalk(ctx context.Context, sel ast.SelectionSet, v *Walk) graphql.Marshaler {
+func (ec *executionContext) marshalNTrace2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTrace(ctx context.Context, sel ast.SelectionSet, v *Trace) graphql.Marshaler {
 	if v == nil {
-		graphql.AddInvalidNullError(ctx, "Walk!")
+		graphql.AddInvalidNullError(ctx, "Trace!")
 		return graphql.Null
 	}
-	return ec._Walk(ctx, sel, v)
+	return ec._Trace(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNWalkHop2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkHop(ctx context.Context, sel ast.SelectionSet, v WalkHop) graphql.Marshaler {
-	return ec._WalkHop(ctx, sel, &v)
+func (ec *executionContext) marshalNTraceHop2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTraceHop(ctx context.Context, sel ast.SelectionSet, v TraceHop) graphql.Marshaler {
+	return ec._TraceHop(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNWalkHop2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkHopᚄ(ctx context.Context, sel ast.SelectionSet, v []WalkHop) graphql.Marshaler {
+func (ec *executionContext) marshalNTraceHop2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTraceHopᚄ(ctx context.Context, sel ast.SelectionSet, v []TraceHop) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNWalkHop2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkHop(ctx, sel, v[i])
+		return ec.marshalNTraceHop2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTraceHop(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -20092,15 +20092,15 @@ func (ec *executionContext) marshalNWalkHop2ᚕgithubᚗcomᚋcatalystᚑrouter�
 	return ret
 }
 
-func (ec *executionContext) marshalNWalkStep2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkStep(ctx context.Context, sel ast.SelectionSet, v WalkStep) graphql.Marshaler {
-	return ec._WalkStep(ctx, sel, &v)
+func (ec *executionContext) marshalNTraceStep2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTraceStep(ctx context.Context, sel ast.SelectionSet, v TraceStep) graphql.Marshaler {
+	return ec._TraceStep(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNWalkStep2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkStepᚄ(ctx context.Context, sel ast.SelectionSet, v []WalkStep) graphql.Marshaler {
+func (ec *executionContext) marshalNTraceStep2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTraceStepᚄ(ctx context.Context, sel ast.SelectionSet, v []TraceStep) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNWalkStep2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkStep(ctx, sel, v[i])
+		return ec.marshalNTraceStep2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTraceStep(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -20399,11 +20399,11 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
-func (ec *executionContext) marshalOWalkBroken2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWalkBroken(ctx context.Context, sel ast.SelectionSet, v *WalkBroken) graphql.Marshaler {
+func (ec *executionContext) marshalOTraceBroken2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTraceBroken(ctx context.Context, sel ast.SelectionSet, v *TraceBroken) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
-	return ec._WalkBroken(ctx, sel, v)
+	return ec._TraceBroken(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalO__EnumValue2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐEnumValueᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.EnumValue) graphql.Marshaler {

@@ -590,33 +590,33 @@ type Told struct {
 	Term string `json:"term"`
 }
 
-type Walk struct {
+type Trace struct {
 	Service string `json:"service"`
 	// Nothing on the way is broken, as far as anybody could tell.
 	Ok bool `json:"ok"`
 	// Every step that could be looked at holds, and none is unknown.
-	Complete bool      `json:"complete"`
-	Hops     []WalkHop `json:"hops"`
+	Complete bool       `json:"complete"`
+	Hops     []TraceHop `json:"hops"`
 	// The first step that is broken; null if none is.
-	Broken *WalkBroken `json:"broken"`
-	Millis float64     `json:"millis"`
+	Broken *TraceBroken `json:"broken"`
+	Millis float64      `json:"millis"`
 }
 
-type WalkBroken struct {
+type TraceBroken struct {
 	Node   string `json:"node"`
 	Step   string `json:"step"`
 	Text   string `json:"text"`
 	Advice string `json:"advice"`
 }
 
-type WalkHop struct {
+type TraceHop struct {
 	Node string `json:"node"`
 	// Why the node itself says nothing, if so.
-	Note  string     `json:"note"`
-	Steps []WalkStep `json:"steps"`
+	Note  string      `json:"note"`
+	Steps []TraceStep `json:"steps"`
 }
 
-type WalkStep struct {
+type TraceStep struct {
 	Name string `json:"name"`
 	// ok, failed or unknown
 	State  string  `json:"state"`

@@ -33,7 +33,7 @@ type Backend interface {
 	Drain(ctx context.Context, on bool) (bool, error)
 	Apply(ctx context.Context, in ApplyInput) ([]Applied, error)
 	Explain(ctx context.Context, service string) (*Explanation, error)
-	Trace(ctx context.Context, service string) (*Walk, error)
+	Trace(ctx context.Context, service string) (*Trace, error)
 	Changes(ctx context.Context, match []string, peers bool) (<-chan *Change, error)
 }
 
@@ -113,8 +113,8 @@ func (q query) Explain(ctx context.Context, service string) (*Explanation, error
 	return allowed(ctx, q.resolver, "explain", func() (*Explanation, error) { return q.b.Explain(ctx, service) })
 }
 
-func (q query) Trace(ctx context.Context, service string) (*Walk, error) {
-	return allowed(ctx, q.resolver, "trace", func() (*Walk, error) { return q.b.Trace(ctx, service) })
+func (q query) Trace(ctx context.Context, service string) (*Trace, error) {
+	return allowed(ctx, q.resolver, "trace", func() (*Trace, error) { return q.b.Trace(ctx, service) })
 }
 
 type mutation struct{ *resolver }

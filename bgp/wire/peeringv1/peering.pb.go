@@ -189,53 +189,53 @@ func (Health) EnumDescriptor() ([]byte, []int) {
 	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{2}
 }
 
-// WalkState is the outcome of a step.
-type WalkState int32
+// TraceState is the outcome of a step.
+type TraceState int32
 
 const (
-	WalkState_WALK_STATE_UNSPECIFIED WalkState = 0 // it could not be found out
-	WalkState_WALK_STATE_OK          WalkState = 1
-	WalkState_WALK_STATE_FAILED      WalkState = 2
+	TraceState_TRACE_STATE_UNSPECIFIED TraceState = 0 // it could not be found out
+	TraceState_TRACE_STATE_OK          TraceState = 1
+	TraceState_TRACE_STATE_FAILED      TraceState = 2
 )
 
-// Enum value maps for WalkState.
+// Enum value maps for TraceState.
 var (
-	WalkState_name = map[int32]string{
-		0: "WALK_STATE_UNSPECIFIED",
-		1: "WALK_STATE_OK",
-		2: "WALK_STATE_FAILED",
+	TraceState_name = map[int32]string{
+		0: "TRACE_STATE_UNSPECIFIED",
+		1: "TRACE_STATE_OK",
+		2: "TRACE_STATE_FAILED",
 	}
-	WalkState_value = map[string]int32{
-		"WALK_STATE_UNSPECIFIED": 0,
-		"WALK_STATE_OK":          1,
-		"WALK_STATE_FAILED":      2,
+	TraceState_value = map[string]int32{
+		"TRACE_STATE_UNSPECIFIED": 0,
+		"TRACE_STATE_OK":          1,
+		"TRACE_STATE_FAILED":      2,
 	}
 )
 
-func (x WalkState) Enum() *WalkState {
-	p := new(WalkState)
+func (x TraceState) Enum() *TraceState {
+	p := new(TraceState)
 	*p = x
 	return p
 }
 
-func (x WalkState) String() string {
+func (x TraceState) String() string {
 	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (WalkState) Descriptor() protoreflect.EnumDescriptor {
+func (TraceState) Descriptor() protoreflect.EnumDescriptor {
 	return file_catalyst_peering_v1_peering_proto_enumTypes[3].Descriptor()
 }
 
-func (WalkState) Type() protoreflect.EnumType {
+func (TraceState) Type() protoreflect.EnumType {
 	return &file_catalyst_peering_v1_peering_proto_enumTypes[3]
 }
 
-func (x WalkState) Number() protoreflect.EnumNumber {
+func (x TraceState) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use WalkState.Descriptor instead.
-func (WalkState) EnumDescriptor() ([]byte, []int) {
+// Deprecated: Use TraceState.Descriptor instead.
+func (TraceState) EnumDescriptor() ([]byte, []int) {
 	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{3}
 }
 
@@ -358,7 +358,7 @@ func (x *Frame) GetReport() *Report {
 	return nil
 }
 
-func (x *Frame) GetWalkRequest() *WalkRequest {
+func (x *Frame) GetWalkRequest() *TraceRequest {
 	if x != nil {
 		if x, ok := x.Message.(*Frame_WalkRequest); ok {
 			return x.WalkRequest
@@ -367,7 +367,7 @@ func (x *Frame) GetWalkRequest() *WalkRequest {
 	return nil
 }
 
-func (x *Frame) GetWalkReply() *WalkReply {
+func (x *Frame) GetWalkReply() *TraceReply {
 	if x != nil {
 		if x, ok := x.Message.(*Frame_WalkReply); ok {
 			return x.WalkReply
@@ -409,11 +409,11 @@ type Frame_Report struct {
 }
 
 type Frame_WalkRequest struct {
-	WalkRequest *WalkRequest `protobuf:"bytes,13,opt,name=walk_request,json=walkRequest,proto3,oneof"`
+	WalkRequest *TraceRequest `protobuf:"bytes,13,opt,name=walk_request,json=walkRequest,proto3,oneof"`
 }
 
 type Frame_WalkReply struct {
-	WalkReply *WalkReply `protobuf:"bytes,14,opt,name=walk_reply,json=walkReply,proto3,oneof"`
+	WalkReply *TraceReply `protobuf:"bytes,14,opt,name=walk_reply,json=walkReply,proto3,oneof"`
 }
 
 func (*Frame_Open) isFrame_Message() {}
@@ -539,7 +539,7 @@ type Capabilities struct {
 	LivenessMs        uint64                 `protobuf:"varint,7,opt,name=liveness_ms,json=livenessMs,proto3" json:"liveness_ms,omitempty"`                       // after RFC 5880: interval of keepalives; both sides have to ask, the longer counts
 	Client            bool                   `protobuf:"varint,8,opt,name=client,proto3" json:"client,omitempty"`                                                 // RFC 4456: the sender is a hub, and the receiver its client
 	Reports           bool                   `protobuf:"varint,12,opt,name=reports,proto3" json:"reports,omitempty"`
-	Walk              bool                   `protobuf:"varint,13,opt,name=walk,proto3" json:"walk,omitempty"` // WALK-REQUEST is answered
+	Trace             bool                   `protobuf:"varint,13,opt,name=trace,proto3" json:"trace,omitempty"` // TRACE-REQUEST is answered
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -637,9 +637,9 @@ func (x *Capabilities) GetReports() bool {
 	return false
 }
 
-func (x *Capabilities) GetWalk() bool {
+func (x *Capabilities) GetTrace() bool {
 	if x != nil {
-		return x.Walk
+		return x.Trace
 	}
 	return false
 }
@@ -1303,10 +1303,10 @@ func (x *Report) GetHops() uint32 {
 	return 0
 }
 
-// WalkRequest asks how a call to a service would go on from the receiver. Only a peer that was given a route to it is told.
-type WalkRequest struct {
+// TraceRequest asks how a call to a service would go on from the receiver. Only a peer that was given a route to it is told.
+type TraceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            uint64                 `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"` // of the whole walk
+	Id            uint64                 `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"` // of the whole trace
 	Service       string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
 	Ttl           uint32                 `protobuf:"varint,3,opt,name=ttl,proto3" json:"ttl,omitempty"`                           // nodes that may still be asked, at most 32
 	BudgetMs      uint64                 `protobuf:"varint,4,opt,name=budget_ms,json=budgetMs,proto3" json:"budget_ms,omitempty"` // at most 10,000
@@ -1315,20 +1315,20 @@ type WalkRequest struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *WalkRequest) Reset() {
-	*x = WalkRequest{}
+func (x *TraceRequest) Reset() {
+	*x = TraceRequest{}
 	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalkRequest) String() string {
+func (x *TraceRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalkRequest) ProtoMessage() {}
+func (*TraceRequest) ProtoMessage() {}
 
-func (x *WalkRequest) ProtoReflect() protoreflect.Message {
+func (x *TraceRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1340,69 +1340,69 @@ func (x *WalkRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalkRequest.ProtoReflect.Descriptor instead.
-func (*WalkRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
+func (*TraceRequest) Descriptor() ([]byte, []int) {
 	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{13}
 }
 
-func (x *WalkRequest) GetId() uint64 {
+func (x *TraceRequest) GetId() uint64 {
 	if x != nil {
 		return x.Id
 	}
 	return 0
 }
 
-func (x *WalkRequest) GetService() string {
+func (x *TraceRequest) GetService() string {
 	if x != nil {
 		return x.Service
 	}
 	return ""
 }
 
-func (x *WalkRequest) GetTtl() uint32 {
+func (x *TraceRequest) GetTtl() uint32 {
 	if x != nil {
 		return x.Ttl
 	}
 	return 0
 }
 
-func (x *WalkRequest) GetBudgetMs() uint64 {
+func (x *TraceRequest) GetBudgetMs() uint64 {
 	if x != nil {
 		return x.BudgetMs
 	}
 	return 0
 }
 
-func (x *WalkRequest) GetSearch() bool {
+func (x *TraceRequest) GetSearch() bool {
 	if x != nil {
 		return x.Search
 	}
 	return false
 }
 
-// WalkReply answers it.
-type WalkReply struct {
+// TraceReply answers it.
+type TraceReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"`
-	Hops          []*WalkHop             `protobuf:"bytes,2,rep,name=hops,proto3" json:"hops,omitempty"` // the receiver's own first; at most 32
+	Hops          []*TraceHop            `protobuf:"bytes,2,rep,name=hops,proto3" json:"hops,omitempty"` // the receiver's own first; at most 32
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *WalkReply) Reset() {
-	*x = WalkReply{}
+func (x *TraceReply) Reset() {
+	*x = TraceReply{}
 	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalkReply) String() string {
+func (x *TraceReply) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalkReply) ProtoMessage() {}
+func (*TraceReply) ProtoMessage() {}
 
-func (x *WalkReply) ProtoReflect() protoreflect.Message {
+func (x *TraceReply) ProtoReflect() protoreflect.Message {
 	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1414,49 +1414,49 @@ func (x *WalkReply) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalkReply.ProtoReflect.Descriptor instead.
-func (*WalkReply) Descriptor() ([]byte, []int) {
+// Deprecated: Use TraceReply.ProtoReflect.Descriptor instead.
+func (*TraceReply) Descriptor() ([]byte, []int) {
 	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{14}
 }
 
-func (x *WalkReply) GetId() uint64 {
+func (x *TraceReply) GetId() uint64 {
 	if x != nil {
 		return x.Id
 	}
 	return 0
 }
 
-func (x *WalkReply) GetHops() []*WalkHop {
+func (x *TraceReply) GetHops() []*TraceHop {
 	if x != nil {
 		return x.Hops
 	}
 	return nil
 }
 
-// WalkHop is what one node says.
-type WalkHop struct {
+// TraceHop is what one node says.
+type TraceHop struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Note          string                 `protobuf:"bytes,2,opt,name=note,proto3" json:"note,omitempty"`   // at most 240 bytes
-	Steps         []*WalkStep            `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"` // at most 16
+	Steps         []*TraceStep           `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"` // at most 16
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *WalkHop) Reset() {
-	*x = WalkHop{}
+func (x *TraceHop) Reset() {
+	*x = TraceHop{}
 	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalkHop) String() string {
+func (x *TraceHop) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalkHop) ProtoMessage() {}
+func (*TraceHop) ProtoMessage() {}
 
-func (x *WalkHop) ProtoReflect() protoreflect.Message {
+func (x *TraceHop) ProtoReflect() protoreflect.Message {
 	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1468,37 +1468,37 @@ func (x *WalkHop) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalkHop.ProtoReflect.Descriptor instead.
-func (*WalkHop) Descriptor() ([]byte, []int) {
+// Deprecated: Use TraceHop.ProtoReflect.Descriptor instead.
+func (*TraceHop) Descriptor() ([]byte, []int) {
 	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{15}
 }
 
-func (x *WalkHop) GetNode() string {
+func (x *TraceHop) GetNode() string {
 	if x != nil {
 		return x.Node
 	}
 	return ""
 }
 
-func (x *WalkHop) GetNote() string {
+func (x *TraceHop) GetNote() string {
 	if x != nil {
 		return x.Note
 	}
 	return ""
 }
 
-func (x *WalkHop) GetSteps() []*WalkStep {
+func (x *TraceHop) GetSteps() []*TraceStep {
 	if x != nil {
 		return x.Steps
 	}
 	return nil
 }
 
-// WalkStep is one thing that has to hold for a call to go on.
-type WalkStep struct {
+// TraceStep is one thing that has to hold for a call to go on.
+type TraceStep struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // at most 16 bytes
-	State         WalkState              `protobuf:"varint,2,opt,name=state,proto3,enum=catalyst.peering.v1.WalkState" json:"state,omitempty"`
+	State         TraceState             `protobuf:"varint,2,opt,name=state,proto3,enum=catalyst.peering.v1.TraceState" json:"state,omitempty"`
 	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`     // at most 240 bytes
 	Advice        string                 `protobuf:"bytes,4,opt,name=advice,proto3" json:"advice,omitempty"` // at most 160 bytes
 	TookUs        uint64                 `protobuf:"varint,5,opt,name=took_us,json=tookUs,proto3" json:"took_us,omitempty"`
@@ -1506,20 +1506,20 @@ type WalkStep struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *WalkStep) Reset() {
-	*x = WalkStep{}
+func (x *TraceStep) Reset() {
+	*x = TraceStep{}
 	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalkStep) String() string {
+func (x *TraceStep) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalkStep) ProtoMessage() {}
+func (*TraceStep) ProtoMessage() {}
 
-func (x *WalkStep) ProtoReflect() protoreflect.Message {
+func (x *TraceStep) ProtoReflect() protoreflect.Message {
 	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1531,40 +1531,40 @@ func (x *WalkStep) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalkStep.ProtoReflect.Descriptor instead.
-func (*WalkStep) Descriptor() ([]byte, []int) {
+// Deprecated: Use TraceStep.ProtoReflect.Descriptor instead.
+func (*TraceStep) Descriptor() ([]byte, []int) {
 	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{16}
 }
 
-func (x *WalkStep) GetName() string {
+func (x *TraceStep) GetName() string {
 	if x != nil {
 		return x.Name
 	}
 	return ""
 }
 
-func (x *WalkStep) GetState() WalkState {
+func (x *TraceStep) GetState() TraceState {
 	if x != nil {
 		return x.State
 	}
-	return WalkState_WALK_STATE_UNSPECIFIED
+	return TraceState_TRACE_STATE_UNSPECIFIED
 }
 
-func (x *WalkStep) GetText() string {
+func (x *TraceStep) GetText() string {
 	if x != nil {
 		return x.Text
 	}
 	return ""
 }
 
-func (x *WalkStep) GetAdvice() string {
+func (x *TraceStep) GetAdvice() string {
 	if x != nil {
 		return x.Advice
 	}
 	return ""
 }
 
-func (x *WalkStep) GetTookUs() uint64 {
+func (x *TraceStep) GetTookUs() uint64 {
 	if x != nil {
 		return x.TookUs
 	}
@@ -1575,7 +1575,7 @@ var File_catalyst_peering_v1_peering_proto protoreflect.FileDescriptor
 
 const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\n" +
-	"!catalyst/peering/v1/peering.proto\x12\x13catalyst.peering.v1\"\xbc\x04\n" +
+	"!catalyst/peering/v1/peering.proto\x12\x13catalyst.peering.v1\"\xbe\x04\n" +
 	"\x05Frame\x12/\n" +
 	"\x04open\x18\x01 \x01(\v2\x19.catalyst.peering.v1.OpenH\x00R\x04open\x125\n" +
 	"\x06update\x18\x02 \x01(\v2\x1b.catalyst.peering.v1.UpdateH\x00R\x06update\x12>\n" +
@@ -1583,10 +1583,10 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\fnotification\x18\x04 \x01(\v2!.catalyst.peering.v1.NotificationH\x00R\fnotification\x128\n" +
 	"\arefresh\x18\x05 \x01(\v2\x1c.catalyst.peering.v1.RefreshH\x00R\arefresh\x12>\n" +
 	"\tsubscribe\x18\x06 \x01(\v2\x1e.catalyst.peering.v1.SubscribeH\x00R\tsubscribe\x125\n" +
-	"\x06report\x18\f \x01(\v2\x1b.catalyst.peering.v1.ReportH\x00R\x06report\x12E\n" +
-	"\fwalk_request\x18\r \x01(\v2 .catalyst.peering.v1.WalkRequestH\x00R\vwalkRequest\x12?\n" +
+	"\x06report\x18\f \x01(\v2\x1b.catalyst.peering.v1.ReportH\x00R\x06report\x12F\n" +
+	"\fwalk_request\x18\r \x01(\v2!.catalyst.peering.v1.TraceRequestH\x00R\vwalkRequest\x12@\n" +
 	"\n" +
-	"walk_reply\x18\x0e \x01(\v2\x1e.catalyst.peering.v1.WalkReplyH\x00R\twalkReplyB\t\n" +
+	"walk_reply\x18\x0e \x01(\v2\x1f.catalyst.peering.v1.TraceReplyH\x00R\twalkReplyB\t\n" +
 	"\amessage\"\xe4\x01\n" +
 	"\x04Open\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
@@ -1596,7 +1596,7 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\aingress\x18\x04 \x01(\tR\aingress\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\rR\x04role\x12\x17\n" +
 	"\aboot_id\x18\x06 \x01(\x06R\x06bootId\x12E\n" +
-	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\xc7\x02\n" +
+	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\xc9\x02\n" +
 	"\fCapabilities\x12.\n" +
 	"\x13graceful_restart_ms\x18\x01 \x01(\x04R\x11gracefulRestartMs\x12\x1e\n" +
 	"\n" +
@@ -1609,8 +1609,8 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\vliveness_ms\x18\a \x01(\x04R\n" +
 	"livenessMs\x12\x16\n" +
 	"\x06client\x18\b \x01(\bR\x06client\x12\x18\n" +
-	"\areports\x18\f \x01(\bR\areports\x12\x12\n" +
-	"\x04walk\x18\r \x01(\bR\x04walk\"\x93\x02\n" +
+	"\areports\x18\f \x01(\bR\areports\x12\x14\n" +
+	"\x05trace\x18\r \x01(\bR\x05trace\"\x93\x02\n" +
 	"\x06Update\x128\n" +
 	"\twithdrawn\x18\x01 \x03(\v2\x1a.catalyst.peering.v1.RouteR\twithdrawn\x128\n" +
 	"\tannounced\x18\x02 \x03(\v2\x1a.catalyst.peering.v1.GroupR\tannounced\x123\n" +
@@ -1665,23 +1665,24 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x12\n" +
 	"\x04kind\x18\x03 \x01(\rR\x04kind\x12\x12\n" +
 	"\x04text\x18\x04 \x01(\tR\x04text\x12\x12\n" +
-	"\x04hops\x18\x05 \x01(\rR\x04hops\"~\n" +
-	"\vWalkRequest\x12\x0e\n" +
+	"\x04hops\x18\x05 \x01(\rR\x04hops\"\x7f\n" +
+	"\fTraceRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x10\n" +
 	"\x03ttl\x18\x03 \x01(\rR\x03ttl\x12\x1b\n" +
 	"\tbudget_ms\x18\x04 \x01(\x04R\bbudgetMs\x12\x16\n" +
-	"\x06search\x18\x05 \x01(\bR\x06search\"M\n" +
-	"\tWalkReply\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x06R\x02id\x120\n" +
-	"\x04hops\x18\x02 \x03(\v2\x1c.catalyst.peering.v1.WalkHopR\x04hops\"f\n" +
-	"\aWalkHop\x12\x12\n" +
+	"\x06search\x18\x05 \x01(\bR\x06search\"O\n" +
+	"\n" +
+	"TraceReply\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x06R\x02id\x121\n" +
+	"\x04hops\x18\x02 \x03(\v2\x1d.catalyst.peering.v1.TraceHopR\x04hops\"h\n" +
+	"\bTraceHop\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
-	"\x04note\x18\x02 \x01(\tR\x04note\x123\n" +
-	"\x05steps\x18\x03 \x03(\v2\x1d.catalyst.peering.v1.WalkStepR\x05steps\"\x99\x01\n" +
-	"\bWalkStep\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
-	"\x05state\x18\x02 \x01(\x0e2\x1e.catalyst.peering.v1.WalkStateR\x05state\x12\x12\n" +
+	"\x04note\x18\x02 \x01(\tR\x04note\x124\n" +
+	"\x05steps\x18\x03 \x03(\v2\x1e.catalyst.peering.v1.TraceStepR\x05steps\"\x9b\x01\n" +
+	"\tTraceStep\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1f.catalyst.peering.v1.TraceStateR\x05state\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x16\n" +
 	"\x06advice\x18\x04 \x01(\tR\x06advice\x12\x17\n" +
 	"\atook_us\x18\x05 \x01(\x04R\x06tookUs*o\n" +
@@ -1701,11 +1702,12 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\x12HEALTH_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tHEALTH_UP\x10\x01\x12\x0f\n" +
 	"\vHEALTH_DOWN\x10\x02\x12\x13\n" +
-	"\x0fHEALTH_DRAINING\x10\x03*Q\n" +
-	"\tWalkState\x12\x1a\n" +
-	"\x16WALK_STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
-	"\rWALK_STATE_OK\x10\x01\x12\x15\n" +
-	"\x11WALK_STATE_FAILED\x10\x022P\n" +
+	"\x0fHEALTH_DRAINING\x10\x03*U\n" +
+	"\n" +
+	"TraceState\x12\x1b\n" +
+	"\x17TRACE_STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eTRACE_STATE_OK\x10\x01\x12\x16\n" +
+	"\x12TRACE_STATE_FAILED\x10\x022P\n" +
 	"\aPeering\x12E\n" +
 	"\aSession\x12\x1a.catalyst.peering.v1.Frame\x1a\x1a.catalyst.peering.v1.Frame(\x010\x01BBZ@github.com/catalyst-router/catalyst/bgp/wire/peeringv1;peeringv1b\x06proto3"
 
@@ -1727,7 +1729,7 @@ var file_catalyst_peering_v1_peering_proto_goTypes = []any{
 	(Marker)(0),          // 0: catalyst.peering.v1.Marker
 	(Protocol)(0),        // 1: catalyst.peering.v1.Protocol
 	(Health)(0),          // 2: catalyst.peering.v1.Health
-	(WalkState)(0),       // 3: catalyst.peering.v1.WalkState
+	(TraceState)(0),      // 3: catalyst.peering.v1.TraceState
 	(*Frame)(nil),        // 4: catalyst.peering.v1.Frame
 	(*Open)(nil),         // 5: catalyst.peering.v1.Open
 	(*Capabilities)(nil), // 6: catalyst.peering.v1.Capabilities
@@ -1741,10 +1743,10 @@ var file_catalyst_peering_v1_peering_proto_goTypes = []any{
 	(*Refresh)(nil),      // 14: catalyst.peering.v1.Refresh
 	(*Subscribe)(nil),    // 15: catalyst.peering.v1.Subscribe
 	(*Report)(nil),       // 16: catalyst.peering.v1.Report
-	(*WalkRequest)(nil),  // 17: catalyst.peering.v1.WalkRequest
-	(*WalkReply)(nil),    // 18: catalyst.peering.v1.WalkReply
-	(*WalkHop)(nil),      // 19: catalyst.peering.v1.WalkHop
-	(*WalkStep)(nil),     // 20: catalyst.peering.v1.WalkStep
+	(*TraceRequest)(nil), // 17: catalyst.peering.v1.TraceRequest
+	(*TraceReply)(nil),   // 18: catalyst.peering.v1.TraceReply
+	(*TraceHop)(nil),     // 19: catalyst.peering.v1.TraceHop
+	(*TraceStep)(nil),    // 20: catalyst.peering.v1.TraceStep
 }
 var file_catalyst_peering_v1_peering_proto_depIdxs = []int32{
 	5,  // 0: catalyst.peering.v1.Frame.open:type_name -> catalyst.peering.v1.Open
@@ -1754,8 +1756,8 @@ var file_catalyst_peering_v1_peering_proto_depIdxs = []int32{
 	14, // 4: catalyst.peering.v1.Frame.refresh:type_name -> catalyst.peering.v1.Refresh
 	15, // 5: catalyst.peering.v1.Frame.subscribe:type_name -> catalyst.peering.v1.Subscribe
 	16, // 6: catalyst.peering.v1.Frame.report:type_name -> catalyst.peering.v1.Report
-	17, // 7: catalyst.peering.v1.Frame.walk_request:type_name -> catalyst.peering.v1.WalkRequest
-	18, // 8: catalyst.peering.v1.Frame.walk_reply:type_name -> catalyst.peering.v1.WalkReply
+	17, // 7: catalyst.peering.v1.Frame.walk_request:type_name -> catalyst.peering.v1.TraceRequest
+	18, // 8: catalyst.peering.v1.Frame.walk_reply:type_name -> catalyst.peering.v1.TraceReply
 	6,  // 9: catalyst.peering.v1.Open.capabilities:type_name -> catalyst.peering.v1.Capabilities
 	8,  // 10: catalyst.peering.v1.Update.withdrawn:type_name -> catalyst.peering.v1.Route
 	9,  // 11: catalyst.peering.v1.Update.announced:type_name -> catalyst.peering.v1.Group
@@ -1764,9 +1766,9 @@ var file_catalyst_peering_v1_peering_proto_depIdxs = []int32{
 	1,  // 14: catalyst.peering.v1.Attributes.protocol:type_name -> catalyst.peering.v1.Protocol
 	11, // 15: catalyst.peering.v1.Attributes.next_hop:type_name -> catalyst.peering.v1.NextHop
 	2,  // 16: catalyst.peering.v1.Attributes.health:type_name -> catalyst.peering.v1.Health
-	19, // 17: catalyst.peering.v1.WalkReply.hops:type_name -> catalyst.peering.v1.WalkHop
-	20, // 18: catalyst.peering.v1.WalkHop.steps:type_name -> catalyst.peering.v1.WalkStep
-	3,  // 19: catalyst.peering.v1.WalkStep.state:type_name -> catalyst.peering.v1.WalkState
+	19, // 17: catalyst.peering.v1.TraceReply.hops:type_name -> catalyst.peering.v1.TraceHop
+	20, // 18: catalyst.peering.v1.TraceHop.steps:type_name -> catalyst.peering.v1.TraceStep
+	3,  // 19: catalyst.peering.v1.TraceStep.state:type_name -> catalyst.peering.v1.TraceState
 	4,  // 20: catalyst.peering.v1.Peering.Session:input_type -> catalyst.peering.v1.Frame
 	4,  // 21: catalyst.peering.v1.Peering.Session:output_type -> catalyst.peering.v1.Frame
 	21, // [21:22] is the sub-list for method output_type

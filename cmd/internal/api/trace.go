@@ -9,7 +9,7 @@ import (
 )
 
 // Trace implements operator.Backend.
-func (a *API) Trace(ctx context.Context, service string) (*operator.Walk, error) {
+func (a *API) Trace(ctx context.Context, service string) (*operator.Trace, error) {
 	svc, err := a.service(service)
 	if err != nil {
 		return nil, err
@@ -19,16 +19,16 @@ func (a *API) Trace(ctx context.Context, service string) (*operator.Walk, error)
 	if err != nil {
 		return nil, err
 	}
-	out := &operator.Walk{
+	out := &operator.Trace{
 		Service:  string(svc),
-		Hops:     []operator.WalkHop{},
+		Hops:     []operator.TraceHop{},
 		Complete: trace.Complete(hops),
 		Millis:   millis(time.Since(began)),
 	}
 	for _, h := range hops {
-		hop := operator.WalkHop{Node: h.Node.String(), Note: h.Note, Steps: []operator.WalkStep{}}
+		hop := operator.TraceHop{Node: h.Node.String(), Note: h.Note, Steps: []operator.TraceStep{}}
 		for _, s := range h.Steps {
-			hop.Steps = append(hop.Steps, operator.WalkStep{
+			hop.Steps = append(hop.Steps, operator.TraceStep{
 				Name:   s.Name,
 				State:  s.State.String(),
 				Text:   s.Text,
@@ -39,7 +39,7 @@ func (a *API) Trace(ctx context.Context, service string) (*operator.Walk, error)
 		out.Hops = append(out.Hops, hop)
 	}
 	if broken := trace.Broken(hops); broken != nil {
-		out.Broken = &operator.WalkBroken{
+		out.Broken = &operator.TraceBroken{
 			Node:   broken.Node.String(),
 			Step:   broken.Step.Name,
 			Text:   broken.Step.Text,

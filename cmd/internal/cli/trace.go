@@ -16,8 +16,8 @@ var errBroken = errors.New("the way is broken") //nolint:gochecknoglobals // a s
 func (a *app) traceCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "trace NAME",
-		Short: "Walk a call from here to the workload, over every node that answers, and name the first thing that is broken",
-		Long: "Walk a call from here to the workload over every node that answers: route, filter, what Envoy was given " +
+		Short: "Follow a call from here to the workload, over every node that answers, and name the first thing that is broken",
+		Long: "Follow a call from here to the workload over every node that answers: route, filter, what Envoy was given " +
 			"and took, the next hop's listener and certificate,\n" +
 			"and at that node the same again, to the workload itself. Nothing is sent to the workload but a TCP " +
 			"connection.\n\nExit status 1 if something is broken.",
@@ -27,7 +27,7 @@ func (a *app) traceCommand() *cobra.Command {
 				return err
 			}
 			w := resp.Trace
-			if err := a.print(w, func(out io.Writer) { showWalk(out, w) }); err != nil {
+			if err := a.print(w, func(out io.Writer) { showTrace(out, w) }); err != nil {
 				return err
 			}
 			if w.Broken != nil {
@@ -38,7 +38,7 @@ func (a *app) traceCommand() *cobra.Command {
 	}
 }
 
-func showWalk(out io.Writer, w *client.TraceTraceWalk) {
+func showTrace(out io.Writer, w *client.TraceTrace) {
 	for i, h := range w.Hops {
 		if i > 0 {
 			fmt.Fprintln(out)

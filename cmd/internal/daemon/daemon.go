@@ -165,7 +165,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	d.tracer = trace.New(trace.NewNode(trace.NodeConfig{
 		Node: d.self, Router: d.router, Offer: d.offer, Forwarding: d.forwarder, Identity: d.id, Envoy: d.envoy,
 		Egress: d.cfg.Envoy.Egress, Port: d.ports.Of, Tunnel: compiler.TunnelSocket,
-	}), policy, peering.NewWalkID)
+	}), policy, peering.NewTraceID)
 	if err := d.gateway(ctx); err != nil {
 		return err
 	}
@@ -266,7 +266,7 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 	}
 	var answer peering.Answer // nil declines what peers ask
 	if d.cfg.Peering.Trace != "off" {
-		answer = func(ctx context.Context, from bgp.NodeID, req bgp.WalkRequest) []bgp.WalkHop {
+		answer = func(ctx context.Context, from bgp.NodeID, req bgp.TraceRequest) []bgp.TraceHop {
 			return d.tracer.Answer(ctx, from, req)
 		}
 	}

@@ -31,17 +31,17 @@ func (t *Tracer) untold(asker bgp.NodeID, best *rib.Candidate) string {
 }
 
 // discreet takes everything from an answer for another organisation but what holds and what does not.
-func discreet(hops []bgp.WalkHop) []bgp.WalkHop {
+func discreet(hops []bgp.TraceHop) []bgp.TraceHop {
 	for i := range hops {
 		for j := range hops[i].Steps {
 			s := &hops[i].Steps[j]
 			if s.Name == "export" { // why it was not told is for it to read
 				continue
 			}
-			text := map[bgp.WalkState]string{bgp.WalkOK: "holds", bgp.WalkFailed: "does not hold",
-				bgp.WalkUnknown: "is not known"}[s.State]
-			*s = bgp.WalkStep{Name: s.Name, State: s.State, Text: text}
-			if s.State == bgp.WalkFailed {
+			text := map[bgp.TraceState]string{bgp.TraceOK: "holds", bgp.TraceFailed: "does not hold",
+				bgp.TraceUnknown: "is not known"}[s.State]
+			*s = bgp.TraceStep{Name: s.Name, State: s.State, Text: text}
+			if s.State == bgp.TraceFailed {
 				s.Advice = fmt.Sprintf("the operator of %s sees more", hops[i].Node)
 			}
 		}

@@ -28,7 +28,7 @@ import (
 // Router answers what the tables say, and puts questions to peers. peering.Router is one.
 type Router interface {
 	Query(ctx context.Context, f func(*speaker.Speaker)) error
-	Ask(ctx context.Context, peer bgp.NodeID, req bgp.WalkRequest) ([]bgp.WalkHop, error)
+	Ask(ctx context.Context, peer bgp.NodeID, req bgp.TraceRequest) ([]bgp.TraceHop, error)
 }
 
 // Offer knows this node's own services. offer.Offer is one.
@@ -259,6 +259,6 @@ func (n *Node) Tunnel(ctx context.Context, hop bgp.NodeID) (bool, error) {
 }
 
 // Ask implements Source.
-func (n *Node) Ask(ctx context.Context, peer bgp.NodeID, req bgp.WalkRequest) ([]bgp.WalkHop, error) {
+func (n *Node) Ask(ctx context.Context, peer bgp.NodeID, req bgp.TraceRequest) ([]bgp.TraceHop, error) {
 	return n.cfg.Router.Ask(ctx, peer, req)
 }

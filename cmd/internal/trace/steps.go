@@ -18,12 +18,12 @@ import (
 	"github.com/catalyst-router/catalyst/xds/ads"
 )
 
-func step(name string, state bgp.WalkState, format string, args ...any) bgp.WalkStep {
-	return bgp.WalkStep{Name: name, State: state, Text: fmt.Sprintf(format, args...)}
+func step(name string, state bgp.TraceState, format string, args ...any) bgp.TraceStep {
+	return bgp.TraceStep{Name: name, State: state, Text: fmt.Sprintf(format, args...)}
 }
 
 // egress tries where applications beside this node reach the service.
-func (t *Tracer) egress(ctx context.Context, f *Facts) bgp.WalkStep {
+func (t *Tracer) egress(ctx context.Context, f *Facts) bgp.TraceStep {
 	return timed(ctx, "listener", func(ctx context.Context) (string, error) {
 		return "applications here reach it at " + f.Egress, t.src.Connect(ctx, f.Egress)
 	}, func(error) string {
@@ -32,7 +32,7 @@ func (t *Tracer) egress(ctx context.Context, f *Facts) bgp.WalkStep {
 }
 
 // arrive tries a next hop's mesh ingress with this node's certificate.
-func (t *Tracer) arrive(ctx context.Context, hop bgp.NextHop) []bgp.WalkStep {
+func (t *Tracer) arrive(ctx context.Context, hop bgp.NextHop) []bgp.TraceStep {
 	tunnelled := false
 	tunnel := timed(ctx, "listener", func(ctx context.Context) (string, error) {
 		var err error
@@ -43,20 +43,20 @@ func (t *Tracer) arrive(ctx context.Context, hop bgp.NextHop) []bgp.WalkStep {
 			"reach that? See its envoy.log", hop.Node)
 	})
 	if tunnelled {
-		return []bgp.WalkStep{tunnel}
+		return []bgp.TraceStep{tunnel}
 	}
 	if hop.Address == "" {
-		s := step("listener", bgp.WalkFailed, "%s has told no address of its mesh ingress", hop.Node)
+		s := step("listener", bgp.TraceFailed, "%s has told no address of its mesh ingress", hop.Node)
 		s.Advice = "set envoy.ingress (and envoy.advertise) in its configuration"
-		return []bgp.WalkStep{s}
+		return []bgp.TraceStep{s}
 	}
-	steps := []bgp.WalkStep{timed(ctx, "listener", func(ctx context.Context) (string, error) {
+	steps := []bgp.TraceStep{timed(ctx, "listener", func(ctx context.Context) (string, error) {
 		return "its mesh ingress at " + hop.Address, t.src.Connect(ctx, hop.Address)
 	}, func(error) string {
 		return fmt.Sprintf("is %s's Envoy running, does envoy.advertise name %s, and does a firewall let it through?",
 			hop.Node, hop.Address)
 	})}
-	if steps[0].State == bgp.WalkOK {
+	if steps[0].State == bgp.TraceOK {
 		steps = append(steps, timed(ctx, "tls",
 			func(ctx context.Context) (string, error) { return t.src.Handshake(ctx, hop) }, func(err error) string {
 				if strings.Contains(err.Error(), "expired") {
@@ -69,24 +69,24 @@ func (t *Tracer) arrive(ctx context.Context, hop bgp.NextHop) []bgp.WalkStep {
 }
 
 // learned says whence the best path came: session, route and filter.
-func learned(f *Facts) []bgp.WalkStep {
+func learned(f *Facts) []bgp.TraceStep {
 	best := &f.Paths[0]
 	if best.Local {
-		return []bgp.WalkStep{step("route", bgp.WalkOK, "this node offers it, at %s", f.Workload.Address)}
+		return []bgp.TraceStep{step("route", bgp.TraceOK, "this node offers it, at %s", f.Workload.Address)}
 	}
-	return []bgp.WalkStep{session(f, best.Peer), route(f), filtered(best)}
+	return []bgp.TraceStep{session(f, best.Peer), route(f), filtered(best)}
 }
 
-func session(f *Facts, peer bgp.NodeID) bgp.WalkStep {
+func session(f *Facts, peer bgp.NodeID) bgp.TraceStep {
 	i := slices.IndexFunc(f.Peers, func(p speaker.PeerView) bool { return p.Config.Node == peer })
 	if i < 0 {
-		return step("session", bgp.WalkUnknown, "%s is not a peer any more", peer)
+		return step("session", bgp.TraceUnknown, "%s is not a peer any more", peer)
 	}
 	p := &f.Peers[i]
 	if p.State == fsm.Established {
-		return step("session", bgp.WalkOK, "with %s since %s", peer, p.Since.UTC().Format(time.DateTime))
+		return step("session", bgp.TraceOK, "with %s since %s", peer, p.Since.UTC().Format(time.DateTime))
 	}
-	s := step("session", bgp.WalkUnknown, "with %s is %s: %s; its routes are kept as stale until %s", peer, p.State,
+	s := step("session", bgp.TraceUnknown, "with %s is %s: %s; its routes are kept as stale until %s", peer, p.State,
 		because(p), p.StaleUntil.UTC().Format(time.TimeOnly))
 	s.Advice = "traffic goes on meanwhile; see catalyst peer show " + peer.String()
 	return s
@@ -105,31 +105,31 @@ func because(p *speaker.PeerView) string {
 	return p.LastError
 }
 
-func route(f *Facts) bgp.WalkStep {
+func route(f *Facts) bgp.TraceStep {
 	best := &f.Paths[0]
 	path := make([]string, 0, len(best.Attrs.NodePath))
 	for _, n := range best.Attrs.NodePath {
 		path = append(path, n.String())
 	}
-	s := step("route", bgp.WalkOK, "by %s (%s), %s", best.NextHop.Node, strings.Join(path, " → "), best.Lost)
+	s := step("route", bgp.TraceOK, "by %s (%s), %s", best.NextHop.Node, strings.Join(path, " → "), best.Lost)
 	if len(f.Paths) > 1 {
 		s.Text += fmt.Sprintf(", of %d paths", len(f.Paths))
 	}
 	if best.Attrs.Health == bgp.HealthDown {
-		s.State, s.Advice = bgp.WalkUnknown, "the workload is announced as down: see the last hop"
+		s.State, s.Advice = bgp.TraceUnknown, "the workload is announced as down: see the last hop"
 	}
 	return s
 }
 
-func filtered(best *rib.Candidate) bgp.WalkStep {
+func filtered(best *rib.Candidate) bgp.TraceStep {
 	if best.Term != "" {
-		return step("filter", bgp.WalkOK, "import term %s accepts it from %s", best.Term, best.Peer)
+		return step("filter", bgp.TraceOK, "import term %s accepts it from %s", best.Term, best.Peer)
 	}
-	return step("filter", bgp.WalkOK, "no import term is against it")
+	return step("filter", bgp.TraceOK, "no import term is against it")
 }
 
 // rejected says why none of the paths that were heard of is used; nil if none was.
-func rejected(f *Facts) *bgp.WalkStep {
+func rejected(f *Facts) *bgp.TraceStep {
 	if len(f.Paths) == 0 {
 		return nil
 	}
@@ -153,30 +153,30 @@ func rejected(f *Facts) *bgp.WalkStep {
 	if len(f.Paths) > 1 {
 		text += fmt.Sprintf("; nor are the other %d", len(f.Paths)-1)
 	}
-	s := step(name, bgp.WalkFailed, "%s", text)
+	s := step(name, bgp.TraceFailed, "%s", text)
 	s.Advice = advice
 	return &s
 }
 
 // export says why an asker without a route was not told of what this node knows; nothing if it was, or there is
 // nothing to tell.
-func export(f *Facts, to bgp.NodeID) []bgp.WalkStep {
+func export(f *Facts, to bgp.NodeID) []bgp.TraceStep {
 	i := slices.IndexFunc(f.Exports, func(e rib.Export) bool { return e.Peer == to })
 	if i < 0 || f.Exports[i].Told || f.Exports[i].Why == rib.WithheldNoPath || f.Exports[i].Why == rib.NotWithheld {
 		return nil
 	}
 	e := f.Exports[i]
-	s := step("export", bgp.WalkFailed, "%s is not told of it: %s", to, e.Why)
+	s := step("export", bgp.TraceFailed, "%s is not told of it: %s", to, e.Why)
 	if e.Term != "" {
 		s.Text += ": term " + e.Term
 	}
 	s.Advice = "see the export rules: catalyst peer show " + to.String()
-	return []bgp.WalkStep{s}
+	return []bgp.TraceStep{s}
 }
 
 // unheard says that neither this node nor anybody whom it asked knows the name. Where the trace begins, that is the
 // failed step; a node that was asked by another only reports it, unless it knows the reason.
-func unheard(svc bgp.Service, f *Facts, asked int, begun bool) []bgp.WalkStep {
+func unheard(svc bgp.Service, f *Facts, asked int, begun bool) []bgp.TraceStep {
 	var down []string
 	for i := range f.Peers {
 		if p := &f.Peers[i]; p.State != fsm.Established {
@@ -184,39 +184,39 @@ func unheard(svc bgp.Service, f *Facts, asked int, begun bool) []bgp.WalkStep {
 		}
 	}
 	if len(down) > 0 {
-		s := step("session", bgp.WalkFailed, "no path to it is known, and %s", strings.Join(down, "; "))
+		s := step("session", bgp.TraceFailed, "no path to it is known, and %s", strings.Join(down, "; "))
 		s.Advice = "what these peers announce is not known here: see catalyst peer list"
-		return []bgp.WalkStep{s}
+		return []bgp.TraceStep{s}
 	}
 	if !begun {
-		return []bgp.WalkStep{step("route", bgp.WalkUnknown, "no path to it is known here")}
+		return []bgp.TraceStep{step("route", bgp.TraceUnknown, "no path to it is known here")}
 	}
 	if hints := Hints(svc, f.Peers); len(hints) > 0 {
-		s := step("route", bgp.WalkFailed, "no path to it is known here; %s", strings.Join(hints, "; "))
+		s := step("route", bgp.TraceFailed, "no path to it is known here; %s", strings.Join(hints, "; "))
 		s.Advice = "change what is asked of the peer, or its limit: catalyst peer show"
-		return []bgp.WalkStep{s}
+		return []bgp.TraceStep{s}
 	}
-	s := step("route", bgp.WalkFailed, "no path to it is known here, nor to any of %d peers that could be "+
+	s := step("route", bgp.TraceFailed, "no path to it is known here, nor to any of %d peers that could be "+
 		"asked, nor beyond", asked)
 	s.Advice = "is the name right, and does a node offer it? catalyst route explain names what is nearest"
-	return []bgp.WalkStep{s}
+	return []bgp.TraceStep{s}
 }
 
 // published says what Envoys were given of the service: compiled, sent, acknowledged.
-func published(f *Facts) []bgp.WalkStep {
+func published(f *Facts) []bgp.TraceStep {
 	switch {
 	case f.Problem != "":
-		s := step("compiled", bgp.WalkFailed, "%s", f.Problem)
+		s := step("compiled", bgp.TraceFailed, "%s", f.Problem)
 		s.Advice = "what Envoy had before stays; catalyst route explain shows the paths"
-		return []bgp.WalkStep{s}
+		return []bgp.TraceStep{s}
 	case len(f.Compiled) == 0:
-		s := step("compiled", bgp.WalkFailed, "nothing was compiled for it")
+		s := step("compiled", bgp.TraceFailed, "nothing was compiled for it")
 		s.Advice = "a node without an Envoy compiles nothing: see catalyst status"
-		return []bgp.WalkStep{s}
+		return []bgp.TraceStep{s}
 	}
-	steps := []bgp.WalkStep{step("compiled", bgp.WalkOK, "%s", names(f.Compiled))}
+	steps := []bgp.TraceStep{step("compiled", bgp.TraceOK, "%s", names(f.Compiled))}
 	if len(f.Connected) == 0 {
-		s := step("sent", bgp.WalkFailed, "no Envoy is connected to this node")
+		s := step("sent", bgp.TraceFailed, "no Envoy is connected to this node")
 		s.Advice = "an Envoy that runs goes on with what it has; see catalyst status and envoy.log in the data directory"
 		return append(steps, s)
 	}
@@ -231,25 +231,25 @@ func names(refs []xds.Ref) string {
 	return strings.Join(all, ", ")
 }
 
-func sent(all []ads.ServiceStatus, connected int) bgp.WalkStep {
+func sent(all []ads.ServiceStatus, connected int) bgp.TraceStep {
 	for _, e := range all {
 		if e.Sent != e.Current {
-			return step("sent", bgp.WalkUnknown, "%s waits to be sent %s %s", e.Node, e.Resource.Name, e.Current)
+			return step("sent", bgp.TraceUnknown, "%s waits to be sent %s %s", e.Node, e.Resource.Name, e.Current)
 		}
 	}
-	return step("sent", bgp.WalkOK, "to %d Envoy(s)", connected)
+	return step("sent", bgp.TraceOK, "to %d Envoy(s)", connected)
 }
 
-func acknowledged(all []ads.ServiceStatus) bgp.WalkStep {
+func acknowledged(all []ads.ServiceStatus) bgp.TraceStep {
 	var last, declared time.Time
 	for _, e := range all {
 		switch {
 		case e.Error != "":
-			s := step("acknowledged", bgp.WalkFailed, "%s refuses %s: %s", e.Node, e.Resource.Name, e.Error)
+			s := step("acknowledged", bgp.TraceFailed, "%s refuses %s: %s", e.Node, e.Resource.Name, e.Error)
 			s.Advice = "what it had before stays; see catalyst envoy status"
 			return s
 		case e.Acked != e.Current:
-			s := step("acknowledged", bgp.WalkUnknown, "%s has not answered yet to %s %s", e.Node, e.Resource.Name, e.Current)
+			s := step("acknowledged", bgp.TraceUnknown, "%s has not answered yet to %s %s", e.Node, e.Resource.Name, e.Current)
 			s.Advice = "if that stays so, see catalyst envoy status"
 			return s
 		}
@@ -261,9 +261,9 @@ func acknowledged(all []ads.ServiceStatus) bgp.WalkStep {
 		}
 	}
 	if last.IsZero() {
-		return step("acknowledged", bgp.WalkOK, "Envoy had it when it connected")
+		return step("acknowledged", bgp.TraceOK, "Envoy had it when it connected")
 	}
-	s := step("acknowledged", bgp.WalkOK, "at %s", last.UTC().Format("2006-01-02 15:04:05.000"))
+	s := step("acknowledged", bgp.TraceOK, "at %s", last.UTC().Format("2006-01-02 15:04:05.000"))
 	if !declared.IsZero() && last.After(declared) {
 		s.Text += fmt.Sprintf(", %.1f ms after it was ordered", float64(last.Sub(declared).Microseconds())/1000)
 	}
@@ -271,9 +271,9 @@ func acknowledged(all []ads.ServiceStatus) bgp.WalkStep {
 }
 
 // envoy asks this node's Envoy itself.
-func (t *Tracer) envoy(ctx context.Context, f *Facts) bgp.WalkStep {
+func (t *Tracer) envoy(ctx context.Context, f *Facts) bgp.TraceStep {
 	if !f.Supervised {
-		return step("envoy", bgp.WalkUnknown, "this node runs no Envoy of its own to be asked")
+		return step("envoy", bgp.TraceUnknown, "this node runs no Envoy of its own to be asked")
 	}
 	var clusters []string
 	for _, r := range f.Compiled {
@@ -298,15 +298,15 @@ func (t *Tracer) envoy(ctx context.Context, f *Facts) bgp.WalkStep {
 		return "does it run? See catalyst status, and envoy.log in the data directory"
 	})
 	for _, h := range hosts {
-		if s.State == bgp.WalkOK && h.Ejected && h.Address == f.Paths[0].NextHop.Address {
-			s.State, s.Text = bgp.WalkUnknown, "has left "+h.Address+" out, because it did not answer"
+		if s.State == bgp.TraceOK && h.Ejected && h.Address == f.Paths[0].NextHop.Address {
+			s.State, s.Text = bgp.TraceUnknown, "has left "+h.Address+" out, because it did not answer"
 		}
 	}
 	return s
 }
 
 // workload ends a trace at the node that offers the service: it tries the workload itself.
-func (t *Tracer) workload(ctx context.Context, f *Facts, hop bgp.WalkHop) bgp.WalkHop {
+func (t *Tracer) workload(ctx context.Context, f *Facts, hop bgp.TraceHop) bgp.TraceHop {
 	hop.Steps = append(hop.Steps, t.envoy(ctx, f), t.backend(ctx, f))
 	if f.Workload.Check != "" {
 		hop.Steps = append(hop.Steps, health(f))
@@ -314,7 +314,7 @@ func (t *Tracer) workload(ctx context.Context, f *Facts, hop bgp.WalkHop) bgp.Wa
 	return hop
 }
 
-func (t *Tracer) backend(ctx context.Context, f *Facts) bgp.WalkStep {
+func (t *Tracer) backend(ctx context.Context, f *Facts) bgp.TraceStep {
 	s := timed(ctx, "backend", func(ctx context.Context) (string, error) {
 		if len(f.Workload.At) == 0 {
 			return "", errors.New(cmp.Or(f.Workload.Trouble, "no address of it is known yet"))
@@ -336,29 +336,29 @@ func (t *Tracer) backend(ctx context.Context, f *Facts) bgp.WalkStep {
 		return fmt.Sprintf("start the workload, or correct its address %s: catalyst route update NAME --addr",
 			f.Workload.Address)
 	})
-	if f.Workload.Trouble != "" && s.State == bgp.WalkOK {
-		s.State, s.Text, s.Advice = bgp.WalkUnknown, f.Workload.Trouble, "is the name right, and does the DNS server answer?"
+	if f.Workload.Trouble != "" && s.State == bgp.TraceOK {
+		s.State, s.Text, s.Advice = bgp.TraceUnknown, f.Workload.Trouble, "is the name right, and does the DNS server answer?"
 	}
 	return s
 }
 
-func health(f *Facts) bgp.WalkStep {
+func health(f *Facts) bgp.TraceStep {
 	switch f.Workload.Health {
 	case bgp.HealthDown:
-		s := step("health", bgp.WalkFailed, "its check %s fails: %s", f.Workload.Check, f.Workload.Error)
+		s := step("health", bgp.TraceFailed, "its check %s fails: %s", f.Workload.Check, f.Workload.Error)
 		s.Advice = "ask the workload itself what is wrong: it gets no traffic while its check fails"
 		return s
 	case bgp.HealthUp:
-		return step("health", bgp.WalkOK, "its check %s succeeds", f.Workload.Check)
+		return step("health", bgp.TraceOK, "its check %s succeeds", f.Workload.Check)
 	case bgp.HealthUnknown, bgp.HealthDraining:
 	}
-	return step("health", bgp.WalkUnknown, "its check %s says %s", f.Workload.Check, f.Workload.Health)
+	return step("health", bgp.TraceUnknown, "its check %s says %s", f.Workload.Check, f.Workload.Health)
 }
 
 // withdrawn ends a trace at a node that offers the service but does not announce it now, for example because its
 // workload is down.
-func (t *Tracer) withdrawn(ctx context.Context, f *Facts) []bgp.WalkStep {
-	return []bgp.WalkStep{step("route", bgp.WalkUnknown,
+func (t *Tracer) withdrawn(ctx context.Context, f *Facts) []bgp.TraceStep {
+	return []bgp.TraceStep{step("route", bgp.TraceUnknown,
 		"this node offers it, at %s, and has withdrawn it while its check fails", f.Workload.Address), t.backend(ctx, f),
 		health(f)}
 }

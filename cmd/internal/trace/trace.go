@@ -2,7 +2,7 @@
 // answers, and finds the first thing that does not hold. What a node knows and can try is a Source; the questions
 // between nodes are bgp/peering's.
 //
-//	t := trace.New(source, trace.Organisation, peering.NewWalkID)
+//	t := trace.New(source, trace.Organisation, peering.NewTraceID)
 //	hops := t.Begin(ctx, svc)            // where catalyst trace is typed
 //	broken := trace.Broken(hops)
 //	hops := t.Answer(ctx, from, req)     // at every node beyond, for the peer that asks
@@ -100,7 +100,7 @@ type Source interface {
 	// holds none.
 	Tunnel(ctx context.Context, hop bgp.NodeID) (bool, error)
 	// Ask puts a question to a peer.
-	Ask(ctx context.Context, peer bgp.NodeID, req bgp.WalkRequest) ([]bgp.WalkHop, error)
+	Ask(ctx context.Context, peer bgp.NodeID, req bgp.TraceRequest) ([]bgp.TraceHop, error)
 }
 
 // Tracer traces from one node.
@@ -116,35 +116,35 @@ func New(src Source, policy Policy, newID func() uint64) *Tracer {
 }
 
 // Begin traces a service from this node on: catalyst trace at this node.
-func (t *Tracer) Begin(ctx context.Context, svc bgp.Service) ([]bgp.WalkHop, error) {
+func (t *Tracer) Begin(ctx context.Context, svc bgp.Service) ([]bgp.TraceHop, error) {
 	ctx, cancel := context.WithTimeout(ctx, Budget)
 	defer cancel()
 	f, err := t.src.Facts(ctx, svc)
 	if err != nil {
 		return nil, err
 	}
-	hop := bgp.WalkHop{Node: t.src.Self()}
+	hop := bgp.TraceHop{Node: t.src.Self()}
 	if f.Egress != "" {
 		hop.Steps = append(hop.Steps, t.egress(ctx, f))
 	}
-	return t.from(ctx, f, hop, bgp.WalkRequest{ID: t.newID(), Service: svc, TTL: bgp.MaxWalkHops, Budget: Budget},
+	return t.from(ctx, f, hop, bgp.TraceRequest{ID: t.newID(), Service: svc, TTL: bgp.MaxTraceHops, Budget: Budget},
 		bgp.NodeID{}), nil
 }
 
 // Answer goes on with a trace that a peer has brought here.
-func (t *Tracer) Answer(ctx context.Context, from bgp.NodeID, req bgp.WalkRequest) []bgp.WalkHop {
-	hop := bgp.WalkHop{Node: t.src.Self()}
+func (t *Tracer) Answer(ctx context.Context, from bgp.NodeID, req bgp.TraceRequest) []bgp.TraceHop {
+	hop := bgp.TraceHop{Node: t.src.Self()}
 	f, err := t.src.Facts(ctx, req.Service)
 	switch {
 	case err != nil:
 		hop.Note = "cannot answer now: " + err.Error()
-		return []bgp.WalkHop{hop}
+		return []bgp.TraceHop{hop}
 	case !t.mayKnow(from, f):
 		hop.Note = fmt.Sprintf("says nothing of it, because it gave %s no route to it", from)
-		return []bgp.WalkHop{hop}
+		return []bgp.TraceHop{hop}
 	case req.TTL == 0:
-		hop.Note = fmt.Sprintf("the trace ends here: it has crossed %d nodes", bgp.MaxWalkHops)
-		return []bgp.WalkHop{hop}
+		hop.Note = fmt.Sprintf("the trace ends here: it has crossed %d nodes", bgp.MaxTraceHops)
+		return []bgp.TraceHop{hop}
 	}
 	if req.Search {
 		hop.Steps = append(hop.Steps, export(f, from)...)
@@ -166,16 +166,16 @@ func (t *Tracer) mayKnow(from bgp.NodeID, f *Facts) bool {
 
 // from traces on from this node, for the peer that asks or, without one, for this node's operator. Its own hop has
 // been begun and is completed here; the hops beyond follow it.
-func (t *Tracer) from(ctx context.Context, f *Facts, hop bgp.WalkHop, req bgp.WalkRequest,
-	asker bgp.NodeID) []bgp.WalkHop {
+func (t *Tracer) from(ctx context.Context, f *Facts, hop bgp.TraceHop, req bgp.TraceRequest,
+	asker bgp.NodeID) []bgp.TraceHop {
 	if len(f.Paths) == 0 || f.Paths[0].Reject != rib.Accepted {
 		if s := rejected(f); s != nil {
 			hop.Steps = append(hop.Steps, *s)
-			return []bgp.WalkHop{hop}
+			return []bgp.TraceHop{hop}
 		}
 		if f.Workload.Address != "" {
 			hop.Steps = append(hop.Steps, t.withdrawn(ctx, f)...)
-			return []bgp.WalkHop{hop}
+			return []bgp.TraceHop{hop}
 		}
 		return t.search(ctx, f, hop, req)
 	}
@@ -183,29 +183,29 @@ func (t *Tracer) from(ctx context.Context, f *Facts, hop bgp.WalkHop, req bgp.Wa
 	hop.Steps = append(hop.Steps, learned(f)...)
 	hop.Steps = append(hop.Steps, published(f)...)
 	if best.Local {
-		return []bgp.WalkHop{t.workload(ctx, f, hop)}
+		return []bgp.TraceHop{t.workload(ctx, f, hop)}
 	}
 	if why := t.untold(asker, best); why != "" {
-		return []bgp.WalkHop{hop, {Node: best.NextHop.Node, Note: why}}
+		return []bgp.TraceHop{hop, {Node: best.NextHop.Node, Note: why}}
 	}
 	ask, cancel := context.WithTimeout(ctx, max(reserve, req.Budget-reserve))
 	defer cancel()
-	beyond := make(chan []bgp.WalkHop, 1)
+	beyond := make(chan []bgp.TraceHop, 1)
 	go func() { beyond <- t.beyond(ask, f, req) }() // ends with ask
-	arrival := make(chan []bgp.WalkStep, 1)
+	arrival := make(chan []bgp.TraceStep, 1)
 	go func() { arrival <- t.arrive(ctx, best.NextHop) }() // ends within probeTime
 	hop.Steps = append(hop.Steps, t.envoy(ctx, f))
 	rest := <-beyond
 	rest[0].Steps = append(<-arrival, rest[0].Steps...)
-	return append([]bgp.WalkHop{hop}, rest...)
+	return append([]bgp.TraceHop{hop}, rest...)
 }
 
 // beyond asks the next hop, and returns at least one hop, that node's.
-func (t *Tracer) beyond(ctx context.Context, f *Facts, req bgp.WalkRequest) []bgp.WalkHop {
+func (t *Tracer) beyond(ctx context.Context, f *Facts, req bgp.TraceRequest) []bgp.TraceHop {
 	next := f.Paths[0].NextHop.Node
-	silent := func(why string) []bgp.WalkHop { return []bgp.WalkHop{{Node: next, Note: why}} }
+	silent := func(why string) []bgp.TraceHop { return []bgp.TraceHop{{Node: next, Note: why}} }
 	if req.TTL <= 1 {
-		return silent(fmt.Sprintf("not asked: the trace has crossed %d nodes", bgp.MaxWalkHops))
+		return silent(fmt.Sprintf("not asked: the trace has crossed %d nodes", bgp.MaxTraceHops))
 	}
 	if next != f.Paths[0].Peer {
 		return silent(fmt.Sprintf("not asked: the route was reflected by %s, and there is no session with the "+
@@ -225,14 +225,14 @@ func (t *Tracer) beyond(ctx context.Context, f *Facts, req bgp.WalkRequest) []bg
 }
 
 // search asks peers about a name that is not known here, and gives the branch that says most of it.
-func (t *Tracer) search(ctx context.Context, f *Facts, hop bgp.WalkHop, req bgp.WalkRequest) []bgp.WalkHop {
+func (t *Tracer) search(ctx context.Context, f *Facts, hop bgp.TraceHop, req bgp.TraceRequest) []bgp.TraceHop {
 	var asked []bgp.NodeID
 	for i := range f.Peers {
-		if p := &f.Peers[i]; p.State == fsm.Established && p.Caps.Walk && !p.External && len(asked) < maxSearched {
+		if p := &f.Peers[i]; p.State == fsm.Established && p.Caps.Trace && !p.External && len(asked) < maxSearched {
 			asked = append(asked, p.Config.Node)
 		}
 	}
-	var found []bgp.WalkHop
+	var found []bgp.TraceHop
 	begun := !req.Search
 	if req.TTL > 1 {
 		req.TTL--
@@ -242,30 +242,30 @@ func (t *Tracer) search(ctx context.Context, f *Facts, hop bgp.WalkHop, req bgp.
 	}
 	if found == nil {
 		hop.Steps = append(hop.Steps, unheard(req.Service, f, len(asked), begun)...)
-		return []bgp.WalkHop{hop}
+		return []bgp.TraceHop{hop}
 	}
-	hop.Steps = append(hop.Steps, bgp.WalkStep{
+	hop.Steps = append(hop.Steps, bgp.TraceStep{
 		Name:  "route",
-		State: bgp.WalkUnknown,
+		State: bgp.TraceUnknown,
 		Text:  fmt.Sprintf("no path to it is known here; %s says more", found[0].Node),
 	})
-	return append([]bgp.WalkHop{hop}, found...)
+	return append([]bgp.TraceHop{hop}, found...)
 }
 
 // ask asks several peers at once; the first of them, in their order, that knows something broken is preferred. nil if
 // none knows the name.
-func (t *Tracer) ask(ctx context.Context, peers []bgp.NodeID, req bgp.WalkRequest) []bgp.WalkHop {
+func (t *Tracer) ask(ctx context.Context, peers []bgp.NodeID, req bgp.TraceRequest) []bgp.TraceHop {
 	ctx, cancel := context.WithTimeout(ctx, req.Budget)
 	defer cancel()
-	answers := make([]chan []bgp.WalkHop, len(peers))
+	answers := make([]chan []bgp.TraceHop, len(peers))
 	for i, p := range peers {
-		answers[i] = make(chan []bgp.WalkHop, 1)
+		answers[i] = make(chan []bgp.TraceHop, 1)
 		go func() { // ends with ctx
 			hops, _ := t.src.Ask(ctx, p, req)
 			answers[i] <- hops
 		}()
 	}
-	var best []bgp.WalkHop
+	var best []bgp.TraceHop
 	for _, c := range answers {
 		if hops := <-c; best == nil && Broken(hops) != nil {
 			best = hops
@@ -277,19 +277,19 @@ func (t *Tracer) ask(ctx context.Context, peers []bgp.NodeID, req bgp.WalkReques
 // Break is the first thing that is broken.
 type Break struct {
 	Node bgp.NodeID
-	Step bgp.WalkStep
+	Step bgp.TraceStep
 }
 
 // Broken returns the first failed step of a trace, nil if there is none. Where a next hop cannot be reached and says
 // itself what is wrong with it, its own words go into the advice.
-func Broken(hops []bgp.WalkHop) *Break {
+func Broken(hops []bgp.TraceHop) *Break {
 	for _, h := range hops {
 		for i, s := range h.Steps {
-			if s.State != bgp.WalkFailed {
+			if s.State != bgp.TraceFailed {
 				continue
 			}
 			for _, cause := range h.Steps[i+1:] {
-				if (s.Name == "listener" || s.Name == "tls") && cause.State == bgp.WalkFailed && cause.Name != "tls" {
+				if (s.Name == "listener" || s.Name == "tls") && cause.State == bgp.TraceFailed && cause.Name != "tls" {
 					s.Advice = fmt.Sprintf("%s says: %s: %s. %s", h.Node, cause.Name, cause.Text, cause.Advice)
 					break
 				}
@@ -301,22 +301,22 @@ func Broken(hops []bgp.WalkHop) *Break {
 }
 
 // Complete tells whether every hop has spoken and no step is unknown.
-func Complete(hops []bgp.WalkHop) bool {
-	return !slices.ContainsFunc(hops, func(h bgp.WalkHop) bool {
-		return h.Note != "" || slices.ContainsFunc(h.Steps, func(s bgp.WalkStep) bool { return s.State == bgp.WalkUnknown })
+func Complete(hops []bgp.TraceHop) bool {
+	return !slices.ContainsFunc(hops, func(h bgp.TraceHop) bool {
+		return h.Note != "" || slices.ContainsFunc(h.Steps, func(s bgp.TraceStep) bool { return s.State == bgp.TraceUnknown })
 	})
 }
 
 // timed runs a probe and books its outcome.
 func timed(ctx context.Context, name string, probe func(context.Context) (string, error),
-	advice func(error) string) bgp.WalkStep {
+	advice func(error) string) bgp.TraceStep {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	began := time.Now()
 	text, err := probe(ctx)
-	s := bgp.WalkStep{Name: name, State: bgp.WalkOK, Text: text, Took: time.Since(began)}
+	s := bgp.TraceStep{Name: name, State: bgp.TraceOK, Text: text, Took: time.Since(began)}
 	if err != nil {
-		s.State, s.Text, s.Advice = bgp.WalkFailed, err.Error(), advice(err)
+		s.State, s.Text, s.Advice = bgp.TraceFailed, err.Error(), advice(err)
 		if errors.Is(err, context.DeadlineExceeded) {
 			s.Text = fmt.Sprintf("no answer within %s: %s", probeTime, text)
 		}

@@ -63,7 +63,7 @@ func (f *fake) Handshake(_ context.Context, hop bgp.NextHop) (string, error) {
 	return hop.Node.URI(), f.w.dead["tls "+hop.Node.Name]
 }
 
-func (f *fake) Ask(ctx context.Context, peer bgp.NodeID, req bgp.WalkRequest) ([]bgp.WalkHop, error) {
+func (f *fake) Ask(ctx context.Context, peer bgp.NodeID, req bgp.TraceRequest) ([]bgp.TraceHop, error) {
 	n := f.w.nodes[peer]
 	if n.silent != nil {
 		return nil, n.silent
@@ -110,7 +110,7 @@ func line(policy Policy, names ...string) *world {
 					speaker.PeerView{
 						Config: speaker.Peer{Node: id(names[j])},
 						State:  fsm.Established,
-						Caps:   bgp.Capabilities{Walk: true},
+						Caps:   bgp.Capabilities{Trace: true},
 					})
 				n.facts.Exports = append(n.facts.Exports, rib.Export{Peer: id(names[j]), Told: j < i})
 			}
@@ -121,7 +121,7 @@ func line(policy Policy, names ...string) *world {
 	return w
 }
 
-func (w *world) walk(t *testing.T, from string) []bgp.WalkHop {
+func (w *world) trace(t *testing.T, from string) []bgp.TraceHop {
 	t.Helper()
 	hops, err := w.nodes[id(from)].tracer.Begin(t.Context(), books)
 	if err != nil {
@@ -138,7 +138,7 @@ func (w *world) unheard(names ...string) {
 	}
 }
 
-func text(hops []bgp.WalkHop) string {
+func text(hops []bgp.TraceHop) string {
 	var b strings.Builder
 	for _, h := range hops {
 		fmt.Fprintf(&b, "%s %s\n", h.Node, h.Note)
@@ -150,7 +150,7 @@ func text(hops []bgp.WalkHop) string {
 }
 
 func TestAllIsWell(t *testing.T) {
-	hops := line(Given, "c", "b", "a").walk(t, "c")
+	hops := line(Given, "c", "b", "a").trace(t, "c")
 	if Broken(hops) != nil || !Complete(hops) {
 		t.Fatalf("broken: %+v\n%s", Broken(hops), text(hops))
 	}
@@ -245,7 +245,7 @@ func TestEachBreakIsNamed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := line(Organisation, "c", "b", "a")
 			c.breakIt(w)
-			hops := w.walk(t, "c")
+			hops := w.trace(t, "c")
 			broken := Broken(hops)
 			if broken == nil || broken.Node != id(c.node) || broken.Step.Name != c.step {
 				t.Fatalf("named %+v, want %s %s\n%s", broken, c.node, c.step, text(hops))
@@ -268,7 +268,7 @@ func TestUnknownIsNotBroken(t *testing.T) {
 	} {
 		w := line(Organisation, "c", "b", "a")
 		change(w)
-		hops := w.walk(t, "c")
+		hops := w.trace(t, "c")
 		if Broken(hops) != nil || Complete(hops) {
 			t.Errorf("%s: broken %+v, complete %t\n%s", name, Broken(hops), Complete(hops), text(hops))
 		}
@@ -285,10 +285,10 @@ func TestOnlyWhatWasGiven(t *testing.T) {
 	for _, policy := range []Policy{Given, Organisation} {
 		b := w.nodes[id("b")]
 		b.tracer = New(b, policy, nil)
-		known := b.tracer.Answer(t.Context(), stranger, bgp.WalkRequest{Service: books, TTL: 9, Search: true})
+		known := b.tracer.Answer(t.Context(), stranger, bgp.TraceRequest{Service: books, TTL: 9, Search: true})
 		saved := b.facts
 		w.unheard("b")
-		unknown := b.tracer.Answer(t.Context(), stranger, bgp.WalkRequest{Service: books, TTL: 9, Search: true})
+		unknown := b.tracer.Answer(t.Context(), stranger, bgp.TraceRequest{Service: books, TTL: 9, Search: true})
 		b.facts = saved
 		if text(known) != text(unknown) || len(known) != 1 || len(known[0].Steps) != 0 {
 			t.Errorf("a stranger is told %s, and of a service that is not known %s", text(known), text(unknown))
@@ -296,27 +296,27 @@ func TestOnlyWhatWasGiven(t *testing.T) {
 	}
 	b := w.nodes[id("b")]
 	b.tracer = New(b, Given, nil)
-	if hops := b.tracer.Answer(t.Context(), id("c"), bgp.WalkRequest{Service: books, TTL: 9}); len(hops) != 2 {
+	if hops := b.tracer.Answer(t.Context(), id("c"), bgp.TraceRequest{Service: books, TTL: 9}); len(hops) != 2 {
 		t.Errorf("c, which was given the route, is told %s", text(hops))
 	}
 	b.facts.Exports = append(b.facts.Exports, rib.Export{Peer: stranger, Told: true})
-	if hops := b.tracer.Answer(t.Context(), stranger, bgp.WalkRequest{Service: books, TTL: 9}); len(hops[0].Steps) == 0 {
+	if hops := b.tracer.Answer(t.Context(), stranger, bgp.TraceRequest{Service: books, TTL: 9}); len(hops[0].Steps) == 0 {
 		t.Errorf("a stranger that was given the route is told %s", text(hops))
 	}
 }
 
-// A walk ends with its TTL, however the routes turn.
+// A trace ends with its TTL, however the routes turn.
 func TestLoopEnds(t *testing.T) {
 	w := line(Organisation, "c", "b", "a")
 	b := &w.nodes[id("b")].facts
 	// c goes to b, b goes to c
 	b.Paths[0].Peer, b.Paths[0].NextHop = id("c"), bgp.NextHop{Node: id("c"), Address: "ingress-c"}
-	hops := w.walk(t, "c")
-	if len(hops) > bgp.MaxWalkHops+1 || w.nodes[id("b")].asked.Load() > bgp.MaxWalkHops {
+	hops := w.trace(t, "c")
+	if len(hops) > bgp.MaxTraceHops+1 || w.nodes[id("b")].asked.Load() > bgp.MaxTraceHops {
 		t.Errorf("%d hops, b was asked %d times", len(hops), w.nodes[id("b")].asked.Load())
 	}
 	if last := hops[len(hops)-1]; last.Note == "" {
-		t.Errorf("nothing says why the walk ended: %s", text(hops[len(hops)-1:]))
+		t.Errorf("nothing says why the trace ended: %s", text(hops[len(hops)-1:]))
 	}
 }
 
@@ -347,15 +347,15 @@ func TestNoAddressIsTriedForAPeer(t *testing.T) {
 			b.facts.Paths[0].Attrs.NodePath = tt.path
 			b.facts.Exports = append(b.facts.Exports, rib.Export{Peer: tt.asker, Told: true})
 			w.dead["10.0.0.5:22"] = errors.New("dial tcp 10.0.0.5:22: connection refused")
-			var hops []bgp.WalkHop
+			var hops []bgp.TraceHop
 			if tt.asker.IsZero() {
-				hops = w.walk(t, "b")
+				hops = w.trace(t, "b")
 			} else {
-				hops = b.tracer.Answer(t.Context(), tt.asker, bgp.WalkRequest{ID: 1, Service: books, TTL: 9, Budget: time.Second})
+				hops = b.tracer.Answer(t.Context(), tt.asker, bgp.TraceRequest{ID: 1, Service: books, TTL: 9, Budget: time.Second})
 			}
-			tried := slices.ContainsFunc(hops, func(h bgp.WalkHop) bool {
+			tried := slices.ContainsFunc(hops, func(h bgp.TraceHop) bool {
 				return slices.ContainsFunc(h.Steps,
-					func(s bgp.WalkStep) bool { return s.Name == "listener" && s.State == bgp.WalkFailed })
+					func(s bgp.TraceStep) bool { return s.Name == "listener" && s.State == bgp.TraceFailed })
 			})
 			if tried != tt.tried {
 				t.Errorf("tried: %t, want %t: %s", tried, tt.tried, text(hops))

@@ -4615,85 +4615,83 @@ func (v *SubgraphFieldsErrorsCompositionError) __premarshalJSON() (*__premarshal
 
 // TraceResponse is returned by Trace on success.
 type TraceResponse struct {
-	// Walks a call from here to the workload, over every node that answers, and names the first thing that is broken.
-	Trace *TraceTraceWalk `json:"trace"`
+	// Follows a call from here to the workload, over every node that answers, and names the first thing that is broken.
+	Trace *TraceTrace `json:"trace"`
 }
 
 // GetTrace returns TraceResponse.Trace, and is useful for accessing the field via an interface.
-func (v *TraceResponse) GetTrace() *TraceTraceWalk { return v.Trace }
+func (v *TraceResponse) GetTrace() *TraceTrace { return v.Trace }
 
-// TraceTraceWalk includes the requested fields of the GraphQL type Walk.
-type TraceTraceWalk struct {
+// TraceTrace includes the requested fields of the GraphQL type Trace.
+type TraceTrace struct {
 	Service string `json:"service"`
 	// Nothing on the way is broken, as far as anybody could tell.
 	Ok bool `json:"ok"`
 	// Every step that could be looked at holds, and none is unknown.
-	Complete bool                         `json:"complete"`
-	Millis   float64                      `json:"millis"`
-	Hops     []*TraceTraceWalkHopsWalkHop `json:"hops"`
+	Complete bool                      `json:"complete"`
+	Millis   float64                   `json:"millis"`
+	Hops     []*TraceTraceHopsTraceHop `json:"hops"`
 	// The first step that is broken; null if none is.
-	Broken *TraceTraceWalkBroken `json:"broken"`
+	Broken *TraceTraceBroken `json:"broken"`
 }
 
-// GetService returns TraceTraceWalk.Service, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalk) GetService() string { return v.Service }
+// GetService returns TraceTrace.Service, and is useful for accessing the field via an interface.
+func (v *TraceTrace) GetService() string { return v.Service }
 
-// GetOk returns TraceTraceWalk.Ok, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalk) GetOk() bool { return v.Ok }
+// GetOk returns TraceTrace.Ok, and is useful for accessing the field via an interface.
+func (v *TraceTrace) GetOk() bool { return v.Ok }
 
-// GetComplete returns TraceTraceWalk.Complete, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalk) GetComplete() bool { return v.Complete }
+// GetComplete returns TraceTrace.Complete, and is useful for accessing the field via an interface.
+func (v *TraceTrace) GetComplete() bool { return v.Complete }
 
-// GetMillis returns TraceTraceWalk.Millis, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalk) GetMillis() float64 { return v.Millis }
+// GetMillis returns TraceTrace.Millis, and is useful for accessing the field via an interface.
+func (v *TraceTrace) GetMillis() float64 { return v.Millis }
 
-// GetHops returns TraceTraceWalk.Hops, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalk) GetHops() []*TraceTraceWalkHopsWalkHop { return v.Hops }
+// GetHops returns TraceTrace.Hops, and is useful for accessing the field via an interface.
+func (v *TraceTrace) GetHops() []*TraceTraceHopsTraceHop { return v.Hops }
 
-// GetBroken returns TraceTraceWalk.Broken, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalk) GetBroken() *TraceTraceWalkBroken { return v.Broken }
+// GetBroken returns TraceTrace.Broken, and is useful for accessing the field via an interface.
+func (v *TraceTrace) GetBroken() *TraceTraceBroken { return v.Broken }
 
-// TraceTraceWalkBroken includes the requested fields of the GraphQL type WalkBroken.
-type TraceTraceWalkBroken struct {
+// TraceTraceBroken includes the requested fields of the GraphQL type TraceBroken.
+type TraceTraceBroken struct {
 	Node   string `json:"node"`
 	Step   string `json:"step"`
 	Text   string `json:"text"`
 	Advice string `json:"advice"`
 }
 
-// GetNode returns TraceTraceWalkBroken.Node, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalkBroken) GetNode() string { return v.Node }
+// GetNode returns TraceTraceBroken.Node, and is useful for accessing the field via an interface.
+func (v *TraceTraceBroken) GetNode() string { return v.Node }
 
-// GetStep returns TraceTraceWalkBroken.Step, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalkBroken) GetStep() string { return v.Step }
+// GetStep returns TraceTraceBroken.Step, and is useful for accessing the field via an interface.
+func (v *TraceTraceBroken) GetStep() string { return v.Step }
 
-// GetText returns TraceTraceWalkBroken.Text, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalkBroken) GetText() string { return v.Text }
+// GetText returns TraceTraceBroken.Text, and is useful for accessing the field via an interface.
+func (v *TraceTraceBroken) GetText() string { return v.Text }
 
-// GetAdvice returns TraceTraceWalkBroken.Advice, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalkBroken) GetAdvice() string { return v.Advice }
+// GetAdvice returns TraceTraceBroken.Advice, and is useful for accessing the field via an interface.
+func (v *TraceTraceBroken) GetAdvice() string { return v.Advice }
 
-// TraceTraceWalkHopsWalkHop includes the requested fields of the GraphQL type WalkHop.
-type TraceTraceWalkHopsWalkHop struct {
+// TraceTraceHopsTraceHop includes the requested fields of the GraphQL type TraceHop.
+type TraceTraceHopsTraceHop struct {
 	Node string `json:"node"`
 	// Why the node itself says nothing, if so.
-	Note  string                                    `json:"note"`
-	Steps []*TraceTraceWalkHopsWalkHopStepsWalkStep `json:"steps"`
+	Note  string                                  `json:"note"`
+	Steps []*TraceTraceHopsTraceHopStepsTraceStep `json:"steps"`
 }
 
-// GetNode returns TraceTraceWalkHopsWalkHop.Node, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalkHopsWalkHop) GetNode() string { return v.Node }
+// GetNode returns TraceTraceHopsTraceHop.Node, and is useful for accessing the field via an interface.
+func (v *TraceTraceHopsTraceHop) GetNode() string { return v.Node }
 
-// GetNote returns TraceTraceWalkHopsWalkHop.Note, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalkHopsWalkHop) GetNote() string { return v.Note }
+// GetNote returns TraceTraceHopsTraceHop.Note, and is useful for accessing the field via an interface.
+func (v *TraceTraceHopsTraceHop) GetNote() string { return v.Note }
 
-// GetSteps returns TraceTraceWalkHopsWalkHop.Steps, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalkHopsWalkHop) GetSteps() []*TraceTraceWalkHopsWalkHopStepsWalkStep {
-	return v.Steps
-}
+// GetSteps returns TraceTraceHopsTraceHop.Steps, and is useful for accessing the field via an interface.
+func (v *TraceTraceHopsTraceHop) GetSteps() []*TraceTraceHopsTraceHopStepsTraceStep { return v.Steps }
 
-// TraceTraceWalkHopsWalkHopStepsWalkStep includes the requested fields of the GraphQL type WalkStep.
-type TraceTraceWalkHopsWalkHopStepsWalkStep struct {
+// TraceTraceHopsTraceHopStepsTraceStep includes the requested fields of the GraphQL type TraceStep.
+type TraceTraceHopsTraceHopStepsTraceStep struct {
 	Name string `json:"name"`
 	// ok, failed or unknown
 	State  string  `json:"state"`
@@ -4702,20 +4700,20 @@ type TraceTraceWalkHopsWalkHopStepsWalkStep struct {
 	Millis float64 `json:"millis"`
 }
 
-// GetName returns TraceTraceWalkHopsWalkHopStepsWalkStep.Name, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetName() string { return v.Name }
+// GetName returns TraceTraceHopsTraceHopStepsTraceStep.Name, and is useful for accessing the field via an interface.
+func (v *TraceTraceHopsTraceHopStepsTraceStep) GetName() string { return v.Name }
 
-// GetState returns TraceTraceWalkHopsWalkHopStepsWalkStep.State, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetState() string { return v.State }
+// GetState returns TraceTraceHopsTraceHopStepsTraceStep.State, and is useful for accessing the field via an interface.
+func (v *TraceTraceHopsTraceHopStepsTraceStep) GetState() string { return v.State }
 
-// GetText returns TraceTraceWalkHopsWalkHopStepsWalkStep.Text, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetText() string { return v.Text }
+// GetText returns TraceTraceHopsTraceHopStepsTraceStep.Text, and is useful for accessing the field via an interface.
+func (v *TraceTraceHopsTraceHopStepsTraceStep) GetText() string { return v.Text }
 
-// GetAdvice returns TraceTraceWalkHopsWalkHopStepsWalkStep.Advice, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetAdvice() string { return v.Advice }
+// GetAdvice returns TraceTraceHopsTraceHopStepsTraceStep.Advice, and is useful for accessing the field via an interface.
+func (v *TraceTraceHopsTraceHopStepsTraceStep) GetAdvice() string { return v.Advice }
 
-// GetMillis returns TraceTraceWalkHopsWalkHopStepsWalkStep.Millis, and is useful for accessing the field via an interface.
-func (v *TraceTraceWalkHopsWalkHopStepsWalkStep) GetMillis() float64 { return v.Millis }
+// GetMillis returns TraceTraceHopsTraceHopStepsTraceStep.Millis, and is useful for accessing the field via an interface.
+func (v *TraceTraceHopsTraceHopStepsTraceStep) GetMillis() float64 { return v.Millis }
 
 // WhyResponse is returned by Why on success.
 type WhyResponse struct {

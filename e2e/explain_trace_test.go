@@ -19,8 +19,8 @@ import (
 	"github.com/catalyst-router/catalyst/envoy"
 )
 
-// walked is what catalyst trace -o json says.
-type walked struct {
+// traced is what catalyst trace -o json says.
+type traced struct {
 	OK, Complete bool
 	Hops         []struct {
 		Node, Note string
@@ -29,9 +29,9 @@ type walked struct {
 	Broken *struct{ Node, Step, Text, Advice string }
 }
 
-func trace(ctx context.Context, n *lab.Node, service string) (*walked, error) {
+func trace(ctx context.Context, n *lab.Node, service string) (*traced, error) {
 	out, err := n.CLI(ctx, "trace", service, "-o", "json")
-	w := &walked{}
+	w := &traced{}
 	if jsonErr := json.Unmarshal([]byte(out), w); jsonErr != nil {
 		return nil, errors.Join(err, jsonErr)
 	}

@@ -17,7 +17,7 @@ func appendFixed64(dst []byte, field protowire.Number, v uint64) []byte {
 	return protowire.AppendFixed64(protowire.AppendTag(dst, field, protowire.Fixed64Type), v)
 }
 
-func walkRequestBody(m *bgp.WalkRequest) []byte {
+func traceRequestBody(m *bgp.TraceRequest) []byte {
 	b := appendFixed64(nil, 1, m.ID)
 	b = appendText(b, 2, string(m.Service))
 	b = appendUint(b, 3, uint64(m.TTL))
@@ -25,8 +25,8 @@ func walkRequestBody(m *bgp.WalkRequest) []byte {
 	return appendBool(b, 5, m.Search)
 }
 
-// walkReplyBody writes a reply, cut to the limits that the receiver keeps as well.
-func walkReplyBody(m *bgp.WalkReply) []byte {
+// traceReplyBody writes a reply, cut to the limits that the receiver keeps as well.
+func traceReplyBody(m *bgp.TraceReply) []byte {
 	b := appendFixed64(nil, 1, m.ID)
 	for _, h := range bgp.Bounded(m.Hops) {
 		hop := appendText(nil, 1, h.Node.String())
@@ -44,9 +44,9 @@ func walkReplyBody(m *bgp.WalkReply) []byte {
 	return b
 }
 
-// decodeWalkRequest reads a request; one for what is no service comes out without a name, which nobody answers.
-func decodeWalkRequest(b []byte) (*bgp.WalkRequest, error) {
-	m := &bgp.WalkRequest{}
+// decodeTraceRequest reads a request; one for what is no service comes out without a name, which nobody answers.
+func decodeTraceRequest(b []byte) (*bgp.TraceRequest, error) {
+	m := &bgp.TraceRequest{}
 	err := fields(b, func(f field) error {
 		switch f.number {
 		case 1:
@@ -56,9 +56,9 @@ func decodeWalkRequest(b []byte) (*bgp.WalkRequest, error) {
 				m.Service = bgp.Service(strings.Clone(string(svc)))
 			}
 		case 3:
-			m.TTL = uint8(min(f.value, bgp.MaxWalkHops))
+			m.TTL = uint8(min(f.value, bgp.MaxTraceHops))
 		case 4:
-			m.Budget = min(duration(f.value), bgp.MaxWalkBudget)
+			m.Budget = min(duration(f.value), bgp.MaxTraceBudget)
 		case 5:
 			m.Search = f.value != 0
 		}
@@ -67,14 +67,14 @@ func decodeWalkRequest(b []byte) (*bgp.WalkRequest, error) {
 	return m, err
 }
 
-func decodeWalkReply(b []byte) (*bgp.WalkReply, error) {
-	m := &bgp.WalkReply{}
+func decodeTraceReply(b []byte) (*bgp.TraceReply, error) {
+	m := &bgp.TraceReply{}
 	err := fields(b, func(f field) error {
 		switch {
 		case f.number == 1:
 			m.ID = f.value
-		case f.number == 2 && len(m.Hops) < bgp.MaxWalkHops:
-			h, err := decodeWalkHop(f.bytes)
+		case f.number == 2 && len(m.Hops) < bgp.MaxTraceHops:
+			h, err := decodeTraceHop(f.bytes)
 			if err == nil && !h.Node.IsZero() {
 				m.Hops = append(m.Hops, h)
 			}
@@ -85,8 +85,8 @@ func decodeWalkReply(b []byte) (*bgp.WalkReply, error) {
 	return m, err
 }
 
-func decodeWalkHop(b []byte) (bgp.WalkHop, error) {
-	var h bgp.WalkHop
+func decodeTraceHop(b []byte) (bgp.TraceHop, error) {
+	var h bgp.TraceHop
 	err := fields(b, func(f field) error {
 		switch f.number {
 		case 1:
@@ -94,12 +94,12 @@ func decodeWalkHop(b []byte) (bgp.WalkHop, error) {
 				h.Node = node
 			}
 		case 2:
-			h.Note = printable(f.bytes, bgp.MaxWalkText)
+			h.Note = printable(f.bytes, bgp.MaxTraceText)
 		case 3:
-			if len(h.Steps) == bgp.MaxWalkSteps {
+			if len(h.Steps) == bgp.MaxTraceSteps {
 				return nil
 			}
-			s, err := decodeWalkStep(f.bytes)
+			s, err := decodeTraceStep(f.bytes)
 			h.Steps = append(h.Steps, s)
 			return err
 		}
@@ -108,22 +108,22 @@ func decodeWalkHop(b []byte) (bgp.WalkHop, error) {
 	return h, err
 }
 
-func decodeWalkStep(b []byte) (bgp.WalkStep, error) {
-	var s bgp.WalkStep
+func decodeTraceStep(b []byte) (bgp.TraceStep, error) {
+	var s bgp.TraceStep
 	err := fields(b, func(f field) error {
 		switch f.number {
 		case 1:
-			s.Name = printable(f.bytes, bgp.MaxWalkName)
+			s.Name = printable(f.bytes, bgp.MaxTraceName)
 		case 2:
-			if s.State = bgp.WalkState(min(f.value, math.MaxUint8)); s.State > bgp.WalkFailed {
-				s.State = bgp.WalkUnknown
+			if s.State = bgp.TraceState(min(f.value, math.MaxUint8)); s.State > bgp.TraceFailed {
+				s.State = bgp.TraceUnknown
 			}
 		case 3:
-			s.Text = printable(f.bytes, bgp.MaxWalkText)
+			s.Text = printable(f.bytes, bgp.MaxTraceText)
 		case 4:
-			s.Advice = printable(f.bytes, bgp.MaxWalkAdvice)
+			s.Advice = printable(f.bytes, bgp.MaxTraceAdvice)
 		case 5:
-			s.Took = time.Duration(min(f.value, uint64(bgp.MaxWalkBudget/time.Microsecond))) * time.Microsecond
+			s.Took = time.Duration(min(f.value, uint64(bgp.MaxTraceBudget/time.Microsecond))) * time.Microsecond
 		}
 		return nil
 	})
