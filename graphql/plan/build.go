@@ -115,6 +115,9 @@ type position struct {
 	slot *slot // whose values are here; nil for the root
 	// types that the client's view of the schema allows here; reach those that the subgraphs can really return.
 	types, reach graph.TypeSet
+	// alternatives are the types that each subgraph could return that might have been asked for the objects here; nil
+	// if they are the same.
+	alternatives []graph.TypeSet
 	views        []*view
 	slots        []*slot
 	scope        *scope
@@ -296,9 +299,13 @@ func (b *builder) serial(sel *graph.Selection) error {
 		}
 		sl := b.slot(b.root, e, e.On)[0]
 		b.answers[e] = []*slot{sl}
-		sub := b.serialSubgraph(sl, e, last)
+		opts := b.serialOptions(sl, e)
+		sub := b.serialSubgraph(opts, last)
 		if sub < 0 {
 			return b.unresolvable(sl, e.On)
+		}
+		if sl.child != nil {
+			sl.child.alternatives = b.alternatives(sl, e.On, opts)
 		}
 		if sub != last {
 			b.segment++
@@ -323,17 +330,31 @@ func (b *builder) serial(sel *graph.Selection) error {
 	return nil
 }
 
-// serialSubgraph chooses the subgraph of a root field of a mutation or subscription, or -1.
-func (b *builder) serialSubgraph(sl *slot, e *graph.Entry, last int) int {
-	best, bestCost := -1, estimate{}
-	for s := range b.g.Subgraphs {
-		in := b.root.field(b.g, sl, e.On)
-		if in == nil || !b.usable(in.In[s]) || in.In[s].External {
-			continue
+// serialOptions are the subgraphs of a root field of a mutation or subscription.
+func (b *pricer) serialOptions(sl *slot, e *graph.Entry) []option {
+	f := b.root.field(b.g, sl, e.On)
+	if f == nil {
+		return nil
+	}
+	var out []option
+	for s, in := range f.In {
+		if b.usable(in) && !in.External {
+			out = append(out, option{sub: s, in: in})
 		}
-		c := b.estimateBelow(in.In[s], e.Sub, s)
-		if best < 0 || c.less(bestCost) || s == last && !bestCost.less(c) {
-			best, bestCost = s, c
+	}
+	alternatives := b.alternatives(sl, e.On, out)
+	for i := range out {
+		out[i].cost = b.estimateBelow(out[i].in, e.Sub, out[i].sub, alternatives)
+	}
+	return out
+}
+
+// serialSubgraph chooses one of them, or -1. One as good as the others that was asked last is asked again.
+func (b *builder) serialSubgraph(opts []option, last int) int {
+	best, cost := -1, estimate{}
+	for _, o := range opts {
+		if best < 0 || o.cost.less(cost) || o.sub == last && !cost.less(o.cost) {
+			best, cost = o.sub, o.cost
 		}
 	}
 	return best
@@ -380,6 +401,9 @@ func (b *builder) selection(pos *position, sel *graph.Selection) error {
 			discriminates = true
 		}
 		if e.Denied || e.Name == graph.TypeName || pos.slot == nil && isIntrospection(e.Name) || b.fetchedIn(e) != b.block {
+			continue
+		}
+		if pos.alternatives != nil && !agreed(e, sel, pos.alternatives) {
 			continue
 		}
 		for _, sl := range b.slot(pos, e, e.On) {

@@ -24,12 +24,13 @@ func (e estimate) less(o estimate) bool {
 	return e.depth < o.depth
 }
 
-// estimateBelow looks ahead: what will a selection on a field's values cost if the field is resolved in s?
-func (b *pricer) estimateBelow(in *graph.FieldIn, sel *graph.Selection, s int) estimate {
+// estimateBelow looks ahead: what will a selection on a field's values cost if the field is resolved in s? What not all
+// of the alternatives have is not fetched.
+func (b *pricer) estimateBelow(in *graph.FieldIn, sel *graph.Selection, s int, alternatives []graph.TypeSet) estimate {
 	if sel == nil {
 		return estimate{}
 	}
-	return b.estimate(sel, in.Named, s, in.Provides, 0)
+	return b.estimate(sel, in.Named, s, in.Provides, alternatives)
 }
 
 type estimateKey struct {
@@ -38,26 +39,28 @@ type estimateKey struct {
 	s   int
 }
 
-func (b *pricer) estimate(sel *graph.Selection, t *graph.Type, s int, prov *graph.Selection, depth int) estimate {
+func (b *pricer) estimate(sel *graph.Selection, t *graph.Type, s int, prov *graph.Selection,
+	alternatives []graph.TypeSet) estimate {
 	key := estimateKey{sel, t, s}
-	if prov == nil {
+	known := prov == nil && alternatives == nil
+	if known {
 		if e, ok := b.estimates[key]; ok {
 			return e
 		}
 	}
-	e := b.computeEstimate(sel, t, s, prov, depth)
-	if prov == nil {
+	e := b.computeEstimate(sel, t, s, prov, alternatives)
+	if known {
 		b.estimates[key] = e
 	}
 	return e
 }
 
 func (b *pricer) computeEstimate(sel *graph.Selection, t *graph.Type, s int, prov *graph.Selection,
-	depth int) estimate {
+	alternatives []graph.TypeSet) estimate {
 	var out estimate
 	types, lent := possibleIn(t, s)
 	for _, e := range sel.Entries {
-		if e.Denied || e.Name == graph.TypeName {
+		if e.Denied || e.Name == graph.TypeName || alternatives != nil && !agreed(e, sel, alternatives) {
 			continue
 		}
 		on := e.On.And(types)
@@ -69,18 +72,18 @@ func (b *pricer) computeEstimate(sel *graph.Selection, t *graph.Type, s int, pro
 			}
 			if b.local(f, s, prov, lent) {
 				if e.Sub != nil {
-					out.add(b.estimate(e.Sub, f.In[s].Named, s, provided(prov, f, f.In[s]), depth+1), 0)
+					out.add(b.estimate(e.Sub, f.In[s].Named, s, provided(prov, f, f.In[s]), b.resolvers(f)), 0)
 				}
 				continue
 			}
-			b.estimateAway(&out, e, f, s, depth)
+			b.estimateAway(&out, e, f, s)
 		}
 	}
 	return out
 }
 
 // estimateAway adds the cost of a field that s does not resolve.
-func (b *pricer) estimateAway(out *estimate, e *graph.Entry, f *graph.Field, s, depth int) {
+func (b *pricer) estimateAway(out *estimate, e *graph.Entry, f *graph.Field, s int) {
 	hops := b.p.hopsFrom(f.Parent, s)
 	best, at := estimate{}, -1
 	for to, in := range f.In {
@@ -98,7 +101,7 @@ func (b *pricer) estimateAway(out *estimate, e *graph.Entry, f *graph.Field, s, 
 			c.subs = subset{}.with(to)
 		}
 		if e.Sub != nil {
-			below := b.estimate(e.Sub, in.Named, to, in.Provides, depth+1)
+			below := b.estimate(e.Sub, in.Named, to, in.Provides, b.resolvers(f))
 			c.missing, c.subs = below.missing, c.subs.or(below.subs)
 			c.rounds += below.rounds
 		}

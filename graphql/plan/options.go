@@ -28,13 +28,17 @@ func (b *pricer) options(sl *slot, class graph.TypeSet, sub *graph.Selection) []
 			continue
 		}
 		for _, o := range b.waysOf(sl, class, f, s, ways) {
-			below := b.estimateBelow(in, sub, s)
 			o.sub, o.in = s, in
-			o.cost = estimate{
-				missing: below.missing, rounds: max(b.rounds(), o.way.depth+below.rounds),
-				subs: o.way.fresh.or(below.subs), depth: o.way.depth + below.rounds,
-			}
 			out = append(out, o)
+		}
+	}
+	alternatives := b.alternatives(sl, class, out)
+	for i := range out {
+		o := &out[i]
+		below := b.estimateBelow(o.in, sub, o.sub, alternatives)
+		o.cost = estimate{
+			missing: below.missing, rounds: max(b.rounds(), o.way.depth+below.rounds),
+			subs: o.way.fresh.or(below.subs), depth: o.way.depth + below.rounds,
 		}
 	}
 	sort.SliceStable(out, func(i, j int) bool { return out[i].cost.less(out[j].cost) })

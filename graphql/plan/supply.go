@@ -123,6 +123,9 @@ func (b *builder) supplyClass(sl *slot, class graph.TypeSet, sub *graph.Selectio
 	if len(opts) == 0 {
 		return b.unresolvable(sl, class)
 	}
+	if sl.child != nil {
+		sl.child.alternatives = append(sl.child.alternatives, b.alternatives(sl, class, opts)...)
+	}
 	o := b.decide(sl, class, opts)
 	v, err := b.realise(sl, class, o)
 	if err != nil {

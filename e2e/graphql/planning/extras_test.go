@@ -29,6 +29,131 @@ func (d *draft) extras(seed uint64) {
 	if d.chance(40) {
 		d.provideDeep()
 	}
+	d.r = rand.New(rand.NewPCG(seed, 9))
+	if d.chance(30) {
+		d.members()
+	}
+	if d.chance(30) {
+		d.narrower()
+	}
+	if d.chance(25) {
+		d.payload()
+	}
+	if d.chance(25) {
+		d.singleton()
+	}
+	if d.chance(25) {
+		d.lentOnly()
+	}
+	if d.chance(30) {
+		d.told()
+	}
+}
+
+// members adds a union and an interface of which several subgraphs know other members, in fields that each of them
+// resolves.
+func (d *draft) members() {
+	for i, s := range some(d, d.subs, 2) {
+		names := []string{"W0"}
+		for n := 1; n < 4; n++ {
+			if n == i+1 || d.chance(40) {
+				names = append(names, fmt.Sprintf("W%d", n))
+			}
+		}
+		for _, n := range names {
+			t := &typ{kind: "type", name: n, fields: []string{"w: Int @shareable", "v: String! @shareable"}}
+			t.tail = " implements WI"
+			s.types = append(s.types, t)
+		}
+		s.types = append(s.types, &typ{kind: "union", name: "WU", tail: strings.Join(names, " | ")},
+			&typ{kind: "interface", name: "WI", fields: []string{"w: Int"}},
+			&typ{kind: "type", name: "WBox", fields: []string{"one: WU @shareable", "many: [WI!] @shareable",
+				"own" + s.name + ": Int"}})
+		q := s.in("Query", query)
+		for _, f := range []string{"mixed: WU", "mixes: [WI]", "wbox: WBox"} {
+			q.add(f + " @shareable")
+		}
+	}
+}
+
+// narrower adds an interface whose field is the interface itself, and an implementation's own type there.
+func (d *draft) narrower() {
+	for _, s := range some(d, d.subs, 1) {
+		fields := []string{"id: ID!", "peer: C0", "peers: [C0!]", "c" + s.name + ": Int"}
+		s.types = append(s.types,
+			&typ{kind: "interface", name: "CI", fields: []string{"peer: CI", "peers: [CI]"}},
+			&typ{kind: "type", name: "C0", tail: ` implements CI @key(fields: "id")`, fields: fields})
+		for i := 1; i < len(fields)-1; i++ {
+			fields[i] += " @shareable"
+		}
+		s.in("Query", query).add(d.next("ci") + ": " + d.wrap("CI"))
+	}
+}
+
+// payload adds a type that leads back to the query root.
+func (d *draft) payload() {
+	s := one(d, d.subs)
+	name := d.next("Pay")
+	s.types = append(s.types, &typ{kind: "type", name: name, fields: []string{"query: Query", "n: Int"}})
+	s.in("Mutation", func() *typ { return &typ{kind: "type", name: "Mutation"} }).add(d.next("pay") + ": " + name)
+	s.in("Query", query).add(d.next("pay") + ": " + name)
+}
+
+// singleton adds a type whose key is nothing but its name.
+func (d *draft) singleton() {
+	homes := some(d, d.subs, 2)
+	for _, s := range homes {
+		s.types = append(s.types, &typ{kind: "type", name: "S0", tail: ` @key(fields: "__typename")`,
+			fields: []string{"s" + s.name + ": Int"}})
+	}
+	one(d, homes).in("Query", query).add(d.next("single") + ": S0!")
+}
+
+// lentOnly adds an interface whose fields come from subgraphs that know it as an object, some told of others.
+func (d *draft) lentOnly() {
+	homes := some(d, d.subs, 2)
+	s := homes[0]
+	s.types = append(s.types, &typ{kind: "interface", name: "L", tail: ` @key(fields: "id")`,
+		fields: []string{"id: ID!", "l: Int"}})
+	for n := range 2 {
+		s.types = append(s.types, &typ{kind: "type", name: fmt.Sprintf("L%d", n),
+			tail: ` implements L @key(fields: "id")`, fields: []string{"id: ID!", "l: Int"}})
+	}
+	s.in("Query", query).add(d.next("lent") + ": " + d.wrap("L"))
+	for _, o := range homes[1:] {
+		t := &typ{kind: "type", name: "L", tail: ` @key(fields: "id") @interfaceObject`, fields: []string{"id: ID!",
+			"l" + o.name + ": Int"}}
+		if d.chance(50) {
+			t.add("l: Int @external")
+			t.add("told" + o.name + `: Int @requires(fields: "l")`)
+		}
+		o.types = append(o.types, t)
+		o.in("Query", query).add(d.next("lent") + ": " + d.wrap("L"))
+	}
+}
+
+// told adds a field that is told what an interface's implementations have, by fragments and through lists.
+func (d *draft) told() {
+	homes := some(d, d.subs, 2)
+	owner, asker := homes[0], homes[1]
+	kinds := []*typ{
+		{kind: "interface", name: "TI", fields: []string{"t: Int"}},
+		{kind: "type", name: "T0", tail: " implements TI", fields: []string{"t: Int", "a: String"}},
+		{kind: "type", name: "T1", tail: " implements TI", fields: []string{"t: Int", "b: [TI]"}},
+	}
+	field := d.wrap("TI")
+	set := one(d, []string{"{ t }", "{ ... on T0 { a } }", "{ t ... on T1 { b { t } } }",
+		"{ ... on T0 { t a } ... on T1 { t } }"})
+	owner.types = append(append(owner.types, kinds...), &typ{kind: "type", name: "T", tail: ` @key(fields: "id")`,
+		fields: []string{"id: ID!", "parts: " + field}})
+	for _, k := range kinds[1:] {
+		for i := range k.fields {
+			k.fields[i] += " @shareable"
+		}
+	}
+	asker.types = append(append(asker.types, kinds...), &typ{kind: "type", name: "T", tail: ` @key(fields: "id")`, fields: []string{"id: ID!",
+		"parts: " + field + " @external", fmt.Sprintf("sum: Int @requires(fields: %q)", "parts "+set)}})
+	one(d, homes[:2]).in("Query", query).add(d.next("toldof") + ": " + d.wrap("T"))
 }
 
 // maybe adds an entity whose key may be null: then only the subgraph that the object comes from knows it.

@@ -125,8 +125,7 @@ func (o *operations) arguments(f *ast.FieldDefinition) string {
 		}
 		if o.r.IntN(3) == 0 {
 			name := fmt.Sprintf("v%d", len(o.vars))
-			o.vars = append(o.vars, "$"+name+": "+a.Type.String())
-			o.values[name] = o.value(a.Type)
+			o.variable(name, a.Type)
 			out = append(out, a.Name+": $"+name)
 			continue
 		}
@@ -136,6 +135,24 @@ func (o *operations) arguments(f *ast.FieldDefinition) string {
 		return ""
 	}
 	return "(" + strings.Join(out, ", ") + ")"
+}
+
+// variable declares a variable of a type. Some have a default, which lets a variable that may be null stand where null
+// is not allowed, and no value.
+func (o *operations) variable(name string, t *ast.Type) {
+	v := o.value(t)
+	with := (o.left + len(o.vars)) % 4 // no chance of its own: operations of a seed stay what they were
+	if with > 1 {
+		o.vars = append(o.vars, "$"+name+": "+t.String())
+		o.values[name] = v
+		return
+	}
+	nullable := *t
+	nullable.NonNull = false
+	o.vars = append(o.vars, "$"+name+": "+nullable.String()+" = "+o.literal(v, t))
+	if with == 1 {
+		o.values[name] = v
+	}
 }
 
 func (o *operations) value(t *ast.Type) any {

@@ -5,6 +5,7 @@
 //   - A leaf that is part of some @key is an identity: it tells which object it belongs to, and references are resolved by it.
 //   - An object that is part of some @key has its owner's number.
 //   - A field whose name starts with "bad" fails on some objects.
+//   - Of a type whose key is __typename alone there is one object.
 //   - Some objects of a type whose name starts with "G" are unknown to some subgraphs: their fields are null.
 'use strict';
 const { parse, getNamedType, Kind, visit } = require('graphql');
@@ -118,12 +119,19 @@ class World {
 
   // identities finds the leaves and the objects that are part of keys.
   identities() {
+    this.single = new Set(['Query']); // types of which there is one object: their key is their name, or they are roots
+    for (const m of this.subgraphs.values()) {
+      for (const t of m.types.values()) {
+        if (t.keys.some((k) => k.selections.every((s) => s.name?.value === '__typename'))) this.single.add(t.name);
+      }
+    }
     this.ids = new Set();
     this.same = new Set();
     const walk = (m, t, set) => {
       for (const s of set.selections) {
         if (s.kind !== Kind.FIELD) continue;
         const c = t.name + '.' + s.name.value;
+        if (s.name.value === '__typename') continue;
         if (!s.selectionSet) {
           this.ids.add(c);
           continue;
@@ -209,6 +217,7 @@ class World {
     const walk = (v, set, own) => {
       for (const s of set.selections) {
         const name = s.name.value, x = v?.[name];
+        if (name === '__typename') continue;
         if (x === undefined || x === null) return false;
         if (s.selectionSet) {
           if (!walk(x, s.selectionSet, false)) return false;
@@ -224,7 +233,7 @@ class World {
       }
       return true;
     };
-    return walk(rep, key, true) ? { t: type, i: number } : undefined;
+    return walk(rep, key, true) ? { t: type, i: number ?? 0 } : undefined;
   }
 
   // value is what a field holds. Objects are {t, i}.
@@ -262,7 +271,10 @@ class World {
   force(type, possible, h) {
     if (type.kind === Kind.LIST_TYPE) return Array.from({ length: this.full ? 2 : h % 4 }, (_, n) => this.make(type.type, possible, hash(h, n)));
     const name = type.name.value;
-    if (possible.length) return { t: possible[hash(h, 't', this.full) % possible.length], i: hash(h, 'i') % COUNT };
+    if (possible.length) {
+      const t = possible[hash(h, 't', this.full) % possible.length];
+      return { t, i: this.single.has(t) ? 0 : hash(h, 'i') % COUNT };
+    }
     const values = this.enums.get(name);
     if (values) return values[h % values.length];
     return { Int: h % 1000, Float: h % 1000 + 0.5, Boolean: h % 2 === 0 }[name] ?? name + h % 10000;
