@@ -28,10 +28,14 @@ func trusting(t *testing.T, n *lab.Node, other *lab.Node, org string) {
 // rules writes a file of rules that take these services.
 func rules(t *testing.T, pattern string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "rules.yaml")
-	text := fmt.Sprintf(
+	return rulesFile(t, fmt.Sprintf(
 		"terms:\n  - name: offered\n    match: {services: [%q]}\n    action: accept\ndefault: reject\n", pattern,
-	)
+	))
+}
+
+func rulesFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rules.yaml")
 	must(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }

@@ -24,14 +24,16 @@ type contents struct {
 	Peers    []Peer
 	Services []Service
 	Ports    []Port
+	Offers   []Offers
 }
 
 func contentsOf(t *testing.T, j *Journal) (c contents) {
 	t.Helper()
-	var errs [3]error
+	var errs [4]error
 	c.Peers, errs[0] = j.Peers(t.Context())
 	c.Services, errs[1] = j.Services(t.Context())
 	c.Ports, errs[2] = j.Ports(t.Context())
+	c.Offers, errs[3] = j.Offers(t.Context())
 	if err := errors.Join(errs[:]...); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +57,8 @@ func filled(t *testing.T, path string, n int) contents {
 				Address:  "127.0.0.1:80",
 				Region:   strings.Repeat("x", 100),
 			}),
-			j.SavePorts(t.Context(), []Port{{Service: svc, Port: uint16(9000 + i)}}, nil))
+			j.SavePorts(t.Context(), []Port{{Service: svc, Port: uint16(9000 + i)}}, nil),
+			j.SaveOffers(t.Context(), []Offers{{svc, []Offerer{{Node: bgp.NodeID{Org: "acme.example", Name: "a"}}}}}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +153,8 @@ func TestOneBadRecord(t *testing.T) {
 	for range 2 { // every later start says it, too
 		j := open(t, path)
 		got := contentsOf(t, j)
-		if diff := cmp.Diff(contents{[]Peer{want.Peers[0], want.Peers[2]}, want.Services[:2], want.Ports[1:]},
+		if diff := cmp.Diff(contents{[]Peer{want.Peers[0], want.Peers[2]}, want.Services[:2], want.Ports[1:],
+			want.Offers},
 			got); diff != "" {
 			t.Error(diff)
 		}
@@ -274,6 +278,7 @@ func TestFileIsPrivateAndAFile(t *testing.T) {
 func TestBeforeChecksums(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	want := filled(t, path, 3)
+	want.Offers = []Offers{} // that format had none
 	db, err := sql.Open("sqlite", "file:"+path)
 	if err != nil {
 		t.Fatal(err)
@@ -282,6 +287,7 @@ func TestBeforeChecksums(t *testing.T) {
 		`ALTER TABLE services DROP COLUMN sum`,
 		`CREATE TABLE ports (service TEXT PRIMARY KEY, port INTEGER NOT NULL UNIQUE) STRICT`,
 		`INSERT INTO ports SELECT service, json_extract(spec, '$.port') FROM local_ports`, `DROP TABLE local_ports`,
+		`DROP TABLE offerers`,
 		`DELETE FROM goose_db_version WHERE version_id >= 3`} {
 		if _, err := db.Exec(s); err != nil {
 			t.Fatal(err)

@@ -1,6 +1,6 @@
 // Package journal keeps what an operator has ordered, in SQLite: peers, services of this node, and the ports that
-// were given. A restart restores it and dials again. What was learned from peers and what merely happened are not
-// kept.
+// were given. A restart restores it and dials again. Of what was learned from peers only who offers a contested name is
+// kept; of what merely happened, nothing.
 //
 // Every row carries a checksum, and every table the number and the sum of its rows. What is damaged when the file is
 // opened is set aside and named (see Damage), and the rest serves.
@@ -74,6 +74,8 @@ type Service struct {
 	MED          uint32          `json:"med,omitempty"`
 	// Label names the file that manages the service (catalyst apply); "" for none.
 	Label string `json:"label,omitempty"`
+	// Yields lets learned paths of higher local preference win over this node's own workload.
+	Yields bool `json:"yields,omitempty"`
 }
 
 // Journal is an open store. It is safe for concurrent use; there is one writer at a time.

@@ -17,7 +17,7 @@ import (
 )
 
 // version is that of the newest migration.
-const version = 4
+const version = 5
 
 // Open opens the file at path, making it if need be, and brings it up to date. A file that is damaged is moved to
 // path with ".bad" behind it; the journal has what could be read of it then, and Damage names the rest. While the
@@ -106,7 +106,8 @@ func upgrade(ctx context.Context, db *sql.DB) error {
 	}
 	sums := goose.NewGoMigration(3, &goose.GoFunc{RunTx: addSums}, nil)
 	ports := goose.NewGoMigration(4, &goose.GoFunc{RunTx: nameLocalPorts}, nil)
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, dir, goose.WithGoMigrations(sums, ports))
+	names := goose.NewGoMigration(5, &goose.GoFunc{RunTx: addOfferers}, nil)
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, dir, goose.WithGoMigrations(sums, ports, names))
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ type table struct {
 
 // tables returns every kind of record.
 func tables() []table {
-	return []table{peers(), services(), localPorts()}
+	return []table{peers(), services(), localPorts(), offerers()}
 }
 
 func peers() table {

@@ -389,9 +389,9 @@ func (r *Router) carryOut(eff speaker.Effect) {
 		log.Debug("routes rejected", "peer", eff.Peer.String(), "count", eff.Count, "reason", eff.Reason.String())
 	case speaker.Contested:
 		first := eff.Newcomers[0]
-		log.Warn("a node began to offer a name that another one offers", "service", string(first.Service), "node",
-			first.Node.String(),
-			"standing", first.Standing.String(), "names", eff.Count)
+		log.Warn("a node began to offer a name that another one offers; if it is meant to, agree with catalyst route agree",
+			"service", string(first.Service), "node", first.Node.String(), "standing", first.Standing.String(),
+			"names", eff.Count)
 	case speaker.Heard:
 		r.heard(eff)
 	case speaker.PublishReady:

@@ -338,8 +338,12 @@ func (t *Table) TakeNewcomers() ([]Newcomer, int) {
 	return list, n
 }
 
-// WatchOffers has changes of the books noted from now on, and all that is there counts as changed.
+// WatchOffers has changes of the books noted from now on, and all that is there counts as changed. What Remember
+// enters later does not.
 func (t *Table) WatchOffers() {
+	if t.books.watched {
+		return
+	}
 	t.books.watched = true
 	for svc := range t.books.by {
 		t.noteBook(svc)

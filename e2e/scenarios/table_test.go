@@ -58,6 +58,7 @@ func scenarios() []scenario {
 		dataPlaneScenarios(),
 		gatewayScenarios(),
 		orderScenarios(),
+		faultScenarios(),
 	)
 }
 

@@ -103,7 +103,8 @@ func rights() map[string]func(args) []right {
 		"setService":    func(a args) []right { in, _ := a["input"].(ServiceInput); return setService(in) },
 		"removeService": of("ROUTE_DELETE", "Route", "service"),
 		"pinPort":       of("ROUTE_CREATE", "Route", "service"), "freePort": of("ROUTE_DELETE", "Route", "service"),
-		"changes": changes, "apply": apply,
+		"agreeName": of("ROUTE_CREATE", "Route", "service"),
+		"changes":   changes, "apply": apply,
 
 		"graph": all("ROUTE_LIST"), "plan": all("ROUTE_LIST"), "checkSubgraph": all("ROUTE_LIST"), "refreshGraph": gateway,
 

@@ -161,6 +161,7 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
+		AgreeName      func(childComplexity int, service string, node string) int
 		Apply          func(childComplexity int, input ApplyInput) int
 		ApplyPolicy    func(childComplexity int, input PolicyInput, note string) int
 		Drain          func(childComplexity int, on bool) int
@@ -179,6 +180,7 @@ type ComplexityRoot struct {
 		AttributeSets        func(childComplexity int) int
 		BootID               func(childComplexity int) int
 		CertificateExpiresAt func(childComplexity int) int
+		ContestedNames       func(childComplexity int) int
 		Draining             func(childComplexity int) int
 		EgressAddress        func(childComplexity int) int
 		EnvoyPid             func(childComplexity int) int
@@ -196,6 +198,13 @@ type ComplexityRoot struct {
 		TableBytes           func(childComplexity int) int
 		Version              func(childComplexity int) int
 		Warnings             func(childComplexity int) int
+	}
+
+	Offerer struct {
+		Agreed  func(childComplexity int) int
+		Node    func(childComplexity int) int
+		Present func(childComplexity int) int
+		Since   func(childComplexity int) int
 	}
 
 	Path struct {
@@ -421,10 +430,12 @@ type ComplexityRoot struct {
 	}
 
 	Route struct {
+		Contested   func(childComplexity int) int
 		Envoys      func(childComplexity int) int
 		Health      func(childComplexity int) int
 		HealthError func(childComplexity int) int
 		HealthSince func(childComplexity int) int
+		Offerers    func(childComplexity int) int
 		Paths       func(childComplexity int) int
 		Port        func(childComplexity int) int
 		Problem     func(childComplexity int) int
@@ -468,6 +479,7 @@ type ComplexityRoot struct {
 		Weight          func(childComplexity int) int
 		WhenDown        func(childComplexity int) int
 		Workloads       func(childComplexity int) int
+		Yields          func(childComplexity int) int
 	}
 
 	SessionChange struct {
@@ -561,6 +573,7 @@ type MutationResolver interface {
 	RemoveService(ctx context.Context, service string) (bool, error)
 	PinPort(ctx context.Context, service string, port int) (*Port, error)
 	FreePort(ctx context.Context, service string) (bool, error)
+	AgreeName(ctx context.Context, service string, node string) (bool, error)
 	Drain(ctx context.Context, on bool) (bool, error)
 	Apply(ctx context.Context, input ApplyInput) ([]Applied, error)
 	RefreshGraph(ctx context.Context) (bool, error)
@@ -1094,6 +1107,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.GraphCheck.Hints(childComplexity), true
 
+	case "Mutation.agreeName":
+		if e.ComplexityRoot.Mutation.AgreeName == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_agreeName_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AgreeName(childComplexity, args["service"].(string), args["node"].(string)), true
 	case "Mutation.apply":
 		if e.ComplexityRoot.Mutation.Apply == nil {
 			break
@@ -1240,6 +1264,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Node.CertificateExpiresAt(childComplexity), true
+	case "Node.contestedNames":
+		if e.ComplexityRoot.Node.ContestedNames == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Node.ContestedNames(childComplexity), true
 	case "Node.draining":
 		if e.ComplexityRoot.Node.Draining == nil {
 			break
@@ -1342,6 +1372,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Node.Warnings(childComplexity), true
+
+	case "Offerer.agreed":
+		if e.ComplexityRoot.Offerer.Agreed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Offerer.Agreed(childComplexity), true
+	case "Offerer.node":
+		if e.ComplexityRoot.Offerer.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Offerer.Node(childComplexity), true
+	case "Offerer.present":
+		if e.ComplexityRoot.Offerer.Present == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Offerer.Present(childComplexity), true
+	case "Offerer.since":
+		if e.ComplexityRoot.Offerer.Since == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Offerer.Since(childComplexity), true
 
 	case "Path.communities":
 		if e.ComplexityRoot.Path.Communities == nil {
@@ -2423,6 +2478,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Report.Via(childComplexity), true
 
+	case "Route.contested":
+		if e.ComplexityRoot.Route.Contested == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Route.Contested(childComplexity), true
 	case "Route.envoys":
 		if e.ComplexityRoot.Route.Envoys == nil {
 			break
@@ -2447,6 +2508,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Route.HealthSince(childComplexity), true
+	case "Route.offerers":
+		if e.ComplexityRoot.Route.Offerers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Route.Offerers(childComplexity), true
 	case "Route.paths":
 		if e.ComplexityRoot.Route.Paths == nil {
 			break
@@ -2654,6 +2721,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Service.Workloads(childComplexity), true
+	case "Service.yields":
+		if e.ComplexityRoot.Service.Yields == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.Yields(childComplexity), true
 
 	case "SessionChange.byPeer":
 		if e.ComplexityRoot.SessionChange.ByPeer == nil {
@@ -3361,6 +3434,8 @@ func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.
 		return ec.fieldContext_Node_tableBytes(ctx, field)
 	case "published":
 		return ec.fieldContext_Node_published(ctx, field)
+	case "contestedNames":
+		return ec.fieldContext_Node_contestedNames(ctx, field)
 	case "draining":
 		return ec.fieldContext_Node_draining(ctx, field)
 	case "envoyPid":
@@ -3373,6 +3448,20 @@ func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.
 		return ec.fieldContext_Node_warnings(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Node", field.Name)
+}
+
+func (ec *executionContext) childFields_Offerer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_Offerer_node(ctx, field)
+	case "since":
+		return ec.fieldContext_Offerer_since(ctx, field)
+	case "agreed":
+		return ec.fieldContext_Offerer_agreed(ctx, field)
+	case "present":
+		return ec.fieldContext_Offerer_present(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Offerer", field.Name)
 }
 
 func (ec *executionContext) childFields_Path(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3791,6 +3880,10 @@ func (ec *executionContext) childFields_Route(ctx context.Context, field graphql
 		return ec.fieldContext_Route_healthError(ctx, field)
 	case "reports":
 		return ec.fieldContext_Route_reports(ctx, field)
+	case "contested":
+		return ec.fieldContext_Route_contested(ctx, field)
+	case "offerers":
+		return ec.fieldContext_Route_offerers(ctx, field)
 	case "paths":
 		return ec.fieldContext_Route_paths(ctx, field)
 	case "envoys":
@@ -3865,6 +3958,8 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_weight(ctx, field)
 	case "med":
 		return ec.fieldContext_Service_med(ctx, field)
+	case "yields":
+		return ec.fieldContext_Service_yields(ctx, field)
 	case "label":
 		return ec.fieldContext_Service_label(ctx, field)
 	}
@@ -4140,6 +4235,28 @@ func (ec *executionContext) field_Graph_history_args(ctx context.Context, rawArg
 		return nil, err
 	}
 	args["first"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_agreeName_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "service",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["service"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "node",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["node"] = arg1
 	return args, nil
 }
 
@@ -6926,6 +7043,50 @@ func (ec *executionContext) fieldContext_Mutation_freePort(ctx context.Context, 
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_agreeName(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_agreeName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AgreeName(ctx, fc.Args["service"].(string), fc.Args["node"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_agreeName(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type Boolean does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_agreeName_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_drain(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7470,6 +7631,29 @@ func (ec *executionContext) fieldContext_Node_published(_ context.Context, field
 	return graphql.NewScalarFieldContext("Node", field, false, false, "Boolean")
 }
 
+func (ec *executionContext) _Node_contestedNames(ctx context.Context, field graphql.CollectedField, obj *Node) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Node_contestedNames(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ContestedNames, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Node_contestedNames(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Node", field, false, false, "Int")
+}
+
 func (ec *executionContext) _Node_draining(ctx context.Context, field graphql.CollectedField, obj *Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7583,6 +7767,98 @@ func (ec *executionContext) _Node_warnings(ctx context.Context, field graphql.Co
 }
 func (ec *executionContext) fieldContext_Node_warnings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Node", field, false, false, "String")
+}
+
+func (ec *executionContext) _Offerer_node(ctx context.Context, field graphql.CollectedField, obj *Offerer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Offerer_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Offerer_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Offerer", field, false, false, "String")
+}
+
+func (ec *executionContext) _Offerer_since(ctx context.Context, field graphql.CollectedField, obj *Offerer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Offerer_since(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Since, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Offerer_since(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Offerer", field, false, false, "String")
+}
+
+func (ec *executionContext) _Offerer_agreed(ctx context.Context, field graphql.CollectedField, obj *Offerer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Offerer_agreed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Agreed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Offerer_agreed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Offerer", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Offerer_present(ctx context.Context, field graphql.CollectedField, obj *Offerer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Offerer_present(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Present, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Offerer_present(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Offerer", field, false, false, "Boolean")
 }
 
 func (ec *executionContext) _Path_peer(ctx context.Context, field graphql.CollectedField, obj *Path) (ret graphql.Marshaler) {
@@ -12137,6 +12413,61 @@ func (ec *executionContext) fieldContext_Route_reports(_ context.Context, field 
 	return fc, nil
 }
 
+func (ec *executionContext) _Route_contested(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Route_contested(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Contested, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Route_contested(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Route", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Route_offerers(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Route_offerers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Offerers, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Offerer) graphql.Marshaler {
+			return ec.marshalNOfferer2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐOffererᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Route_offerers(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Route",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Offerer(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Route_paths(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -12815,6 +13146,29 @@ func (ec *executionContext) _Service_med(ctx context.Context, field graphql.Coll
 }
 func (ec *executionContext) fieldContext_Service_med(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Service", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Service_yields(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_yields(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Yields, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_yields(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "Boolean")
 }
 
 func (ec *executionContext) _Service_label(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
@@ -15502,8 +15856,11 @@ func (ec *executionContext) unmarshalInputServiceInput(ctx context.Context, obj 
 	if _, present := asMap["port"]; !present {
 		asMap["port"] = 0
 	}
+	if _, present := asMap["yields"]; !present {
+		asMap["yields"] = false
+	}
 
-	fieldsInOrder := [...]string{"service", "protocol", "address", "addresses", "healthPath", "healthInterval", "healthTimeout", "healthRise", "healthFall", "whenDown", "region", "tags", "communities", "weight", "med", "port"}
+	fieldsInOrder := [...]string{"service", "protocol", "address", "addresses", "healthPath", "healthInterval", "healthTimeout", "healthRise", "healthFall", "whenDown", "region", "tags", "communities", "weight", "med", "port", "yields"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -15622,6 +15979,13 @@ func (ec *executionContext) unmarshalInputServiceInput(ctx context.Context, obj 
 				return it, err
 			}
 			it.Port = data
+		case "yields":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("yields"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Yields = data
 		}
 	}
 	return it, nil
@@ -16521,6 +16885,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "agreeName":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_agreeName(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "drain":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_drain(ctx, field)
@@ -16659,6 +17030,11 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "contestedNames":
+			out.Values[i] = ec._Node_contestedNames(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "draining":
 			out.Values[i] = ec._Node_draining(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -16681,6 +17057,54 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			}
 		case "warnings":
 			out.Values[i] = ec._Node_warnings(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var offererImplementors = []string{"Offerer"}
+
+func (ec *executionContext) _Offerer(ctx context.Context, sel ast.SelectionSet, obj *Offerer) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, offererImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Offerer")
+		case "node":
+			out.Values[i] = ec._Offerer_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "since":
+			out.Values[i] = ec._Offerer_since(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "agreed":
+			out.Values[i] = ec._Offerer_agreed(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "present":
+			out.Values[i] = ec._Offerer_present(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -18157,6 +18581,16 @@ func (ec *executionContext) _Route(ctx context.Context, sel ast.SelectionSet, ob
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "contested":
+			out.Values[i] = ec._Route_contested(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "offerers":
+			out.Values[i] = ec._Route_offerers(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "paths":
 			out.Values[i] = ec._Route_paths(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -18378,6 +18812,11 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "med":
 			out.Values[i] = ec._Service_med(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "yields":
+			out.Values[i] = ec._Service_yields(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -19541,6 +19980,26 @@ func (ec *executionContext) marshalNNode2ᚖgithubᚗcomᚋcatalystᚑrouterᚋc
 		return graphql.Null
 	}
 	return ec._Node(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNOfferer2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐOfferer(ctx context.Context, sel ast.SelectionSet, v Offerer) graphql.Marshaler {
+	return ec._Offerer(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNOfferer2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐOffererᚄ(ctx context.Context, sel ast.SelectionSet, v []Offerer) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNOfferer2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐOfferer(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNPath2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPath(ctx context.Context, sel ast.SelectionSet, v Path) graphql.Marshaler {

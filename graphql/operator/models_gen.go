@@ -187,13 +187,26 @@ type Node struct {
 	AttributeSets        int    `json:"attributeSets"`
 	TableBytes           int    `json:"tableBytes"`
 	Published            bool   `json:"published"`
-	Draining             bool   `json:"draining"`
-	EnvoyPid             int    `json:"envoyPid"`
-	EnvoyReady           bool   `json:"envoyReady"`
+	// How many names a node offers that were another's and to which nobody has agreed (see Route.contested).
+	ContestedNames int  `json:"contestedNames"`
+	Draining       bool `json:"draining"`
+	EnvoyPid       int  `json:"envoyPid"`
+	EnvoyReady     bool `json:"envoyReady"`
 	// What is missing before the node serves, as /readyz says it; empty once it does.
 	Missing []string `json:"missing"`
 	// What serves and is to be looked at: certificates that end soon.
 	Warnings []string `json:"warnings"`
+}
+
+// A node that offers a name, or did so in the last week.
+type Offerer struct {
+	Node string `json:"node"`
+	// When this node first heard it offer the name.
+	Since string `json:"since"`
+	// It was the first, or there from the start, or an operator agreed to it.
+	Agreed bool `json:"agreed"`
+	// It offers the name now.
+	Present bool `json:"present"`
 }
 
 type Path struct {
@@ -478,9 +491,13 @@ type Route struct {
 	HealthSince string `json:"healthSince"`
 	HealthError string `json:"healthError"`
 	// What other nodes have against this node's service.
-	Reports []Report     `json:"reports"`
-	Paths   []Path       `json:"paths"`
-	Envoys  []EnvoyRoute `json:"envoys"`
+	Reports []Report `json:"reports"`
+	// A node offers the name that was another's, and no operator has agreed to it (agreeName).
+	Contested bool `json:"contested"`
+	// The nodes that are known to offer the name, the longest-standing first, where there were ever two at once or names are held (peering.hold-names).
+	Offerers []Offerer    `json:"offerers"`
+	Paths    []Path       `json:"paths"`
+	Envoys   []EnvoyRoute `json:"envoys"`
 }
 
 type RoutePage struct {
@@ -527,6 +544,8 @@ type Service struct {
 	Communities     []string `json:"communities"`
 	Weight          int      `json:"weight"`
 	Med             int      `json:"med"`
+	// Learned paths of higher local preference win over this node's own workload.
+	Yields bool `json:"yields"`
 	// Names the file that manages the service (catalyst apply); empty for none.
 	Label string `json:"label"`
 }
@@ -552,6 +571,8 @@ type ServiceInput struct {
 	Med            int      `json:"med"`
 	// The local port of a TCP service at this node, pinned; 0 to leave it as it is or have one given.
 	Port int `json:"port"`
+	// Lets learned paths of higher local preference win over this node's own workload, which otherwise always comes first here.
+	Yields bool `json:"yields"`
 }
 
 type SessionChange struct {

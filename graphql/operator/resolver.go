@@ -30,6 +30,7 @@ type Backend interface {
 	RemoveService(ctx context.Context, service string) (bool, error)
 	PinPort(ctx context.Context, service string, port int) (*Port, error)
 	FreePort(ctx context.Context, service string) (bool, error)
+	AgreeName(ctx context.Context, service, node string) (bool, error)
 	Drain(ctx context.Context, on bool) (bool, error)
 	Apply(ctx context.Context, in ApplyInput) ([]Applied, error)
 	Explain(ctx context.Context, service string) (*Explanation, error)
@@ -145,6 +146,10 @@ func (m mutation) PinPort(ctx context.Context, service string, port int) (*Port,
 
 func (m mutation) FreePort(ctx context.Context, service string) (bool, error) {
 	return allowed(ctx, m.resolver, "freePort", func() (bool, error) { return m.b.FreePort(ctx, service) })
+}
+
+func (m mutation) AgreeName(ctx context.Context, service, node string) (bool, error) {
+	return allowed(ctx, m.resolver, "agreeName", func() (bool, error) { return m.b.AgreeName(ctx, service, node) })
 }
 
 func (m mutation) Drain(ctx context.Context, on bool) (bool, error) {

@@ -112,7 +112,7 @@ func (a *API) Node(ctx context.Context) (*operator.Node, error) {
 	err := c.Router.Query(ctx, func(s *speaker.Speaker) {
 		counts := s.Table().Counts()
 		n.Routes, n.Paths, n.AttributeSets, n.TableBytes = counts.Services, counts.Paths, counts.Sets, counts.Bytes
-		n.Published = s.Publishing()
+		n.Published, n.ContestedNames = s.Publishing(), s.Table().Contested()
 	})
 	return n, err
 }
@@ -185,14 +185,19 @@ func (a *API) Routes(ctx context.Context, after, first int) (*operator.RoutePage
 	}
 	page := &operator.RoutePage{Routes: []operator.Route{}}
 	var selected []rib.Selected
+	var offers []rib.Offers
 	var peers []speaker.PeerView
 	err := a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
 		page.Next = int(s.Table().Scan(uint32(after), first, func(sel rib.Selected) { selected = append(selected, sel) }))
+		for i := range selected {
+			offers = append(offers, s.Table().Offers(selected[i].Service))
+		}
 		peers = s.Peers()
 	})
 	for i := range selected {
 		r := a.route(&selected[i])
 		showStale(r, peers)
+		showOfferers(r, &offers[i])
 		page.Routes = append(page.Routes, *r)
 	}
 	return page, err
@@ -236,7 +241,7 @@ func (a *API) newRoute(svc bgp.Service) *operator.Route {
 		Service: string(svc),
 		Paths:   []operator.Path{},
 		Envoys:  []operator.EnvoyRoute{},
-		Reports: []operator.Report{},
+		Reports: []operator.Report{}, Offerers: []operator.Offerer{},
 		Problem: a.cfg.Forwarder.Problem(svc),
 	}
 }
@@ -265,9 +270,11 @@ func (a *API) Route(ctx context.Context, service string) (*operator.Route, error
 	}
 	var all []rib.Candidate
 	var complaints []speaker.Complaint
+	var offers rib.Offers
 	var peers []speaker.PeerView
 	err = a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
 		all, complaints, peers = s.Table().Explain(svc), s.Complaints(svc), s.Peers()
+		offers = s.Table().Offers(svc)
 	})
 	if err != nil || all == nil {
 		return nil, err
@@ -290,6 +297,7 @@ func (a *API) Route(ctx context.Context, service string) (*operator.Route, error
 		r.Paths = append(r.Paths, p)
 	}
 	showStale(r, peers)
+	showOfferers(r, &offers)
 	a.complete(r, svc, [][]rib.Path{{all[0].Path}})
 	for _, s := range a.cfg.Forwarder.ADS().Service(svc) {
 		r.Envoys = append(r.Envoys, operator.EnvoyRoute{
@@ -459,6 +467,7 @@ func (a *API) checkService(in operator.ServiceInput) (journal.Service, error) {
 	if len(in.Tags) > bgp.MaxTags {
 		errs = append(errs, fmt.Errorf("tags: %d: the limit is %d", len(in.Tags), bgp.MaxTags))
 	}
+	s.Yields = in.Yields
 	s.Port = uint16(min(max(0, in.Port), math.MaxUint16))
 	s.Weight, s.MED = uint32(max(0, in.Weight)), uint32(max(0, in.Med))
 	if err := errors.Join(errs...); err != nil {

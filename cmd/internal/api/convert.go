@@ -27,6 +27,7 @@ func serviceOf(s journal.Service) operator.Service {
 		Workloads: []operator.Workload{},
 		Port:      int(s.Port), HealthPath: s.HealthPath, Region: s.Region,
 		Tags: append([]string{}, s.Tags...), Communities: []string{}, Weight: int(s.Weight), Med: int(s.MED), Label: s.Label,
+		Yields: s.Yields,
 	}
 	for _, c := range s.Communities {
 		out.Communities = append(out.Communities, c.String())

@@ -111,12 +111,30 @@ func verdict(x *operator.Explanation, peers int) string {
 			return fmt.Sprintf("%s refuses %s: %s", e.Node, e.Resource, e.Error)
 		}
 	}
+	if r.Contested {
+		return contestedWords(r)
+	}
 	if p := r.Paths[0]; p.Stale {
 		return fmt.Sprintf("the best path is stale: %s has no session and its routes are kept for a while", p.Peer)
 	} else if p.Health == "down" {
 		return "every workload of it is announced as down"
 	}
 	return ""
+}
+
+// contestedWords says who offers a name that was another's, and what to do about it.
+func contestedWords(r *operator.Route) string {
+	first, newcomers := "", []string{}
+	for _, o := range r.Offerers {
+		switch {
+		case !o.Agreed:
+			newcomers = append(newcomers, o.Node)
+		case first == "":
+			first = o.Node
+		}
+	}
+	return fmt.Sprintf("the name was that of %s before %s began to offer it: if that is meant to be, catalyst route "+
+		"agree %s", first, strings.Join(newcomers, ", "), r.Service)
 }
 
 // nearest returns known names that are much like one that is not, nearest first. It looks at all of them, a part at a

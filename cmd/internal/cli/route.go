@@ -17,7 +17,7 @@ func (a *app) routeCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "route", Short: "Services that this node offers, and routes to all that it can reach"}
 	cmd.AddCommand(a.routeSet("add", "Offer a service", true),
 		a.routeSet("update", "Change what is given of a service that this node offers, and keep the rest", false),
-		a.routeRemove(), a.routeList(), a.routeShow(), a.routeExplain())
+		a.routeRemove(), a.routeAgree(), a.routeList(), a.routeShow(), a.routeExplain())
 	return cmd
 }
 
@@ -42,6 +42,8 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 	f.IntVar(&in.Port, "port", 0, "local port of a tcp service at this node, for good (default what it has, or the "+
 		"next of envoy.tcp-ports)")
 	f.IntVar(&in.Weight, "weight", 0, "share of traffic among equal paths, 1 to 1000 (default 100)")
+	f.BoolVar(&in.Yields, "yields", false, "let learned paths of higher local preference win over this node's own "+
+		"workload, which otherwise always comes first here")
 	f.IntVar(&in.Med, "med", 0, "lower is preferred among entries into this organisation (RFC 4271 MED)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in.Service = args[0]
@@ -102,6 +104,7 @@ func keepService(f *pflag.FlagSet, in *client.ServiceInput, was client.ServiceFi
 	keep(f, "port", &in.Port, was.Port)
 	keep(f, "weight", &in.Weight, was.Weight)
 	keep(f, "med", &in.Med, was.Med)
+	keep(f, "yields", &in.Yields, was.Yields)
 	keep(f, "health", &in.HealthPath, was.HealthPath)
 	if in.HealthPath == "none" {
 		return
@@ -153,13 +156,20 @@ func (a *app) routeList() *cobra.Command {
 		Args:  exactArgs(0, "no arguments"),
 	}
 	local := cmd.Flags().Bool("local", false, "only what this node offers")
+	contested := cmd.Flags().Bool("contested", false, "only names that a node offers to which nobody has agreed")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *local && *contested {
+			return usageError{fmt.Errorf("--local and --contested: want one of them")}
+		}
 		if *local {
 			return a.localList(cmd)
 		}
 		routes, err := a.routes(cmd)
 		if err != nil {
 			return err
+		}
+		if *contested {
+			routes = slices.DeleteFunc(routes, func(r client.RouteFields) bool { return !r.Contested })
 		}
 		return a.print(routes, func(w io.Writer) {
 			row(w, "SERVICE", "PROTOCOL", "HEALTH", "VIA", "PATH", "PATHS", "TCP PORT", "PROBLEM")
@@ -174,6 +184,9 @@ func (a *app) routeList() *cobra.Command {
 					port = fmt.Sprint(r.Port)
 				}
 				problem := r.Problem
+				if r.Contested {
+					problem = strings.TrimPrefix(problem+"; contested by "+newcomers(&r), "; ")
+				}
 				if best.Stale {
 					problem = strings.TrimPrefix(problem+"; "+staleWords(best.StaleSince, best.StaleUntil), "; ")
 				}
@@ -292,6 +305,12 @@ func head(w io.Writer, r *client.RouteFields) {
 	row(w, "health", healthWords(r.Health, r.HealthSince, r.HealthError))
 	if r.Problem != "" {
 		row(w, "problem", r.Problem)
+	}
+	if r.Contested {
+		row(w, "contested", "by "+newcomers(r)+": if that is meant to be, catalyst route agree "+r.Service)
+	}
+	for _, o := range r.Offerers {
+		row(w, "offered by", offererWords(o))
 	}
 	for _, c := range r.Reports {
 		row(w, "problem", fmt.Sprintf("%s at node %s for %s: %s", c.Kind, c.Node, since(c.Since), c.Text))

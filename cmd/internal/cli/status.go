@@ -127,6 +127,10 @@ func showNode(w io.Writer, n *client.GetNodeNode, up, peers int) {
 	if !n.Published {
 		row(w, "note", "waiting for the tables of all peers before Envoy is told anything new")
 	}
+	if n.ContestedNames > 0 {
+		row(w, "warning", fmt.Sprintf("%d names are offered by a node that nobody has agreed to: catalyst route list "+
+			"--contested", n.ContestedNames))
+	}
 	if n.Draining {
 		row(w, "note", "draining: peers are asked to prefer other paths")
 	}

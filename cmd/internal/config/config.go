@@ -48,6 +48,7 @@ type Peering struct {
 	LongLivedStale  time.Duration `yaml:"long-lived-stale" doc:"how much longer they may serve as last resort; 0s to 168h" default:"0s"`
 	Trace           string        `yaml:"trace" doc:"whom catalyst trace of other nodes is answered: organisation (nodes of this organisation about every name, others about what they were given a route to), given (all about what they were given a route to) or off" default:"organisation"`
 	Accept          string        `yaml:"accept" doc:"who may peer with this node by dialling it: listed (who was added with catalyst peer add) or organisation (any node of this organisation as well, which is then listed)" default:"listed"`
+	HoldNames       bool          `yaml:"hold-names" doc:"a node that begins to offer another's name ranks behind whoever has offered it for longest, until an operator agrees (catalyst route agree); false: it is only told of" default:"false"`
 	Deferral        time.Duration `yaml:"deferral" doc:"how long a restarted node waits for its peers' tables before it publishes to Envoy; at least 1s" default:"30s"`
 }
 

@@ -40,6 +40,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/metrics"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer/names"
+	"github.com/catalyst-router/catalyst/cmd/internal/offerers"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
 	"github.com/catalyst-router/catalyst/envoy"
@@ -276,6 +277,7 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 		Speaker: speaker.Config{
 			Self: d.self, BootID: boot, Ingress: d.cfg.Envoy.Advertise, GracefulRestart: d.cfg.Peering.GracefulRestart,
 			LongLivedStale: d.cfg.Peering.LongLivedStale, Deferral: d.cfg.Peering.Deferral, Restarting: restarted,
+			HoldNames: d.cfg.Peering.HoldNames,
 		},
 	})
 	return nil
@@ -477,6 +479,7 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 		})
 	}
 	tasks.Go(func() error { return d.offer.Run(ctx) })
+	tasks.Go(func() error { return offerers.Keep(ctx, d.router, d.journal) })
 	tasks.Go(func() error { return d.judge.Run(ctx, l.policy) })
 	tasks.Go(func() error { return d.forwarder.Run(ctx) })
 	tasks.Go(func() error { return d.forwarder.ADS().Serve(ctx, l.ads) })
@@ -535,6 +538,9 @@ func (d *Daemon) close() {
 
 // restore gives the router what the operator ordered before.
 func (d *Daemon) restore(ctx context.Context) error {
+	if err := offerers.Restore(ctx, d.router, d.journal); err != nil {
+		return err
+	}
 	if err := d.offer.Restore(ctx); err != nil {
 		return err
 	}

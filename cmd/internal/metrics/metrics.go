@@ -22,16 +22,16 @@ import (
 
 // Metrics are the instruments of a node.
 type Metrics struct {
-	meter                              metric.Meter
-	step, compile, ack, convergence    metric.Float64Histogram
-	compiledServices, events, refusals metric.Int64Counter
-	sessions, sessionUp, routes, queue metric.Int64ObservableGauge
-	updates                            metric.Int64ObservableCounter
-	table, ports, health, serviceUp    metric.Int64ObservableGauge
-	problems, cutOff, damage           metric.Int64ObservableGauge
-	expiry, lifetime                   map[string]metric.Float64ObservableGauge  // by what ends
-	kinds                              map[reflect.Type]metric.MeasurementOption // of events; owned by the speaker's loop
-	err                                error
+	meter                               metric.Meter
+	step, compile, ack, convergence     metric.Float64Histogram
+	compiledServices, events, refusals  metric.Int64Counter
+	sessions, sessionUp, routes, queue  metric.Int64ObservableGauge
+	updates                             metric.Int64ObservableCounter
+	table, ports, health, serviceUp     metric.Int64ObservableGauge
+	problems, cutOff, damage, contested metric.Int64ObservableGauge
+	expiry, lifetime                    map[string]metric.Float64ObservableGauge  // by what ends
+	kinds                               map[reflect.Type]metric.MeasurementOption // of events; owned by the speaker's loop
+	err                                 error
 }
 
 // buckets of durations, in seconds.
@@ -85,6 +85,8 @@ func New(m metric.Meter) *Metrics {
 		"services that Envoy could not be given as the tables say, by {kind}: refused (and in quarantine), not compiled")
 	x.damage = gauge("catalyst.journal.damage",
 		"records of the journal, and the journal itself, that were found damaged and are not served")
+	x.contested = gauge("catalyst.names.contested",
+		"names that a node offers although they were another's, and nobody has agreed to it")
 	x.cutOff = gauge("catalyst.xds.cut_off", "Envoys that are turned away each time that they connect")
 	x.ports = gauge("catalyst.ports", "TCP ports by {use}: taken, free")
 	secondsGauge := func(name, doc string) metric.Float64ObservableGauge {
@@ -173,8 +175,9 @@ func (x *Metrics) Observe(src Sources) error {
 	}
 	_, err := x.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		var peers []speaker.PeerView
+		var contested int
 		err := src.Query(ctx, func(s *speaker.Speaker) {
-			peers = s.Peers()
+			peers, contested = s.Peers(), s.Table().Contested()
 			c := s.Table().Counts()
 			for kind, n := range map[string]int{"services": c.Services, "paths": c.Paths, "sets": c.Sets, "bytes": c.Bytes} {
 				o.ObserveInt64(x.table, int64(n), metric.WithAttributes(attribute.String("kind", kind)))
@@ -195,6 +198,7 @@ func (x *Metrics) Observe(src Sources) error {
 		for kind, n := range src.Problems() {
 			o.ObserveInt64(x.problems, n, metric.WithAttributes(attribute.String("kind", kind.String())))
 		}
+		o.ObserveInt64(x.contested, int64(contested))
 		o.ObserveInt64(x.damage, int64(src.Damage))
 		x.validity(o, src.Validity())
 		o.ObserveInt64(x.cutOff, int64(src.CutOff()))
@@ -203,7 +207,7 @@ func (x *Metrics) Observe(src Sources) error {
 		o.ObserveInt64(x.ports, int64(free), metric.WithAttributes(attribute.String("use", "free")))
 		return nil
 	}, x.sessions, x.sessionUp, x.routes, x.updates, x.queue, x.table, x.ports, x.health, x.serviceUp, x.problems,
-		x.cutOff, x.damage,
+		x.cutOff, x.damage, x.contested,
 		x.expiry[identity.OfSVID], x.expiry[identity.OfCA], x.expiry[identity.OfRoots],
 		x.lifetime[identity.OfSVID], x.lifetime[identity.OfCA], x.lifetime[identity.OfRoots])
 	return err

@@ -265,7 +265,7 @@ func (o *Offer) announce(ctx context.Context, svc bgp.Service, t bgp.Trace) erro
 	if a.Health = st.Health; known && s.WithdrawDown && a.Health != bgp.HealthUp {
 		return o.cfg.Router.Do(ctx, speaker.LocalRemoved{Service: svc, Trace: t})
 	}
-	return o.cfg.Router.Do(ctx, speaker.LocalSet{Service: svc, Attributes: a, Trace: t})
+	return o.cfg.Router.Do(ctx, speaker.LocalSet{Service: svc, Attributes: a, Trace: t, Yields: s.Yields})
 }
 
 // healthChanged follows a workload's health with its route. Where a service has several, those that are down get

@@ -9,6 +9,16 @@ import (
 	"github.com/Khan/genqlient/graphql"
 )
 
+// AgreeNameResponse is returned by AgreeName on success.
+type AgreeNameResponse struct {
+	// Agrees that a node offers a name that was another's, or, without a node, that all do that offer it now. True if that changed anything, false if nobody has to be
+	// agreed to.
+	AgreeName bool `json:"agreeName"`
+}
+
+// GetAgreeName returns AgreeNameResponse.AgreeName, and is useful for accessing the field via an interface.
+func (v *AgreeNameResponse) GetAgreeName() bool { return v.AgreeName }
+
 // ApplyApplyApplied includes the requested fields of the GraphQL type Applied.
 // The GraphQL type's documentation follows.
 //
@@ -577,6 +587,14 @@ func (v *ExplainExplainExplanationRoute) GetReports() []*RouteFieldsReportsRepor
 	return v.RouteFields.Reports
 }
 
+// GetContested returns ExplainExplainExplanationRoute.Contested, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetContested() bool { return v.RouteFields.Contested }
+
+// GetOfferers returns ExplainExplainExplanationRoute.Offerers, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetOfferers() []*RouteFieldsOfferersOfferer {
+	return v.RouteFields.Offerers
+}
+
 // GetPaths returns ExplainExplainExplanationRoute.Paths, and is useful for accessing the field via an interface.
 func (v *ExplainExplainExplanationRoute) GetPaths() []*RouteFieldsPathsPath {
 	return v.RouteFields.Paths
@@ -631,6 +649,10 @@ type __premarshalExplainExplainExplanationRoute struct {
 
 	Reports []*RouteFieldsReportsReport `json:"reports"`
 
+	Contested bool `json:"contested"`
+
+	Offerers []*RouteFieldsOfferersOfferer `json:"offerers"`
+
 	Paths []*RouteFieldsPathsPath `json:"paths"`
 
 	Envoys []*RouteFieldsEnvoysEnvoyRoute `json:"envoys"`
@@ -656,6 +678,8 @@ func (v *ExplainExplainExplanationRoute) __premarshalJSON() (*__premarshalExplai
 	retval.HealthSince = v.RouteFields.HealthSince
 	retval.HealthError = v.RouteFields.HealthError
 	retval.Reports = v.RouteFields.Reports
+	retval.Contested = v.RouteFields.Contested
+	retval.Offerers = v.RouteFields.Offerers
 	retval.Paths = v.RouteFields.Paths
 	retval.Envoys = v.RouteFields.Envoys
 	return &retval, nil
@@ -864,9 +888,11 @@ type GetNodeNode struct {
 	AttributeSets        int    `json:"attributeSets"`
 	TableBytes           int    `json:"tableBytes"`
 	Published            bool   `json:"published"`
-	Draining             bool   `json:"draining"`
-	EnvoyPid             int    `json:"envoyPid"`
-	EnvoyReady           bool   `json:"envoyReady"`
+	// How many names a node offers that were another's and to which nobody has agreed (see Route.contested).
+	ContestedNames int  `json:"contestedNames"`
+	Draining       bool `json:"draining"`
+	EnvoyPid       int  `json:"envoyPid"`
+	EnvoyReady     bool `json:"envoyReady"`
 	// What is missing before the node serves, as /readyz says it; empty once it does.
 	Missing []string `json:"missing"`
 	// What serves and is to be looked at: certificates that end soon.
@@ -917,6 +943,9 @@ func (v *GetNodeNode) GetTableBytes() int { return v.TableBytes }
 
 // GetPublished returns GetNodeNode.Published, and is useful for accessing the field via an interface.
 func (v *GetNodeNode) GetPublished() bool { return v.Published }
+
+// GetContestedNames returns GetNodeNode.ContestedNames, and is useful for accessing the field via an interface.
+func (v *GetNodeNode) GetContestedNames() int { return v.ContestedNames }
 
 // GetDraining returns GetNodeNode.Draining, and is useful for accessing the field via an interface.
 func (v *GetNodeNode) GetDraining() bool { return v.Draining }
@@ -1384,6 +1413,12 @@ func (v *GetRouteRoute) GetHealthError() string { return v.RouteFields.HealthErr
 // GetReports returns GetRouteRoute.Reports, and is useful for accessing the field via an interface.
 func (v *GetRouteRoute) GetReports() []*RouteFieldsReportsReport { return v.RouteFields.Reports }
 
+// GetContested returns GetRouteRoute.Contested, and is useful for accessing the field via an interface.
+func (v *GetRouteRoute) GetContested() bool { return v.RouteFields.Contested }
+
+// GetOfferers returns GetRouteRoute.Offerers, and is useful for accessing the field via an interface.
+func (v *GetRouteRoute) GetOfferers() []*RouteFieldsOfferersOfferer { return v.RouteFields.Offerers }
+
 // GetPaths returns GetRouteRoute.Paths, and is useful for accessing the field via an interface.
 func (v *GetRouteRoute) GetPaths() []*RouteFieldsPathsPath { return v.RouteFields.Paths }
 
@@ -1434,6 +1469,10 @@ type __premarshalGetRouteRoute struct {
 
 	Reports []*RouteFieldsReportsReport `json:"reports"`
 
+	Contested bool `json:"contested"`
+
+	Offerers []*RouteFieldsOfferersOfferer `json:"offerers"`
+
 	Paths []*RouteFieldsPathsPath `json:"paths"`
 
 	Envoys []*RouteFieldsEnvoysEnvoyRoute `json:"envoys"`
@@ -1459,6 +1498,8 @@ func (v *GetRouteRoute) __premarshalJSON() (*__premarshalGetRouteRoute, error) {
 	retval.HealthSince = v.RouteFields.HealthSince
 	retval.HealthError = v.RouteFields.HealthError
 	retval.Reports = v.RouteFields.Reports
+	retval.Contested = v.RouteFields.Contested
+	retval.Offerers = v.RouteFields.Offerers
 	retval.Paths = v.RouteFields.Paths
 	retval.Envoys = v.RouteFields.Envoys
 	return &retval, nil
@@ -1543,6 +1584,9 @@ func (v *GetServiceService) GetWeight() int { return v.ServiceFields.Weight }
 // GetMed returns GetServiceService.Med, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetMed() int { return v.ServiceFields.Med }
 
+// GetYields returns GetServiceService.Yields, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetYields() bool { return v.ServiceFields.Yields }
+
 // GetLabel returns GetServiceService.Label, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetLabel() string { return v.ServiceFields.Label }
 
@@ -1614,6 +1658,8 @@ type __premarshalGetServiceService struct {
 
 	Med int `json:"med"`
 
+	Yields bool `json:"yields"`
+
 	Label string `json:"label"`
 }
 
@@ -1649,6 +1695,7 @@ func (v *GetServiceService) __premarshalJSON() (*__premarshalGetServiceService, 
 	retval.Communities = v.ServiceFields.Communities
 	retval.Weight = v.ServiceFields.Weight
 	retval.Med = v.ServiceFields.Med
+	retval.Yields = v.ServiceFields.Yields
 	retval.Label = v.ServiceFields.Label
 	return &retval, nil
 }
@@ -2553,6 +2600,14 @@ func (v *ListRoutesRoutesRoutePageRoutesRoute) GetReports() []*RouteFieldsReport
 	return v.RouteFields.Reports
 }
 
+// GetContested returns ListRoutesRoutesRoutePageRoutesRoute.Contested, and is useful for accessing the field via an interface.
+func (v *ListRoutesRoutesRoutePageRoutesRoute) GetContested() bool { return v.RouteFields.Contested }
+
+// GetOfferers returns ListRoutesRoutesRoutePageRoutesRoute.Offerers, and is useful for accessing the field via an interface.
+func (v *ListRoutesRoutesRoutePageRoutesRoute) GetOfferers() []*RouteFieldsOfferersOfferer {
+	return v.RouteFields.Offerers
+}
+
 // GetPaths returns ListRoutesRoutesRoutePageRoutesRoute.Paths, and is useful for accessing the field via an interface.
 func (v *ListRoutesRoutesRoutePageRoutesRoute) GetPaths() []*RouteFieldsPathsPath {
 	return v.RouteFields.Paths
@@ -2607,6 +2662,10 @@ type __premarshalListRoutesRoutesRoutePageRoutesRoute struct {
 
 	Reports []*RouteFieldsReportsReport `json:"reports"`
 
+	Contested bool `json:"contested"`
+
+	Offerers []*RouteFieldsOfferersOfferer `json:"offerers"`
+
 	Paths []*RouteFieldsPathsPath `json:"paths"`
 
 	Envoys []*RouteFieldsEnvoysEnvoyRoute `json:"envoys"`
@@ -2632,6 +2691,8 @@ func (v *ListRoutesRoutesRoutePageRoutesRoute) __premarshalJSON() (*__premarshal
 	retval.HealthSince = v.RouteFields.HealthSince
 	retval.HealthError = v.RouteFields.HealthError
 	retval.Reports = v.RouteFields.Reports
+	retval.Contested = v.RouteFields.Contested
+	retval.Offerers = v.RouteFields.Offerers
 	retval.Paths = v.RouteFields.Paths
 	retval.Envoys = v.RouteFields.Envoys
 	return &retval, nil
@@ -2720,6 +2781,9 @@ func (v *ListServicesServicesService) GetWeight() int { return v.ServiceFields.W
 // GetMed returns ListServicesServicesService.Med, and is useful for accessing the field via an interface.
 func (v *ListServicesServicesService) GetMed() int { return v.ServiceFields.Med }
 
+// GetYields returns ListServicesServicesService.Yields, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetYields() bool { return v.ServiceFields.Yields }
+
 // GetLabel returns ListServicesServicesService.Label, and is useful for accessing the field via an interface.
 func (v *ListServicesServicesService) GetLabel() string { return v.ServiceFields.Label }
 
@@ -2791,6 +2855,8 @@ type __premarshalListServicesServicesService struct {
 
 	Med int `json:"med"`
 
+	Yields bool `json:"yields"`
+
 	Label string `json:"label"`
 }
 
@@ -2826,6 +2892,7 @@ func (v *ListServicesServicesService) __premarshalJSON() (*__premarshalListServi
 	retval.Communities = v.ServiceFields.Communities
 	retval.Weight = v.ServiceFields.Weight
 	retval.Med = v.ServiceFields.Med
+	retval.Yields = v.ServiceFields.Yields
 	retval.Label = v.ServiceFields.Label
 	return &retval, nil
 }
@@ -3524,9 +3591,13 @@ type RouteFields struct {
 	HealthSince string `json:"healthSince"`
 	HealthError string `json:"healthError"`
 	// What other nodes have against this node's service.
-	Reports []*RouteFieldsReportsReport    `json:"reports"`
-	Paths   []*RouteFieldsPathsPath        `json:"paths"`
-	Envoys  []*RouteFieldsEnvoysEnvoyRoute `json:"envoys"`
+	Reports []*RouteFieldsReportsReport `json:"reports"`
+	// A node offers the name that was another's, and no operator has agreed to it (agreeName).
+	Contested bool `json:"contested"`
+	// The nodes that are known to offer the name, the longest-standing first, where there were ever two at once or names are held (peering.hold-names).
+	Offerers []*RouteFieldsOfferersOfferer  `json:"offerers"`
+	Paths    []*RouteFieldsPathsPath        `json:"paths"`
+	Envoys   []*RouteFieldsEnvoysEnvoyRoute `json:"envoys"`
 }
 
 // GetService returns RouteFields.Service, and is useful for accessing the field via an interface.
@@ -3555,6 +3626,12 @@ func (v *RouteFields) GetHealthError() string { return v.HealthError }
 
 // GetReports returns RouteFields.Reports, and is useful for accessing the field via an interface.
 func (v *RouteFields) GetReports() []*RouteFieldsReportsReport { return v.Reports }
+
+// GetContested returns RouteFields.Contested, and is useful for accessing the field via an interface.
+func (v *RouteFields) GetContested() bool { return v.Contested }
+
+// GetOfferers returns RouteFields.Offerers, and is useful for accessing the field via an interface.
+func (v *RouteFields) GetOfferers() []*RouteFieldsOfferersOfferer { return v.Offerers }
 
 // GetPaths returns RouteFields.Paths, and is useful for accessing the field via an interface.
 func (v *RouteFields) GetPaths() []*RouteFieldsPathsPath { return v.Paths }
@@ -3606,6 +3683,32 @@ func (v *RouteFieldsEnvoysEnvoyRoute) GetRefused() string { return v.Refused }
 
 // GetRefusedAt returns RouteFieldsEnvoysEnvoyRoute.RefusedAt, and is useful for accessing the field via an interface.
 func (v *RouteFieldsEnvoysEnvoyRoute) GetRefusedAt() string { return v.RefusedAt }
+
+// RouteFieldsOfferersOfferer includes the requested fields of the GraphQL type Offerer.
+// The GraphQL type's documentation follows.
+//
+// A node that offers a name, or did so in the last week.
+type RouteFieldsOfferersOfferer struct {
+	Node string `json:"node"`
+	// When this node first heard it offer the name.
+	Since string `json:"since"`
+	// It was the first, or there from the start, or an operator agreed to it.
+	Agreed bool `json:"agreed"`
+	// It offers the name now.
+	Present bool `json:"present"`
+}
+
+// GetNode returns RouteFieldsOfferersOfferer.Node, and is useful for accessing the field via an interface.
+func (v *RouteFieldsOfferersOfferer) GetNode() string { return v.Node }
+
+// GetSince returns RouteFieldsOfferersOfferer.Since, and is useful for accessing the field via an interface.
+func (v *RouteFieldsOfferersOfferer) GetSince() string { return v.Since }
+
+// GetAgreed returns RouteFieldsOfferersOfferer.Agreed, and is useful for accessing the field via an interface.
+func (v *RouteFieldsOfferersOfferer) GetAgreed() bool { return v.Agreed }
+
+// GetPresent returns RouteFieldsOfferersOfferer.Present, and is useful for accessing the field via an interface.
+func (v *RouteFieldsOfferersOfferer) GetPresent() bool { return v.Present }
 
 // RouteFieldsPathsPath includes the requested fields of the GraphQL type Path.
 type RouteFieldsPathsPath struct {
@@ -3771,6 +3874,8 @@ type ServiceFields struct {
 	Communities     []string `json:"communities"`
 	Weight          int      `json:"weight"`
 	Med             int      `json:"med"`
+	// Learned paths of higher local preference win over this node's own workload.
+	Yields bool `json:"yields"`
 	// Names the file that manages the service (catalyst apply); empty for none.
 	Label string `json:"label"`
 }
@@ -3837,6 +3942,9 @@ func (v *ServiceFields) GetWeight() int { return v.Weight }
 
 // GetMed returns ServiceFields.Med, and is useful for accessing the field via an interface.
 func (v *ServiceFields) GetMed() int { return v.Med }
+
+// GetYields returns ServiceFields.Yields, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetYields() bool { return v.Yields }
 
 // GetLabel returns ServiceFields.Label, and is useful for accessing the field via an interface.
 func (v *ServiceFields) GetLabel() string { return v.Label }
@@ -3910,6 +4018,8 @@ type ServiceInput struct {
 	Med            int      `json:"med"`
 	// The local port of a TCP service at this node, pinned; 0 to leave it as it is or have one given.
 	Port int `json:"port"`
+	// Lets learned paths of higher local preference win over this node's own workload, which otherwise always comes first here.
+	Yields bool `json:"yields"`
 }
 
 // GetService returns ServiceInput.Service, and is useful for accessing the field via an interface.
@@ -3959,6 +4069,9 @@ func (v *ServiceInput) GetMed() int { return v.Med }
 
 // GetPort returns ServiceInput.Port, and is useful for accessing the field via an interface.
 func (v *ServiceInput) GetPort() int { return v.Port }
+
+// GetYields returns ServiceInput.Yields, and is useful for accessing the field via an interface.
+func (v *ServiceInput) GetYields() bool { return v.Yields }
 
 // SetPeerResponse is returned by SetPeer on success.
 type SetPeerResponse struct {
@@ -4306,6 +4419,9 @@ func (v *SetServiceSetService) GetWeight() int { return v.ServiceFields.Weight }
 // GetMed returns SetServiceSetService.Med, and is useful for accessing the field via an interface.
 func (v *SetServiceSetService) GetMed() int { return v.ServiceFields.Med }
 
+// GetYields returns SetServiceSetService.Yields, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetYields() bool { return v.ServiceFields.Yields }
+
 // GetLabel returns SetServiceSetService.Label, and is useful for accessing the field via an interface.
 func (v *SetServiceSetService) GetLabel() string { return v.ServiceFields.Label }
 
@@ -4377,6 +4493,8 @@ type __premarshalSetServiceSetService struct {
 
 	Med int `json:"med"`
 
+	Yields bool `json:"yields"`
+
 	Label string `json:"label"`
 }
 
@@ -4412,6 +4530,7 @@ func (v *SetServiceSetService) __premarshalJSON() (*__premarshalSetServiceSetSer
 	retval.Communities = v.ServiceFields.Communities
 	retval.Weight = v.ServiceFields.Weight
 	retval.Med = v.ServiceFields.Med
+	retval.Yields = v.ServiceFields.Yields
 	retval.Label = v.ServiceFields.Label
 	return &retval, nil
 }
@@ -4918,6 +5037,18 @@ func (v *WhyWhyPolicyWhyTextsPolicyDocument) GetName() string { return v.Name }
 // GetText returns WhyWhyPolicyWhyTextsPolicyDocument.Text, and is useful for accessing the field via an interface.
 func (v *WhyWhyPolicyWhyTextsPolicyDocument) GetText() string { return v.Text }
 
+// __AgreeNameInput is used internally by genqlient
+type __AgreeNameInput struct {
+	Service string `json:"service"`
+	Node    string `json:"node"`
+}
+
+// GetService returns __AgreeNameInput.Service, and is useful for accessing the field via an interface.
+func (v *__AgreeNameInput) GetService() string { return v.Service }
+
+// GetNode returns __AgreeNameInput.Node, and is useful for accessing the field via an interface.
+func (v *__AgreeNameInput) GetNode() string { return v.Node }
+
 // __ApplyInput is used internally by genqlient
 type __ApplyInput struct {
 	Input *ApplyInput `json:"input,omitempty"`
@@ -5165,6 +5296,40 @@ type __WhyInput struct {
 
 // GetDecision returns __WhyInput.Decision, and is useful for accessing the field via an interface.
 func (v *__WhyInput) GetDecision() string { return v.Decision }
+
+// The mutation executed by AgreeName.
+const AgreeName_Operation = `
+mutation AgreeName ($service: String!, $node: String!) {
+	agreeName(service: $service, node: $node)
+}
+`
+
+func AgreeName(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	service string,
+	node string,
+) (data_ *AgreeNameResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "AgreeName",
+		Query:  AgreeName_Operation,
+		Variables: &__AgreeNameInput{
+			Service: service,
+			Node:    node,
+		},
+	}
+
+	data_ = &AgreeNameResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
 
 // The mutation executed by Apply.
 const Apply_Operation = `
@@ -5431,6 +5596,13 @@ fragment RouteFields on Route {
 		since
 		via
 	}
+	contested
+	offerers {
+		node
+		since
+		agreed
+		present
+	}
 	paths {
 		peer
 		local
@@ -5599,6 +5771,7 @@ query GetNode {
 		attributeSets
 		tableBytes
 		published
+		contestedNames
 		draining
 		envoyPid
 		envoyReady
@@ -5837,6 +6010,13 @@ fragment RouteFields on Route {
 		since
 		via
 	}
+	contested
+	offerers {
+		node
+		since
+		agreed
+		present
+	}
 	paths {
 		peer
 		local
@@ -5936,6 +6116,7 @@ fragment ServiceFields on Service {
 	communities
 	weight
 	med
+	yields
 	label
 }
 `
@@ -6329,6 +6510,13 @@ fragment RouteFields on Route {
 		since
 		via
 	}
+	contested
+	offerers {
+		node
+		since
+		agreed
+		present
+	}
 	paths {
 		peer
 		local
@@ -6428,6 +6616,7 @@ fragment ServiceFields on Service {
 	communities
 	weight
 	med
+	yields
 	label
 }
 `
@@ -6845,6 +7034,7 @@ fragment ServiceFields on Service {
 	communities
 	weight
 	med
+	yields
 	label
 }
 `

@@ -1,0 +1,21 @@
+package scenarios
+
+// faultScenarios are what broke when the product was tried under attack and fault, and its parts were put together.
+func faultScenarios() []scenario {
+	return []scenario{
+		{242, "a contested name", "A node begins to offer another's name: the operator sees it wherever he looks, also " +
+			"after a restart, and says whether it may.", []guard{
+			one("what could not be kept is kept later", "bgp/peering TestOffersAreKept", "bgp/peering/offers.go",
+				"for err := keep(ctx, batch); err != nil; err = keep(ctx, batch) {",
+				"if err := keep(ctx, batch); err != nil {"),
+			one("a restart does not make the newcomer one that was always there", "e2e TestANameIsHeldForWhoeverHadIt",
+				"cmd/internal/daemon/daemon.go",
+				"if err := offerers.Restore(ctx, d.router, d.journal); err != nil {", "if err := error(nil); err != nil {"),
+		}},
+		{243, "a service that gives way", "An operator lets learned paths win over his own workload, and takes that back.",
+			[]guard{
+				one("the router is told", "e2e TestAServiceThatYields", "cmd/internal/offer/offer.go", ", Yields: s.Yields}",
+					"}"),
+			}},
+	}
+}
