@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -61,28 +62,35 @@ type Call struct {
 
 // Request is the call as a question. One that cannot be asked is denied, with an error that says why.
 func (c Call) Request() Request {
-	r := Request{call: c}
+	r := Request{call: c, isCall: true}
+	r.peer, r.err = peerOf(c.Peer)
+	if r.err == nil {
+		r.err = errors.Join(plain("service", c.Service), plain("organisation", c.Organisation))
+	}
+	return r
+}
+
+// asked puts the question together for cedar-go, with the attributes that are used.
+func (r *Request) asked(u uses) (types.Request, []types.Entity) {
+	if !r.isCall {
+		return r.cedar, r.entities
+	}
+	c := &r.call
 	action := Ask
 	if c.Connect {
 		action = Connect
 	}
-	peer, err := peerOf(c.Peer)
-	if err == nil {
-		err = errors.Join(plain("service", c.Service), plain("organisation", c.Organisation))
+	service := types.Entity{UID: types.NewEntityUID(typeService, types.String(c.Service)), Parents: in(c.Organisation)}
+	if u.service() {
+		service.Attributes = types.NewRecord(types.RecordMap{"name": types.String(c.Service),
+			"organisation": types.String(c.Organisation)})
 	}
-	if err != nil {
-		r.err = err
-		return r
-	}
-	service := types.NewEntityUID(typeService, types.String(c.Service))
-	r.cedar = types.Request{Action: actionUID(action), Resource: service}
-	r.entities = make([]types.Entity, 0, 4)
-	r.cedar.Principal, r.entities = c.principal(peer, r.entities)
-	r.entities = append(r.entities, types.Entity{UID: service, Parents: in(c.Organisation),
-		Attributes: types.NewRecord(types.RecordMap{"name": types.String(c.Service),
-			"organisation": types.String(c.Organisation)})})
-	r.cedar.Context, r.entities = c.context(peer, r.entities)
-	return r
+	principal := c.principal(r.peer, u)
+	q := types.Request{Principal: principal.UID, Action: actionUID(action), Resource: service.UID}
+	entities := make([]types.Entity, 2, 4)
+	entities[0], entities[1] = principal, service
+	q.Context, entities = c.context(r.peer, u, entities)
+	return q, entities
 }
 
 // node is a peer's SPIFFE id, taken apart.
@@ -119,34 +127,30 @@ func in(organisation string) types.EntityUIDSet {
 }
 
 // principal is the bearer of a token if there is one, else the calling node, else a workload beside this one.
-func (c Call) principal(peer node, entities []types.Entity) (types.EntityUID, []types.Entity) {
+func (c *Call) principal(peer node, u uses) types.Entity {
 	if c.Bearer != nil {
-		e := c.Bearer.entity()
-		return e.UID, append(entities, e)
+		return c.Bearer.entity(u)
 	}
 	if peer.id == "" {
-		uid := types.NewEntityUID(typeWorkload, "local")
-		return uid, append(entities, types.Entity{UID: uid})
+		return types.Entity{UID: types.NewEntityUID(typeWorkload, "local")}
 	}
-	uid := types.NewEntityUID(typeNode, types.String(peer.id))
-	return uid, append(entities, types.Entity{
-		UID:        uid,
-		Parents:    in(peer.organisation),
-		Attributes: attributes(peer.id, peer.name, "node", nil, nil),
-	})
+	e := types.Entity{UID: types.NewEntityUID(typeNode, types.String(peer.id)), Parents: in(peer.organisation)}
+	if u.principal() {
+		e.Attributes = attributes(peer.id, peer.name, "node", nil, nil)
+	}
+	return e
 }
 
 // entity is the bearer as a principal.
-func (b *Bearer) entity() types.Entity {
-	name := b.Name
-	if name == "" {
-		name = b.Subject
+func (b *Bearer) entity(u uses) types.Entity {
+	e := types.Entity{
+		UID:     types.NewEntityUID(types.EntityType(namespace+b.Principal), types.String(b.Subject)),
+		Parents: in(b.Organisation),
 	}
-	return types.Entity{
-		UID:        types.NewEntityUID(types.EntityType(namespace+b.Principal), types.String(b.Subject)),
-		Parents:    in(b.Organisation),
-		Attributes: attributes(b.Subject, name, b.Kind, b.TrustedNodes, b.TrustedDomains),
+	if u.principal() {
+		e.Attributes = attributes(b.Subject, cmp.Or(b.Name, b.Subject), b.Kind, b.TrustedNodes, b.TrustedDomains)
 	}
+	return e
 }
 
 func attributes(id, name, kind string, nodes, domains []string) types.Record {
@@ -175,29 +179,43 @@ func tagged(t types.EntityType, values map[string]string, entities []types.Entit
 	return uid, append(entities, types.Entity{UID: uid, Tags: types.NewRecord(tags)})
 }
 
-func (c Call) context(peer node, entities []types.Entity) (types.Record, []types.Entity) {
+// context has what is used of the facts of a call; the entities of its headers and claims are appended.
+func (c *Call) context(peer node, u uses, entities []types.Entity) (types.Record, []types.Entity) {
 	at := c.Time.UTC()
-	var claims map[string]string
-	if c.Bearer != nil {
-		claims = c.Bearer.Claims
+	headers, tokens := types.NewEntityUID(typeHeaders, "request"), types.NewEntityUID(typeClaims, "request")
+	if c.Bearer != nil && u.any("claims") {
+		tokens, entities = tagged(typeClaims, c.Bearer.Claims, entities)
 	}
-	tokens, entities := tagged(typeClaims, claims, entities)
-	m := types.RecordMap{
-		"now": types.NewDatetime(at), "hour": types.Long(at.Hour()), "weekday": types.Long(at.Weekday()),
-		"port": types.Long(c.Port),
-		"peer": types.NewRecord(types.RecordMap{"organisation": types.String(peer.organisation),
-			"node": types.String(peer.id)}),
-		"tls": types.NewRecord(types.RecordMap{"sni": types.String(c.SNI),
-			"certificate": types.String(c.Certificate)}),
-		"authenticated": types.Boolean(c.Bearer != nil), "claims": tokens,
+	if !c.Connect && u.any("headers") {
+		headers, entities = tagged(typeHeaders, c.Headers, entities)
+	}
+	var few [8]member
+	members := few[:0]
+	add := func(name string, value types.Value) {
+		if u.any(name) {
+			members = append(members, member{name, value})
+		}
+	}
+	add("now", types.NewDatetime(at))
+	add("hour", types.Long(at.Hour()))
+	add("weekday", types.Long(at.Weekday()))
+	add("port", types.Long(c.Port))
+	add("authenticated", types.Boolean(c.Bearer != nil))
+	add("claims", tokens)
+	if u.any("peer") {
+		add("peer", types.NewRecord(types.RecordMap{"organisation": types.String(peer.organisation),
+			"node": types.String(peer.id)}))
+	}
+	if u.any("tls") {
+		add("tls", types.NewRecord(types.RecordMap{"sni": types.String(c.SNI), "certificate": types.String(c.Certificate)}))
 	}
 	if !c.Connect {
-		var headers types.EntityUID
-		headers, entities = tagged(typeHeaders, c.Headers, entities)
-		m["method"], m["path"], m["host"], m["headers"] = types.String(c.Method), types.String(c.Path),
-			types.String(c.Host), headers
+		add("method", types.String(c.Method))
+		add("path", types.String(c.Path))
+		add("host", types.String(c.Host))
+		add("headers", headers)
 	}
-	return types.NewRecord(m), entities
+	return record(members), entities
 }
 
 // Order is an operator's or a node's wish at the operator API.
@@ -217,7 +235,7 @@ func (o Order) Request() Request {
 	if err != nil {
 		return Request{err: err}
 	}
-	principal := o.Bearer.entity()
+	principal := o.Bearer.entity(everything())
 	resource := types.Entity{
 		UID:        types.NewEntityUID(types.EntityType(namespace+o.Kind), types.String(o.ID)),
 		Parents:    in(o.Domain),

@@ -49,6 +49,7 @@ type Snapshot struct {
 	above    map[types.EntityUID][]types.EntityUID // every ancestor of an entity
 	shapes   *validate.Validator
 	texts    map[types.PolicyID]string
+	uses     uses // of calls
 }
 
 // Hash names the snapshot: the same policies and entities have the same.
@@ -311,6 +312,9 @@ func (c *compiler) policy(at Problem, p *cedar.Policy, text string) {
 	c.snap.policies[id] = e
 	c.snap.texts[id] = text
 	c.snap.index.add(e, c.snap)
+	if e.actions&c.snap.index.ofCalls() != 0 {
+		c.snap.uses.add(tree)
+	}
 }
 
 // brief is what the validator says, which repeats itself for every action.

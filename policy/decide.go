@@ -11,11 +11,16 @@ import (
 
 // Request is a question: may this principal do this to that? Calls and orders make it (see Call and Order).
 type Request struct {
-	cedar    types.Request
+	isCall   bool
+	call     Call
+	peer     node           // of the call
+	cedar    types.Request  // of anything else
 	entities []types.Entity // of the request itself: principal, resource and what is hung below the context
-	call     Call           // of a call; for records
 	err      error          // why it cannot be asked: then it is denied
 }
+
+// Call returns the call that a request asks about; the zero value if it asks about an order.
+func (r Request) Call() Call { return r.call }
 
 // Decision is the answer. The zero value denies.
 type Decision struct {
@@ -60,21 +65,27 @@ func (s *Snapshot) Decide(r Request) Decision {
 		return Decision{Errors: []string{r.err.Error()}, Snapshot: s.hash}
 	}
 	var principals, resources [keyRoom]types.EntityUID
-	v := s.view(r, principals[:0], resources[:0])
-	return s.decision(cedar.Authorize(v, v, r.cedar))
+	q, entities := r.asked(s.uses)
+	v := s.view(q, entities, principals[:0], resources[:0])
+	return s.decision(cedar.Authorize(v, v, q))
 }
 
-// scan is Decide by a look at every policy, as a measure of it.
-func (s *Snapshot) scan(r Request) Decision {
-	v := s.view(r, nil, nil)
-	return s.decision(cedar.Authorize(whole{v}, v, r.cedar))
+// Scan is Decide by a look at every policy, as cedar-go goes about it by itself: for tests and benchmarks, which hold
+// Decide against it.
+func (s *Snapshot) Scan(r Request) Decision {
+	if r.err != nil {
+		return Decision{Errors: []string{r.err.Error()}, Snapshot: s.hash}
+	}
+	q, entities := r.asked(everything())
+	v := s.view(q, entities, nil, nil)
+	return s.decision(cedar.Authorize(whole{v}, v, q))
 }
 
-func (s *Snapshot) view(r Request, principals, resources []types.EntityUID) *view {
-	v := &view{snap: s, extra: s.joined(r.entities)}
-	v.principals = v.keysOf(principals, r.cedar.Principal)
-	v.resources = v.keysOf(resources, r.cedar.Resource)
-	if n, known := s.index.actions[r.cedar.Action]; known {
+func (s *Snapshot) view(q types.Request, entities []types.Entity, principals, resources []types.EntityUID) *view {
+	v := &view{snap: s, extra: s.joined(entities)}
+	v.principals = v.keysOf(principals, q.Principal)
+	v.resources = v.keysOf(resources, q.Resource)
+	if n, known := s.index.actions[q.Action]; known {
 		v.action = 1 << n
 	}
 	return v

@@ -317,7 +317,7 @@ func TestSlicingAgreesWithTheFullScan(t *testing.T) {
 		for range asked {
 			c := drawn(rnd, 9, 13)
 			r := c.Request()
-			got, want := snap.Decide(r), snap.scan(r)
+			got, want := snap.Decide(r), snap.Scan(r)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Fatalf("seed %d: %+v:\n%s", seed, c, diff)
 			}
@@ -422,7 +422,7 @@ func BenchmarkDecide(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("scan/%d", n), func(b *testing.B) {
 			for i := range b.N {
-				snap.scan(calls[i%len(calls)].Request())
+				snap.Scan(calls[i%len(calls)].Request())
 			}
 		})
 	}

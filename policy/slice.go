@@ -90,6 +90,11 @@ func (x *index) covers(s ast.IsScopeNode, snap *Snapshot) (set uint64) {
 	return set
 }
 
+// ofCalls is the set of the actions of the data plane.
+func (x *index) ofCalls() uint64 {
+	return 1<<x.actions[actionUID(Connect)] | 1<<x.actions[actionUID(Ask)]
+}
+
 func contains(all []types.EntityUID, uid types.EntityUID) bool {
 	for _, one := range all {
 		if one == uid {

@@ -57,13 +57,14 @@ func (s *Snapshot) nearest(r Request) *Miss {
 	if r.err != nil {
 		return nil
 	}
-	v := s.view(r, nil, nil)
+	q, entities := r.asked(everything())
+	v := s.view(q, entities, nil, nil)
 	env := eval.Env{
 		Entities:  v,
-		Principal: r.cedar.Principal,
-		Action:    r.cedar.Action,
-		Resource:  r.cedar.Resource,
-		Context:   r.cedar.Context,
+		Principal: q.Principal,
+		Action:    q.Action,
+		Resource:  q.Resource,
+		Context:   q.Context,
 	}
 	least := 3
 	var near []attempt
@@ -72,7 +73,7 @@ func (s *Snapshot) nearest(r Request) *Miss {
 		if e.policy.Effect() != cedar.Permit || e.actions&v.action == 0 {
 			continue
 		}
-		a := attempt{entry: e, scopes: v.misfits(e, r)}
+		a := attempt{entry: e, scopes: v.misfits(e, q)}
 		if a.scopes > least {
 			continue
 		}
@@ -90,15 +91,15 @@ func (s *Snapshot) nearest(r Request) *Miss {
 	best := slices.MinFunc(near, func(a, b attempt) int {
 		return cmp.Or(cmp.Compare(a.failed, b.failed), cmp.Compare(b.met, a.met), cmp.Compare(a.entry.id, b.entry.id))
 	})
-	return v.miss(best, r, env)
+	return v.miss(best, q, env)
 }
 
 // misfits counts the scopes of a policy that do not take the request in.
-func (v *view) misfits(e *entry, r Request) (n int) {
-	if !v.fits(e.tree.Principal, r.cedar.Principal, v.principals) {
+func (v *view) misfits(e *entry, q types.Request) (n int) {
+	if !v.fits(e.tree.Principal, q.Principal, v.principals) {
 		n++
 	}
-	if !v.fits(e.tree.Resource, r.cedar.Resource, v.resources) {
+	if !v.fits(e.tree.Resource, q.Resource, v.resources) {
 		n++
 	}
 	return n
@@ -170,15 +171,15 @@ func conditions(p *ast.Policy) (all []ast.IsNode) {
 }
 
 // miss puts an attempt into words.
-func (v *view) miss(a attempt, r Request, env eval.Env) *Miss {
+func (v *view) miss(a attempt, q types.Request, env eval.Env) *Miss {
 	m := &Miss{Policy: string(a.entry.id), Text: v.snap.texts[a.entry.id], Others: a.failed + a.scopes - 1}
 	switch {
-	case !v.fits(a.entry.tree.Principal, r.cedar.Principal, v.principals):
+	case !v.fits(a.entry.tree.Principal, q.Principal, v.principals):
 		m.Failed = scopeText("principal", a.entry.tree.Principal)
-		m.Fact = fmt.Sprintf("the principal is %s%s", r.cedar.Principal, inText(v.principals))
-	case !v.fits(a.entry.tree.Resource, r.cedar.Resource, v.resources):
+		m.Fact = fmt.Sprintf("the principal is %s%s", q.Principal, inText(v.principals))
+	case !v.fits(a.entry.tree.Resource, q.Resource, v.resources):
 		m.Failed = scopeText("resource", a.entry.tree.Resource)
-		m.Fact = fmt.Sprintf("the resource is %s%s", r.cedar.Resource, inText(v.resources))
+		m.Fact = fmt.Sprintf("the resource is %s%s", q.Resource, inText(v.resources))
 	case a.first != nil:
 		m.Failed, m.Fact = text(a.first), fact(a.first, env)
 	}

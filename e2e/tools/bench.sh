@@ -21,6 +21,10 @@ echo '== over two Envoys, 32 connections (ours writes an access log)'
 "$out/throughput" -catalyst "$root/bin/catalyst"
 
 echo
+echo '== policy: one Envoy that asks, 16 connections, a bound token on every request (the floor says yes to all)'
+(cd policy && go build -o "$out/policy" . && "$out/policy" -envoy "${CATALYST_ENVOY:-$root/.tools/envoy/bin/envoy}" -for "${POLICY_FOR:-2s}" -rounds "${POLICY_ROUNDS:-7}")
+(cd "$root" && go test -run '^$' -bench 'BenchmarkDecide/sliced|BenchmarkCheck' -benchmem -benchtime 20000x ./policy ./policy/extauthz | grep -E '^Benchmark')
+echo
 # FULL=1 measures each operation for longer, and changes the graph a thousand times.
 echo '== federation gateways'
 only=catalyst

@@ -25,7 +25,7 @@ import (
 )
 
 // certificate is one as Envoy sends it.
-func certificate(t *testing.T, authority bool, uris ...string) string {
+func certificate(t testing.TB, authority bool, uris ...string) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

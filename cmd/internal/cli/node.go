@@ -126,7 +126,11 @@ func (a *app) serveNode(ctx context.Context, cfg *config.Config, peers []join.Pe
 		return err
 	}
 	if os.Getenv("GOGC") == "" {
-		defer heap.KeepTight(heap.Node)()
+		slack := heap.Node
+		if cfg.Policy.Enforce != "off" {
+			slack = heap.Judge
+		}
+		defer heap.KeepTight(slack)()
 	}
 	tel, err := telemetry.New(ctx, log, id.Material().Node.String(), a.version)
 	if err != nil {

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	status "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+
+	"github.com/catalyst-router/catalyst/auth/token"
+	"github.com/catalyst-router/catalyst/policy"
+	"github.com/catalyst-router/catalyst/policy/extauthz"
+)
+
+const (
+	issuer   = "https://auth.acme.example"
+	audience = "acme.example"
+	subjects = 1000
+)
+
+// serve is the process of one kind, until it is killed.
+func serve(ctx context.Context, kind, dir string) error {
+	l, err := net.Listen("unix", filepath.Join(dir, kind+".sock"))
+	if err != nil {
+		return err
+	}
+	debug.SetGCPercent(200) // about what a node that decides has (cmd/internal/heap), for every kind
+	if kind == "floor" {
+		srv := grpc.NewServer()
+		auth.RegisterAuthorizationServer(srv, yes{})
+		return srv.Serve(l)
+	}
+	name, text, _ := strings.Cut(kind, "-")
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return fmt.Errorf("there is no kind %q", kind)
+	}
+	tokens, err := newTokens(filepath.Join(dir, "keys.json"))
+	if err != nil {
+		return err
+	}
+	var engine extauthz.Decider
+	if name == "opa" {
+		engine, err = newOPA(ctx, n)
+	} else {
+		engine, err = newCedar(n, name == "scan")
+	}
+	if err != nil {
+		return err
+	}
+	cfg := extauthz.Config{Engine: engine, Log: slog.New(slog.DiscardHandler), Tokens: tokens}
+	return extauthz.New(cfg).Serve(ctx, l)
+}
+
+// yes says yes to everything, and looks at nothing.
+type yes struct {
+	auth.UnimplementedAuthorizationServer
+}
+
+func (yes) Check(context.Context, *auth.CheckRequest) (*auth.CheckResponse, error) {
+	return &auth.CheckResponse{
+		Status:       &status.Status{},
+		HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: &auth.OkHttpResponse{}},
+	}, nil
+}
+
+// tokens verifies as a node does.
+type tokens struct{ *token.Verifier }
+
+func newTokens(file string) (tokens, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return tokens{}, err
+	}
+	keys, err := token.ParseJWKS(raw, token.ES384)
+	if err != nil {
+		return tokens{}, err
+	}
+	v, err := token.NewVerifier(token.Config{
+		Audience: audience, Issuers: token.IssuerMap{issuer: {Name: issuer, Keys: keys}}, RequireBound: true,
+		Revocations: token.NothingRevoked{},
+	})
+	return tokens{v}, err
+}
+
+func (t tokens) Verify(ctx context.Context, raw string, certificate []byte) (*policy.Bearer, error) {
+	var thumbprint token.Thumbprint
+	copy(thumbprint[:], certificate)
+	c, err := t.Verifier.Verify(ctx, raw, thumbprint)
+	if err != nil {
+		return nil, err
+	}
+	return &policy.Bearer{
+		Principal: string(c.Principal), Subject: c.Subject, Name: c.Entity.Name, Kind: c.Entity.Type,
+		Organisation: "bravo.example", TrustedDomains: c.Entity.TrustedDomains,
+		Claims: map[string]string{"iss": c.Issuer, "sub": c.Subject, "jti": c.ID},
+	}, nil
+}
+
+// grant is what one policy gives: a subject may read what is below a path of a service.
+type grant struct{ subject, service, path string }
+
+// grants are n of them, the first for the subjects and services that are asked for.
+func grants(n int) []grant {
+	all := make([]grant, n)
+	for i := range all {
+		service := i % conns
+		if i >= subjects {
+			service = conns + i/subjects
+		}
+		all[i] = grant{subjectName(i % subjects), serviceName(service), "/s" + strconv.Itoa(service) + "/shelf"}
+	}
+	return all
+}
+
+func subjectName(i int) string { return "user-" + strconv.Itoa(i) }
+
+func serviceName(i int) string { return "s" + strconv.Itoa(i) + ".acme.example" }
+
+type scanner struct{ *policy.Snapshot }
+
+func (s scanner) Decide(r policy.Request) policy.Decision { return s.Scan(r) }
+
+func newCedar(n int, scan bool) (extauthz.Decider, error) {
+	var src policy.Source
+	var text strings.Builder
+	for i, g := range grants(n) {
+		fmt.Fprintf(&text, `@id("p%d") permit (principal == CATALYST::USER::%q, action == CATALYST::Action::"REQUEST",
+resource == CATALYST::Service::%q) when { context.method == "GET" && context.path like "%s/*" };`+"\n",
+			i, g.subject, g.service, g.path)
+		if i%1000 == 999 || i == n-1 {
+			src.Policies = append(src.Policies, policy.Document{Name: fmt.Sprintf("%d.cedar", i), Text: text.String()})
+			text.Reset()
+		}
+	}
+	snap, err := policy.Compile(src)
+	if err != nil {
+		return nil, err
+	}
+	if scan {
+		return scanner{snap}, nil
+	}
+	engine := &policy.Engine{}
+	engine.Publish(snap)
+	return engine, nil
+}
+
+// opa decides by a query that is prepared, over data that are indexed by hand.
+type opa struct{ query rego.PreparedEvalQuery }
+
+const module = `package bench
+
+default allow := false
+
+allow if {
+	some g in data.grants[input.subject][input.service]
+	input.method == "GET"
+	startswith(input.path, concat("", [g.path, "/"]))
+}
+`
+
+func newOPA(ctx context.Context, n int) (extauthz.Decider, error) {
+	data := map[string]any{}
+	for _, g := range grants(n) {
+		services, ok := data[g.subject].(map[string]any)
+		if !ok {
+			services = map[string]any{}
+			data[g.subject] = services
+		}
+		list, _ := services[g.service].([]any)
+		services[g.service] = append(list, map[string]any{"path": g.path})
+	}
+	q, err := rego.New(rego.Query("data.bench.allow"), rego.Module("bench.rego", module),
+		rego.Store(inmem.NewFromObject(map[string]any{"grants": data}))).PrepareForEval(ctx)
+	return opa{q}, err
+}
+
+func (o opa) Decide(r policy.Request) policy.Decision {
+	c := r.Call()
+	subject := ""
+	if c.Bearer != nil {
+		subject = c.Bearer.Subject
+	}
+	out, err := o.query.Eval(context.Background(), rego.EvalInput(map[string]any{
+		"subject": subject, "service": c.Service, "method": c.Method, "path": c.Path}))
+	d := policy.Decision{Snapshot: "opa"}
+	if err != nil {
+		d.Errors = []string{err.Error()}
+		return d
+	}
+	d.Allow = out.Allowed()
+	return d
+}
