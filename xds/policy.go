@@ -24,6 +24,8 @@ import (
 type PolicyCheck struct {
 	Socket          string // path of the Unix socket where the node answers; required
 	Ingress, Egress bool   // where it is asked: of what other nodes send, of what callers beside this node do
+	// Tokens says that the node verifies tokens, and ends the requests that go on by right of one (package extproc).
+	Tokens bool
 }
 
 const (
@@ -63,9 +65,7 @@ func (c *Compiler) askPolicy(name, caller string, m *hcm.HttpConnectionManager) 
 	}
 	m.NormalizePath, m.MergeSlashes = wrapperspb.Bool(true), true
 	m.PathWithEscapedSlashesAction = hcm.HttpConnectionManager_REJECT_REQUEST
-	m.CommonHttpProtocolOptions = &core.HttpProtocolOptions{
-		HeadersWithUnderscoresAction: core.HttpProtocolOptions_REJECT_REQUEST,
-	}
+	m.CommonHttpProtocolOptions.HeadersWithUnderscoresAction = core.HttpProtocolOptions_REJECT_REQUEST
 	m.HttpFilters = append(m.HttpFilters, httpFilter(policyFilter, &authz.ExtAuthz{
 		Services: &authz.ExtAuthz_GrpcService{GrpcService: &core.GrpcService{
 			TargetSpecifier: &core.GrpcService_EnvoyGrpc_{
@@ -79,10 +79,13 @@ func (c *Compiler) askPolicy(name, caller string, m *hcm.HttpConnectionManager) 
 		ValidateMutations: true,
 		DecoderHeaderMutationRules: &mutation.HeaderMutationRules{
 			DisallowAll: wrapperspb.Bool(true), DisallowIsError: wrapperspb.Bool(true),
-			AllowExpression: &matcher.RegexMatcher{Regex: "^(x-catalyst-(principal|peer|decision)|authorization)$"},
+			AllowExpression: &matcher.RegexMatcher{Regex: "^(x-catalyst-(principal|peer|decision|hold)|authorization)$"},
 		},
 		IncludePeerCertificate: true, IncludeTlsSession: true, EncodeRawHeaders: true,
 	}))
+	if c.cfg.Policy.Tokens {
+		m.HttpFilters = append(m.HttpFilters, c.holdTokens())
+	}
 }
 
 // whileItRestarts has a check wait for a node that is being restarted: its socket is away for a moment, and calls are
@@ -99,7 +102,7 @@ func whileItRestarts() *core.RetryPolicy {
 
 // identityHeaders are set by whoever decides, and by nobody else.
 func identityHeaders() []string {
-	return []string{"x-catalyst-principal", "x-catalyst-peer", "x-catalyst-decision"}
+	return []string{"x-catalyst-principal", "x-catalyst-peer", "x-catalyst-decision", holdHeader}
 }
 
 // withoutIdentity removes them from what a caller sends, before anything looks at the request.

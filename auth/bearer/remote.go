@@ -22,6 +22,7 @@ import (
 const (
 	fetchTime    = 5 * time.Second
 	refreshEvery = 5 * time.Minute
+	fileEvery    = 2 * time.Second // a file costs nothing to read
 	// refreshPause is the least time between two fetches because a token names a key that is not known: tokens are
 	// anybody's.
 	refreshPause = 10 * time.Second
@@ -43,9 +44,10 @@ type RemoteConfig struct {
 // RemoteKeys are an issuer's keys, read from a URL or a file again and again. Those that were had last stay while
 // they cannot be had.
 type RemoteKeys struct {
-	cfg  RemoteConfig
-	get  func(ctx context.Context) ([]byte, error)
-	keys atomic.Pointer[token.KeySet]
+	cfg   RemoteConfig
+	get   func(ctx context.Context) ([]byte, error)
+	every time.Duration
+	keys  atomic.Pointer[token.KeySet]
 
 	fetching  sync.Mutex // one fetch at a time
 	attempted time.Time  // guarded by fetching
@@ -61,7 +63,7 @@ func NewRemoteKeys(cfg RemoteConfig) (*RemoteKeys, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	k := &RemoteKeys{cfg: cfg}
+	k := &RemoteKeys{cfg: cfg, every: refreshEvery}
 	u, err := url.Parse(cfg.Source)
 	switch {
 	case cfg.Source == "":
@@ -71,6 +73,7 @@ func NewRemoteKeys(cfg RemoteConfig) (*RemoteKeys, error) {
 	case err == nil && u.Scheme == "http":
 		return nil, fmt.Errorf("%s: keys beyond loopback are fetched by https only", cfg.Source)
 	default:
+		k.every = fileEvery
 		k.get = func(context.Context) ([]byte, error) { return os.ReadFile(cfg.Source) }
 	}
 	return k, nil
@@ -119,10 +122,10 @@ func (k *RemoteKeys) Run(ctx context.Context) error {
 			k.cfg.Log.Error("keys of an issuer could not be had, the former ones stay", "source", k.cfg.Source, "error", err)
 		}
 		told = ""
-		wait := refreshEvery
+		wait := k.every
 		if err != nil {
 			told = err.Error()
-			wait = 30 * time.Second
+			wait = min(wait, 30*time.Second)
 		}
 		if k.keys.Load() == nil {
 			wait = retryEvery
@@ -133,6 +136,13 @@ func (k *RemoteKeys) Run(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// Refresh reads the keys now, for those that want an error at once.
+func (k *RemoteKeys) Refresh(ctx context.Context) error {
+	k.fetching.Lock()
+	defer k.fetching.Unlock()
+	return k.refresh(ctx)
 }
 
 // refresh wants fetching.

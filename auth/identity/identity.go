@@ -23,6 +23,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 
+	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/bgp"
 )
@@ -164,6 +165,22 @@ func (s *Source) IngressTLS(node bgp.NodeID) *tls.Config {
 	return s.clientTLS(node, func(id string) bool {
 		e, err := bgp.ParseEnvoyID(id)
 		return err == nil && e.Node == node
+	})
+}
+
+// ServiceTLS returns that to dial the identity service of an organisation whose roots are known. Nobody else whom that
+// organisation gave a certificate may pose as it.
+func (s *Source) ServiceTLS(org bgp.Org) *tls.Config {
+	want := ca.ServiceURI(org)
+	match := tlsconfig.AdaptMatcher(func(id spiffeid.ID) error {
+		if id.String() != want {
+			return fmt.Errorf("whoever answers there is %s, want %s", id, want)
+		}
+		return nil
+	})
+	return s.harden(tlsconfig.MTLSClientConfig(s, s, match), func(state tls.ConnectionState) error {
+		_, err := idOf(state)
+		return err
 	})
 }
 

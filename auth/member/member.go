@@ -22,12 +22,12 @@ import (
 	"math/big"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/auth/follow"
 	"github.com/catalyst-router/catalyst/auth/join"
 	"github.com/catalyst-router/catalyst/auth/revoke"
 	"github.com/catalyst-router/catalyst/auth/token"
@@ -43,19 +43,16 @@ const (
 
 // Member is a node that joined, while it runs. It is safe for concurrent use.
 type Member struct {
-	dir    string
-	log    *slog.Logger
-	now    func() time.Time
-	issuer *token.Issuer
-	set    *revoke.Set
-	keys   atomic.Pointer[token.KeySet]
+	dir  string
+	log  *slog.Logger
+	now  func() time.Time
+	feed *follow.Feed
 
 	mu      sync.Mutex
 	state   state     // guarded by mu, as all below
 	expires time.Time // of the certificate on the disk
 	begins  time.Time
 	err     error         // of the last attempt to renew
-	feedErr error         // why the feed is down; nil if it is up
 	renewed chan struct{} // closed at each renewal
 }
 
@@ -72,32 +69,26 @@ func OpenAt(dir string, log *slog.Logger, now func() time.Time) (*Member, error)
 	if err != nil {
 		return nil, err
 	}
-	m := &Member{dir: dir, log: log, now: now, state: *s, set: revoke.NewSet(s.Issuer), renewed: make(chan struct{})}
-	m.keys.Store(&token.KeySet{})
-	m.issuer = &token.Issuer{Name: s.Issuer, Keys: memberKeys{m}, TrustDomain: string(s.Org)}
+	m := &Member{dir: dir, log: log, now: now, state: *s, renewed: make(chan struct{})}
+	m.feed = follow.New(follow.Config{
+		Issuer: s.Issuer, Org: s.Org, Log: log, Connect: m.connectFeed, KeepRoots: m.keepRoots,
+		Roots: func() ([]byte, error) { _, text, err := rootsOf(dir, s.Org); return text, err },
+		Again: func() <-chan struct{} { m.mu.Lock(); defer m.mu.Unlock(); return m.renewed }, // it may go at once
+	})
 	return m, m.look()
-}
-
-// memberKeys are the token keys as the feed last told them.
-type memberKeys struct{ m *Member }
-
-// Key implements token.Keys.
-func (k memberKeys) Key(_ context.Context, kid string) (*token.Key, error) {
-	keys := *k.m.keys.Load()
-	if len(keys) == 0 {
-		return nil, errors.New("the identity service's keys are not known yet")
-	}
-	return keys[kid], nil
 }
 
 // Node is who the member is.
 func (m *Member) Node() bgp.NodeID { m.mu.Lock(); defer m.mu.Unlock(); return m.state.id() }
 
 // Issuer is the organisation's, for verifiers on this node.
-func (m *Member) Issuer() *token.Issuer { return m.issuer }
+func (m *Member) Issuer() *token.Issuer { return m.feed.Issuer() }
+
+// Feed is that of the organisation's keys and revocations.
+func (m *Member) Feed() *follow.Feed { return m.feed }
 
 // Revocations is what the organisation revoked, as far as the feed told.
-func (m *Member) Revocations() *revoke.Set { return m.set }
+func (m *Member) Revocations() *revoke.Set { return m.feed.Revocations() }
 
 // Token is the node's own, bound to its current certificate. It is secret.
 func (m *Member) Token() string { m.mu.Lock(); defer m.mu.Unlock(); return m.state.Token }
@@ -115,11 +106,12 @@ type Status struct {
 
 // Status tells how it stands.
 func (m *Member) Status() Status {
-	heard, _ := m.set.Freshness()
+	set := m.Revocations()
+	heard, _ := set.Freshness()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return Status{
-		Expires: m.expires, Renew: m.half(), Err: m.err, Feed: m.feedErr, Heard: heard, Seq: m.set.Seq(),
+		Expires: m.expires, Renew: m.half(), Err: m.err, Feed: m.feed.Err(), Heard: heard, Seq: set.Seq(),
 		Continuity: m.state.Alarm,
 	}
 }
@@ -180,7 +172,7 @@ func (m *Member) Awake(ctx context.Context) error {
 func (m *Member) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.renewals(ctx) })
-	g.Go(func() error { return m.follow(ctx) })
+	g.Go(func() error { return m.feed.Run(ctx) })
 	return g.Wait()
 }
 
@@ -342,113 +334,30 @@ func (m *Member) awakeRoot(ctx context.Context, known *x509.Certificate, mine tl
 	return join.FollowRoots(known, steps, time.Now())
 }
 
-// follow keeps the feed open.
-func (m *Member) follow(ctx context.Context) error {
-	for wait := firstRetry; ; {
-		begun := time.Now()
-		err := m.feed(ctx)
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it was told to end
-		}
-		m.mu.Lock()
-		told := m.feedErr != nil
-		m.feedErr = err
-		renewed := m.renewed
-		m.mu.Unlock()
-		if !told {
-			m.log.Warn("the feed of revocations is down, trying again", "error", err)
-		}
-		if time.Since(begun) > lastRetry {
-			wait = firstRetry
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-renewed: // with the new certificate it may go at once
-		case <-time.After(wait + jitter(wait/4)):
-		}
-		wait = min(2*wait, 10*time.Second)
-	}
-}
-
-func (m *Member) feed(ctx context.Context) error {
+// connectFeed dials the identity service for the feed.
+func (m *Member) connectFeed(ctx context.Context) (authv1.IdentityClient, func(), error) {
 	cfg, err := m.dialTLS(ctx, false)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	m.mu.Lock()
-	address, org := m.state.Address, m.state.Org
-	m.mu.Unlock()
-	client, end, err := connect(address, cfg)
-	if err != nil {
-		return err
-	}
-	defer end()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := client.Follow(ctx)
-	if err != nil {
-		return callError(address, err)
-	}
-	// A feed that says nothing is as good as none.
-	silence := time.AfterFunc(callTime, cancel)
-	defer silence.Stop()
-	for first := true; ; first = false {
-		_, text, err := rootsOf(m.dir, org)
-		if err != nil {
-			return err
-		}
-		sum := sha256.Sum256(text)
-		if err := stream.Send(&authv1.FollowRequest{Seq: m.set.Seq(), RootsSha256: sum[:]}); err != nil && !first {
-			return callError(address, err)
-		}
-		in, err := stream.Recv()
-		if err != nil {
-			return callError(address, err)
-		}
-		silence.Reset(callTime)
-		if err := m.take(ctx, org, text, in); err != nil {
-			return err
-		}
-	}
+	defer m.mu.Unlock()
+	return connect(m.state.Address, cfg)
 }
 
-// take takes over what the feed says.
-func (m *Member) take(ctx context.Context, org bgp.Org, roots []byte, in *authv1.FollowReply) error {
-	if len(in.GetKeySet()) > 0 {
-		fresh, err := token.ParseJWKS(in.GetKeySet(), token.ES384)
-		if err != nil {
-			return err
-		}
-		old := *m.keys.Load()
-		for kid := range fresh {
-			if old[kid] != nil {
-				fresh[kid] = old[kid] // the same pointer: what was verified with it stays verified
-			}
-		}
-		m.keys.Store(&fresh)
+// keepRoots takes over roots that the feed tells.
+func (m *Member) keepRoots(text []byte) error {
+	org := m.Node().Org
+	if _, err := parseCerts(text); err != nil {
+		return fmt.Errorf("roots: %w", err)
 	}
-	if text := in.GetRoots(); len(text) > 0 && !bytes.Equal(text, roots) {
-		if _, err := parseCerts(text); err != nil {
-			return fmt.Errorf("roots: %w", err)
-		}
-		if err := disk.Replace(filepath.Join(m.dir, disk.BundleFile(org)), text, 0o644); err != nil {
-			return err
-		}
-		sum := sha256.Sum256(text)
-		m.log.Info("roots of the organisation changed", "sha256", hex.EncodeToString(sum[:8]))
+	if _, before, err := rootsOf(m.dir, org); err == nil && bytes.Equal(text, before) {
+		return nil
 	}
-	if in.GetRevocations() != "" {
-		d, err := revoke.Open(ctx, in.GetRevocations(), m.issuer)
-		if err != nil {
-			return err
-		}
-		if err := m.set.Apply(d, time.Now()); err != nil {
-			return err
-		}
+	if err := disk.Replace(filepath.Join(m.dir, disk.BundleFile(org)), text, 0o644); err != nil {
+		return err
 	}
-	m.mu.Lock()
-	m.feedErr = nil
-	m.mu.Unlock()
+	sum := sha256.Sum256(text)
+	m.log.Info("roots of the organisation changed", "sha256", hex.EncodeToString(sum[:8]))
 	return nil
 }

@@ -95,6 +95,7 @@ type Set struct {
 	heard    time.Time     // when the last delta came; zero before the first
 	interval time.Duration // within which the next is due
 	changed  chan struct{} // closed at each change, and replaced
+	tell     []func()      // are called at each change, without mu
 	prune    time.Time
 }
 
@@ -136,14 +137,23 @@ func (s *Set) Apply(d *Delta, now time.Time) error {
 	case d.Seq < d.After || interval <= 0 || interval > maxInterval:
 		return fmt.Errorf("revocations that contradict themselves")
 	}
+	tell, err := s.apply(d, interval, now)
+	for _, f := range tell {
+		f()
+	}
+	return err
+}
+
+// apply returns who is to be told of a change.
+func (s *Set) apply(d *Delta, interval time.Duration, now time.Time) (tell []func(), err error) {
 	issued := time.Unix(d.Issued, 0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if d.After > s.seq {
-		return &Gap{s.seq, d.After}
+		return nil, &Gap{s.seq, d.After}
 	}
 	if d.Seq < s.seq {
-		return nil // an old one, again: it says nothing about now
+		return nil, nil // an old one, again: it says nothing about now
 	}
 	changed := false
 	for _, e := range d.Entries {
@@ -160,9 +170,17 @@ func (s *Set) Apply(d *Delta, now time.Time) error {
 	if changed {
 		close(s.changed)
 		s.changed = make(chan struct{})
+		tell = s.tell
 	}
 	s.forget(now)
-	return nil
+	return tell, nil
+}
+
+// notify has f called at each change from now on.
+func (s *Set) notify(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tell = append(s.tell[:len(s.tell):len(s.tell)], f)
 }
 
 func earliest(a, b time.Time) time.Time {
@@ -317,22 +335,49 @@ func SerialText(leaf *x509.Certificate) string { return leaf.SerialNumber.Text(1
 // Book is the sets of several issuers. A token of an issuer that has none is judged stale: whoever trusts an issuer
 // wants its revocations, or says that it has none.
 type Book struct {
-	mu   sync.RWMutex
-	sets map[string]*Set
-	none map[string]bool
+	mu      sync.RWMutex
+	sets    map[string]*Set
+	none    map[string]bool
+	changed chan struct{} // closed when one of the sets changes, and replaced
 }
 
 // NewBook returns an empty book.
-func NewBook() *Book { return &Book{sets: map[string]*Set{}, none: map[string]bool{}} }
+func NewBook() *Book {
+	return &Book{sets: map[string]*Set{}, none: map[string]bool{}, changed: make(chan struct{})}
+}
 
 // Of returns the set of an issuer, which is made if it is not there.
 func (b *Book) Of(issuer string) *Set {
+	b.mu.RLock()
+	s := b.sets[issuer]
+	b.mu.RUnlock()
+	if s == nil {
+		s = NewSet(issuer)
+		b.Put(s)
+	}
+	return s
+}
+
+// Put adds a set that somebody else keeps up to date, in place of any other of the same issuer.
+func (b *Book) Put(s *Set) {
+	b.mu.Lock()
+	b.sets[s.issuer] = s
+	b.mu.Unlock()
+	s.notify(b.ring)
+}
+
+func (b *Book) ring() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.sets[issuer] == nil {
-		b.sets[issuer] = NewSet(issuer)
-	}
-	return b.sets[issuer]
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// Changed returns a channel that is closed when something is revoked or lifted, by whatever issuer.
+func (b *Book) Changed() <-chan struct{} {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.changed
 }
 
 // Without says that an issuer has no feed: its tokens live until they expire.
@@ -344,12 +389,21 @@ func (b *Book) Without(issuer string) {
 
 // Check implements token.Revocations.
 func (b *Book) Check(c *token.Claims, now time.Time) error {
+	return b.ask(c.Issuer, func(s *Set) error { return s.Check(c, now) })
+}
+
+// CheckSensitive is Set.CheckSensitive of an issuer's set.
+func (b *Book) CheckSensitive(issuer string, now time.Time) error {
+	return b.ask(issuer, func(s *Set) error { return s.CheckSensitive(now) })
+}
+
+func (b *Book) ask(issuer string, check func(*Set) error) error {
 	b.mu.RLock()
-	set, none := b.sets[c.Issuer], b.none[c.Issuer]
+	set, none := b.sets[issuer], b.none[issuer]
 	b.mu.RUnlock()
 	switch {
 	case set != nil:
-		return set.Check(c, now)
+		return check(set)
 	case none:
 		return nil
 	}

@@ -144,11 +144,15 @@ func (i *identity) Follow(stream grpc.BidiStreamingServer[authv1.FollowRequest, 
 	ctx := stream.Context()
 	leaf, node, err := i.node(ctx)
 	if err != nil {
-		return err
+		var foreign error
+		if leaf, node, foreign = i.followers.node(connection(ctx)); foreign != nil {
+			return err
+		}
+		i.cfg.Log.Info("a node of another organisation follows", "node", node.String())
 	}
 	ctx, cancel := context.WithDeadline(ctx, leaf.NotAfter)
 	defer cancel()
-	f := follower{identity: i, stream: stream, leaf: leaf, node: node}
+	f := follower{identity: i, stream: stream, leaf: leaf, node: node, foreign: err != nil}
 	for {
 		// What the node knows decides what it is sent; it says so before each reply.
 		in, err := stream.Recv()
@@ -167,17 +171,17 @@ type follower struct {
 	stream grpc.BidiStreamingServer[authv1.FollowRequest, authv1.FollowReply]
 	leaf   *x509.Certificate
 	node   bgp.NodeID
-	keySet []byte // as it was last sent
-	began  bool
+	// foreign is a node of another organisation: it is told token keys and revocations, and nothing of the roots.
+	foreign bool
+	keySet  []byte // as it was last sent
+	began   bool
 }
 
 // reply waits until there is something to say, or until an interval has passed, and says it.
 func (f *follower) reply(ctx context.Context, in *authv1.FollowRequest) error {
 	set, svc := f.cfg.Service.Revocations(), f.cfg.Service
 	changed, keys := set.Changed(), svc.Changed()
-	if err := svc.Uses(ctx, f.node.Name, hex.EncodeToString(in.GetRootsSha256())); err != nil {
-		f.cfg.Log.Error("what roots a node uses could not be kept", "node", f.node.String(), "error", err)
-	}
+	f.uses(ctx, in)
 	behind := !f.began || set.Seq() > in.GetSeq() || f.news(in) != nil
 	if !behind {
 		wait := time.NewTimer(service.Interval)
@@ -212,13 +216,23 @@ func (f *follower) reply(ctx context.Context, in *authv1.FollowRequest) error {
 	return f.stream.Send(out)
 }
 
+// uses keeps what roots a node of this organisation has.
+func (f *follower) uses(ctx context.Context, in *authv1.FollowRequest) {
+	if f.foreign {
+		return
+	}
+	if err := f.cfg.Service.Uses(ctx, f.node.Name, hex.EncodeToString(in.GetRootsSha256())); err != nil {
+		f.cfg.Log.Error("what roots a node uses could not be kept", "node", f.node.String(), "error", err)
+	}
+}
+
 // news is what changed besides revocations; nil if nothing did.
 func (f *follower) news(in *authv1.FollowRequest) *authv1.FollowReply {
 	out := &authv1.FollowReply{}
 	if keySet, err := f.cfg.Service.JWKS(); err == nil && !bytes.Equal(keySet, f.keySet) {
 		out.KeySet = keySet
 	}
-	if roots := f.cfg.Service.Roots(); service.RootsHash(roots) != hex.EncodeToString(in.GetRootsSha256()) {
+	if roots := f.cfg.Service.Roots(); !f.foreign && service.RootsHash(roots) != hex.EncodeToString(in.GetRootsSha256()) {
 		out.Roots = roots
 	}
 	if out.KeySet == nil && out.Roots == nil {

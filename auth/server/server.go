@@ -38,7 +38,10 @@ type Config struct {
 	// Hosts are the names and IP addresses under which clients that go by them know the service; its certificate has
 	// them.
 	Hosts []string
-	Log   *slog.Logger // required
+	// Followers is a directory with ORGANISATION.bundle.pem of other organisations: their nodes may follow what this one
+	// revokes and its token keys, and nothing else. It is read again when it changes; "" for none.
+	Followers string
+	Log       *slog.Logger // required
 }
 
 const (
@@ -55,6 +58,8 @@ type Server struct {
 	mux  *http.ServeMux
 	good *lru.Cache[token.Thumbprint, time.Time] // until when a chain was found to be good
 
+	followers followers
+
 	mu   sync.Mutex
 	cert *tls.Certificate // guarded by mu; the service's own
 	root string           // guarded by mu; the roots that it was made under
@@ -62,7 +67,9 @@ type Server struct {
 
 // New returns a server.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, grpc: grpc.NewServer(grpc.MaxRecvMsgSize(256 << 10))}
+	s := &Server{
+		cfg: cfg, grpc: grpc.NewServer(grpc.MaxRecvMsgSize(256 << 10)), followers: followers{dir: cfg.Followers},
+	}
 	s.good, _ = lru.New[token.Thumbprint, time.Time](verified) // fails on sizes below 1 only
 	authv1.RegisterIdentityServer(s.grpc, &identity{Server: s})
 	s.mux = s.routes()

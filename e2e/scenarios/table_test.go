@@ -54,7 +54,7 @@ func scenarios() []scenario {
 		identityScenarios(),
 		deliveries(),
 		ingressScenarios(),
-		abuse(),
+		abuse(), held(),
 		dataPlaneScenarios(),
 		gatewayScenarios(),
 		orderScenarios(),

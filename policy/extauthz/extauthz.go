@@ -28,7 +28,14 @@ const (
 	PrincipalHeader = "x-catalyst-principal" // TYPE::"id" of whom the policies took the caller for
 	PeerHeader      = "x-catalyst-peer"      // SPIFFE id of the calling node; absent for a caller beside the node
 	DecisionHeader  = "x-catalyst-decision"  // for catalyst policy why
+	// HoldHeader names, by its decision, a request that goes on by right of a token: package extproc ends it when the
+	// token is not good any more, and removes the header. It never leaves Envoy.
+	HoldHeader = "x-catalyst-hold"
 )
+
+// BoundClaim is the claim, among those that policies see, with the SHA-256 of the certificate that a token is bound to
+// (x5t#S256, RFC 8705); tokens that are not bound have none.
+const BoundClaim = "cnf"
 
 // callerKey is metadata by which this node's own Envoy says how it knows who calls: "certificate", "local", or the
 // SPIFFE id of the node at the other end of a tunnel, whose connection has no certificate here. Without it (an Envoy
@@ -71,6 +78,11 @@ type Config struct {
 	Headers []string
 	// Shadow has everything let through, whatever is decided and whatever fails: what would have been denied is recorded.
 	Shadow bool
+	// Hold is told of each token by whose right a request goes on, under the decision's id; nil for nobody. It must not
+	// block.
+	Hold func(id, raw string, certificate []byte)
+	// Also registers what else Envoy asks at the same address; nil for nothing.
+	Also func(*grpc.Server)
 	// Record is told of each decision; nil for nobody. It must not block.
 	Record func(policy.Record)
 	// Now is the clock; nil for time.Now.
@@ -112,6 +124,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, opts ...grpc.ServerO
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingInterval, PermitWithoutStream: true}))
 	srv := grpc.NewServer(opts...)
 	auth.RegisterAuthorizationServer(srv, s)
+	if s.cfg.Also != nil {
+		s.cfg.Also(srv)
+	}
 	stop := context.AfterFunc(ctx, srv.Stop)
 	defer stop()
 	return srv.Serve(l)
@@ -131,6 +146,10 @@ func (s *Server) Check(ctx context.Context, req *auth.CheckRequest) (*auth.Check
 	}
 	switch v.outcome {
 	case allow:
+		if v.bearer && s.cfg.Hold != nil {
+			s.cfg.Hold(v.record.ID, v.token.raw, v.token.certificate)
+			v.held = true
+		}
 		return s.allowed(v), nil
 	case failed:
 		return refusal(codes.Unavailable, typev3.StatusCode_ServiceUnavailable, v, true), nil
@@ -155,7 +174,12 @@ type verdict struct {
 	outcome outcome
 	record  policy.Record
 	bearer  bool // a token was verified
-	keep    bool // the workload wants to see it
+	keep    bool // whoever is next wants to see it
+	held    bool // the request ends with the token
+	token   struct {
+		raw         string
+		certificate []byte
+	}
 }
 
 // judge decides a request.
@@ -178,6 +202,10 @@ func (s *Server) judge(ctx context.Context, req *auth.CheckRequest, now time.Tim
 			return v
 		}
 		v.bearer, r.call.Bearer = true, bearer
+		v.token.raw, v.token.certificate = r.token, r.identity.thumbprint
+		// On its way to another node a token goes along, for the policies there; one that is bound to the certificate of
+		// this connection is worth nothing there.
+		v.keep = r.keep || r.transit && bearer.Claims[BoundClaim] == ""
 		v.record.Call = r.call
 	}
 	v.record.Decision = s.cfg.Engine.Decide(r.call.Request())
@@ -209,6 +237,9 @@ func (s *Server) allowed(v verdict) *auth.CheckResponse {
 	set(PrincipalHeader, v.record.Call.Principal())
 	set(PeerHeader, v.record.Call.Peer)
 	set(DecisionHeader, v.record.ID)
+	if v.held {
+		set(HoldHeader, v.record.ID)
+	}
 	if v.bearer && !v.keep {
 		ok.HeadersToRemove = append(ok.HeadersToRemove, "authorization")
 	}

@@ -59,6 +59,8 @@ func (k *tokens) Verify(_ context.Context, raw string, certificate []byte) (*pol
 	switch raw {
 	case "good":
 		return &policy.Bearer{Principal: "USER", Subject: "joe", Organisation: "bravo.example"}, nil
+	case "bound":
+		return &policy.Bearer{Principal: "USER", Subject: "joe", Claims: map[string]string{BoundClaim: "x"}}, nil
 	case "later":
 		return nil, ErrUnavailable
 	}
@@ -79,6 +81,49 @@ func check(method, path string, headers ...string) *auth.CheckRequest {
 				HeaderMap: &core.HeaderMap{Headers: all},
 			},
 		}}}
+}
+
+// On its way to another node a token goes along, unless it is bound to the certificate of this connection; a workload
+// never sees it. What it holds open is told under the decision's id.
+func TestTokensAtAWorkloadAndOnTheWay(t *testing.T) {
+	snap, err := policy.Compile(policy.Source{Policies: []policy.Document{{
+		Name: "t", Text: `@id("all") permit (principal, action, resource is CATALYST::Service);`,
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var engine policy.Engine
+	engine.Publish(snap)
+	for name, tt := range map[string]struct {
+		raw      string
+		workload bool
+		stripped bool
+	}{
+		"at the workload": {"good", true, true}, "on the way": {"good", false, false},
+		"bound, at the workload": {"bound", true, true}, "bound, on the way": {"bound", false, true},
+	} {
+		held := ""
+		s := New(Config{
+			Engine: &engine, Log: slog.New(slog.DiscardHandler), Tokens: &tokens{}, ServiceHeader: "x-catalyst-service",
+			Hold: func(id, raw string, _ []byte) { held = id + " " + raw },
+		})
+		req := check("GET", "/", "x-catalyst-service", "books.acme.example", "authorization", "Bearer "+tt.raw)
+		if tt.workload {
+			req.Attributes.ContextExtensions = map[string]string{ServiceKey: "books.acme.example"}
+		}
+		resp, err := s.Check(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ok := resp.GetOkResponse()
+		if got := slices.Contains(ok.GetHeadersToRemove(), "authorization"); got != tt.stripped {
+			t.Errorf("%s: stripped: %t", name, got)
+		}
+		last := ok.GetHeaders()[len(ok.GetHeaders())-1].GetHeader()
+		if last.GetKey() != HoldHeader || held != last.GetValue()+" "+tt.raw {
+			t.Errorf("%s: held %q as %v", name, held, last)
+		}
+	}
 }
 
 // Every way to be ambiguous or to pretend is denied, by a status that is a denial, with an id and without a reason.
@@ -114,7 +159,10 @@ func TestChecks(t *testing.T) {
 			`NODE::"spiffe://bravo.example/node/edge"`},
 		"a workload": {check("GET", "/", svc, "books.acme.example"), codes.OK, `Workload::"local"`},
 		"a token": {with(check("GET", "/", svc, "books.acme.example", "authorization", "Bearer good"),
-			cert(peer)), codes.OK, `USER::"joe"`},
+			func(a *auth.AttributeContext) {
+				a.Source.Certificate = peer
+				a.ContextExtensions = map[string]string{ServiceKey: "books.acme.example"}
+			}), codes.OK, `USER::"joe"`},
 		"another scheme": {check("GET", "/", svc, "books.acme.example", "authorization", "Basic eA=="), codes.OK,
 			`Workload::"local"`},
 		"a bad token": {check("GET", "/", svc, "books.acme.example", "authorization", "Bearer bad"),

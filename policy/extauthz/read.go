@@ -25,6 +25,7 @@ type question struct {
 	identity identity
 	token    string
 	keep     bool
+	transit  bool // the route leads to another node, not to a workload
 }
 
 // identity is who showed a certificate: the SPIFFE id in it, and the SHA-256 of its DER.
@@ -43,6 +44,7 @@ func (s *Server) read(ctx context.Context, req *auth.CheckRequest) (q question, 
 	}
 	extensions := attributes.GetContextExtensions()
 	q.keep = extensions[AuthorizationKey] == "keep"
+	q.transit = s.cfg.ServiceHeader != "" && extensions[ServiceKey] == ""
 	if q.identity, err = s.caller(ctx, attributes.GetSource().GetCertificate()); err != nil {
 		return q, err
 	}

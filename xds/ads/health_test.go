@@ -128,11 +128,18 @@ func TestLocalWorkloadFailsOverAtOnce(t *testing.T) {
 // stream opens a response of a service that lasts, and returns a function that tells whether it is still alive.
 func (p *plane) stream(svc bgp.Service) (alive func() error) {
 	p.t.Helper()
+	return p.streamAs(svc, func(*http.Request) {})
+}
+
+// streamAs is stream for a request that change has changed.
+func (p *plane) streamAs(svc bgp.Service, change func(*http.Request)) (alive func() error) {
+	p.t.Helper()
 	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://"+p.egress+"/", nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	req.Host = string(svc)
+	change(req)
 	resp, err := (&http.Transport{}).RoundTrip(req)
 	if err != nil || resp.StatusCode != http.StatusOK {
 		p.t.Fatal(resp, err)

@@ -19,6 +19,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/policy"
 	"github.com/catalyst-router/catalyst/policy/extauthz"
+	"github.com/catalyst-router/catalyst/policy/extproc"
 	"github.com/catalyst-router/catalyst/xds"
 )
 
@@ -26,6 +27,7 @@ import (
 type judge struct {
 	t      *testing.T
 	engine policy.Engine
+	tokens *believer // nil if it looks at none
 	stop   func()
 
 	mu      sync.Mutex
@@ -35,10 +37,18 @@ type judge struct {
 // judged puts a plane under a policy before Envoy has anything.
 func judged(t *testing.T, p *plane, policies string, entities ...policy.Document) *judge {
 	t.Helper()
-	j := &judge{t: t}
+	return judgedBy(t, p, nil, policies, entities...)
+}
+
+// judgedBy is judged with tokens that callers may show.
+func judgedBy(t *testing.T, p *plane, tokens *believer, policies string, entities ...policy.Document) *judge {
+	t.Helper()
+	j := &judge{t: t, tokens: tokens}
 	j.publish(policies, entities...)
 	p.stopADS()
-	p.cfg.Policy = &xds.PolicyCheck{Socket: filepath.Join(p.dir, "policy.sock"), Ingress: true}
+	p.cfg.Policy = &xds.PolicyCheck{
+		Socket: filepath.Join(p.dir, "policy.sock"), Ingress: true, Tokens: tokens != nil,
+	}
 	j.serve(p)
 	p.startADS()
 	p.server.Open()
@@ -64,13 +74,18 @@ func (j *judge) serve(p *plane) {
 	if err != nil {
 		j.t.Fatal(err)
 	}
-	srv := extauthz.New(extauthz.Config{
+	cfg := extauthz.Config{
 		Engine:        &j.engine,
 		Log:           slog.New(slog.DiscardHandler),
 		ServiceHeader: xds.ServiceHeader,
 		Headers:       []string{"x-tenant"},
 		Record:        func(r policy.Record) { j.mu.Lock(); j.records = append(j.records, r); j.mu.Unlock() },
-	})
+	}
+	if j.tokens != nil {
+		held := extproc.New(extproc.Config{Tokens: j.tokens, Log: cfg.Log})
+		cfg.Tokens, cfg.Hold, cfg.Also = j.tokens, held.Hold, held.Register
+	}
+	srv := extauthz.New(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ctx, l) }()

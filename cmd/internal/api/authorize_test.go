@@ -19,7 +19,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/token"
 	"github.com/catalyst-router/catalyst/bgp"
-	"github.com/catalyst-router/catalyst/cmd/internal/judge"
+	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 	"github.com/catalyst-router/catalyst/policy"
 )
@@ -52,7 +52,7 @@ func (reached) Changes(context.Context, []string, bool) (<-chan *operator.Change
 }
 
 // issuer signs tokens of acme.example, and verifies them as a node does.
-func issuer(t *testing.T) (*token.Signer, judge.Tokens) {
+func issuer(t *testing.T) (*token.Signer, *tokens.Tokens) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
@@ -70,11 +70,13 @@ func issuer(t *testing.T) (*token.Signer, judge.Tokens) {
 	if err := os.WriteFile(file, jwks, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := judge.TokensOf(file, "acme.example", "operator")
+	believed, err := tokens.New(t.Context(), tokens.Config{
+		Audience: "operator", JWKS: file, Issuer: "acme.example", Log: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return signer, tokens
+	return signer, believed
 }
 
 // asked is what the operator API of node acme.example/a answers to the holder of a token.

@@ -177,6 +177,8 @@ func (a *app) authCommand() *cobra.Command {
 		"how long nodes' certificates are valid, 1m to 24h; they are renewed at half of it")
 	most := f.Duration("max-ttl", 24*time.Hour, "the longest that a token may be asked for, 1m to 24h")
 	external := f.String("external", "", "YAML file of external issuers (OIDC) whose tokens are accepted")
+	followers := f.String("followers", "",
+		"directory with ORGANISATION.bundle.pem of other organisations, whose nodes may follow what this one revokes")
 	level := f.String("log-level", "info", "debug, info, warn or error")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *advertise == "" {
@@ -200,7 +202,7 @@ func (a *app) authCommand() *cobra.Command {
 			return err
 		}
 		defer func() { _ = st.Close() }()
-		srv := server.New(server.Config{Service: svc, Hosts: []string{host}, Log: log})
+		srv := server.New(server.Config{Service: svc, Hosts: []string{host}, Followers: *followers, Log: log})
 		return serveAuth(ctx, a, *at.dir, *address, svc, srv, outside)
 	}
 	return cmd

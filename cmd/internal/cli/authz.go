@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/catalyst-router/catalyst/cmd/internal/judge"
+	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
 	"github.com/catalyst-router/catalyst/cmd/internal/listen"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/policy"
@@ -75,12 +75,13 @@ func (a *app) runAuthz(ctx context.Context, o alone, paths []string) error {
 		Shadow:  o.shadow,
 		Record:  func(r policy.Record) { logDecision(log, r) },
 	}
+	var known *tokens.Tokens
 	if o.jwks != "" {
-		tokens, err := judge.TokensOf(o.jwks, o.issuer, o.audience)
+		known, err = tokens.New(ctx, tokens.Config{Audience: o.audience, JWKS: o.jwks, Issuer: o.issuer, Log: log})
 		if err != nil {
 			return usageError{err}
 		}
-		cfg.Tokens = tokens
+		cfg.Tokens = known
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -90,6 +91,9 @@ func (a *app) runAuthz(ctx context.Context, o alone, paths []string) error {
 	}
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return extauthz.New(cfg).Serve(ctx, l) })
+	if known != nil {
+		tasks.Go(func() error { return known.Run(ctx) })
+	}
 	tasks.Go(func() error { follow(ctx, &engine, src, paths, o.poll, log); return nil })
 	log.Info("policies are served", "listen", l.Addr().String(), "hash", snap.Hash(), "policies", len(snap.Policies()))
 	return tasks.Wait()

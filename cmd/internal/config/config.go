@@ -103,9 +103,11 @@ type Policy struct {
 	Headers []string `yaml:"headers" doc:"names of request headers, in lower case, that policies may look at" default:"[]"`
 	Sample  int      `yaml:"sample" doc:"how many of a hundred allowed calls are kept for catalyst policy simulate and why, 0 to 100; denied ones all are" default:"10"`
 
-	JWKS     string `yaml:"jwks" doc:"file of the keys of bearer tokens (ES384) that callers may show; empty: tokens are not looked at, and go on to the workload" default:""`
-	Issuer   string `yaml:"issuer" doc:"iss that they must have; wanted with policy.jwks" default:""`
-	Audience string `yaml:"audience" doc:"aud that they must have; wanted with policy.jwks" default:""`
+	Tokens   string   `yaml:"tokens" doc:"organisation: callers may show bearer tokens of this node's organisation, which are verified by what its identity service tells; empty: those of policy.jwks and policy.issuers alone. Without any, tokens are not looked at, and go on to the workload" default:""`
+	Issuers  []string `yaml:"issuers" doc:"other organisations whose tokens callers may show, as ORGANISATION=HOST:PORT of their identity services (then a comma and the iss, unless it is https://auth.ORGANISATION), which have to let this node's organisation follow what they revoke (catalyst auth --followers)" default:"[]"`
+	JWKS     string   `yaml:"jwks" doc:"file or https URL of the keys (ES384) of one more issuer of bearer tokens, which is read again as it changes" default:""`
+	Issuer   string   `yaml:"issuer" doc:"iss of the tokens of policy.jwks; wanted with it" default:""`
+	Audience string   `yaml:"audience" doc:"aud that tokens must have; empty for this node's organisation" default:""`
 }
 
 // Log is what the node writes on standard error.
@@ -376,8 +378,14 @@ func (c *Config) checkPolicy(bad func(key, format string, args ...any)) {
 	if c.Policy.Sample < 0 || c.Policy.Sample > 100 {
 		bad("policy.sample", "%d: want 0 to 100", c.Policy.Sample)
 	}
-	if c.Policy.JWKS != "" && (c.Policy.Issuer == "" || c.Policy.Audience == "") {
-		bad("policy.jwks", "wants policy.issuer and policy.audience: a token for somebody else must not pass")
+	if t := c.Policy.Tokens; t != "" && t != "organisation" {
+		bad("policy.tokens", "%q: want organisation, or nothing", t)
+	}
+	if _, err := c.Policy.Others(); err != nil {
+		bad("policy.issuers", "%v", err)
+	}
+	if c.Policy.JWKS != "" && c.Policy.Issuer == "" {
+		bad("policy.jwks", "wants policy.issuer: a token of somebody else must not pass")
 	}
 	for _, h := range c.Policy.Headers {
 		if h == "" || h != strings.ToLower(h) || strings.ContainsAny(h, " :\t") || h == "authorization" || h == "cookie" {

@@ -42,9 +42,9 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/offer/names"
 	"github.com/catalyst-router/catalyst/cmd/internal/offerers"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
+	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
 	"github.com/catalyst-router/catalyst/envoy"
-	"github.com/catalyst-router/catalyst/policy/extauthz"
 	"github.com/catalyst-router/catalyst/xds"
 )
 
@@ -70,6 +70,7 @@ type Daemon struct {
 	mesh      *api.Mesh        // nil unless gateway.operator
 	recorder  *record.Recorder // nil if nothing is recorded
 	judge     *judge.Judge
+	tokens    *tokens.Tokens // nil if tokens are not looked at
 }
 
 // Paths of a node's files below its data directory.
@@ -286,17 +287,44 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 // policies makes what decides by policy.
 func (d *Daemon) policies(ctx context.Context) (err error) {
 	c := d.cfg.Policy
-	var tokens extauthz.Tokens // nil: tokens are not looked at
-	if c.JWKS != "" {
-		if tokens, err = judge.TokensOf(c.JWKS, c.Issuer, c.Audience); err != nil {
-			return err
-		}
+	if d.tokens, err = d.believed(ctx); err != nil {
+		return err
 	}
-	d.judge, err = judge.Open(ctx, judge.Config{
+	cfg := judge.Config{
 		Data: d.data, Log: d.tel.Log, Meter: d.tel.Meter, ServiceHeader: xds.ServiceHeader, Headers: c.Headers,
-		Shadow: c.Enforce == "shadow", Sample: c.Sample, Tokens: tokens,
-	})
+		Shadow: c.Enforce == "shadow", Sample: c.Sample,
+	}
+	if d.tokens != nil {
+		cfg.Tokens = d.tokens
+	}
+	d.judge, err = judge.Open(ctx, cfg)
 	return err
+}
+
+// believed returns what verifies the tokens that are believed; nil if none are.
+func (d *Daemon) believed(ctx context.Context) (*tokens.Tokens, error) {
+	c := d.cfg.Policy
+	cfg := tokens.Config{
+		Audience: cmp.Or(c.Audience, string(d.self.Org)), Identity: d.id, JWKS: c.JWKS, Issuer: c.Issuer, Log: d.tel.Log,
+		Meter: d.tel.Meter,
+	}
+	others, err := c.Others()
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range others {
+		cfg.Others = append(cfg.Others, tokens.Other{Org: o.Org, Address: o.Address, Issuer: o.Name})
+	}
+	switch {
+	case c.Tokens == "" && c.JWKS == "" && len(c.Issuers) == 0:
+		return nil, nil //nolint:nilnil // tokens are not looked at
+	case c.Tokens != "" && d.member == nil:
+		return nil, errors.New("policy.tokens: this node did not join by an identity service (its bundle was issued by " +
+			"hand), so that nobody tells it which tokens are revoked: join with catalyst node --join, or give policy.jwks")
+	case c.Tokens != "":
+		cfg.Own = d.member.Feed()
+	}
+	return tokens.New(ctx, cfg)
 }
 
 // policyCheck is where Envoy asks; nil if it does not.
@@ -304,7 +332,8 @@ func (d *Daemon) policyCheck() *xds.PolicyCheck {
 	if d.cfg.Policy.Enforce == "off" {
 		return nil
 	}
-	return &xds.PolicyCheck{Socket: filepath.Join(d.data, policySocket), Ingress: true, Egress: d.cfg.Policy.Egress}
+	return &xds.PolicyCheck{Socket: filepath.Join(d.data, policySocket), Ingress: true, Egress: d.cfg.Policy.Egress,
+		Tokens: d.tokens != nil}
 }
 
 // compiler is what the compiler has to know of this node.
@@ -481,6 +510,9 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 	tasks.Go(func() error { return d.offer.Run(ctx) })
 	tasks.Go(func() error { return offerers.Keep(ctx, d.router, d.journal) })
 	tasks.Go(func() error { return d.judge.Run(ctx, l.policy) })
+	if d.tokens != nil {
+		tasks.Go(func() error { return d.tokens.Run(ctx) })
+	}
 	tasks.Go(func() error { return d.forwarder.Run(ctx) })
 	tasks.Go(func() error { return d.forwarder.ADS().Serve(ctx, l.ads) })
 	tasks.Go(func() error { return listen.Serve(ctx, l.api, d.api.Handler()) })

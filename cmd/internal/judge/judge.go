@@ -19,6 +19,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/policy"
 	"github.com/catalyst-router/catalyst/policy/extauthz"
+	"github.com/catalyst-router/catalyst/policy/extproc"
 	"github.com/catalyst-router/catalyst/policy/store"
 )
 
@@ -31,9 +32,15 @@ type Config struct {
 	ServiceHeader string
 	Headers       []string
 	Shadow        bool
-	Tokens        extauthz.Tokens
+	Tokens        Tokens
 	// Sample is how many of a hundred allowances are kept, 0 to 100. Every denial is.
 	Sample int
+}
+
+// Tokens verifies tokens, and says how long they are good. tokens.Tokens is one.
+type Tokens interface {
+	extauthz.Tokens
+	extproc.Tokens
 }
 
 // Judge decides. It is safe for concurrent use.
@@ -42,6 +49,7 @@ type Judge struct {
 	engine  policy.Engine
 	store   *store.Store
 	server  *extauthz.Server
+	held    *extproc.Server // nil without tokens
 	metrics *metrics
 
 	applying sync.Mutex // held from compiling to publishing: the newest version is the one in force
@@ -61,15 +69,19 @@ func Open(ctx context.Context, cfg Config) (*Judge, error) {
 	if j.metrics, err = newMetrics(cfg.Meter, j); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	j.server = extauthz.New(extauthz.Config{
+	checks := extauthz.Config{
 		Engine:        &j.engine,
 		Log:           cfg.Log,
-		Tokens:        cfg.Tokens,
 		ServiceHeader: cfg.ServiceHeader,
 		Headers:       cfg.Headers,
 		Shadow:        cfg.Shadow,
 		Record:        j.record,
-	})
+	}
+	if cfg.Tokens != nil {
+		j.held = extproc.New(extproc.Config{Tokens: cfg.Tokens, Log: cfg.Log})
+		checks.Tokens, checks.Hold, checks.Also = cfg.Tokens, j.held.Hold, j.held.Register
+	}
+	j.server = extauthz.New(checks)
 	v, err := s.Current(ctx)
 	if err != nil && !errors.Is(err, store.ErrNone) {
 		return nil, errors.Join(err, s.Close())

@@ -1,0 +1,273 @@
+// Package tokens is the room of a node that knows whose bearer tokens are believed: those of its own organisation, by
+// what the identity service tells it, those of other organisations whose services it follows, and those of an issuer
+// whose keys stand in a file. Whoever decides, for Envoy or over the operator API, asks here.
+package tokens
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/catalyst-router/catalyst/auth/bearer"
+	"github.com/catalyst-router/catalyst/auth/follow"
+	"github.com/catalyst-router/catalyst/auth/revoke"
+	"github.com/catalyst-router/catalyst/auth/token"
+	"github.com/catalyst-router/catalyst/auth/wire/authv1"
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/policy"
+	"github.com/catalyst-router/catalyst/policy/extauthz"
+)
+
+// Other is another organisation whose tokens are believed.
+type Other struct {
+	Org     bgp.Org
+	Address string // HOST:PORT of its identity service
+	Issuer  string // iss of its tokens
+}
+
+// Dialer is a node's identity. identity.Source is one.
+type Dialer interface {
+	// ServiceTLS returns the TLS configuration to dial the identity service of an organisation whose roots are known.
+	ServiceTLS(org bgp.Org) *tls.Config
+}
+
+// Config says whose tokens are believed.
+type Config struct {
+	Audience string       // that tokens have to name: this node's organisation, or what the operator says; required
+	Own      *follow.Feed // of this node's organisation; nil if its tokens are not believed
+	Others   []Other
+	Identity Dialer // wanted with Others
+	// JWKS is a file or an https URL with the keys of one more issuer, which has no feed of revocations; "" for none.
+	JWKS, Issuer string
+	Log          *slog.Logger // required
+	Meter        metric.Meter // nil for no figures
+}
+
+// Tokens verifies. It is safe for concurrent use.
+type Tokens struct {
+	cfg      Config
+	verifier *token.Verifier
+	book     *revoke.Book
+	feeds    []*follow.Feed
+	keys     *bearer.RemoteKeys // nil without JWKS
+	orgs     map[string]bgp.Org // by issuer; "" for that of JWKS
+}
+
+var _ extauthz.Tokens = (*Tokens)(nil)
+
+// New returns what verifies tokens as the configuration says. Keys that stand in a file are read at once.
+func New(ctx context.Context, cfg Config) (*Tokens, error) {
+	t := &Tokens{cfg: cfg, book: revoke.NewBook(), orgs: map[string]bgp.Org{}}
+	issuers := token.IssuerMap{}
+	if cfg.Own != nil {
+		t.follow(cfg.Own, issuers)
+	}
+	for _, o := range cfg.Others {
+		if issuers[o.Issuer] != nil {
+			return nil, fmt.Errorf("tokens of %s: %s is the issuer of another organisation's already", o.Org, o.Issuer)
+		}
+		f := follow.New(follow.Config{
+			Issuer: o.Issuer, Org: o.Org, Log: cfg.Log,
+			Connect: func(context.Context) (authv1.IdentityClient, func(), error) { return connect(cfg.Identity, o) },
+		})
+		f.Issuer().Principals = foreign
+		t.follow(f, issuers)
+	}
+	if cfg.JWKS != "" {
+		if err := t.file(ctx, issuers); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	t.verifier, err = token.NewVerifier(token.Config{Audience: cfg.Audience, Issuers: issuers, Revocations: t.book})
+	if err != nil {
+		return nil, err
+	}
+	return t, t.measure()
+}
+
+// foreign are the principals that another organisation may speak for: nobody else's administrator is one here.
+var foreign = []token.Principal{ //nolint:gochecknoglobals // a table
+	token.Node, token.NodeCustodian, token.DataCustodian, token.User,
+}
+
+func (t *Tokens) follow(f *follow.Feed, issuers token.IssuerMap) {
+	name := f.Issuer().Name
+	issuers[name] = f.Issuer()
+	t.book.Put(f.Revocations())
+	t.feeds = append(t.feeds, f)
+	t.orgs[name] = f.Org()
+}
+
+func (t *Tokens) file(ctx context.Context, issuers token.IssuerMap) error {
+	name := t.cfg.Issuer
+	if issuers[name] != nil {
+		return fmt.Errorf("keys of tokens %s: the issuer %s is followed already", t.cfg.JWKS, name)
+	}
+	keys, err := bearer.NewRemoteKeys(bearer.RemoteConfig{Source: t.cfg.JWKS, Log: t.cfg.Log})
+	if err != nil {
+		return fmt.Errorf("keys of tokens: %w", err)
+	}
+	if err := keys.Refresh(ctx); err != nil && !strings.HasPrefix(t.cfg.JWKS, "http") {
+		return fmt.Errorf("keys of tokens %s: %w", t.cfg.JWKS, err)
+	}
+	issuers[name] = &token.Issuer{Name: name, Keys: keys}
+	t.book.Without(name)
+	t.keys = keys
+	return nil
+}
+
+func connect(id Dialer, o Other) (authv1.IdentityClient, func(), error) {
+	conn, err := grpc.NewClient("passthrough:///"+o.Address,
+		grpc.WithTransportCredentials(credentials.NewTLS(id.ServiceTLS(o.Org))),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(8<<20)))
+	if err != nil {
+		return nil, nil, fmt.Errorf("dial the identity service of %s: %w", o.Org, err)
+	}
+	return authv1.NewIdentityClient(conn), func() { _ = conn.Close() }, nil
+}
+
+// Run follows until ctx ends: others' identity services, and the file of keys. The own feed is its member's.
+func (t *Tokens) Run(ctx context.Context) error {
+	tasks, ctx := errgroup.WithContext(ctx)
+	for _, f := range t.feeds {
+		if f != t.cfg.Own {
+			tasks.Go(func() error { return f.Run(ctx) })
+		}
+	}
+	if t.keys != nil {
+		tasks.Go(func() error { return t.keys.Run(ctx) })
+	}
+	return tasks.Wait()
+}
+
+// Verifier is what verifies.
+func (t *Tokens) Verifier() *token.Verifier { return t.verifier }
+
+// Changed returns a channel that is closed when something is revoked.
+func (t *Tokens) Changed() <-chan struct{} { return t.book.Changed() }
+
+// CheckSensitive refuses for an action that must not go on revocations of a while ago.
+func (t *Tokens) CheckSensitive(c *token.Claims) error {
+	return t.book.CheckSensitive(c.Issuer, time.Now())
+}
+
+// Verify implements extauthz.Tokens.
+func (t *Tokens) Verify(ctx context.Context, raw string, certificate []byte) (*policy.Bearer, error) {
+	c, err := t.claims(ctx, raw, certificate)
+	if err != nil {
+		return nil, err
+	}
+	return t.Bearer(c), nil
+}
+
+func (t *Tokens) claims(ctx context.Context, raw string, certificate []byte) (*token.Claims, error) {
+	var thumbprint token.Thumbprint
+	copy(thumbprint[:], certificate)
+	c, err := t.verifier.Verify(ctx, raw, thumbprint)
+	if errors.Is(err, token.ErrUnavailable) || token.ReasonOf(err) == token.Stale {
+		err = fmt.Errorf("%w: %w", extauthz.ErrUnavailable, err)
+	}
+	return c, err
+}
+
+// Good implements extproc.Tokens.
+func (t *Tokens) Good(ctx context.Context, raw string, certificate []byte) (until time.Time, err error) {
+	c, err := t.claims(ctx, raw, certificate)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return c.Expires, nil
+}
+
+// Bearer is whom policies take the holder of a token for. The subject of another organisation's token stands behind
+// its name (bravo.example/joe), so that nobody there is taken for somebody here; a SPIFFE id says it itself.
+func (t *Tokens) Bearer(c *token.Claims) *policy.Bearer {
+	org, subject := t.orgs[c.Issuer], c.Subject
+	if own := t.cfg.Own; org != "" && (own == nil || own.Org() != org) && !strings.HasPrefix(subject, "spiffe://") {
+		subject = string(org) + "/" + subject
+	}
+	claims := map[string]string{"iss": c.Issuer, "sub": c.Subject}
+	given := map[string]string{"jti": c.ID, "client_id": c.ClientID, "scope": strings.Join(c.Scopes, " "),
+		"act": strings.Join(c.Actors, " ")}
+	if !c.Bound.IsZero() {
+		given[extauthz.BoundClaim] = c.Bound.String()
+	}
+	for name, value := range given {
+		if value != "" {
+			claims[name] = value
+		}
+	}
+	b := &policy.Bearer{
+		Principal: string(c.Principal), Subject: subject, Name: c.Entity.Name, Kind: c.Entity.Type,
+		Organisation: string(org), TrustedDomains: c.Entity.TrustedDomains, TrustedNodes: c.Entity.TrustedNodes,
+		Claims: claims,
+	}
+	if org == "" {
+		b.Organisation = c.Issuer
+	}
+	return b
+}
+
+// Status is how it stands with the tokens of one organisation.
+type Status struct {
+	Org         bgp.Org
+	Issuer      string
+	Heard       time.Time     // when the feed last said something; zero if it never did
+	Interval    time.Duration // within which it is to
+	Revocations int           // that are remembered
+	Problem     string        // why the feed is down; "" if it is up
+	Stale       string        // what is refused since it is down for too long: "", "sensitive actions" or "every token"
+}
+
+// Status tells how it stands with each organisation that is followed, the own one first.
+func (t *Tokens) Status() []Status {
+	now := time.Now()
+	var all []Status
+	for _, f := range t.feeds {
+		set := f.Revocations()
+		s := Status{Org: f.Org(), Issuer: f.Issuer().Name, Revocations: set.Len()}
+		s.Heard, s.Interval = set.Freshness()
+		if err := f.Err(); err != nil {
+			s.Problem = err.Error()
+		}
+		if set.CheckSensitive(now) != nil {
+			s.Stale = "sensitive actions"
+		}
+		if set.Check(&token.Claims{}, now) != nil {
+			s.Stale = "every token"
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// measure has the age of each feed among the figures.
+func (t *Tokens) measure() error {
+	if t.cfg.Meter == nil {
+		return nil
+	}
+	_, err := t.cfg.Meter.Float64ObservableGauge("catalyst.revocations.age", metric.WithUnit("s"),
+		metric.WithDescription("since an identity service last said what it revoked, by organisation; -1 if it never did"),
+		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
+			for _, f := range t.feeds {
+				age := -1.0
+				if heard, _ := f.Revocations().Freshness(); !heard.IsZero() {
+					age = time.Since(heard).Seconds()
+				}
+				o.Observe(age, metric.WithAttributes(attribute.String("organisation", string(f.Org()))))
+			}
+			return nil
+		}))
+	return err
+}
