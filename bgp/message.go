@@ -1,6 +1,8 @@
 package bgp
 
 import (
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,7 +20,7 @@ const (
 	MaxSubscriptions = 10_000 // names of one OPEN or SUBSCRIBE
 )
 
-// Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe, *Report, *TraceRequest and
+// Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe, *Rules, *Report, *TraceRequest and
 // *TraceReply.
 type Message interface{ message() }
 
@@ -28,6 +30,7 @@ func (Keepalive) message()     {}
 func (*Notification) message() {}
 func (*Refresh) message()      {}
 func (*Subscribe) message()    {}
+func (*Rules) message()        {}
 
 // Role is what a neighbouring organisation's node is to us (RFC 9234 §4.1); inside an organisation it is RoleNone.
 type Role uint8
@@ -39,6 +42,39 @@ const (
 	RoleCustomer
 	RolePeer
 )
+
+var roleNames = [...]string{"none", "provider", "customer", "peer"}
+
+// String returns the role's name.
+func (r Role) String() string {
+	if int(r) < len(roleNames) {
+		return roleNames[r]
+	}
+	return fmt.Sprintf("role(%d)", uint8(r))
+}
+
+// ParseRole reads what String writes; "" is none.
+func ParseRole(s string) (Role, error) {
+	if i := slices.Index(roleNames[:], s); i >= 0 {
+		return Role(i), nil
+	}
+	if s == "" {
+		return RoleNone, nil
+	}
+	return 0, fmt.Errorf("role %q: want provider, customer or peer, which is what the other organisation is to this one; "+
+		"or none", clip(s))
+}
+
+// Opposite is this side's role towards an organisation that is r to it.
+func (r Role) Opposite() Role {
+	switch r {
+	case RoleProvider:
+		return RoleCustomer
+	case RoleCustomer:
+		return RoleProvider
+	}
+	return r
+}
 
 // Open is the first message of a session in each direction.
 type Open struct {
@@ -82,6 +118,8 @@ type Capabilities struct {
 	Reports bool
 	// Trace tells that TRACE-REQUEST is understood and answered.
 	Trace bool
+	// Rules tells that RULES is understood.
+	Rules bool
 }
 
 // NLRI names one route of an UPDATE.
@@ -161,6 +199,10 @@ type Keepalive struct{}
 
 // Refresh asks for the peer's whole Adj-RIB-Out again (RFC 2918).
 type Refresh struct{}
+
+// Rules tells a peer of another organisation whether the sender has rules for it, and again when that changes: without
+// import rules it takes nothing, without export rules it tells nothing (RFC 8212).
+type Rules struct{ Import, Export bool }
 
 // Subscribe replaces the names that the sender wants to hear of; a name "*.acme.example" stands for all below it.
 type Subscribe struct {

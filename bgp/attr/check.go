@@ -22,6 +22,7 @@ const (
 	HasGracefulShutdown
 	HasLongLivedStale
 	HasNoLongLived
+	HasOrgCommunity // a community that an organisation gives a meaning
 )
 
 // Summary holds the comparison keys of a set, so that the decision process need not decode it. Defaults are filled in.
@@ -185,6 +186,7 @@ func (c *checker) community(v string) bool {
 	case bgp.NoLongLived.Key:
 		c.sum.Flags |= HasNoLongLived
 	default:
+		c.sum.Flags |= HasOrgCommunity
 		parsed, err := bgp.ParseCommunity(v)
 		return err == nil && parsed.String() == v
 	}

@@ -4,7 +4,7 @@
 // requests, not routes.
 //
 //	chain := filter.Chain{Default: filter.Reject, Terms: []filter.Term{{Name: "books", Match: filter.Match{Services: []string{"*.acme.example"}}, Action: filter.Accept}}}
-//	verdict := chain.Apply(svc, &attrs)   // attrs may have been changed
+//	verdict := chain.Apply(svc, &attrs, facts)   // attrs may have been changed
 package filter
 
 import (
@@ -80,6 +80,30 @@ type Match struct {
 	Tags        []string
 	Regions     []string
 	MaxHops     int // at most so many nodes on the path; 0 for any
+	// Paths are patterns of the organisation path, nearest first, as in "bravo.example * acme.example": "?" stands for
+	// one organisation and "*" for any number.
+	Paths []string
+	// OriginStates are what the attestation of the route's origin says (RFC 6811).
+	OriginStates []bgp.OriginState
+	// Transit is true for routes that are carried on for another organisation, false for others, nil for both. A route
+	// goes from one organisation to another only by a term that says true.
+	Transit *bool
+}
+
+// Facts are what a chain looks at besides the route's attributes.
+type Facts struct {
+	// Neighbour is the organisation on whose behalf a route that is no transit is announced: the peer's for its import
+	// rules, this node's own for export rules.
+	Neighbour bgp.Org
+	// Origin is what the attestation of the route's origin says.
+	Origin bgp.OriginState
+}
+
+// Transit tells whether a route is carried on for another organisation than the neighbour. A route of this node itself
+// is not.
+func (f *Facts) Transit(a *bgp.Attributes) bool {
+	org := a.Origin().Org
+	return org != "" && org != f.Neighbour
 }
 
 // Set changes a route's attributes. Nil and empty leave them.
@@ -105,15 +129,16 @@ func (c *Chain) Equal(d *Chain) bool { return reflect.DeepEqual(c, d) }
 type Verdict struct {
 	Accepted bool
 	Changed  bool   // the attributes were changed
+	Transit  bool   // the term that accepted says that it is about transit
 	Term     string // the term that decided; "" if the default did
 }
 
 // Apply runs the chain on a route, changing a as the terms on the way say. Slices of a are replaced, not written to.
-func (c *Chain) Apply(svc bgp.Service, a *bgp.Attributes) Verdict {
+func (c *Chain) Apply(svc bgp.Service, a *bgp.Attributes, f Facts) Verdict {
 	var v Verdict
 	for i := range c.Terms {
 		t := &c.Terms[i]
-		if !t.Match.meets(svc, a) {
+		if t.Match.unmet(svc, a, &f) != "" {
 			continue
 		}
 		if t.Action == Reject {
@@ -123,6 +148,7 @@ func (c *Chain) Apply(svc bgp.Service, a *bgp.Attributes) Verdict {
 		v.Changed = t.Set.apply(a) || v.Changed
 		if t.Action == Accept {
 			v.Accepted, v.Term = true, t.Name
+			v.Transit = t.Match.Transit != nil && *t.Match.Transit
 			return v
 		}
 	}
@@ -130,19 +156,33 @@ func (c *Chain) Apply(svc bgp.Service, a *bgp.Attributes) Verdict {
 	return v
 }
 
-func (m *Match) meets(svc bgp.Service, a *bgp.Attributes) bool {
+// unmet returns the first condition that a route does not meet, as the rules spell it; "" if it meets all.
+func (m *Match) unmet(svc bgp.Service, a *bgp.Attributes, f *Facts) string {
 	switch {
-	case len(m.Services) > 0 && !slices.ContainsFunc(m.Services, func(p string) bool { return Covers(p, svc) }),
-		len(m.Orgs) > 0 && !slices.ContainsFunc(m.Orgs, func(o bgp.Org) bool { return svc.Below(o) }),
-		len(m.Origins) > 0 && !slices.Contains(m.Origins, a.Origin()),
-		len(m.Protocols) > 0 && !slices.Contains(m.Protocols, a.Protocol),
-		len(m.Communities) > 0 && !slices.ContainsFunc(m.Communities, a.HasCommunity),
-		len(m.Tags) > 0 && !slices.ContainsFunc(m.Tags, func(t string) bool { return slices.Contains(a.Tags, t) }),
-		len(m.Regions) > 0 && !slices.Contains(m.Regions, a.Region),
-		m.MaxHops > 0 && len(a.NodePath) > m.MaxHops:
-		return false
+	case len(m.Services) > 0 && !slices.ContainsFunc(m.Services, func(p string) bool { return Covers(p, svc) }):
+		return "services"
+	case len(m.Orgs) > 0 && !slices.ContainsFunc(m.Orgs, func(o bgp.Org) bool { return svc.Below(o) }):
+		return "orgs"
+	case len(m.Origins) > 0 && !slices.Contains(m.Origins, a.Origin()):
+		return "origins"
+	case len(m.Protocols) > 0 && !slices.Contains(m.Protocols, a.Protocol):
+		return "protocols"
+	case len(m.Communities) > 0 && !slices.ContainsFunc(m.Communities, a.HasCommunity):
+		return "communities"
+	case len(m.Tags) > 0 && !slices.ContainsFunc(m.Tags, func(t string) bool { return slices.Contains(a.Tags, t) }):
+		return "tags"
+	case len(m.Regions) > 0 && !slices.Contains(m.Regions, a.Region):
+		return "regions"
+	case m.MaxHops > 0 && len(a.NodePath) > m.MaxHops:
+		return "maxHops"
+	case len(m.OriginStates) > 0 && !slices.Contains(m.OriginStates, f.Origin):
+		return "originStates"
+	case m.Transit != nil && *m.Transit != f.Transit(a):
+		return "transit"
+	case len(m.Paths) > 0 && !meetsPath(m.Paths, a.OrgPath()):
+		return "paths"
 	}
-	return true
+	return ""
 }
 
 // Covers tells whether a pattern, a service name or "*." and a name, stands for svc. "*.acme.example" covers every
@@ -212,8 +252,13 @@ func (c *Chain) Validate() error {
 		}
 		seen[t.Name] = true
 		for _, p := range t.Match.Services {
-			if err := checkPattern(p); err != nil {
+			if err := CheckPattern(p); err != nil {
 				errs = append(errs, fmt.Errorf("%s: match.services: %q %w", where, p, err))
+			}
+		}
+		for _, p := range t.Match.Paths {
+			if err := checkPath(p); err != nil {
+				errs = append(errs, fmt.Errorf("%s: match.paths: %q %w", where, p, err))
 			}
 		}
 		if w := t.Set.Weight; w != nil && (*w < 1 || *w > 1000) {
@@ -232,7 +277,8 @@ func (c *Chain) Validate() error {
 	return errors.Join(errs...)
 }
 
-func checkPattern(p string) error {
+// CheckPattern tells what is wrong with a service name or pattern, as Covers reads them; nil if nothing is.
+func CheckPattern(p string) error {
 	if p == "*" {
 		return nil
 	}

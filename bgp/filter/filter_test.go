@@ -20,7 +20,7 @@ func TestWellKnownCommunitiesStay(t *testing.T) {
 	}
 	a := bgp.Attributes{Communities: append(many, bgp.NoExport)}
 	c := Chain{Terms: []Term{{Name: "x", Set: Set{AddCommunities: []bgp.Community{{Org: "bravo.example", Key: "z"}}}}}}
-	if c.Apply("books.acme.example", &a); !a.HasCommunity(bgp.NoExport) || len(a.Communities) != bgp.MaxTags {
+	if c.Apply("books.acme.example", &a, Facts{}); !a.HasCommunity(bgp.NoExport) || len(a.Communities) != bgp.MaxTags {
 		t.Errorf("%d communities, no-export among them: %v", len(a.Communities), a.HasCommunity(bgp.NoExport))
 	}
 }
@@ -75,7 +75,7 @@ func TestApply(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, want := a, a
-			if v := tt.chain.Apply("books.acme.example", &got); v != tt.want {
+			if v := tt.chain.Apply("books.acme.example", &got, Facts{}); v != tt.want {
 				t.Errorf("verdict %+v, want %+v", v, tt.want)
 			}
 			if tt.set != nil {

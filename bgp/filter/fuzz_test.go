@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +29,8 @@ func FuzzChain(f *testing.F) {
 		`{"Terms":[{"Name":"x","Match":{"Tags":["gold"],"Regions":["eu"]},"Set":{"AddTags":["silver"],"Weight":5},"Action":"next"},{"Name":"y","Action":"reject","Match":{"Protocols":["tcp"]}}]}`,
 		`{"Terms":[{"Name":"x","Set":{"AddCommunities":["acme.example:k:v"],"RemoveCommunities":["no-export"]},"Action":"next"}]}`,
 		`{"Terms":[{"Name":"x","Set":{"AddTags":["für"]},"Action":"accept"}]}`,
+		`{"Terms":[{"Name":"x","Match":{"Paths":["? * acme.example *","* ?"],"Transit":true},"Action":"accept"}]}`,
+		`{"Terms":[{"Name":"x","Match":{"OriginStates":["not-found"],"Paths":[""]},"Action":"reject"}]}`,
 	} {
 		f.Add([]byte(chain), set, "books.acme.example")
 	}
@@ -42,7 +45,7 @@ func FuzzChain(f *testing.F) {
 		}
 		given, _ := attr.Parse(set)
 		got, want := given, given
-		v := c.Apply(svc, &got)
+		v := c.Apply(svc, &got, Facts{})
 		if before := attr.Append(nil, &given); string(before) != string(set) {
 			t.Fatalf("%s wrote to what it was given: %q", rules, before)
 		}
@@ -139,7 +142,29 @@ func matches(m *Match, svc bgp.Service, a *bgp.Attributes) bool {
 		some(len(m.Communities), func(i int) bool { return slices.Contains(a.Communities, m.Communities[i]) }) &&
 		some(len(m.Tags), func(i int) bool { return slices.Contains(a.Tags, m.Tags[i]) }) &&
 		some(len(m.Regions), func(i int) bool { return m.Regions[i] == a.Region }) &&
-		(m.MaxHops <= 0 || len(a.NodePath) <= m.MaxHops)
+		(m.MaxHops <= 0 || len(a.NodePath) <= m.MaxHops) &&
+		some(len(m.OriginStates), func(i int) bool { return m.OriginStates[i] == bgp.OriginNotFound }) &&
+		(m.Transit == nil || *m.Transit == (len(a.NodePath) > 0)) &&
+		some(len(m.Paths), func(i int) bool { return pathMatches(m.Paths[i], a.OrgPath()) })
+}
+
+// pathMatches is matchPath, by a regular expression.
+func pathMatches(pattern string, path []bgp.Org) bool {
+	var re, text strings.Builder
+	for _, w := range strings.Fields(pattern) {
+		switch w {
+		case "?":
+			re.WriteString(`[^ ]+ `)
+		case "*":
+			re.WriteString(`([^ ]+ )*`)
+		default:
+			re.WriteString(regexp.QuoteMeta(w + " "))
+		}
+	}
+	for _, o := range path {
+		text.WriteString(string(o) + " ")
+	}
+	return regexp.MustCompile("^" + re.String() + "$").MatchString(text.String())
 }
 
 // below is Covers, label by label.

@@ -39,6 +39,8 @@ type Peer struct {
 	MaxRouteBytes   int           `json:"max_route_bytes,omitempty"`
 	MaxLocalPref    uint32        `json:"max_local_pref,omitempty"`
 	OverLimit       string        `json:"over_limit,omitempty"` // "" for block
+	Role            bgp.Role      `json:"role,omitempty"`
+	Namespaces      []string      `json:"namespaces,omitempty"`
 	AddPath         uint8         `json:"add_path,omitempty"`
 	Liveness        time.Duration `json:"liveness,omitempty"`
 	Subscribe       []bgp.Service `json:"subscribe"`                  // nil for everything

@@ -155,12 +155,23 @@ func (t *Table) path(i uint32) Path {
 	return out
 }
 
+// received decodes a path's attributes as they came.
+func (t *Table) received(i uint32) bgp.Attributes {
+	set := t.paths[i].raw
+	if set == none {
+		return bgp.Attributes{}
+	}
+	a, _ := attr.Parse(t.attrs.bytes(set))
+	return a
+}
+
 // Candidate is a path with the outcome of the decision for it.
 type Candidate struct {
 	Path
-	Reject Reject // Accepted, or why it is not used at all
-	Tier   int    // 0 carries traffic; higher ones are backups; -1 for a rejected path
-	Term   string // of the import chain, that decided; "" for its default or none
+	Received bgp.Attributes // as the peer sent them; those of Path are after the import rules
+	Reject   Reject         // Accepted, or why it is not used at all
+	Tier     int            // 0 carries traffic; higher ones are backups; -1 for a rejected path
+	Term     string         // of the import chain, that decided; "" for its default or none
 	// Lost is the rung at which the path lost against the best one; ReasonOnly for the best itself if it is alone, and
 	// else the rung at which the best beat the second.
 	Lost Reason
@@ -183,7 +194,8 @@ func (t *Table) Explain(name bgp.Service) []Candidate {
 				tier++
 			}
 		}
-		c := Candidate{Path: t.path(list[n].path), Tier: tier, Term: t.importTerm(list[n].path)}
+		i := list[n].path
+		c := Candidate{Path: t.path(i), Received: t.received(i), Tier: tier, Term: t.importTerm(i)}
 		if other := max(n, 1); other < len(list) {
 			_, c.Lost = t.compare(&list[0], &list[other])
 		}
@@ -191,7 +203,9 @@ func (t *Table) Explain(name bgp.Service) []Candidate {
 	}
 	for i := t.svcs[svc].head; i != none; i = t.paths[i].next {
 		if r := t.paths[i].reject; r != Accepted {
-			out = append(out, Candidate{Path: t.path(i), Reject: r, Tier: -1, Term: t.importTerm(i)})
+			out = append(out, Candidate{
+				Path: t.path(i), Received: t.received(i), Reject: r, Tier: -1, Term: t.importTerm(i),
+			})
 		}
 	}
 	return out
@@ -227,7 +241,8 @@ func (t *Table) Announced(id PeerID, yield func(bgp.Service, Candidate) bool) {
 	p := t.peers[id]
 	for i := p.first; i != none; i = t.paths[i].peerNext {
 		x := &t.paths[i]
-		if !yield(bgp.Service(string(t.names.bytes(x.svc))), Candidate{Path: t.path(i), Reject: x.reject}) {
+		c := Candidate{Path: t.path(i), Received: t.received(i), Reject: x.reject, Term: t.importTerm(i)}
+		if !yield(bgp.Service(string(t.names.bytes(x.svc))), c) {
 			return
 		}
 	}

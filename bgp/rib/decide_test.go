@@ -37,9 +37,10 @@ func decided(t *testing.T, offers []offer, order []int) []Candidate {
 		cfg := PeerConfig{Node: node(o.peer), MaxLocalPref: 1000}
 		if o.external != "" {
 			cfg = PeerConfig{
-				Node:     bgp.NodeID{Org: bgp.Org(o.external), Name: fmt.Sprintf("n%d", o.peer)},
-				External: true,
-				Import:   preferring(100),
+				Node:       bgp.NodeID{Org: bgp.Org(o.external), Name: fmt.Sprintf("n%d", o.peer)},
+				External:   true,
+				Namespaces: []string{"*"},
+				Import:     preferring(100),
 			}
 			if o.attrs.LocalPref != 0 {
 				cfg.Import = preferring(o.attrs.LocalPref)

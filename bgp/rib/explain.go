@@ -28,6 +28,7 @@ const (
 	WithheldFilter            // an export rule said no
 	WithheldHub               // both are hubs of this node, and tell each other (RFC 4456)
 	WithheldUnwanted          // the peer does not subscribe to it (after RFC 4684)
+	WithheldTransit           // it is another organisation's, and no term lets it through to a third
 )
 
 var withheldTexts = [...]string{
@@ -45,6 +46,8 @@ var withheldTexts = [...]string{
 	WithheldFilter:   "an export rule rejects it",
 	WithheldHub:      "the announcer and this peer are both hubs of this node, and tell each other (RFC 4456)",
 	WithheldUnwanted: "the peer does not subscribe to this name",
+	WithheldTransit: "it comes from another organisation, and no export term with match transit: true accepts it for a " +
+		"third",
 }
 
 // String says the reason in words.
@@ -148,8 +151,12 @@ func (t *Table) why(p *peer, i uint32) (Withheld, string) {
 	if err != nil {
 		return WithheldFilter, ""
 	}
-	v := p.cfg.Export.Apply(t.name(x.svc), &a)
-	if set == none {
+	t.rewrite(p, from, &a, internal && t.hub)
+	v := p.cfg.Export.Apply(t.name(x.svc), &a, t.exportFacts())
+	switch {
+	case v.Accepted && !v.Transit && t.needsTransit(p, b):
+		return WithheldTransit, v.Term
+	case set == none:
 		return WithheldFilter, v.Term
 	}
 	return NotWithheld, v.Term
@@ -190,7 +197,7 @@ func (t *Table) importTerm(i uint32) string {
 	if p.cfg.External {
 		a.LocalPref = 0
 	}
-	return p.cfg.Import.Apply(t.name(x.svc), &a).Term
+	return p.cfg.Import.Apply(t.name(x.svc), &a, p.facts).Term
 }
 
 // Names calls yield for up to n names from number from on that have a path, accepted or not, and returns the number

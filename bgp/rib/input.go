@@ -3,10 +3,12 @@ package rib
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/attr"
+	"github.com/catalyst-router/catalyst/bgp/filter"
 )
 
 // Reject says why a path is not used at all.
@@ -14,18 +16,19 @@ type Reject uint8
 
 // The reasons.
 const (
-	Accepted       Reject = iota
-	RejectLoop            // this node is on its node path, or among its hubs
-	RejectOrgLoop         // the path left this organisation and comes back
-	RejectHops            // one more hop would be too many
-	RejectFirstHop        // the nearest hop is not the peer that announces it
-	RejectOrigin          // the name does not lie below the originator's organisation
-	RejectFilter          // an import rule said no
-	RejectNoRule          // there is no import rule for a peer of another organisation (RFC 8212)
-	RejectLeak            // it is marked only-to-customer, and this peer must not send such (RFC 9234)
-	RejectDraft           // its protocol or attributes are none we know
-	RejectSize            // its attributes are larger than the peer's may be
-	rejectCount    = iota
+	Accepted        Reject = iota
+	RejectLoop             // this node is on its node path, or among its hubs
+	RejectOrgLoop          // the path left this organisation and comes back
+	RejectHops             // one more hop would be too many
+	RejectFirstHop         // the nearest hop is not the peer that announces it
+	RejectOrigin           // the name does not lie below the originator's organisation
+	RejectFilter           // an import rule said no
+	RejectNoRule           // there is no import rule for a peer of another organisation (RFC 8212)
+	RejectLeak             // it is marked only-to-customer, and this peer must not send such (RFC 9234)
+	RejectDraft            // its protocol or attributes are none we know
+	RejectSize             // its attributes are larger than the peer's may be
+	RejectNamespace        // the name is none that this peer may announce
+	rejectCount     = iota
 )
 
 var rejectTexts = [...]string{
@@ -34,10 +37,11 @@ var rejectTexts = [...]string{
 	RejectOrgLoop: "its path comes back into this organisation",
 	RejectHops:    "its path is too long", RejectFirstHop: "its path does not begin with the announcing peer",
 	RejectOrigin: "its originator may not originate this name", RejectFilter: "an import rule rejects it",
-	RejectNoRule: "no import rule for this organisation (RFC 8212)",
-	RejectLeak:   "route leak: marked only-to-customer (RFC 9234)",
-	RejectDraft:  "its attributes are not understood",
-	RejectSize:   "its attributes are larger than this peer's may be (max-route-bytes)",
+	RejectNoRule:    "no import rule for this organisation (RFC 8212)",
+	RejectLeak:      "route leak: marked only-to-customer (RFC 9234)",
+	RejectDraft:     "its attributes are not understood",
+	RejectSize:      "its attributes are larger than this peer's may be (max-route-bytes)",
+	RejectNamespace: "this peer may not announce the name (namespaces)",
 }
 
 // String says the reason in words.
@@ -137,12 +141,31 @@ func (t *Table) leaks(p *peer, b []byte) bool {
 	return false
 }
 
+// vetName judges a name by the rules that depend on it, for a set with this verdict.
+func (t *Table) vetName(p *peer, svc bgp.Service, set uint32, verdict Reject) Reject {
+	switch {
+	case verdict != Accepted:
+		return verdict
+	case !originates(t.sums[set].Origin(t.attrs.bytes(set)), svc):
+		return RejectOrigin
+	case p.cfg.External && !p.mayAnnounce(svc):
+		return RejectNamespace
+	}
+	return Accepted
+}
+
+// mayAnnounce tells whether a name is one that an external peer may announce.
+func (p *peer) mayAnnounce(svc bgp.Service) bool {
+	if len(p.cfg.Namespaces) == 0 {
+		return svc.Below(p.cfg.Node.Org)
+	}
+	return slices.ContainsFunc(p.cfg.Namespaces, func(n string) bool { return filter.Covers(n, svc) })
+}
+
 func (t *Table) announce(p *peer, n *bgp.NLRI, set uint32, verdict Reject, res *Result) {
 	svc := t.serviceID(n.Service)
 	defer t.releaseName(svc)
-	if verdict == Accepted && !originates(t.sums[set].Origin(t.attrs.bytes(set)), n.Service) {
-		verdict = RejectOrigin
-	}
+	verdict = t.vetName(p, n.Service, set, verdict)
 	i := t.lookup(svc, p.id, n.PathID)
 	if over := t.overLimit(p, svc, i, set); over || i == none && t.hasAllPaths(p, svc) {
 		res.OverLimit = res.OverLimit || over
@@ -248,7 +271,8 @@ func (t *Table) imported(p *peer, svc, set uint32) (uint32, Reject) {
 	capped := !p.cfg.External && t.sums[set].LocalPref > most && p.id != Local
 	mark := p.cfg.External && !t.sums[set].Has(attr.HasOnlyToCustomer) &&
 		(p.cfg.Role == bgp.RoleProvider || p.cfg.Role == bgp.RolePeer)
-	if (p.cfg.Import == nil || p.cfg.Import.IsTrivial()) && !strip && !mark && !capped {
+	foreign := p.cfg.External && t.sums[set].Has(attr.HasOrgCommunity)
+	if (p.cfg.Import == nil || p.cfg.Import.IsTrivial()) && !strip && !mark && !capped && !foreign {
 		return t.retainSet(set), Accepted
 	}
 	a, err := attr.Parse(t.attrs.bytes(set))
@@ -267,8 +291,11 @@ func (t *Table) imported(p *peer, svc, set uint32) (uint32, Reject) {
 		a.OnlyToCustomer = p.cfg.Node.Org
 	}
 	changed := strip || mark || capped
+	if foreign {
+		changed = t.dropForeign(&a) || changed
+	}
 	if p.cfg.Import != nil {
-		v := p.cfg.Import.Apply(t.name(svc), &a)
+		v := p.cfg.Import.Apply(t.name(svc), &a, p.facts)
 		if !v.Accepted {
 			return none, RejectFilter
 		}
@@ -278,6 +305,20 @@ func (t *Table) imported(p *peer, svc, set uint32) (uint32, Reject) {
 		return t.retainSet(set), Accepted
 	}
 	return t.encoded(&a)
+}
+
+// dropForeign takes away the communities that cannot have been set by whose they are: this organisation's own, and
+// those of organisations that the route did not come by. It tells whether there were any.
+func (t *Table) dropForeign(a *bgp.Attributes) bool {
+	path := a.OrgPath()
+	forged := func(c bgp.Community) bool {
+		return c.Org != "" && (c.Org == t.cfg.Self.Org || !slices.Contains(path, c.Org))
+	}
+	if !slices.ContainsFunc(a.Communities, forged) {
+		return false
+	}
+	a.Communities = slices.DeleteFunc(slices.Clone(a.Communities), forged)
+	return true
 }
 
 // encoded interns attributes, counted.

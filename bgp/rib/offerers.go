@@ -96,6 +96,9 @@ func (t *Table) origin(x *path) string {
 // offered enters who originates path i, which has just been accepted, in the book of its name.
 func (t *Table) offered(i uint32) {
 	x := &t.paths[i]
+	if !t.name(x.svc).Below(t.cfg.Self.Org) {
+		return // which node of another organisation offers its names is that organisation's affair
+	}
 	b := t.books.by[x.svc]
 	if b == nil && !t.cfg.HoldNames && !t.isNewOrigin(i) {
 		return

@@ -254,11 +254,23 @@ func (t *Table) exported(p *peer, i uint32) uint32 {
 		a.Communities = filter.AddCommunity(a.Communities, bgp.GracefulShutdown)
 	}
 	t.rewrite(p, from, &a, reflect)
-	if p.cfg.Export != nil && !p.cfg.Export.Apply(t.name(x.svc), &a).Accepted {
-		return none
+	if p.cfg.Export != nil {
+		v := p.cfg.Export.Apply(t.name(x.svc), &a, t.exportFacts())
+		if !v.Accepted || t.needsTransit(p, b) && !v.Transit {
+			return none
+		}
 	}
 	set, _ := t.encoded(&a)
 	return set
+}
+
+// exportFacts are what export rules look at besides the attributes.
+func (t *Table) exportFacts() filter.Facts { return filter.Facts{Neighbour: t.cfg.Self.Org} }
+
+// needsTransit tells whether a route would go from another organisation through this one to peer p: that takes a term
+// that says so.
+func (t *Table) needsTransit(p *peer, b []byte) bool {
+	return p.cfg.External && attr.FirstForeignOrg(b, t.cfg.Self.Org) != ""
 }
 
 // onlyDown tells whether only-to-customer keeps a marked route from p (RFC 9234 §5): it goes to customers alone.
@@ -281,7 +293,16 @@ func (t *Table) rewrite(p, from *peer, a *bgp.Attributes, reflect bool) {
 	a.Originator, a.ClusterList, a.NextHop = bgp.NodeID{}, nil, bgp.NextHop{}
 	if p.cfg.External {
 		a.LocalPref = 0
-		if p.cfg.Role == bgp.RoleCustomer && a.OnlyToCustomer == "" {
+		// Nobody outside learns which nodes of this organisation a route crosses: the border stands for all of them.
+		inside := slices.IndexFunc(a.NodePath, func(n bgp.NodeID) bool { return n.Org != t.cfg.Self.Org })
+		if inside < 0 {
+			inside = len(a.NodePath)
+		}
+		if a.NodePath = a.NodePath[inside:]; len(a.NodePath) > 0 {
+			a.MED = 0 // another organisation's, about its own entries (RFC 4271 §5.1.4)
+		}
+		down := p.cfg.Role == bgp.RoleCustomer || p.cfg.Role == bgp.RolePeer // RFC 9234 §5, egress rule 1
+		if down && a.OnlyToCustomer == "" {
 			a.OnlyToCustomer = t.cfg.Self.Org
 		}
 	}

@@ -3,6 +3,7 @@ package rib
 import (
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -38,6 +39,9 @@ type PeerConfig struct {
 	// Hub tells that the peer reflects to this node as its client: hubs tell each other, and are not told what another
 	// of them said.
 	Hub bool
+	// Namespaces are the names that an external peer may announce, as filter.Covers reads them; none means those below
+	// its own organisation.
+	Namespaces []string
 	// Import and Export are nil where there is no rule: everything inside an organisation, nothing between two (RFC 8212).
 	Import, Export *filter.Chain
 	// MaxLocalPref is the highest local preference that is taken of a peer inside the organisation: a higher one counts
@@ -118,6 +122,7 @@ type path struct {
 type peer struct {
 	id      PeerID
 	cfg     PeerConfig
+	facts   filter.Facts // of import rules
 	short   string
 	ingress string
 	// Adj-RIB-In.
@@ -174,7 +179,10 @@ func (t *Table) AddPeer(id PeerID, cfg PeerConfig) {
 	for int(id) >= len(t.peers) {
 		t.peers = append(t.peers, nil)
 	}
-	t.peers[id] = &peer{id: id, cfg: cfg, short: cfg.Node.String(), first: none, usable: true}
+	t.peers[id] = &peer{
+		id: id, cfg: cfg, short: cfg.Node.String(), first: none, usable: true,
+		facts: filter.Facts{Neighbour: cfg.Node.Org},
+	}
 	t.findHub()
 }
 
@@ -186,7 +194,7 @@ func (t *Table) UpdatePeer(id PeerID, cfg PeerConfig) {
 	p.cfg = cfg
 	t.findHub()
 	if !equalChains(old.Import, cfg.Import) || old.External != cfg.External || old.Role != cfg.Role ||
-		old.MaxLocalPref != cfg.MaxLocalPref {
+		old.MaxLocalPref != cfg.MaxLocalPref || !slices.Equal(old.Namespaces, cfg.Namespaces) {
 		t.walk(p, refilter)
 	}
 	if old.Client != cfg.Client {

@@ -60,7 +60,7 @@ func (w *twin) best(svc bgp.Service) (PeerID, *twinPath) {
 				x.attrs.LocalPref = 0
 			}
 		}
-		if p.cfg.Import != nil && !p.cfg.Import.Apply(svc, &x.attrs).Accepted {
+		if p.cfg.Import != nil && !p.cfg.Import.Apply(svc, &x.attrs, filter.Facts{}).Accepted {
 			continue
 		}
 		all = append(all, offer{id, x})
@@ -101,7 +101,7 @@ func (w *twin) exported(to PeerID, svc bgp.Service) string {
 		return ""
 	}
 	a := p.attrs
-	if e := w.peers[to].cfg.Export; e != nil && !e.Apply(svc, &a).Accepted {
+	if e := w.peers[to].cfg.Export; e != nil && !e.Apply(svc, &a, filter.Facts{}).Accepted {
 		return ""
 	}
 	a.NodePath = append([]bgp.NodeID{self}, a.NodePath...)

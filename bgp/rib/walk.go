@@ -83,10 +83,7 @@ func (t *Table) visit(p *peer, i uint32, kind walkKind) {
 	case refilter:
 		raw := t.retainSet(x.raw)
 		b := t.attrs.bytes(raw)
-		verdict := t.vet(p, b, &t.sums[raw])
-		if verdict == Accepted && !originates(t.sums[raw].Origin(b), t.name(x.svc)) {
-			verdict = RejectOrigin
-		}
+		verdict := t.vetName(p, t.name(x.svc), raw, t.vet(p, b, &t.sums[raw]))
 		t.assign(p, i, raw, verdict)
 		t.releaseSet(raw)
 	case sweep:

@@ -20,16 +20,19 @@ import (
 
 // Each file of testdata is a scenario. It opens with what went wrong once, or could; then a command a line:
 //
-//	node A B… [gr=2m llgr=1h deferral=30s ingress=]   nodes of acme.example
+//	node A B… [gr=2m llgr=1h deferral=30s ingress=]   nodes of acme.example; x@bravo is one of bravo.example, and so are names
 //	link A-B… [delay=5ms] [once]                       peers that reach each other; both dial, or the first only
 //	peer A B [client] [max=10 over=close] [addpath=2] [hold=9s] [live=300ms] [subscribe=x,*.y | everything] [llgr=1h | llgr=never]
-//	         [import=RULE,…] [export=RULE,…] [disabled | enabled]   what A knows of B; RULE is reject:NAME, accept:NAME, pref:N or default:reject
+//	         [import=RULE,…] [export=RULE,…] [disabled | enabled]   what A knows of B; RULE is reject:NAME, accept:NAME, all, transit:NAME (accept with
+//	    transit: true), path:A+*+B (reject), add:COMMUNITY, strip:COMMUNITY, pref:N, med:N or default:reject
+//	    [role=provider|customer|peer] [names=*.x@bravo,…] [maxpref=N]
 //	announce A NAME[*N] [region= pref= med= health= community=]      withdraw A NAME
 //	run 1s      cut A-B [10ms]      mend A-B      crash A      restart A [fresh]      stall READER WRITER      unstall READER WRITER
 //	drain A on|off      shutdown A TEXT      reset A B TEXT      refresh A B      remove A B TEXT      nexthop A B up|down [COST]
 //	mark                                               counters of sent begin anew
 //	expect A NAME none | via B | tiers B C | D | path B C | hop B | is stale | not stale | has COMMUNITY | lacks COMMUNITY | region R
 //	count A N      state A B STATE      says A B TEXT (of its error, notice or hold-down)      peer-has A B KEY=N…      sent A B +N -N [refreshes]
+//	withheld A NAME B TEXT      rejected A NAME TEXT (why a path of it is not told, or not taken)
 //	always 10s 50ms COMMAND                            COMMAND holds all the time
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -79,7 +82,7 @@ func (s *script) do(words []string) error {
 		"shutdown": s.shutdown, "reset": s.reset,
 		"remove": s.remove, "refresh": s.refresh, "nexthop": s.nextHop, "mark": s.mark, "expect": s.expect,
 		"count": s.count, "state": s.state, "says": s.says, "peer-has": s.peerHas,
-		"sent": s.sent, "always": s.always,
+		"sent": s.sent, "always": s.always, "withheld": s.withheld, "rejected": s.rejected,
 	}
 	command, ok := commands[name]
 	if !ok {
@@ -109,7 +112,13 @@ func duration(text string) time.Duration {
 	return d
 }
 
-func service(name string) bgp.Service { return bgp.Service(name + ".acme.example") }
+func service(name string) bgp.Service {
+	name, org, foreign := strings.Cut(name, "@")
+	if !foreign {
+		org = "acme"
+	}
+	return bgp.Service(name + "." + org + ".example")
+}
 
 func (s *script) node(args []string) error {
 	names, with := options(args)
@@ -167,6 +176,25 @@ func rules(text string) *filter.Chain {
 			t.Match.Services, t.Action = []string{string(service(of))}, filter.Reject
 		case "accept":
 			t.Match.Services, t.Action = []string{string(service(of))}, filter.Accept
+		case "all":
+			t.Action = filter.Accept
+		case "transit":
+			yes := true
+			t.Match.Services, t.Match.Transit, t.Action = []string{string(service(of))}, &yes, filter.Accept
+		case "path":
+			t.Match.Paths, t.Action = []string{strings.ReplaceAll(of, "+", " ")}, filter.Reject
+		case "add", "strip":
+			c, err := bgp.ParseCommunity(of)
+			if err != nil {
+				panic(err)
+			}
+			if t.Set.AddCommunities = []bgp.Community{c}; what == "strip" {
+				t.Set = filter.Set{RemoveCommunities: []bgp.Community{c}}
+			}
+		case "med":
+			n, _ := strconv.ParseUint(of, 10, 32)
+			med := uint32(n)
+			t.Set.MED = &med
 		}
 		c.Terms = append(c.Terms, t)
 	}
@@ -212,6 +240,19 @@ func (s *script) peer(args []string) error {
 			p.Import = rules(v)
 		case "export":
 			p.Export = rules(v)
+		case "role":
+			p.Role, _ = bgp.ParseRole(v)
+		case "maxpref":
+			n, _ := strconv.Atoi(v)
+			p.MaxLocalPref = uint32(n)
+		case "names":
+			p.Namespaces = nil
+			for _, name := range strings.Split(v, ",") {
+				if name != "*" {
+					name = string(service(name))
+				}
+				p.Namespaces = append(p.Namespaces, name)
+			}
 		case "subscribe":
 			p.Subscribe = []bgp.Service{}
 			for _, name := range strings.Split(v, ",") {
@@ -377,7 +418,7 @@ func (s *script) expect(args []string) error {
 	has := true
 	switch kind {
 	case "via":
-		if got = best.Peer.Name; best.Local {
+		if got = word(best.Peer); best.Local {
 			got = "self"
 		}
 	case "tiers":
@@ -385,11 +426,15 @@ func (s *script) expect(args []string) error {
 	case "path":
 		names := []string{}
 		for _, n := range best.Attrs.NodePath {
-			names = append(names, n.Name)
+			names = append(names, word(n))
 		}
 		got = strings.Join(names, " ")
 	case "hop":
-		got = best.NextHop.Node.Name
+		got = word(best.NextHop.Node)
+	case "pref":
+		got = fmt.Sprint(best.Attrs.EffectiveLocalPref())
+	case "med":
+		got = fmt.Sprint(best.Attrs.MED)
 	case "region":
 		got = best.Attrs.Region
 	case "is", "not":
@@ -461,6 +506,33 @@ func (s *script) sent(args []string) error {
 	}
 	return nil
 }
+
+// withheld looks at why a node does not tell a peer of a service.
+func (s *script) withheld(args []string) error {
+	for _, e := range s.n.Node(id(args[0])).sp.Table().Exports(service(args[1])) {
+		if e.Peer != id(args[2]) {
+			continue
+		}
+		if got := e.Why.String() + ", term " + e.Term; e.Told || !strings.Contains(got, strings.Join(args[3:], " ")) {
+			return fmt.Errorf("told %v: %s", e.Told, got)
+		}
+		return nil
+	}
+	return errors.New("the service is not known")
+}
+
+// rejected looks at why a node does not take a path to a service; a path that is taken is "accepted".
+func (s *script) rejected(args []string) error {
+	var got []string
+	for _, c := range s.n.Node(id(args[0])).sp.Table().Explain(service(args[1])) {
+		got = append(got, c.Reject.String())
+	}
+	if all := strings.Join(got, "; "); !strings.Contains(all, strings.Join(args[2:], " ")) {
+		return fmt.Errorf("its paths: %q", all)
+	}
+	return nil
+}
+
 func tiers(sel rib.Selected) string {
 	var all []string
 	for _, tier := range sel.Tiers {
@@ -469,7 +541,7 @@ func tiers(sel rib.Selected) string {
 			if tier[i].Local {
 				names = append(names, "self")
 			} else {
-				names = append(names, tier[i].Peer.Name)
+				names = append(names, word(tier[i].Peer))
 			}
 		}
 		all = append(all, strings.Join(names, " "))

@@ -12,7 +12,22 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
-func id(name string) bgp.NodeID { return bgp.NodeID{Org: "acme.example", Name: name} }
+// id is the node NAME of acme.example, or NAME@ORG of ORG.example.
+func id(name string) bgp.NodeID {
+	name, org, foreign := strings.Cut(name, "@")
+	if !foreign {
+		org = "acme"
+	}
+	return bgp.NodeID{Org: bgp.Org(org + ".example"), Name: name}
+}
+
+// word is what id reads.
+func word(n bgp.NodeID) string {
+	if org, _, _ := strings.Cut(string(n.Org), "."); org != "acme" {
+		return n.Name + "@" + org
+	}
+	return n.Name
+}
 
 const books = bgp.Service("books.acme.example")
 

@@ -81,6 +81,9 @@ func (s *Speaker) checkpointConn(now time.Time, c *conn, yield func(Timed)) {
 		return
 	}
 	yield(Timed{began, Received{c.id, bgp.Keepalive{}}})
+	if c.peer.rules != nil {
+		yield(Timed{began, Received{c.id, c.peer.rules}})
+	}
 	if c.peer.wants != nil {
 		yield(Timed{began, Received{c.id, c.peer.wants}})
 	}

@@ -31,6 +31,9 @@ type Peer struct {
 	Import, Export *filter.Chain
 	// Client makes this node reflect the peer's routes (RFC 4456).
 	Client bool
+	// Namespaces are the names that a peer of another organisation may announce, as filter.Covers reads them; none means
+	// those below its own organisation.
+	Namespaces []string
 	// Role is what the peer's organisation is to ours (RFC 9234); only between organisations.
 	Role bgp.Role
 	// MaxRoutes is how many routes it may announce; zero means 1,000,000 inside an organisation and 1,000 between two.

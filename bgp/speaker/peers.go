@@ -46,6 +46,9 @@ func (s *Speaker) setPeer(now time.Time, cfg Peer) {
 		if raised {
 			s.askAgain(p)
 		}
+		if (old.Import == nil) != (cfg.Import == nil) || (old.Export == nil) != (cfg.Export == nil) {
+			s.sayRules(p)
+		}
 		s.resubscribe(p, old.Subscribe)
 	}
 }
@@ -101,7 +104,7 @@ func (s *Speaker) external(p *peer) bool { return p.cfg.Node.Org != s.cfg.Self.O
 func (s *Speaker) ribConfig(p *peer) rib.PeerConfig {
 	routes, bytes := s.tableLimits(p.cfg)
 	return rib.PeerConfig{
-		Node: p.cfg.Node, External: s.external(p), Role: p.cfg.Role, Client: p.cfg.Client,
+		Node: p.cfg.Node, External: s.external(p), Role: p.cfg.Role, Client: p.cfg.Client, Namespaces: p.cfg.Namespaces,
 		Hub: p.caps.Client && !s.external(p), Import: p.cfg.Import, Export: p.cfg.Export,
 		MaxLocalPref: p.cfg.MaxLocalPref, MaxRoutes: routes, MaxBytes: bytes, MaxRouteBytes: s.limits(p).MaxRouteBytes,
 		AddPath: int(p.caps.AddPath), PathsIn: max(1, int(p.cfg.AddPath)),

@@ -108,6 +108,9 @@ func (s *Speaker) passOn(r bgp.Report, from *peer) {
 	if p == nil || p == from || p.session == nil || !p.caps.Reports {
 		return
 	}
+	if s.external(p) && r.Node.Org == s.cfg.Self.Org {
+		r.Node = s.cfg.Self // the nodes behind the border are nobody else's affair
+	}
 	key := reportKey{r.Service, r.Node}
 	if _, queued := p.reports[key]; !queued {
 		if len(p.reportOrder) >= maxReportsOut {

@@ -62,7 +62,7 @@ func (s *Speaker) open(p *peer) bgp.Open {
 		Node:     s.cfg.Self,
 		HoldTime: hold,
 		Ingress:  s.cfg.Ingress,
-		Role:     opposite(p.cfg.Role),
+		Role:     p.cfg.Role.Opposite(),
 		BootID:   s.cfg.BootID,
 		Capabilities: bgp.Capabilities{
 			GracefulRestart: s.cfg.GracefulRestart, Restarting: !s.deferUntil.IsZero(), LongLivedStale: s.cfg.LongLivedStale,
@@ -73,19 +73,9 @@ func (s *Speaker) open(p *peer) bgp.Open {
 			Liveness:  p.cfg.Liveness,
 			Reports:   true,
 			Trace:     s.cfg.Trace,
+			Rules:     true,
 		},
 	}
-}
-
-// opposite is our role towards an organisation that is r to us.
-func opposite(r bgp.Role) bgp.Role {
-	switch r {
-	case bgp.RoleProvider:
-		return bgp.RoleCustomer
-	case bgp.RoleCustomer:
-		return bgp.RoleProvider
-	}
-	return r
 }
 
 func (s *Speaker) received(now time.Time, ev Received) {
@@ -114,6 +104,8 @@ func (s *Speaker) received(now time.Time, ev Received) {
 		s.ask(now, p, nil, true)
 	case *bgp.Subscribe:
 		s.ask(now, p, m, false)
+	case *bgp.Rules:
+		p.rules = m
 	case *bgp.Report:
 		s.report(now, c, m)
 	case *bgp.TraceRequest:
@@ -209,6 +201,7 @@ func (s *Speaker) established(now time.Time, c *conn) {
 		s.forgetStale(p) // its data plane did not outlive it, or it has no graceful restart any more (RFC 4724 §4.2)
 	}
 	p.session, p.caps, p.bootID, p.since = c, open.Capabilities, open.BootID, now
+	p.rules = nil
 	p.eor, p.wants, p.refreshAt, c.waiting = false, nil, time.Time{}, open.Capabilities.Subscribe
 	p.backoff.Reset()
 	p.dialAt = time.Time{}
@@ -217,8 +210,17 @@ func (s *Speaker) established(now time.Time, c *conn) {
 	s.table.UpdatePeer(p.id, s.ribConfig(p))
 	s.table.Established(p.id, open.Ingress)
 	s.setState(p, fsm.Established)
+	s.sayRules(p)
 	if p.cfg.Subscribe != nil {
 		s.emit(Send{c.id, &bgp.Subscribe{Services: p.cfg.Subscribe}})
+	}
+}
+
+// sayRules tells an established peer of another organisation whether there are rules for it, so that its operator sees
+// why nothing is taken or told (RFC 8212).
+func (s *Speaker) sayRules(p *peer) {
+	if p.session != nil && p.caps.Rules && s.external(p) {
+		s.emit(Send{p.session.id, &bgp.Rules{Import: p.cfg.Import != nil, Export: p.cfg.Export != nil}})
 	}
 }
 

@@ -90,6 +90,7 @@ type peer struct {
 	damping               damping
 	refreshAt             time.Time        // when to ask for what was left out over the limit; zero for never
 	caps                  bgp.Capabilities // of its last OPEN
+	rules                 *bgp.Rules       // what it says of its own rules; nil if nothing
 	wants                 *bgp.Subscribe   // what it asks for; nil for everything
 	budget                budget           // for what it asks
 	faults                []Fault          // the newest, the oldest first

@@ -76,6 +76,10 @@ type PeerView struct {
 	HeldFor   string
 	Losses    int     // sessions lost to silence of late
 	Faults    []Fault // the newest, the oldest first
+	// Role is what the peer says that this organisation is to it (RFC 9234).
+	Role bgp.Role
+	// Rules is what the peer says of its own rules for this node; nil if it says nothing.
+	Rules *bgp.Rules
 	// Notice says in words what an operator would otherwise search for.
 	Notice string
 }
@@ -148,7 +152,7 @@ func (s *Speaker) view(p *peer) PeerView {
 	}
 	if c := p.session; c != nil {
 		v.Since, v.HoldTime, v.Ingress, v.Liveness = p.since, c.fsm.HoldTime(), c.fsm.Peer().Ingress, c.fsm.Liveness()
-		v.Pending = s.table.Pending(p.id)
+		v.Pending, v.Role, v.Rules = s.table.Pending(p.id), c.fsm.Peer().Role.Opposite(), p.rules
 	}
 	return v
 }
@@ -163,6 +167,14 @@ func (s *Speaker) notice(p *peer) string {
 		return "no import rule: nothing is taken from another organisation (RFC 8212)"
 	case s.external(p) && p.cfg.Export == nil:
 		return "no export rule: nothing is told to another organisation (RFC 8212)"
+	case p.rules != nil && !p.rules.Import && !p.rules.Export && p.session != nil:
+		return "the other side has no import and no export rule: it takes and tells nothing (RFC 8212)"
+	case p.rules != nil && !p.rules.Import && p.session != nil:
+		return "the other side has no import rule: it takes nothing of this node (RFC 8212)"
+	case p.rules != nil && !p.rules.Export && p.session != nil:
+		return "the other side has no export rule: it tells this node nothing (RFC 8212)"
+	case p.session != nil && s.external(p) && p.cfg.Role != bgp.RoleNone && p.session.fsm.Peer().Role == bgp.RoleNone:
+		return "the other side names no role: only this side keeps to " + p.cfg.Role.String() + " (RFC 9234)"
 	case p.count.overLimit:
 		return "announces more than it may: raise max-routes or max-bytes, and the rest is asked for"
 	case len(p.cfg.Addresses) == 0 && p.session == nil:

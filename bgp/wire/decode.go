@@ -41,6 +41,8 @@ func Decode(frame []byte) (bgp.Message, *bgp.Notification) {
 			m = &bgp.Refresh{}
 		case frameSubscribe:
 			m, err = decodeSubscribe(f.bytes)
+		case frameRules:
+			m, err = decodeRules(f.bytes)
 		case frameReport:
 			m, err = decodeReport(f.bytes)
 		case frameTraceRequest:
@@ -163,6 +165,8 @@ func decodeCapabilities(b []byte, c *bgp.Capabilities) error {
 			c.Reports = f.value != 0
 		case 13:
 			c.Trace = f.value != 0
+		case 14:
+			c.Rules = f.value != 0
 		}
 		return nil
 	})
@@ -231,6 +235,20 @@ func decodeReport(b []byte) (*bgp.Report, error) {
 			r.Text = printable(f.bytes, bgp.MaxReportText)
 		case 5:
 			r.Hops = uint8(min(f.value, math.MaxUint8))
+		}
+		return nil
+	})
+	return r, err
+}
+
+func decodeRules(b []byte) (*bgp.Rules, error) {
+	r := &bgp.Rules{}
+	err := fields(b, func(f field) error {
+		switch f.number {
+		case 1:
+			r.Import = f.value != 0
+		case 2:
+			r.Export = f.value != 0
 		}
 		return nil
 	})

@@ -20,6 +20,7 @@ const (
 	frameReport       = 12
 	frameTraceRequest = 13
 	frameTraceReply   = 14
+	frameRules        = 15
 )
 
 // Append appends m's frame to dst.
@@ -46,6 +47,8 @@ func Append(dst []byte, m bgp.Message) []byte {
 		}
 		b = appendBool(b, 2, m.Everything)
 		return appendMessage(dst, frameSubscribe, b)
+	case *bgp.Rules:
+		return appendMessage(dst, frameRules, appendBool(appendBool(nil, 1, m.Import), 2, m.Export))
 	case *bgp.Report:
 		return appendMessage(dst, frameReport, reportBody(m))
 	case *bgp.TraceRequest:
@@ -95,6 +98,7 @@ func openBody(o *bgp.Open) []byte {
 	c = appendBool(c, 8, o.Capabilities.Client)
 	c = appendBool(c, 12, o.Capabilities.Reports)
 	c = appendBool(c, 13, o.Capabilities.Trace)
+	c = appendBool(c, 14, o.Capabilities.Rules)
 	var b []byte
 	b = appendUint(b, 1, uint64(o.Version))
 	b = appendText(b, 2, o.Node.String())

@@ -228,7 +228,7 @@ func TestLimitsOfAMessage(t *testing.T) {
 		n.Subcode != bgp.BadMessageLength {
 		t.Errorf("oversized: %v", n)
 	}
-	for _, frame := range [][]byte{nil, {0xff}, {0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f}, {0x7a, 0}} {
+	for _, frame := range [][]byte{nil, {0xff}, {0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f}, {0xf2, 0x01, 0}} {
 		if _, n := Decode(frame); n == nil {
 			t.Errorf("%q passes", frame)
 		}

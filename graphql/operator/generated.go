@@ -208,25 +208,27 @@ type ComplexityRoot struct {
 	}
 
 	Path struct {
-		Communities func(childComplexity int) int
-		DecidedBy   func(childComplexity int) int
-		Health      func(childComplexity int) int
-		ImportTerm  func(childComplexity int) int
-		Local       func(childComplexity int) int
-		LocalPref   func(childComplexity int) int
-		Med         func(childComplexity int) int
-		NextHop     func(childComplexity int) int
-		NodePath    func(childComplexity int) int
-		Origin      func(childComplexity int) int
-		Peer        func(childComplexity int) int
-		Region      func(childComplexity int) int
-		Rejected    func(childComplexity int) int
-		Stale       func(childComplexity int) int
-		StaleSince  func(childComplexity int) int
-		StaleUntil  func(childComplexity int) int
-		Tags        func(childComplexity int) int
-		Tier        func(childComplexity int) int
-		Weight      func(childComplexity int) int
+		Changed        func(childComplexity int) int
+		Communities    func(childComplexity int) int
+		DecidedBy      func(childComplexity int) int
+		Health         func(childComplexity int) int
+		ImportTerm     func(childComplexity int) int
+		Local          func(childComplexity int) int
+		LocalPref      func(childComplexity int) int
+		Med            func(childComplexity int) int
+		NextHop        func(childComplexity int) int
+		NodePath       func(childComplexity int) int
+		OnlyToCustomer func(childComplexity int) int
+		Origin         func(childComplexity int) int
+		Peer           func(childComplexity int) int
+		Region         func(childComplexity int) int
+		Rejected       func(childComplexity int) int
+		Stale          func(childComplexity int) int
+		StaleSince     func(childComplexity int) int
+		StaleUntil     func(childComplexity int) int
+		Tags           func(childComplexity int) int
+		Tier           func(childComplexity int) int
+		Weight         func(childComplexity int) int
 	}
 
 	Peer struct {
@@ -257,6 +259,7 @@ type ComplexityRoot struct {
 		Received        func(childComplexity int) int
 		Rejected        func(childComplexity int) int
 		Rejections      func(childComplexity int) int
+		Role            func(childComplexity int) int
 		Sessions        func(childComplexity int) int
 		Since           func(childComplexity int) int
 		Stale           func(childComplexity int) int
@@ -282,7 +285,9 @@ type ComplexityRoot struct {
 		MaxLocalPref    func(childComplexity int) int
 		MaxRouteBytes   func(childComplexity int) int
 		MaxRoutes       func(childComplexity int) int
+		Namespaces      func(childComplexity int) int
 		OverLimit       func(childComplexity int) int
+		Role            func(childComplexity int) int
 		Subscribe       func(childComplexity int) int
 	}
 
@@ -1398,6 +1403,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Offerer.Since(childComplexity), true
 
+	case "Path.changed":
+		if e.ComplexityRoot.Path.Changed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Path.Changed(childComplexity), true
 	case "Path.communities":
 		if e.ComplexityRoot.Path.Communities == nil {
 			break
@@ -1452,6 +1463,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Path.NodePath(childComplexity), true
+	case "Path.onlyToCustomer":
+		if e.ComplexityRoot.Path.OnlyToCustomer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Path.OnlyToCustomer(childComplexity), true
 	case "Path.origin":
 		if e.ComplexityRoot.Path.Origin == nil {
 			break
@@ -1675,6 +1692,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Peer.Rejections(childComplexity), true
+	case "Peer.role":
+		if e.ComplexityRoot.Peer.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peer.Role(childComplexity), true
 	case "Peer.sessions":
 		if e.ComplexityRoot.Peer.Sessions == nil {
 			break
@@ -1808,12 +1831,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PeerConfig.MaxRoutes(childComplexity), true
+	case "PeerConfig.namespaces":
+		if e.ComplexityRoot.PeerConfig.Namespaces == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.Namespaces(childComplexity), true
 	case "PeerConfig.overLimit":
 		if e.ComplexityRoot.PeerConfig.OverLimit == nil {
 			break
 		}
 
 		return e.ComplexityRoot.PeerConfig.OverLimit(childComplexity), true
+	case "PeerConfig.role":
+		if e.ComplexityRoot.PeerConfig.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.Role(childComplexity), true
 	case "PeerConfig.subscribe":
 		if e.ComplexityRoot.PeerConfig.Subscribe == nil {
 			break
@@ -3504,6 +3539,10 @@ func (ec *executionContext) childFields_Path(ctx context.Context, field graphql.
 		return ec.fieldContext_Path_decidedBy(ctx, field)
 	case "importTerm":
 		return ec.fieldContext_Path_importTerm(ctx, field)
+	case "onlyToCustomer":
+		return ec.fieldContext_Path_onlyToCustomer(ctx, field)
+	case "changed":
+		return ec.fieldContext_Path_changed(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Path", field.Name)
 }
@@ -3562,6 +3601,8 @@ func (ec *executionContext) childFields_Peer(ctx context.Context, field graphql.
 		return ec.fieldContext_Peer_disabled(ctx, field)
 	case "maxRoutes":
 		return ec.fieldContext_Peer_maxRoutes(ctx, field)
+	case "role":
+		return ec.fieldContext_Peer_role(ctx, field)
 	case "rejections":
 		return ec.fieldContext_Peer_rejections(ctx, field)
 	case "liveness":
@@ -3600,6 +3641,10 @@ func (ec *executionContext) childFields_PeerConfig(ctx context.Context, field gr
 		return ec.fieldContext_PeerConfig_maxRouteBytes(ctx, field)
 	case "maxLocalPref":
 		return ec.fieldContext_PeerConfig_maxLocalPref(ctx, field)
+	case "role":
+		return ec.fieldContext_PeerConfig_role(ctx, field)
+	case "namespaces":
+		return ec.fieldContext_PeerConfig_namespaces(ctx, field)
 	case "overLimit":
 		return ec.fieldContext_PeerConfig_overLimit(ctx, field)
 	case "addPath":
@@ -8298,6 +8343,52 @@ func (ec *executionContext) fieldContext_Path_importTerm(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Path", field, false, false, "String")
 }
 
+func (ec *executionContext) _Path_onlyToCustomer(ctx context.Context, field graphql.CollectedField, obj *Path) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Path_onlyToCustomer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OnlyToCustomer, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Path_onlyToCustomer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Path", field, false, false, "String")
+}
+
+func (ec *executionContext) _Path_changed(ctx context.Context, field graphql.CollectedField, obj *Path) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Path_changed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Changed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Path_changed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Path", field, false, false, "String")
+}
+
 func (ec *executionContext) _Peer_node(ctx context.Context, field graphql.CollectedField, obj *Peer) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8896,6 +8987,29 @@ func (ec *executionContext) fieldContext_Peer_maxRoutes(_ context.Context, field
 	return graphql.NewScalarFieldContext("Peer", field, false, false, "Int")
 }
 
+func (ec *executionContext) _Peer_role(ctx context.Context, field graphql.CollectedField, obj *Peer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peer_role(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Role, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peer_role(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Peer", field, false, false, "String")
+}
+
 func (ec *executionContext) _Peer_rejections(ctx context.Context, field graphql.CollectedField, obj *Peer) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9298,6 +9412,52 @@ func (ec *executionContext) _PeerConfig_maxLocalPref(ctx context.Context, field 
 }
 func (ec *executionContext) fieldContext_PeerConfig_maxLocalPref(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PeerConfig_role(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_role(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Role, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_role(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerConfig_namespaces(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_namespaces(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespaces, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_namespaces(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "String")
 }
 
 func (ec *executionContext) _PeerConfig_overLimit(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
@@ -15546,6 +15706,9 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 	if _, present := asMap["maxLocalPref"]; !present {
 		asMap["maxLocalPref"] = 0
 	}
+	if _, present := asMap["role"]; !present {
+		asMap["role"] = ""
+	}
 	if _, present := asMap["overLimit"]; !present {
 		asMap["overLimit"] = ""
 	}
@@ -15562,7 +15725,7 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 		asMap["disabled"] = false
 	}
 
-	fieldsInOrder := [...]string{"node", "addresses", "holdTimeSeconds", "client", "maxRoutes", "maxBytes", "maxRouteBytes", "maxLocalPref", "overLimit", "addPath", "liveness", "subscribe", "longLivedStale", "disabled", "import", "export"}
+	fieldsInOrder := [...]string{"node", "addresses", "holdTimeSeconds", "client", "maxRoutes", "maxBytes", "maxRouteBytes", "maxLocalPref", "role", "namespaces", "overLimit", "addPath", "liveness", "subscribe", "longLivedStale", "disabled", "import", "export"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -15625,6 +15788,20 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 				return it, err
 			}
 			it.MaxLocalPref = data
+		case "role":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("role"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Role = data
+		case "namespaces":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("namespaces"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Namespaces = data
 		case "overLimit":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("overLimit"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -17231,6 +17408,16 @@ func (ec *executionContext) _Path(ctx context.Context, sel ast.SelectionSet, obj
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "onlyToCustomer":
+			out.Values[i] = ec._Path_onlyToCustomer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "changed":
+			out.Values[i] = ec._Path_changed(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -17389,6 +17576,11 @@ func (ec *executionContext) _Peer(ctx context.Context, sel ast.SelectionSet, obj
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "role":
+			out.Values[i] = ec._Peer_role(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "rejections":
 			out.Values[i] = ec._Peer_rejections(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -17494,6 +17686,16 @@ func (ec *executionContext) _PeerConfig(ctx context.Context, sel ast.SelectionSe
 			}
 		case "maxLocalPref":
 			out.Values[i] = ec._PeerConfig_maxLocalPref(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "role":
+			out.Values[i] = ec._PeerConfig_role(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "namespaces":
+			out.Values[i] = ec._PeerConfig_namespaces(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

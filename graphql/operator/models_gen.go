@@ -234,6 +234,10 @@ type Path struct {
 	DecidedBy string `json:"decidedBy"`
 	// The term of the peer's import rules that decided; empty for their default, or where there are none.
 	ImportTerm string `json:"importTerm"`
+	// Who marked the route only-to-customer before it came here (RFC 9234); empty if nobody did.
+	OnlyToCustomer string `json:"onlyToCustomer"`
+	// What this node made of it on import, such as 'localPref 100 -> 200'; everything else is as it was received.
+	Changed []string `json:"changed"`
 }
 
 type Peer struct {
@@ -263,6 +267,8 @@ type Peer struct {
 	Client          bool     `json:"client"`
 	Disabled        bool     `json:"disabled"`
 	MaxRoutes       int      `json:"maxRoutes"`
+	// What it says that this organisation is to it: provider, customer or peer; empty if it names none.
+	Role string `json:"role"`
 	// Rejected routes by reason, since the peer was configured.
 	Rejections []Count `json:"rejections"`
 	// The interval of fast keepalives that both sides agreed on; empty for none.
@@ -291,6 +297,8 @@ type PeerConfig struct {
 	MaxBytes        int      `json:"maxBytes"`
 	MaxRouteBytes   int      `json:"maxRouteBytes"`
 	MaxLocalPref    int      `json:"maxLocalPref"`
+	Role            string   `json:"role"`
+	Namespaces      []string `json:"namespaces"`
 	OverLimit       string   `json:"overLimit"`
 	AddPath         int      `json:"addPath"`
 	Liveness        string   `json:"liveness"`
@@ -322,6 +330,10 @@ type PeerInput struct {
 	MaxRouteBytes int `json:"maxRouteBytes"`
 	// The highest local preference that is taken of it, inside an organisation; 0 for 100. Import rules come after it.
 	MaxLocalPref int `json:"maxLocalPref"`
+	// What its organisation is to this one: provider, customer or peer (RFC 9234); empty for none. Only between organisations.
+	Role string `json:"role"`
+	// The names that another organisation's node may announce, *.NAME for all below NAME, * for all; empty for those below its own organisation.
+	Namespaces []string `json:"namespaces"`
 	// What happens beyond maxRoutes and maxBytes: block (what is beyond is not taken), warn (all is taken) or close (the session); empty for block.
 	OverLimit string `json:"overLimit"`
 	AddPath   int    `json:"addPath"`

@@ -253,6 +253,7 @@ type Frame struct {
 	//	*Frame_Report
 	//	*Frame_WalkRequest
 	//	*Frame_WalkReply
+	//	*Frame_Rules
 	Message       isFrame_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -376,6 +377,15 @@ func (x *Frame) GetWalkReply() *TraceReply {
 	return nil
 }
 
+func (x *Frame) GetRules() *Rules {
+	if x != nil {
+		if x, ok := x.Message.(*Frame_Rules); ok {
+			return x.Rules
+		}
+	}
+	return nil
+}
+
 type isFrame_Message interface {
 	isFrame_Message()
 }
@@ -416,6 +426,10 @@ type Frame_WalkReply struct {
 	WalkReply *TraceReply `protobuf:"bytes,14,opt,name=walk_reply,json=walkReply,proto3,oneof"`
 }
 
+type Frame_Rules struct {
+	Rules *Rules `protobuf:"bytes,15,opt,name=rules,proto3,oneof"`
+}
+
 func (*Frame_Open) isFrame_Message() {}
 
 func (*Frame_Update) isFrame_Message() {}
@@ -433,6 +447,8 @@ func (*Frame_Report) isFrame_Message() {}
 func (*Frame_WalkRequest) isFrame_Message() {}
 
 func (*Frame_WalkReply) isFrame_Message() {}
+
+func (*Frame_Rules) isFrame_Message() {}
 
 // Open is the first message in each direction (RFC 4271 §4.2).
 type Open struct {
@@ -540,6 +556,7 @@ type Capabilities struct {
 	Client            bool                   `protobuf:"varint,8,opt,name=client,proto3" json:"client,omitempty"`                                                 // RFC 4456: the sender is a hub, and the receiver its client
 	Reports           bool                   `protobuf:"varint,12,opt,name=reports,proto3" json:"reports,omitempty"`
 	Trace             bool                   `protobuf:"varint,13,opt,name=trace,proto3" json:"trace,omitempty"` // TRACE-REQUEST is answered
+	Rules             bool                   `protobuf:"varint,14,opt,name=rules,proto3" json:"rules,omitempty"` // RULES is understood
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -640,6 +657,13 @@ func (x *Capabilities) GetReports() bool {
 func (x *Capabilities) GetTrace() bool {
 	if x != nil {
 		return x.Trace
+	}
+	return false
+}
+
+func (x *Capabilities) GetRules() bool {
+	if x != nil {
+		return x.Rules
 	}
 	return false
 }
@@ -1226,6 +1250,59 @@ func (x *Subscribe) GetEverything() bool {
 	return false
 }
 
+// Rules tells a peer of another organisation whether the sender has rules for it (RFC 8212), and again when that changes.
+type Rules struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Import        bool                   `protobuf:"varint,1,opt,name=import,proto3" json:"import,omitempty"` // without, it takes nothing
+	Export        bool                   `protobuf:"varint,2,opt,name=export,proto3" json:"export,omitempty"` // without, it tells nothing
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rules) Reset() {
+	*x = Rules{}
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rules) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rules) ProtoMessage() {}
+
+func (x *Rules) ProtoReflect() protoreflect.Message {
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rules.ProtoReflect.Descriptor instead.
+func (*Rules) Descriptor() ([]byte, []int) {
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Rules) GetImport() bool {
+	if x != nil {
+		return x.Import
+	}
+	return false
+}
+
+func (x *Rules) GetExport() bool {
+	if x != nil {
+		return x.Export
+	}
+	return false
+}
+
 // Report tells the originator of a service what a node has against it. It is repeated every 30 seconds while it holds.
 type Report struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1240,7 +1317,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[12]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1329,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[12]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1342,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{12}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Report) GetService() string {
@@ -1317,7 +1394,7 @@ type TraceRequest struct {
 
 func (x *TraceRequest) Reset() {
 	*x = TraceRequest{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[13]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1406,7 @@ func (x *TraceRequest) String() string {
 func (*TraceRequest) ProtoMessage() {}
 
 func (x *TraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[13]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1419,7 @@ func (x *TraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
 func (*TraceRequest) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{13}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TraceRequest) GetId() uint64 {
@@ -1391,7 +1468,7 @@ type TraceReply struct {
 
 func (x *TraceReply) Reset() {
 	*x = TraceReply{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[14]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1480,7 @@ func (x *TraceReply) String() string {
 func (*TraceReply) ProtoMessage() {}
 
 func (x *TraceReply) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[14]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1493,7 @@ func (x *TraceReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceReply.ProtoReflect.Descriptor instead.
 func (*TraceReply) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{14}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TraceReply) GetId() uint64 {
@@ -1445,7 +1522,7 @@ type TraceHop struct {
 
 func (x *TraceHop) Reset() {
 	*x = TraceHop{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[15]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1457,7 +1534,7 @@ func (x *TraceHop) String() string {
 func (*TraceHop) ProtoMessage() {}
 
 func (x *TraceHop) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[15]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1470,7 +1547,7 @@ func (x *TraceHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceHop.ProtoReflect.Descriptor instead.
 func (*TraceHop) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{15}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TraceHop) GetNode() string {
@@ -1508,7 +1585,7 @@ type TraceStep struct {
 
 func (x *TraceStep) Reset() {
 	*x = TraceStep{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[16]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1520,7 +1597,7 @@ func (x *TraceStep) String() string {
 func (*TraceStep) ProtoMessage() {}
 
 func (x *TraceStep) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[16]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1533,7 +1610,7 @@ func (x *TraceStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceStep.ProtoReflect.Descriptor instead.
 func (*TraceStep) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{16}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TraceStep) GetName() string {
@@ -1575,7 +1652,7 @@ var File_catalyst_peering_v1_peering_proto protoreflect.FileDescriptor
 
 const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\n" +
-	"!catalyst/peering/v1/peering.proto\x12\x13catalyst.peering.v1\"\xbe\x04\n" +
+	"!catalyst/peering/v1/peering.proto\x12\x13catalyst.peering.v1\"\xf2\x04\n" +
 	"\x05Frame\x12/\n" +
 	"\x04open\x18\x01 \x01(\v2\x19.catalyst.peering.v1.OpenH\x00R\x04open\x125\n" +
 	"\x06update\x18\x02 \x01(\v2\x1b.catalyst.peering.v1.UpdateH\x00R\x06update\x12>\n" +
@@ -1586,7 +1663,8 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\x06report\x18\f \x01(\v2\x1b.catalyst.peering.v1.ReportH\x00R\x06report\x12F\n" +
 	"\fwalk_request\x18\r \x01(\v2!.catalyst.peering.v1.TraceRequestH\x00R\vwalkRequest\x12@\n" +
 	"\n" +
-	"walk_reply\x18\x0e \x01(\v2\x1f.catalyst.peering.v1.TraceReplyH\x00R\twalkReplyB\t\n" +
+	"walk_reply\x18\x0e \x01(\v2\x1f.catalyst.peering.v1.TraceReplyH\x00R\twalkReply\x122\n" +
+	"\x05rules\x18\x0f \x01(\v2\x1a.catalyst.peering.v1.RulesH\x00R\x05rulesB\t\n" +
 	"\amessage\"\xe4\x01\n" +
 	"\x04Open\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
@@ -1596,7 +1674,7 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\aingress\x18\x04 \x01(\tR\aingress\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\rR\x04role\x12\x17\n" +
 	"\aboot_id\x18\x06 \x01(\x06R\x06bootId\x12E\n" +
-	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\xc9\x02\n" +
+	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\xdf\x02\n" +
 	"\fCapabilities\x12.\n" +
 	"\x13graceful_restart_ms\x18\x01 \x01(\x04R\x11gracefulRestartMs\x12\x1e\n" +
 	"\n" +
@@ -1610,7 +1688,8 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"livenessMs\x12\x16\n" +
 	"\x06client\x18\b \x01(\bR\x06client\x12\x18\n" +
 	"\areports\x18\f \x01(\bR\areports\x12\x14\n" +
-	"\x05trace\x18\r \x01(\bR\x05trace\"\x93\x02\n" +
+	"\x05trace\x18\r \x01(\bR\x05trace\x12\x14\n" +
+	"\x05rules\x18\x0e \x01(\bR\x05rules\"\x93\x02\n" +
 	"\x06Update\x128\n" +
 	"\twithdrawn\x18\x01 \x03(\v2\x1a.catalyst.peering.v1.RouteR\twithdrawn\x128\n" +
 	"\tannounced\x18\x02 \x03(\v2\x1a.catalyst.peering.v1.GroupR\tannounced\x123\n" +
@@ -1659,7 +1738,10 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\bservices\x18\x01 \x03(\tR\bservices\x12\x1e\n" +
 	"\n" +
 	"everything\x18\x02 \x01(\bR\n" +
-	"everything\"r\n" +
+	"everything\"7\n" +
+	"\x05Rules\x12\x16\n" +
+	"\x06import\x18\x01 \x01(\bR\x06import\x12\x16\n" +
+	"\x06export\x18\x02 \x01(\bR\x06export\"r\n" +
 	"\x06Report\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x12\n" +
@@ -1724,7 +1806,7 @@ func file_catalyst_peering_v1_peering_proto_rawDescGZIP() []byte {
 }
 
 var file_catalyst_peering_v1_peering_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_catalyst_peering_v1_peering_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_catalyst_peering_v1_peering_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_catalyst_peering_v1_peering_proto_goTypes = []any{
 	(Marker)(0),          // 0: catalyst.peering.v1.Marker
 	(Protocol)(0),        // 1: catalyst.peering.v1.Protocol
@@ -1742,11 +1824,12 @@ var file_catalyst_peering_v1_peering_proto_goTypes = []any{
 	(*Notification)(nil), // 13: catalyst.peering.v1.Notification
 	(*Refresh)(nil),      // 14: catalyst.peering.v1.Refresh
 	(*Subscribe)(nil),    // 15: catalyst.peering.v1.Subscribe
-	(*Report)(nil),       // 16: catalyst.peering.v1.Report
-	(*TraceRequest)(nil), // 17: catalyst.peering.v1.TraceRequest
-	(*TraceReply)(nil),   // 18: catalyst.peering.v1.TraceReply
-	(*TraceHop)(nil),     // 19: catalyst.peering.v1.TraceHop
-	(*TraceStep)(nil),    // 20: catalyst.peering.v1.TraceStep
+	(*Rules)(nil),        // 16: catalyst.peering.v1.Rules
+	(*Report)(nil),       // 17: catalyst.peering.v1.Report
+	(*TraceRequest)(nil), // 18: catalyst.peering.v1.TraceRequest
+	(*TraceReply)(nil),   // 19: catalyst.peering.v1.TraceReply
+	(*TraceHop)(nil),     // 20: catalyst.peering.v1.TraceHop
+	(*TraceStep)(nil),    // 21: catalyst.peering.v1.TraceStep
 }
 var file_catalyst_peering_v1_peering_proto_depIdxs = []int32{
 	5,  // 0: catalyst.peering.v1.Frame.open:type_name -> catalyst.peering.v1.Open
@@ -1755,27 +1838,28 @@ var file_catalyst_peering_v1_peering_proto_depIdxs = []int32{
 	13, // 3: catalyst.peering.v1.Frame.notification:type_name -> catalyst.peering.v1.Notification
 	14, // 4: catalyst.peering.v1.Frame.refresh:type_name -> catalyst.peering.v1.Refresh
 	15, // 5: catalyst.peering.v1.Frame.subscribe:type_name -> catalyst.peering.v1.Subscribe
-	16, // 6: catalyst.peering.v1.Frame.report:type_name -> catalyst.peering.v1.Report
-	17, // 7: catalyst.peering.v1.Frame.walk_request:type_name -> catalyst.peering.v1.TraceRequest
-	18, // 8: catalyst.peering.v1.Frame.walk_reply:type_name -> catalyst.peering.v1.TraceReply
-	6,  // 9: catalyst.peering.v1.Open.capabilities:type_name -> catalyst.peering.v1.Capabilities
-	8,  // 10: catalyst.peering.v1.Update.withdrawn:type_name -> catalyst.peering.v1.Route
-	9,  // 11: catalyst.peering.v1.Update.announced:type_name -> catalyst.peering.v1.Group
-	0,  // 12: catalyst.peering.v1.Update.marker:type_name -> catalyst.peering.v1.Marker
-	8,  // 13: catalyst.peering.v1.Group.routes:type_name -> catalyst.peering.v1.Route
-	1,  // 14: catalyst.peering.v1.Attributes.protocol:type_name -> catalyst.peering.v1.Protocol
-	11, // 15: catalyst.peering.v1.Attributes.next_hop:type_name -> catalyst.peering.v1.NextHop
-	2,  // 16: catalyst.peering.v1.Attributes.health:type_name -> catalyst.peering.v1.Health
-	19, // 17: catalyst.peering.v1.TraceReply.hops:type_name -> catalyst.peering.v1.TraceHop
-	20, // 18: catalyst.peering.v1.TraceHop.steps:type_name -> catalyst.peering.v1.TraceStep
-	3,  // 19: catalyst.peering.v1.TraceStep.state:type_name -> catalyst.peering.v1.TraceState
-	4,  // 20: catalyst.peering.v1.Peering.Session:input_type -> catalyst.peering.v1.Frame
-	4,  // 21: catalyst.peering.v1.Peering.Session:output_type -> catalyst.peering.v1.Frame
-	21, // [21:22] is the sub-list for method output_type
-	20, // [20:21] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	17, // 6: catalyst.peering.v1.Frame.report:type_name -> catalyst.peering.v1.Report
+	18, // 7: catalyst.peering.v1.Frame.walk_request:type_name -> catalyst.peering.v1.TraceRequest
+	19, // 8: catalyst.peering.v1.Frame.walk_reply:type_name -> catalyst.peering.v1.TraceReply
+	16, // 9: catalyst.peering.v1.Frame.rules:type_name -> catalyst.peering.v1.Rules
+	6,  // 10: catalyst.peering.v1.Open.capabilities:type_name -> catalyst.peering.v1.Capabilities
+	8,  // 11: catalyst.peering.v1.Update.withdrawn:type_name -> catalyst.peering.v1.Route
+	9,  // 12: catalyst.peering.v1.Update.announced:type_name -> catalyst.peering.v1.Group
+	0,  // 13: catalyst.peering.v1.Update.marker:type_name -> catalyst.peering.v1.Marker
+	8,  // 14: catalyst.peering.v1.Group.routes:type_name -> catalyst.peering.v1.Route
+	1,  // 15: catalyst.peering.v1.Attributes.protocol:type_name -> catalyst.peering.v1.Protocol
+	11, // 16: catalyst.peering.v1.Attributes.next_hop:type_name -> catalyst.peering.v1.NextHop
+	2,  // 17: catalyst.peering.v1.Attributes.health:type_name -> catalyst.peering.v1.Health
+	20, // 18: catalyst.peering.v1.TraceReply.hops:type_name -> catalyst.peering.v1.TraceHop
+	21, // 19: catalyst.peering.v1.TraceHop.steps:type_name -> catalyst.peering.v1.TraceStep
+	3,  // 20: catalyst.peering.v1.TraceStep.state:type_name -> catalyst.peering.v1.TraceState
+	4,  // 21: catalyst.peering.v1.Peering.Session:input_type -> catalyst.peering.v1.Frame
+	4,  // 22: catalyst.peering.v1.Peering.Session:output_type -> catalyst.peering.v1.Frame
+	22, // [22:23] is the sub-list for method output_type
+	21, // [21:22] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_catalyst_peering_v1_peering_proto_init() }
@@ -1793,6 +1877,7 @@ func file_catalyst_peering_v1_peering_proto_init() {
 		(*Frame_Report)(nil),
 		(*Frame_WalkRequest)(nil),
 		(*Frame_WalkReply)(nil),
+		(*Frame_Rules)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1800,7 +1885,7 @@ func file_catalyst_peering_v1_peering_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_catalyst_peering_v1_peering_proto_rawDesc), len(file_catalyst_peering_v1_peering_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

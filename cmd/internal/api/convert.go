@@ -1,9 +1,13 @@
 package api
 
 import (
+	"cmp"
+	"fmt"
 	"strings"
 	"time"
 
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attr"
 	"github.com/catalyst-router/catalyst/bgp/journal"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
@@ -48,6 +52,36 @@ func period(d time.Duration) string {
 	return d.String()
 }
 
+// changedOf says what import made of a path.
+func changedOf(c *rib.Candidate) []string {
+	out := []string{}
+	if c.Local || c.Reject != rib.Accepted {
+		return out
+	}
+	was, is := &c.Received, &c.Attrs
+	tell := func(what, from, to string) {
+		if from != to {
+			out = append(out, what+" "+cmp.Or(from, "none")+" -> "+cmp.Or(to, "none"))
+		}
+	}
+	number := func(what string, from, to uint32) { tell(what, fmt.Sprint(from), fmt.Sprint(to)) }
+	number("localPref", was.EffectiveLocalPref(), is.EffectiveLocalPref())
+	number("med", was.MED, is.MED)
+	number("weight", cmp.Or(was.Weight, attr.DefaultWeight), cmp.Or(is.Weight, attr.DefaultWeight))
+	tell("onlyToCustomer", string(was.OnlyToCustomer), string(is.OnlyToCustomer))
+	tell("communities", words(was.Communities), words(is.Communities))
+	tell("tags", strings.Join(was.Tags, " "), strings.Join(is.Tags, " "))
+	return out
+}
+
+func words(list []bgp.Community) string {
+	all := make([]string, 0, len(list))
+	for _, c := range list {
+		all = append(all, c.String())
+	}
+	return strings.Join(all, " ")
+}
+
 func pathOf(c *rib.Candidate) operator.Path {
 	p := operator.Path{
 		Peer:      c.Peer.String(),
@@ -59,7 +93,7 @@ func pathOf(c *rib.Candidate) operator.Path {
 		Med:       int(c.Attrs.MED), Weight: int(c.Attrs.Weight), Health: c.Attrs.Health.String(), Region: c.Attrs.Region,
 		Tags: append([]string{}, c.Attrs.Tags...), Communities: []string{}, Stale: c.Stale,
 	}
-	p.ImportTerm = c.Term
+	p.ImportTerm, p.OnlyToCustomer, p.Changed = c.Term, string(c.Received.OnlyToCustomer), changedOf(c)
 	if c.Reject != rib.Accepted {
 		p.Rejected = c.Reject.String()
 	}

@@ -35,6 +35,7 @@ func PeerOf(p journal.Peer) speaker.Peer {
 		Import:    p.Import,
 		Export:    p.Export,
 		Client:    p.Client,
+		Role:      p.Role,
 		MaxRoutes: p.MaxRoutes,
 		OverLimit: overLimits[p.OverLimit],
 		Liveness:  p.Liveness,
@@ -43,6 +44,7 @@ func PeerOf(p journal.Peer) speaker.Peer {
 		Disabled:  p.Disabled,
 	}
 	out.MaxBytes, out.MaxRouteBytes, out.MaxLocalPref = p.MaxBytes, p.MaxRouteBytes, p.MaxLocalPref
+	out.Namespaces = p.Namespaces
 	if p.LongLivedStale != "" {
 		out.LongLivedStale = -1
 		if d, err := time.ParseDuration(p.LongLivedStale); err == nil && d > 0 {
@@ -130,11 +132,41 @@ func (a *API) checkPeer(in operator.PeerInput) (journal.Peer, error) {
 		errs = append(errs, err)
 	}
 	p.Subscribe, err = a.subscription(in.Subscribe)
+	errs = append(errs, err, a.relationInto(&p, in))
+	p.Import, err = a.chainOf("import", in.Import)
 	errs = append(errs, err)
-	p.Import, err = chainOf("import", in.Import)
-	errs = append(errs, err)
-	p.Export, err = chainOf("export", in.Export)
+	p.Export, err = a.chainOf("export", in.Export)
 	return p, errors.Join(append(errs, err)...)
+}
+
+// maxNamespaces is the most patterns of names that a peer may announce.
+const maxNamespaces = 1000
+
+// relationInto checks what another organisation is to this one.
+func (a *API) relationInto(p *journal.Peer, in operator.PeerInput) error {
+	role, err := bgp.ParseRole(in.Role)
+	errs := []error{err}
+	inside := p.Node.Org == a.cfg.Node.Org
+	if inside && role != bgp.RoleNone {
+		errs = append(errs, errors.New("role: nodes of one organisation have none to each other (RFC 9234)"))
+	}
+	if inside && len(in.Namespaces) > 0 {
+		errs = append(errs, errors.New("namespaces: they limit what another organisation announces"))
+	}
+	if len(in.Namespaces) > maxNamespaces {
+		errs = append(errs, fmt.Errorf("namespaces: %d: the limit is %d", len(in.Namespaces), maxNamespaces))
+	}
+	p.Role = role
+	for _, n := range in.Namespaces {
+		n = strings.ToLower(n)
+		if err := filter.CheckPattern(n); err != nil {
+			errs = append(errs, fmt.Errorf("namespaces: %q %w", n, err))
+		}
+		p.Namespaces = append(p.Namespaces, n)
+	}
+	slices.Sort(p.Namespaces)
+	p.Namespaces = slices.Compact(p.Namespaces)
+	return errors.Join(errs...)
 }
 
 // limitsInto checks the limits of a peer that are bytes or preferences.
@@ -194,7 +226,7 @@ func (a *API) subscription(names []string) ([]bgp.Service, error) {
 }
 
 // chainOf reads a filter chain; nil for none.
-func chainOf(field string, text *string) (*filter.Chain, error) {
+func (a *API) chainOf(field string, text *string) (*filter.Chain, error) {
 	if text == nil || *text == "" {
 		return nil, nil //nolint:nilnil // no rule
 	}
@@ -204,7 +236,7 @@ func chainOf(field string, text *string) (*filter.Chain, error) {
 	if err := dec.Decode(c); err != nil {
 		return nil, fmt.Errorf("%s: %w", field, err)
 	}
-	if err := c.Validate(); err != nil {
+	if err := errors.Join(c.Validate(), c.CheckOwnership(a.cfg.Node.Org)); err != nil {
 		return nil, fmt.Errorf("%s: %w", field, err)
 	}
 	return c, nil
@@ -295,6 +327,9 @@ func viewOf(v speaker.PeerView, now time.Time) operator.Peer {
 	if v.HeldUntil.After(now) {
 		p.HeldUntil, p.HeldFor = stamp(v.HeldUntil), v.HeldFor
 	}
+	if v.Role != bgp.RoleNone {
+		p.Role = v.Role.String()
+	}
 	if v.Selective {
 		p.Wants = namesOf(v.Wants)
 	}
@@ -340,6 +375,10 @@ func configOf(c speaker.Peer) operator.PeerConfig {
 		Export:          chainText(c.Export),
 	}
 	out.MaxBytes, out.MaxRouteBytes, out.MaxLocalPref = c.MaxBytes, c.MaxRouteBytes, int(c.MaxLocalPref)
+	out.Namespaces = append([]string{}, c.Namespaces...)
+	if c.Role != bgp.RoleNone {
+		out.Role = c.Role.String()
+	}
 	for word, l := range overLimits {
 		if word != "" && l == c.OverLimit {
 			out.OverLimit = word

@@ -42,6 +42,7 @@ func showExplanation(w io.Writer, x *client.ExplainExplainExplanation) {
 		row(w, "verdict", x.Verdict)
 	}
 	explainPaths(w, r)
+	explainChanged(w, r)
 	explainTold(w, x)
 	explainEnvoys(w, r)
 }
@@ -75,6 +76,18 @@ func explainPaths(w io.Writer, r *client.RouteFields) {
 			from = "this node"
 		}
 		row(w, use(p.Tier, p.Health), from, p.NextHop, short(p.NodePath), p.LocalPref, p.Health, why(r, i))
+	}
+}
+
+// explainChanged says what import made of what was received.
+func explainChanged(w io.Writer, r *client.RouteFields) {
+	for _, p := range r.Paths {
+		if p.OnlyToCustomer != "" {
+			fmt.Fprintf(w, "From %s: received with only-to-customer %s\n", p.Peer, p.OnlyToCustomer)
+		}
+		for _, c := range p.Changed {
+			fmt.Fprintf(w, "From %s: changed on import: %s\n", p.Peer, c)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,6 +54,11 @@ func (a *app) peerSet(verb, short string) *cobra.Command {
 		"bytes of attributes of one of its routes, up to 32768 (default 16384)")
 	f.IntVar(&in.MaxLocalPref, "max-local-pref", 0,
 		"highest local preference that is taken of it, inside an organisation; import rules come after it (default 100)")
+	f.StringVar(&in.Role, "role", "",
+		"what its organisation is to this one: provider, customer or peer (RFC 9234); both sides are compared (default none)")
+	f.StringSliceVar(&in.Namespaces, "namespaces", nil,
+		"a name that another organisation's node may announce, *.NAME for all below NAME, '*' for all, as often as needed "+
+			"(default all below its own organisation)")
 	f.StringVar(&in.OverLimit, "over-limit", "",
 		"what happens beyond max-routes: block (what is beyond is not taken), warn (all is taken) or close (the "+
 			"session) (default block)")
@@ -115,6 +121,8 @@ func keepPeer(f *pflag.FlagSet, in *client.PeerInput, was *client.PeerFieldsConf
 	keep(f, "max-bytes", &in.MaxBytes, was.MaxBytes)
 	keep(f, "max-route-bytes", &in.MaxRouteBytes, was.MaxRouteBytes)
 	keep(f, "max-local-pref", &in.MaxLocalPref, was.MaxLocalPref)
+	keep(f, "role", &in.Role, was.Role)
+	keep(f, "namespaces", &in.Namespaces, was.Namespaces)
 	keep(f, "over-limit", &in.OverLimit, was.OverLimit)
 	keep(f, "add-path", &in.AddPath, was.AddPath)
 	keep(f, "long-lived-stale", &in.LongLivedStale, was.LongLivedStale)
@@ -305,6 +313,9 @@ func showPeer(w io.Writer, p client.PeerFields) {
 		row(w, "liveness", livenessWords(p))
 	}
 	row(w, "its Envoy", p.Ingress)
+	if p.External {
+		showRelation(w, p)
+	}
 	row(w, "received", fmt.Sprintf("%d routes, %d rejected, %d stale, %d over the limit", p.Received, p.Rejected,
 		p.Stale, p.Blocked))
 	row(w, "advertised", fmt.Sprintf("%d services, %d waiting", p.Advertised, p.Pending))
@@ -348,6 +359,24 @@ func showPeer(w io.Writer, p client.PeerFields) {
 	if p.Notice != "" {
 		row(w, "note", p.Notice)
 	}
+}
+
+// showRelation says what another organisation is to this one, and what it may announce.
+func showRelation(w io.Writer, p client.PeerFields) {
+	role := p.Config.Role
+	if role == "" {
+		role = "none given: nothing keeps its routes from another provider or peer but the rules (RFC 9234)"
+	}
+	row(w, "it is to us", role)
+	if p.Role != "" || p.Since != "" {
+		row(w, "it says we are", cmp.Or(p.Role, "nothing: it names no role"))
+	}
+	names := strings.Join(p.Config.Namespaces, " ")
+	if names == "" {
+		org, _, _ := strings.Cut(p.Node, "/")
+		names = "*." + org
+	}
+	row(w, "may announce", names)
 }
 
 // livenessWords says what became of the wish for fast keepalives.

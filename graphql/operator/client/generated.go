@@ -1044,6 +1044,9 @@ func (v *GetPeerPeer) GetLastErrorByPeer() bool { return v.PeerFields.LastErrorB
 // GetNotice returns GetPeerPeer.Notice, and is useful for accessing the field via an interface.
 func (v *GetPeerPeer) GetNotice() string { return v.PeerFields.Notice }
 
+// GetRole returns GetPeerPeer.Role, and is useful for accessing the field via an interface.
+func (v *GetPeerPeer) GetRole() string { return v.PeerFields.Role }
+
 // GetClient returns GetPeerPeer.Client, and is useful for accessing the field via an interface.
 func (v *GetPeerPeer) GetClient() bool { return v.PeerFields.Client }
 
@@ -1152,6 +1155,8 @@ type __premarshalGetPeerPeer struct {
 
 	Notice string `json:"notice"`
 
+	Role string `json:"role"`
+
 	Client bool `json:"client"`
 
 	Disabled bool `json:"disabled"`
@@ -1211,6 +1216,7 @@ func (v *GetPeerPeer) __premarshalJSON() (*__premarshalGetPeerPeer, error) {
 	retval.LastError = v.PeerFields.LastError
 	retval.LastErrorByPeer = v.PeerFields.LastErrorByPeer
 	retval.Notice = v.PeerFields.Notice
+	retval.Role = v.PeerFields.Role
 	retval.Client = v.PeerFields.Client
 	retval.Disabled = v.PeerFields.Disabled
 	retval.MaxRoutes = v.PeerFields.MaxRoutes
@@ -2234,6 +2240,9 @@ func (v *ListPeersPeersPeer) GetLastErrorByPeer() bool { return v.PeerFields.Las
 // GetNotice returns ListPeersPeersPeer.Notice, and is useful for accessing the field via an interface.
 func (v *ListPeersPeersPeer) GetNotice() string { return v.PeerFields.Notice }
 
+// GetRole returns ListPeersPeersPeer.Role, and is useful for accessing the field via an interface.
+func (v *ListPeersPeersPeer) GetRole() string { return v.PeerFields.Role }
+
 // GetClient returns ListPeersPeersPeer.Client, and is useful for accessing the field via an interface.
 func (v *ListPeersPeersPeer) GetClient() bool { return v.PeerFields.Client }
 
@@ -2346,6 +2355,8 @@ type __premarshalListPeersPeersPeer struct {
 
 	Notice string `json:"notice"`
 
+	Role string `json:"role"`
+
 	Client bool `json:"client"`
 
 	Disabled bool `json:"disabled"`
@@ -2405,6 +2416,7 @@ func (v *ListPeersPeersPeer) __premarshalJSON() (*__premarshalListPeersPeersPeer
 	retval.LastError = v.PeerFields.LastError
 	retval.LastErrorByPeer = v.PeerFields.LastErrorByPeer
 	retval.Notice = v.PeerFields.Notice
+	retval.Role = v.PeerFields.Role
 	retval.Client = v.PeerFields.Client
 	retval.Disabled = v.PeerFields.Disabled
 	retval.MaxRoutes = v.PeerFields.MaxRoutes
@@ -2922,9 +2934,11 @@ type PeerFields struct {
 	LastError       string   `json:"lastError"`
 	LastErrorByPeer bool     `json:"lastErrorByPeer"`
 	Notice          string   `json:"notice"`
-	Client          bool     `json:"client"`
-	Disabled        bool     `json:"disabled"`
-	MaxRoutes       int      `json:"maxRoutes"`
+	// What it says that this organisation is to it: provider, customer or peer; empty if it names none.
+	Role      string `json:"role"`
+	Client    bool   `json:"client"`
+	Disabled  bool   `json:"disabled"`
+	MaxRoutes int    `json:"maxRoutes"`
 	// Rejected routes by reason, since the peer was configured.
 	Rejections []*PeerFieldsRejectionsCount `json:"rejections"`
 	// The interval of fast keepalives that both sides agreed on; empty for none.
@@ -3013,6 +3027,9 @@ func (v *PeerFields) GetLastErrorByPeer() bool { return v.LastErrorByPeer }
 // GetNotice returns PeerFields.Notice, and is useful for accessing the field via an interface.
 func (v *PeerFields) GetNotice() string { return v.Notice }
 
+// GetRole returns PeerFields.Role, and is useful for accessing the field via an interface.
+func (v *PeerFields) GetRole() string { return v.Role }
+
 // GetClient returns PeerFields.Client, and is useful for accessing the field via an interface.
 func (v *PeerFields) GetClient() bool { return v.Client }
 
@@ -3061,6 +3078,8 @@ type PeerFieldsConfigPeerConfig struct {
 	MaxBytes        int      `json:"maxBytes"`
 	MaxRouteBytes   int      `json:"maxRouteBytes"`
 	MaxLocalPref    int      `json:"maxLocalPref"`
+	Role            string   `json:"role"`
+	Namespaces      []string `json:"namespaces"`
 	OverLimit       string   `json:"overLimit"`
 	AddPath         int      `json:"addPath"`
 	Liveness        string   `json:"liveness"`
@@ -3093,6 +3112,12 @@ func (v *PeerFieldsConfigPeerConfig) GetMaxRouteBytes() int { return v.MaxRouteB
 
 // GetMaxLocalPref returns PeerFieldsConfigPeerConfig.MaxLocalPref, and is useful for accessing the field via an interface.
 func (v *PeerFieldsConfigPeerConfig) GetMaxLocalPref() int { return v.MaxLocalPref }
+
+// GetRole returns PeerFieldsConfigPeerConfig.Role, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetRole() string { return v.Role }
+
+// GetNamespaces returns PeerFieldsConfigPeerConfig.Namespaces, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetNamespaces() []string { return v.Namespaces }
 
 // GetOverLimit returns PeerFieldsConfigPeerConfig.OverLimit, and is useful for accessing the field via an interface.
 func (v *PeerFieldsConfigPeerConfig) GetOverLimit() string { return v.OverLimit }
@@ -3197,6 +3222,10 @@ type PeerInput struct {
 	MaxRouteBytes int `json:"maxRouteBytes"`
 	// The highest local preference that is taken of it, inside an organisation; 0 for 100. Import rules come after it.
 	MaxLocalPref int `json:"maxLocalPref"`
+	// What its organisation is to this one: provider, customer or peer (RFC 9234); empty for none. Only between organisations.
+	Role string `json:"role"`
+	// The names that another organisation's node may announce, *.NAME for all below NAME, * for all; empty for those below its own organisation.
+	Namespaces []string `json:"namespaces"`
 	// What happens beyond maxRoutes and maxBytes: block (what is beyond is not taken), warn (all is taken) or close (the session); empty for block.
 	OverLimit string `json:"overLimit"`
 	AddPath   int    `json:"addPath"`
@@ -3235,6 +3264,12 @@ func (v *PeerInput) GetMaxRouteBytes() int { return v.MaxRouteBytes }
 
 // GetMaxLocalPref returns PeerInput.MaxLocalPref, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetMaxLocalPref() int { return v.MaxLocalPref }
+
+// GetRole returns PeerInput.Role, and is useful for accessing the field via an interface.
+func (v *PeerInput) GetRole() string { return v.Role }
+
+// GetNamespaces returns PeerInput.Namespaces, and is useful for accessing the field via an interface.
+func (v *PeerInput) GetNamespaces() []string { return v.Namespaces }
 
 // GetOverLimit returns PeerInput.OverLimit, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetOverLimit() string { return v.OverLimit }
@@ -3736,6 +3771,10 @@ type RouteFieldsPathsPath struct {
 	DecidedBy string `json:"decidedBy"`
 	// The term of the peer's import rules that decided; empty for their default, or where there are none.
 	ImportTerm string `json:"importTerm"`
+	// Who marked the route only-to-customer before it came here (RFC 9234); empty if nobody did.
+	OnlyToCustomer string `json:"onlyToCustomer"`
+	// What this node made of it on import, such as 'localPref 100 -> 200'; everything else is as it was received.
+	Changed []string `json:"changed"`
 }
 
 // GetPeer returns RouteFieldsPathsPath.Peer, and is useful for accessing the field via an interface.
@@ -3794,6 +3833,12 @@ func (v *RouteFieldsPathsPath) GetDecidedBy() string { return v.DecidedBy }
 
 // GetImportTerm returns RouteFieldsPathsPath.ImportTerm, and is useful for accessing the field via an interface.
 func (v *RouteFieldsPathsPath) GetImportTerm() string { return v.ImportTerm }
+
+// GetOnlyToCustomer returns RouteFieldsPathsPath.OnlyToCustomer, and is useful for accessing the field via an interface.
+func (v *RouteFieldsPathsPath) GetOnlyToCustomer() string { return v.OnlyToCustomer }
+
+// GetChanged returns RouteFieldsPathsPath.Changed, and is useful for accessing the field via an interface.
+func (v *RouteFieldsPathsPath) GetChanged() []string { return v.Changed }
 
 // RouteFieldsReportsReport includes the requested fields of the GraphQL type Report.
 // The GraphQL type's documentation follows.
@@ -4156,6 +4201,9 @@ func (v *SetPeerSetPeer) GetLastErrorByPeer() bool { return v.PeerFields.LastErr
 // GetNotice returns SetPeerSetPeer.Notice, and is useful for accessing the field via an interface.
 func (v *SetPeerSetPeer) GetNotice() string { return v.PeerFields.Notice }
 
+// GetRole returns SetPeerSetPeer.Role, and is useful for accessing the field via an interface.
+func (v *SetPeerSetPeer) GetRole() string { return v.PeerFields.Role }
+
 // GetClient returns SetPeerSetPeer.Client, and is useful for accessing the field via an interface.
 func (v *SetPeerSetPeer) GetClient() bool { return v.PeerFields.Client }
 
@@ -4266,6 +4314,8 @@ type __premarshalSetPeerSetPeer struct {
 
 	Notice string `json:"notice"`
 
+	Role string `json:"role"`
+
 	Client bool `json:"client"`
 
 	Disabled bool `json:"disabled"`
@@ -4325,6 +4375,7 @@ func (v *SetPeerSetPeer) __premarshalJSON() (*__premarshalSetPeerSetPeer, error)
 	retval.LastError = v.PeerFields.LastError
 	retval.LastErrorByPeer = v.PeerFields.LastErrorByPeer
 	retval.Notice = v.PeerFields.Notice
+	retval.Role = v.PeerFields.Role
 	retval.Client = v.PeerFields.Client
 	retval.Disabled = v.PeerFields.Disabled
 	retval.MaxRoutes = v.PeerFields.MaxRoutes
@@ -5623,6 +5674,8 @@ fragment RouteFields on Route {
 		rejected
 		decidedBy
 		importTerm
+		onlyToCustomer
+		changed
 	}
 	envoys {
 		node
@@ -5833,6 +5886,7 @@ fragment PeerFields on Peer {
 	lastError
 	lastErrorByPeer
 	notice
+	role
 	client
 	disabled
 	maxRoutes
@@ -5866,6 +5920,8 @@ fragment PeerFields on Peer {
 		maxBytes
 		maxRouteBytes
 		maxLocalPref
+		role
+		namespaces
 		overLimit
 		addPath
 		liveness
@@ -6037,6 +6093,8 @@ fragment RouteFields on Route {
 		rejected
 		decidedBy
 		importTerm
+		onlyToCustomer
+		changed
 	}
 	envoys {
 		node
@@ -6336,6 +6394,7 @@ fragment PeerFields on Peer {
 	lastError
 	lastErrorByPeer
 	notice
+	role
 	client
 	disabled
 	maxRoutes
@@ -6369,6 +6428,8 @@ fragment PeerFields on Peer {
 		maxBytes
 		maxRouteBytes
 		maxLocalPref
+		role
+		namespaces
 		overLimit
 		addPath
 		liveness
@@ -6537,6 +6598,8 @@ fragment RouteFields on Route {
 		rejected
 		decidedBy
 		importTerm
+		onlyToCustomer
+		changed
 	}
 	envoys {
 		node
@@ -6924,6 +6987,7 @@ fragment PeerFields on Peer {
 	lastError
 	lastErrorByPeer
 	notice
+	role
 	client
 	disabled
 	maxRoutes
@@ -6957,6 +7021,8 @@ fragment PeerFields on Peer {
 		maxBytes
 		maxRouteBytes
 		maxLocalPref
+		role
+		namespaces
 		overLimit
 		addPath
 		liveness
