@@ -103,9 +103,12 @@ type Subscription struct {
 	URL string
 	// Transport for WebSockets, which need HTTP/1.1; nil means the subgraph's, restricted to it.
 	Transport http.RoundTripper
-	// Init returns the payload of connection_init as a JSON object, from the headers of the subscription; nil means none
-	// is sent.
-	Init func(http.Header) []byte
+	// Share has equal subscriptions of one caller, with equal headers, receive the events of one: who comes later sees
+	// what happens from then on.
+	Share bool
+	// Silence, if not zero, is how long a stream of server-sent events may bring nothing, comments included, before it
+	// is given up. WebSockets are pinged instead.
+	Silence time.Duration
 	// Ping is how often a WebSocket is pinged; a peer that does not answer within the same time is given up. Zero means
 	// 20 s.
 	Ping time.Duration
@@ -135,9 +138,10 @@ func (c *Config) validate() error {
 		if s.Subscription.URL != "" {
 			errs = append(errs, checkURL(name, "Subscription.URL", s.Subscription.URL, "http", "https", "ws", "wss"))
 		}
-		if s.Retries < 0 || s.Timeout < 0 || s.Backoff < 0 || s.MaxRequests < 0 || s.MaxResponseBytes < 0 {
-			errs = append(errs, fmt.Errorf("subgraph %s: Retries, Timeout, Backoff, MaxRequests and MaxResponseBytes must "+
-				"not be negative", name))
+		if s.Retries < 0 || s.Timeout < 0 || s.Backoff < 0 || s.MaxRequests < 0 || s.MaxResponseBytes < 0 ||
+			s.Subscription.Silence < 0 {
+			errs = append(errs, fmt.Errorf("subgraph %s: Retries, Timeout, Backoff, MaxRequests, MaxResponseBytes and "+
+				"Subscription.Silence must not be negative", name))
 		}
 	}
 	if c.MaxResponseBytes < 0 || c.MaxOperationBytes < 0 || c.MaxValues < 0 || c.MaxRequests < 0 || c.MaxErrors < 0 ||

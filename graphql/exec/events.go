@@ -160,9 +160,12 @@ func (v *events) receive() error {
 			fetchError: fetchError{code: CodeUnknownSubgraph, text: "Subgraph '" + req.Service + "' is not known."},
 		}
 	}
-	m := message{sub: sub, req: req, body: r.appendBody(r.newBody(req, 0), req, nil)}
+	m := message{sub: sub, req: req, caller: r.req.Caller, body: r.appendBody(r.newBody(req, 0), req, nil)}
 	if r.req.Header != nil {
 		m.header = r.req.Header(req.Service)
+	}
+	if r.req.Init != nil {
+		m.init = r.req.Init(req.Service)
 	}
 	for lost := 0; ; lost++ {
 		got, err := v.session(&m)
@@ -242,8 +245,16 @@ func (v *events) queue(event *buffer) error {
 	return nil
 }
 
-// subscribe opens an event stream with the subgraph's protocol.
+// subscribe opens an event stream, or joins an equal one.
 func (e *Executor) subscribe(ctx context.Context, m *message, observed http.Header) (source, error) {
+	if m.sub.Subscription.Share {
+		return e.subscribeShared(ctx, m, observed)
+	}
+	return e.subscribeOnce(ctx, m, observed)
+}
+
+// subscribeOnce opens an event stream with the subgraph's protocol.
+func (e *Executor) subscribeOnce(ctx context.Context, m *message, observed http.Header) (source, error) {
 	switch m.sub.Subscription.Protocol {
 	case WebSocket:
 		return e.openWebSocket(ctx, m, observed)

@@ -18,6 +18,9 @@ type Executor struct {
 	upgrades map[http.RoundTripper]*http.Transport
 	seed     maphash.Seed
 	flight   flight
+	// sockets and broadcasts are what subscriptions share.
+	sockets    sockets
+	broadcasts broadcasts
 	pools
 	stop   context.CancelFunc
 	done   context.Context // ends with Close
@@ -33,6 +36,7 @@ func New(cfg Config) (*Executor, error) {
 		return nil, err
 	}
 	e := &Executor{cfg: cfg.withDefaults(), seed: maphash.MakeSeed(), flight: flight{calls: map[uint64]*call{}}}
+	e.sockets.open, e.broadcasts.open = map[string][]*socket{}, map[string]*broadcast{}
 	e.memory = cfg.Memory
 	if e.cfg.Transport == nil {
 		e.own = NewTransport(TransportOptions{})
@@ -67,6 +71,17 @@ func (e *Executor) Close() {
 	for _, t := range e.upgrades {
 		t.CloseIdleConnections()
 	}
+}
+
+// spawn runs do in a goroutine that Close waits for. It returns false if the executor is closed.
+func (e *Executor) spawn(do func()) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.active.Go(do)
+	return true
 }
 
 // upgrade returns a transport like t that speaks HTTP/1.1 only, or t if it is of an unknown kind.

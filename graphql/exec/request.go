@@ -15,6 +15,9 @@ type Request struct {
 	Variables map[string]json.RawMessage
 	// Header returns what is sent to a subgraph beyond Subgraph.Header; nil means nothing. It may be called concurrently.
 	Header func(subgraph string) http.Header
+	// Init returns the payload of connection_init, a JSON object, towards a subgraph that is asked for events over
+	// WebSocket; nil, and a nil answer, mean none.
+	Init func(subgraph string) []byte
 	// Caller identifies who asks (for example subject and token thumbprint). Requests in flight are shared only between
 	// equal callers.
 	Caller string

@@ -73,6 +73,9 @@ type message struct {
 	body   []byte      // never used again: net/http may read it after it has returned the answer
 	header http.Header // from Request.Header, not to be changed
 	upload *multipartBody
+	// Of subscriptions: who asks, and the payload of connection_init.
+	caller string
+	init   []byte
 }
 
 // answer is what a subgraph said. Either err or body is nil.

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,8 +21,11 @@ type sseSource struct {
 	cancel context.CancelFunc
 	body   io.ReadCloser
 	r      *bufio.Reader
-	line   []byte
-	data   *buffer
+	// quiet ends the stream when nothing has come for Subscription.Silence; nil if that may be for ever.
+	quiet *time.Timer
+	still atomic.Bool // quiet has done so
+	line  []byte
+	data  *buffer
 }
 
 // openSSE asks for a stream. An answer in JSON is taken for the only event.
@@ -57,6 +61,10 @@ func (e *Executor) openSSE(ctx context.Context, m *message, observed http.Header
 	if mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil &&
 		mediaType == "text/event-stream" && resp.StatusCode/100 == 2 {
 		s.r = bufio.NewReaderSize(resp.Body, 8<<10)
+		if d := m.sub.Subscription.Silence; d > 0 {
+			s.quiet = time.AfterFunc(d, func() { s.still.Store(true); cancel() })
+			s.r.Reset(&heard{s.body, s.quiet, d})
+		}
 		return s, nil
 	}
 	return s.only(ctx, resp)
@@ -109,7 +117,25 @@ func (o *onlyEvent) close() {
 	}
 }
 
+// heard puts an alarm off whenever something is read.
+type heard struct {
+	from  io.Reader
+	alarm *time.Timer
+	after time.Duration
+}
+
+func (h *heard) Read(p []byte) (int, error) {
+	n, err := h.from.Read(p)
+	if n > 0 {
+		h.alarm.Reset(h.after)
+	}
+	return n, err
+}
+
 func (s *sseSource) close() {
+	if s.quiet != nil {
+		s.quiet.Stop()
+	}
 	s.cancel()
 	s.body.Close() //nolint:errcheck,gosec // nothing is read after it
 	if s.data != nil {
@@ -177,6 +203,11 @@ func (s *sseSource) readLine() error {
 }
 
 func (s *sseSource) readError(ctx context.Context, err error) error {
+	if s.still.Load() {
+		e := interrupted(s.sub.name, err)
+		e.text = "Subgraph '" + s.sub.name + "' sent nothing for " + s.sub.Subscription.Silence.String() + "."
+		return e
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

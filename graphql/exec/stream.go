@@ -63,18 +63,12 @@ func (s *Stream) Close() {
 
 // spawn runs do in a goroutine that Close and Executor.Close wait for. It returns false if the executor is closed.
 func (s *Stream) spawn(do func()) bool {
-	e := s.r.e
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return false
+	s.wg.Add(1)
+	if s.r.e.spawn(func() { defer s.wg.Done(); do() }) {
+		return true
 	}
-	e.active.Add(1)
-	s.wg.Go(func() {
-		defer e.active.Done()
-		do()
-	})
-	return true
+	s.wg.Done()
+	return false
 }
 
 // single is the stream of an operation with one response.

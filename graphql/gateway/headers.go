@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"cmp"
+	"encoding/json"
 	"net/http"
 	"regexp"
 	"slices"
@@ -17,6 +18,21 @@ type HeaderRules struct {
 	Request []RequestHeader
 	// Response rules choose what clients get.
 	Response []ResponseHeader
+	// Init rules choose what subgraphs get in the payload of connection_init, when they are asked for events over
+	// WebSocket.
+	Init []InitField
+}
+
+// InitField passes a field of the payload of a client's connection_init on. Of a client that did not use WebSocket, or
+// sent no such field, the header of that name is taken.
+type InitField struct {
+	Name string
+	// Rename is the name it is sent under; "" means the same.
+	Rename string
+	// Default is sent if the client sent neither.
+	Default string
+	// Subgraphs the rule is for; nil means all.
+	Subgraphs []string
 }
 
 // RequestHeader passes headers of the client on to subgraphs.
@@ -70,7 +86,7 @@ type headerPlan struct {
 
 func (h HeaderRules) compile() headerPlan {
 	p := headerPlan{
-		rules: HeaderRules{Request: slices.Clone(h.Request), Response: slices.Clone(h.Response)},
+		rules: HeaderRules{Request: slices.Clone(h.Request), Response: slices.Clone(h.Response), Init: h.Init},
 		fixed: map[string]bool{},
 	}
 	for _, name := range fixedHeaders() {
@@ -136,6 +152,53 @@ func (p *headerPlan) pass(r *RequestHeader, client, out http.Header) {
 	} else if r.Default != "" {
 		out[target] = []string{r.Default}
 	}
+}
+
+// inits returns what exec asks for the payloads of connection_init; nil if no rule can give anything.
+func (p *headerPlan) inits(client http.Header, payload json.RawMessage) func(string) []byte {
+	if len(p.rules.Init) == 0 {
+		return nil
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(payload, &fields) != nil {
+		fields = nil
+	}
+	return func(subgraph string) []byte {
+		out := map[string]json.RawMessage{}
+		for i := range p.rules.Init {
+			r := &p.rules.Init[i]
+			if r.Subgraphs != nil && !slices.Contains(r.Subgraphs, subgraph) {
+				continue
+			}
+			if v := r.value(client, fields); v != nil {
+				out[cmp.Or(r.Rename, r.Name)] = v
+			}
+		}
+		if len(out) == 0 {
+			return nil
+		}
+		raw, err := json.Marshal(out) // in the order of the names
+		if err != nil {
+			return nil // JSON that was read can be written
+		}
+		return raw
+	}
+}
+
+// value is the JSON that a rule passes on, or nil.
+func (r *InitField) value(client http.Header, fields map[string]json.RawMessage) json.RawMessage {
+	if v, ok := fields[r.Name]; ok {
+		return v
+	}
+	text := cmp.Or(client.Get(r.Name), r.Default)
+	if text == "" {
+		return nil
+	}
+	raw, err := json.Marshal(text)
+	if err != nil {
+		return nil // strings can be written
+	}
+	return raw
 }
 
 // whole reports whether an expression matches a header's name from its begin to its end, in lower case.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,6 +32,8 @@ type operation struct {
 type origin struct {
 	caller *caller
 	header http.Header // of the request, or of the WebSocket's handshake
+	// init is the payload of connection_init; nil without a WebSocket.
+	init json.RawMessage
 	// get says that the method is GET: it must be safe.
 	get bool
 	// whole says that one answer is taken, not several parts.
@@ -97,6 +100,7 @@ func (o *operation) plans(ctx context.Context, p *params, text string, from orig
 		Plan:      o.plan,
 		Variables: vars,
 		Header:    o.g.headers.toSubgraphs(from.header),
+		Init:      o.g.headers.inits(from.header, from.init),
 		Caller:    o.caller.id,
 		Dedupe:    o.g.cfg.Share,
 		Uploads:   uploads,

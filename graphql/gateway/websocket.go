@@ -146,6 +146,7 @@ func (s *socket) init(ctx context.Context) *closing {
 			return &closing{closeInvalid, "want connection_init first"}
 		}
 		headersOf(m.Payload, s.from.header)
+		s.from.init = m.Payload
 		var fail *failure
 		if s.from.caller, fail = s.g.identify(ctx, s.from.header, s.tls); fail != nil {
 			s.g.figures.refused(ctx, fail.code())

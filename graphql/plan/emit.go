@@ -154,8 +154,14 @@ func (e *emitter) finish(req *Request, selection []byte, reps []string, w *rende
 		declare(n, typ, i)
 	}
 	text := []byte{}
-	if req.Kind != Query || decl != nil {
+	if e.p.opts.Named && e.op.Name != "" {
+		req.OperationName = operationName(e.op.Name, req.Service, req.ID)
+	}
+	if req.Kind != Query || decl != nil || req.OperationName != "" {
 		text = append(text, req.Kind.String()...)
+	}
+	if req.OperationName != "" {
+		text = append(append(text, ' '), req.OperationName...)
 	}
 	if decl != nil {
 		text = append(append(append(text, '('), decl...), ')')
@@ -165,11 +171,29 @@ func (e *emitter) finish(req *Request, selection []byte, reps []string, w *rende
 	h := fnv.New64a()
 	h.Write(text)
 	req.Hash = h.Sum64()
-	req.Head = append(graph.AppendString([]byte(`{"query":`), req.Query), '}')
+	req.Head = graph.AppendString([]byte(`{"query":`), req.Query)
+	if req.OperationName != "" {
+		req.Head = graph.AppendString(append(req.Head, `,"operationName":`...), req.OperationName)
+	}
+	req.Head = append(req.Head, '}')
 	if req.Variables != nil {
 		req.Head = append(req.Head[:len(req.Head)-1], `,"variables":{`...)
 		req.Tail = []byte("}}")
 	}
+}
+
+// operationName is the name of the nth request of a plan, to a subgraph. In a name of GraphQL dots and dashes are
+// underscores; what else it must not hold is left out.
+func operationName(client, service string, n int) string {
+	name := []byte(client + "__")
+	for i := range len(service) {
+		if c := service[i]; c == '_' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' {
+			name = append(name, c)
+		} else if c == '-' || c == '.' {
+			name = append(name, '_')
+		}
+	}
+	return string(append(name, "__"+strconv.Itoa(n)...))
 }
 
 func jsonKey(name string) []byte { return append(graph.AppendString(nil, name), ':') }

@@ -19,6 +19,8 @@ type Options struct {
 	Limits Limits
 	// ListSize is how many elements a list of unknown size counts in Plan.Cost. Zero means 10.
 	ListSize int
+	// Named names the operations to subgraphs after the client's, if that has a name: Client__subgraph__0.
+	Named bool
 	// Budget bounds the search for a better plan than the first one, in fields looked at. Zero means 50,000; less than
 	// zero takes the first plan. The outcome depends on nothing but the operation and the budget.
 	Budget int

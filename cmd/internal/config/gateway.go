@@ -21,7 +21,7 @@ type Gateway struct {
 	Metrics  string `yaml:"metrics" doc:"loopback HOST:PORT of /metrics of catalyst gateway; empty for none (a node serves them at admin)" default:""`
 
 	Supergraph string              `yaml:"supergraph" doc:"file with a composed supergraph, read again when it changes; for catalyst gateway alone" default:""`
-	Subgraphs  map[string]Subgraph `yaml:"subgraphs" doc:"subgraphs by name, each an object of url, host, h2c, timeout, retries, idle, compress, headers and keys; for catalyst gateway alone" default:""`
+	Subgraphs  map[string]Subgraph `yaml:"subgraphs" doc:"subgraphs by name, each an object of url, host, h2c, timeout, retries, idle, compress, headers, keys, subscription-url and subscription-protocol; for catalyst gateway alone" default:""`
 	Poll       time.Duration       `yaml:"poll" doc:"how often subgraphs are asked for their schema anew, at least 100ms" default:"10s"`
 	Linger     time.Duration       `yaml:"linger" doc:"how long a subgraph stays in the graph after its route has gone; 0s to 1h" default:"10s"`
 	Schemas    string              `yaml:"schemas" doc:"directory of SERVICE.graphql files, the schemas of services that do not tell their own" default:""`
@@ -70,6 +70,12 @@ type Gateway struct {
 	RequestHeaders  []HeaderRule `yaml:"request-headers" doc:"headers passed on to subgraphs: a list of objects of name or matching, rename, default, subgraphs" default:"[]"`
 	ResponseHeaders []HeaderRule `yaml:"response-headers" doc:"headers of subgraphs passed on to clients: the same, and take: append, first or last" default:"[]"`
 
+	ConnectionInit []HeaderRule  `yaml:"connection-init" doc:"fields of a client's connection_init payload passed on to subgraphs that are asked for events over WebSocket: a list of objects of name, rename, default, subgraphs" default:"[]"`
+	ShareEvents    bool          `yaml:"share-subscriptions" doc:"let equal subscriptions of one caller be one towards the subgraph" default:"false"`
+	EventSilence   time.Duration `yaml:"event-silence" doc:"how long a subgraph's stream of server-sent events may bring nothing, not even a comment, before it is given up; 0s for ever" default:"0s"`
+
+	NameOperations bool `yaml:"name-operations" doc:"name operations to subgraphs after the client's: Client__subgraph__0" default:"true"`
+
 	JWKS     secret.URL `yaml:"jwks" doc:"file or URL of the keys of bearer tokens (ES384 only); empty leaves every caller anonymous" default:""`
 	Issuer   string     `yaml:"issuer" doc:"iss that tokens must have; wanted with gateway.jwks" default:""`
 	Audience string     `yaml:"audience" doc:"aud that tokens must have; wanted with gateway.jwks" default:""`
@@ -87,6 +93,9 @@ type Subgraph struct {
 	Compress bool                   `yaml:"compress"`
 	Headers  map[string]secret.Text `yaml:"headers"`
 	Keys     map[string][]string    `yaml:"keys"`
+	// EventURL and EventProtocol are where and how it is asked for events.
+	EventURL      secret.URL `yaml:"subscription-url"`
+	EventProtocol string     `yaml:"subscription-protocol"`
 }
 
 // HeaderRule passes headers on.
@@ -99,6 +108,19 @@ type HeaderRule struct {
 	Take      string      `yaml:"take"`
 }
 
+// checkEvents checks where and how a subgraph is asked for events.
+func (s Subgraph) checkEvents(key string, bad func(key, format string, args ...any)) {
+	if s.EventURL.Reveal() != "" {
+		u, err := s.EventURL.Parse()
+		if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "ws", "wss"}, u.Scheme) {
+			bad(key+".subscription-url", "%q: want an http, https, ws or wss URL", s.EventURL)
+		}
+	}
+	if !slices.Contains([]string{"", "ws", "sse"}, s.EventProtocol) {
+		bad(key+".subscription-protocol", "%q: want ws, sse, or nothing for whichever works", s.EventProtocol)
+	}
+}
+
 // check reports every problem.
 func (g *Gateway) check(bad func(key, format string, args ...any)) {
 	g.checkListen(bad)
@@ -106,6 +128,7 @@ func (g *Gateway) check(bad func(key, format string, args ...any)) {
 		if u, err := g.Subgraphs[name].URL.Parse(); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			bad("gateway.subgraphs."+name+".url", "%q: want an http or https URL", g.Subgraphs[name].URL)
 		}
+		g.Subgraphs[name].checkEvents("gateway.subgraphs."+name, bad)
 	}
 	if g.Supergraph != "" && len(g.Subgraphs) > 0 {
 		bad("gateway.supergraph", "and gateway.subgraphs cannot both be given: a supergraph is composed already")
@@ -120,6 +143,15 @@ func (g *Gateway) check(bad func(key, format string, args ...any)) {
 	g.checkNumbers(bad)
 	for i, r := range g.RequestHeaders {
 		r.check(fmt.Sprintf("gateway.request-headers[%d]", i), bad)
+	}
+	for i, r := range g.ConnectionInit {
+		key := fmt.Sprintf("gateway.connection-init[%d]", i)
+		if r.check(key, bad); r.Matching != "" {
+			bad(key+".matching", "fields of a payload are passed on by name")
+		}
+	}
+	if g.EventSilence < 0 {
+		bad("gateway.event-silence", "%s: must not be negative", g.EventSilence)
 	}
 	for i, r := range g.ResponseHeaders {
 		r.check(fmt.Sprintf("gateway.response-headers[%d]", i), bad)

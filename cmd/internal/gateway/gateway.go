@@ -92,7 +92,7 @@ func (g *Gateway) options(why string, reach map[string]exec.Subgraph) server.Sna
 		Subgraphs: map[string]exec.Subgraph{},
 		Default:   g.reach(config.Subgraph{}),
 		Why:       why,
-		Plan: plan.Options{ListSize: g.cfg.ListSize, Limits: plan.Limits{
+		Plan: plan.Options{ListSize: g.cfg.ListSize, Named: g.cfg.NameOperations, Limits: plan.Limits{
 			Tokens:     g.cfg.MaxTokens,
 			Depth:      g.cfg.MaxDepth,
 			Aliases:    g.cfg.MaxAliases,
@@ -111,6 +111,7 @@ func (g *Gateway) options(why string, reach map[string]exec.Subgraph) server.Sna
 	}
 	for name, s := range reach {
 		s.Timeout, s.Retries = cmp.Or(s.Timeout, g.cfg.FetchTimeout), cmp.Or(s.Retries, g.cfg.FetchRetries)
+		s.Subscription.Share, s.Subscription.Silence = g.cfg.ShareEvents, g.cfg.EventSilence
 		opts.Subgraphs[name] = s
 	}
 	return opts
@@ -133,6 +134,14 @@ func (g *Gateway) reach(s config.Subgraph) exec.Subgraph {
 		Header:  http.Header{},
 	}
 	how.Idle, how.Compress = s.Idle, s.Compress
+	how.Subscription = exec.Subscription{
+		Protocol: map[string]exec.Protocol{"ws": exec.WebSocket, "sse": exec.SSE}[s.EventProtocol],
+		Share:    g.cfg.ShareEvents,
+		Silence:  g.cfg.EventSilence,
+	}
+	if s.EventURL.Reveal() != "" {
+		how.Subscription.URL, _ = s.EventURL.Bare() // user and password are those of url
+	}
 	if s.Retries != nil {
 		how.Retries = *s.Retries
 	}

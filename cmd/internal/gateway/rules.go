@@ -47,6 +47,10 @@ func (g *Gateway) rules(ctx context.Context) (server.Config, error) {
 				Subgraphs: r.Subgraphs,
 			})
 	}
+	for _, r := range c.ConnectionInit {
+		rules.Headers.Init = append(rules.Headers.Init,
+			server.InitField{Name: r.Name, Rename: r.Rename, Default: r.Default.Reveal(), Subgraphs: r.Subgraphs})
+	}
 	if c.Operator { // which checks the token itself
 		rules.Headers.Request = append(rules.Headers.Request,
 			server.RequestHeader{Name: "Authorization", Subgraphs: []string{OperatorSubgraph}})
