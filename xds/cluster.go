@@ -313,9 +313,13 @@ func outliers() *cluster.OutlierDetection {
 	}
 }
 
-// noPanic leaves a tier whose targets are all dead at once, instead of spreading traffic over the dead.
+// noPanic leaves a tier whose targets are all dead at once, instead of spreading traffic over the dead. Workers are
+// told of each change of a target's health when it happens: by default Envoy collects changes for a second, in which
+// a target that is back gets nothing although the others have just died (decision 0020).
 func noPanic() *cluster.Cluster_CommonLbConfig {
-	return &cluster.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: 0}}
+	return &cluster.Cluster_CommonLbConfig{
+		HealthyPanicThreshold: &typev3.Percent{Value: 0}, UpdateMergeWindow: durationpb.New(0),
+	}
 }
 
 const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"

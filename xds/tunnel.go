@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	accesslog "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
@@ -27,6 +28,7 @@ import (
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -54,8 +56,11 @@ const (
 	// hub's Envoy takes one, and gives it to nobody else.
 	tunnelCount = 16
 	// tunnelPing is how often a hub looks whether a tunnel that carries nothing is alive. Three in a row that fail end it.
-	tunnelPing     = 2 * time.Second
-	noTunnelHeader = "x-catalyst-no-tunnel" // in an answer of a relay
+	tunnelPing = 2 * time.Second
+	// noTunnelHeader is in an answer that a relay makes itself. Its value says what has become of the request.
+	noTunnelHeader = "x-catalyst-no-tunnel"
+	notSent        = "1"    // there was no tunnel
+	maybeSent      = "lost" // the tunnel ended before it had answered
 )
 
 // tunnelID names a site in Envoy's handshake and as a server name: letters and digits, since colons separate what
@@ -225,9 +230,15 @@ func (c *Compiler) relay(name string) *hcm.HttpConnectionManager {
 		LocalReplyConfig: &hcm.LocalReplyConfig{Mappers: []*hcm.ResponseMapper{{
 			Filter: &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_ResponseFlagFilter{
 				ResponseFlagFilter: &accesslog.ResponseFlagFilter{Flags: []string{"UH", "UF"}}}},
-			HeadersToAdd: []*core.HeaderValueOption{{Header: &core.HeaderValue{Key: noTunnelHeader, Value: "1"}}},
+			HeadersToAdd: []*core.HeaderValueOption{{Header: &core.HeaderValue{Key: noTunnelHeader, Value: notSent}}},
 			Body: &core.DataSource{Specifier: &core.DataSource_InlineString{
 				InlineString: "the next hop holds no tunnel to " + c.cfg.Self.String() + ".\n"}},
+		}, {
+			Filter: &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_ResponseFlagFilter{
+				ResponseFlagFilter: &accesslog.ResponseFlagFilter{Flags: []string{"UC", "UR"}}}},
+			HeadersToAdd: []*core.HeaderValueOption{{Header: &core.HeaderValue{Key: noTunnelHeader, Value: maybeSent}}},
+			Body: &core.DataSource{Specifier: &core.DataSource_InlineString{
+				InlineString: "the tunnel of the next hop to " + c.cfg.Self.String() + " ended before it had answered.\n"}},
 		}}},
 		RouteSpecifier: &hcm.HttpConnectionManager_RouteConfig{RouteConfig: &route.RouteConfiguration{
 			Name: name,
@@ -250,22 +261,41 @@ func (c *Compiler) honest() *upstreams.HttpProtocolOptions {
 	return o
 }
 
-// retryElsewhere has requests tried at another next hop when a site holds no tunnel.
+// retryElsewhere has requests tried at another next hop when a site holds no tunnel, and those that may be sent twice
+// also when the tunnel, or the connection to the other next hop, ended before an answer.
 func retryElsewhere(rc *route.RouteConfiguration) *route.RouteConfiguration {
 	for _, vh := range rc.GetVirtualHosts() {
+		if last := len(vh.GetRoutes()) - 1; vh.GetRoutes()[last].GetMatch().GetConnectMatcher() == nil {
+			twice := proto.CloneOf(vh.GetRoutes()[last])
+			twice.Match = idempotent()
+			twice.GetRoute().GetRetryPolicy().RetryOn = unsent + ",reset"
+			vh.Routes = slices.Insert(vh.GetRoutes(), last, twice)
+		}
 		for _, r := range vh.GetRoutes() {
 			if p := r.GetRoute().GetRetryPolicy(); p != nil {
-				p.RetryOn += ",retriable-headers"
-				p.RetryPriority = &route.RetryPolicy_RetryPriority{Name: "envoy.retry_priorities.previous_priorities",
-					ConfigType: &route.RetryPolicy_RetryPriority_TypedConfig{
-						TypedConfig: toAny(&priorities.PreviousPrioritiesConfig{UpdateFrequency: 1}),
-					}}
-				p.RetriableHeaders = []*route.HeaderMatcher{{
-					Name: noTunnelHeader, HeaderMatchSpecifier: &route.HeaderMatcher_PresentMatch{PresentMatch: true}}}
+				elsewhere(p)
 			}
 		}
 	}
 	return rc
+}
+
+// elsewhere adds to a policy of retries what relays say, and has retries leave the next hops of a tier for the next.
+func elsewhere(p *route.RetryPolicy) {
+	from := &route.HeaderMatcher{Name: noTunnelHeader, HeaderMatchSpecifier: &route.HeaderMatcher_StringMatch{
+		StringMatch: exactly(notSent),
+	}}
+	if strings.HasSuffix(p.GetRetryOn(), ",reset") {
+		from.HeaderMatchSpecifier = &route.HeaderMatcher_PresentMatch{PresentMatch: true}
+	}
+	p.RetryOn += ",retriable-headers"
+	p.RetriableHeaders = []*route.HeaderMatcher{from}
+	p.RetryPriority = &route.RetryPolicy_RetryPriority{
+		Name: "envoy.retry_priorities.previous_priorities",
+		ConfigType: &route.RetryPolicy_RetryPriority_TypedConfig{
+			TypedConfig: toAny(&priorities.PreviousPrioritiesConfig{UpdateFrequency: 1}),
+		},
+	}
 }
 
 // relayChecks find out whether a site holds tunnels: any answer of its own will do, such as 404 for a service that it

@@ -17,5 +17,12 @@ func faultScenarios() []scenario {
 				one("the router is told", "e2e TestAServiceThatYields", "cmd/internal/offer/offer.go", ", Yields: s.Yields}",
 					"}"),
 			}},
+		{244, "a backup that was away a moment ago", "A next hop that was left as dead is back, and then the other one " +
+			"restarts: not one call that may be sent twice fails.", []guard{
+			one("workers learn of a target's health when it changes, not a second later", "xds TestGoldenTunnels",
+				"xds/cluster.go", " UpdateMergeWindow: durationpb.New(0),", ""),
+			one("a relay says whether the request had been sent", "xds TestGoldenTunnels", "xds/tunnel.go",
+				"Flags: []string{\"UC\", \"UR\"}", "Flags: []string{\"UC\"}"),
+		}},
 	}
 }

@@ -86,7 +86,8 @@ func TestNobodyElseHoldsASitesTunnels(t *testing.T) {
 	}
 }
 
-// A site's tunnels and next hops that are dialled back each other up.
+// A site's tunnels and next hops that are dialled back each other up: not one call that may be sent twice fails when
+// the Envoy at either end restarts.
 func TestTunnelsAndNextHopsBackEachOtherUp(t *testing.T) {
 	org := newAuthority(t, "acme.example")
 	hub, site := newSite(t, org)
@@ -112,10 +113,8 @@ func TestTunnelsAndNextHopsBackEachOtherUp(t *testing.T) {
 		hub.eventually(svc, 200, second)
 		hub.eventually(svc, 200, map[*plane]string{b: "b saw", site: "site saw"}[first])
 		cancel()
-		// Calls under way are lost, and in about one run in five more of them are, until the change is noticed (decision
-		// 0020): what has to hold is that calls go the other way then, and come back.
 		asked, failed, why := stop()
-		if t.Logf("%d of %d calls of %s failed: %s", failed, asked, svc, why); failed*2 > asked {
+		if t.Logf("%d of %d calls of %s failed: %s", failed, asked, svc, why); failed > 0 || asked < 10 {
 			t.Errorf("%d of %d calls of %s failed: %s", failed, asked, svc, why)
 		}
 	}
