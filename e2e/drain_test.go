@@ -3,10 +3,16 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -83,4 +89,84 @@ func TestDrainLosesNothing(t *testing.T) {
 	_, err = n("a").CLI(t.Context(), "drain", "--off")
 	must(t, err)
 	both(t, n("c"), "books", "one", "two")
+}
+
+// catalyst drain --wait says what is under way, by hop, and returns when that is nothing: a call that takes long is
+// waited for, and ends well; who does not wait that long is told, and the node goes on draining.
+func TestDrainWaitsForALongCall(t *testing.T) {
+	_, n := world(t, "a b c", "a-b c-b")
+	begun, finish := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	offerHandler(t, n("a"), "books", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/long" {
+			once.Do(func() { close(begun) })
+			<-finish
+		}
+		_, _ = io.WriteString(w, "one")
+	}))
+	end := sync.OnceFunc(func() { close(finish) })
+	t.Cleanup(end)
+	offer(t, n("c"), "books", "two")
+	both(t, n("b"), "books", "one", "two")
+
+	// Long calls of b, until one has reached a: c answers its share of them at once.
+	answer := make(chan error, 1)
+	go func() {
+		for {
+			got, err := longCall(t.Context(), n("b"))
+			if err != nil || strings.Contains(got, "one") {
+				answer <- err
+				return
+			}
+		}
+	}()
+	<-begun
+
+	out, err := n("a").CLI(t.Context(), "drain", "--wait=3s")
+	for _, want := range []string{"under way: 1 of other nodes, 0 of applications here; to 127.0.0.1:",
+		"1 requests of other nodes are under way after 3s"} {
+		if err == nil || !strings.Contains(out+err.Error(), want) {
+			t.Errorf("drain --wait says %q and %v, want %q", out, err, want)
+		}
+	}
+	only(t, n("b"), "books", "two") // it goes on draining
+
+	cmd := exec.CommandContext(t.Context(), binary(t), "--socket", filepath.Join(n("a").Dir, "data", "catalyst.sock"),
+		"drain", "--wait=1m")
+	stdout, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	lines := bufio.NewScanner(stdout)
+	var said []string
+	for lines.Scan() {
+		if said = append(said, lines.Text()); len(said) == 1 {
+			end()
+			must(t, <-answer)
+		}
+	}
+	must(t, cmd.Wait())
+	if len(said) < 3 || !strings.HasPrefix(said[0], "under way: 1 of other nodes") ||
+		!strings.HasPrefix(said[len(said)-2], "under way: 0 of other nodes") ||
+		!strings.HasPrefix(said[len(said)-1], "Traffic has moved") {
+		t.Errorf("drain --wait says\n%s", strings.Join(said, "\n"))
+	}
+}
+
+// longCall asks books for what takes as long as the test likes.
+func longCall(ctx context.Context, n *lab.Node) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Egress+"/long", nil)
+	if err != nil {
+		return "", err
+	}
+	req.Host = "books.acme.example"
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%d %s", resp.StatusCode, body)
+	}
+	return string(body), err
 }

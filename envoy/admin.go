@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -49,27 +48,6 @@ func (a *Admin) Get(ctx context.Context, path string) ([]byte, error) {
 			strings.TrimSpace(string(body[:min(len(body), 200)])))
 	}
 	return body, nil
-}
-
-// UnderWay returns how many requests and CONNECT streams of other nodes Envoy has at its mesh ingress.
-func (a *Admin) UnderWay(ctx context.Context) (int, error) {
-	body, err := a.Get(ctx, "/stats?format=json&filter="+url.QueryEscape(`^http\.mesh-ingress\.downstream_rq_active$`))
-	if err != nil {
-		return 0, err
-	}
-	var all struct {
-		Stats []struct {
-			Value int `json:"value"`
-		} `json:"stats"`
-	}
-	if err := json.Unmarshal(body, &all); err != nil {
-		return 0, fmt.Errorf("read Envoy's statistics: %w", err)
-	}
-	n := 0
-	for _, s := range all.Stats {
-		n += s.Value
-	}
-	return n, nil
 }
 
 // listeners is Envoy's /listeners?format=json (envoy.admin.v3.Listeners), as far as it is needed.

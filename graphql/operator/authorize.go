@@ -91,7 +91,7 @@ func of(action, kind, argument string) func(args) []right {
 func rights() map[string]func(args) []right {
 	gateway := func(args) []right { return []right{{"GATEWAY_CONFIG_UPDATE", Resource{"Gateway", GatewayID}}} }
 	return map[string]func(args) []right{
-		"node": all("LOGIN"), "envoys": all("LOGIN"),
+		"node": all("LOGIN"), "envoys": all("LOGIN"), "traffic": all("LOGIN"),
 
 		"peers": all("PEER_LIST"), "peer": of("PEER_LIST", "Peer", "node"),
 		"setPeer":    func(a args) []right { in, _ := a["input"].(PeerInput); return setPeer(in) },

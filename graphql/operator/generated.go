@@ -160,6 +160,12 @@ type ComplexityRoot struct {
 		Hints   func(childComplexity int) int
 	}
 
+	HopTraffic struct {
+		Address  func(childComplexity int) int
+		Node     func(childComplexity int) int
+		Requests func(childComplexity int) int
+	}
+
 	Mutation struct {
 		AgreeName      func(childComplexity int, service string, node string) int
 		Apply          func(childComplexity int, input ApplyInput) int
@@ -407,6 +413,7 @@ type ComplexityRoot struct {
 		Services       func(childComplexity int) int
 		SimulatePolicy func(childComplexity int, input PolicyInput, seconds int) int
 		Trace          func(childComplexity int, service string) int
+		Traffic        func(childComplexity int) int
 		Why            func(childComplexity int, decision string) int
 	}
 
@@ -550,6 +557,12 @@ type ComplexityRoot struct {
 		Text   func(childComplexity int) int
 	}
 
+	Traffic struct {
+		FromApplications func(childComplexity int) int
+		FromNodes        func(childComplexity int) int
+		Hops             func(childComplexity int) int
+	}
+
 	Workload struct {
 		Address     func(childComplexity int) int
 		Health      func(childComplexity int) int
@@ -597,6 +610,7 @@ type QueryResolver interface {
 	Service(ctx context.Context, service string) (*Service, error)
 	Envoys(ctx context.Context) ([]Envoy, error)
 	Ports(ctx context.Context) (*Ports, error)
+	Traffic(ctx context.Context) (*Traffic, error)
 	Graph(ctx context.Context) (*Graph, error)
 	Plan(ctx context.Context, query string, operationName string) (string, error)
 	CheckSubgraph(ctx context.Context, name string, sdl string) (*GraphCheck, error)
@@ -1111,6 +1125,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.GraphCheck.Hints(childComplexity), true
+
+	case "HopTraffic.address":
+		if e.ComplexityRoot.HopTraffic.Address == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HopTraffic.Address(childComplexity), true
+	case "HopTraffic.node":
+		if e.ComplexityRoot.HopTraffic.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HopTraffic.Node(childComplexity), true
+	case "HopTraffic.requests":
+		if e.ComplexityRoot.HopTraffic.Requests == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HopTraffic.Requests(childComplexity), true
 
 	case "Mutation.agreeName":
 		if e.ComplexityRoot.Mutation.AgreeName == nil {
@@ -2408,6 +2441,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Trace(childComplexity, args["service"].(string)), true
+	case "Query.traffic":
+		if e.ComplexityRoot.Query.Traffic == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Traffic(childComplexity), true
 	case "Query.why":
 		if e.ComplexityRoot.Query.Why == nil {
 			break
@@ -3010,6 +3049,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.TraceStep.Text(childComplexity), true
 
+	case "Traffic.fromApplications":
+		if e.ComplexityRoot.Traffic.FromApplications == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Traffic.FromApplications(childComplexity), true
+	case "Traffic.fromNodes":
+		if e.ComplexityRoot.Traffic.FromNodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Traffic.FromNodes(childComplexity), true
+	case "Traffic.hops":
+		if e.ComplexityRoot.Traffic.Hops == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Traffic.Hops(childComplexity), true
+
 	case "Workload.address":
 		if e.ComplexityRoot.Workload.Address == nil {
 			break
@@ -3435,6 +3493,18 @@ func (ec *executionContext) childFields_GraphCheck(ctx context.Context, field gr
 		return ec.fieldContext_GraphCheck_broken(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type GraphCheck", field.Name)
+}
+
+func (ec *executionContext) childFields_HopTraffic(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "address":
+		return ec.fieldContext_HopTraffic_address(ctx, field)
+	case "node":
+		return ec.fieldContext_HopTraffic_node(ctx, field)
+	case "requests":
+		return ec.fieldContext_HopTraffic_requests(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type HopTraffic", field.Name)
 }
 
 func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4127,6 +4197,18 @@ func (ec *executionContext) childFields_TraceStep(ctx context.Context, field gra
 		return ec.fieldContext_TraceStep_millis(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TraceStep", field.Name)
+}
+
+func (ec *executionContext) childFields_Traffic(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "fromNodes":
+		return ec.fieldContext_Traffic_fromNodes(ctx, field)
+	case "fromApplications":
+		return ec.fieldContext_Traffic_fromApplications(ctx, field)
+	case "hops":
+		return ec.fieldContext_Traffic_hops(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Traffic", field.Name)
 }
 
 func (ec *executionContext) childFields_Workload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6778,6 +6860,75 @@ func (ec *executionContext) fieldContext_GraphCheck_broken(_ context.Context, fi
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _HopTraffic_address(ctx context.Context, field graphql.CollectedField, obj *HopTraffic) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_HopTraffic_address(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Address, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_HopTraffic_address(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("HopTraffic", field, false, false, "String")
+}
+
+func (ec *executionContext) _HopTraffic_node(ctx context.Context, field graphql.CollectedField, obj *HopTraffic) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_HopTraffic_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_HopTraffic_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("HopTraffic", field, false, false, "String")
+}
+
+func (ec *executionContext) _HopTraffic_requests(ctx context.Context, field graphql.CollectedField, obj *HopTraffic) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_HopTraffic_requests(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Requests, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_HopTraffic_requests(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("HopTraffic", field, false, false, "Int")
 }
 
 func (ec *executionContext) _Mutation_setPeer(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -11520,6 +11671,38 @@ func (ec *executionContext) fieldContext_Query_ports(_ context.Context, field gr
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_traffic(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_traffic(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Traffic(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Traffic) graphql.Marshaler {
+			return ec.marshalNTraffic2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTraffic(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_traffic(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Traffic(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_graph(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14308,6 +14491,84 @@ func (ec *executionContext) fieldContext_TraceStep_millis(_ context.Context, fie
 	return graphql.NewScalarFieldContext("TraceStep", field, false, false, "Float")
 }
 
+func (ec *executionContext) _Traffic_fromNodes(ctx context.Context, field graphql.CollectedField, obj *Traffic) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Traffic_fromNodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FromNodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Traffic_fromNodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Traffic", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Traffic_fromApplications(ctx context.Context, field graphql.CollectedField, obj *Traffic) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Traffic_fromApplications(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FromApplications, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Traffic_fromApplications(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Traffic", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Traffic_hops(ctx context.Context, field graphql.CollectedField, obj *Traffic) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Traffic_hops(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Hops, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []HopTraffic) graphql.Marshaler {
+			return ec.marshalNHopTraffic2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐHopTrafficᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Traffic_hops(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Traffic",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_HopTraffic(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Workload_ordered(ctx context.Context, field graphql.CollectedField, obj *Workload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -16994,6 +17255,49 @@ func (ec *executionContext) _GraphCheck(ctx context.Context, sel ast.SelectionSe
 	return out
 }
 
+var hopTrafficImplementors = []string{"HopTraffic"}
+
+func (ec *executionContext) _HopTraffic(ctx context.Context, sel ast.SelectionSet, obj *HopTraffic) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, hopTrafficImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("HopTraffic")
+		case "address":
+			out.Values[i] = ec._HopTraffic_address(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._HopTraffic_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "requests":
+			out.Values[i] = ec._HopTraffic_requests(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var mutationImplementors = []string{"Mutation"}
 
 func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet) graphql.Marshaler {
@@ -18477,6 +18781,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_ports(ctx, field)
 				})
+		case "traffic":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_traffic(ctx, field)
+				})
 		case "graph":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, false,
@@ -19450,6 +19760,49 @@ func (ec *executionContext) _TraceStep(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
+var trafficImplementors = []string{"Traffic"}
+
+func (ec *executionContext) _Traffic(ctx context.Context, sel ast.SelectionSet, obj *Traffic) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, trafficImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Traffic")
+		case "fromNodes":
+			out.Values[i] = ec._Traffic_fromNodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "fromApplications":
+			out.Values[i] = ec._Traffic_fromApplications(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "hops":
+			out.Values[i] = ec._Traffic_hops(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var workloadImplementors = []string{"Workload"}
 
 func (ec *executionContext) _Workload(ctx context.Context, sel ast.SelectionSet, obj *Workload) graphql.Marshaler {
@@ -20162,6 +20515,26 @@ func (ec *executionContext) marshalNGraphCheck2ᚖgithubᚗcomᚋcatalystᚑrout
 	return ec._GraphCheck(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNHopTraffic2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐHopTraffic(ctx context.Context, sel ast.SelectionSet, v HopTraffic) graphql.Marshaler {
+	return ec._HopTraffic(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNHopTraffic2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐHopTrafficᚄ(ctx context.Context, sel ast.SelectionSet, v []HopTraffic) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNHopTraffic2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐHopTraffic(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNInt2int(ctx context.Context, v any) (int, error) {
 	res, err := graphql.UnmarshalInt(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -20771,6 +21144,14 @@ func (ec *executionContext) marshalNTraceStep2ᚕgithubᚗcomᚋcatalystᚑroute
 	}
 
 	return ret
+}
+
+func (ec *executionContext) marshalNTraffic2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTraffic(ctx context.Context, sel ast.SelectionSet, v *Traffic) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Traffic!")
+		return graphql.Null
+	}
+	return ec._Traffic(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNWorkload2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWorkload(ctx context.Context, sel ast.SelectionSet, v Workload) graphql.Marshaler {

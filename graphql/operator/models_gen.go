@@ -168,6 +168,14 @@ type GraphCheck struct {
 	Broken  []BrokenOperation `json:"broken"`
 }
 
+type HopTraffic struct {
+	// IP:PORT
+	Address string `json:"address"`
+	// The node whose mesh ingress that is; empty for a workload, and for a node that is no peer.
+	Node     string `json:"node"`
+	Requests int    `json:"requests"`
+}
+
 type Mutation struct {
 }
 
@@ -656,6 +664,16 @@ type TraceStep struct {
 	Text   string  `json:"text"`
 	Advice string  `json:"advice"`
 	Millis float64 `json:"millis"`
+}
+
+// What an Envoy carries at a moment: requests, and TCP connections that came over the mesh.
+type Traffic struct {
+	// Of other nodes, at the mesh ingress.
+	FromNodes int `json:"fromNodes"`
+	// Of applications beside this node, at the HTTP egress.
+	FromApplications int `json:"fromApplications"`
+	// How many of both are under way to each next hop and workload; those with none are left out.
+	Hops []HopTraffic `json:"hops"`
 }
 
 // One of the workloads that share a service's traffic, as checks, traces and Envoy reach it now.

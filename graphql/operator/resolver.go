@@ -23,6 +23,7 @@ type Backend interface {
 	Service(ctx context.Context, service string) (*Service, error)
 	Envoys(ctx context.Context) ([]Envoy, error)
 	Ports(ctx context.Context) (*Ports, error)
+	Traffic(ctx context.Context) (*Traffic, error)
 	SetPeer(ctx context.Context, in PeerInput) (*Peer, error)
 	RemovePeer(ctx context.Context, node, text string) (bool, error)
 	ResetPeer(ctx context.Context, node, text string) (bool, error)
@@ -108,6 +109,10 @@ func (q query) Envoys(ctx context.Context) ([]Envoy, error) {
 
 func (q query) Ports(ctx context.Context) (*Ports, error) {
 	return allowed(ctx, q.resolver, "ports", func() (*Ports, error) { return q.b.Ports(ctx) })
+}
+
+func (q query) Traffic(ctx context.Context) (*Traffic, error) {
+	return allowed(ctx, q.resolver, "traffic", func() (*Traffic, error) { return q.b.Traffic(ctx) })
 }
 
 func (q query) Explain(ctx context.Context, service string) (*Explanation, error) {

@@ -36,6 +36,7 @@ func (reached) RemovePeer(context.Context, string, string) (bool, error) { retur
 func (reached) ResetPeer(context.Context, string, string) (bool, error)  { return false, errReached }
 func (reached) Services(context.Context) ([]operator.Service, error)     { return nil, errReached }
 func (reached) RemoveService(context.Context, string) (bool, error)      { return false, errReached }
+func (reached) Traffic(context.Context) (*operator.Traffic, error)       { return nil, errReached }
 func (reached) Drain(context.Context, bool) (bool, error)                { return false, errReached }
 func (reached) RefreshGraph(context.Context) (bool, error)               { return false, errReached }
 func (reached) Policy(context.Context) (*operator.PolicySet, error)      { return nil, errReached }
@@ -117,7 +118,7 @@ func decidedBy(e *policy.Engine) operator.Authorizer {
 // ADMIN, NODE, NODE_CUSTODIAN, DATA_CUSTODIAN, USER.
 func operations() map[string]string {
 	return map[string]string{
-		`{ node { id } }`: "x...x", `mutation { drain(on: true) }`: "x....", `{ policy { hash } }`: "x....",
+		`{ node { id } }`: "x...x", `{ traffic { fromNodes } }`: "x...x", `mutation { drain(on: true) }`: "x....", `{ policy { hash } }`: "x....",
 		`{ peers { node } }`: "x.x.x", `{ peer(node: "b") { node } }`: "x.x.x",
 		`mutation { setPeer(input: {node: "b", addresses: []}) { node } }`: "x.x..",
 		`mutation { removePeer(node: "b") }`:                               "x.x..",

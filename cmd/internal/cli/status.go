@@ -146,24 +146,3 @@ func showPorts(w io.Writer, p *client.ListPortsPorts) {
 			r.Port, r.From, r.To, since(r.At)))
 	}
 }
-
-func (a *app) drainCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "drain",
-		Short: "Move traffic away from this node before maintenance (RFC 8326); --off moves it back",
-		Args:  exactArgs(0, "no arguments"),
-	}
-	off := cmd.Flags().Bool("off", false, "take traffic again")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if _, err := client.Drain(cmd.Context(), a.client(), !*off); err != nil {
-			return err
-		}
-		if *off {
-			a.say("Peers may use this node again.")
-		} else {
-			a.say("Peers are asked to prefer every other path. When traffic has moved, stop the node with SIGINT.")
-		}
-		return nil
-	}
-	return cmd
-}

@@ -6,14 +6,8 @@ package daemon
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"crypto/tls"
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -39,7 +33,6 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/membership"
 	"github.com/catalyst-router/catalyst/cmd/internal/metrics"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
-	"github.com/catalyst-router/catalyst/cmd/internal/offer/names"
 	"github.com/catalyst-router/catalyst/cmd/internal/offerers"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
@@ -107,23 +100,6 @@ func New(
 	return d, nil
 }
 
-// directory makes the data directory.
-func (d *Daemon) directory() error {
-	if err := os.MkdirAll(d.cfg.Data, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
-	}
-	var err error
-	if d.data, err = filepath.Abs(d.cfg.Data); err != nil {
-		return fmt.Errorf("data: %w", err)
-	}
-	if len(d.data) > maxDataPath {
-		return fmt.Errorf("data: %s is longer than %d characters, and Unix sockets in it would be too long: choose a "+
-			"shorter directory",
-			d.data, maxDataPath)
-	}
-	return nil
-}
-
 // Introduce keeps a node of this organisation as a peer, before Run.
 func (d *Daemon) Introduce(ctx context.Context, node, address string) error {
 	return d.api.Introduce(ctx, node, address)
@@ -131,7 +107,8 @@ func (d *Daemon) Introduce(ctx context.Context, node, address string) error {
 
 // rooms makes everything that a node consists of, each part after those that it needs.
 func (d *Daemon) rooms(ctx context.Context, version string) error {
-	if err := d.supervisor(); err != nil {
+	limits := d.limits()
+	if err := d.supervisor(limits); err != nil {
 		return err
 	}
 	boot, err := bootID()
@@ -151,6 +128,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	if err := d.policies(ctx); err != nil {
 		return err
 	}
+	compiler := d.compiler(limits)
 	d.offer = offer.New(offer.Config{
 		Node: d.self, Router: d.router, Journal: d.journal, Log: d.tel.Log, Tracer: d.tel.Tracer, Names: d.names(),
 	})
@@ -158,12 +136,11 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	d.forwarder = d.forwarding(kept, restarted, met, peers)
+	d.forwarder = d.forwarding(compiler, kept, restarted, met, peers)
 	policy := trace.Organisation
 	if d.cfg.Peering.Trace == "given" {
 		policy = trace.Given
 	}
-	compiler := d.compiler()
 	d.tracer = trace.New(trace.NewNode(trace.NodeConfig{
 		Node: d.self, Router: d.router, Offer: d.offer, Forwarding: d.forwarder, Identity: d.id, Envoy: d.envoy,
 		Egress: d.cfg.Envoy.Egress, Port: d.ports.Of, Tunnel: compiler.TunnelSocket,
@@ -199,25 +176,6 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	})
 }
 
-// bootID draws the id of this run of the node; it is never 0.
-func bootID() (uint64, error) {
-	var b [8]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return 0, fmt.Errorf("draw a boot id: %w", err)
-	}
-	return binary.LittleEndian.Uint64(b[:]) | 1, nil
-}
-
-// names is how hosts are looked up.
-func (d *Daemon) names() names.Config {
-	c := d.cfg.Names
-	keep := c.Keep
-	if keep == 0 {
-		keep = -1 // not at all
-	}
-	return names.Config{Lookup: names.Server(c.Server), Interval: c.Interval, Keep: keep}
-}
-
 // localPorts reads whose the local ports are. What Envoy had before and may have again is returned: listeners at
 // ports of others are not.
 func (d *Daemon) localPorts(ctx context.Context, kept []xds.Resource) ([]xds.Resource, error) {
@@ -227,7 +185,7 @@ func (d *Daemon) localPorts(ctx context.Context, kept []xds.Resource) ([]xds.Res
 }
 
 // supervisor prepares that of this node's own Envoy, if it is to have one.
-func (d *Daemon) supervisor() error {
+func (d *Daemon) supervisor(limits xds.Limits) error {
 	if !d.cfg.Envoy.Enabled {
 		return nil
 	}
@@ -240,7 +198,7 @@ func (d *Daemon) supervisor() error {
 		Bootstrap: envoy.BootstrapConfig{
 			NodeID: d.self.String(), ADS: filepath.Join(d.data, adsSocket), Admin: filepath.Join(d.data, adminSocket),
 			Tunnels:  len(d.cfg.Envoy.TunnelsTo)+len(d.cfg.Envoy.TunnelsFrom) > 0,
-			Overload: d.overload(),
+			Overload: d.overload(limits),
 		},
 	})
 	return nil
@@ -301,53 +259,8 @@ func (d *Daemon) policies(ctx context.Context) (err error) {
 	return err
 }
 
-// believed returns what verifies the tokens that are believed; nil if none are.
-func (d *Daemon) believed(ctx context.Context) (*tokens.Tokens, error) {
-	c := d.cfg.Policy
-	cfg := tokens.Config{
-		Audience: cmp.Or(c.Audience, string(d.self.Org)), Identity: d.id, JWKS: c.JWKS, Issuer: c.Issuer, Log: d.tel.Log,
-		Meter: d.tel.Meter,
-	}
-	others, err := c.Others()
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range others {
-		cfg.Others = append(cfg.Others, tokens.Other{Org: o.Org, Address: o.Address, Issuer: o.Name})
-	}
-	switch {
-	case c.Tokens == "" && c.JWKS == "" && len(c.Issuers) == 0:
-		return nil, nil //nolint:nilnil // tokens are not looked at
-	case c.Tokens != "" && d.member == nil:
-		return nil, errors.New("policy.tokens: this node did not join by an identity service (its bundle was issued by " +
-			"hand), so that nobody tells it which tokens are revoked: join with catalyst node --join, or give policy.jwks")
-	case c.Tokens != "":
-		cfg.Own = d.member.Feed()
-	}
-	return tokens.New(ctx, cfg)
-}
-
-// policyCheck is where Envoy asks; nil if it does not.
-func (d *Daemon) policyCheck() *xds.PolicyCheck {
-	if d.cfg.Policy.Enforce == "off" {
-		return nil
-	}
-	return &xds.PolicyCheck{Socket: filepath.Join(d.data, policySocket), Ingress: true, Egress: d.cfg.Policy.Egress,
-		Tokens: d.tokens != nil}
-}
-
-// compiler is what the compiler has to know of this node.
-func (d *Daemon) compiler() xds.Config {
-	to, from, _ := d.cfg.Envoy.Tunnels() // checked when the configuration was read
-	return xds.Config{
-		Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress,
-		AccessLog: d.cfg.Envoy.AccessLog, TunnelsTo: to, TunnelsFrom: from, Policy: d.policyCheck(),
-		Limits: d.limits(),
-	}
-}
-
 func (d *Daemon) forwarding(
-	kept []xds.Resource, restarted bool, met *metrics.Metrics, peers []journal.Peer,
+	compiler xds.Config, kept []xds.Resource, restarted bool, met *metrics.Metrics, peers []journal.Peer,
 ) *forwarding.Forwarder {
 	cfg := forwarding.Config{
 		Node:       d.self,
@@ -359,7 +272,7 @@ func (d *Daemon) forwarding(
 		Log:        d.tel.Log,
 		Tracer:     d.tel.Tracer,
 		Supervised: d.envoy != nil, Kept: kept, Ports: d.ports, Envoys: d.whichEnvoy,
-		Compiler: d.compiler(),
+		Compiler: compiler,
 	}
 	cfg.AdmitOrganisation = d.cfg.Envoy.Admit == "organisation"
 	for _, p := range peers {
@@ -371,15 +284,6 @@ func (d *Daemon) forwarding(
 		cfg.Deferral = d.started.Add(d.cfg.Peering.Deferral)
 	}
 	return forwarding.New(cfg)
-}
-
-// whichEnvoy names the Envoy that connects by TLS: this node's own are let in, and nobody else.
-func (d *Daemon) whichEnvoy(state tls.ConnectionState) (string, error) {
-	e, err := d.id.EnvoyOf(state)
-	if err == nil && e.Node != d.self {
-		err = fmt.Errorf("it is an Envoy of %s, and connects to %s", e.Node, d.self)
-	}
-	return e.String(), err
 }
 
 // gateway makes the gateway over the routes, if one is asked for.
@@ -406,60 +310,6 @@ func (d *Daemon) gateway(ctx context.Context) error {
 	}
 	d.graph = g.Routes(cfg)
 	return nil
-}
-
-// listeners are what a node listens on; nil for what is not asked for.
-type listeners struct {
-	peering, ads, remoteADS, api, admin, policy net.Listener
-}
-
-// listen opens all listeners, or none.
-func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
-	var l listeners
-	policy := ""
-	if check := d.policyCheck(); check != nil {
-		policy = check.Socket
-	}
-	for _, o := range []struct {
-		into                  *net.Listener
-		network, address, key string
-	}{
-		{&l.peering, "tcp", d.cfg.Peering.Listen, "peering.listen"},
-		{&l.ads, "unix", filepath.Join(d.cfg.Data, adsSocket), "data"},
-		{&l.remoteADS, "tcp", d.cfg.Envoy.ADS, "envoy.ads"},
-		{&l.api, "unix", d.cfg.Socket, "socket"},
-		{&l.admin, "tcp", d.cfg.Admin, "admin"},
-		{&l.policy, "unix", policy, "data"},
-	} {
-		var err error
-		if *o.into, err = listen.On(ctx, o.network, o.address, o.key); err != nil {
-			l.close()
-			return nil, err
-		}
-	}
-	if l.admin != nil && d.cfg.AdminTLSCert != "" {
-		secure := listen.TLS{
-			Cert:     d.cfg.AdminTLSCert,
-			Key:      d.cfg.AdminTLSKey,
-			ClientCA: d.cfg.AdminClientCA,
-			Field:    "admin-tls-cert",
-		}
-		wrapped, err := secure.Wrap(l.admin, nil)
-		if err != nil {
-			l.close()
-			return nil, err
-		}
-		l.admin = wrapped
-	}
-	return &l, nil
-}
-
-func (l *listeners) close() {
-	for _, o := range []net.Listener{l.peering, l.ads, l.remoteADS, l.api, l.admin, l.policy} {
-		if o != nil {
-			_ = o.Close()
-		}
-	}
 }
 
 // Run runs the node until ctx ends. The cause of ctx says how: ErrFarewell for good, anything else for a restart, in
@@ -536,38 +386,6 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 	}
 }
 
-// ErrFarewell as the cause of Run's context ends the node for good: peers are told, and its Envoy is stopped.
-var ErrFarewell = errors.New("stopped by the operator") //nolint:gochecknoglobals // a sentinel
-
-// ErrDrain ends the node for good as ErrFarewell does, once traffic has moved away, or the configured time is over.
-var ErrDrain = fmt.Errorf("%w after draining", ErrFarewell) //nolint:gochecknoglobals // a sentinel
-
-func (d *Daemon) farewell(cause error) {
-	if !errors.Is(cause, ErrFarewell) {
-		d.tel.Log.Info("node stops, Envoy and peers go on with what they have", "cause", cause)
-		return
-	}
-	if errors.Is(cause, ErrDrain) {
-		d.drain()
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	err := d.router.Do(ctx, speaker.Shutdown{Text: "stopped by the operator"})
-	if d.envoy != nil {
-		err = errors.Join(err, d.envoy.Stop(ctx))
-	}
-	d.tel.Log.Info("node stopped, peers are told", "error", err)
-}
-
-func (d *Daemon) close() {
-	if err := d.journal.Close(); err != nil {
-		d.tel.Log.Error("close the journal", "error", err)
-	}
-	if err := d.judge.Close(); err != nil {
-		d.tel.Log.Error("close the policies", "error", err)
-	}
-}
-
 // restore gives the router what the operator ordered before.
 func (d *Daemon) restore(ctx context.Context) error {
 	if err := offerers.Restore(ctx, d.router, d.journal); err != nil {
@@ -587,50 +405,4 @@ func (d *Daemon) restore(ctx context.Context) error {
 	}
 	d.forwarder.Restored()
 	return d.router.Do(ctx, speaker.Restored{})
-}
-
-// checks are what has to hold before the node serves.
-func (d *Daemon) checks() []admin.Check {
-	return []admin.Check{
-		{Name: "routes", Missing: func(context.Context) string {
-			select {
-			case <-d.router.Published():
-				return ""
-			default:
-				return "waiting for the tables of peers"
-			}
-		}},
-		{Name: "envoy", Missing: func(ctx context.Context) string {
-			if d.envoy != nil && !d.envoy.Admin().Ready(ctx) {
-				return "Envoy is not ready"
-			}
-			return ""
-		}},
-		{Name: "listeners", Missing: func(ctx context.Context) string {
-			if d.envoy == nil {
-				return ""
-			}
-			return d.envoy.Admin().NotListening(ctx, d.cfg.Envoy.Egress, d.cfg.Envoy.Ingress)
-		}},
-		{Name: "gateway", Missing: func(context.Context) string {
-			if d.graph == nil {
-				return ""
-			}
-			return d.graph.Gateway().NotListening()
-		}},
-		{Name: "envoys", Missing: func(context.Context) string {
-			for _, cut := range d.forwarder.ADS().CutOffs() {
-				if cut.Expected {
-					return cut.String()
-				}
-			}
-			return ""
-		}},
-		{Name: "identity", Missing: func(context.Context) string {
-			if err := d.id.Err(); err != nil {
-				return err.Error()
-			}
-			return d.id.Missing()
-		}},
-	}
 }

@@ -1706,6 +1706,55 @@ func (v *GetServiceService) __premarshalJSON() (*__premarshalGetServiceService, 
 	return &retval, nil
 }
 
+// GetTrafficResponse is returned by GetTraffic on success.
+type GetTrafficResponse struct {
+	// What this node's Envoy carries at this moment.
+	Traffic *GetTrafficTraffic `json:"traffic"`
+}
+
+// GetTraffic returns GetTrafficResponse.Traffic, and is useful for accessing the field via an interface.
+func (v *GetTrafficResponse) GetTraffic() *GetTrafficTraffic { return v.Traffic }
+
+// GetTrafficTraffic includes the requested fields of the GraphQL type Traffic.
+// The GraphQL type's documentation follows.
+//
+// What an Envoy carries at a moment: requests, and TCP connections that came over the mesh.
+type GetTrafficTraffic struct {
+	// Of other nodes, at the mesh ingress.
+	FromNodes int `json:"fromNodes"`
+	// Of applications beside this node, at the HTTP egress.
+	FromApplications int `json:"fromApplications"`
+	// How many of both are under way to each next hop and workload; those with none are left out.
+	Hops []*GetTrafficTrafficHopsHopTraffic `json:"hops"`
+}
+
+// GetFromNodes returns GetTrafficTraffic.FromNodes, and is useful for accessing the field via an interface.
+func (v *GetTrafficTraffic) GetFromNodes() int { return v.FromNodes }
+
+// GetFromApplications returns GetTrafficTraffic.FromApplications, and is useful for accessing the field via an interface.
+func (v *GetTrafficTraffic) GetFromApplications() int { return v.FromApplications }
+
+// GetHops returns GetTrafficTraffic.Hops, and is useful for accessing the field via an interface.
+func (v *GetTrafficTraffic) GetHops() []*GetTrafficTrafficHopsHopTraffic { return v.Hops }
+
+// GetTrafficTrafficHopsHopTraffic includes the requested fields of the GraphQL type HopTraffic.
+type GetTrafficTrafficHopsHopTraffic struct {
+	// IP:PORT
+	Address string `json:"address"`
+	// The node whose mesh ingress that is; empty for a workload, and for a node that is no peer.
+	Node     string `json:"node"`
+	Requests int    `json:"requests"`
+}
+
+// GetAddress returns GetTrafficTrafficHopsHopTraffic.Address, and is useful for accessing the field via an interface.
+func (v *GetTrafficTrafficHopsHopTraffic) GetAddress() string { return v.Address }
+
+// GetNode returns GetTrafficTrafficHopsHopTraffic.Node, and is useful for accessing the field via an interface.
+func (v *GetTrafficTrafficHopsHopTraffic) GetNode() string { return v.Node }
+
+// GetRequests returns GetTrafficTrafficHopsHopTraffic.Requests, and is useful for accessing the field via an interface.
+func (v *GetTrafficTrafficHopsHopTraffic) GetRequests() int { return v.Requests }
+
 // GraphHistoryGraph includes the requested fields of the GraphQL type Graph.
 type GraphHistoryGraph struct {
 	// The last compositions, newest first.
@@ -6193,6 +6242,42 @@ func GetService(
 	}
 
 	data_ = &GetServiceResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by GetTraffic.
+const GetTraffic_Operation = `
+query GetTraffic {
+	traffic {
+		fromNodes
+		fromApplications
+		hops {
+			address
+			node
+			requests
+		}
+	}
+}
+`
+
+func GetTraffic(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *GetTrafficResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetTraffic",
+		Query:  GetTraffic_Operation,
+	}
+
+	data_ = &GetTrafficResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
