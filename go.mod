@@ -59,6 +59,8 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
+require github.com/go-jose/go-jose/v4 v4.1.5 // indirect
+
 require (
 	cel.dev/expr v0.25.3 // indirect
 	github.com/alexflint/go-arg v1.5.1 // indirect

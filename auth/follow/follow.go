@@ -88,6 +88,9 @@ func (k keys) Key(_ context.Context, kid string) (*token.Key, error) {
 // Issuer is that of the tokens, for verifiers.
 func (f *Feed) Issuer() *token.Issuer { return f.issuer }
 
+// Keys are the keys of its tokens, as it last told them; empty before it has. They are not to be changed.
+func (f *Feed) Keys() token.KeySet { return *f.keys.Load() }
+
 // Org is whose identity service it is.
 func (f *Feed) Org() bgp.Org { return f.cfg.Org }
 

@@ -155,6 +155,23 @@ func (s *Source) OwnServerTLS() *tls.Config {
 	})
 }
 
+// EndpointTLS returns that of an endpoint which anybody may ask, showing a certificate or none. None is verified but
+// for its key: whoever decides by it verifies it.
+func (s *Source) EndpointTLS() *tls.Config {
+	return &tls.Config{
+		MinVersion:             tls.VersionTLS12, // SPIFFE Federation §5.2.2: any client of today
+		CurvePreferences:       []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384},
+		ClientAuth:             tls.RequestClientCert,
+		SessionTicketsDisabled: true,
+		GetCertificate:         tlsconfig.GetCertificate(s),
+	}
+}
+
+// Certificate is what this node shows of itself.
+func (s *Source) Certificate() (*tls.Certificate, error) {
+	return tlsconfig.GetClientCertificate(s)(nil)
+}
+
 // ClientTLS returns the TLS configuration to dial exactly that node.
 func (s *Source) ClientTLS(peer bgp.NodeID) *tls.Config {
 	return s.clientTLS(peer, func(string) bool { return false })
@@ -222,6 +239,12 @@ func (s *Source) harden(c *tls.Config, judge func(tls.ConnectionState) error) *t
 // Refuse has every handshake from now on ask whether the other side's certificate is to be refused though it is
 // valid: whether it is revoked.
 func (s *Source) Refuse(refuse func(leaf *x509.Certificate) error) { s.refuse.Store(&refuse) }
+
+// Reload looks for changes of the files now, and tells whether there were any.
+func (s *Source) Reload() (changed bool, err error) { return s.reload() }
+
+// Dir is where the files are.
+func (s *Source) Dir() string { return s.dir }
 
 // reload reads the files if they changed.
 func (s *Source) reload() (changed bool, err error) {

@@ -87,6 +87,9 @@ func (m *Member) Issuer() *token.Issuer { return m.feed.Issuer() }
 // Feed is that of the organisation's keys and revocations.
 func (m *Member) Feed() *follow.Feed { return m.feed }
 
+// Keys are the organisation's token keys, as the feed last told them; empty before it has.
+func (m *Member) Keys() token.KeySet { return m.feed.Keys() }
+
 // Revocations is what the organisation revoked, as far as the feed told.
 func (m *Member) Revocations() *revoke.Set { return m.feed.Revocations() }
 

@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -25,15 +26,17 @@ type contents struct {
 	Services []Service
 	Ports    []Port
 	Offers   []Offers
+	Trust    map[string]json.RawMessage
 }
 
 func contentsOf(t *testing.T, j *Journal) (c contents) {
 	t.Helper()
-	var errs [4]error
+	var errs [5]error
 	c.Peers, errs[0] = j.Peers(t.Context())
 	c.Services, errs[1] = j.Services(t.Context())
 	c.Ports, errs[2] = j.Ports(t.Context())
 	c.Offers, errs[3] = j.Offers(t.Context())
+	c.Trust, errs[4] = j.Trust(t.Context())
 	if err := errors.Join(errs[:]...); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +61,10 @@ func filled(t *testing.T, path string, n int) contents {
 				Region:   strings.Repeat("x", 100),
 			}),
 			j.SavePorts(t.Context(), []Port{{Service: svc, Port: uint16(9000 + i)}}, nil),
-			j.SaveOffers(t.Context(), []Offers{{svc, []Offerer{{Node: bgp.NodeID{Org: "acme.example", Name: "a"}}}}}))
+			j.SaveOffers(t.Context(), []Offers{{svc, []Offerer{{Node: bgp.NodeID{Org: "acme.example", Name: "a"}}}}}),
+			j.SaveTrust(t.Context(), map[string]json.RawMessage{
+				fmt.Sprintf("peering/b%d.example", i): json.RawMessage(`{"org": "` + strings.Repeat("y", 100) + `"}`),
+			}, nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,9 +159,10 @@ func TestOneBadRecord(t *testing.T) {
 	for range 2 { // every later start says it, too
 		j := open(t, path)
 		got := contentsOf(t, j)
-		if diff := cmp.Diff(contents{[]Peer{want.Peers[0], want.Peers[2]}, want.Services[:2], want.Ports[1:],
-			want.Offers},
-			got); diff != "" {
+		left := contents{
+			[]Peer{want.Peers[0], want.Peers[2]}, want.Services[:2], want.Ports[1:], want.Offers, want.Trust,
+		}
+		if diff := cmp.Diff(left, got); diff != "" {
 			t.Error(diff)
 		}
 		var words []string
@@ -278,7 +285,7 @@ func TestFileIsPrivateAndAFile(t *testing.T) {
 func TestBeforeChecksums(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	want := filled(t, path, 3)
-	want.Offers = []Offers{} // that format had none
+	want.Offers, want.Trust = []Offers{}, map[string]json.RawMessage{} // that format had none
 	db, err := sql.Open("sqlite", "file:"+path)
 	if err != nil {
 		t.Fatal(err)
@@ -287,7 +294,7 @@ func TestBeforeChecksums(t *testing.T) {
 		`ALTER TABLE services DROP COLUMN sum`,
 		`CREATE TABLE ports (service TEXT PRIMARY KEY, port INTEGER NOT NULL UNIQUE) STRICT`,
 		`INSERT INTO ports SELECT service, json_extract(spec, '$.port') FROM local_ports`, `DROP TABLE local_ports`,
-		`DROP TABLE offerers`,
+		`DROP TABLE offerers`, `DROP TABLE trust`,
 		`DELETE FROM goose_db_version WHERE version_id >= 3`} {
 		if _, err := db.Exec(s); err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 )
 
 // version is that of the newest migration.
-const version = 5
+const version = 6
 
 // Open opens the file at path, making it if need be, and brings it up to date. A file that is damaged is moved to
 // path with ".bad" behind it; the journal has what could be read of it then, and Damage names the rest. While the
@@ -107,7 +107,10 @@ func upgrade(ctx context.Context, db *sql.DB) error {
 	sums := goose.NewGoMigration(3, &goose.GoFunc{RunTx: addSums}, nil)
 	ports := goose.NewGoMigration(4, &goose.GoFunc{RunTx: nameLocalPorts}, nil)
 	names := goose.NewGoMigration(5, &goose.GoFunc{RunTx: addOfferers}, nil)
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, dir, goose.WithGoMigrations(sums, ports, names))
+	trusted := goose.NewGoMigration(6, &goose.GoFunc{RunTx: addTrust}, nil)
+	provider, err := goose.NewProvider(
+		goose.DialectSQLite3, db, dir, goose.WithGoMigrations(sums, ports, names, trusted),
+	)
 	if err != nil {
 		return err
 	}

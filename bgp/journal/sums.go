@@ -19,7 +19,7 @@ type table struct {
 
 // tables returns every kind of record.
 func tables() []table {
-	return []table{peers(), services(), localPorts(), offerers()}
+	return []table{peers(), services(), localPorts(), offerers(), trust()}
 }
 
 func peers() table {

@@ -43,6 +43,16 @@ type Config struct {
 	// Admit is told of a verified node that dials and is no peer, and may make it one (speaker.PeerSet) before it
 	// returns. Nil admits nobody. It may block.
 	Admit func(ctx context.Context, remote bgp.NodeID)
+	// Endpoint takes the connections that come to the peering's address and speak HTTP/1.1; nil closes them.
+	Endpoint Endpoint
+}
+
+// Endpoint is what else is served at the peering's address, as package federation does.
+type Endpoint interface {
+	// TLS is for connections that do not ask for a session. It need not verify who asks.
+	TLS() *tls.Config
+	// Take serves a connection, which is its own from then on. It must not block for long.
+	Take(ctx context.Context, conn *tls.Conn)
 }
 
 // Identity is how a router proves itself and knows who its peers are, as the Source of auth/identity does.

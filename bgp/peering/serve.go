@@ -48,6 +48,10 @@ func transport(identity *tls.Config) stream.Config {
 func (r *Router) welcome(ctx, opening context.Context, at *door, g *guest) {
 	s, err := r.open(opening, at, g)
 	at.leave(time.Now(), g, err == nil)
+	if other, ok := errors.AsType[stream.OtherProtocol](err); ok {
+		r.cfg.Endpoint.Take(ctx, other.Conn)
+		return
+	}
 	if err != nil {
 		r.cfg.Log.Debug("a connection came to nothing", "address", g.RemoteAddr().String(), "err", err)
 		return
@@ -78,7 +82,11 @@ func (r *Router) open(opening context.Context, at *door, g *guest) (*stream.Stre
 		_ = g.Close()
 		return nil, err
 	}
-	return stream.Accept(opening, g, transport(r.cfg.Identity.ServerTLS()))
+	cfg := transport(r.cfg.Identity.ServerTLS())
+	if r.cfg.Endpoint != nil {
+		cfg.Other = r.cfg.Endpoint.TLS()
+	}
+	return stream.Accept(opening, g, cfg)
 }
 
 // dial opens a stream to a peer and serves it.

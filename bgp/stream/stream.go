@@ -10,6 +10,7 @@ import (
 	"math"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -32,9 +33,12 @@ const (
 
 // Config says what is spoken.
 type Config struct {
-	Method     string      // such as /package.Service/Method
-	TLS        *tls.Config // of this end; it is cloned
-	MaxMessage int         // bytes of the longest message that is taken
+	Method string      // such as /package.Service/Method
+	TLS    *tls.Config // of this end; it is cloned
+	// Other is that of connections to a server whose client does not ask for HTTP/2 alone (ALPN): they end in an
+	// OtherProtocol error. Nil closes them.
+	Other      *tls.Config
+	MaxMessage int // bytes of the longest message that is taken
 }
 
 // Stream is one end of a stream. One goroutine may Receive while others send.
@@ -102,6 +106,13 @@ func (e Ended) Error() string {
 	return e.Text
 }
 
+// OtherProtocol is the error of Accept for a connection that speaks HTTP/1.1, or says nothing about it. The connection
+// is open, and the caller's.
+type OtherProtocol struct{ Conn *tls.Conn }
+
+// Error implements error.
+func (o OtherProtocol) Error() string { return "the client speaks HTTP/1.1" }
+
 // Dial opens a stream to HOST:PORT. ctx bounds the opening alone.
 func Dial(ctx context.Context, address string, cfg Config) (*Stream, error) {
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", address)
@@ -118,12 +129,16 @@ func Dial(ctx context.Context, address string, cfg Config) (*Stream, error) {
 	})
 }
 
-// Accept takes the stream that a client opens on a connection, which it closes if it fails. ctx bounds that alone.
+// Accept takes the stream that a client opens on a connection, which it closes if it fails, but for OtherProtocol. ctx
+// bounds that alone.
 func Accept(ctx context.Context, raw net.Conn, cfg Config) (*Stream, error) {
 	return establish(ctx, raw, func(sock *socket) (*Stream, error) {
-		conn := tls.Server(sock, config(cfg.TLS))
+		conn := tls.Server(sock, serverConfig(&cfg))
 		if err := conn.HandshakeContext(ctx); err != nil {
 			return nil, err
+		}
+		if p := conn.ConnectionState().NegotiatedProtocol; cfg.Other != nil && p != http2.NextProtoTLS {
+			return nil, OtherProtocol{conn}
 		}
 		if p := conn.ConnectionState().NegotiatedProtocol; p != http2.NextProtoTLS {
 			return nil, fmt.Errorf("the client speaks %q, want %q (ALPN)", p, http2.NextProtoTLS)
@@ -131,6 +146,24 @@ func Accept(ctx context.Context, raw net.Conn, cfg Config) (*Stream, error) {
 		s := newStream(conn, sock, cfg, false)
 		return s, s.greetClient()
 	})
+}
+
+// serverConfig chooses by what the client asks for.
+func serverConfig(cfg *Config) *tls.Config {
+	c := config(cfg.TLS)
+	if cfg.Other == nil {
+		return c
+	}
+	other := cfg.Other.Clone()
+	other.NextProtos = []string{"http/1.1"}
+	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		asked := hello.SupportedProtos
+		if slices.Contains(asked, http2.NextProtoTLS) && !slices.Contains(asked, "http/1.1") {
+			return nil, nil //nolint:nilnil // the one for streams
+		}
+		return other, nil
+	}
+	return c
 }
 
 func config(c *tls.Config) *tls.Config {
@@ -149,7 +182,9 @@ func establish(ctx context.Context, raw net.Conn, f func(*socket) (*Stream, erro
 		err = ctx.Err()
 	}
 	if err != nil {
-		_ = raw.Close()
+		if _, other := errors.AsType[OtherProtocol](err); !other {
+			_ = raw.Close()
+		}
 		return nil, err
 	}
 	sock.run()

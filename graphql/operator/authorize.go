@@ -97,6 +97,11 @@ func rights() map[string]func(args) []right {
 		"setPeer":    func(a args) []right { in, _ := a["input"].(PeerInput); return setPeer(in) },
 		"removePeer": of("PEER_DELETE", "Peer", "node"), "resetPeer": of("PEER_UPDATE", "Peer", "node"),
 
+		"peerings": all("PEER_LIST"), "peering": all("PEER_LIST"), "invitations": all("PEER_LIST"),
+		"readInvitation": all("PEER_LIST"), "ownBundle": all("PEER_LIST"),
+		"offerPeering": all("MANAGE"), "acceptPeering": all("MANAGE"), "setPeering": all("MANAGE"),
+		"endPeering": all("MANAGE"), "withdrawInvitation": all("MANAGE"),
+
 		"routes": all("ROUTE_LIST"), "services": all("ROUTE_LIST"), "ports": all("ROUTE_LIST"),
 		"route": of("ROUTE_LIST", "Route", "service"), "service": of("ROUTE_LIST", "Route", "service"),
 		"explain": of("ROUTE_LIST", "Route", "service"), "trace": of("ROUTE_LIST", "Route", "service"),

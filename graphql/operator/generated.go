@@ -52,6 +52,25 @@ type ComplexityRoot struct {
 		Text   func(childComplexity int) int
 	}
 
+	BundleEndpoint struct {
+		Profile func(childComplexity int) int
+		Server  func(childComplexity int) int
+		URL     func(childComplexity int) int
+	}
+
+	BundleView struct {
+		By        func(childComplexity int) int
+		CheckedAt func(childComplexity int) int
+		Pins      func(childComplexity int) int
+		Refused   func(childComplexity int) int
+		RefusedAt func(childComplexity int) int
+		Sequence  func(childComplexity int) int
+		Since     func(childComplexity int) int
+		State     func(childComplexity int) int
+		TokenKeys func(childComplexity int) int
+		Until     func(childComplexity int) int
+	}
+
 	Change struct {
 		Kind    func(childComplexity int) int
 		Route   func(childComplexity int) int
@@ -166,20 +185,40 @@ type ComplexityRoot struct {
 		Requests func(childComplexity int) int
 	}
 
+	Invitation struct {
+		Address    func(childComplexity int) int
+		Expires    func(childComplexity int) int
+		ID         func(childComplexity int) int
+		Node       func(childComplexity int) int
+		Pins       func(childComplexity int) int
+		RootsUntil func(childComplexity int) int
+		State      func(childComplexity int) int
+		Terms      func(childComplexity int) int
+		Text       func(childComplexity int) int
+		UsedAt     func(childComplexity int) int
+		UsedBy     func(childComplexity int) int
+		With       func(childComplexity int) int
+	}
+
 	Mutation struct {
-		AgreeName      func(childComplexity int, service string, node string) int
-		Apply          func(childComplexity int, input ApplyInput) int
-		ApplyPolicy    func(childComplexity int, input PolicyInput, note string) int
-		Drain          func(childComplexity int, on bool) int
-		FreePort       func(childComplexity int, service string) int
-		PinPort        func(childComplexity int, service string, port int) int
-		RefreshGraph   func(childComplexity int) int
-		RemovePeer     func(childComplexity int, node string, text string) int
-		RemoveService  func(childComplexity int, service string) int
-		ResetPeer      func(childComplexity int, node string, text string) int
-		RollbackPolicy func(childComplexity int, number int, note string) int
-		SetPeer        func(childComplexity int, input PeerInput) int
-		SetService     func(childComplexity int, input ServiceInput, create bool) int
+		AcceptPeering      func(childComplexity int, input AcceptInput) int
+		AgreeName          func(childComplexity int, service string, node string) int
+		Apply              func(childComplexity int, input ApplyInput) int
+		ApplyPolicy        func(childComplexity int, input PolicyInput, note string) int
+		Drain              func(childComplexity int, on bool) int
+		EndPeering         func(childComplexity int, organisation string, text string) int
+		FreePort           func(childComplexity int, service string) int
+		OfferPeering       func(childComplexity int, input OfferInput) int
+		PinPort            func(childComplexity int, service string, port int) int
+		RefreshGraph       func(childComplexity int) int
+		RemovePeer         func(childComplexity int, node string, text string) int
+		RemoveService      func(childComplexity int, service string) int
+		ResetPeer          func(childComplexity int, node string, text string) int
+		RollbackPolicy     func(childComplexity int, number int, note string) int
+		SetPeer            func(childComplexity int, input PeerInput) int
+		SetPeering         func(childComplexity int, input PeeringInput) int
+		SetService         func(childComplexity int, input ServiceInput, create bool) int
+		WithdrawInvitation func(childComplexity int, id string) int
 	}
 
 	Node struct {
@@ -304,6 +343,28 @@ type ComplexityRoot struct {
 		State           func(childComplexity int) int
 	}
 
+	Peering struct {
+		BundleEndpoint func(childComplexity int) int
+		Faults         func(childComplexity int) int
+		Invitation     func(childComplexity int) int
+		Label          func(childComplexity int) int
+		Nodes          func(childComplexity int) int
+		Organisation   func(childComplexity int) int
+		Since          func(childComplexity int) int
+		Terms          func(childComplexity int) int
+		Theirs         func(childComplexity int) int
+		Trust          func(childComplexity int) int
+	}
+
+	PeeringNode struct {
+		Addresses  func(childComplexity int) int
+		Advertised func(childComplexity int) int
+		LastError  func(childComplexity int) int
+		Node       func(childComplexity int) int
+		Received   func(childComplexity int) int
+		State      func(childComplexity int) int
+	}
+
 	PolicyChange struct {
 		Calls     func(childComplexity int) int
 		Example   func(childComplexity int) int
@@ -399,14 +460,19 @@ type ComplexityRoot struct {
 		Envoys         func(childComplexity int) int
 		Explain        func(childComplexity int, service string) int
 		Graph          func(childComplexity int) int
+		Invitations    func(childComplexity int) int
 		Node           func(childComplexity int) int
+		OwnBundle      func(childComplexity int) int
 		Peer           func(childComplexity int, node string) int
+		Peering        func(childComplexity int, organisation string) int
+		Peerings       func(childComplexity int) int
 		Peers          func(childComplexity int) int
 		Plan           func(childComplexity int, query string, operationName string) int
 		Policy         func(childComplexity int) int
 		PolicyVersion  func(childComplexity int, number int) int
 		PolicyVersions func(childComplexity int, first int) int
 		Ports          func(childComplexity int) int
+		ReadInvitation func(childComplexity int, invitation string) int
 		Route          func(childComplexity int, service string) int
 		Routes         func(childComplexity int, after int, first int) int
 		Service        func(childComplexity int, service string) int
@@ -520,6 +586,13 @@ type ComplexityRoot struct {
 		Changes func(childComplexity int, match []string, peers bool) int
 	}
 
+	Terms struct {
+		MaxRoutes func(childComplexity int) int
+		Offer     func(childComplexity int) int
+		Role      func(childComplexity int) int
+		Take      func(childComplexity int) int
+	}
+
 	Told struct {
 		Peer  func(childComplexity int) int
 		State func(childComplexity int) int
@@ -563,6 +636,15 @@ type ComplexityRoot struct {
 		Hops             func(childComplexity int) int
 	}
 
+	TrustFault struct {
+		Advice   func(childComplexity int) int
+		Kind     func(childComplexity int) int
+		SeenBy   func(childComplexity int) int
+		Severity func(childComplexity int) int
+		Since    func(childComplexity int) int
+		Text     func(childComplexity int) int
+	}
+
 	Workload struct {
 		Address     func(childComplexity int) int
 		Health      func(childComplexity int) int
@@ -597,6 +679,11 @@ type MutationResolver interface {
 	RefreshGraph(ctx context.Context) (bool, error)
 	ApplyPolicy(ctx context.Context, input PolicyInput, note string) (*PolicyVersion, error)
 	RollbackPolicy(ctx context.Context, number int, note string) (*PolicyVersion, error)
+	OfferPeering(ctx context.Context, input OfferInput) (*Invitation, error)
+	AcceptPeering(ctx context.Context, input AcceptInput) (*Peering, error)
+	SetPeering(ctx context.Context, input PeeringInput) (*Peering, error)
+	EndPeering(ctx context.Context, organisation string, text string) (bool, error)
+	WithdrawInvitation(ctx context.Context, id string) (bool, error)
 }
 type QueryResolver interface {
 	Node(ctx context.Context) (*Node, error)
@@ -621,6 +708,11 @@ type QueryResolver interface {
 	Decisions(ctx context.Context, first int, denied bool) ([]PolicyDecision, error)
 	Why(ctx context.Context, decision string) (*PolicyWhy, error)
 	SimulatePolicy(ctx context.Context, input PolicyInput, seconds int) (*PolicySimulation, error)
+	Peerings(ctx context.Context) ([]Peering, error)
+	Peering(ctx context.Context, organisation string) (*Peering, error)
+	Invitations(ctx context.Context) ([]Invitation, error)
+	ReadInvitation(ctx context.Context, invitation string) (*Invitation, error)
+	OwnBundle(ctx context.Context) (string, error)
 }
 type SubscriptionResolver interface {
 	Changes(ctx context.Context, match []string, peers bool) (<-chan *Change, error)
@@ -693,6 +785,86 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BrokenOperation.Text(childComplexity), true
+
+	case "BundleEndpoint.profile":
+		if e.ComplexityRoot.BundleEndpoint.Profile == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BundleEndpoint.Profile(childComplexity), true
+	case "BundleEndpoint.server":
+		if e.ComplexityRoot.BundleEndpoint.Server == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BundleEndpoint.Server(childComplexity), true
+	case "BundleEndpoint.url":
+		if e.ComplexityRoot.BundleEndpoint.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BundleEndpoint.URL(childComplexity), true
+
+	case "BundleView.by":
+		if e.ComplexityRoot.BundleView.By == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BundleView.By(childComplexity), true
+	case "BundleView.checkedAt":
+		if e.ComplexityRoot.BundleView.CheckedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BundleView.CheckedAt(childComplexity), true
+	case "BundleView.pins":
+		if e.ComplexityRoot.BundleView.Pins == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BundleView.Pins(childComplexity), true
+	case "BundleView.refused":
+		if e.ComplexityRoot.BundleView.Refused == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BundleView.Refused(childComplexity), true
+	case "BundleView.refusedAt":
+		if e.ComplexityRoot.BundleView.RefusedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BundleView.RefusedAt(childComplexity), true
+	case "BundleView.sequence":
+		if e.ComplexityRoot.BundleView.Sequence == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BundleView.Sequence(childComplexity), true
+	case "BundleView.since":
+		if e.ComplexityRoot.BundleView.Since == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BundleView.Since(childComplexity), true
+	case "BundleView.state":
+		if e.ComplexityRoot.BundleView.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BundleView.State(childComplexity), true
+	case "BundleView.tokenKeys":
+		if e.ComplexityRoot.BundleView.TokenKeys == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BundleView.TokenKeys(childComplexity), true
+	case "BundleView.until":
+		if e.ComplexityRoot.BundleView.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BundleView.Until(childComplexity), true
 
 	case "Change.kind":
 		if e.ComplexityRoot.Change.Kind == nil {
@@ -1145,6 +1317,90 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.HopTraffic.Requests(childComplexity), true
 
+	case "Invitation.address":
+		if e.ComplexityRoot.Invitation.Address == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.Address(childComplexity), true
+	case "Invitation.expires":
+		if e.ComplexityRoot.Invitation.Expires == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.Expires(childComplexity), true
+	case "Invitation.id":
+		if e.ComplexityRoot.Invitation.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.ID(childComplexity), true
+	case "Invitation.node":
+		if e.ComplexityRoot.Invitation.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.Node(childComplexity), true
+	case "Invitation.pins":
+		if e.ComplexityRoot.Invitation.Pins == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.Pins(childComplexity), true
+	case "Invitation.rootsUntil":
+		if e.ComplexityRoot.Invitation.RootsUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.RootsUntil(childComplexity), true
+	case "Invitation.state":
+		if e.ComplexityRoot.Invitation.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.State(childComplexity), true
+	case "Invitation.terms":
+		if e.ComplexityRoot.Invitation.Terms == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.Terms(childComplexity), true
+	case "Invitation.text":
+		if e.ComplexityRoot.Invitation.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.Text(childComplexity), true
+	case "Invitation.usedAt":
+		if e.ComplexityRoot.Invitation.UsedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.UsedAt(childComplexity), true
+	case "Invitation.usedBy":
+		if e.ComplexityRoot.Invitation.UsedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.UsedBy(childComplexity), true
+	case "Invitation.with":
+		if e.ComplexityRoot.Invitation.With == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Invitation.With(childComplexity), true
+
+	case "Mutation.acceptPeering":
+		if e.ComplexityRoot.Mutation.AcceptPeering == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_acceptPeering_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AcceptPeering(childComplexity, args["input"].(AcceptInput)), true
 	case "Mutation.agreeName":
 		if e.ComplexityRoot.Mutation.AgreeName == nil {
 			break
@@ -1189,6 +1445,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Drain(childComplexity, args["on"].(bool)), true
+	case "Mutation.endPeering":
+		if e.ComplexityRoot.Mutation.EndPeering == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_endPeering_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.EndPeering(childComplexity, args["organisation"].(string), args["text"].(string)), true
 	case "Mutation.freePort":
 		if e.ComplexityRoot.Mutation.FreePort == nil {
 			break
@@ -1200,6 +1467,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.FreePort(childComplexity, args["service"].(string)), true
+	case "Mutation.offerPeering":
+		if e.ComplexityRoot.Mutation.OfferPeering == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_offerPeering_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.OfferPeering(childComplexity, args["input"].(OfferInput)), true
 	case "Mutation.pinPort":
 		if e.ComplexityRoot.Mutation.PinPort == nil {
 			break
@@ -1272,6 +1550,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetPeer(childComplexity, args["input"].(PeerInput)), true
+	case "Mutation.setPeering":
+		if e.ComplexityRoot.Mutation.SetPeering == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setPeering_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetPeering(childComplexity, args["input"].(PeeringInput)), true
 	case "Mutation.setService":
 		if e.ComplexityRoot.Mutation.SetService == nil {
 			break
@@ -1283,6 +1572,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetService(childComplexity, args["input"].(ServiceInput), args["create"].(bool)), true
+	case "Mutation.withdrawInvitation":
+		if e.ComplexityRoot.Mutation.WithdrawInvitation == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_withdrawInvitation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.WithdrawInvitation(childComplexity, args["id"].(string)), true
 
 	case "Node.attributeSets":
 		if e.ComplexityRoot.Node.AttributeSets == nil {
@@ -1914,6 +2214,104 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PeerDown.State(childComplexity), true
 
+	case "Peering.bundleEndpoint":
+		if e.ComplexityRoot.Peering.BundleEndpoint == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peering.BundleEndpoint(childComplexity), true
+	case "Peering.faults":
+		if e.ComplexityRoot.Peering.Faults == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peering.Faults(childComplexity), true
+	case "Peering.invitation":
+		if e.ComplexityRoot.Peering.Invitation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peering.Invitation(childComplexity), true
+	case "Peering.label":
+		if e.ComplexityRoot.Peering.Label == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peering.Label(childComplexity), true
+	case "Peering.nodes":
+		if e.ComplexityRoot.Peering.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peering.Nodes(childComplexity), true
+	case "Peering.organisation":
+		if e.ComplexityRoot.Peering.Organisation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peering.Organisation(childComplexity), true
+	case "Peering.since":
+		if e.ComplexityRoot.Peering.Since == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peering.Since(childComplexity), true
+	case "Peering.terms":
+		if e.ComplexityRoot.Peering.Terms == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peering.Terms(childComplexity), true
+	case "Peering.theirs":
+		if e.ComplexityRoot.Peering.Theirs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peering.Theirs(childComplexity), true
+	case "Peering.trust":
+		if e.ComplexityRoot.Peering.Trust == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peering.Trust(childComplexity), true
+
+	case "PeeringNode.addresses":
+		if e.ComplexityRoot.PeeringNode.Addresses == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringNode.Addresses(childComplexity), true
+	case "PeeringNode.advertised":
+		if e.ComplexityRoot.PeeringNode.Advertised == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringNode.Advertised(childComplexity), true
+	case "PeeringNode.lastError":
+		if e.ComplexityRoot.PeeringNode.LastError == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringNode.LastError(childComplexity), true
+	case "PeeringNode.node":
+		if e.ComplexityRoot.PeeringNode.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringNode.Node(childComplexity), true
+	case "PeeringNode.received":
+		if e.ComplexityRoot.PeeringNode.Received == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringNode.Received(childComplexity), true
+	case "PeeringNode.state":
+		if e.ComplexityRoot.PeeringNode.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringNode.State(childComplexity), true
+
 	case "PolicyChange.calls":
 		if e.ComplexityRoot.PolicyChange.Calls == nil {
 			break
@@ -2312,12 +2710,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Query.Graph(childComplexity), true
 
+	case "Query.invitations":
+		if e.ComplexityRoot.Query.Invitations == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Invitations(childComplexity), true
 	case "Query.node":
 		if e.ComplexityRoot.Query.Node == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Query.Node(childComplexity), true
+	case "Query.ownBundle":
+		if e.ComplexityRoot.Query.OwnBundle == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.OwnBundle(childComplexity), true
 	case "Query.peer":
 		if e.ComplexityRoot.Query.Peer == nil {
 			break
@@ -2329,6 +2739,23 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Peer(childComplexity, args["node"].(string)), true
+	case "Query.peering":
+		if e.ComplexityRoot.Query.Peering == nil {
+			break
+		}
+
+		args, err := ec.field_Query_peering_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Peering(childComplexity, args["organisation"].(string)), true
+	case "Query.peerings":
+		if e.ComplexityRoot.Query.Peerings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Peerings(childComplexity), true
 	case "Query.peers":
 		if e.ComplexityRoot.Query.Peers == nil {
 			break
@@ -2380,6 +2807,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Ports(childComplexity), true
+	case "Query.readInvitation":
+		if e.ComplexityRoot.Query.ReadInvitation == nil {
+			break
+		}
+
+		args, err := ec.field_Query_readInvitation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ReadInvitation(childComplexity, args["invitation"].(string)), true
 	case "Query.route":
 		if e.ComplexityRoot.Query.Route == nil {
 			break
@@ -2912,6 +3350,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Subscription.Changes(childComplexity, args["match"].([]string), args["peers"].(bool)), true
 
+	case "Terms.maxRoutes":
+		if e.ComplexityRoot.Terms.MaxRoutes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terms.MaxRoutes(childComplexity), true
+	case "Terms.offer":
+		if e.ComplexityRoot.Terms.Offer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terms.Offer(childComplexity), true
+	case "Terms.role":
+		if e.ComplexityRoot.Terms.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terms.Role(childComplexity), true
+	case "Terms.take":
+		if e.ComplexityRoot.Terms.Take == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terms.Take(childComplexity), true
+
 	case "Told.peer":
 		if e.ComplexityRoot.Told.Peer == nil {
 			break
@@ -3068,6 +3531,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Traffic.Hops(childComplexity), true
 
+	case "TrustFault.advice":
+		if e.ComplexityRoot.TrustFault.Advice == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrustFault.Advice(childComplexity), true
+	case "TrustFault.kind":
+		if e.ComplexityRoot.TrustFault.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrustFault.Kind(childComplexity), true
+	case "TrustFault.seenBy":
+		if e.ComplexityRoot.TrustFault.SeenBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrustFault.SeenBy(childComplexity), true
+	case "TrustFault.severity":
+		if e.ComplexityRoot.TrustFault.Severity == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrustFault.Severity(childComplexity), true
+	case "TrustFault.since":
+		if e.ComplexityRoot.TrustFault.Since == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrustFault.Since(childComplexity), true
+	case "TrustFault.text":
+		if e.ComplexityRoot.TrustFault.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrustFault.Text(childComplexity), true
+
 	case "Workload.address":
 		if e.ComplexityRoot.Workload.Address == nil {
 			break
@@ -3132,11 +3632,17 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
+			graphql.NewInputUnmarshaler("AcceptInput", ec.unmarshalInputAcceptInput),
 			graphql.NewInputUnmarshaler("ApplyInput", ec.unmarshalInputApplyInput),
+			graphql.NewInputUnmarshaler("BundleEndpointInput", ec.unmarshalInputBundleEndpointInput),
+			graphql.NewInputUnmarshaler("OfferInput", ec.unmarshalInputOfferInput),
 			graphql.NewInputUnmarshaler("PeerInput", ec.unmarshalInputPeerInput),
+			graphql.NewInputUnmarshaler("PeeringInput", ec.unmarshalInputPeeringInput),
+			graphql.NewInputUnmarshaler("PeeringNodeInput", ec.unmarshalInputPeeringNodeInput),
 			graphql.NewInputUnmarshaler("PolicyDocumentInput", ec.unmarshalInputPolicyDocumentInput),
 			graphql.NewInputUnmarshaler("PolicyInput", ec.unmarshalInputPolicyInput),
 			graphql.NewInputUnmarshaler("ServiceInput", ec.unmarshalInputServiceInput),
+			graphql.NewInputUnmarshaler("TermsInput", ec.unmarshalInputTermsInput),
 		)
 	}
 	first := true
@@ -3229,7 +3735,7 @@ func newExecutionContext(
 	}
 }
 
-//go:embed "schema.graphqls" "graph.graphqls" "policy.graphqls"
+//go:embed "schema.graphqls" "graph.graphqls" "policy.graphqls" "trust.graphqls"
 var sourcesFS embed.FS
 
 func sourceData(filename string) string {
@@ -3244,6 +3750,7 @@ var sources = []*ast.Source{
 	{Name: "schema.graphqls", Input: sourceData("schema.graphqls"), BuiltIn: false},
 	{Name: "graph.graphqls", Input: sourceData("graph.graphqls"), BuiltIn: false},
 	{Name: "policy.graphqls", Input: sourceData("policy.graphqls"), BuiltIn: false},
+	{Name: "trust.graphqls", Input: sourceData("trust.graphqls"), BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -3277,6 +3784,44 @@ func (ec *executionContext) childFields_BrokenOperation(ctx context.Context, fie
 		return ec.fieldContext_BrokenOperation_errors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type BrokenOperation", field.Name)
+}
+
+func (ec *executionContext) childFields_BundleEndpoint(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "url":
+		return ec.fieldContext_BundleEndpoint_url(ctx, field)
+	case "profile":
+		return ec.fieldContext_BundleEndpoint_profile(ctx, field)
+	case "server":
+		return ec.fieldContext_BundleEndpoint_server(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BundleEndpoint", field.Name)
+}
+
+func (ec *executionContext) childFields_BundleView(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "state":
+		return ec.fieldContext_BundleView_state(ctx, field)
+	case "sequence":
+		return ec.fieldContext_BundleView_sequence(ctx, field)
+	case "pins":
+		return ec.fieldContext_BundleView_pins(ctx, field)
+	case "tokenKeys":
+		return ec.fieldContext_BundleView_tokenKeys(ctx, field)
+	case "by":
+		return ec.fieldContext_BundleView_by(ctx, field)
+	case "since":
+		return ec.fieldContext_BundleView_since(ctx, field)
+	case "checkedAt":
+		return ec.fieldContext_BundleView_checkedAt(ctx, field)
+	case "until":
+		return ec.fieldContext_BundleView_until(ctx, field)
+	case "refused":
+		return ec.fieldContext_BundleView_refused(ctx, field)
+	case "refusedAt":
+		return ec.fieldContext_BundleView_refusedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BundleView", field.Name)
 }
 
 func (ec *executionContext) childFields_Change(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3505,6 +4050,36 @@ func (ec *executionContext) childFields_HopTraffic(ctx context.Context, field gr
 		return ec.fieldContext_HopTraffic_requests(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type HopTraffic", field.Name)
+}
+
+func (ec *executionContext) childFields_Invitation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Invitation_id(ctx, field)
+	case "text":
+		return ec.fieldContext_Invitation_text(ctx, field)
+	case "node":
+		return ec.fieldContext_Invitation_node(ctx, field)
+	case "address":
+		return ec.fieldContext_Invitation_address(ctx, field)
+	case "with":
+		return ec.fieldContext_Invitation_with(ctx, field)
+	case "pins":
+		return ec.fieldContext_Invitation_pins(ctx, field)
+	case "rootsUntil":
+		return ec.fieldContext_Invitation_rootsUntil(ctx, field)
+	case "terms":
+		return ec.fieldContext_Invitation_terms(ctx, field)
+	case "expires":
+		return ec.fieldContext_Invitation_expires(ctx, field)
+	case "state":
+		return ec.fieldContext_Invitation_state(ctx, field)
+	case "usedBy":
+		return ec.fieldContext_Invitation_usedBy(ctx, field)
+	case "usedAt":
+		return ec.fieldContext_Invitation_usedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Invitation", field.Name)
 }
 
 func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3749,6 +4324,50 @@ func (ec *executionContext) childFields_PeerDown(ctx context.Context, field grap
 		return ec.fieldContext_PeerDown_lastErrorByPeer(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PeerDown", field.Name)
+}
+
+func (ec *executionContext) childFields_Peering(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "organisation":
+		return ec.fieldContext_Peering_organisation(ctx, field)
+	case "since":
+		return ec.fieldContext_Peering_since(ctx, field)
+	case "nodes":
+		return ec.fieldContext_Peering_nodes(ctx, field)
+	case "terms":
+		return ec.fieldContext_Peering_terms(ctx, field)
+	case "theirs":
+		return ec.fieldContext_Peering_theirs(ctx, field)
+	case "trust":
+		return ec.fieldContext_Peering_trust(ctx, field)
+	case "bundleEndpoint":
+		return ec.fieldContext_Peering_bundleEndpoint(ctx, field)
+	case "invitation":
+		return ec.fieldContext_Peering_invitation(ctx, field)
+	case "label":
+		return ec.fieldContext_Peering_label(ctx, field)
+	case "faults":
+		return ec.fieldContext_Peering_faults(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Peering", field.Name)
+}
+
+func (ec *executionContext) childFields_PeeringNode(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_PeeringNode_node(ctx, field)
+	case "addresses":
+		return ec.fieldContext_PeeringNode_addresses(ctx, field)
+	case "state":
+		return ec.fieldContext_PeeringNode_state(ctx, field)
+	case "lastError":
+		return ec.fieldContext_PeeringNode_lastError(ctx, field)
+	case "received":
+		return ec.fieldContext_PeeringNode_received(ctx, field)
+	case "advertised":
+		return ec.fieldContext_PeeringNode_advertised(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PeeringNode", field.Name)
 }
 
 func (ec *executionContext) childFields_PolicyChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4125,6 +4744,20 @@ func (ec *executionContext) childFields_Subgraph(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type Subgraph", field.Name)
 }
 
+func (ec *executionContext) childFields_Terms(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "take":
+		return ec.fieldContext_Terms_take(ctx, field)
+	case "offer":
+		return ec.fieldContext_Terms_offer(ctx, field)
+	case "role":
+		return ec.fieldContext_Terms_role(ctx, field)
+	case "maxRoutes":
+		return ec.fieldContext_Terms_maxRoutes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Terms", field.Name)
+}
+
 func (ec *executionContext) childFields_Told(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "peer":
@@ -4209,6 +4842,24 @@ func (ec *executionContext) childFields_Traffic(ctx context.Context, field graph
 		return ec.fieldContext_Traffic_hops(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Traffic", field.Name)
+}
+
+func (ec *executionContext) childFields_TrustFault(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_TrustFault_kind(ctx, field)
+	case "severity":
+		return ec.fieldContext_TrustFault_severity(ctx, field)
+	case "text":
+		return ec.fieldContext_TrustFault_text(ctx, field)
+	case "advice":
+		return ec.fieldContext_TrustFault_advice(ctx, field)
+	case "since":
+		return ec.fieldContext_TrustFault_since(ctx, field)
+	case "seenBy":
+		return ec.fieldContext_TrustFault_seenBy(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TrustFault", field.Name)
 }
 
 func (ec *executionContext) childFields_Workload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4365,6 +5016,20 @@ func (ec *executionContext) field_Graph_history_args(ctx context.Context, rawArg
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_acceptPeering_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (AcceptInput, error) {
+			return ec.unmarshalNAcceptInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐAcceptInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_agreeName_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4437,6 +5102,28 @@ func (ec *executionContext) field_Mutation_drain_args(ctx context.Context, rawAr
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_endPeering_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "organisation",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["organisation"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "text",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["text"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_freePort_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4448,6 +5135,20 @@ func (ec *executionContext) field_Mutation_freePort_args(ctx context.Context, ra
 		return nil, err
 	}
 	args["service"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_offerPeering_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (OfferInput, error) {
+			return ec.unmarshalNOfferInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐOfferInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
 	return args, nil
 }
 
@@ -4567,6 +5268,20 @@ func (ec *executionContext) field_Mutation_setPeer_args(ctx context.Context, raw
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_setPeering_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (PeeringInput, error) {
+			return ec.unmarshalNPeeringInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_setService_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4586,6 +5301,20 @@ func (ec *executionContext) field_Mutation_setService_args(ctx context.Context, 
 		return nil, err
 	}
 	args["create"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_withdrawInvitation_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
 	return args, nil
 }
 
@@ -4689,6 +5418,20 @@ func (ec *executionContext) field_Query_peer_args(ctx context.Context, rawArgs m
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_peering_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "organisation",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["organisation"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_plan_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4736,6 +5479,20 @@ func (ec *executionContext) field_Query_policyVersions_args(ctx context.Context,
 		return nil, err
 	}
 	args["first"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_readInvitation_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "invitation",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["invitation"] = arg0
 	return args, nil
 }
 
@@ -5126,6 +5883,305 @@ func (ec *executionContext) _BrokenOperation_errors(ctx context.Context, field g
 }
 func (ec *executionContext) fieldContext_BrokenOperation_errors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("BrokenOperation", field, false, false, "String")
+}
+
+func (ec *executionContext) _BundleEndpoint_url(ctx context.Context, field graphql.CollectedField, obj *BundleEndpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BundleEndpoint_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.URL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BundleEndpoint_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BundleEndpoint", field, false, false, "String")
+}
+
+func (ec *executionContext) _BundleEndpoint_profile(ctx context.Context, field graphql.CollectedField, obj *BundleEndpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BundleEndpoint_profile(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Profile, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BundleEndpoint_profile(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BundleEndpoint", field, false, false, "String")
+}
+
+func (ec *executionContext) _BundleEndpoint_server(ctx context.Context, field graphql.CollectedField, obj *BundleEndpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BundleEndpoint_server(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Server, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BundleEndpoint_server(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BundleEndpoint", field, false, false, "String")
+}
+
+func (ec *executionContext) _BundleView_state(ctx context.Context, field graphql.CollectedField, obj *BundleView) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BundleView_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BundleView_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BundleView", field, false, false, "String")
+}
+
+func (ec *executionContext) _BundleView_sequence(ctx context.Context, field graphql.CollectedField, obj *BundleView) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BundleView_sequence(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Sequence, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BundleView_sequence(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BundleView", field, false, false, "String")
+}
+
+func (ec *executionContext) _BundleView_pins(ctx context.Context, field graphql.CollectedField, obj *BundleView) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BundleView_pins(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pins, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BundleView_pins(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BundleView", field, false, false, "String")
+}
+
+func (ec *executionContext) _BundleView_tokenKeys(ctx context.Context, field graphql.CollectedField, obj *BundleView) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BundleView_tokenKeys(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TokenKeys, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BundleView_tokenKeys(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BundleView", field, false, false, "Int")
+}
+
+func (ec *executionContext) _BundleView_by(ctx context.Context, field graphql.CollectedField, obj *BundleView) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BundleView_by(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.By, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BundleView_by(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BundleView", field, false, false, "String")
+}
+
+func (ec *executionContext) _BundleView_since(ctx context.Context, field graphql.CollectedField, obj *BundleView) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BundleView_since(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Since, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BundleView_since(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BundleView", field, false, false, "String")
+}
+
+func (ec *executionContext) _BundleView_checkedAt(ctx context.Context, field graphql.CollectedField, obj *BundleView) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BundleView_checkedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CheckedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BundleView_checkedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BundleView", field, false, false, "String")
+}
+
+func (ec *executionContext) _BundleView_until(ctx context.Context, field graphql.CollectedField, obj *BundleView) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BundleView_until(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Until, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BundleView_until(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BundleView", field, false, false, "String")
+}
+
+func (ec *executionContext) _BundleView_refused(ctx context.Context, field graphql.CollectedField, obj *BundleView) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BundleView_refused(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Refused, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BundleView_refused(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BundleView", field, false, false, "String")
+}
+
+func (ec *executionContext) _BundleView_refusedAt(ctx context.Context, field graphql.CollectedField, obj *BundleView) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BundleView_refusedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RefusedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BundleView_refusedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BundleView", field, false, false, "String")
 }
 
 func (ec *executionContext) _Change_kind(ctx context.Context, field graphql.CollectedField, obj *Change) (ret graphql.Marshaler) {
@@ -6931,6 +7987,291 @@ func (ec *executionContext) fieldContext_HopTraffic_requests(_ context.Context, 
 	return graphql.NewScalarFieldContext("HopTraffic", field, false, false, "Int")
 }
 
+func (ec *executionContext) _Invitation_id(ctx context.Context, field graphql.CollectedField, obj *Invitation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Invitation_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Invitation_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Invitation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Invitation_text(ctx context.Context, field graphql.CollectedField, obj *Invitation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Invitation_text(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Text, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Invitation_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Invitation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Invitation_node(ctx context.Context, field graphql.CollectedField, obj *Invitation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Invitation_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Invitation_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Invitation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Invitation_address(ctx context.Context, field graphql.CollectedField, obj *Invitation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Invitation_address(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Address, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Invitation_address(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Invitation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Invitation_with(ctx context.Context, field graphql.CollectedField, obj *Invitation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Invitation_with(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.With, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Invitation_with(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Invitation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Invitation_pins(ctx context.Context, field graphql.CollectedField, obj *Invitation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Invitation_pins(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pins, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Invitation_pins(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Invitation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Invitation_rootsUntil(ctx context.Context, field graphql.CollectedField, obj *Invitation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Invitation_rootsUntil(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RootsUntil, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Invitation_rootsUntil(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Invitation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Invitation_terms(ctx context.Context, field graphql.CollectedField, obj *Invitation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Invitation_terms(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Terms, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v Terms) graphql.Marshaler {
+			return ec.marshalNTerms2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTerms(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Invitation_terms(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Invitation",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Terms(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Invitation_expires(ctx context.Context, field graphql.CollectedField, obj *Invitation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Invitation_expires(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Expires, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Invitation_expires(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Invitation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Invitation_state(ctx context.Context, field graphql.CollectedField, obj *Invitation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Invitation_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Invitation_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Invitation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Invitation_usedBy(ctx context.Context, field graphql.CollectedField, obj *Invitation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Invitation_usedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UsedBy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Invitation_usedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Invitation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Invitation_usedAt(ctx context.Context, field graphql.CollectedField, obj *Invitation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Invitation_usedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UsedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Invitation_usedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Invitation", field, false, false, "String")
+}
+
 func (ec *executionContext) _Mutation_setPeer(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7476,6 +8817,226 @@ func (ec *executionContext) fieldContext_Mutation_rollbackPolicy(ctx context.Con
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_rollbackPolicy_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_offerPeering(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_offerPeering(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().OfferPeering(ctx, fc.Args["input"].(OfferInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Invitation) graphql.Marshaler {
+			return ec.marshalNInvitation2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐInvitation(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_offerPeering(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Invitation(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_offerPeering_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_acceptPeering(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_acceptPeering(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AcceptPeering(ctx, fc.Args["input"].(AcceptInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Peering) graphql.Marshaler {
+			return ec.marshalNPeering2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeering(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_acceptPeering(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Peering(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_acceptPeering_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_setPeering(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_setPeering(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SetPeering(ctx, fc.Args["input"].(PeeringInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Peering) graphql.Marshaler {
+			return ec.marshalNPeering2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeering(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_setPeering(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Peering(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_setPeering_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_endPeering(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_endPeering(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().EndPeering(ctx, fc.Args["organisation"].(string), fc.Args["text"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_endPeering(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type Boolean does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_endPeering_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_withdrawInvitation(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_withdrawInvitation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().WithdrawInvitation(ctx, fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_withdrawInvitation(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type Boolean does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_withdrawInvitation_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -9910,6 +11471,428 @@ func (ec *executionContext) fieldContext_PeerDown_lastErrorByPeer(_ context.Cont
 	return graphql.NewScalarFieldContext("PeerDown", field, false, false, "Boolean")
 }
 
+func (ec *executionContext) _Peering_organisation(ctx context.Context, field graphql.CollectedField, obj *Peering) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peering_organisation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Organisation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peering_organisation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Peering", field, false, false, "String")
+}
+
+func (ec *executionContext) _Peering_since(ctx context.Context, field graphql.CollectedField, obj *Peering) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peering_since(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Since, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peering_since(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Peering", field, false, false, "String")
+}
+
+func (ec *executionContext) _Peering_nodes(ctx context.Context, field graphql.CollectedField, obj *Peering) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peering_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []PeeringNode) graphql.Marshaler {
+			return ec.marshalNPeeringNode2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringNodeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peering_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Peering",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PeeringNode(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Peering_terms(ctx context.Context, field graphql.CollectedField, obj *Peering) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peering_terms(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Terms, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v Terms) graphql.Marshaler {
+			return ec.marshalNTerms2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTerms(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peering_terms(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Peering",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Terms(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Peering_theirs(ctx context.Context, field graphql.CollectedField, obj *Peering) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peering_theirs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Theirs, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Terms) graphql.Marshaler {
+			return ec.marshalOTerms2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTerms(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Peering_theirs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Peering",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Terms(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Peering_trust(ctx context.Context, field graphql.CollectedField, obj *Peering) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peering_trust(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Trust, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v BundleView) graphql.Marshaler {
+			return ec.marshalNBundleView2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐBundleView(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peering_trust(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Peering",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BundleView(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Peering_bundleEndpoint(ctx context.Context, field graphql.CollectedField, obj *Peering) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peering_bundleEndpoint(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BundleEndpoint, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *BundleEndpoint) graphql.Marshaler {
+			return ec.marshalOBundleEndpoint2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐBundleEndpoint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Peering_bundleEndpoint(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Peering",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BundleEndpoint(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Peering_invitation(ctx context.Context, field graphql.CollectedField, obj *Peering) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peering_invitation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Invitation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peering_invitation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Peering", field, false, false, "String")
+}
+
+func (ec *executionContext) _Peering_label(ctx context.Context, field graphql.CollectedField, obj *Peering) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peering_label(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Label, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peering_label(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Peering", field, false, false, "String")
+}
+
+func (ec *executionContext) _Peering_faults(ctx context.Context, field graphql.CollectedField, obj *Peering) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peering_faults(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Faults, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []TrustFault) graphql.Marshaler {
+			return ec.marshalNTrustFault2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTrustFaultᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peering_faults(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Peering",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TrustFault(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _PeeringNode_node(ctx context.Context, field graphql.CollectedField, obj *PeeringNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringNode_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringNode_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeeringNode", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeeringNode_addresses(ctx context.Context, field graphql.CollectedField, obj *PeeringNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringNode_addresses(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Addresses, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringNode_addresses(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeeringNode", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeeringNode_state(ctx context.Context, field graphql.CollectedField, obj *PeeringNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringNode_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringNode_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeeringNode", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeeringNode_lastError(ctx context.Context, field graphql.CollectedField, obj *PeeringNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringNode_lastError(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastError, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringNode_lastError(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeeringNode", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeeringNode_received(ctx context.Context, field graphql.CollectedField, obj *PeeringNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringNode_received(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Received, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringNode_received(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeeringNode", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PeeringNode_advertised(ctx context.Context, field graphql.CollectedField, obj *PeeringNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringNode_advertised(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Advertised, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringNode_advertised(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeeringNode", field, false, false, "Int")
+}
+
 func (ec *executionContext) _PolicyChange_principal(ctx context.Context, field graphql.CollectedField, obj *PolicyChange) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -12119,6 +14102,181 @@ func (ec *executionContext) fieldContext_Query_simulatePolicy(ctx context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_peerings(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_peerings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Peerings(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Peering) graphql.Marshaler {
+			return ec.marshalNPeering2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_peerings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Peering(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_peering(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_peering(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Peering(ctx, fc.Args["organisation"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Peering) graphql.Marshaler {
+			return ec.marshalOPeering2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeering(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_peering(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Peering(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_peering_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_invitations(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_invitations(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Invitations(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Invitation) graphql.Marshaler {
+			return ec.marshalNInvitation2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐInvitationᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_invitations(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Invitation(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_readInvitation(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_readInvitation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ReadInvitation(ctx, fc.Args["invitation"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Invitation) graphql.Marshaler {
+			return ec.marshalNInvitation2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐInvitation(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_readInvitation(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Invitation(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_readInvitation_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_ownBundle(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_ownBundle(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().OwnBundle(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_ownBundle(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Query", field, true, true, "String")
+}
+
 func (ec *executionContext) _Query___type(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -13958,6 +16116,98 @@ func (ec *executionContext) fieldContext_Subscription_changes(ctx context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Terms_take(ctx context.Context, field graphql.CollectedField, obj *Terms) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Terms_take(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Take, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Terms_take(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Terms", field, false, false, "String")
+}
+
+func (ec *executionContext) _Terms_offer(ctx context.Context, field graphql.CollectedField, obj *Terms) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Terms_offer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Offer, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Terms_offer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Terms", field, false, false, "String")
+}
+
+func (ec *executionContext) _Terms_role(ctx context.Context, field graphql.CollectedField, obj *Terms) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Terms_role(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Role, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Terms_role(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Terms", field, false, false, "String")
+}
+
+func (ec *executionContext) _Terms_maxRoutes(ctx context.Context, field graphql.CollectedField, obj *Terms) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Terms_maxRoutes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MaxRoutes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Terms_maxRoutes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Terms", field, false, false, "Int")
+}
+
 func (ec *executionContext) _Told_peer(ctx context.Context, field graphql.CollectedField, obj *Told) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14567,6 +16817,144 @@ func (ec *executionContext) fieldContext_Traffic_hops(_ context.Context, field g
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _TrustFault_kind(ctx context.Context, field graphql.CollectedField, obj *TrustFault) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TrustFault_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TrustFault_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TrustFault", field, false, false, "String")
+}
+
+func (ec *executionContext) _TrustFault_severity(ctx context.Context, field graphql.CollectedField, obj *TrustFault) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TrustFault_severity(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Severity, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TrustFault_severity(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TrustFault", field, false, false, "String")
+}
+
+func (ec *executionContext) _TrustFault_text(ctx context.Context, field graphql.CollectedField, obj *TrustFault) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TrustFault_text(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Text, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TrustFault_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TrustFault", field, false, false, "String")
+}
+
+func (ec *executionContext) _TrustFault_advice(ctx context.Context, field graphql.CollectedField, obj *TrustFault) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TrustFault_advice(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Advice, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TrustFault_advice(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TrustFault", field, false, false, "String")
+}
+
+func (ec *executionContext) _TrustFault_since(ctx context.Context, field graphql.CollectedField, obj *TrustFault) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TrustFault_since(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Since, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TrustFault_since(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TrustFault", field, false, false, "String")
+}
+
+func (ec *executionContext) _TrustFault_seenBy(ctx context.Context, field graphql.CollectedField, obj *TrustFault) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TrustFault_seenBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SeenBy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TrustFault_seenBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TrustFault", field, false, false, "String")
 }
 
 func (ec *executionContext) _Workload_ordered(ctx context.Context, field graphql.CollectedField, obj *Workload) (ret graphql.Marshaler) {
@@ -15849,6 +18237,66 @@ func (ec *executionContext) fieldContext___Type_isOneOf(_ context.Context, field
 
 // region    **************************** input.gotpl *****************************
 
+func (ec *executionContext) unmarshalInputAcceptInput(ctx context.Context, obj any) (AcceptInput, error) {
+	var it AcceptInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["address"]; !present {
+		asMap["address"] = ""
+	}
+
+	fieldsInOrder := [...]string{"invitation", "terms", "address"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "invitation":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("invitation"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Invitation = data
+		case "terms":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("terms"))
+			data, err := ec.unmarshalNTermsInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTermsInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Terms = data
+		case "address":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("address"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Address = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalAcceptInput unmarshals raw into the AcceptInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalAcceptInput(ctx context.Context, raw any) (AcceptInput, error) {
+	var out AcceptInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "AcceptInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputApplyInput(ctx context.Context, obj any) (ApplyInput, error) {
 	var it ApplyInput
 	if obj == nil {
@@ -15932,6 +18380,136 @@ func (ec *executionContext) unmarshalInputApplyInput(ctx context.Context, obj an
 func UnmarshalApplyInput(ctx context.Context, raw any) (ApplyInput, error) {
 	var out ApplyInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "ApplyInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputBundleEndpointInput(ctx context.Context, obj any) (BundleEndpointInput, error) {
+	var it BundleEndpointInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["server"]; !present {
+		asMap["server"] = ""
+	}
+
+	fieldsInOrder := [...]string{"url", "profile", "server"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "url":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("url"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.URL = data
+		case "profile":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("profile"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Profile = data
+		case "server":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("server"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Server = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalBundleEndpointInput unmarshals raw into the BundleEndpointInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalBundleEndpointInput(ctx context.Context, raw any) (BundleEndpointInput, error) {
+	var out BundleEndpointInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "BundleEndpointInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputOfferInput(ctx context.Context, obj any) (OfferInput, error) {
+	var it OfferInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["address"]; !present {
+		asMap["address"] = ""
+	}
+	if _, present := asMap["life"]; !present {
+		asMap["life"] = "24h"
+	}
+
+	fieldsInOrder := [...]string{"with", "address", "terms", "life"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "with":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("with"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.With = data
+		case "address":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("address"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Address = data
+		case "terms":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("terms"))
+			data, err := ec.unmarshalNTermsInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTermsInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Terms = data
+		case "life":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("life"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Life = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalOfferInput unmarshals raw into the OfferInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalOfferInput(ctx context.Context, raw any) (OfferInput, error) {
+	var out OfferInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "OfferInput", raw, &out)
 	return out, err
 }
 
@@ -16133,6 +18711,136 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 func UnmarshalPeerInput(ctx context.Context, raw any) (PeerInput, error) {
 	var out PeerInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "PeerInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputPeeringInput(ctx context.Context, obj any) (PeeringInput, error) {
+	var it PeeringInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["nodes"]; !present {
+		asMap["nodes"] = []any{}
+	}
+	if _, present := asMap["bundle"]; !present {
+		asMap["bundle"] = ""
+	}
+
+	fieldsInOrder := [...]string{"organisation", "nodes", "terms", "bundle", "bundleEndpoint"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "organisation":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("organisation"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Organisation = data
+		case "nodes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("nodes"))
+			data, err := ec.unmarshalNPeeringNodeInput2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringNodeInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Nodes = data
+		case "terms":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("terms"))
+			data, err := ec.unmarshalNTermsInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTermsInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Terms = data
+		case "bundle":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("bundle"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Bundle = data
+		case "bundleEndpoint":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("bundleEndpoint"))
+			data, err := ec.unmarshalOBundleEndpointInput2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐBundleEndpointInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BundleEndpoint = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalPeeringInput unmarshals raw into the PeeringInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalPeeringInput(ctx context.Context, raw any) (PeeringInput, error) {
+	var out PeeringInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "PeeringInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputPeeringNodeInput(ctx context.Context, obj any) (PeeringNodeInput, error) {
+	var it PeeringNodeInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["addresses"]; !present {
+		asMap["addresses"] = []any{}
+	}
+
+	fieldsInOrder := [...]string{"node", "addresses"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "node":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("node"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Node = data
+		case "addresses":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("addresses"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Addresses = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalPeeringNodeInput unmarshals raw into the PeeringNodeInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalPeeringNodeInput(ctx context.Context, raw any) (PeeringNodeInput, error) {
+	var out PeeringNodeInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "PeeringNodeInput", raw, &out)
 	return out, err
 }
 
@@ -16441,6 +19149,82 @@ func UnmarshalServiceInput(ctx context.Context, raw any) (ServiceInput, error) {
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputTermsInput(ctx context.Context, obj any) (TermsInput, error) {
+	var it TermsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["take"]; !present {
+		asMap["take"] = []any{}
+	}
+	if _, present := asMap["offer"]; !present {
+		asMap["offer"] = []any{}
+	}
+	if _, present := asMap["role"]; !present {
+		asMap["role"] = ""
+	}
+	if _, present := asMap["maxRoutes"]; !present {
+		asMap["maxRoutes"] = 0
+	}
+
+	fieldsInOrder := [...]string{"take", "offer", "role", "maxRoutes"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "take":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("take"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Take = data
+		case "offer":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("offer"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Offer = data
+		case "role":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("role"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Role = data
+		case "maxRoutes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("maxRoutes"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MaxRoutes = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalTermsInput unmarshals raw into the TermsInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalTermsInput(ctx context.Context, raw any) (TermsInput, error) {
+	var out TermsInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "TermsInput", raw, &out)
+	return out, err
+}
+
 // endregion **************************** input.gotpl *****************************
 
 // region    ************************** interface.gotpl ***************************
@@ -16525,6 +19309,127 @@ func (ec *executionContext) _BrokenOperation(ctx context.Context, sel ast.Select
 			}
 		case "errors":
 			out.Values[i] = ec._BrokenOperation_errors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var bundleEndpointImplementors = []string{"BundleEndpoint"}
+
+func (ec *executionContext) _BundleEndpoint(ctx context.Context, sel ast.SelectionSet, obj *BundleEndpoint) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, bundleEndpointImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BundleEndpoint")
+		case "url":
+			out.Values[i] = ec._BundleEndpoint_url(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "profile":
+			out.Values[i] = ec._BundleEndpoint_profile(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "server":
+			out.Values[i] = ec._BundleEndpoint_server(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var bundleViewImplementors = []string{"BundleView"}
+
+func (ec *executionContext) _BundleView(ctx context.Context, sel ast.SelectionSet, obj *BundleView) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, bundleViewImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BundleView")
+		case "state":
+			out.Values[i] = ec._BundleView_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "sequence":
+			out.Values[i] = ec._BundleView_sequence(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pins":
+			out.Values[i] = ec._BundleView_pins(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "tokenKeys":
+			out.Values[i] = ec._BundleView_tokenKeys(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "by":
+			out.Values[i] = ec._BundleView_by(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "since":
+			out.Values[i] = ec._BundleView_since(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "checkedAt":
+			out.Values[i] = ec._BundleView_checkedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "until":
+			out.Values[i] = ec._BundleView_until(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "refused":
+			out.Values[i] = ec._BundleView_refused(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "refusedAt":
+			out.Values[i] = ec._BundleView_refusedAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -17298,6 +20203,94 @@ func (ec *executionContext) _HopTraffic(ctx context.Context, sel ast.SelectionSe
 	return out
 }
 
+var invitationImplementors = []string{"Invitation"}
+
+func (ec *executionContext) _Invitation(ctx context.Context, sel ast.SelectionSet, obj *Invitation) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, invitationImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Invitation")
+		case "id":
+			out.Values[i] = ec._Invitation_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "text":
+			out.Values[i] = ec._Invitation_text(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._Invitation_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "address":
+			out.Values[i] = ec._Invitation_address(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "with":
+			out.Values[i] = ec._Invitation_with(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pins":
+			out.Values[i] = ec._Invitation_pins(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "rootsUntil":
+			out.Values[i] = ec._Invitation_rootsUntil(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "terms":
+			out.Values[i] = ec._Invitation_terms(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "expires":
+			out.Values[i] = ec._Invitation_expires(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "state":
+			out.Values[i] = ec._Invitation_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "usedBy":
+			out.Values[i] = ec._Invitation_usedBy(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "usedAt":
+			out.Values[i] = ec._Invitation_usedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var mutationImplementors = []string{"Mutation"}
 
 func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet) graphql.Marshaler {
@@ -17404,6 +20397,41 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "rollbackPolicy":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_rollbackPolicy(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "offerPeering":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_offerPeering(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "acceptPeering":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_acceptPeering(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "setPeering":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_setPeering(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "endPeering":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_endPeering(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "withdrawInvitation":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_withdrawInvitation(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -18093,6 +21121,142 @@ func (ec *executionContext) _PeerDown(ctx context.Context, sel ast.SelectionSet,
 			}
 		case "lastErrorByPeer":
 			out.Values[i] = ec._PeerDown_lastErrorByPeer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var peeringImplementors = []string{"Peering"}
+
+func (ec *executionContext) _Peering(ctx context.Context, sel ast.SelectionSet, obj *Peering) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, peeringImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Peering")
+		case "organisation":
+			out.Values[i] = ec._Peering_organisation(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "since":
+			out.Values[i] = ec._Peering_since(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "nodes":
+			out.Values[i] = ec._Peering_nodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "terms":
+			out.Values[i] = ec._Peering_terms(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "theirs":
+			out.Values[i] = ec._Peering_theirs(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "trust":
+			out.Values[i] = ec._Peering_trust(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "bundleEndpoint":
+			out.Values[i] = ec._Peering_bundleEndpoint(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "invitation":
+			out.Values[i] = ec._Peering_invitation(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "label":
+			out.Values[i] = ec._Peering_label(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "faults":
+			out.Values[i] = ec._Peering_faults(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var peeringNodeImplementors = []string{"PeeringNode"}
+
+func (ec *executionContext) _PeeringNode(ctx context.Context, sel ast.SelectionSet, obj *PeeringNode) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, peeringNodeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PeeringNode")
+		case "node":
+			out.Values[i] = ec._PeeringNode_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "addresses":
+			out.Values[i] = ec._PeeringNode_addresses(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "state":
+			out.Values[i] = ec._PeeringNode_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "lastError":
+			out.Values[i] = ec._PeeringNode_lastError(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "received":
+			out.Values[i] = ec._PeeringNode_received(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "advertised":
+			out.Values[i] = ec._PeeringNode_advertised(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -18847,6 +22011,36 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_simulatePolicy(ctx, field)
 				})
+		case "peerings":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_peerings(ctx, field)
+				})
+		case "peering":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_peering(ctx, field)
+				})
+		case "invitations":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_invitations(ctx, field)
+				})
+		case "readInvitation":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_readInvitation(ctx, field)
+				})
+		case "ownBundle":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_ownBundle(ctx, field)
+				})
 		case "__type":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Query___type(ctx, field)
@@ -19510,6 +22704,54 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 	}
 }
 
+var termsImplementors = []string{"Terms"}
+
+func (ec *executionContext) _Terms(ctx context.Context, sel ast.SelectionSet, obj *Terms) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, termsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Terms")
+		case "take":
+			out.Values[i] = ec._Terms_take(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "offer":
+			out.Values[i] = ec._Terms_offer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "role":
+			out.Values[i] = ec._Terms_role(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "maxRoutes":
+			out.Values[i] = ec._Terms_maxRoutes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var toldImplementors = []string{"Told"}
 
 func (ec *executionContext) _Told(ctx context.Context, sel ast.SelectionSet, obj *Told) graphql.Marshaler {
@@ -19783,6 +23025,64 @@ func (ec *executionContext) _Traffic(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "hops":
 			out.Values[i] = ec._Traffic_hops(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var trustFaultImplementors = []string{"TrustFault"}
+
+func (ec *executionContext) _TrustFault(ctx context.Context, sel ast.SelectionSet, obj *TrustFault) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, trustFaultImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TrustFault")
+		case "kind":
+			out.Values[i] = ec._TrustFault_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "severity":
+			out.Values[i] = ec._TrustFault_severity(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "text":
+			out.Values[i] = ec._TrustFault_text(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "advice":
+			out.Values[i] = ec._TrustFault_advice(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "since":
+			out.Values[i] = ec._TrustFault_since(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "seenBy":
+			out.Values[i] = ec._TrustFault_seenBy(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -20238,6 +23538,11 @@ func (ec *executionContext) ___Type(ctx context.Context, sel ast.SelectionSet, o
 
 // region    ***************************** type.gotpl *****************************
 
+func (ec *executionContext) unmarshalNAcceptInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐAcceptInput(ctx context.Context, v any) (AcceptInput, error) {
+	res, err := ec.unmarshalInputAcceptInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalNApplied2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐApplied(ctx context.Context, sel ast.SelectionSet, v Applied) graphql.Marshaler {
 	return ec._Applied(ctx, sel, &v)
 }
@@ -20295,6 +23600,10 @@ func (ec *executionContext) marshalNBrokenOperation2ᚕgithubᚗcomᚋcatalyst�
 	}
 
 	return ret
+}
+
+func (ec *executionContext) marshalNBundleView2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐBundleView(ctx context.Context, sel ast.SelectionSet, v BundleView) graphql.Marshaler {
+	return ec._BundleView(ctx, sel, &v)
 }
 
 func (ec *executionContext) marshalNChange2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐChange(ctx context.Context, sel ast.SelectionSet, v *Change) graphql.Marshaler {
@@ -20549,12 +23858,45 @@ func (ec *executionContext) marshalNInt2int(ctx context.Context, sel ast.Selecti
 	return res
 }
 
+func (ec *executionContext) marshalNInvitation2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐInvitation(ctx context.Context, sel ast.SelectionSet, v Invitation) graphql.Marshaler {
+	return ec._Invitation(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNInvitation2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐInvitationᚄ(ctx context.Context, sel ast.SelectionSet, v []Invitation) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNInvitation2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐInvitation(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNInvitation2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐInvitation(ctx context.Context, sel ast.SelectionSet, v *Invitation) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Invitation!")
+		return graphql.Null
+	}
+	return ec._Invitation(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNNode2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐNode(ctx context.Context, sel ast.SelectionSet, v *Node) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Node!")
 		return graphql.Null
 	}
 	return ec._Node(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNOfferInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐOfferInput(ctx context.Context, v any) (OfferInput, error) {
+	res, err := ec.unmarshalInputOfferInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNOfferer2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐOfferer(ctx context.Context, sel ast.SelectionSet, v Offerer) graphql.Marshaler {
@@ -20661,6 +24003,78 @@ func (ec *executionContext) unmarshalNPeerInput2ᚕgithubᚗcomᚋcatalystᚑrou
 	for i := range vSlice {
 		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
 		res[i], err = ec.unmarshalNPeerInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNPeering2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeering(ctx context.Context, sel ast.SelectionSet, v Peering) graphql.Marshaler {
+	return ec._Peering(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNPeering2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringᚄ(ctx context.Context, sel ast.SelectionSet, v []Peering) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNPeering2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeering(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNPeering2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeering(ctx context.Context, sel ast.SelectionSet, v *Peering) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Peering!")
+		return graphql.Null
+	}
+	return ec._Peering(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNPeeringInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringInput(ctx context.Context, v any) (PeeringInput, error) {
+	res, err := ec.unmarshalInputPeeringInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNPeeringNode2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringNode(ctx context.Context, sel ast.SelectionSet, v PeeringNode) graphql.Marshaler {
+	return ec._PeeringNode(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNPeeringNode2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringNodeᚄ(ctx context.Context, sel ast.SelectionSet, v []PeeringNode) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNPeeringNode2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringNode(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNPeeringNodeInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringNodeInput(ctx context.Context, v any) (PeeringNodeInput, error) {
+	res, err := ec.unmarshalInputPeeringNodeInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNPeeringNodeInput2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringNodeInputᚄ(ctx context.Context, v any) ([]PeeringNodeInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]PeeringNodeInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNPeeringNodeInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringNodeInput(ctx, vSlice[i])
 		if err != nil {
 			return nil, err
 		}
@@ -21078,6 +24492,15 @@ func (ec *executionContext) marshalNSubgraph2ᚕgithubᚗcomᚋcatalystᚑrouter
 	return ret
 }
 
+func (ec *executionContext) marshalNTerms2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTerms(ctx context.Context, sel ast.SelectionSet, v Terms) graphql.Marshaler {
+	return ec._Terms(ctx, sel, &v)
+}
+
+func (ec *executionContext) unmarshalNTermsInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTermsInput(ctx context.Context, v any) (TermsInput, error) {
+	res, err := ec.unmarshalInputTermsInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalNTold2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTold(ctx context.Context, sel ast.SelectionSet, v Told) graphql.Marshaler {
 	return ec._Told(ctx, sel, &v)
 }
@@ -21152,6 +24575,26 @@ func (ec *executionContext) marshalNTraffic2ᚖgithubᚗcomᚋcatalystᚑrouter�
 		return graphql.Null
 	}
 	return ec._Traffic(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNTrustFault2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTrustFault(ctx context.Context, sel ast.SelectionSet, v TrustFault) graphql.Marshaler {
+	return ec._TrustFault(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNTrustFault2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTrustFaultᚄ(ctx context.Context, sel ast.SelectionSet, v []TrustFault) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTrustFault2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTrustFault(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNWorkload2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐWorkload(ctx context.Context, sel ast.SelectionSet, v Workload) graphql.Marshaler {
@@ -21346,6 +24789,21 @@ func (ec *executionContext) marshalOBoolean2ᚖbool(ctx context.Context, sel ast
 	return res
 }
 
+func (ec *executionContext) marshalOBundleEndpoint2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐBundleEndpoint(ctx context.Context, sel ast.SelectionSet, v *BundleEndpoint) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._BundleEndpoint(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOBundleEndpointInput2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐBundleEndpointInput(ctx context.Context, v any) (*BundleEndpointInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputBundleEndpointInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalOGraph2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐGraph(ctx context.Context, sel ast.SelectionSet, v *Graph) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -21358,6 +24816,13 @@ func (ec *executionContext) marshalOPeer2ᚖgithubᚗcomᚋcatalystᚑrouterᚋc
 		return graphql.Null
 	}
 	return ec._Peer(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOPeering2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeering(ctx context.Context, sel ast.SelectionSet, v *Peering) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Peering(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOPolicyMiss2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPolicyMiss(ctx context.Context, sel ast.SelectionSet, v *PolicyMiss) graphql.Marshaler {
@@ -21439,6 +24904,13 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	_ = ctx
 	res := graphql.MarshalString(*v)
 	return res
+}
+
+func (ec *executionContext) marshalOTerms2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTerms(ctx context.Context, sel ast.SelectionSet, v *Terms) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Terms(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOTraceBroken2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTraceBroken(ctx context.Context, sel ast.SelectionSet, v *TraceBroken) graphql.Marshaler {

@@ -2,6 +2,13 @@
 
 package operator
 
+type AcceptInput struct {
+	Invitation string     `json:"invitation"`
+	Terms      TermsInput `json:"terms"`
+	// HOST:PORT where this node takes peers; empty if it only dials.
+	Address string `json:"address"`
+}
+
 // What was done to a peer or a service.
 type Applied struct {
 	// peer or service
@@ -28,6 +35,40 @@ type BrokenOperation struct {
 	Text   string   `json:"text"`
 	Count  int      `json:"count"`
 	Errors []string `json:"errors"`
+}
+
+type BundleEndpoint struct {
+	URL     string `json:"url"`
+	Profile string `json:"profile"`
+	Server  string `json:"server"`
+}
+
+type BundleEndpointInput struct {
+	URL string `json:"url"`
+	// https_web or https_spiffe
+	Profile string `json:"profile"`
+	// The SPIFFE ID of the server, for https_spiffe.
+	Server string `json:"server"`
+}
+
+// Another organisation's bundle as this node holds it.
+type BundleView struct {
+	// held, none (configured, no bundle yet) or withdrawn (the organisation has withdrawn every key)
+	State    string `json:"state"`
+	Sequence string `json:"sequence"`
+	// SHA-256 of each root
+	Pins      []string `json:"pins"`
+	TokenKeys int      `json:"tokenKeys"`
+	// How it came: invitation, peering, poll or hand.
+	By    string `json:"by"`
+	Since string `json:"since"`
+	// When it was last found to be the newest; empty if never since this node started.
+	CheckedAt string `json:"checkedAt"`
+	// Until when the last of its roots is valid.
+	Until string `json:"until"`
+	// Why the last one that was seen was not taken; empty if it was.
+	Refused   string `json:"refused"`
+	RefusedAt string `json:"refusedAt"`
 }
 
 type Change struct {
@@ -176,6 +217,24 @@ type HopTraffic struct {
 	Requests int    `json:"requests"`
 }
 
+type Invitation struct {
+	ID string `json:"id"`
+	// The secret text, to be sent to the other organisation; empty where it is not shown.
+	Text    string   `json:"text"`
+	Node    string   `json:"node"`
+	Address string   `json:"address"`
+	With    string   `json:"with"`
+	Pins    []string `json:"pins"`
+	// Until when the inviting organisation's roots are valid.
+	RootsUntil string `json:"rootsUntil"`
+	Terms      Terms  `json:"terms"`
+	Expires    string `json:"expires"`
+	// open, used, withdrawn or expired
+	State  string `json:"state"`
+	UsedBy string `json:"usedBy"`
+	UsedAt string `json:"usedAt"`
+}
+
 type Mutation struct {
 }
 
@@ -204,6 +263,15 @@ type Node struct {
 	Missing []string `json:"missing"`
 	// What serves and is to be looked at: certificates that end soon.
 	Warnings []string `json:"warnings"`
+}
+
+type OfferInput struct {
+	With string `json:"with"`
+	// HOST:PORT where this node takes peers; empty for peering.listen.
+	Address string     `json:"address"`
+	Terms   TermsInput `json:"terms"`
+	// How long it can be accepted, 1m to 720h.
+	Life string `json:"life"`
 }
 
 // A node that offers a name, or did so in the last week.
@@ -355,6 +423,45 @@ type PeerInput struct {
 	// A filter chain in JSON; null for no rule.
 	Import *string `json:"import"`
 	Export *string `json:"export"`
+}
+
+type Peering struct {
+	Organisation string        `json:"organisation"`
+	Since        string        `json:"since"`
+	Nodes        []PeeringNode `json:"nodes"`
+	Terms        Terms         `json:"terms"`
+	// What the other side says of its own; null if it has not said.
+	Theirs         *Terms          `json:"theirs"`
+	Trust          BundleView      `json:"trust"`
+	BundleEndpoint *BundleEndpoint `json:"bundleEndpoint"`
+	// The id of the invitation by which it was made; empty for one made by hand.
+	Invitation string `json:"invitation"`
+	Label      string `json:"label"`
+	// What is wrong, or will be: worst first.
+	Faults []TrustFault `json:"faults"`
+}
+
+type PeeringInput struct {
+	Organisation string             `json:"organisation"`
+	Nodes        []PeeringNodeInput `json:"nodes"`
+	Terms        TermsInput         `json:"terms"`
+	// The other organisation's bundle by hand: JSON, or roots in PEM; empty to keep what is held.
+	Bundle         string               `json:"bundle"`
+	BundleEndpoint *BundleEndpointInput `json:"bundleEndpoint"`
+}
+
+type PeeringNode struct {
+	Node       string   `json:"node"`
+	Addresses  []string `json:"addresses"`
+	State      string   `json:"state"`
+	LastError  string   `json:"lastError"`
+	Received   int      `json:"received"`
+	Advertised int      `json:"advertised"`
+}
+
+type PeeringNodeInput struct {
+	Node      string   `json:"node"`
+	Addresses []string `json:"addresses"`
 }
 
 type PolicyChange struct {
@@ -622,6 +729,24 @@ type Subgraph struct {
 type Subscription struct {
 }
 
+type Terms struct {
+	Take      []string `json:"take"`
+	Offer     []string `json:"offer"`
+	Role      string   `json:"role"`
+	MaxRoutes int      `json:"maxRoutes"`
+}
+
+type TermsInput struct {
+	// Names that are taken of the other organisation: a service, or *.NAME for all below NAME.
+	Take []string `json:"take"`
+	// Names that it is offered, likewise.
+	Offer []string `json:"offer"`
+	// What the other organisation is to this one: customer, provider or peer; empty for none of them.
+	Role string `json:"role"`
+	// Routes that it may announce; 0 for 1000.
+	MaxRoutes int `json:"maxRoutes"`
+}
+
 type Told struct {
 	Peer string `json:"peer"`
 	// told, pending, not told or down
@@ -674,6 +799,18 @@ type Traffic struct {
 	FromApplications int `json:"fromApplications"`
 	// How many of both are under way to each next hop and workload; those with none are left out.
 	Hops []HopTraffic `json:"hops"`
+}
+
+type TrustFault struct {
+	// stale-bundle, wrong-pin, clock, expired-leaf, root-not-published, role-mismatch, older-sequence, endpoint-down and others
+	Kind string `json:"kind"`
+	// error: calls fail, or sessions. warning: they will.
+	Severity string `json:"severity"`
+	Text     string `json:"text"`
+	Advice   string `json:"advice"`
+	Since    string `json:"since"`
+	// this side or the other, which told it
+	SeenBy string `json:"seenBy"`
 }
 
 // One of the workloads that share a service's traffic, as checks, traces and Envoy reach it now.

@@ -14,6 +14,7 @@ import (
 type Backend interface {
 	GraphBackend
 	PolicyBackend
+	TrustBackend
 	Node(ctx context.Context) (*Node, error)
 	Peers(ctx context.Context) ([]Peer, error)
 	Peer(ctx context.Context, node string) (*Peer, error)

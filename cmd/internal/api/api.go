@@ -29,6 +29,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/localports"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
+	"github.com/catalyst-router/catalyst/cmd/internal/trust"
 	"github.com/catalyst-router/catalyst/envoy"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 )
@@ -51,6 +52,7 @@ type Config struct {
 	Envoy     *envoy.Supervisor // nil without an Envoy of this node's own
 	Graph     *gateway.Routes   // nil without a gateway
 	Judge     *judge.Judge
+	Trust     *trust.Room
 	// Missing says what is missing before the node serves.
 	Missing func(ctx context.Context) []string
 }

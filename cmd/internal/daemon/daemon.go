@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/catalyst-router/catalyst/auth/federation"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/auth/member"
 	"github.com/catalyst-router/catalyst/bgp"
@@ -37,6 +38,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
+	"github.com/catalyst-router/catalyst/cmd/internal/trust"
 	"github.com/catalyst-router/catalyst/envoy"
 	"github.com/catalyst-router/catalyst/xds"
 )
@@ -64,6 +66,7 @@ type Daemon struct {
 	recorder  *record.Recorder // nil if nothing is recorded
 	judge     *judge.Judge
 	tokens    *tokens.Tokens // nil if tokens are not looked at
+	trust     *trust.Room
 }
 
 // Paths of a node's files below its data directory.
@@ -122,6 +125,9 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	// Forwarding goes on over this start if Envoy runs still, or can be given at once what it had (RFC 4724 §4.1).
 	restarted := d.envoy != nil && d.envoy.Running() != 0 || len(kept) > 0
 	met := metrics.New(d.tel.Meter)
+	if err := d.others(ctx); err != nil {
+		return err
+	}
 	if err := d.routing(boot, version, restarted, met); err != nil {
 		return err
 	}
@@ -159,7 +165,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Router:   d.router,
 		Journal:  d.journal,
 		Offer:    d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
-		Judge: d.judge, Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
+		Judge: d.judge, Trust: d.trust, Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
 	if d.envoy != nil {
 		if err := d.tel.Collect(metrics.NewCalls(d.envoy.Admin().Get, d.tel.Log)); err != nil {
@@ -232,7 +238,8 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 	}
 	d.router = peering.New(peering.Config{
 		Identity: d.id, Log: d.tel.Log, Observe: met.Stepped, Answer: answer, Recorder: recorder,
-		Admit: func(ctx context.Context, remote bgp.NodeID) { d.api.Admit(ctx, remote) },
+		Admit:    func(ctx context.Context, remote bgp.NodeID) { d.api.Admit(ctx, remote) },
+		Endpoint: d.trust,
 		Speaker: speaker.Config{
 			Self: d.self, BootID: boot, Ingress: d.cfg.Envoy.Advertise, GracefulRestart: d.cfg.Peering.GracefulRestart,
 			LongLivedStale: d.cfg.Peering.LongLivedStale, Deferral: d.cfg.Peering.Deferral, Restarting: restarted,
@@ -240,6 +247,34 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 		},
 	})
 	return nil
+}
+
+// neighbours hands on to the API, which is made later.
+type neighbours struct{ *Daemon }
+
+// SetNeighbour implements trust.Peers.
+func (n neighbours) SetNeighbour(
+	ctx context.Context, of federation.Neighbour, terms *federation.Terms, label string,
+) error {
+	return n.api.SetNeighbour(ctx, of, terms, label)
+}
+
+// RemoveNeighbour implements trust.Peers.
+func (n neighbours) RemoveNeighbour(ctx context.Context, node bgp.NodeID, text string) error {
+	return n.api.RemoveNeighbour(ctx, node, text)
+}
+
+// others makes the room for other organisations.
+func (d *Daemon) others(ctx context.Context) (err error) {
+	cfg := trust.Config{
+		Node: d.self, Data: d.data, Listen: d.cfg.Peering.Listen, Identity: d.id, Store: d.journal,
+		Peers: neighbours{d}, Log: d.tel.Log,
+	}
+	if d.member != nil {
+		cfg.TokenKeys = d.member.Keys
+	}
+	d.trust, err = trust.Open(ctx, cfg)
+	return err
 }
 
 // policies makes what decides by policy.
@@ -357,6 +392,7 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 			return membership.Run(ctx, membership.Config{Member: d.member, Identity: d.id, Router: d.router, Log: d.tel.Log})
 		})
 	}
+	tasks.Go(func() error { return d.trust.Run(ctx) })
 	tasks.Go(func() error { return d.offer.Run(ctx) })
 	tasks.Go(func() error { return offerers.Keep(ctx, d.router, d.journal) })
 	tasks.Go(func() error { return d.judge.Run(ctx, l.policy) })

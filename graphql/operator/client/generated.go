@@ -9,6 +9,149 @@ import (
 	"github.com/Khan/genqlient/graphql"
 )
 
+type AcceptInput struct {
+	Invitation string      `json:"invitation"`
+	Terms      *TermsInput `json:"terms,omitempty"`
+	// HOST:PORT where this node takes peers; empty if it only dials.
+	Address string `json:"address"`
+}
+
+// GetInvitation returns AcceptInput.Invitation, and is useful for accessing the field via an interface.
+func (v *AcceptInput) GetInvitation() string { return v.Invitation }
+
+// GetTerms returns AcceptInput.Terms, and is useful for accessing the field via an interface.
+func (v *AcceptInput) GetTerms() *TermsInput { return v.Terms }
+
+// GetAddress returns AcceptInput.Address, and is useful for accessing the field via an interface.
+func (v *AcceptInput) GetAddress() string { return v.Address }
+
+// AcceptPeeringAcceptPeering includes the requested fields of the GraphQL type Peering.
+type AcceptPeeringAcceptPeering struct {
+	PeeringFields `json:"-"`
+}
+
+// GetOrganisation returns AcceptPeeringAcceptPeering.Organisation, and is useful for accessing the field via an interface.
+func (v *AcceptPeeringAcceptPeering) GetOrganisation() string { return v.PeeringFields.Organisation }
+
+// GetSince returns AcceptPeeringAcceptPeering.Since, and is useful for accessing the field via an interface.
+func (v *AcceptPeeringAcceptPeering) GetSince() string { return v.PeeringFields.Since }
+
+// GetLabel returns AcceptPeeringAcceptPeering.Label, and is useful for accessing the field via an interface.
+func (v *AcceptPeeringAcceptPeering) GetLabel() string { return v.PeeringFields.Label }
+
+// GetInvitation returns AcceptPeeringAcceptPeering.Invitation, and is useful for accessing the field via an interface.
+func (v *AcceptPeeringAcceptPeering) GetInvitation() string { return v.PeeringFields.Invitation }
+
+// GetNodes returns AcceptPeeringAcceptPeering.Nodes, and is useful for accessing the field via an interface.
+func (v *AcceptPeeringAcceptPeering) GetNodes() []*PeeringFieldsNodesPeeringNode {
+	return v.PeeringFields.Nodes
+}
+
+// GetTerms returns AcceptPeeringAcceptPeering.Terms, and is useful for accessing the field via an interface.
+func (v *AcceptPeeringAcceptPeering) GetTerms() *PeeringFieldsTerms { return v.PeeringFields.Terms }
+
+// GetTheirs returns AcceptPeeringAcceptPeering.Theirs, and is useful for accessing the field via an interface.
+func (v *AcceptPeeringAcceptPeering) GetTheirs() *PeeringFieldsTheirsTerms {
+	return v.PeeringFields.Theirs
+}
+
+// GetTrust returns AcceptPeeringAcceptPeering.Trust, and is useful for accessing the field via an interface.
+func (v *AcceptPeeringAcceptPeering) GetTrust() *PeeringFieldsTrustBundleView {
+	return v.PeeringFields.Trust
+}
+
+// GetBundleEndpoint returns AcceptPeeringAcceptPeering.BundleEndpoint, and is useful for accessing the field via an interface.
+func (v *AcceptPeeringAcceptPeering) GetBundleEndpoint() *PeeringFieldsBundleEndpoint {
+	return v.PeeringFields.BundleEndpoint
+}
+
+// GetFaults returns AcceptPeeringAcceptPeering.Faults, and is useful for accessing the field via an interface.
+func (v *AcceptPeeringAcceptPeering) GetFaults() []*PeeringFieldsFaultsTrustFault {
+	return v.PeeringFields.Faults
+}
+
+func (v *AcceptPeeringAcceptPeering) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*AcceptPeeringAcceptPeering
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.AcceptPeeringAcceptPeering = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.PeeringFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalAcceptPeeringAcceptPeering struct {
+	Organisation string `json:"organisation"`
+
+	Since string `json:"since"`
+
+	Label string `json:"label"`
+
+	Invitation string `json:"invitation"`
+
+	Nodes []*PeeringFieldsNodesPeeringNode `json:"nodes"`
+
+	Terms *PeeringFieldsTerms `json:"terms"`
+
+	Theirs *PeeringFieldsTheirsTerms `json:"theirs"`
+
+	Trust *PeeringFieldsTrustBundleView `json:"trust"`
+
+	BundleEndpoint *PeeringFieldsBundleEndpoint `json:"bundleEndpoint"`
+
+	Faults []*PeeringFieldsFaultsTrustFault `json:"faults"`
+}
+
+func (v *AcceptPeeringAcceptPeering) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *AcceptPeeringAcceptPeering) __premarshalJSON() (*__premarshalAcceptPeeringAcceptPeering, error) {
+	var retval __premarshalAcceptPeeringAcceptPeering
+
+	retval.Organisation = v.PeeringFields.Organisation
+	retval.Since = v.PeeringFields.Since
+	retval.Label = v.PeeringFields.Label
+	retval.Invitation = v.PeeringFields.Invitation
+	retval.Nodes = v.PeeringFields.Nodes
+	retval.Terms = v.PeeringFields.Terms
+	retval.Theirs = v.PeeringFields.Theirs
+	retval.Trust = v.PeeringFields.Trust
+	retval.BundleEndpoint = v.PeeringFields.BundleEndpoint
+	retval.Faults = v.PeeringFields.Faults
+	return &retval, nil
+}
+
+// AcceptPeeringResponse is returned by AcceptPeering on success.
+type AcceptPeeringResponse struct {
+	// Redeems an invitation at the node that made it, and peers with it.
+	AcceptPeering *AcceptPeeringAcceptPeering `json:"acceptPeering"`
+}
+
+// GetAcceptPeering returns AcceptPeeringResponse.AcceptPeering, and is useful for accessing the field via an interface.
+func (v *AcceptPeeringResponse) GetAcceptPeering() *AcceptPeeringAcceptPeering {
+	return v.AcceptPeering
+}
+
 // AgreeNameResponse is returned by AgreeName on success.
 type AgreeNameResponse struct {
 	// Agrees that a node offers a name that was another's, or, without a node, that all do that offer it now. True if that changed anything, false if nobody has to be
@@ -199,6 +342,23 @@ type ApplyResponse struct {
 
 // GetApply returns ApplyResponse.Apply, and is useful for accessing the field via an interface.
 func (v *ApplyResponse) GetApply() []*ApplyApplyApplied { return v.Apply }
+
+type BundleEndpointInput struct {
+	Url string `json:"url"`
+	// https_web or https_spiffe
+	Profile string `json:"profile"`
+	// The SPIFFE ID of the server, for https_spiffe.
+	Server string `json:"server"`
+}
+
+// GetUrl returns BundleEndpointInput.Url, and is useful for accessing the field via an interface.
+func (v *BundleEndpointInput) GetUrl() string { return v.Url }
+
+// GetProfile returns BundleEndpointInput.Profile, and is useful for accessing the field via an interface.
+func (v *BundleEndpointInput) GetProfile() string { return v.Profile }
+
+// GetServer returns BundleEndpointInput.Server, and is useful for accessing the field via an interface.
+func (v *BundleEndpointInput) GetServer() string { return v.Server }
 
 // CheckPolicyCheckPolicyPolicyProblem includes the requested fields of the GraphQL type PolicyProblem.
 type CheckPolicyCheckPolicyPolicyProblem struct {
@@ -488,6 +648,15 @@ type DrainResponse struct {
 
 // GetDrain returns DrainResponse.Drain, and is useful for accessing the field via an interface.
 func (v *DrainResponse) GetDrain() bool { return v.Drain }
+
+// EndPeeringResponse is returned by EndPeering on success.
+type EndPeeringResponse struct {
+	// Ends a peering: its routes, its trust and open invitations to it, at once. False if there was nothing.
+	EndPeering bool `json:"endPeering"`
+}
+
+// GetEndPeering returns EndPeeringResponse.EndPeering, and is useful for accessing the field via an interface.
+func (v *EndPeeringResponse) GetEndPeering() bool { return v.EndPeering }
 
 // ExplainExplainExplanation includes the requested fields of the GraphQL type Explanation.
 type ExplainExplainExplanation struct {
@@ -970,6 +1139,15 @@ type GetNodeResponse struct {
 // GetNode returns GetNodeResponse.Node, and is useful for accessing the field via an interface.
 func (v *GetNodeResponse) GetNode() *GetNodeNode { return v.Node }
 
+// GetOwnBundleResponse is returned by GetOwnBundle on success.
+type GetOwnBundleResponse struct {
+	// This organisation's bundle: JSON as SPIFFE implementations read it.
+	OwnBundle string `json:"ownBundle"`
+}
+
+// GetOwnBundle returns GetOwnBundleResponse.OwnBundle, and is useful for accessing the field via an interface.
+func (v *GetOwnBundleResponse) GetOwnBundle() string { return v.OwnBundle }
+
 // GetPeerPeer includes the requested fields of the GraphQL type Peer.
 type GetPeerPeer struct {
 	PeerFields `json:"-"`
@@ -1239,6 +1417,124 @@ type GetPeerResponse struct {
 
 // GetPeer returns GetPeerResponse.Peer, and is useful for accessing the field via an interface.
 func (v *GetPeerResponse) GetPeer() *GetPeerPeer { return v.Peer }
+
+// GetPeeringPeering includes the requested fields of the GraphQL type Peering.
+type GetPeeringPeering struct {
+	PeeringFields `json:"-"`
+}
+
+// GetOrganisation returns GetPeeringPeering.Organisation, and is useful for accessing the field via an interface.
+func (v *GetPeeringPeering) GetOrganisation() string { return v.PeeringFields.Organisation }
+
+// GetSince returns GetPeeringPeering.Since, and is useful for accessing the field via an interface.
+func (v *GetPeeringPeering) GetSince() string { return v.PeeringFields.Since }
+
+// GetLabel returns GetPeeringPeering.Label, and is useful for accessing the field via an interface.
+func (v *GetPeeringPeering) GetLabel() string { return v.PeeringFields.Label }
+
+// GetInvitation returns GetPeeringPeering.Invitation, and is useful for accessing the field via an interface.
+func (v *GetPeeringPeering) GetInvitation() string { return v.PeeringFields.Invitation }
+
+// GetNodes returns GetPeeringPeering.Nodes, and is useful for accessing the field via an interface.
+func (v *GetPeeringPeering) GetNodes() []*PeeringFieldsNodesPeeringNode { return v.PeeringFields.Nodes }
+
+// GetTerms returns GetPeeringPeering.Terms, and is useful for accessing the field via an interface.
+func (v *GetPeeringPeering) GetTerms() *PeeringFieldsTerms { return v.PeeringFields.Terms }
+
+// GetTheirs returns GetPeeringPeering.Theirs, and is useful for accessing the field via an interface.
+func (v *GetPeeringPeering) GetTheirs() *PeeringFieldsTheirsTerms { return v.PeeringFields.Theirs }
+
+// GetTrust returns GetPeeringPeering.Trust, and is useful for accessing the field via an interface.
+func (v *GetPeeringPeering) GetTrust() *PeeringFieldsTrustBundleView { return v.PeeringFields.Trust }
+
+// GetBundleEndpoint returns GetPeeringPeering.BundleEndpoint, and is useful for accessing the field via an interface.
+func (v *GetPeeringPeering) GetBundleEndpoint() *PeeringFieldsBundleEndpoint {
+	return v.PeeringFields.BundleEndpoint
+}
+
+// GetFaults returns GetPeeringPeering.Faults, and is useful for accessing the field via an interface.
+func (v *GetPeeringPeering) GetFaults() []*PeeringFieldsFaultsTrustFault {
+	return v.PeeringFields.Faults
+}
+
+func (v *GetPeeringPeering) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*GetPeeringPeering
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.GetPeeringPeering = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.PeeringFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalGetPeeringPeering struct {
+	Organisation string `json:"organisation"`
+
+	Since string `json:"since"`
+
+	Label string `json:"label"`
+
+	Invitation string `json:"invitation"`
+
+	Nodes []*PeeringFieldsNodesPeeringNode `json:"nodes"`
+
+	Terms *PeeringFieldsTerms `json:"terms"`
+
+	Theirs *PeeringFieldsTheirsTerms `json:"theirs"`
+
+	Trust *PeeringFieldsTrustBundleView `json:"trust"`
+
+	BundleEndpoint *PeeringFieldsBundleEndpoint `json:"bundleEndpoint"`
+
+	Faults []*PeeringFieldsFaultsTrustFault `json:"faults"`
+}
+
+func (v *GetPeeringPeering) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *GetPeeringPeering) __premarshalJSON() (*__premarshalGetPeeringPeering, error) {
+	var retval __premarshalGetPeeringPeering
+
+	retval.Organisation = v.PeeringFields.Organisation
+	retval.Since = v.PeeringFields.Since
+	retval.Label = v.PeeringFields.Label
+	retval.Invitation = v.PeeringFields.Invitation
+	retval.Nodes = v.PeeringFields.Nodes
+	retval.Terms = v.PeeringFields.Terms
+	retval.Theirs = v.PeeringFields.Theirs
+	retval.Trust = v.PeeringFields.Trust
+	retval.BundleEndpoint = v.PeeringFields.BundleEndpoint
+	retval.Faults = v.PeeringFields.Faults
+	return &retval, nil
+}
+
+// GetPeeringResponse is returned by GetPeering on success.
+type GetPeeringResponse struct {
+	Peering *GetPeeringPeering `json:"peering"`
+}
+
+// GetPeering returns GetPeeringResponse.Peering, and is useful for accessing the field via an interface.
+func (v *GetPeeringResponse) GetPeering() *GetPeeringPeering { return v.Peering }
 
 // GetPolicyPolicyPolicySet includes the requested fields of the GraphQL type PolicySet.
 type GetPolicyPolicyPolicySet struct {
@@ -1986,6 +2282,131 @@ type GraphHistoryResponse struct {
 // GetGraph returns GraphHistoryResponse.Graph, and is useful for accessing the field via an interface.
 func (v *GraphHistoryResponse) GetGraph() *GraphHistoryGraph { return v.Graph }
 
+// InvitationFields includes the GraphQL fields of Invitation requested by the fragment InvitationFields.
+type InvitationFields struct {
+	Id string `json:"id"`
+	// The secret text, to be sent to the other organisation; empty where it is not shown.
+	Text    string   `json:"text"`
+	Node    string   `json:"node"`
+	Address string   `json:"address"`
+	With    string   `json:"with"`
+	Pins    []string `json:"pins"`
+	// Until when the inviting organisation's roots are valid.
+	RootsUntil string `json:"rootsUntil"`
+	Expires    string `json:"expires"`
+	// open, used, withdrawn or expired
+	State  string                 `json:"state"`
+	UsedBy string                 `json:"usedBy"`
+	UsedAt string                 `json:"usedAt"`
+	Terms  *InvitationFieldsTerms `json:"terms"`
+}
+
+// GetId returns InvitationFields.Id, and is useful for accessing the field via an interface.
+func (v *InvitationFields) GetId() string { return v.Id }
+
+// GetText returns InvitationFields.Text, and is useful for accessing the field via an interface.
+func (v *InvitationFields) GetText() string { return v.Text }
+
+// GetNode returns InvitationFields.Node, and is useful for accessing the field via an interface.
+func (v *InvitationFields) GetNode() string { return v.Node }
+
+// GetAddress returns InvitationFields.Address, and is useful for accessing the field via an interface.
+func (v *InvitationFields) GetAddress() string { return v.Address }
+
+// GetWith returns InvitationFields.With, and is useful for accessing the field via an interface.
+func (v *InvitationFields) GetWith() string { return v.With }
+
+// GetPins returns InvitationFields.Pins, and is useful for accessing the field via an interface.
+func (v *InvitationFields) GetPins() []string { return v.Pins }
+
+// GetRootsUntil returns InvitationFields.RootsUntil, and is useful for accessing the field via an interface.
+func (v *InvitationFields) GetRootsUntil() string { return v.RootsUntil }
+
+// GetExpires returns InvitationFields.Expires, and is useful for accessing the field via an interface.
+func (v *InvitationFields) GetExpires() string { return v.Expires }
+
+// GetState returns InvitationFields.State, and is useful for accessing the field via an interface.
+func (v *InvitationFields) GetState() string { return v.State }
+
+// GetUsedBy returns InvitationFields.UsedBy, and is useful for accessing the field via an interface.
+func (v *InvitationFields) GetUsedBy() string { return v.UsedBy }
+
+// GetUsedAt returns InvitationFields.UsedAt, and is useful for accessing the field via an interface.
+func (v *InvitationFields) GetUsedAt() string { return v.UsedAt }
+
+// GetTerms returns InvitationFields.Terms, and is useful for accessing the field via an interface.
+func (v *InvitationFields) GetTerms() *InvitationFieldsTerms { return v.Terms }
+
+// InvitationFieldsTerms includes the requested fields of the GraphQL type Terms.
+type InvitationFieldsTerms struct {
+	TermsFields `json:"-"`
+}
+
+// GetTake returns InvitationFieldsTerms.Take, and is useful for accessing the field via an interface.
+func (v *InvitationFieldsTerms) GetTake() []string { return v.TermsFields.Take }
+
+// GetOffer returns InvitationFieldsTerms.Offer, and is useful for accessing the field via an interface.
+func (v *InvitationFieldsTerms) GetOffer() []string { return v.TermsFields.Offer }
+
+// GetRole returns InvitationFieldsTerms.Role, and is useful for accessing the field via an interface.
+func (v *InvitationFieldsTerms) GetRole() string { return v.TermsFields.Role }
+
+// GetMaxRoutes returns InvitationFieldsTerms.MaxRoutes, and is useful for accessing the field via an interface.
+func (v *InvitationFieldsTerms) GetMaxRoutes() int { return v.TermsFields.MaxRoutes }
+
+func (v *InvitationFieldsTerms) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*InvitationFieldsTerms
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.InvitationFieldsTerms = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.TermsFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalInvitationFieldsTerms struct {
+	Take []string `json:"take"`
+
+	Offer []string `json:"offer"`
+
+	Role string `json:"role"`
+
+	MaxRoutes int `json:"maxRoutes"`
+}
+
+func (v *InvitationFieldsTerms) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *InvitationFieldsTerms) __premarshalJSON() (*__premarshalInvitationFieldsTerms, error) {
+	var retval __premarshalInvitationFieldsTerms
+
+	retval.Take = v.TermsFields.Take
+	retval.Offer = v.TermsFields.Offer
+	retval.Role = v.TermsFields.Role
+	retval.MaxRoutes = v.TermsFields.MaxRoutes
+	return &retval, nil
+}
+
 // ListDecisionsDecisionsPolicyDecision includes the requested fields of the GraphQL type PolicyDecision.
 type ListDecisionsDecisionsPolicyDecision struct {
 	PolicyDecisionFields `json:"-"`
@@ -2214,6 +2635,264 @@ type ListEnvoysResponse struct {
 
 // GetEnvoys returns ListEnvoysResponse.Envoys, and is useful for accessing the field via an interface.
 func (v *ListEnvoysResponse) GetEnvoys() []*ListEnvoysEnvoysEnvoy { return v.Envoys }
+
+// ListInvitationsInvitationsInvitation includes the requested fields of the GraphQL type Invitation.
+type ListInvitationsInvitationsInvitation struct {
+	InvitationFields `json:"-"`
+}
+
+// GetId returns ListInvitationsInvitationsInvitation.Id, and is useful for accessing the field via an interface.
+func (v *ListInvitationsInvitationsInvitation) GetId() string { return v.InvitationFields.Id }
+
+// GetText returns ListInvitationsInvitationsInvitation.Text, and is useful for accessing the field via an interface.
+func (v *ListInvitationsInvitationsInvitation) GetText() string { return v.InvitationFields.Text }
+
+// GetNode returns ListInvitationsInvitationsInvitation.Node, and is useful for accessing the field via an interface.
+func (v *ListInvitationsInvitationsInvitation) GetNode() string { return v.InvitationFields.Node }
+
+// GetAddress returns ListInvitationsInvitationsInvitation.Address, and is useful for accessing the field via an interface.
+func (v *ListInvitationsInvitationsInvitation) GetAddress() string { return v.InvitationFields.Address }
+
+// GetWith returns ListInvitationsInvitationsInvitation.With, and is useful for accessing the field via an interface.
+func (v *ListInvitationsInvitationsInvitation) GetWith() string { return v.InvitationFields.With }
+
+// GetPins returns ListInvitationsInvitationsInvitation.Pins, and is useful for accessing the field via an interface.
+func (v *ListInvitationsInvitationsInvitation) GetPins() []string { return v.InvitationFields.Pins }
+
+// GetRootsUntil returns ListInvitationsInvitationsInvitation.RootsUntil, and is useful for accessing the field via an interface.
+func (v *ListInvitationsInvitationsInvitation) GetRootsUntil() string {
+	return v.InvitationFields.RootsUntil
+}
+
+// GetExpires returns ListInvitationsInvitationsInvitation.Expires, and is useful for accessing the field via an interface.
+func (v *ListInvitationsInvitationsInvitation) GetExpires() string { return v.InvitationFields.Expires }
+
+// GetState returns ListInvitationsInvitationsInvitation.State, and is useful for accessing the field via an interface.
+func (v *ListInvitationsInvitationsInvitation) GetState() string { return v.InvitationFields.State }
+
+// GetUsedBy returns ListInvitationsInvitationsInvitation.UsedBy, and is useful for accessing the field via an interface.
+func (v *ListInvitationsInvitationsInvitation) GetUsedBy() string { return v.InvitationFields.UsedBy }
+
+// GetUsedAt returns ListInvitationsInvitationsInvitation.UsedAt, and is useful for accessing the field via an interface.
+func (v *ListInvitationsInvitationsInvitation) GetUsedAt() string { return v.InvitationFields.UsedAt }
+
+// GetTerms returns ListInvitationsInvitationsInvitation.Terms, and is useful for accessing the field via an interface.
+func (v *ListInvitationsInvitationsInvitation) GetTerms() *InvitationFieldsTerms {
+	return v.InvitationFields.Terms
+}
+
+func (v *ListInvitationsInvitationsInvitation) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ListInvitationsInvitationsInvitation
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ListInvitationsInvitationsInvitation = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.InvitationFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalListInvitationsInvitationsInvitation struct {
+	Id string `json:"id"`
+
+	Text string `json:"text"`
+
+	Node string `json:"node"`
+
+	Address string `json:"address"`
+
+	With string `json:"with"`
+
+	Pins []string `json:"pins"`
+
+	RootsUntil string `json:"rootsUntil"`
+
+	Expires string `json:"expires"`
+
+	State string `json:"state"`
+
+	UsedBy string `json:"usedBy"`
+
+	UsedAt string `json:"usedAt"`
+
+	Terms *InvitationFieldsTerms `json:"terms"`
+}
+
+func (v *ListInvitationsInvitationsInvitation) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ListInvitationsInvitationsInvitation) __premarshalJSON() (*__premarshalListInvitationsInvitationsInvitation, error) {
+	var retval __premarshalListInvitationsInvitationsInvitation
+
+	retval.Id = v.InvitationFields.Id
+	retval.Text = v.InvitationFields.Text
+	retval.Node = v.InvitationFields.Node
+	retval.Address = v.InvitationFields.Address
+	retval.With = v.InvitationFields.With
+	retval.Pins = v.InvitationFields.Pins
+	retval.RootsUntil = v.InvitationFields.RootsUntil
+	retval.Expires = v.InvitationFields.Expires
+	retval.State = v.InvitationFields.State
+	retval.UsedBy = v.InvitationFields.UsedBy
+	retval.UsedAt = v.InvitationFields.UsedAt
+	retval.Terms = v.InvitationFields.Terms
+	return &retval, nil
+}
+
+// ListInvitationsResponse is returned by ListInvitations on success.
+type ListInvitationsResponse struct {
+	// Invitations that this node made, newest first.
+	Invitations []*ListInvitationsInvitationsInvitation `json:"invitations"`
+}
+
+// GetInvitations returns ListInvitationsResponse.Invitations, and is useful for accessing the field via an interface.
+func (v *ListInvitationsResponse) GetInvitations() []*ListInvitationsInvitationsInvitation {
+	return v.Invitations
+}
+
+// ListPeeringsPeeringsPeering includes the requested fields of the GraphQL type Peering.
+type ListPeeringsPeeringsPeering struct {
+	PeeringFields `json:"-"`
+}
+
+// GetOrganisation returns ListPeeringsPeeringsPeering.Organisation, and is useful for accessing the field via an interface.
+func (v *ListPeeringsPeeringsPeering) GetOrganisation() string { return v.PeeringFields.Organisation }
+
+// GetSince returns ListPeeringsPeeringsPeering.Since, and is useful for accessing the field via an interface.
+func (v *ListPeeringsPeeringsPeering) GetSince() string { return v.PeeringFields.Since }
+
+// GetLabel returns ListPeeringsPeeringsPeering.Label, and is useful for accessing the field via an interface.
+func (v *ListPeeringsPeeringsPeering) GetLabel() string { return v.PeeringFields.Label }
+
+// GetInvitation returns ListPeeringsPeeringsPeering.Invitation, and is useful for accessing the field via an interface.
+func (v *ListPeeringsPeeringsPeering) GetInvitation() string { return v.PeeringFields.Invitation }
+
+// GetNodes returns ListPeeringsPeeringsPeering.Nodes, and is useful for accessing the field via an interface.
+func (v *ListPeeringsPeeringsPeering) GetNodes() []*PeeringFieldsNodesPeeringNode {
+	return v.PeeringFields.Nodes
+}
+
+// GetTerms returns ListPeeringsPeeringsPeering.Terms, and is useful for accessing the field via an interface.
+func (v *ListPeeringsPeeringsPeering) GetTerms() *PeeringFieldsTerms { return v.PeeringFields.Terms }
+
+// GetTheirs returns ListPeeringsPeeringsPeering.Theirs, and is useful for accessing the field via an interface.
+func (v *ListPeeringsPeeringsPeering) GetTheirs() *PeeringFieldsTheirsTerms {
+	return v.PeeringFields.Theirs
+}
+
+// GetTrust returns ListPeeringsPeeringsPeering.Trust, and is useful for accessing the field via an interface.
+func (v *ListPeeringsPeeringsPeering) GetTrust() *PeeringFieldsTrustBundleView {
+	return v.PeeringFields.Trust
+}
+
+// GetBundleEndpoint returns ListPeeringsPeeringsPeering.BundleEndpoint, and is useful for accessing the field via an interface.
+func (v *ListPeeringsPeeringsPeering) GetBundleEndpoint() *PeeringFieldsBundleEndpoint {
+	return v.PeeringFields.BundleEndpoint
+}
+
+// GetFaults returns ListPeeringsPeeringsPeering.Faults, and is useful for accessing the field via an interface.
+func (v *ListPeeringsPeeringsPeering) GetFaults() []*PeeringFieldsFaultsTrustFault {
+	return v.PeeringFields.Faults
+}
+
+func (v *ListPeeringsPeeringsPeering) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ListPeeringsPeeringsPeering
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ListPeeringsPeeringsPeering = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.PeeringFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalListPeeringsPeeringsPeering struct {
+	Organisation string `json:"organisation"`
+
+	Since string `json:"since"`
+
+	Label string `json:"label"`
+
+	Invitation string `json:"invitation"`
+
+	Nodes []*PeeringFieldsNodesPeeringNode `json:"nodes"`
+
+	Terms *PeeringFieldsTerms `json:"terms"`
+
+	Theirs *PeeringFieldsTheirsTerms `json:"theirs"`
+
+	Trust *PeeringFieldsTrustBundleView `json:"trust"`
+
+	BundleEndpoint *PeeringFieldsBundleEndpoint `json:"bundleEndpoint"`
+
+	Faults []*PeeringFieldsFaultsTrustFault `json:"faults"`
+}
+
+func (v *ListPeeringsPeeringsPeering) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ListPeeringsPeeringsPeering) __premarshalJSON() (*__premarshalListPeeringsPeeringsPeering, error) {
+	var retval __premarshalListPeeringsPeeringsPeering
+
+	retval.Organisation = v.PeeringFields.Organisation
+	retval.Since = v.PeeringFields.Since
+	retval.Label = v.PeeringFields.Label
+	retval.Invitation = v.PeeringFields.Invitation
+	retval.Nodes = v.PeeringFields.Nodes
+	retval.Terms = v.PeeringFields.Terms
+	retval.Theirs = v.PeeringFields.Theirs
+	retval.Trust = v.PeeringFields.Trust
+	retval.BundleEndpoint = v.PeeringFields.BundleEndpoint
+	retval.Faults = v.PeeringFields.Faults
+	return &retval, nil
+}
+
+// ListPeeringsResponse is returned by ListPeerings on success.
+type ListPeeringsResponse struct {
+	// Every peering, by organisation.
+	Peerings []*ListPeeringsPeeringsPeering `json:"peerings"`
+}
+
+// GetPeerings returns ListPeeringsResponse.Peerings, and is useful for accessing the field via an interface.
+func (v *ListPeeringsResponse) GetPeerings() []*ListPeeringsPeeringsPeering { return v.Peerings }
 
 // ListPeersPeersPeer includes the requested fields of the GraphQL type Peer.
 type ListPeersPeersPeer struct {
@@ -2958,6 +3637,160 @@ func (v *ListServicesServicesService) __premarshalJSON() (*__premarshalListServi
 	return &retval, nil
 }
 
+type OfferInput struct {
+	With string `json:"with"`
+	// HOST:PORT where this node takes peers; empty for peering.listen.
+	Address string      `json:"address"`
+	Terms   *TermsInput `json:"terms,omitempty"`
+	// How long it can be accepted, 1m to 720h.
+	Life string `json:"life"`
+}
+
+// GetWith returns OfferInput.With, and is useful for accessing the field via an interface.
+func (v *OfferInput) GetWith() string { return v.With }
+
+// GetAddress returns OfferInput.Address, and is useful for accessing the field via an interface.
+func (v *OfferInput) GetAddress() string { return v.Address }
+
+// GetTerms returns OfferInput.Terms, and is useful for accessing the field via an interface.
+func (v *OfferInput) GetTerms() *TermsInput { return v.Terms }
+
+// GetLife returns OfferInput.Life, and is useful for accessing the field via an interface.
+func (v *OfferInput) GetLife() string { return v.Life }
+
+// OfferPeeringOfferPeeringInvitation includes the requested fields of the GraphQL type Invitation.
+type OfferPeeringOfferPeeringInvitation struct {
+	InvitationFields `json:"-"`
+}
+
+// GetId returns OfferPeeringOfferPeeringInvitation.Id, and is useful for accessing the field via an interface.
+func (v *OfferPeeringOfferPeeringInvitation) GetId() string { return v.InvitationFields.Id }
+
+// GetText returns OfferPeeringOfferPeeringInvitation.Text, and is useful for accessing the field via an interface.
+func (v *OfferPeeringOfferPeeringInvitation) GetText() string { return v.InvitationFields.Text }
+
+// GetNode returns OfferPeeringOfferPeeringInvitation.Node, and is useful for accessing the field via an interface.
+func (v *OfferPeeringOfferPeeringInvitation) GetNode() string { return v.InvitationFields.Node }
+
+// GetAddress returns OfferPeeringOfferPeeringInvitation.Address, and is useful for accessing the field via an interface.
+func (v *OfferPeeringOfferPeeringInvitation) GetAddress() string { return v.InvitationFields.Address }
+
+// GetWith returns OfferPeeringOfferPeeringInvitation.With, and is useful for accessing the field via an interface.
+func (v *OfferPeeringOfferPeeringInvitation) GetWith() string { return v.InvitationFields.With }
+
+// GetPins returns OfferPeeringOfferPeeringInvitation.Pins, and is useful for accessing the field via an interface.
+func (v *OfferPeeringOfferPeeringInvitation) GetPins() []string { return v.InvitationFields.Pins }
+
+// GetRootsUntil returns OfferPeeringOfferPeeringInvitation.RootsUntil, and is useful for accessing the field via an interface.
+func (v *OfferPeeringOfferPeeringInvitation) GetRootsUntil() string {
+	return v.InvitationFields.RootsUntil
+}
+
+// GetExpires returns OfferPeeringOfferPeeringInvitation.Expires, and is useful for accessing the field via an interface.
+func (v *OfferPeeringOfferPeeringInvitation) GetExpires() string { return v.InvitationFields.Expires }
+
+// GetState returns OfferPeeringOfferPeeringInvitation.State, and is useful for accessing the field via an interface.
+func (v *OfferPeeringOfferPeeringInvitation) GetState() string { return v.InvitationFields.State }
+
+// GetUsedBy returns OfferPeeringOfferPeeringInvitation.UsedBy, and is useful for accessing the field via an interface.
+func (v *OfferPeeringOfferPeeringInvitation) GetUsedBy() string { return v.InvitationFields.UsedBy }
+
+// GetUsedAt returns OfferPeeringOfferPeeringInvitation.UsedAt, and is useful for accessing the field via an interface.
+func (v *OfferPeeringOfferPeeringInvitation) GetUsedAt() string { return v.InvitationFields.UsedAt }
+
+// GetTerms returns OfferPeeringOfferPeeringInvitation.Terms, and is useful for accessing the field via an interface.
+func (v *OfferPeeringOfferPeeringInvitation) GetTerms() *InvitationFieldsTerms {
+	return v.InvitationFields.Terms
+}
+
+func (v *OfferPeeringOfferPeeringInvitation) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*OfferPeeringOfferPeeringInvitation
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.OfferPeeringOfferPeeringInvitation = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.InvitationFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalOfferPeeringOfferPeeringInvitation struct {
+	Id string `json:"id"`
+
+	Text string `json:"text"`
+
+	Node string `json:"node"`
+
+	Address string `json:"address"`
+
+	With string `json:"with"`
+
+	Pins []string `json:"pins"`
+
+	RootsUntil string `json:"rootsUntil"`
+
+	Expires string `json:"expires"`
+
+	State string `json:"state"`
+
+	UsedBy string `json:"usedBy"`
+
+	UsedAt string `json:"usedAt"`
+
+	Terms *InvitationFieldsTerms `json:"terms"`
+}
+
+func (v *OfferPeeringOfferPeeringInvitation) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *OfferPeeringOfferPeeringInvitation) __premarshalJSON() (*__premarshalOfferPeeringOfferPeeringInvitation, error) {
+	var retval __premarshalOfferPeeringOfferPeeringInvitation
+
+	retval.Id = v.InvitationFields.Id
+	retval.Text = v.InvitationFields.Text
+	retval.Node = v.InvitationFields.Node
+	retval.Address = v.InvitationFields.Address
+	retval.With = v.InvitationFields.With
+	retval.Pins = v.InvitationFields.Pins
+	retval.RootsUntil = v.InvitationFields.RootsUntil
+	retval.Expires = v.InvitationFields.Expires
+	retval.State = v.InvitationFields.State
+	retval.UsedBy = v.InvitationFields.UsedBy
+	retval.UsedAt = v.InvitationFields.UsedAt
+	retval.Terms = v.InvitationFields.Terms
+	return &retval, nil
+}
+
+// OfferPeeringResponse is returned by OfferPeering on success.
+type OfferPeeringResponse struct {
+	// Invites another organisation. The text that is returned is secret, and shown once.
+	OfferPeering *OfferPeeringOfferPeeringInvitation `json:"offerPeering"`
+}
+
+// GetOfferPeering returns OfferPeeringResponse.OfferPeering, and is useful for accessing the field via an interface.
+func (v *OfferPeeringResponse) GetOfferPeering() *OfferPeeringOfferPeeringInvitation {
+	return v.OfferPeering
+}
+
 // PeerFields includes the GraphQL fields of Peer requested by the fragment PeerFields.
 type PeerFields struct {
 	Node            string   `json:"node"`
@@ -3344,6 +4177,356 @@ func (v *PeerInput) GetImport() *string { return v.Import }
 // GetExport returns PeerInput.Export, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetExport() *string { return v.Export }
 
+// PeeringFields includes the GraphQL fields of Peering requested by the fragment PeeringFields.
+type PeeringFields struct {
+	Organisation string `json:"organisation"`
+	Since        string `json:"since"`
+	Label        string `json:"label"`
+	// The id of the invitation by which it was made; empty for one made by hand.
+	Invitation string                           `json:"invitation"`
+	Nodes      []*PeeringFieldsNodesPeeringNode `json:"nodes"`
+	Terms      *PeeringFieldsTerms              `json:"terms"`
+	// What the other side says of its own; null if it has not said.
+	Theirs         *PeeringFieldsTheirsTerms     `json:"theirs"`
+	Trust          *PeeringFieldsTrustBundleView `json:"trust"`
+	BundleEndpoint *PeeringFieldsBundleEndpoint  `json:"bundleEndpoint"`
+	// What is wrong, or will be: worst first.
+	Faults []*PeeringFieldsFaultsTrustFault `json:"faults"`
+}
+
+// GetOrganisation returns PeeringFields.Organisation, and is useful for accessing the field via an interface.
+func (v *PeeringFields) GetOrganisation() string { return v.Organisation }
+
+// GetSince returns PeeringFields.Since, and is useful for accessing the field via an interface.
+func (v *PeeringFields) GetSince() string { return v.Since }
+
+// GetLabel returns PeeringFields.Label, and is useful for accessing the field via an interface.
+func (v *PeeringFields) GetLabel() string { return v.Label }
+
+// GetInvitation returns PeeringFields.Invitation, and is useful for accessing the field via an interface.
+func (v *PeeringFields) GetInvitation() string { return v.Invitation }
+
+// GetNodes returns PeeringFields.Nodes, and is useful for accessing the field via an interface.
+func (v *PeeringFields) GetNodes() []*PeeringFieldsNodesPeeringNode { return v.Nodes }
+
+// GetTerms returns PeeringFields.Terms, and is useful for accessing the field via an interface.
+func (v *PeeringFields) GetTerms() *PeeringFieldsTerms { return v.Terms }
+
+// GetTheirs returns PeeringFields.Theirs, and is useful for accessing the field via an interface.
+func (v *PeeringFields) GetTheirs() *PeeringFieldsTheirsTerms { return v.Theirs }
+
+// GetTrust returns PeeringFields.Trust, and is useful for accessing the field via an interface.
+func (v *PeeringFields) GetTrust() *PeeringFieldsTrustBundleView { return v.Trust }
+
+// GetBundleEndpoint returns PeeringFields.BundleEndpoint, and is useful for accessing the field via an interface.
+func (v *PeeringFields) GetBundleEndpoint() *PeeringFieldsBundleEndpoint { return v.BundleEndpoint }
+
+// GetFaults returns PeeringFields.Faults, and is useful for accessing the field via an interface.
+func (v *PeeringFields) GetFaults() []*PeeringFieldsFaultsTrustFault { return v.Faults }
+
+// PeeringFieldsBundleEndpoint includes the requested fields of the GraphQL type BundleEndpoint.
+type PeeringFieldsBundleEndpoint struct {
+	Url     string `json:"url"`
+	Profile string `json:"profile"`
+	Server  string `json:"server"`
+}
+
+// GetUrl returns PeeringFieldsBundleEndpoint.Url, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsBundleEndpoint) GetUrl() string { return v.Url }
+
+// GetProfile returns PeeringFieldsBundleEndpoint.Profile, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsBundleEndpoint) GetProfile() string { return v.Profile }
+
+// GetServer returns PeeringFieldsBundleEndpoint.Server, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsBundleEndpoint) GetServer() string { return v.Server }
+
+// PeeringFieldsFaultsTrustFault includes the requested fields of the GraphQL type TrustFault.
+type PeeringFieldsFaultsTrustFault struct {
+	// stale-bundle, wrong-pin, clock, expired-leaf, root-not-published, role-mismatch, older-sequence, endpoint-down and others
+	Kind string `json:"kind"`
+	// error: calls fail, or sessions. warning: they will.
+	Severity string `json:"severity"`
+	Text     string `json:"text"`
+	Advice   string `json:"advice"`
+	Since    string `json:"since"`
+	// this side or the other, which told it
+	SeenBy string `json:"seenBy"`
+}
+
+// GetKind returns PeeringFieldsFaultsTrustFault.Kind, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsFaultsTrustFault) GetKind() string { return v.Kind }
+
+// GetSeverity returns PeeringFieldsFaultsTrustFault.Severity, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsFaultsTrustFault) GetSeverity() string { return v.Severity }
+
+// GetText returns PeeringFieldsFaultsTrustFault.Text, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsFaultsTrustFault) GetText() string { return v.Text }
+
+// GetAdvice returns PeeringFieldsFaultsTrustFault.Advice, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsFaultsTrustFault) GetAdvice() string { return v.Advice }
+
+// GetSince returns PeeringFieldsFaultsTrustFault.Since, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsFaultsTrustFault) GetSince() string { return v.Since }
+
+// GetSeenBy returns PeeringFieldsFaultsTrustFault.SeenBy, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsFaultsTrustFault) GetSeenBy() string { return v.SeenBy }
+
+// PeeringFieldsNodesPeeringNode includes the requested fields of the GraphQL type PeeringNode.
+type PeeringFieldsNodesPeeringNode struct {
+	Node       string   `json:"node"`
+	Addresses  []string `json:"addresses"`
+	State      string   `json:"state"`
+	LastError  string   `json:"lastError"`
+	Received   int      `json:"received"`
+	Advertised int      `json:"advertised"`
+}
+
+// GetNode returns PeeringFieldsNodesPeeringNode.Node, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsNodesPeeringNode) GetNode() string { return v.Node }
+
+// GetAddresses returns PeeringFieldsNodesPeeringNode.Addresses, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsNodesPeeringNode) GetAddresses() []string { return v.Addresses }
+
+// GetState returns PeeringFieldsNodesPeeringNode.State, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsNodesPeeringNode) GetState() string { return v.State }
+
+// GetLastError returns PeeringFieldsNodesPeeringNode.LastError, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsNodesPeeringNode) GetLastError() string { return v.LastError }
+
+// GetReceived returns PeeringFieldsNodesPeeringNode.Received, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsNodesPeeringNode) GetReceived() int { return v.Received }
+
+// GetAdvertised returns PeeringFieldsNodesPeeringNode.Advertised, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsNodesPeeringNode) GetAdvertised() int { return v.Advertised }
+
+// PeeringFieldsTerms includes the requested fields of the GraphQL type Terms.
+type PeeringFieldsTerms struct {
+	TermsFields `json:"-"`
+}
+
+// GetTake returns PeeringFieldsTerms.Take, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTerms) GetTake() []string { return v.TermsFields.Take }
+
+// GetOffer returns PeeringFieldsTerms.Offer, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTerms) GetOffer() []string { return v.TermsFields.Offer }
+
+// GetRole returns PeeringFieldsTerms.Role, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTerms) GetRole() string { return v.TermsFields.Role }
+
+// GetMaxRoutes returns PeeringFieldsTerms.MaxRoutes, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTerms) GetMaxRoutes() int { return v.TermsFields.MaxRoutes }
+
+func (v *PeeringFieldsTerms) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*PeeringFieldsTerms
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.PeeringFieldsTerms = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.TermsFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalPeeringFieldsTerms struct {
+	Take []string `json:"take"`
+
+	Offer []string `json:"offer"`
+
+	Role string `json:"role"`
+
+	MaxRoutes int `json:"maxRoutes"`
+}
+
+func (v *PeeringFieldsTerms) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *PeeringFieldsTerms) __premarshalJSON() (*__premarshalPeeringFieldsTerms, error) {
+	var retval __premarshalPeeringFieldsTerms
+
+	retval.Take = v.TermsFields.Take
+	retval.Offer = v.TermsFields.Offer
+	retval.Role = v.TermsFields.Role
+	retval.MaxRoutes = v.TermsFields.MaxRoutes
+	return &retval, nil
+}
+
+// PeeringFieldsTheirsTerms includes the requested fields of the GraphQL type Terms.
+type PeeringFieldsTheirsTerms struct {
+	TermsFields `json:"-"`
+}
+
+// GetTake returns PeeringFieldsTheirsTerms.Take, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTheirsTerms) GetTake() []string { return v.TermsFields.Take }
+
+// GetOffer returns PeeringFieldsTheirsTerms.Offer, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTheirsTerms) GetOffer() []string { return v.TermsFields.Offer }
+
+// GetRole returns PeeringFieldsTheirsTerms.Role, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTheirsTerms) GetRole() string { return v.TermsFields.Role }
+
+// GetMaxRoutes returns PeeringFieldsTheirsTerms.MaxRoutes, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTheirsTerms) GetMaxRoutes() int { return v.TermsFields.MaxRoutes }
+
+func (v *PeeringFieldsTheirsTerms) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*PeeringFieldsTheirsTerms
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.PeeringFieldsTheirsTerms = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.TermsFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalPeeringFieldsTheirsTerms struct {
+	Take []string `json:"take"`
+
+	Offer []string `json:"offer"`
+
+	Role string `json:"role"`
+
+	MaxRoutes int `json:"maxRoutes"`
+}
+
+func (v *PeeringFieldsTheirsTerms) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *PeeringFieldsTheirsTerms) __premarshalJSON() (*__premarshalPeeringFieldsTheirsTerms, error) {
+	var retval __premarshalPeeringFieldsTheirsTerms
+
+	retval.Take = v.TermsFields.Take
+	retval.Offer = v.TermsFields.Offer
+	retval.Role = v.TermsFields.Role
+	retval.MaxRoutes = v.TermsFields.MaxRoutes
+	return &retval, nil
+}
+
+// PeeringFieldsTrustBundleView includes the requested fields of the GraphQL type BundleView.
+// The GraphQL type's documentation follows.
+//
+// Another organisation's bundle as this node holds it.
+type PeeringFieldsTrustBundleView struct {
+	// held, none (configured, no bundle yet) or withdrawn (the organisation has withdrawn every key)
+	State    string `json:"state"`
+	Sequence string `json:"sequence"`
+	// SHA-256 of each root
+	Pins      []string `json:"pins"`
+	TokenKeys int      `json:"tokenKeys"`
+	// How it came: invitation, peering, poll or hand.
+	By    string `json:"by"`
+	Since string `json:"since"`
+	// When it was last found to be the newest; empty if never since this node started.
+	CheckedAt string `json:"checkedAt"`
+	// Until when the last of its roots is valid.
+	Until string `json:"until"`
+	// Why the last one that was seen was not taken; empty if it was.
+	Refused   string `json:"refused"`
+	RefusedAt string `json:"refusedAt"`
+}
+
+// GetState returns PeeringFieldsTrustBundleView.State, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTrustBundleView) GetState() string { return v.State }
+
+// GetSequence returns PeeringFieldsTrustBundleView.Sequence, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTrustBundleView) GetSequence() string { return v.Sequence }
+
+// GetPins returns PeeringFieldsTrustBundleView.Pins, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTrustBundleView) GetPins() []string { return v.Pins }
+
+// GetTokenKeys returns PeeringFieldsTrustBundleView.TokenKeys, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTrustBundleView) GetTokenKeys() int { return v.TokenKeys }
+
+// GetBy returns PeeringFieldsTrustBundleView.By, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTrustBundleView) GetBy() string { return v.By }
+
+// GetSince returns PeeringFieldsTrustBundleView.Since, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTrustBundleView) GetSince() string { return v.Since }
+
+// GetCheckedAt returns PeeringFieldsTrustBundleView.CheckedAt, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTrustBundleView) GetCheckedAt() string { return v.CheckedAt }
+
+// GetUntil returns PeeringFieldsTrustBundleView.Until, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTrustBundleView) GetUntil() string { return v.Until }
+
+// GetRefused returns PeeringFieldsTrustBundleView.Refused, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTrustBundleView) GetRefused() string { return v.Refused }
+
+// GetRefusedAt returns PeeringFieldsTrustBundleView.RefusedAt, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTrustBundleView) GetRefusedAt() string { return v.RefusedAt }
+
+type PeeringInput struct {
+	Organisation string              `json:"organisation"`
+	Nodes        []*PeeringNodeInput `json:"nodes,omitempty"`
+	Terms        *TermsInput         `json:"terms,omitempty"`
+	// The other organisation's bundle by hand: JSON, or roots in PEM; empty to keep what is held.
+	Bundle         string               `json:"bundle"`
+	BundleEndpoint *BundleEndpointInput `json:"bundleEndpoint,omitempty"`
+}
+
+// GetOrganisation returns PeeringInput.Organisation, and is useful for accessing the field via an interface.
+func (v *PeeringInput) GetOrganisation() string { return v.Organisation }
+
+// GetNodes returns PeeringInput.Nodes, and is useful for accessing the field via an interface.
+func (v *PeeringInput) GetNodes() []*PeeringNodeInput { return v.Nodes }
+
+// GetTerms returns PeeringInput.Terms, and is useful for accessing the field via an interface.
+func (v *PeeringInput) GetTerms() *TermsInput { return v.Terms }
+
+// GetBundle returns PeeringInput.Bundle, and is useful for accessing the field via an interface.
+func (v *PeeringInput) GetBundle() string { return v.Bundle }
+
+// GetBundleEndpoint returns PeeringInput.BundleEndpoint, and is useful for accessing the field via an interface.
+func (v *PeeringInput) GetBundleEndpoint() *BundleEndpointInput { return v.BundleEndpoint }
+
+type PeeringNodeInput struct {
+	Node      string   `json:"node"`
+	Addresses []string `json:"addresses"`
+}
+
+// GetNode returns PeeringNodeInput.Node, and is useful for accessing the field via an interface.
+func (v *PeeringNodeInput) GetNode() string { return v.Node }
+
+// GetAddresses returns PeeringNodeInput.Addresses, and is useful for accessing the field via an interface.
+func (v *PeeringNodeInput) GetAddresses() []string { return v.Addresses }
+
 // PinPortPinPort includes the requested fields of the GraphQL type Port.
 type PinPortPinPort struct {
 	Service string `json:"service"`
@@ -3517,6 +4700,137 @@ func (v *PolicyVersionFieldsPoliciesPolicyDocument) GetName() string { return v.
 
 // GetText returns PolicyVersionFieldsPoliciesPolicyDocument.Text, and is useful for accessing the field via an interface.
 func (v *PolicyVersionFieldsPoliciesPolicyDocument) GetText() string { return v.Text }
+
+// ReadInvitationReadInvitation includes the requested fields of the GraphQL type Invitation.
+type ReadInvitationReadInvitation struct {
+	InvitationFields `json:"-"`
+}
+
+// GetId returns ReadInvitationReadInvitation.Id, and is useful for accessing the field via an interface.
+func (v *ReadInvitationReadInvitation) GetId() string { return v.InvitationFields.Id }
+
+// GetText returns ReadInvitationReadInvitation.Text, and is useful for accessing the field via an interface.
+func (v *ReadInvitationReadInvitation) GetText() string { return v.InvitationFields.Text }
+
+// GetNode returns ReadInvitationReadInvitation.Node, and is useful for accessing the field via an interface.
+func (v *ReadInvitationReadInvitation) GetNode() string { return v.InvitationFields.Node }
+
+// GetAddress returns ReadInvitationReadInvitation.Address, and is useful for accessing the field via an interface.
+func (v *ReadInvitationReadInvitation) GetAddress() string { return v.InvitationFields.Address }
+
+// GetWith returns ReadInvitationReadInvitation.With, and is useful for accessing the field via an interface.
+func (v *ReadInvitationReadInvitation) GetWith() string { return v.InvitationFields.With }
+
+// GetPins returns ReadInvitationReadInvitation.Pins, and is useful for accessing the field via an interface.
+func (v *ReadInvitationReadInvitation) GetPins() []string { return v.InvitationFields.Pins }
+
+// GetRootsUntil returns ReadInvitationReadInvitation.RootsUntil, and is useful for accessing the field via an interface.
+func (v *ReadInvitationReadInvitation) GetRootsUntil() string { return v.InvitationFields.RootsUntil }
+
+// GetExpires returns ReadInvitationReadInvitation.Expires, and is useful for accessing the field via an interface.
+func (v *ReadInvitationReadInvitation) GetExpires() string { return v.InvitationFields.Expires }
+
+// GetState returns ReadInvitationReadInvitation.State, and is useful for accessing the field via an interface.
+func (v *ReadInvitationReadInvitation) GetState() string { return v.InvitationFields.State }
+
+// GetUsedBy returns ReadInvitationReadInvitation.UsedBy, and is useful for accessing the field via an interface.
+func (v *ReadInvitationReadInvitation) GetUsedBy() string { return v.InvitationFields.UsedBy }
+
+// GetUsedAt returns ReadInvitationReadInvitation.UsedAt, and is useful for accessing the field via an interface.
+func (v *ReadInvitationReadInvitation) GetUsedAt() string { return v.InvitationFields.UsedAt }
+
+// GetTerms returns ReadInvitationReadInvitation.Terms, and is useful for accessing the field via an interface.
+func (v *ReadInvitationReadInvitation) GetTerms() *InvitationFieldsTerms {
+	return v.InvitationFields.Terms
+}
+
+func (v *ReadInvitationReadInvitation) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ReadInvitationReadInvitation
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ReadInvitationReadInvitation = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.InvitationFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalReadInvitationReadInvitation struct {
+	Id string `json:"id"`
+
+	Text string `json:"text"`
+
+	Node string `json:"node"`
+
+	Address string `json:"address"`
+
+	With string `json:"with"`
+
+	Pins []string `json:"pins"`
+
+	RootsUntil string `json:"rootsUntil"`
+
+	Expires string `json:"expires"`
+
+	State string `json:"state"`
+
+	UsedBy string `json:"usedBy"`
+
+	UsedAt string `json:"usedAt"`
+
+	Terms *InvitationFieldsTerms `json:"terms"`
+}
+
+func (v *ReadInvitationReadInvitation) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ReadInvitationReadInvitation) __premarshalJSON() (*__premarshalReadInvitationReadInvitation, error) {
+	var retval __premarshalReadInvitationReadInvitation
+
+	retval.Id = v.InvitationFields.Id
+	retval.Text = v.InvitationFields.Text
+	retval.Node = v.InvitationFields.Node
+	retval.Address = v.InvitationFields.Address
+	retval.With = v.InvitationFields.With
+	retval.Pins = v.InvitationFields.Pins
+	retval.RootsUntil = v.InvitationFields.RootsUntil
+	retval.Expires = v.InvitationFields.Expires
+	retval.State = v.InvitationFields.State
+	retval.UsedBy = v.InvitationFields.UsedBy
+	retval.UsedAt = v.InvitationFields.UsedAt
+	retval.Terms = v.InvitationFields.Terms
+	return &retval, nil
+}
+
+// ReadInvitationResponse is returned by ReadInvitation on success.
+type ReadInvitationResponse struct {
+	// What an invitation of another organisation says. Nothing is changed, and nobody is asked.
+	ReadInvitation *ReadInvitationReadInvitation `json:"readInvitation"`
+}
+
+// GetReadInvitation returns ReadInvitationResponse.ReadInvitation, and is useful for accessing the field via an interface.
+func (v *ReadInvitationResponse) GetReadInvitation() *ReadInvitationReadInvitation {
+	return v.ReadInvitation
+}
 
 // RefreshGraphResponse is returned by RefreshGraph on success.
 type RefreshGraphResponse struct {
@@ -4440,6 +5754,127 @@ func (v *SetPeerSetPeer) __premarshalJSON() (*__premarshalSetPeerSetPeer, error)
 	return &retval, nil
 }
 
+// SetPeeringResponse is returned by SetPeering on success.
+type SetPeeringResponse struct {
+	// Makes a peering what it is given as, without an invitation: the other side does the same.
+	SetPeering *SetPeeringSetPeering `json:"setPeering"`
+}
+
+// GetSetPeering returns SetPeeringResponse.SetPeering, and is useful for accessing the field via an interface.
+func (v *SetPeeringResponse) GetSetPeering() *SetPeeringSetPeering { return v.SetPeering }
+
+// SetPeeringSetPeering includes the requested fields of the GraphQL type Peering.
+type SetPeeringSetPeering struct {
+	PeeringFields `json:"-"`
+}
+
+// GetOrganisation returns SetPeeringSetPeering.Organisation, and is useful for accessing the field via an interface.
+func (v *SetPeeringSetPeering) GetOrganisation() string { return v.PeeringFields.Organisation }
+
+// GetSince returns SetPeeringSetPeering.Since, and is useful for accessing the field via an interface.
+func (v *SetPeeringSetPeering) GetSince() string { return v.PeeringFields.Since }
+
+// GetLabel returns SetPeeringSetPeering.Label, and is useful for accessing the field via an interface.
+func (v *SetPeeringSetPeering) GetLabel() string { return v.PeeringFields.Label }
+
+// GetInvitation returns SetPeeringSetPeering.Invitation, and is useful for accessing the field via an interface.
+func (v *SetPeeringSetPeering) GetInvitation() string { return v.PeeringFields.Invitation }
+
+// GetNodes returns SetPeeringSetPeering.Nodes, and is useful for accessing the field via an interface.
+func (v *SetPeeringSetPeering) GetNodes() []*PeeringFieldsNodesPeeringNode {
+	return v.PeeringFields.Nodes
+}
+
+// GetTerms returns SetPeeringSetPeering.Terms, and is useful for accessing the field via an interface.
+func (v *SetPeeringSetPeering) GetTerms() *PeeringFieldsTerms { return v.PeeringFields.Terms }
+
+// GetTheirs returns SetPeeringSetPeering.Theirs, and is useful for accessing the field via an interface.
+func (v *SetPeeringSetPeering) GetTheirs() *PeeringFieldsTheirsTerms { return v.PeeringFields.Theirs }
+
+// GetTrust returns SetPeeringSetPeering.Trust, and is useful for accessing the field via an interface.
+func (v *SetPeeringSetPeering) GetTrust() *PeeringFieldsTrustBundleView { return v.PeeringFields.Trust }
+
+// GetBundleEndpoint returns SetPeeringSetPeering.BundleEndpoint, and is useful for accessing the field via an interface.
+func (v *SetPeeringSetPeering) GetBundleEndpoint() *PeeringFieldsBundleEndpoint {
+	return v.PeeringFields.BundleEndpoint
+}
+
+// GetFaults returns SetPeeringSetPeering.Faults, and is useful for accessing the field via an interface.
+func (v *SetPeeringSetPeering) GetFaults() []*PeeringFieldsFaultsTrustFault {
+	return v.PeeringFields.Faults
+}
+
+func (v *SetPeeringSetPeering) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*SetPeeringSetPeering
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.SetPeeringSetPeering = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.PeeringFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalSetPeeringSetPeering struct {
+	Organisation string `json:"organisation"`
+
+	Since string `json:"since"`
+
+	Label string `json:"label"`
+
+	Invitation string `json:"invitation"`
+
+	Nodes []*PeeringFieldsNodesPeeringNode `json:"nodes"`
+
+	Terms *PeeringFieldsTerms `json:"terms"`
+
+	Theirs *PeeringFieldsTheirsTerms `json:"theirs"`
+
+	Trust *PeeringFieldsTrustBundleView `json:"trust"`
+
+	BundleEndpoint *PeeringFieldsBundleEndpoint `json:"bundleEndpoint"`
+
+	Faults []*PeeringFieldsFaultsTrustFault `json:"faults"`
+}
+
+func (v *SetPeeringSetPeering) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *SetPeeringSetPeering) __premarshalJSON() (*__premarshalSetPeeringSetPeering, error) {
+	var retval __premarshalSetPeeringSetPeering
+
+	retval.Organisation = v.PeeringFields.Organisation
+	retval.Since = v.PeeringFields.Since
+	retval.Label = v.PeeringFields.Label
+	retval.Invitation = v.PeeringFields.Invitation
+	retval.Nodes = v.PeeringFields.Nodes
+	retval.Terms = v.PeeringFields.Terms
+	retval.Theirs = v.PeeringFields.Theirs
+	retval.Trust = v.PeeringFields.Trust
+	retval.BundleEndpoint = v.PeeringFields.BundleEndpoint
+	retval.Faults = v.PeeringFields.Faults
+	return &retval, nil
+}
+
 // SetServiceResponse is returned by SetService on success.
 type SetServiceResponse struct {
 	// Announces a service of this node or replaces it.
@@ -4832,6 +6267,49 @@ func (v *SubgraphFieldsErrorsCompositionError) __premarshalJSON() (*__premarshal
 	return &retval, nil
 }
 
+// TermsFields includes the GraphQL fields of Terms requested by the fragment TermsFields.
+type TermsFields struct {
+	Take      []string `json:"take"`
+	Offer     []string `json:"offer"`
+	Role      string   `json:"role"`
+	MaxRoutes int      `json:"maxRoutes"`
+}
+
+// GetTake returns TermsFields.Take, and is useful for accessing the field via an interface.
+func (v *TermsFields) GetTake() []string { return v.Take }
+
+// GetOffer returns TermsFields.Offer, and is useful for accessing the field via an interface.
+func (v *TermsFields) GetOffer() []string { return v.Offer }
+
+// GetRole returns TermsFields.Role, and is useful for accessing the field via an interface.
+func (v *TermsFields) GetRole() string { return v.Role }
+
+// GetMaxRoutes returns TermsFields.MaxRoutes, and is useful for accessing the field via an interface.
+func (v *TermsFields) GetMaxRoutes() int { return v.MaxRoutes }
+
+type TermsInput struct {
+	// Names that are taken of the other organisation: a service, or *.NAME for all below NAME.
+	Take []string `json:"take"`
+	// Names that it is offered, likewise.
+	Offer []string `json:"offer"`
+	// What the other organisation is to this one: customer, provider or peer; empty for none of them.
+	Role string `json:"role"`
+	// Routes that it may announce; 0 for 1000.
+	MaxRoutes int `json:"maxRoutes"`
+}
+
+// GetTake returns TermsInput.Take, and is useful for accessing the field via an interface.
+func (v *TermsInput) GetTake() []string { return v.Take }
+
+// GetOffer returns TermsInput.Offer, and is useful for accessing the field via an interface.
+func (v *TermsInput) GetOffer() []string { return v.Offer }
+
+// GetRole returns TermsInput.Role, and is useful for accessing the field via an interface.
+func (v *TermsInput) GetRole() string { return v.Role }
+
+// GetMaxRoutes returns TermsInput.MaxRoutes, and is useful for accessing the field via an interface.
+func (v *TermsInput) GetMaxRoutes() int { return v.MaxRoutes }
+
 // TraceResponse is returned by Trace on success.
 type TraceResponse struct {
 	// Follows a call from here to the workload, over every node that answers, and names the first thing that is broken.
@@ -5137,6 +6615,23 @@ func (v *WhyWhyPolicyWhyTextsPolicyDocument) GetName() string { return v.Name }
 // GetText returns WhyWhyPolicyWhyTextsPolicyDocument.Text, and is useful for accessing the field via an interface.
 func (v *WhyWhyPolicyWhyTextsPolicyDocument) GetText() string { return v.Text }
 
+// WithdrawInvitationResponse is returned by WithdrawInvitation on success.
+type WithdrawInvitationResponse struct {
+	// Makes an invitation worthless; false if there is no open one of that id.
+	WithdrawInvitation bool `json:"withdrawInvitation"`
+}
+
+// GetWithdrawInvitation returns WithdrawInvitationResponse.WithdrawInvitation, and is useful for accessing the field via an interface.
+func (v *WithdrawInvitationResponse) GetWithdrawInvitation() bool { return v.WithdrawInvitation }
+
+// __AcceptPeeringInput is used internally by genqlient
+type __AcceptPeeringInput struct {
+	Input *AcceptInput `json:"input,omitempty"`
+}
+
+// GetInput returns __AcceptPeeringInput.Input, and is useful for accessing the field via an interface.
+func (v *__AcceptPeeringInput) GetInput() *AcceptInput { return v.Input }
+
 // __AgreeNameInput is used internally by genqlient
 type __AgreeNameInput struct {
 	Service string `json:"service"`
@@ -5197,6 +6692,18 @@ type __DrainInput struct {
 // GetOn returns __DrainInput.On, and is useful for accessing the field via an interface.
 func (v *__DrainInput) GetOn() bool { return v.On }
 
+// __EndPeeringInput is used internally by genqlient
+type __EndPeeringInput struct {
+	Organisation string `json:"organisation"`
+	Text         string `json:"text"`
+}
+
+// GetOrganisation returns __EndPeeringInput.Organisation, and is useful for accessing the field via an interface.
+func (v *__EndPeeringInput) GetOrganisation() string { return v.Organisation }
+
+// GetText returns __EndPeeringInput.Text, and is useful for accessing the field via an interface.
+func (v *__EndPeeringInput) GetText() string { return v.Text }
+
 // __ExplainInput is used internally by genqlient
 type __ExplainInput struct {
 	Service string `json:"service"`
@@ -5220,6 +6727,14 @@ type __GetPeerInput struct {
 
 // GetNode returns __GetPeerInput.Node, and is useful for accessing the field via an interface.
 func (v *__GetPeerInput) GetNode() string { return v.Node }
+
+// __GetPeeringInput is used internally by genqlient
+type __GetPeeringInput struct {
+	Organisation string `json:"organisation"`
+}
+
+// GetOrganisation returns __GetPeeringInput.Organisation, and is useful for accessing the field via an interface.
+func (v *__GetPeeringInput) GetOrganisation() string { return v.Organisation }
 
 // __GetPolicyVersionInput is used internally by genqlient
 type __GetPolicyVersionInput struct {
@@ -5281,6 +6796,14 @@ type __ListRoutesInput struct {
 // GetAfter returns __ListRoutesInput.After, and is useful for accessing the field via an interface.
 func (v *__ListRoutesInput) GetAfter() int { return v.After }
 
+// __OfferPeeringInput is used internally by genqlient
+type __OfferPeeringInput struct {
+	Input *OfferInput `json:"input,omitempty"`
+}
+
+// GetInput returns __OfferPeeringInput.Input, and is useful for accessing the field via an interface.
+func (v *__OfferPeeringInput) GetInput() *OfferInput { return v.Input }
+
 // __PinPortInput is used internally by genqlient
 type __PinPortInput struct {
 	Service string `json:"service"`
@@ -5304,6 +6827,14 @@ func (v *__PlanOperationInput) GetQuery() string { return v.Query }
 
 // GetOperationName returns __PlanOperationInput.OperationName, and is useful for accessing the field via an interface.
 func (v *__PlanOperationInput) GetOperationName() string { return v.OperationName }
+
+// __ReadInvitationInput is used internally by genqlient
+type __ReadInvitationInput struct {
+	Invitation string `json:"invitation"`
+}
+
+// GetInvitation returns __ReadInvitationInput.Invitation, and is useful for accessing the field via an interface.
+func (v *__ReadInvitationInput) GetInvitation() string { return v.Invitation }
 
 // __RemovePeerInput is used internally by genqlient
 type __RemovePeerInput struct {
@@ -5357,6 +6888,14 @@ type __SetPeerInput struct {
 // GetInput returns __SetPeerInput.Input, and is useful for accessing the field via an interface.
 func (v *__SetPeerInput) GetInput() *PeerInput { return v.Input }
 
+// __SetPeeringInput is used internally by genqlient
+type __SetPeeringInput struct {
+	Input *PeeringInput `json:"input,omitempty"`
+}
+
+// GetInput returns __SetPeeringInput.Input, and is useful for accessing the field via an interface.
+func (v *__SetPeeringInput) GetInput() *PeeringInput { return v.Input }
+
 // __SetServiceInput is used internally by genqlient
 type __SetServiceInput struct {
 	Input  *ServiceInput `json:"input,omitempty"`
@@ -5396,6 +6935,99 @@ type __WhyInput struct {
 
 // GetDecision returns __WhyInput.Decision, and is useful for accessing the field via an interface.
 func (v *__WhyInput) GetDecision() string { return v.Decision }
+
+// __WithdrawInvitationInput is used internally by genqlient
+type __WithdrawInvitationInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __WithdrawInvitationInput.Id, and is useful for accessing the field via an interface.
+func (v *__WithdrawInvitationInput) GetId() string { return v.Id }
+
+// The mutation executed by AcceptPeering.
+const AcceptPeering_Operation = `
+mutation AcceptPeering ($input: AcceptInput!) {
+	acceptPeering(input: $input) {
+		... PeeringFields
+	}
+}
+fragment PeeringFields on Peering {
+	organisation
+	since
+	label
+	invitation
+	nodes {
+		node
+		addresses
+		state
+		lastError
+		received
+		advertised
+	}
+	terms {
+		... TermsFields
+	}
+	theirs {
+		... TermsFields
+	}
+	trust {
+		state
+		sequence
+		pins
+		tokenKeys
+		by
+		since
+		checkedAt
+		until
+		refused
+		refusedAt
+	}
+	bundleEndpoint {
+		url
+		profile
+		server
+	}
+	faults {
+		kind
+		severity
+		text
+		advice
+		since
+		seenBy
+	}
+}
+fragment TermsFields on Terms {
+	take
+	offer
+	role
+	maxRoutes
+}
+`
+
+func AcceptPeering(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input *AcceptInput,
+) (data_ *AcceptPeeringResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "AcceptPeering",
+		Query:  AcceptPeering_Operation,
+		Variables: &__AcceptPeeringInput{
+			Input: input,
+		},
+	}
+
+	data_ = &AcceptPeeringResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
 
 // The mutation executed by AgreeName.
 const AgreeName_Operation = `
@@ -5643,6 +7275,40 @@ func Drain(
 	}
 
 	data_ = &DrainResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by EndPeering.
+const EndPeering_Operation = `
+mutation EndPeering ($organisation: String!, $text: String!) {
+	endPeering(organisation: $organisation, text: $text)
+}
+`
+
+func EndPeering(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	organisation string,
+	text string,
+) (data_ *EndPeeringResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "EndPeering",
+		Query:  EndPeering_Operation,
+		Variables: &__EndPeeringInput{
+			Organisation: organisation,
+			Text:         text,
+		},
+	}
+
+	data_ = &EndPeeringResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -5904,6 +7570,34 @@ func GetNode(
 	return data_, err_
 }
 
+// The query executed by GetOwnBundle.
+const GetOwnBundle_Operation = `
+query GetOwnBundle {
+	ownBundle
+}
+`
+
+func GetOwnBundle(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *GetOwnBundleResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetOwnBundle",
+		Query:  GetOwnBundle_Operation,
+	}
+
+	data_ = &GetOwnBundleResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The query executed by GetPeer.
 const GetPeer_Operation = `
 query GetPeer ($node: String!) {
@@ -5998,6 +7692,91 @@ func GetPeer(
 	}
 
 	data_ = &GetPeerResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by GetPeering.
+const GetPeering_Operation = `
+query GetPeering ($organisation: String!) {
+	peering(organisation: $organisation) {
+		... PeeringFields
+	}
+}
+fragment PeeringFields on Peering {
+	organisation
+	since
+	label
+	invitation
+	nodes {
+		node
+		addresses
+		state
+		lastError
+		received
+		advertised
+	}
+	terms {
+		... TermsFields
+	}
+	theirs {
+		... TermsFields
+	}
+	trust {
+		state
+		sequence
+		pins
+		tokenKeys
+		by
+		since
+		checkedAt
+		until
+		refused
+		refusedAt
+	}
+	bundleEndpoint {
+		url
+		profile
+		server
+	}
+	faults {
+		kind
+		severity
+		text
+		advice
+		since
+		seenBy
+	}
+}
+fragment TermsFields on Terms {
+	take
+	offer
+	role
+	maxRoutes
+}
+`
+
+func GetPeering(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	organisation string,
+) (data_ *GetPeeringResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetPeering",
+		Query:  GetPeering_Operation,
+		Variables: &__GetPeeringInput{
+			Organisation: organisation,
+		},
+	}
+
+	data_ = &GetPeeringResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -6448,6 +8227,139 @@ func ListEnvoys(
 	return data_, err_
 }
 
+// The query executed by ListInvitations.
+const ListInvitations_Operation = `
+query ListInvitations {
+	invitations {
+		... InvitationFields
+	}
+}
+fragment InvitationFields on Invitation {
+	id
+	text
+	node
+	address
+	with
+	pins
+	rootsUntil
+	expires
+	state
+	usedBy
+	usedAt
+	terms {
+		... TermsFields
+	}
+}
+fragment TermsFields on Terms {
+	take
+	offer
+	role
+	maxRoutes
+}
+`
+
+func ListInvitations(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *ListInvitationsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListInvitations",
+		Query:  ListInvitations_Operation,
+	}
+
+	data_ = &ListInvitationsResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ListPeerings.
+const ListPeerings_Operation = `
+query ListPeerings {
+	peerings {
+		... PeeringFields
+	}
+}
+fragment PeeringFields on Peering {
+	organisation
+	since
+	label
+	invitation
+	nodes {
+		node
+		addresses
+		state
+		lastError
+		received
+		advertised
+	}
+	terms {
+		... TermsFields
+	}
+	theirs {
+		... TermsFields
+	}
+	trust {
+		state
+		sequence
+		pins
+		tokenKeys
+		by
+		since
+		checkedAt
+		until
+		refused
+		refusedAt
+	}
+	bundleEndpoint {
+		url
+		profile
+		server
+	}
+	faults {
+		kind
+		severity
+		text
+		advice
+		since
+		seenBy
+	}
+}
+fragment TermsFields on Terms {
+	take
+	offer
+	role
+	maxRoutes
+}
+`
+
+func ListPeerings(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *ListPeeringsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListPeerings",
+		Query:  ListPeerings_Operation,
+	}
+
+	data_ = &ListPeeringsResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The query executed by ListPeers.
 const ListPeers_Operation = `
 query ListPeers {
@@ -6790,6 +8702,62 @@ func ListServices(
 	return data_, err_
 }
 
+// The mutation executed by OfferPeering.
+const OfferPeering_Operation = `
+mutation OfferPeering ($input: OfferInput!) {
+	offerPeering(input: $input) {
+		... InvitationFields
+	}
+}
+fragment InvitationFields on Invitation {
+	id
+	text
+	node
+	address
+	with
+	pins
+	rootsUntil
+	expires
+	state
+	usedBy
+	usedAt
+	terms {
+		... TermsFields
+	}
+}
+fragment TermsFields on Terms {
+	take
+	offer
+	role
+	maxRoutes
+}
+`
+
+func OfferPeering(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input *OfferInput,
+) (data_ *OfferPeeringResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "OfferPeering",
+		Query:  OfferPeering_Operation,
+		Variables: &__OfferPeeringInput{
+			Input: input,
+		},
+	}
+
+	data_ = &OfferPeeringResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The mutation executed by PinPort.
 const PinPort_Operation = `
 mutation PinPort ($service: String!, $port: Int!) {
@@ -6851,6 +8819,62 @@ func PlanOperation(
 	}
 
 	data_ = &PlanOperationResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ReadInvitation.
+const ReadInvitation_Operation = `
+query ReadInvitation ($invitation: String!) {
+	readInvitation(invitation: $invitation) {
+		... InvitationFields
+	}
+}
+fragment InvitationFields on Invitation {
+	id
+	text
+	node
+	address
+	with
+	pins
+	rootsUntil
+	expires
+	state
+	usedBy
+	usedAt
+	terms {
+		... TermsFields
+	}
+}
+fragment TermsFields on Terms {
+	take
+	offer
+	role
+	maxRoutes
+}
+`
+
+func ReadInvitation(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	invitation string,
+) (data_ *ReadInvitationResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ReadInvitation",
+		Query:  ReadInvitation_Operation,
+		Variables: &__ReadInvitationInput{
+			Invitation: invitation,
+		},
+	}
+
+	data_ = &ReadInvitationResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -7146,6 +9170,91 @@ func SetPeer(
 	return data_, err_
 }
 
+// The mutation executed by SetPeering.
+const SetPeering_Operation = `
+mutation SetPeering ($input: PeeringInput!) {
+	setPeering(input: $input) {
+		... PeeringFields
+	}
+}
+fragment PeeringFields on Peering {
+	organisation
+	since
+	label
+	invitation
+	nodes {
+		node
+		addresses
+		state
+		lastError
+		received
+		advertised
+	}
+	terms {
+		... TermsFields
+	}
+	theirs {
+		... TermsFields
+	}
+	trust {
+		state
+		sequence
+		pins
+		tokenKeys
+		by
+		since
+		checkedAt
+		until
+		refused
+		refusedAt
+	}
+	bundleEndpoint {
+		url
+		profile
+		server
+	}
+	faults {
+		kind
+		severity
+		text
+		advice
+		since
+		seenBy
+	}
+}
+fragment TermsFields on Terms {
+	take
+	offer
+	role
+	maxRoutes
+}
+`
+
+func SetPeering(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input *PeeringInput,
+) (data_ *SetPeeringResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "SetPeering",
+		Query:  SetPeering_Operation,
+		Variables: &__SetPeeringInput{
+			Input: input,
+		},
+	}
+
+	data_ = &SetPeeringResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The mutation executed by SetService.
 const SetService_Operation = `
 mutation SetService ($input: ServiceInput!, $create: Boolean!) {
@@ -7366,6 +9475,38 @@ func Why(
 	}
 
 	data_ = &WhyResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by WithdrawInvitation.
+const WithdrawInvitation_Operation = `
+mutation WithdrawInvitation ($id: String!) {
+	withdrawInvitation(id: $id)
+}
+`
+
+func WithdrawInvitation(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *WithdrawInvitationResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "WithdrawInvitation",
+		Query:  WithdrawInvitation_Operation,
+		Variables: &__WithdrawInvitationInput{
+			Id: id,
+		},
+	}
+
+	data_ = &WithdrawInvitationResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

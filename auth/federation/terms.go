@@ -1,0 +1,88 @@
+package federation
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/catalyst-router/catalyst/bgp"
+)
+
+// Limits of terms.
+const (
+	MaxPatterns  = 100
+	MaxMaxRoutes = 1_000_000
+)
+
+// Terms are what one side has with another organisation.
+type Terms struct {
+	// Take are the names that are taken of the other side: a service, or *.NAME for all below NAME. Empty takes none.
+	Take []string `json:"take,omitempty"`
+	// Offer are the names that it is offered, likewise. Empty offers none.
+	Offer []string `json:"offer,omitempty"`
+	// Role is what the other organisation is to this one (RFC 9234): customer, provider, peer, or "" for none.
+	Role string `json:"role,omitempty"`
+	// MaxRoutes is the most routes that are taken of it; 0 for the default.
+	MaxRoutes int `json:"maxRoutes,omitempty"`
+}
+
+// roles are what another organisation may be to this one, with what this one is to it then.
+//
+//nolint:gochecknoglobals // a constant table
+var roles = map[string]string{"": "", "customer": "provider", "provider": "customer", "peer": "peer"}
+
+// Opposite is what we are to an organisation that is role to us.
+func Opposite(role string) string { return roles[role] }
+
+// Check returns what is wrong with terms, naming the fields.
+func (t *Terms) Check() error {
+	var errs []error
+	for _, list := range []struct {
+		field string
+		names []string
+	}{{"take", t.Take}, {"offer", t.Offer}} {
+		if len(list.names) > MaxPatterns {
+			errs = append(errs, fmt.Errorf("%s: %d names: want at most %d", list.field, len(list.names), MaxPatterns))
+		}
+		for _, p := range list.names[:min(len(list.names), MaxPatterns)] {
+			errs = append(errs, checkPattern(list.field, p))
+		}
+	}
+	if _, known := roles[t.Role]; !known {
+		errs = append(errs, fmt.Errorf("role: %q: want customer, provider or peer", bgp.Printable(t.Role)))
+	}
+	if t.MaxRoutes < 0 || t.MaxRoutes > MaxMaxRoutes {
+		errs = append(errs, fmt.Errorf("maxRoutes: %d: want 1 to %d, or 0 for the default", t.MaxRoutes, MaxMaxRoutes))
+	}
+	return errors.Join(errs...)
+}
+
+// checkPattern takes a service's full name, or *.NAME.
+func checkPattern(field, p string) error {
+	if p != strings.ToLower(p) {
+		return fmt.Errorf("%s: %q: want lower case", field, bgp.Printable(p))
+	}
+	if below, ok := strings.CutPrefix(p, "*."); ok {
+		if _, err := bgp.ParseOrg(below); err != nil {
+			return fmt.Errorf("%s: %q: %w", field, bgp.Printable(p), err)
+		}
+		return nil
+	}
+	if _, err := bgp.ParseService(p, ""); err != nil {
+		return fmt.Errorf("%s: %w", field, err)
+	}
+	return nil
+}
+
+// Clean returns terms with their lists sorted and without doubles, so that the same terms are the same record.
+func (t Terms) Clean() Terms {
+	t.Take, t.Offer = clean(t.Take), clean(t.Offer)
+	return t
+}
+
+func clean(names []string) []string {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
