@@ -101,6 +101,7 @@ func (d *deferred) initial() *Response {
 		d.blocks[i].scope.errs.reset(r.e.cfg.MaxErrors, r.e.cfg.ErrorMode)
 	}
 	if d.root.Primary != nil {
+		r.main.turn = firstElements
 		r.run(&r.main, d.root.Primary)
 	}
 	r.mu.Lock()
@@ -114,6 +115,8 @@ func (d *deferred) initial() *Response {
 		d.nulled[pathSeed] = struct{}{}
 	}
 	p.tail(r.req.Extensions)
+	told := p.errs.count()
+	p.errs.flush()
 	d.lists, p.held = p.held, nil
 	p.out = appendList(p.out, "pending", d.announceLists(d.announce(nil, -1)))
 	if d.left > 0 && !d.start() {
@@ -122,7 +125,7 @@ func (d *deferred) initial() *Response {
 	hasNext := d.left > 0 || len(d.lists) > 0
 	p.out = appendHasNext(p.out, hasNext)
 	res := r.response(out, p, null)
-	res.HasNext, res.Answers = hasNext, slices.Clone(res.Answers)
+	res.Errors, res.HasNext, res.Answers = told, hasNext, slices.Clone(res.Answers)
 	return res
 }
 

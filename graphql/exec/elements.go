@@ -17,12 +17,12 @@ type held struct {
 	id    int
 }
 
-// initial is how many elements of a list come in the first payload.
-func (p *printer) initial(s *plan.Stream) int {
+// initial is how many elements of a list come in the first payload. vars gives the JSON of the client's variables.
+func initial(s *plan.Stream, vars func(name string) []byte) int {
 	if s.Variable == "" {
 		return s.Initial
 	}
-	n, err := strconv.Atoi(string(p.vars(s.Variable)))
+	n, err := strconv.Atoi(string(vars(s.Variable)))
 	if err != nil || n < 0 {
 		return 0
 	}
@@ -54,9 +54,14 @@ func (d *deferred) announceLists(out []byte) []byte {
 	return out
 }
 
-// elements prints a payload with the rest of all lists.
+// elements completes the rest of all lists, and prints a payload with it.
 func (d *deferred) elements() *Response {
 	r := d.r
+	if d.root.Primary != nil {
+		r.main.turn = laterElements
+		r.run(&r.main, d.root.Primary)
+		r.main.turn = allElements
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := r.e.newBuffer(0)
@@ -65,13 +70,13 @@ func (d *deferred) elements() *Response {
 	var pl payload
 	for i := range d.lists {
 		d.rest(p, &d.lists[i], &pl)
+		p.errs.flush()
 	}
 	d.lists = nil
 	p.out = append(p.out[:0], '{')
 	p.out = appendList(p.out, "incremental", pl.entries)
 	p.out = appendList(p.out, "completed", pl.completed)
 	p.out = appendHasNext(p.out, d.left > 0)
-	p.errs.flush()
 	res := r.response(out, p, false)
 	res.Errors, res.HasNext, res.Answers = pl.errors, d.left > 0, slices.Clone(res.Answers)
 	return res
@@ -79,7 +84,6 @@ func (d *deferred) elements() *Response {
 
 // rest prints the rest of one list.
 func (d *deferred) rest(p *printer, h *held, pl *payload) {
-	p.errs.flush() // the first payload has told them
 	p.out, p.base = append(p.out[:0], '['), &h.path
 	p.path = append(p.path[:0], step{})
 	ok := true

@@ -69,3 +69,37 @@ func TestStreamedLists(t *testing.T) {
 		})
 	}
 }
+
+// TestStreamBeginsBeforeTheRest: the first elements are delivered while what belongs to the others has not been asked
+// for.
+func TestStreamBeginsBeforeTheRest(t *testing.T) {
+	at := path("books:list")
+	stream := &plan.Stream{Initial: 1}
+	at[0].Stream = stream
+	list := field("list:books", "[Book!]", object("Book", field("title", "String!", nil), field("price", "Int", nil)))
+	list.Stream = stream
+	p := query(&plan.Defer{Primary: &plan.Sequence{Nodes: []plan.Node{
+		fetch(0, "a", "{books}", "books"),
+		entityFetch(1, "b", "P", []plan.Rep{rep("Book", "id")}, at),
+	}}}, object("Query", list))
+	s := &subgraphs{answers: map[string]string{
+		"a": `{"data":{"books":[{"id":"1","title":"A"},{"id":"2","title":"B"}]}}`,
+		"b": `{"data":{"_entities":[{"price":10}]}}`,
+	}}
+	st, err := s.executor(t, nil).Stream(t.Context(), &Request{Plan: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	for i, c := range []struct {
+		want  string
+		asked int
+	}{
+		{`{"data":{"list":[{"title":"A","price":10}]},"hasNext":true}`, 2},
+		{`{"incremental":[{"items":[{"title":"B","price":10}],"path":["list",1]}],"hasNext":false}`, 3},
+	} {
+		if got := nextBody(t, st); got != c.want || len(s.asked) != c.asked {
+			t.Errorf("payload %d: got %s after %d requests, want %s after %d", i, got, len(s.asked), c.want, c.asked)
+		}
+	}
+}

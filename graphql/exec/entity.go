@@ -159,22 +159,23 @@ func (r *execution) entityFetch(sc *scope, f *plan.EntityFetch) {
 	requests := 0
 	r.mu.Lock()
 	for i := range f.Groups {
-		r.collect(w, f, i)
+		r.collect(w, f, i, sc.turn)
 		requests = max(requests, w.groups[i].used)
 	}
 	r.mu.Unlock()
 	r.parallel(requests, func(k int) { r.entityRequest(sc, f, w, k) })
 }
 
-// collect makes the representations of group i.
-func (r *execution) collect(w *entityWork, f *plan.EntityFetch, i int) {
-	c := collector{r: r, w: w, g: &f.Groups[i], work: &w.groups[i]}
+// collect makes the representations of group i, as far as it is their turn.
+func (r *execution) collect(w *entityWork, f *plan.EntityFetch, i int, now turn) {
+	c := collector{r: r, w: w, g: &f.Groups[i], work: &w.groups[i], turn: now}
 	for k := range c.g.Reps {
 		c.typed = c.typed || c.g.Reps[k].On != nil
 	}
 	for p := range c.g.Paths {
 		c.path = int32(p)
 		w.stack = w.stack[:0]
+		c.later = 0
 		c.walk(r.tree.root, c.g.Paths[p])
 	}
 }
@@ -235,6 +236,8 @@ type collector struct {
 	work  *groupWork
 	path  int32
 	typed bool // some representation depends on the type
+	turn  turn
+	later int // enclosing elements that are not in the first payload
 }
 
 func (c *collector) walk(n uint32, path plan.Path) {
@@ -257,14 +260,39 @@ func (c *collector) walk(n uint32, path plan.Path) {
 		}
 		if next := t.field(n, s.Source, 0); next != 0 {
 			c.w.stack = append(c.w.stack, n)
-			c.walk(next, path[1:])
+			if s.Stream != nil && c.turn != allElements && t.nodes[next].kind == kindList {
+				c.parts(next, s.Stream, path[1:])
+			} else {
+				c.walk(next, path[1:])
+			}
 			c.w.stack = c.w.stack[:len(c.w.stack)-1]
 		}
 	}
 }
 
-// visit makes the representation of object n, if it has one.
+// parts walks to the elements of a list that is delivered in parts.
+func (c *collector) parts(list uint32, s *plan.Stream, path plan.Path) {
+	t := &c.r.tree
+	first := initial(s, c.r.variable)
+	for e := t.nodes[list].from; e != 0; e = t.nodes[e].next {
+		if first--; first >= 0 {
+			c.walk(e, path)
+			continue
+		}
+		if c.turn == firstElements {
+			return
+		}
+		c.later++
+		c.walk(e, path)
+		c.later--
+	}
+}
+
+// visit makes the representation of object n, if it has one and it is its turn.
 func (c *collector) visit(n uint32) {
+	if c.turn == laterElements && c.later == 0 {
+		return
+	}
 	rep := c.choose(n)
 	if rep == nil {
 		return

@@ -38,7 +38,17 @@ type execution struct {
 type scope struct {
 	errs  errorList
 	block *plan.Block // nil for the operation itself
+	turn  turn
 }
+
+// turn says for which elements of lists that are delivered in parts (plan.Step.Stream) entities are asked.
+type turn uint8
+
+const (
+	allElements   turn = iota
+	firstElements      // those in the first payload
+	laterElements      // the others, and nothing else
+)
 
 // begin prepares an execution. Whoever calls it calls recycle.
 func (e *Executor) begin(ctx context.Context, req *Request) *execution {
@@ -58,6 +68,7 @@ func (e *Executor) begin(ctx context.Context, req *Request) *execution {
 // clean forgets the data, as before every event of a subscription.
 func (r *execution) clean() {
 	r.tree.reset(r.plan.Types, r.e.cfg.MaxValues)
+	r.main.turn = allElements
 	r.main.errs.reset(r.e.cfg.MaxErrors, r.e.cfg.ErrorMode)
 	r.stats, r.answers, r.cache = Stats{}, nil, Cache{}
 	r.received.Store(0)
@@ -119,6 +130,9 @@ func (r *execution) run(sc *scope, n plan.Node) {
 	case *plan.Parallel:
 		r.parallel(len(n.Nodes), func(i int) { r.run(sc, n.Nodes[i]) })
 	case *plan.Fetch:
+		if sc.turn == laterElements {
+			return // it was made in the first turn
+		}
 		r.fetch(sc, n)
 	case *plan.EntityFetch:
 		r.entityFetch(sc, n)

@@ -172,7 +172,7 @@ func (p *printer) list(n uint32, f *plan.Field, wrap []plan.Wrap) bool {
 	at := len(p.path) - 1
 	i, first := 0, -1
 	if p.streaming && f.Stream != nil && len(wrap)+1 == len(f.Wrap) {
-		first = p.initial(f.Stream)
+		first = initial(f.Stream, p.vars)
 	}
 	for c := p.t.nodes[n].from; c != 0; c = p.t.nodes[c].next {
 		if i == first {

@@ -2,9 +2,12 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
+
+	"github.com/catalyst-router/catalyst/graphql/plan"
 )
 
 // Gateway serves the current snapshot. It is an http.Handler for one path. It is safe for concurrent use.
@@ -76,6 +79,28 @@ func (g *Gateway) Ready() string {
 		return "no graph has been published yet"
 	}
 	return ""
+}
+
+// ErrNoGraph says that no graph has been published yet.
+var ErrNoGraph = errors.New("no graph has been published yet") //nolint:gochecknoglobals // a sentinel
+
+// PlanText tells how an operation would be carried out on the graph that is served, for a caller who may see what
+// needs no permission. The error is ErrNoGraph, or what is wrong with the operation.
+func (g *Gateway) PlanText(query, operationName string) (string, error) {
+	s := g.Current()
+	if s == nil {
+		return "", ErrNoGraph
+	}
+	defer s.Release()
+	op, errs := s.planner.Prepare(query, operationName)
+	if len(errs) > 0 {
+		return "", errs
+	}
+	p, err := s.planner.Plan(op, plan.Facts{})
+	if err != nil {
+		return "", err
+	}
+	return p.String(), nil
 }
 
 // Drain ends all streams with a word to their clients, waits for them, and lets no new ones begin. Other operations

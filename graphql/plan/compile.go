@@ -105,13 +105,14 @@ func (p *Planner) emit(op *Operation, sel *graph.Selection, d *draft, blocks []d
 		MaxAge:      -1,
 		Cost:        p.cost(op.Kind, sel),
 	}
-	e := &emitter{draft: d, op: op, plan: out, vars: map[string]int{}, norm: n}
+	e := &emitter{draft: d, op: op, plan: out, vars: map[string]int{}, norm: n, streamed: map[*slot]*Stream{}}
 	for i, v := range op.Variables {
 		e.vars[v.Name] = i
 	}
 	d.block = 0
 	s := &shaper{emitter: e, denied: map[string]bool{}}
 	out.Response = s.object(sel, d.root)
+	e.needWhole()
 	primary, rest := e.split(0)
 	switch {
 	case op.Kind == Subscribe:

@@ -20,6 +20,10 @@ type emitter struct {
 	norm *graph.Normaliser
 	// streams says that some list is delivered in parts.
 	streams bool
+	// streamed are the lists delivered in parts whose later elements can be completed later; entire those of which
+	// something else needs all elements at once.
+	streamed map[*slot]*Stream
+	entire   map[*slot]bool
 }
 
 func (e *emitter) node(r *request) Node {
@@ -211,6 +215,9 @@ func (e *emitter) path(pos *position) Path {
 // step leads from an object to the value of a slot.
 func (e *emitter) step(s *slot) Step {
 	st := Step{Source: s.source, ClientKey: s.client}
+	if !e.entire[s] {
+		st.Stream = e.streamed[s]
+	}
 	if !s.on.Contains(s.pos.types) {
 		st.On = s.on
 	}
@@ -294,6 +301,9 @@ func (e *emitter) repFields(pos *position, wants []*graph.Selection, on graph.Ty
 			rf.On = f.on
 		}
 		if f.slot.child != nil {
+			if e.entire != nil {
+				e.entire[f.slot] = true
+			}
 			rf.Fields = e.repFields(f.slot.child, f.below, f.slot.child.reach)
 			if e.b().abstract(f.slot) && e.b().supplied(e.b().typenameSlot(f.slot.child)).Contains(f.slot.child.reach) {
 				rf.Fields = append([]RepField{{Name: graph.TypeName, JSON: jsonKey(graph.TypeName), Source: graph.TypeName}},
@@ -319,7 +329,7 @@ func (e *emitter) typeless(sl *slot) bool {
 
 func equalPaths(x, y Path) bool {
 	return slices.EqualFunc(x, y, func(a, b Step) bool {
-		return a.Source == b.Source && a.Lists == b.Lists && a.ClientKey == b.ClientKey &&
+		return a.Source == b.Source && a.Lists == b.Lists && a.ClientKey == b.ClientKey && a.Stream == b.Stream &&
 			(a.On == nil) == (b.On == nil) && a.On.Equal(b.On)
 	})
 }

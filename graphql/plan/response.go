@@ -114,7 +114,9 @@ func (s *shaper) fields(e *graph.Entry, sl *slot, sel *graph.Selection) []Field 
 		f := s.field(e, on, sel)
 		f.Source = sl.source
 		s.describe(&f, e, def, on)
-		f.Stream = s.stream(e, def.Type)
+		if f.Stream = s.stream(e, def.Type); f.Stream != nil && len(s.answersAt(e, sl.pos)) == 1 {
+			s.streamed[sl] = f.Stream
+		}
 		if e.Sub != nil {
 			s.path = append(s.path, steps(e.Key, def.Type)...)
 			f.Object = s.object(e.Sub, sl.child)

@@ -35,6 +35,25 @@ func (s *shaper) stream(e *graph.Entry, t *ast.Type) *Stream {
 	return out
 }
 
+// needWhole finds the lists of which some request has to be told all elements: nothing about them can come later.
+func (e *emitter) needWhole() {
+	if len(e.streamed) == 0 {
+		return
+	}
+	e.entire = map[*slot]bool{}
+	for _, r := range e.requests {
+		for _, gr := range r.groups {
+			if gr.givens != nil { // it may be told what is anywhere
+				clear(e.streamed)
+				return
+			}
+			if gr.entity {
+				e.reps(gr)
+			}
+		}
+	}
+}
+
 // defers reports whether a deferred fragment stands in a selection.
 func defers(sel *graph.Selection) bool {
 	return sel != nil && (len(sel.Deferred) > 0 ||

@@ -151,6 +151,9 @@ type Step struct {
 	ClientKey string
 	// Lists is the number of list levels of the field's type.
 	Lists int
+	// Stream, if not nil, says that the list is delivered in parts, and that what is fetched for the elements after the
+	// first ones is needed with the later part only. Paths of entity groups have it.
+	Stream *Stream
 }
 
 // Rep tells how to make the representation of an object.

@@ -9,9 +9,9 @@ import (
 
 	"github.com/vektah/gqlparser/v2/formatter"
 
+	"github.com/catalyst-router/catalyst/graphql/gateway"
 	"github.com/catalyst-router/catalyst/graphql/live"
 	"github.com/catalyst-router/catalyst/graphql/operator"
-	"github.com/catalyst-router/catalyst/graphql/plan"
 	"github.com/catalyst-router/catalyst/graphql/supergraph"
 )
 
@@ -95,20 +95,11 @@ func (a *API) Plan(_ context.Context, query, operationName string) (string, erro
 	if a.cfg.Graph == nil {
 		return "", errNoGateway
 	}
-	s := a.cfg.Graph.Gateway().Server().Current()
-	if s == nil {
+	text, err := a.cfg.Graph.Gateway().Server().PlanText(query, operationName)
+	if errors.Is(err, gateway.ErrNoGraph) {
 		return "", errNoGraph
 	}
-	defer s.Release()
-	op, errs := s.Planner().Prepare(query, operationName)
-	if len(errs) > 0 {
-		return "", errs
-	}
-	p, err := s.Planner().Plan(op, plan.Facts{})
-	if err != nil {
-		return "", err
-	}
-	return p.String(), nil
+	return text, err
 }
 
 // CheckSubgraph implements operator.Backend.

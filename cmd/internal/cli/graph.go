@@ -1,11 +1,16 @@
 package cli
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -157,15 +162,20 @@ func (a *app) graphPlan() *cobra.Command {
 	}
 	name := cmd.Flags().String("operation", "", "name of the operation, if there are several")
 	file := cmd.Flags().String("supergraph", "", "plan on a supergraph from a file, without a node")
+	alone := cmd.Flags().String("gateway", "", "HOST:PORT of gateway.metrics of a gateway that runs alone, to plan on its graph")
+	cmd.MarkFlagsMutuallyExclusive("supergraph", "gateway")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		text, err := a.readArgument(args[0])
 		if err != nil {
 			return err
 		}
 		var printed string
-		if *file != "" {
+		switch {
+		case *file != "":
 			printed, err = planOn(*file, text, *name)
-		} else {
+		case *alone != "":
+			printed, err = planAt(cmd.Context(), *alone, text, *name)
+		default:
 			var resp *client.PlanOperationResponse
 			if resp, err = client.PlanOperation(cmd.Context(), a.client(), text, *name); err == nil {
 				printed = resp.Plan
@@ -178,6 +188,34 @@ func (a *app) graphPlan() *cobra.Command {
 			func(w io.Writer) { fmt.Fprintln(w, strings.TrimRight(printed, "\n")) })
 	}
 	return cmd
+}
+
+// planAt has a gateway that runs alone plan.
+func planAt(ctx context.Context, at, text, name string) (string, error) {
+	ask, err := json.Marshal(map[string]string{"query": text, "operationName": name})
+	if err != nil {
+		return "", err
+	}
+	url := "http://" + strings.TrimPrefix(at, "http://") + "/plan"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(ask))
+	if err != nil {
+		return "", usageError{fmt.Errorf("--gateway: %w", err)}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	client := &http.Client{Timeout: 30 * time.Second}
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("ask the gateway (--gateway is its gateway.metrics): %w", err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // nothing is read after it
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	if err != nil {
+		return "", fmt.Errorf("ask the gateway: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("the gateway answers %s: %s", resp.Status, strings.TrimSpace(string(answer)))
+	}
+	return string(answer), nil
 }
 
 // planOn plans without a node.

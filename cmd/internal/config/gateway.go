@@ -18,7 +18,7 @@ type Gateway struct {
 	TLSCert  string `yaml:"tls-cert" doc:"PEM file of the gateway's certificate chain; wanted beyond loopback" default:""`
 	TLSKey   string `yaml:"tls-key" doc:"PEM file of its key" default:""`
 	Insecure bool   `yaml:"insecure" doc:"allow gateway.listen beyond loopback without TLS" default:"false"`
-	Metrics  string `yaml:"metrics" doc:"loopback HOST:PORT of /metrics of catalyst gateway; empty for none (a node serves them at admin)" default:""`
+	Metrics  string `yaml:"metrics" doc:"loopback HOST:PORT of /metrics of catalyst gateway, and of what catalyst graph plan --gateway asks; empty for none (a node serves them at admin)" default:""`
 
 	Supergraph string              `yaml:"supergraph" doc:"file with a composed supergraph, read again when it changes; for catalyst gateway alone" default:""`
 	Subgraphs  map[string]Subgraph `yaml:"subgraphs" doc:"subgraphs by name, each an object of url, host, h2c, timeout, retries, idle, compress, headers, keys, subscription-url and subscription-protocol; for catalyst gateway alone" default:""`

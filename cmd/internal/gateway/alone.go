@@ -2,13 +2,17 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/catalyst-router/catalyst/cmd/internal/listen"
+	server "github.com/catalyst-router/catalyst/graphql/gateway"
 )
 
 // RunAlone serves what gateway.supergraph or gateway.subgraphs say, until ctx ends.
@@ -38,5 +42,29 @@ func (g *Gateway) RunAlone(ctx context.Context) error {
 func (g *Gateway) serveMetrics(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", g.tel.Metrics)
+	mux.HandleFunc("POST /plan", g.servePlan)
 	return listen.Serve(ctx, l, mux)
+}
+
+// largestQuestion bounds an operation that is to be planned, in bytes.
+const largestQuestion = 1 << 20
+
+// servePlan answers how an operation (`{"query", "operationName"}`) would be carried out on the graph that is served.
+func (g *Gateway) servePlan(w http.ResponseWriter, r *http.Request) {
+	var ask struct{ Query, OperationName string }
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, largestQuestion)).Decode(&ask); err != nil {
+		http.Error(w, "want a JSON object with query, and operationName if there are several: "+err.Error(),
+			http.StatusBadRequest)
+		return
+	}
+	text, err := g.gw.PlanText(ask.Query, ask.OperationName)
+	switch {
+	case errors.Is(err, server.ErrNoGraph):
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	default:
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, text) // who asked may have gone
+	}
 }
