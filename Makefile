@@ -39,7 +39,7 @@ race: tools postgres ## the tests under the race detector (wants a C compiler, a
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 .PHONY: e2e
-e2e: tools build $(PYJWT) $(PROMETHEUS) ## the end-to-end scenarios: real nodes, real Envoys
+e2e: tools build chromium $(PYJWT) $(PROMETHEUS) ## the end-to-end scenarios: real nodes, real Envoys
 	CATALYST_PROMETHEUS=$(PROMETHEUS) $(GO) test -tags e2e -count=1 -timeout 20m ./e2e/...
 
 .PHONY: soak
@@ -117,6 +117,10 @@ tools: $(ENVOY_TARGET) ## install the pinned Envoy into .tools
 .PHONY: postgres
 postgres: ## install PostgreSQL's server with apt-get if it is missing
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || e2e/tools/postgres.sh
+
+.PHONY: chromium
+chromium: ## install Chromium with apt-get if it is missing
+	@command -v chromium >/dev/null || e2e/tools/chromium.sh
 
 $(ENVOY): e2e/tools/envoy.txt
 	@echo 'installing Envoy into .tools/envoy'

@@ -16,6 +16,9 @@ const Hidden = "(hidden)"
 // Text is a secret: a password, a token, the value of a header. The zero value is none, and prints as nothing.
 type Text struct{ text string }
 
+// NewText returns a secret.
+func NewText(text string) Text { return Text{text} }
+
 // Reveal returns the secret itself.
 func (t Text) Reveal() string { return t.text }
 

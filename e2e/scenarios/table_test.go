@@ -50,6 +50,7 @@ func scenarios() []scenario {
 	return slices.Concat(
 		routingScenarios(),
 		fileScenarios(),
+		webScenarios(),
 		addressScenarios(),
 		identityScenarios(),
 		deliveries(),

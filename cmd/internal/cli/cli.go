@@ -137,7 +137,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.nodeCommand(), a.gatewayCommand(), a.orgCommand(), a.authCommand(), a.tokenCommand(),
 		a.keysCommand(), a.auditCommand(),
 		a.peerCommand(), a.peeringCommand(), a.routeCommand(), a.envoyCommand(), a.graphCommand(), a.statusCommand(),
-		a.watchCommand(),
+		a.webCommand(), a.watchCommand(),
 		a.traceCommand(), a.policyCommand(), a.authzCommand(),
 		a.replayCommand(),
 		a.drainCommand(), a.applyCommand(), a.configCommand(), a.versionCommand())

@@ -31,6 +31,10 @@ type Config struct {
 	AdminTLSCert  string    `yaml:"admin-tls-cert" doc:"PEM file of the certificate chain of admin; read again when it changes" default:""`
 	AdminTLSKey   string    `yaml:"admin-tls-key" doc:"PEM file of its key" default:""`
 	AdminClientCA string    `yaml:"admin-client-ca" doc:"PEM file of authorities: only clients with a certificate of theirs are answered at admin; empty for everybody" default:""`
+	Web           string    `yaml:"web" doc:"HOST:PORT of the looking glass, a page for a browser, for whoever has the token in the data directory (catalyst web); empty for none; beyond loopback only with web-tls-cert" default:""`
+	WebTLSCert    string    `yaml:"web-tls-cert" doc:"PEM file of the certificate chain of web; read again when it changes" default:""`
+	WebTLSKey     string    `yaml:"web-tls-key" doc:"PEM file of its key" default:""`
+	WebHosts      []string  `yaml:"web-hosts" doc:"names by which browsers reach web beyond loopback, such as [edge-1.acme.example]; requests under others are refused" default:"[]"`
 	Peering       Peering   `yaml:"peering"`
 	Envoy         Envoy     `yaml:"envoy"`
 	Names         Names     `yaml:"names"`
@@ -272,7 +276,7 @@ func (c *Config) check() []error {
 	}
 	for key, v := range map[string]string{"admin": c.Admin, "peering.listen": c.Peering.Listen,
 		"envoy.ingress": c.Envoy.Ingress, "envoy.advertise": c.Envoy.Advertise, "envoy.egress": c.Envoy.Egress,
-		"envoy.ads": c.Envoy.ADS} {
+		"envoy.ads": c.Envoy.ADS, "web": c.Web} {
 		if v == "" {
 			continue
 		}
@@ -283,8 +287,12 @@ func (c *Config) check() []error {
 			bad(key, "%w", err)
 		case (key == "envoy.ingress" || key == "envoy.egress") && !isIP:
 			bad(key, "%q: want an IP address, such as 127.0.0.1, before the port", v)
-		case key == "admin" && !isLoopback(at.Host):
-			bad(key, "%q: is beyond loopback and has no TLS; use 127.0.0.1", v)
+		case key == "admin" && !isLoopback(at.Host) && c.AdminTLSCert == "":
+			bad(key, "%q: is beyond loopback and has no TLS; use 127.0.0.1, or give admin-tls-cert and admin-tls-key", v)
+		case key == "web" && !isLoopback(at.Host) && c.WebTLSCert == "":
+			bad(key, "%q: is beyond loopback and has no TLS; use 127.0.0.1, or give web-tls-cert and web-tls-key", v)
+		case key == "web" && !isLoopback(at.Host) && len(c.WebHosts) == 0:
+			bad("web-hosts", "must not be empty where web is beyond loopback: by which name do browsers reach it?")
 		}
 	}
 	if _, _, err := c.Envoy.Tunnels(); err != nil {
@@ -292,6 +300,9 @@ func (c *Config) check() []error {
 	}
 	if (c.AdminTLSCert == "") != (c.AdminTLSKey == "") {
 		bad("admin-tls-cert", "and admin-tls-key belong together")
+	}
+	if (c.WebTLSCert == "") != (c.WebTLSKey == "") {
+		bad("web-tls-cert", "and web-tls-key belong together")
 	}
 	if c.AdminClientCA != "" && c.AdminTLSCert == "" {
 		bad("admin-client-ca", "is of no use without admin-tls-cert")

@@ -417,6 +417,9 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 			return listen.Serve(ctx, l.admin, admin.Handler(d.tel.Metrics, d.checks(), d.id.Warnings))
 		})
 	}
+	if l.web != nil {
+		tasks.Go(func() error { return d.serveWeb(ctx, l.web) })
+	}
 	if d.envoy != nil {
 		tasks.Go(func() error { return d.envoy.Run(ctx) })
 	}

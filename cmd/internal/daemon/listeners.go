@@ -5,12 +5,13 @@ import (
 	"net"
 	"path/filepath"
 
+	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/listen"
 )
 
 // listeners are what a node listens on; nil for what is not asked for.
 type listeners struct {
-	peering, ads, remoteADS, api, admin, policy net.Listener
+	peering, ads, remoteADS, api, admin, policy, web net.Listener
 }
 
 // listen opens all listeners, or none.
@@ -30,6 +31,7 @@ func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
 		{&l.api, "unix", d.cfg.Socket, "socket"},
 		{&l.admin, "tcp", d.cfg.Admin, "admin"},
 		{&l.policy, "unix", policy, "data"},
+		{&l.web, "tcp", d.cfg.Web, "web"},
 	} {
 		var err error
 		if *o.into, err = listen.On(ctx, o.network, o.address, o.key); err != nil {
@@ -37,25 +39,36 @@ func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
 			return nil, err
 		}
 	}
-	if l.admin != nil && d.cfg.AdminTLSCert != "" {
-		secure := listen.TLS{
-			Cert:     d.cfg.AdminTLSCert,
-			Key:      d.cfg.AdminTLSKey,
-			ClientCA: d.cfg.AdminClientCA,
-			Field:    "admin-tls-cert",
-		}
-		wrapped, err := secure.Wrap(l.admin, nil)
-		if err != nil {
-			l.close()
-			return nil, err
-		}
-		l.admin = wrapped
+	if err := l.secure(d.cfg); err != nil {
+		l.close()
+		return nil, err
 	}
 	return &l, nil
 }
 
+// secure puts TLS before what is reached beyond loopback.
+func (l *listeners) secure(c *config.Config) error {
+	for _, o := range []struct {
+		of *net.Listener
+		by listen.TLS
+	}{
+		{&l.admin, listen.TLS{Cert: c.AdminTLSCert, Key: c.AdminTLSKey, ClientCA: c.AdminClientCA, Field: "admin-tls-cert"}},
+		{&l.web, listen.TLS{Cert: c.WebTLSCert, Key: c.WebTLSKey, Field: "web-tls-cert"}},
+	} {
+		if *o.of == nil || o.by.Cert == "" {
+			continue
+		}
+		wrapped, err := o.by.Wrap(*o.of, nil)
+		if err != nil {
+			return err
+		}
+		*o.of = wrapped
+	}
+	return nil
+}
+
 func (l *listeners) close() {
-	for _, o := range []net.Listener{l.peering, l.ads, l.remoteADS, l.api, l.admin, l.policy} {
+	for _, o := range []net.Listener{l.peering, l.ads, l.remoteADS, l.api, l.admin, l.policy, l.web} {
 		if o != nil {
 			_ = o.Close()
 		}
