@@ -15,7 +15,7 @@ func deliveries() []scenario {
 				"xds/ads TestARequestBeyondWhatWasSentIsRefusedAndSaid", admissionFile,
 				"\t\tv.hangUp()\n", ""),
 			one("an Envoy that is refused is remembered", "xds/ads TestThePlacesAreBounded", admissionFile,
-				"\t\ts.cutOff[c.Envoy] = c\n", ""),
+				"\t\tp.cutOff[c.Envoy] = c\n", ""),
 		}},
 		{137, "silence", "Nothing happens for minutes: no stream is lost, neither of an Envoy nor of a call to a " +
 			"gRPC workload.", []guard{
@@ -47,7 +47,7 @@ func deliveries() []scenario {
 		}},
 		{141, "observers", "Whoever is told what an Envoy took or refused asks the server, or is slow.", []guard{
 			one("observers are told when the lock is released", "xds/ads TestObserversMayAskTheServer", "xds/ads/news.go",
-				"s.news = append(s.news, what)", "what()"),
+				"b.news = append(b.news, what)", "what()"),
 		}},
 	}
 }

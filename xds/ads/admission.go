@@ -77,7 +77,7 @@ func (s *Server) CutOffs() []CutOff {
 	s.mu.Lock()
 	defer s.unlock()
 	var all []CutOff
-	for _, c := range s.cutOff {
+	for _, c := range s.places.cutOff {
 		if time.Since(c.Last) < cutOffAfter {
 			all = append(all, *c)
 		}
@@ -86,22 +86,30 @@ func (s *Server) CutOffs() []CutOff {
 	return all
 }
 
+// places says who is let in, and keeps who was turned away.
+type places struct {
+	*books
+	first  chan struct{}      // closed when an Envoy has come
+	met    bool               // first is closed; guarded by mu
+	cutOff map[string]*CutOff // by Envoy; guarded by mu
+}
+
 // turnAway books that an Envoy was refused, and returns the error that it is given.
-func (s *Server) turnAway(st *stream, expected bool, err error) error {
-	s.mu.Lock()
+func (p *places) turnAway(st *stream, expected bool, err error) error {
+	p.mu.Lock()
 	who := st.name()
-	s.unlock()
-	return s.turnAwayAs(who, expected, err)
+	p.unlock()
+	return p.turnAwayAs(who, expected, err)
 }
 
 // turnAwayAs is turnAway for somebody who got no stream.
-func (s *Server) turnAwayAs(who string, expected bool, err error) error {
-	s.mu.Lock()
+func (p *places) turnAwayAs(who string, expected bool, err error) error {
+	p.mu.Lock()
 	now := time.Now()
-	c := s.cutOff[who]
+	c := p.cutOff[who]
 	if c == nil || now.Sub(c.Last) >= cutOffAfter {
 		c = &CutOff{Envoy: who, Since: now}
-		s.keepCutOff(c)
+		p.keepCutOff(c)
 	}
 	c.Why, c.Last, c.Expected = status.Convert(err).Message(), now, expected
 	c.Times++
@@ -110,9 +118,9 @@ func (s *Server) turnAwayAs(who string, expected bool, err error) error {
 		c.logged = now
 	}
 	said := *c
-	s.unlock()
+	p.unlock()
 	if tell {
-		s.cfg.Log.Error("Envoy is cut off: its stream is refused, and it goes on with what it has", "envoy", said.Envoy,
+		p.cfg.Log.Error("Envoy is cut off: its stream is refused, and it goes on with what it has", "envoy", said.Envoy,
 			"why", said.Why,
 			"times", said.Times, "since", said.Since)
 	}
@@ -120,31 +128,31 @@ func (s *Server) turnAwayAs(who string, expected bool, err error) error {
 }
 
 // keepCutOff makes room for one more. The caller holds mu.
-func (s *Server) keepCutOff(c *CutOff) {
-	for who, old := range s.cutOff {
-		if len(s.cutOff) < maxCutOff {
+func (p *places) keepCutOff(c *CutOff) {
+	for who, old := range p.cutOff {
+		if len(p.cutOff) < maxCutOff {
 			break
 		}
 		if time.Since(old.Last) >= cutOffAfter || !old.Expected {
-			delete(s.cutOff, who)
+			delete(p.cutOff, who)
 		}
 	}
-	if len(s.cutOff) < maxCutOff {
-		s.cutOff[c.Envoy] = c
+	if len(p.cutOff) < maxCutOff {
+		p.cutOff[c.Envoy] = c
 	}
 }
 
 // served books that an Envoy is let in after all. The caller holds mu.
-func (s *Server) served(st *stream) {
+func (p *places) served(st *stream) {
 	key := st.certified
 	if key == "" {
 		key = unixSocket // before its first request it had no other name
 	}
 	for _, who := range []string{key, st.node} {
-		if c := s.cutOff[who]; c != nil {
-			delete(s.cutOff, who)
-			s.tell(func() {
-				s.cfg.Log.Info("Envoy is served again", "envoy", who, "cut off for", time.Since(c.Since).Round(time.Millisecond))
+		if c := p.cutOff[who]; c != nil {
+			delete(p.cutOff, who)
+			p.tell(func() {
+				p.cfg.Log.Info("Envoy is served again", "envoy", who, "cut off for", time.Since(c.Since).Round(time.Millisecond))
 			})
 		}
 	}

@@ -41,7 +41,7 @@ func subscribing(t *testing.T, n int) time.Duration {
 	best := time.Hour
 	for range 3 {
 		st, err := newStream(t.Context(), s)
-		if err != nil || s.join(st) != nil {
+		if err != nil || s.places.join(st) != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
@@ -52,7 +52,7 @@ func subscribing(t *testing.T, n int) time.Duration {
 			t.Fatal(err)
 		}
 		best = min(best, time.Since(began))
-		if resp, _ := s.next(st); len(resp.GetResources()) != len(names) {
+		if resp, _ := s.told.next(st); len(resp.GetResources()) != len(names) {
 			t.Fatalf("sent %d, want %d", len(resp.GetResources()), len(names))
 		}
 		s.leave(st)
@@ -136,7 +136,7 @@ func TestMemoryComesBackAfterAFlood(t *testing.T) {
 		gone.Removed = append(gone.Removed, xds.Ref{Type: xds.TypeCluster, Name: fmt.Sprintf("http/service-%06d", i)})
 	}
 	s.Publish(gone)
-	for resp, _ := s.next(e.st); resp != nil; resp, _ = s.next(e.st) {
+	for resp, _ := s.told.next(e.st); resp != nil; resp, _ = s.told.next(e.st) {
 		e.ask(&discovery.DeltaDiscoveryRequest{TypeUrl: resp.GetTypeUrl(), ResponseNonce: resp.GetNonce()})
 	}
 	if held := heap() - before; held > full/20 {

@@ -6,25 +6,25 @@ package ads
 // its own goroutine; the store is told of 1 before 2, whichever of the goroutines tells.
 
 // tell keeps something to be told until the lock is released. The caller holds mu.
-func (s *Server) tell(what func()) { s.news = append(s.news, what) }
+func (b *books) tell(what func()) { b.news = append(b.news, what) }
 
 // unlock releases mu and tells what there is, unless another goroutine is telling: that one goes on until nothing is
 // left.
-func (s *Server) unlock() {
-	if s.telling {
-		s.mu.Unlock()
+func (b *books) unlock() {
+	if b.telling {
+		b.mu.Unlock()
 		return
 	}
-	s.telling = true
-	for len(s.news) > 0 {
-		news := s.news
-		s.news = nil
-		s.mu.Unlock()
+	b.telling = true
+	for len(b.news) > 0 {
+		news := b.news
+		b.news = nil
+		b.mu.Unlock()
 		for _, what := range news {
 			what()
 		}
-		s.mu.Lock()
+		b.mu.Lock()
 	}
-	s.telling = false
-	s.mu.Unlock()
+	b.telling = false
+	b.mu.Unlock()
 }

@@ -16,13 +16,13 @@ func TestWhatIsNamedComesFirst(t *testing.T) {
 	s := NewServer(Config{Log: slog.New(slog.DiscardHandler)})
 	s.Open()
 	st, err := newStream(t.Context(), s)
-	if err != nil || s.join(st) != nil {
+	if err != nil || s.places.join(st) != nil {
 		t.Fatal(err)
 	}
 	if err := s.request(st, &discovery.DeltaDiscoveryRequest{TypeUrl: xds.TypeCluster}); err != nil {
 		t.Fatal(err)
 	}
-	s.next(st)
+	s.told.next(st)
 	var d xds.Delta
 	for i := range maxBatch + 10 { // so that one response has both
 		name := string(rune('a'+i%26)) + string(rune('a'+i/26%26))
@@ -33,7 +33,7 @@ func TestWhatIsNamedComesFirst(t *testing.T) {
 	s.Publish(d)
 	var got []string
 	for {
-		resp, _ := s.next(st)
+		resp, _ := s.told.next(st)
 		if resp == nil {
 			break
 		}

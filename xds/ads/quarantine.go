@@ -52,23 +52,31 @@ type Quarantined struct {
 	Serving bool
 }
 
+// quarantine is what Envoys refused. It says what each of them is given: the newest version, or the last one that it
+// took.
+type quarantine struct {
+	*books
+	refusals map[string]map[version]*refusal // by node; guarded by mu
+	refused  map[xds.Ref]int                 // how many refusals there are of a resource; guarded by mu
+}
+
 // serves returns the version of a resource that an Envoy is given; nil for none. The caller holds mu.
-func (s *Server) serves(st *stream, ref xds.Ref) *xds.Resource {
-	e := s.view.get(ref)
+func (q *quarantine) serves(st *stream, ref xds.Ref) *xds.Resource {
+	e := q.view.get(ref)
 	switch {
 	case e == nil:
 		return nil
-	case e.now != nil && s.usable(st, e.now):
+	case e.now != nil && q.usable(st, e.now):
 		return e.now
-	case e.good != nil && e.good != e.now && s.usable(st, e.good):
+	case e.good != nil && e.good != e.now && q.usable(st, e.good):
 		return e.good
 	}
 	return nil
 }
 
 // usable tells whether an Envoy may be given a version: it refuses neither that nor what it needs.
-func (s *Server) usable(st *stream, r *xds.Resource) bool {
-	mine := s.refusals[st.node]
+func (q *quarantine) usable(st *stream, r *xds.Resource) bool {
+	mine := q.refusals[st.node]
 	if len(mine) == 0 {
 		return true
 	}
@@ -76,7 +84,7 @@ func (s *Server) usable(st *stream, r *xds.Resource) bool {
 		return false
 	}
 	for _, n := range r.Needs {
-		if s.serves(st, xds.Needed(n)) == nil {
+		if q.serves(st, xds.Needed(n)) == nil {
 			return false
 		}
 	}
@@ -84,43 +92,43 @@ func (s *Server) usable(st *stream, r *xds.Resource) bool {
 }
 
 // refuse puts a version into quarantine. The Envoy has what it had before.
-func (s *Server) refuse(st *stream, sub *subscription, r *xds.Resource, words string) {
+func (q *quarantine) refuse(st *stream, sub *subscription, r *xds.Resource, words string) {
 	words = printable(words)
 	st.declined(sub, r)
 	st.changed(refOf(r))
 	st.answeredFor(refOf(r))
-	if s.view.proven(r, false) {
-		s.dropped()
+	if q.view.proven(r, false) {
+		q.dropped()
 	}
-	x := s.refusalOf(st, r)
+	x := q.refusalOf(st, r)
 	if x == nil {
 		sub.known[r.Name] = r.Version // it is not sent again on this connection
-		s.tell(func() { s.cfg.Log.Error("Envoy refuses more than can be kept", "node", st.node, "kept", maxNacks) })
+		q.tell(func() { q.cfg.Log.Error("Envoy refuses more than can be kept", "node", st.node, "kept", maxNacks) })
 		return
 	}
 	now := time.Now()
 	x.Refused = Refused{Node: st.node, Resource: refOf(r), Version: r.Version, Service: r.Service, Error: words, At: now}
 	x.retryAt, x.retrying = now.Add(x.pause), false
 	said, pause := x.Refused, x.pause
-	s.tell(func() {
-		s.cfg.Log.Error("Envoy refuses a resource, what it had before stays", "node", said.Node, "type", r.Type, "name",
+	q.tell(func() {
+		q.cfg.Log.Error("Envoy refuses a resource, what it had before stays", "node", said.Node, "type", r.Type, "name",
 			r.Name, "version", r.Version,
 			"retry", pause, "error", words)
 	})
-	if s.cfg.OnNack != nil {
-		s.tell(func() { s.cfg.OnNack(said) })
+	if q.cfg.OnNack != nil {
+		q.tell(func() { q.cfg.OnNack(said) })
 	}
-	s.quarantined()
+	q.quarantined()
 }
 
 // refusalOf returns the books of a version that an Envoy refuses, once more or for the first time; nil if they are
 // full.
-func (s *Server) refusalOf(st *stream, r *xds.Resource) *refusal {
-	mine := s.refusals[st.node]
+func (q *quarantine) refusalOf(st *stream, r *xds.Resource) *refusal {
+	mine := q.refusals[st.node]
 	if mine == nil {
-		s.forgetNodes()
+		q.forgetNodes()
 		mine = map[version]*refusal{}
-		s.refusals[st.node] = mine
+		q.refusals[st.node] = mine
 	}
 	x := mine[versionOf(r)]
 	switch {
@@ -128,81 +136,81 @@ func (s *Server) refusalOf(st *stream, r *xds.Resource) *refusal {
 		x.pause = min(2*x.pause, lastRetry)
 	case len(mine) < maxNacks:
 		x = &refusal{pause: firstRetry}
-		s.refused[refOf(r)]++
+		q.refused[refOf(r)]++
 		mine[versionOf(r)] = x
 	}
 	return x
 }
 
 // absolve ends the quarantine of a version at one Envoy.
-func (s *Server) absolve(node string, v version) {
-	if s.refusals[node][v] == nil {
+func (q *quarantine) absolve(node string, v version) {
+	if q.refusals[node][v] == nil {
 		return
 	}
-	delete(s.refusals[node], v)
-	s.forgive(v.Ref)
-	s.quarantined()
+	delete(q.refusals[node], v)
+	q.forgive(v.Ref)
+	q.quarantined()
 }
 
 // forgive books that there is one refusal less of a resource.
-func (s *Server) forgive(ref xds.Ref) {
-	if s.refused[ref]--; s.refused[ref] == 0 {
-		delete(s.refused, ref)
+func (q *quarantine) forgive(ref xds.Ref) {
+	if q.refused[ref]--; q.refused[ref] == 0 {
+		delete(q.refused, ref)
 	}
 }
 
 // superseded ends the quarantine of versions of a resource that are served no more.
-func (s *Server) superseded(ref xds.Ref) {
-	if s.refused[ref] == 0 {
+func (q *quarantine) superseded(ref xds.Ref) {
+	if q.refused[ref] == 0 {
 		return
 	}
-	e := s.view.get(ref)
-	for node, mine := range s.refusals {
+	e := q.view.get(ref)
+	for node, mine := range q.refusals {
 		for v := range mine {
 			if v.Ref == ref && !e.has(v.version) {
-				s.absolve(node, v)
+				q.absolve(node, v)
 			}
 		}
 	}
 }
 
-func (s *Server) changed(ref xds.Ref) {
-	for st := range s.streams {
+func (b *books) changed(ref xds.Ref) {
+	for st := range b.streams {
 		st.changed(ref)
 		st.poke()
 	}
 }
 
 // quarantined lets the owner know that Quarantined returns something else.
-func (s *Server) quarantined() {
-	if s.cfg.OnQuarantine != nil {
-		s.tell(s.cfg.OnQuarantine)
+func (q *quarantine) quarantined() {
+	if q.cfg.OnQuarantine != nil {
+		q.tell(q.cfg.OnQuarantine)
 	}
 }
 
 // forgetNodes keeps the books of refusals to as many nodes as may be connected, and those.
-func (s *Server) forgetNodes() {
-	if len(s.refusals) < maxStreams {
+func (q *quarantine) forgetNodes() {
+	if len(q.refusals) < maxStreams {
 		return
 	}
 	connected := map[string]bool{}
-	for st := range s.streams {
+	for st := range q.streams {
 		connected[st.node] = true
 	}
-	for node, theirs := range s.refusals {
+	for node, theirs := range q.refusals {
 		if !connected[node] {
 			for v := range theirs {
-				s.forgive(v.Ref)
+				q.forgive(v.Ref)
 			}
-			delete(s.refusals, node)
+			delete(q.refusals, node)
 		}
 	}
 }
 
 // retries has versions tried again whose time has come, and returns how long it is until the next one's; 0 for never.
-func (s *Server) retries(st *stream) time.Duration {
+func (q *quarantine) retries(st *stream) time.Duration {
 	var wait time.Duration
-	for v, x := range s.refusals[st.node] {
+	for v, x := range q.refusals[st.node] {
 		if x.retrying {
 			continue
 		}
@@ -223,13 +231,13 @@ func (s *Server) Quarantined() []Quarantined {
 	defer s.unlock()
 	var all []Quarantined
 	for st := range s.streams {
-		mine := s.refusals[st.node]
+		mine := s.quarantine.refusals[st.node]
 		if len(mine) == 0 {
 			continue
 		}
 		for _, byName := range s.view.byType {
 			for _, e := range byName {
-				if x := s.culprit(mine, e); x != nil {
+				if x := s.quarantine.culprit(mine, e); x != nil {
 					all = append(all, Quarantined{
 						Service: e.now.Service,
 						Refused: x.Refused,
@@ -248,27 +256,27 @@ func (s *Server) Quarantined() []Quarantined {
 
 // culprit returns what stands in the way of an entry's newest version: a refusal of itself, or of what it needs; nil
 // if nothing does. What is shared belongs to no service: those that need it are affected.
-func (s *Server) culprit(mine map[version]*refusal, e *entry) *refusal {
+func (q *quarantine) culprit(mine map[version]*refusal, e *entry) *refusal {
 	if e.now == nil || e.now.Service == "" || xds.IsShared(e.now.Name) {
 		return nil
 	}
 	if x := mine[versionOf(e.now)]; x != nil {
 		return x
 	}
-	return s.refusedNeed(mine, e.now)
+	return q.refusedNeed(mine, e.now)
 }
 
 // refusedNeed returns why something that a resource stands on, however far down, is refused; nil if nothing is.
-func (s *Server) refusedNeed(mine map[version]*refusal, r *xds.Resource) *refusal {
+func (q *quarantine) refusedNeed(mine map[version]*refusal, r *xds.Resource) *refusal {
 	for _, n := range r.Needs {
-		need := s.view.get(xds.Needed(n))
+		need := q.view.get(xds.Needed(n))
 		if need == nil || need.now == nil {
 			continue
 		}
 		if x := mine[versionOf(need.now)]; x != nil {
 			return x
 		}
-		if x := s.refusedNeed(mine, need.now); x != nil {
+		if x := q.refusedNeed(mine, need.now); x != nil {
 			return x
 		}
 	}
@@ -366,14 +374,14 @@ type group struct {
 
 // nextGroup builds the response of a group; nil if there is none. What changed meanwhile is in its newest version, or
 // not in it.
-func (s *Server) nextGroup(st *stream) []*xds.Resource {
+func (q *quarantine) nextGroup(st *stream) []*xds.Resource {
 	for len(st.groups) > 0 {
 		g := st.groups[0]
 		st.groups = st.groups[1:]
 		sub := st.subs[g.typeURL]
 		var set []*xds.Resource
 		for _, name := range g.names {
-			r := s.serves(st, xds.Ref{Type: g.typeURL, Name: name})
+			r := q.serves(st, xds.Ref{Type: g.typeURL, Name: name})
 			if r != nil && sub.covers(name) && !st.sentAlready(sub, r) {
 				set = append(set, r)
 				sub.known[name] = r.Version
@@ -384,4 +392,19 @@ func (s *Server) nextGroup(st *stream) []*xds.Resource {
 		}
 	}
 	return nil
+}
+
+// dropped follows what is gone from the view.
+func (q *quarantine) dropped() {
+	for _, ref := range q.view.drop() {
+		q.superseded(ref)
+		q.changed(ref)
+		for st := range q.streams {
+			st.answeredFor(ref)
+		}
+		if q.cfg.Store != nil {
+			q.tell(func() { q.cfg.Store.Remove(ref) })
+		}
+	}
+	q.view.shrink()
 }

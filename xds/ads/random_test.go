@@ -129,7 +129,7 @@ func (p *plant) dial() *stream {
 		p.server.leave(p.envoy.st)
 	}
 	st, err := newStream(p.t.Context(), p.server)
-	if err != nil || p.server.join(st) != nil {
+	if err != nil || p.server.places.join(st) != nil {
 		p.t.Fatal(err)
 	}
 	p.envoy.st = st
@@ -168,7 +168,7 @@ func (p *plant) connect() {
 }
 
 func (p *plant) send() bool {
-	resp, _ := p.server.next(p.envoy.st)
+	resp, _ := p.server.told.next(p.envoy.st)
 	for _, r := range resp.GetResources() {
 		p.t.Logf("sent %s@%s", r.GetName(), r.GetVersion())
 	}

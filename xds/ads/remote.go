@@ -28,26 +28,26 @@ const (
 )
 
 // join gives a stream its place, or says why there is none.
-func (s *Server) join(st *stream) error {
-	s.mu.Lock()
-	defer s.unlock()
-	if err := s.place(st); err != nil {
+func (p *places) join(st *stream) error {
+	p.mu.Lock()
+	defer p.unlock()
+	if err := p.place(st); err != nil {
 		return err
 	}
-	s.streams[st] = true
-	if !s.met {
-		s.met = true
-		close(s.first)
+	p.streams[st] = true
+	if !p.met {
+		p.met = true
+		close(p.first)
 	}
 	return nil
 }
 
 // place finds a place for a stream. The caller holds mu.
-func (s *Server) place(st *stream) error {
+func (p *places) place(st *stream) error {
 	var mine []*stream // of the same certificate
 	names := map[string]bool{}
 	local := 0
-	for other := range s.streams {
+	for other := range p.streams {
 		switch {
 		case other.certified == "":
 			local++
@@ -64,7 +64,7 @@ func (s *Server) place(st *stream) error {
 		return status.Errorf(codes.ResourceExhausted, "Envoys of %d certificates are connected already", maxStreams)
 	case st.certified != "" && len(mine) >= maxPerEnvoy:
 		oldest := slices.MinFunc(mine, func(a, b *stream) int { return a.since.Compare(b.since) })
-		s.cfg.Log.Warn("an Envoy opened more connections than one has, its oldest is ended: do two share a certificate?",
+		p.cfg.Log.Warn("an Envoy opened more connections than one has, its oldest is ended: do two share a certificate?",
 			"envoy", st.certified)
 		oldest.end()
 	}
@@ -72,11 +72,11 @@ func (s *Server) place(st *stream) error {
 }
 
 // admit judges who opens a stream by TLS.
-func (s *Server) admit(state tls.ConnectionState, address string) (string, error) {
+func (p *places) admit(state tls.ConnectionState, address string) (string, error) {
 	var name string
 	err := status.Error(codes.PermissionDenied, "this node takes no Envoys by TLS")
-	if s.cfg.Who != nil {
-		name, err = s.cfg.Who(state)
+	if p.cfg.Who != nil {
+		name, err = p.cfg.Who(state)
 	}
 	if err == nil {
 		return name, nil
@@ -85,7 +85,7 @@ func (s *Server) admit(state tls.ConnectionState, address string) (string, error
 	if len(state.PeerCertificates) > 0 && len(state.PeerCertificates[0].URIs) > 0 {
 		who = printable(state.PeerCertificates[0].URIs[0].String())
 	}
-	return "", s.turnAwayAs(who, false, status.Error(codes.PermissionDenied, printable(err.Error())))
+	return "", p.turnAwayAs(who, false, status.Error(codes.PermissionDenied, printable(err.Error())))
 }
 
 // introduce takes what an Envoy says of itself in its first request: its name, which has to be that of its

@@ -25,7 +25,7 @@ func TestAnEnvoyThatIsAheadIsLeftAlone(t *testing.T) {
 		s := quiet()
 		s.Restore([]xds.Resource{resource("http/x", "1"), resource("http/y", "1")})
 		st, err := newStream(t.Context(), s)
-		if err != nil || s.join(st) != nil {
+		if err != nil || s.places.join(st) != nil {
 			t.Fatal(err)
 		}
 		e := &envoy{t, s, st}
@@ -40,7 +40,7 @@ func TestAnEnvoyThatIsAheadIsLeftAlone(t *testing.T) {
 		if want != "" {
 			e.want("", want)
 		}
-		resp, _ := s.next(st)
+		resp, _ := s.told.next(st)
 		if resp == nil || !slices.Equal(resp.GetRemovedResources(), []string{"http/y"}) {
 			t.Errorf("compiled %s: got %v, want http/y removed", compiled, resp)
 		}
@@ -58,7 +58,7 @@ type wholeEnvoy struct {
 func newWholeEnvoy(t *testing.T, s *Server, has string) *wholeEnvoy {
 	t.Helper()
 	st, err := newStream(t.Context(), s)
-	if err != nil || s.join(st) != nil {
+	if err != nil || s.places.join(st) != nil {
 		t.Fatal(err)
 	}
 	e := &wholeEnvoy{t, s, st, map[string]*whole{}}
@@ -77,7 +77,7 @@ func (e *wholeEnvoy) ask(req *discovery.DiscoveryRequest) {
 // none.
 func (e *wholeEnvoy) answer(words string) int {
 	e.t.Helper()
-	resp := e.s.nextWhole(e.st, e.last)
+	resp := e.s.told.nextWhole(e.st, e.last)
 	if resp == nil {
 		return -1
 	}

@@ -22,7 +22,7 @@ type envoy struct {
 func newEnvoy(t *testing.T, s *Server) *envoy {
 	t.Helper()
 	st, err := newStream(t.Context(), s)
-	if err != nil || s.join(st) != nil {
+	if err != nil || s.places.join(st) != nil {
 		t.Fatal(err)
 	}
 	e := &envoy{t, s, st}
@@ -40,7 +40,7 @@ func (e *envoy) ask(req *discovery.DeltaDiscoveryRequest) {
 // answer takes the next response, refuses it with words unless they are empty, and returns what was sent: "http/x@1".
 func (e *envoy) answer(words string) (sent []string, wait time.Duration) {
 	e.t.Helper()
-	resp, wait := e.s.next(e.st)
+	resp, wait := e.s.told.next(e.st)
 	if resp == nil {
 		return nil, wait
 	}
@@ -129,7 +129,7 @@ func TestQuarantineIsOfOneEnvoy(t *testing.T) {
 		t.Errorf("an Envoy that is gone still counts: %+v", q)
 	}
 	again, err := newStream(t.Context(), s)
-	if err != nil || s.join(again) != nil {
+	if err != nil || s.places.join(again) != nil {
 		t.Fatal(err)
 	}
 	again.node = "one"

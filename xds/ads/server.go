@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -56,33 +55,50 @@ const (
 )
 
 // Server serves any number of Envoys the same view. It is safe for concurrent use.
+//
+// It takes requests and hands each to the concern that it belongs to. All of them share one set of books, and the lock
+// on it:
+//
+//	places      who is let in, and who was turned away
+//	answers     what Envoys say of what they were sent
+//	quarantine  what an Envoy refused, and what it is given in place of that
+//	waits       what an Envoy has to have before it is sent something else
+//	told        what an Envoy is sent next
 type Server struct {
 	discovery.UnimplementedAggregatedDiscoveryServiceServer
-	cfg   Config
-	open  chan struct{}
-	first chan struct{}
+	*books
+	open       chan struct{}
+	places     *places
+	answers    *answers
+	quarantine *quarantine
+	waits      *waits
+	told       *told
+}
 
-	mu       sync.Mutex
-	view     view                            // guarded by mu
-	refusals map[string]map[version]*refusal // by node; guarded by mu
-	cutOff   map[string]*CutOff              // by Envoy; guarded by mu
-	streams  map[*stream]bool                // guarded by mu
-	opened   bool                            // guarded by mu
-	left     bool                            // something may be of an earlier process; guarded by mu
-	met      bool                            // first is closed; guarded by mu
-	news     []func()                        // to be told when mu is released; guarded by mu
-	telling  bool                            // a goroutine tells them; guarded by mu
-	refused  map[xds.Ref]int                 // how many refusals there are of a resource; guarded by mu
+// books are what all concerns of a server share.
+type books struct {
+	cfg Config
+
+	mu      sync.Mutex
+	view    view             // what there is; guarded by mu
+	streams map[*stream]bool // guarded by mu
+	opened  bool             // guarded by mu
+	left    bool             // something may be of an earlier process; guarded by mu
+	news    []func()         // to be told when mu is released; guarded by mu
+	telling bool             // a goroutine tells them; guarded by mu
 }
 
 // NewServer returns a server that has nothing and answers nobody.
 func NewServer(cfg Config) *Server {
+	b := &books{cfg: cfg, view: newView(), streams: map[*stream]bool{}}
+	q := &quarantine{books: b, refusals: map[string]map[version]*refusal{}, refused: map[xds.Ref]int{}}
+	w := &waits{books: b, quarantine: q}
 	return &Server{
-		cfg: cfg, open: make(chan struct{}), first: make(chan struct{}), view: newView(),
-		refusals: map[string]map[version]*refusal{},
-		streams:  map[*stream]bool{},
-		cutOff:   map[string]*CutOff{},
-		refused:  map[xds.Ref]int{},
+		books: b, open: make(chan struct{}),
+		places:     &places{books: b, first: make(chan struct{}), cutOff: map[string]*CutOff{}},
+		answers:    &answers{books: b, quarantine: q, waits: w},
+		quarantine: q, waits: w,
+		told: &told{books: b, quarantine: q, waits: w},
 	}
 }
 
@@ -96,7 +112,7 @@ func (s *Server) Publish(d xds.Delta) {
 	s.view.shrink()
 	for i := range d.Set {
 		if ref := refOf(&d.Set[i]); s.view.set(&d.Set[i]) {
-			s.superseded(ref)
+			s.quarantine.superseded(ref)
 			s.changed(ref)
 		}
 	}
@@ -104,46 +120,7 @@ func (s *Server) Publish(d xds.Delta) {
 		s.view.remove(ref)
 		s.changed(ref) // it may stay, in an earlier version
 	}
-	s.dropped()
-}
-
-// dropped follows what is gone from the view.
-func (s *Server) dropped() {
-	for _, ref := range s.view.drop() {
-		s.superseded(ref)
-		s.changed(ref)
-		for st := range s.streams {
-			st.answeredFor(ref)
-		}
-		if s.cfg.Store != nil {
-			s.tell(func() { s.cfg.Store.Remove(ref) })
-		}
-	}
-	s.view.shrink()
-}
-
-// settle books a version as good when every Envoy that wants it, and there is one, has taken it.
-func (s *Server) settle(ref xds.Ref) {
-	if !s.view.unsettled[ref] {
-		return
-	}
-	now, taken := s.view.get(ref).now, false
-	for st := range s.streams {
-		if sub := st.subs[ref.Type]; sub != nil && sub.covers(ref.Name) {
-			if sub.acked[ref.Name].version != now.Version || !s.usable(st, now) || s.lacks(st, now.Needs) != "" {
-				return
-			}
-			taken = true
-		}
-	}
-	if !taken {
-		return
-	}
-	s.view.settle(ref)
-	if s.cfg.Store != nil {
-		s.tell(func() { s.cfg.Store.Set(now) })
-	}
-	s.dropped()
+	s.quarantine.dropped()
 }
 
 // Taken returns what every Envoy has taken, of each resource the last such version: what a Store keeps.
@@ -202,7 +179,7 @@ func (s *Server) sweep() {
 			}
 		}
 	}
-	s.dropped()
+	s.quarantine.dropped()
 	for st := range s.streams {
 		for t, sub := range st.subs {
 			for name := range s.view.byType[t] {
@@ -217,7 +194,7 @@ func (s *Server) sweep() {
 }
 
 // Wanted is closed when the first Envoy connects: before that nobody needs a view.
-func (s *Server) Wanted() <-chan struct{} { return s.first }
+func (s *Server) Wanted() <-chan struct{} { return s.places.first }
 
 // DeltaAggregatedResources serves one Envoy.
 func (s *Server) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
@@ -225,8 +202,8 @@ func (s *Server) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryServi
 	if err != nil {
 		return err
 	}
-	if err := s.join(st); err != nil {
-		return s.turnAway(st, true, err)
+	if err := s.places.join(st); err != nil {
+		return s.places.turnAway(st, true, err)
 	}
 	defer s.leave(st)
 	ctx := st.ctx
@@ -261,9 +238,9 @@ func (s *Server) judge(st *stream, err error) error {
 	large := tooLarge{}
 	switch code := status.Code(err); {
 	case errors.As(err, &large):
-		return s.turnAway(st, true, err)
+		return s.places.turnAway(st, true, err)
 	case code == codes.PermissionDenied || code == codes.InvalidArgument:
-		return s.turnAway(st, false, err)
+		return s.places.turnAway(st, false, err)
 	}
 	return err
 }
@@ -286,9 +263,9 @@ func (s *Server) leave(st *stream) {
 	delete(s.streams, st)
 	st.cancel(nil)
 	for ref := range s.view.unsettled {
-		s.settle(ref) // it may have been the only one that had not answered
+		s.waits.settle(ref) // it may have been the only one that had not answered
 	}
-	s.quarantined()
+	s.quarantine.quarantined()
 	s.tell(func() { s.cfg.Log.Info("Envoy disconnected", "node", st.node) })
 }
 
@@ -300,8 +277,8 @@ func (s *Server) meet(st *stream, n *core.Node) error {
 	if err := s.introduce(st, n); err != nil {
 		return err
 	}
-	s.served(st)
-	s.quarantined()
+	s.places.served(st)
+	s.quarantine.quarantined()
 	s.tell(func() { s.cfg.Log.Info("Envoy connected", "node", st.node) })
 	return nil
 }
@@ -331,7 +308,7 @@ func (s *Server) serve(ctx context.Context, st *stream,
 		case <-retry.C:
 		}
 		for {
-			resp, wait := s.next(st)
+			resp, wait := s.told.next(st)
 			if resp == nil {
 				if wait > 0 {
 					retry.Reset(wait)
@@ -367,7 +344,7 @@ func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error
 			st.changed(xds.Ref{Type: req.GetTypeUrl(), Name: name})
 		}
 	} else if nonce := req.GetResponseNonce(); nonce != "" {
-		s.answered(st, sub, req)
+		s.answers.answered(st, sub, req)
 	}
 	for _, name := range req.GetResourceNamesSubscribe() {
 		if sub.subscribe(name); name == "*" {
@@ -386,63 +363,8 @@ func (s *Server) request(st *stream, req *discovery.DeltaDiscoveryRequest) error
 
 // consider has all resources of a type looked at for one Envoy. That is for wildcards alone: a name costs its own
 // resource, and n names cost n.
-func (s *Server) consider(st *stream, typeURL string) {
-	for name := range s.view.byType[typeURL] {
+func (b *books) consider(st *stream, typeURL string) {
+	for name := range b.view.byType[typeURL] {
 		st.changed(xds.Ref{Type: typeURL, Name: name})
 	}
-}
-
-// answered books an ACK or a NACK.
-func (s *Server) answered(st *stream, sub *subscription, req *discovery.DeltaDiscoveryRequest) {
-	out := st.outstanding[req.GetResponseNonce()]
-	if out == nil {
-		return
-	}
-	delete(st.outstanding, req.GetResponseNonce())
-	s.book(st, sub, out, req.GetErrorDetail().GetMessage())
-}
-
-// book keeps what an Envoy took of a response, and what it refused with which words; "" if it took all. The caller
-// holds mu.
-func (s *Server) book(st *stream, sub *subscription, out *response, words string) {
-	var guilty, again []*xds.Resource
-	if words != "" {
-		if guilty, again = blame(words, out.resources); out.whole {
-			guilty, again = append(guilty, again...), nil // all of a type in one response: it cannot be sent by halves
-		}
-	}
-	for _, r := range guilty {
-		s.refuse(st, sub, r, words)
-	}
-	if len(again) > 0 {
-		st.apart(sub, again[0].Type, again, len(guilty) == 0)
-	}
-	for _, r := range out.resources {
-		if !out.overtaken[r.Name] && !slices.Contains(guilty, r) && !slices.Contains(again, r) {
-			s.taken(st, sub, r, out.sent)
-		}
-	}
-}
-
-// taken books that an Envoy has a version.
-func (s *Server) taken(st *stream, sub *subscription, r *xds.Resource, sent time.Time) {
-	ref := refOf(r)
-	sub.acked[r.Name] = ack{r.Version, time.Now().UnixNano()}
-	s.absolve(st.node, versionOf(r))
-	st.answeredFor(ref)
-	if s.view.proven(r, true) && s.cfg.Store != nil {
-		s.tell(func() { s.cfg.Store.Set(r) })
-	}
-	if s.cfg.OnAck != nil {
-		a := Acknowledged{
-			Node:     st.node,
-			Resource: ref,
-			Version:  r.Version,
-			Service:  r.Service,
-			Trace:    r.Trace,
-			Took:     time.Since(sent),
-		}
-		s.tell(func() { s.cfg.OnAck(a) })
-	}
-	s.settle(ref)
 }

@@ -33,8 +33,8 @@ func (s *Server) StreamAggregatedResources(rpc discovery.AggregatedDiscoveryServ
 	if err != nil {
 		return err
 	}
-	if err := s.join(st); err != nil {
-		return s.turnAway(st, true, err)
+	if err := s.places.join(st); err != nil {
+		return s.places.turnAway(st, true, err)
 	}
 	defer s.leave(st)
 	return s.judge(st, s.serveWhole(st, rpc))
@@ -63,7 +63,7 @@ func (s *Server) serveWhole(st *stream,
 		case <-opened:
 			opened = nil
 		}
-		for resp := s.nextWhole(st, last); resp != nil; resp = s.nextWhole(st, last) {
+		for resp := s.told.nextWhole(st, last); resp != nil; resp = s.told.nextWhole(st, last) {
 			if err := rpc.Send(resp); err != nil {
 				return err
 			}
@@ -101,7 +101,7 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 	} else if w := last[t]; req.GetResponseNonce() == w.nonce {
 		if out := st.outstanding[w.nonce]; out != nil {
 			delete(st.outstanding, w.nonce)
-			s.book(st, sub, out, req.GetErrorDetail().GetMessage())
+			s.answers.book(st, sub, out, req.GetErrorDetail().GetMessage())
 			for held := range st.held {
 				st.pending[held] = newQueue()
 			}
@@ -122,28 +122,28 @@ func (s *Server) wholeRequest(st *stream, last map[string]*whole, req *discovery
 }
 
 // nextWhole builds the next response; nil if there is none.
-func (s *Server) nextWhole(st *stream, last map[string]*whole) *discovery.DiscoveryResponse {
-	s.mu.Lock()
-	defer s.unlock()
-	if !s.opened {
+func (tl *told) nextWhole(st *stream, last map[string]*whole) *discovery.DiscoveryResponse {
+	tl.mu.Lock()
+	defer tl.unlock()
+	if !tl.opened {
 		return nil
 	}
 	for types := xds.Types(); len(types) > 0; {
 		t := types[0]
 		types = types[1:]
 		sub, w := st.subs[t], last[t]
-		if st.pending[t] == nil || s.left && !sub.fresh { // what it has may be newer than what was kept
+		if st.pending[t] == nil || tl.left && !sub.fresh { // what it has may be newer than what was kept
 			continue
 		}
 		delete(st.pending, t)
-		set := s.wanted(st, sub, t, w.sent)
+		set := tl.wanted(st, sub, t, w.sent)
 		if t == xds.TypeCluster {
 			w.surplus = st.retain(last, set)
 		}
 		version := wholeVersion(set)
 		if version == w.version && !sub.fresh {
 			for _, r := range set {
-				s.settle(refOf(r)) // it may be since another was taken
+				tl.waits.settle(refOf(r)) // it may be since another was taken
 			}
 			if t != xds.TypeCluster {
 				st.clear(last)
@@ -211,18 +211,18 @@ func (st *stream) retain(last map[string]*whole, set map[string]*xds.Resource) b
 
 // wanted returns the state that an Envoy is to have of a type, by name. What would come before something that it
 // needs is left as it was.
-func (s *Server) wanted(st *stream, sub *subscription, t string,
+func (tl *told) wanted(st *stream, sub *subscription, t string,
 	sent map[string]*xds.Resource) map[string]*xds.Resource {
 	set := map[string]*xds.Resource{}
-	for name, e := range s.view.byType[t] {
-		r := s.serves(st, xds.Ref{Type: t, Name: name})
+	for name, e := range tl.view.byType[t] {
+		r := tl.quarantine.serves(st, xds.Ref{Type: t, Name: name})
 		if r != nil && r == e.now && r != e.good && !st.sentAlready(sub, r) && st.subs[xds.TypeCluster].knows() &&
-			s.ahead(st, sub, r) {
-			if r = sent[name]; r == nil || !s.usable(st, r) {
+			tl.waits.ahead(st, sub, r) {
+			if r = sent[name]; r == nil || !tl.quarantine.usable(st, r) {
 				r = e.good
 			}
 		}
-		if r != e.now || s.view.unsettled[xds.Ref{Type: t, Name: name}] {
+		if r != e.now || tl.view.unsettled[xds.Ref{Type: t, Name: name}] {
 			st.held[t] = true
 		}
 		if r != nil && sub.covers(name) {
@@ -234,9 +234,9 @@ func (s *Server) wanted(st *stream, sub *subscription, t string,
 
 // ahead tells whether a resource would come before what it needs. Of an Envoy that begins, it is enough that clusters
 // are on their way.
-func (s *Server) ahead(st *stream, sub *subscription, r *xds.Resource) bool {
+func (w *waits) ahead(st *stream, sub *subscription, r *xds.Resource) bool {
 	if sub.knows() {
-		return s.lacks(st, r.Needs) != ""
+		return w.lacks(st, r.Needs) != ""
 	}
 	clusters := st.subs[xds.TypeCluster]
 	return slices.ContainsFunc(r.Needs, func(n string) bool {

@@ -39,7 +39,7 @@ func (s *Server) Status() []NodeStatus {
 			n.Types = append(n.Types, TypeStatus{Type: t, Sent: len(sub.known), Acked: len(sub.acked)})
 		}
 		slices.SortFunc(n.Types, func(a, b TypeStatus) int { return cmp.Compare(xds.Order(a.Type), xds.Order(b.Type)) })
-		for _, x := range s.refusals[st.node] {
+		for _, x := range s.quarantine.refusals[st.node] {
 			n.Nacks = append(n.Nacks, x.Refused)
 		}
 		slices.SortFunc(n.Nacks, func(a, b Refused) int { return strings.Compare(a.Resource.Name, b.Resource.Name) })
@@ -72,7 +72,7 @@ func (s *Server) Service(svc bgp.Service) []ServiceStatus {
 	for _, ref := range s.refsOf(svc) {
 		for st := range s.streams {
 			if sub := st.subs[ref.Type]; sub != nil && sub.covers(ref.Name) {
-				all = append(all, s.statusOf(st, sub, ref, svc))
+				all = append(all, s.quarantine.statusOf(st, sub, ref, svc))
 			}
 		}
 	}
@@ -83,8 +83,8 @@ func (s *Server) Service(svc bgp.Service) []ServiceStatus {
 }
 
 // statusOf is what a stream's Envoy has of one resource, the newest of a service.
-func (s *Server) statusOf(st *stream, sub *subscription, ref xds.Ref, svc bgp.Service) ServiceStatus {
-	r := s.view.get(ref).now
+func (q *quarantine) statusOf(st *stream, sub *subscription, ref xds.Ref, svc bgp.Service) ServiceStatus {
+	r := q.view.get(ref).now
 	out := ServiceStatus{
 		Node:     st.node,
 		Resource: ref,
@@ -98,16 +98,16 @@ func (s *Server) statusOf(st *stream, sub *subscription, ref xds.Ref, svc bgp.Se
 	if r.Service == svc && r.Trace.Declared > 0 { // a shared one may be older than the service
 		out.Declared = time.Unix(0, r.Trace.Declared)
 	}
-	if x := s.refusals[st.node][versionOf(r)]; x != nil {
+	if x := q.refusals[st.node][versionOf(r)]; x != nil {
 		out.Error, out.Refused, out.RefusedAt = x.Error, x.Version, x.At
 	}
 	return out
 }
 
 // refsOf returns the resources that a service stands on, the shared next hops and routes included. The caller holds mu.
-func (s *Server) refsOf(svc bgp.Service) []xds.Ref {
+func (b *books) refsOf(svc bgp.Service) []xds.Ref {
 	var refs []xds.Ref
-	for t, byName := range s.view.byType {
+	for t, byName := range b.view.byType {
 		for _, name := range xds.NamesOf(t, svc) {
 			e := byName[name]
 			if e == nil || e.now == nil {
@@ -115,7 +115,7 @@ func (s *Server) refsOf(svc bgp.Service) []xds.Ref {
 			}
 			refs = append(refs, xds.Ref{Type: t, Name: name})
 			for _, ref := range xds.Targets(e.now) {
-				if need := s.view.get(ref); need != nil && need.now != nil && !slices.Contains(refs, ref) {
+				if need := b.view.get(ref); need != nil && need.now != nil && !slices.Contains(refs, ref) {
 					refs = append(refs, ref)
 				}
 			}

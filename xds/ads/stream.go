@@ -40,7 +40,7 @@ func newStream(ctx context.Context, s *Server) (*stream, error) {
 	if p, ok := peer.FromContext(ctx); ok {
 		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
 			var err error
-			if certified, err = s.admit(info.State, p.Addr.String()); err != nil {
+			if certified, err = s.places.admit(info.State, p.Addr.String()); err != nil {
 				return nil, err
 			}
 		}

@@ -21,26 +21,33 @@ type response struct {
 	overtaken map[string]bool // what was removed after it was sent: its answer does not count
 }
 
+// told decides what an Envoy is sent next.
+type told struct {
+	*books
+	quarantine *quarantine
+	waits      *waits
+}
+
 // next builds the next response of a stream, in make-before-break order; nil if there is none now, with how long to
 // wait for one.
-func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Duration) {
-	s.mu.Lock()
-	defer s.unlock()
-	if !s.opened {
+func (tl *told) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Duration) {
+	tl.mu.Lock()
+	defer tl.unlock()
+	if !tl.opened {
 		return nil, 0
 	}
-	retry := s.retries(st)
-	if set := s.nextGroup(st); set != nil {
+	retry := tl.quarantine.retries(st)
+	if set := tl.quarantine.nextGroup(st); set != nil {
 		return st.respond(set[0].Type, set, nil), 0
 	}
-	resp := s.addition(st)
-	if resp == nil && s.forsaken(st) {
-		resp = s.addition(st)
+	resp := tl.addition(st)
+	if resp == nil && tl.forsaken(st) {
+		resp = tl.addition(st)
 	}
 	if resp != nil {
 		return resp, 0
 	}
-	resp, wait := s.removals(st)
+	resp, wait := tl.removals(st)
 	if wait == 0 || retry > 0 && retry < wait {
 		wait = retry
 	}
@@ -49,14 +56,14 @@ func (s *Server) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Durat
 
 // addition builds the next response with what is new or changed; nil if there is none. What is done for one type may
 // have the next looked at.
-func (s *Server) addition(st *stream) *discovery.DeltaDiscoveryResponse {
+func (tl *told) addition(st *stream) *discovery.DeltaDiscoveryResponse {
 	for _, t := range xds.Types() {
 		if t == xds.TypeRoute { // scouts go ahead of the routes that Envoy asks for because of them
-			if resp := s.additions(st, xds.TypeScope, true); resp != nil {
+			if resp := tl.additions(st, xds.TypeScope, true); resp != nil {
 				return resp
 			}
 		}
-		if resp := s.additions(st, t, false); resp != nil {
+		if resp := tl.additions(st, t, false); resp != nil {
 			return resp
 		}
 	}
@@ -65,15 +72,15 @@ func (s *Server) addition(st *stream) *discovery.DeltaDiscoveryResponse {
 
 // additions builds a response of a type with what is new or changed, or only with what others name. What is gone
 // stays pending.
-func (s *Server) additions(st *stream, typeURL string, named bool) *discovery.DeltaDiscoveryResponse {
+func (tl *told) additions(st *stream, typeURL string, named bool) *discovery.DeltaDiscoveryResponse {
 	if st.pending[typeURL] == nil {
 		return nil
 	}
 	sub := st.subs[typeURL]
-	set := s.due(st, sub, typeURL, true, nil)
+	set := tl.due(st, sub, typeURL, true, nil)
 	// what names others waits for a response in which, or after which, all of them are there
 	if !named && len(set) < maxBatch {
-		set = s.due(st, sub, typeURL, false, set)
+		set = tl.due(st, sub, typeURL, false, set)
 	}
 	if st.pending[typeURL].empty() && !named {
 		delete(st.pending, typeURL)
@@ -86,12 +93,12 @@ func (s *Server) additions(st *stream, typeURL string, named bool) *discovery.De
 }
 
 // due takes what waits and is to be sent, up to a batch: resources that others name, or the rest.
-func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, set []*xds.Resource) []*xds.Resource {
+func (tl *told) due(st *stream, sub *subscription, typeURL string, named bool, set []*xds.Resource) []*xds.Resource {
 	queue := st.pending[typeURL]
 	for name := range queue.of(named) {
 		ref := xds.Ref{Type: typeURL, Name: name}
-		r := s.serves(st, ref)
-		s.awaitNeeds(st, ref, r)
+		r := tl.quarantine.serves(st, ref)
+		tl.waits.awaitNeeds(st, ref, r)
 		if r == nil {
 			st.answeredFor(ref) // what waits for it will not have it, and may have to go
 			if _, known := sub.known[name]; !known {
@@ -100,17 +107,17 @@ func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, 
 			continue
 		}
 		queue.remove(name)
-		if n := s.lacks(st, r.Needs); n != "" {
-			if st.await(n, ref); !s.early(st, sub, r) {
+		if n := tl.waits.lacks(st, r.Needs); n != "" {
+			if st.await(n, ref); !tl.waits.early(st, sub, r) {
 				continue
 			}
 		}
 		switch {
 		case !sub.covers(name):
 		case st.sentAlready(sub, r):
-			s.settle(ref)
+			tl.waits.settle(ref)
 			st.answeredFor(ref) // it may be what another version was refused for
-		case sub.known[name] != "" && s.view.get(ref).left: // it may be newer than what was kept
+		case sub.known[name] != "" && tl.view.get(ref).left: // it may be newer than what was kept
 		default:
 			set = append(set, r)
 			sub.known[name] = r.Version
@@ -127,12 +134,12 @@ func (s *Server) due(st *stream, sub *subscription, typeURL string, named bool, 
 
 // removals takes away what is gone, what names it first. Nothing is taken before the Envoy has answered what it was
 // sent, and has what replaces something, so that nothing that it still uses disappears, unless it takes too long.
-func (s *Server) removals(st *stream) (*discovery.DeltaDiscoveryResponse, time.Duration) {
-	if s.left {
+func (tl *told) removals(st *stream) (*discovery.DeltaDiscoveryResponse, time.Duration) {
+	if tl.left {
 		return nil, 0 // what an earlier process gave it is not known to be gone
 	}
 	for _, t := range slices.Backward(xds.Types()) {
-		gone := s.gone(st, t)
+		gone := tl.gone(st, t)
 		if len(gone) == 0 {
 			continue
 		}
@@ -141,7 +148,7 @@ func (s *Server) removals(st *stream) (*discovery.DeltaDiscoveryResponse, time.D
 			continue
 		}
 		slices.SortFunc(gone, func(a, b string) int { return xds.CompareNames(b, a) }) // what names others before them
-		if now := time.Now(); len(st.outstanding) > 0 || s.replacing(st) {
+		if now := time.Now(); len(st.outstanding) > 0 || tl.waits.replacing(st) {
 			if st.removeAfter.IsZero() {
 				st.removeAfter = now.Add(removalPatience)
 			}
@@ -202,10 +209,10 @@ func (st *stream) overtake(typeURL string, gone []string) {
 }
 
 // gone returns what the Envoy has of a type and is to lose.
-func (s *Server) gone(st *stream, typeURL string) []string {
+func (tl *told) gone(st *stream, typeURL string) []string {
 	var gone []string
 	for name := range st.pending[typeURL].all() {
-		if s.serves(st, xds.Ref{Type: typeURL, Name: name}) == nil {
+		if tl.quarantine.serves(st, xds.Ref{Type: typeURL, Name: name}) == nil {
 			gone = append(gone, name)
 		}
 	}
@@ -215,30 +222,30 @@ func (s *Server) gone(st *stream, typeURL string) []string {
 // forsaken has a look at what needs clusters that the Envoy is to lose although they were compiled, and tells whether
 // there is any: an earlier version of it is sent, or it is removed as well. So it is where a service was withdrawn
 // and is back, before the Envoy heard of it, with next hops that it refuses.
-func (s *Server) forsaken(st *stream) bool {
-	if s.left {
+func (tl *told) forsaken(st *stream) bool {
+	if tl.left {
 		return false // nothing is removed
 	}
 	lost := map[string]bool{}
-	for _, name := range s.gone(st, xds.TypeCluster) {
-		if s.view.get(xds.Needed(name)) != nil {
+	for _, name := range tl.gone(st, xds.TypeCluster) {
+		if tl.view.get(xds.Needed(name)) != nil {
 			lost[name] = true
 		}
 	}
 	more := false
 	for len(lost) > 0 {
 		next := map[string]bool{}
-		for _, d := range s.view.dependants(lost) {
+		for _, d := range tl.view.dependants(lost) {
 			sub := st.subs[d.Type]
 			if sub == nil || sub.known[d.Name] == "" || st.pending[d.Type].has(d.Name) {
 				continue
 			}
-			r := s.serves(st, d)
+			r := tl.quarantine.serves(st, d)
 			if r != nil && st.sentAlready(sub, r) {
 				continue
 			}
 			st.changed(d)
-			s.awaitNeeds(st, d, r)
+			tl.waits.awaitNeeds(st, d, r)
 			more = true
 			if r == nil && xds.Needed(d.Name) == d {
 				next[d.Name] = true

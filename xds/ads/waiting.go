@@ -8,9 +8,15 @@ import (
 
 // This file holds what an Envoy waits for: a resource is sent when it has what that needs.
 
+// waits says what an Envoy has to have before it is sent something else.
+type waits struct {
+	*books
+	quarantine *quarantine
+}
+
 // lacks returns the first of these names that the Envoy does not have in the version that it is to have: what needs
 // it comes after it, and not at all if it is refused. "" for none.
-func (s *Server) lacks(st *stream, needs []string) string {
+func (w *waits) lacks(st *stream, needs []string) string {
 	for _, n := range needs {
 		ref := xds.Needed(n)
 		sub := st.subs[ref.Type]
@@ -20,8 +26,8 @@ func (s *Server) lacks(st *stream, needs []string) string {
 		if sub == nil {
 			return n
 		}
-		has, r := sub.acked[n].version, s.serves(st, ref)
-		if has == "" || r == nil || has != r.Version && !s.view.get(ref).left {
+		has, r := sub.acked[n].version, w.quarantine.serves(st, ref)
+		if has == "" || r == nil || has != r.Version && !w.view.get(ref).left {
 			return n
 		}
 	}
@@ -31,13 +37,13 @@ func (s *Server) lacks(st *stream, needs []string) string {
 // early tells whether a scope may follow what it needs without waiting for the answer: the Envoy has none for the
 // service, and finds nobody whether it has no scope, or one whose cluster it refuses, for as long as it takes to
 // remove that.
-func (s *Server) early(st *stream, sub *subscription, r *xds.Resource) bool {
+func (w *waits) early(st *stream, sub *subscription, r *xds.Resource) bool {
 	if r.Type != xds.TypeScope || sub.known[r.Name] != "" {
 		return false
 	}
 	return !slices.ContainsFunc(r.Needs, func(n string) bool {
 		ref := xds.Needed(n)
-		has, need := st.subs[ref.Type], s.serves(st, ref)
+		has, need := st.subs[ref.Type], w.quarantine.serves(st, ref)
 		return has == nil || need == nil || has.known[n] != need.Version
 	})
 }
@@ -62,14 +68,14 @@ func (st *stream) answeredFor(ref xds.Ref) {
 }
 
 // replacing tells whether the Envoy has something of which another version is to follow, when it has what that needs.
-func (s *Server) replacing(st *stream) bool {
+func (w *waits) replacing(st *stream) bool {
 	for _, waits := range st.waiting {
 		for ref := range waits {
 			sub := st.subs[ref.Type]
 			if sub == nil || sub.known[ref.Name] == "" {
 				continue
 			}
-			if r := s.serves(st, ref); r != nil && !st.sentAlready(sub, r) {
+			if r := w.quarantine.serves(st, ref); r != nil && !st.sentAlready(sub, r) {
 				return true
 			}
 		}
@@ -78,15 +84,39 @@ func (s *Server) replacing(st *stream) bool {
 }
 
 // awaitNeeds has a resource looked at again when what stands in the way of its newest version is taken.
-func (s *Server) awaitNeeds(st *stream, ref xds.Ref, serving *xds.Resource) {
-	e := s.view.get(ref)
+func (w *waits) awaitNeeds(st *stream, ref xds.Ref, serving *xds.Resource) {
+	e := w.view.get(ref)
 	if e == nil || e.now == nil || e.now == serving {
 		return
 	}
 	for _, n := range e.now.Needs {
-		if s.serves(st, xds.Needed(n)) == nil {
+		if w.quarantine.serves(st, xds.Needed(n)) == nil {
 			st.await(n, ref)
 			return
 		}
 	}
+}
+
+// settle books a version as good when every Envoy that wants it, and there is one, has taken it.
+func (w *waits) settle(ref xds.Ref) {
+	if !w.view.unsettled[ref] {
+		return
+	}
+	now, taken := w.view.get(ref).now, false
+	for st := range w.streams {
+		if sub := st.subs[ref.Type]; sub != nil && sub.covers(ref.Name) {
+			if sub.acked[ref.Name].version != now.Version || !w.quarantine.usable(st, now) || w.lacks(st, now.Needs) != "" {
+				return
+			}
+			taken = true
+		}
+	}
+	if !taken {
+		return
+	}
+	w.view.settle(ref)
+	if w.cfg.Store != nil {
+		w.tell(func() { w.cfg.Store.Set(now) })
+	}
+	w.quarantine.dropped()
 }

@@ -18,7 +18,7 @@ func TestWantedFromTheFirstEnvoyOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.join(st) != nil {
+		if s.places.join(st) != nil {
 			t.Fatal("not let in")
 		}
 		s.leave(st)

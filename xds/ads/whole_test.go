@@ -57,7 +57,7 @@ func (p *wholePlant) request(typeURL string) *discovery.DiscoveryRequest {
 }
 
 func (p *wholePlant) sendWhole() bool {
-	resp := p.server.nextWhole(p.envoy.st, p.last)
+	resp := p.server.told.nextWhole(p.envoy.st, p.last)
 	if resp != nil {
 		p.t.Logf("sent %d of %s, nonce %s", len(resp.GetResources()), resp.GetTypeUrl(), resp.GetNonce())
 		p.unread = append(p.unread, resp)
@@ -230,7 +230,7 @@ func servedWithX(t *testing.T) (*Server, *wholeEnvoy) {
 // takes wants the next response to have these versions, and returns how to answer it.
 func (e *wholeEnvoy) takes(want ...string) func(words string) {
 	e.t.Helper()
-	resp := e.s.nextWhole(e.st, e.last)
+	resp := e.s.told.nextWhole(e.st, e.last)
 	if resp == nil {
 		e.t.Fatalf("sent nothing, want %v", want)
 	}
