@@ -105,7 +105,9 @@ func histograms() map[string]any {
 		3e7, 6e7, 6e8} {
 		buckets = append(buckets, us)
 	}
-	return map[string]any{"histogram_bucket_settings": []any{map[string]any{"match": map[string]any{"prefix": "catalyst."}, "buckets": buckets}}}
+	return map[string]any{"histogram_bucket_settings": []any{
+		map[string]any{"match": map[string]any{"prefix": "catalyst."}, "buckets": buckets},
+	}}
 }
 
 // adsCluster is where the control plane is.

@@ -138,7 +138,8 @@ func (s *Session) open(now time.Time, o *bgp.Open) Outcome {
 		return fail(bgp.OpenMessageError, bgp.UnacceptableHoldTime, "hold time %s: want 0 or at least %s", o.HoldTime,
 			bgp.MinHoldTime)
 	case !rolesFit(s.cfg.Open.Role, o.Role):
-		return fail(bgp.OpenMessageError, bgp.RoleMismatch, "role: %s says it is %s, and %s that it is %s: provider meets customer, and peer meets peer", s.cfg.Open.Node,
+		return fail(bgp.OpenMessageError, bgp.RoleMismatch, "role: %s says it is %s, and %s that it is %s: provider meets "+
+			"customer, and peer meets peer", s.cfg.Open.Node,
 			s.cfg.Open.Role, o.Node, o.Role)
 	}
 	s.peer = *o

@@ -25,8 +25,8 @@ const closeTime = 250 * time.Millisecond
 // mostPerSocket is how many subscriptions share one WebSocket; servers bound them too.
 const mostPerSocket = 100
 
-// socket is a WebSocket to a subgraph, with subscriptions of one identity: equal callers with equal headers and an equal
-// payload of connection_init. One goroutine of the executor, run, connects and reads.
+// socket is a WebSocket to a subgraph, with subscriptions of one identity: equal callers with equal headers and an
+// equal payload of connection_init. One goroutine of the executor, run, connects and reads.
 type socket struct {
 	e    *Executor
 	sub  *subgraph

@@ -144,7 +144,8 @@ func (g *Gateway) formField(form *multipart.Reader, name string) ([]byte, *failu
 func (g *Gateway) unreadForm(err error) *failure {
 	fail := g.unread(err)
 	if fail.code() == CodeBadRequest {
-		return badUpload("The request's body is not multipart/form-data with the boundary that its Content-Type tells.").with("Connection", "close")
+		return badUpload("The request's body is not multipart/form-data with the boundary that its Content-Type "+
+			"tells.").with("Connection", "close")
 	}
 	return fail
 }

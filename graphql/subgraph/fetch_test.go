@@ -58,7 +58,9 @@ func TestFetch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if name == "introspection of old" {
 				delete(c.answers, "isOneOf")
-				c.answers = map[string]string{"kind name description fields(includeDeprecated:true){name description args{": c.answers["__schema"]}
+				c.answers = map[string]string{
+					"kind name description fields(includeDeprecated:true){name description args{": c.answers["__schema"],
+				}
 			}
 			for _, status := range []int{200, 400} {
 				sdl, kind, err := Fetch(t.Context(), http.DefaultClient, service(t, c.answers, status).URL, nil)

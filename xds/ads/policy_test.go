@@ -171,7 +171,8 @@ func TestPolicyAtTheIngress(t *testing.T) {
 	}
 	status, body, _ := c.ask("GET", "/a", spoofed)
 	record := j.last()
-	want := fmt.Sprintf("X-Catalyst-Principal=[NODE::%q]\nX-Catalyst-Peer=[spiffe://acme.example/node/c]\nX-Catalyst-Decision=[%s]\nAuthorization=[Basic eA==]\npath=/a\n",
+	want := fmt.Sprintf("X-Catalyst-Principal=[NODE::%q]\nX-Catalyst-Peer=[spiffe://acme.example/node/c]\n"+
+		"X-Catalyst-Decision=[%s]\nAuthorization=[Basic eA==]\npath=/a\n",
 		"spiffe://acme.example/node/c", record.ID)
 	if status != 200 || body != want || !slices.Equal(record.Decision.Policies, []string{"c-reads"}) ||
 		record.Call.Service != string(books) {

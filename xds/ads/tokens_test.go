@@ -184,15 +184,18 @@ func TestTokensAtTheIngress(t *testing.T) {
 		"from another certificate":         {b, with(bound), 401},
 		"which pretends to be it":          {b, spoofed(bound), 401},
 		"another's key":                    {c, with(other.mint("1", nil)), 401},
-		"another scope":                    {c, with(k.mint("2", func(cl *token.Claims) { cl.Scopes = []string{"write"} })), 403},
-		"another subject":                  {c, with(k.mint("3", func(cl *token.Claims) { cl.Subject = "joe" })), 403},
-		"for somebody else":                {c, with(k.mint("4", func(cl *token.Claims) { cl.Audience = []string{"bravo.example"} })), 401},
+		"another scope": {c,
+			with(k.mint("2", func(cl *token.Claims) { cl.Scopes = []string{"write"} })), 403},
+		"another subject": {c, with(k.mint("3", func(cl *token.Claims) { cl.Subject = "joe" })), 403},
+		"for somebody else": {c,
+			with(k.mint("4", func(cl *token.Claims) { cl.Audience = []string{"bravo.example"} })), 401},
 		"expired": {c, with(k.mint("5", func(cl *token.Claims) {
 			cl.IssuedAt = cl.IssuedAt.Add(-2 * time.Hour)
 			cl.Expires = time.Now().Add(-time.Second)
 		})), 401},
 		"a header of ours": {c, func(r *http.Request) { r.Header.Set("X-Catalyst-Hold", "1") }, 403},
-		"two":              {c, func(r *http.Request) { with(plain)(r); r.Header.Add("Authorization", "Bearer "+plain) }, 403},
+		"two": {c,
+			func(r *http.Request) { with(plain)(r); r.Header.Add("Authorization", "Bearer "+plain) }, 403},
 	} {
 		status, body, header := tt.from.ask("GET", "/a", tt.change)
 		if status != tt.status {

@@ -162,7 +162,8 @@ func (a *app) graphPlan() *cobra.Command {
 	}
 	name := cmd.Flags().String("operation", "", "name of the operation, if there are several")
 	file := cmd.Flags().String("supergraph", "", "plan on a supergraph from a file, without a node")
-	alone := cmd.Flags().String("gateway", "", "HOST:PORT of gateway.metrics of a gateway that runs alone, to plan on its graph")
+	alone := cmd.Flags().String("gateway", "",
+		"HOST:PORT of gateway.metrics of a gateway that runs alone, to plan on its graph")
 	cmd.MarkFlagsMutuallyExclusive("supergraph", "gateway")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		text, err := a.readArgument(args[0])

@@ -15,8 +15,9 @@ var errBroken = errors.New("the way is broken") //nolint:gochecknoglobals // a s
 
 func (a *app) traceCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "trace NAME",
-		Short: "Follow a call from here to the workload, over every node that answers, and name the first thing that is broken",
+		Use: "trace NAME",
+		Short: "Follow a call from here to the workload, over every node that answers, and name the first thing that is " +
+			"broken",
 		Long: "Follow a call from here to the workload over every node that answers: route, filter, what Envoy was given " +
 			"and took, the next hop's listener and certificate,\n" +
 			"and at that node the same again, to the workload itself. Nothing is sent to the workload but a TCP " +

@@ -186,10 +186,6 @@ func Load(path string, env func(string) (string, bool), flags map[string]string)
 		if err != nil {
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
-		if docs, err := Documents(b); err == nil && len(docs) > 1 { // what is no YAML at all is said below, with its place
-			return nil, fmt.Errorf("%s: %d documents, empty ones counted: want one (is there a line --- too many?)", path,
-				len(docs))
-		}
 		if err := c.read(b); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", path, err))
 		}
@@ -269,6 +265,18 @@ func (c *Config) set(f Field, text, from string) error {
 func (c *Config) check() []error {
 	var errs []error
 	bad := func(key, format string, args ...any) { errs = append(errs, fmt.Errorf(key+": "+format, args...)) }
+	c.checkAddresses(bad)
+	c.checkAdmin(bad)
+	c.Peering.check(bad)
+	c.Names.check(bad)
+	c.Envoy.check(bad)
+	c.Gateway.check(bad)
+	c.checkPolicy(bad)
+	c.checkRun(bad)
+	return errs
+}
+
+func (c *Config) checkAddresses(bad func(key, format string, args ...any)) {
 	for key, v := range map[string]string{"identity": c.Identity, "data": c.Data, "envoy.egress": c.Envoy.Egress} {
 		if v == "" {
 			bad(key, "must not be empty")
@@ -295,9 +303,9 @@ func (c *Config) check() []error {
 			bad("web-hosts", "must not be empty where web is beyond loopback: by which name do browsers reach it?")
 		}
 	}
-	if _, _, err := c.Envoy.Tunnels(); err != nil {
-		bad("envoy", "%w", err)
-	}
+}
+
+func (c *Config) checkAdmin(bad func(key, format string, args ...any)) {
 	if (c.AdminTLSCert == "") != (c.AdminTLSKey == "") {
 		bad("admin-tls-cert", "and admin-tls-key belong together")
 	}
@@ -307,37 +315,57 @@ func (c *Config) check() []error {
 	if c.AdminClientCA != "" && c.AdminTLSCert == "" {
 		bad("admin-client-ca", "is of no use without admin-tls-cert")
 	}
-	if d := c.Peering.GracefulRestart; d < 0 || d > 4095*time.Second {
+}
+
+func (p *Peering) check(bad func(key, format string, args ...any)) {
+	if d := p.GracefulRestart; d < 0 || d > 4095*time.Second {
 		bad("peering.graceful-restart", "%s: want 0s to 4095s", d)
 	}
-	if d := c.Peering.LongLivedStale; d < 0 || d > 168*time.Hour {
+	if d := p.LongLivedStale; d < 0 || d > 168*time.Hour {
 		bad("peering.long-lived-stale", "%s: want 0s to 168h", d)
 	}
-	if d := c.Peering.Deferral; d < time.Second {
+	if d := p.Deferral; d < time.Second {
 		bad("peering.deferral", "%s: want at least 1s", d)
 	}
-	if c.Envoy.Admit != "peers" && c.Envoy.Admit != "organisation" {
-		bad("envoy.admit", "%q: want peers or organisation", c.Envoy.Admit)
-	}
-	switch c.Peering.Trace {
+	switch p.Trace {
 	case "organisation", "given", "off":
 	default:
-		bad("peering.trace", "%q: want organisation, given or off", c.Peering.Trace)
+		bad("peering.trace", "%q: want organisation, given or off", p.Trace)
 	}
-	if at, err := bgp.ParseEndpoint(c.Names.Server); c.Names.Server != "" && err != nil {
+	if p.Accept != "listed" && p.Accept != "organisation" {
+		bad("peering.accept", "%q: want listed or organisation", p.Accept)
+	}
+}
+
+func (n *Names) check(bad func(key, format string, args ...any)) {
+	if at, err := bgp.ParseEndpoint(n.Server); n.Server != "" && err != nil {
 		bad("names.server", "%w", err)
-	} else if _, isIP := at.IP(); c.Names.Server != "" && !isIP {
-		bad("names.server", "%q: want an IP address before the port", c.Names.Server)
+	} else if _, isIP := at.IP(); n.Server != "" && !isIP {
+		bad("names.server", "%q: want an IP address before the port", n.Server)
 	}
-	if d := c.Names.Interval; d < time.Second || d > time.Hour {
+	if d := n.Interval; d < time.Second || d > time.Hour {
 		bad("names.interval", "%s: want 1s to 1h", d)
 	}
-	if d := c.Names.Keep; d < 0 || d > 168*time.Hour {
+	if d := n.Keep; d < 0 || d > 168*time.Hour {
 		bad("names.keep", "%s: want 0s to 168h", d)
 	}
-	if c.Peering.Accept != "listed" && c.Peering.Accept != "organisation" {
-		bad("peering.accept", "%q: want listed or organisation", c.Peering.Accept)
+}
+
+func (e *Envoy) check(bad func(key, format string, args ...any)) {
+	if _, _, err := e.Tunnels(); err != nil {
+		bad("envoy", "%w", err)
 	}
+	if e.Admit != "peers" && e.Admit != "organisation" {
+		bad("envoy.admit", "%q: want peers or organisation", e.Admit)
+	}
+	if n := e.Workers; n < 1 || n > 256 {
+		bad("envoy.workers", "%d: want 1 to 256", n)
+	}
+	e.checkLimits(bad)
+}
+
+// checkRun checks how the node ends, records and logs.
+func (c *Config) checkRun(bad func(key, format string, args ...any)) {
 	if c.Stop.SIGTERM != "restart" && c.Stop.SIGTERM != "drain" {
 		bad("stop.sigterm", "%q: want restart or drain", c.Stop.SIGTERM)
 	}
@@ -347,12 +375,6 @@ func (c *Config) check() []error {
 	if n := c.Recording.Megabytes; n < 4 || n > 1<<20 {
 		bad("recording.megabytes", "%d: want 4 to %d", n, 1<<20)
 	}
-	if n := c.Envoy.Workers; n < 1 || n > 256 {
-		bad("envoy.workers", "%d: want 1 to 256", n)
-	}
-	c.Envoy.checkLimits(bad)
-	c.Gateway.check(bad)
-	c.checkPolicy(bad)
 	switch c.Log.Level {
 	case "debug", "info", "warn", "error":
 	default:
@@ -365,7 +387,6 @@ func (c *Config) check() []error {
 		bad("socket", "%q: longer than the 100 characters that a Unix socket may have; choose a shorter data directory",
 			c.Socket)
 	}
-	return errs
 }
 
 // listenOrDial returns how an address is read: where this node listens may be every address of the machine, where

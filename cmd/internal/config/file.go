@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,9 +17,22 @@ import (
 // read takes what a YAML file says. Every problem is named by its key, as it stands in the file, and without the
 // value: there may be secrets in it.
 func (c *Config) read(text []byte) error {
+	doc, err := Document(text)
+	if err != nil {
+		var nothing any
+		if shown := yaml.Unmarshal(text, &nothing); shown != nil { // the same complaint, with the lines around it
+			err = errors.New(yaml.FormatError(shown, false, false))
+		}
+		return err
+	}
+	if doc == nil {
+		return nil
+	}
 	var tree map[string]any
-	if err := yaml.Unmarshal(text, &tree); err != nil {
-		return errors.New(yaml.FormatError(err, false, false))
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	dec.UseNumber() // 1000000 stays as it is written
+	if err := dec.Decode(&tree); err != nil {
+		return errors.New("want keys, such as data: DIRECTORY")
 	}
 	return errors.Join(c.take(tree, "", Fields())...)
 }

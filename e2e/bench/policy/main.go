@@ -166,7 +166,8 @@ func report(servers []*server) error {
 		}
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\trequests/s (median)\tbest\t× floor (median of rounds)\tbest ÷ best\tp50\tp99\tserver CPU µs a request\t")
+	fmt.Fprintln(w, "\trequests/s (median)\tbest\t"+
+		"× floor (median of rounds)\tbest ÷ best\tp50\tp99\tserver CPU µs a request\t")
 	for _, s := range servers {
 		var against []float64
 		for i, f := range floor {

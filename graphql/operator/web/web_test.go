@@ -64,8 +64,8 @@ func TestNoTokenNoPage(t *testing.T) {
 	}
 }
 
-// The token is kept over restarts, is for its owner alone, and is another one once its file is gone. A file that was cut
-// short is replaced.
+// The token is kept over restarts, is for its owner alone, and is another one once its file is gone. A file that was
+// cut short is replaced.
 func TestKeptToken(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "web-token")

@@ -1,0 +1,143 @@
+package structure
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/scanner"
+	"go/token"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+const (
+	longestFunction = 60  // lines, outside tests
+	longestLine     = 120 // characters; a tab is one
+)
+
+// long are the functions that may be longer, each with the reason: none of them does two things.
+func long() map[string]string {
+	return map[string]string{
+		"bgp/speaker/speaker.go Step":              "one case an event",
+		"cmd/internal/cli/apply.go exportCommand":  "a command with its flags and what it prints",
+		"cmd/internal/cli/peer.go peerSet":         "a command with its flags",
+		"cmd/internal/cli/route.go routeSet":       "a command with its flags",
+		"cmd/internal/daemon/daemon.go rooms":      "who is given what, in order",
+		"cmd/internal/forwarding/forwarder.go run": "one case a channel of the loop",
+		"cmd/internal/metrics/metrics.go New":      "a list of metrics",
+		"graphql/plan/emit.go finish":              "a literal of a plan's node",
+		"graphql/plan/emit.go repFields":           "one case for each kind of field",
+		"graphql/plan/graph/read.go objects":       "one step for each thing that a type's directives say",
+		"graphql/supergraph/load.go load":          "one step for each kind of definition",
+		"xds/cluster.go hopCluster":                "a literal of a cluster",
+		"e2e/bench/graphql/live.go live":           "a benchmark, from its beginning to its end",
+	}
+}
+
+// sources are the Go files that people write, below the repository's root.
+func sources(t *testing.T) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "git", "ls-files", "*.go")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for name := range strings.Lines(string(out)) {
+		if name = strings.TrimSpace(name); !generated(t, name) {
+			all = append(all, name)
+		}
+	}
+	if len(all) < 500 {
+		t.Fatalf("only %d files", len(all))
+	}
+	return all
+}
+
+func generated(t *testing.T, name string) bool {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), "../../"+name, nil, parser.ParseComments|parser.PackageClauseOnly)
+	if os.IsNotExist(err) {
+		return true // it was removed, and that is not committed yet
+	}
+	return err == nil && ast.IsGenerated(f)
+}
+
+// Functions fit in the eye. One that grows beyond that does two things, and is cut where it does.
+func TestFunctionsFitInTheEye(t *testing.T) {
+	allowed := long()
+	for _, name := range sources(t) {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		files := token.NewFileSet()
+		f, err := parser.ParseFile(files, "../../"+name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			lines := files.Position(fn.End()).Line - files.Position(fn.Pos()).Line + 1
+			if key := name + " " + fn.Name.Name; lines > longestFunction && allowed[key] == "" {
+				t.Errorf("%s:%d: %s has %d lines, and %d are enough for one thing", name, files.Position(fn.Pos()).Line,
+					fn.Name.Name, lines, longestFunction)
+			} else if lines > longestFunction {
+				delete(allowed, key)
+			}
+		}
+	}
+	for key := range allowed {
+		t.Errorf("%s is no longer longer than %d lines: take it from the list", key, longestFunction)
+	}
+}
+
+// Lines fit on a screen, but for what no break makes shorter: strings in backquotes (descriptions of options, what
+// tests compare), examples in comments, words to the linter, and names of 20 characters and more, such as Envoy's types have.
+func TestLinesFitOnAScreen(t *testing.T) {
+	unbreakable := regexp.MustCompile(`\w{20}`)
+	for _, name := range sources(t) {
+		text, err := os.ReadFile("../../" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		quoted := backquoted(text)
+		n := 0
+		for line := range strings.Lines(string(text)) {
+			n++
+			if strings.HasPrefix(line, "//\t") || unbreakable.MatchString(line) {
+				continue
+			}
+			line, _, _ = strings.Cut(line, " //nolint:")
+			if have := utf8.RuneCountInString(strings.TrimRight(line, "\n")); have > longestLine && !quoted[n] {
+				t.Errorf("%s:%d: %d characters, want at most %d", name, n, have, longestLine)
+			}
+		}
+	}
+}
+
+// backquoted are the lines on which a string in backquotes stands, or a part of it.
+func backquoted(text []byte) map[int]bool {
+	files := token.NewFileSet()
+	file := files.AddFile("", files.Base(), len(text))
+	var s scanner.Scanner
+	s.Init(file, text, nil, 0)
+	out := map[int]bool{}
+	for {
+		pos, tok, lit := s.Scan()
+		switch {
+		case tok == token.EOF:
+			return out
+		case tok == token.STRING && lit[0] == '`':
+			for i := range 1 + strings.Count(lit, "\n") {
+				out[file.Line(pos)+i] = true
+			}
+		}
+	}
+}
