@@ -20,8 +20,8 @@ const (
 	MaxSubscriptions = 10_000 // names of one OPEN or SUBSCRIBE
 )
 
-// Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe, *Rules, *Report, *TraceRequest and
-// *TraceReply.
+// Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe, *Rules, *Attest, *Report,
+// *TraceRequest and *TraceReply.
 type Message interface{ message() }
 
 func (*Open) message()         {}
@@ -31,6 +31,7 @@ func (*Notification) message() {}
 func (*Refresh) message()      {}
 func (*Subscribe) message()    {}
 func (*Rules) message()        {}
+func (*Attest) message()       {}
 
 // Role is what a neighbouring organisation's node is to us (RFC 9234 §4.1); inside an organisation it is RoleNone.
 type Role uint8
@@ -120,6 +121,8 @@ type Capabilities struct {
 	Trace bool
 	// Rules tells that RULES is understood.
 	Rules bool
+	// Attest tells that ATTEST is understood.
+	Attest bool
 }
 
 // NLRI names one route of an UPDATE.
@@ -203,6 +206,13 @@ type Refresh struct{}
 // Rules tells a peer of another organisation whether the sender has rules for it, and again when that changes: without
 // import rules it takes nothing, without export rules it tells nothing (RFC 8212).
 type Rules struct{ Import, Export bool }
+
+// Attest carries what an organisation attests of its origins (package attest): a signed manifest, then its chunks, each
+// in a message of its own. Whoever takes a set passes it on.
+type Attest struct {
+	Signed []byte // a manifest; nil in a message with a chunk
+	Chunk  []byte // of the manifest that came last
+}
 
 // Subscribe replaces the names that the sender wants to hear of; a name "*.acme.example" stands for all below it.
 type Subscribe struct {

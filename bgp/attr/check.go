@@ -379,6 +379,18 @@ func FirstForeignOrg(b []byte, own bgp.Org) string {
 	return ""
 }
 
+// EachOrg calls yield with the organisations of the node path of b, which has passed Check, nearest first, each run of
+// equal ones once. The names alias b.
+func EachOrg(b []byte, yield func(org string)) {
+	last := ""
+	for v := range hops(alias(b), fieldNodePath) {
+		if org := v[:strings.IndexByte(v, '/')]; org != last {
+			yield(org)
+			last = org
+		}
+	}
+}
+
 // CountHubs returns the length of the cluster list of b, which has passed Check.
 func CountHubs(b []byte) int {
 	n := 0

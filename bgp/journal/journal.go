@@ -41,6 +41,7 @@ type Peer struct {
 	OverLimit       string        `json:"over_limit,omitempty"` // "" for block
 	Role            bgp.Role      `json:"role,omitempty"`
 	Namespaces      []string      `json:"namespaces,omitempty"`
+	Attested        bool          `json:"attested,omitempty"`
 	AddPath         uint8         `json:"add_path,omitempty"`
 	Liveness        time.Duration `json:"liveness,omitempty"`
 	Subscribe       []bgp.Service `json:"subscribe"`                  // nil for everything

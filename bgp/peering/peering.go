@@ -97,14 +97,15 @@ type Router struct {
 	armed    time.Time        // guarded by turn; when the loop's timer is due
 	running  bool             // guarded by turn
 
-	in     *inbox // what readers left for the loop
-	own    *box   // the part of it that belongs to no stream
-	ops    chan *op
-	wake   chan struct{}
-	offers chan struct{} // books of who offers names have changed
-	ready  chan struct{} // closed when the data plane may be published
-	done   chan struct{} // closed when the loop has ended
-	traces *traces
+	in       *inbox // what readers left for the loop
+	own      *box   // the part of it that belongs to no stream
+	ops      chan *op
+	wake     chan struct{}
+	offers   chan struct{} // books of who offers names have changed
+	attested chan struct{} // what an organisation attests has changed
+	ready    chan struct{} // closed when the data plane may be published
+	done     chan struct{} // closed when the loop has ended
+	traces   *traces
 
 	ctx   context.Context // of Run
 	tasks sync.WaitGroup
@@ -132,7 +133,8 @@ func New(cfg Config) *Router {
 	return &Router{
 		cfg: cfg, chance: chance, sp: speaker.New(cfg.Speaker, rand.New(chance)), //nolint:gosec // jitter, not secrets
 		in: in, own: in.newBox(), ops: make(chan *op), wake: make(chan struct{}, 1), offers: make(chan struct{}, 1),
-		ready: make(chan struct{}), done: make(chan struct{}), conns: map[speaker.ConnID]*conn{}, traces: newTraces(),
+		attested: make(chan struct{}, 1),
+		ready:    make(chan struct{}), done: make(chan struct{}), conns: map[speaker.ConnID]*conn{}, traces: newTraces(),
 	}
 }
 
@@ -402,6 +404,12 @@ func (r *Router) carryOut(eff speaker.Effect) {
 		log.Warn("a node began to offer a name that another one offers; if it is meant to, agree with catalyst route agree",
 			"service", string(first.Service), "node", first.Node.String(), "standing", first.Standing.String(),
 			"names", eff.Count)
+	case speaker.Attested:
+		log.Info("an organisation's attestation counts", "org", string(eff.Org), "serial", eff.Serial, "from",
+			eff.From.String())
+		poke(r.attested)
+	case speaker.AttestRefused:
+		log.Warn("an attestation was refused", "from", eff.From.String(), "reason", eff.Err.Error())
 	case speaker.Heard:
 		r.heard(eff)
 	case speaker.PublishReady:

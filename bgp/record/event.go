@@ -34,6 +34,8 @@ const (
 	kindProblem        = 18
 	kindRemember       = 19
 	kindAgree          = 20
+	kindAttestKeys     = 21
+	kindAttestSet      = 22
 	kindFeed           = 100 // a consumer of the Loc-RIB came, took something, or went
 )
 
@@ -107,6 +109,10 @@ func kindOf(ev speaker.Event) byte {
 		return kindRemember
 	case speaker.Agree:
 		return kindAgree
+	case speaker.AttestKeys:
+		return kindAttestKeys
+	case speaker.AttestSet:
+		return kindAttestSet
 	}
 	return 0
 }
@@ -238,6 +244,10 @@ func decodePlain(kind byte, body []byte) (speaker.Event, error) {
 		return plain(body, func(ev speaker.Remember) error { return ev.Offers.Service.Check() })
 	case kindAgree:
 		return plain(body, func(ev speaker.Agree) error { return ev.Service.Check() })
+	case kindAttestKeys:
+		return plain(body, unchecked[speaker.AttestKeys])
+	case kindAttestSet:
+		return plain(body, unchecked[speaker.AttestSet])
 	}
 	return nil, fmt.Errorf("event of unknown kind %d: the recording is of another version", kind)
 }

@@ -168,10 +168,12 @@ func (t *Table) received(i uint32) bgp.Attributes {
 // Candidate is a path with the outcome of the decision for it.
 type Candidate struct {
 	Path
-	Received bgp.Attributes // as the peer sent them; those of Path are after the import rules
-	Reject   Reject         // Accepted, or why it is not used at all
-	Tier     int            // 0 carries traffic; higher ones are backups; -1 for a rejected path
-	Term     string         // of the import chain, that decided; "" for its default or none
+	Received bgp.Attributes  // as the peer sent them; those of Path are after the import rules
+	Reject   Reject          // Accepted, or why it is not used at all
+	Origin   bgp.OriginState // what the attestation of its origin says
+	Invalid  string          // why it is invalid; "" if it is not
+	Tier     int             // 0 carries traffic; higher ones are backups; -1 for a rejected path
+	Term     string          // of the import chain, that decided; "" for its default or none
 	// Lost is the rung at which the path lost against the best one; ReasonOnly for the best itself if it is alone, and
 	// else the rung at which the best beat the second.
 	Lost Reason
@@ -199,13 +201,14 @@ func (t *Table) Explain(name bgp.Service) []Candidate {
 		if other := max(n, 1); other < len(list) {
 			_, c.Lost = t.compare(&list[0], &list[other])
 		}
+		c.Origin, c.Invalid = t.pathOrigin(i)
 		out = append(out, c)
 	}
 	for i := t.svcs[svc].head; i != none; i = t.paths[i].next {
 		if r := t.paths[i].reject; r != Accepted {
-			out = append(out, Candidate{
-				Path: t.path(i), Received: t.received(i), Reject: r, Tier: -1, Term: t.importTerm(i),
-			})
+			c := Candidate{Path: t.path(i), Received: t.received(i), Reject: r, Tier: -1, Term: t.importTerm(i)}
+			c.Origin, c.Invalid = t.pathOrigin(i)
+			out = append(out, c)
 		}
 	}
 	return out
@@ -242,6 +245,7 @@ func (t *Table) Announced(id PeerID, yield func(bgp.Service, Candidate) bool) {
 	for i := p.first; i != none; i = t.paths[i].peerNext {
 		x := &t.paths[i]
 		c := Candidate{Path: t.path(i), Received: t.received(i), Reject: x.reject, Term: t.importTerm(i)}
+		c.Origin, c.Invalid = t.pathOrigin(i)
 		if !yield(bgp.Service(string(t.names.bytes(x.svc))), c) {
 			return
 		}

@@ -197,7 +197,7 @@ func (t *Table) importTerm(i uint32) string {
 	if p.cfg.External {
 		a.LocalPref = 0
 	}
-	return p.cfg.Import.Apply(t.name(x.svc), &a, p.facts).Term
+	return p.cfg.Import.Apply(t.name(x.svc), &a, t.importFacts(p, x.svc, x.raw)).Term
 }
 
 // Names calls yield for up to n names from number from on that have a path, accepted or not, and returns the number

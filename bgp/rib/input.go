@@ -16,19 +16,21 @@ type Reject uint8
 
 // The reasons.
 const (
-	Accepted        Reject = iota
-	RejectLoop             // this node is on its node path, or among its hubs
-	RejectOrgLoop          // the path left this organisation and comes back
-	RejectHops             // one more hop would be too many
-	RejectFirstHop         // the nearest hop is not the peer that announces it
-	RejectOrigin           // the name does not lie below the originator's organisation
-	RejectFilter           // an import rule said no
-	RejectNoRule           // there is no import rule for a peer of another organisation (RFC 8212)
-	RejectLeak             // it is marked only-to-customer, and this peer must not send such (RFC 9234)
-	RejectDraft            // its protocol or attributes are none we know
-	RejectSize             // its attributes are larger than the peer's may be
-	RejectNamespace        // the name is none that this peer may announce
-	rejectCount     = iota
+	Accepted         Reject = iota
+	RejectLoop              // this node is on its node path, or among its hubs
+	RejectOrgLoop           // the path left this organisation and comes back
+	RejectHops              // one more hop would be too many
+	RejectFirstHop          // the nearest hop is not the peer that announces it
+	RejectOrigin            // the name does not lie below the originator's organisation
+	RejectFilter            // an import rule said no
+	RejectNoRule            // there is no import rule for a peer of another organisation (RFC 8212)
+	RejectLeak              // it is marked only-to-customer, and this peer must not send such (RFC 9234)
+	RejectDraft             // its protocol or attributes are none we know
+	RejectSize              // its attributes are larger than the peer's may be
+	RejectNamespace         // the name is none that this peer may announce
+	RejectInvalid           // its organisation attests its names, and not this route (RFC 6811)
+	RejectUnattested        // no attestation of it can be verified, and this peer's routes have to have one
+	rejectCount      = iota
 )
 
 var rejectTexts = [...]string{
@@ -37,11 +39,13 @@ var rejectTexts = [...]string{
 	RejectOrgLoop: "its path comes back into this organisation",
 	RejectHops:    "its path is too long", RejectFirstHop: "its path does not begin with the announcing peer",
 	RejectOrigin: "its originator may not originate this name", RejectFilter: "an import rule rejects it",
-	RejectNoRule:    "no import rule for this organisation (RFC 8212)",
-	RejectLeak:      "route leak: marked only-to-customer (RFC 9234)",
-	RejectDraft:     "its attributes are not understood",
-	RejectSize:      "its attributes are larger than this peer's may be (max-route-bytes)",
-	RejectNamespace: "this peer may not announce the name (namespaces)",
+	RejectNoRule:     "no import rule for this organisation (RFC 8212)",
+	RejectLeak:       "route leak: marked only-to-customer (RFC 9234)",
+	RejectDraft:      "its attributes are not understood",
+	RejectSize:       "its attributes are larger than this peer's may be (max-route-bytes)",
+	RejectNamespace:  "this peer may not announce the name (namespaces)",
+	RejectInvalid:    "invalid: its organisation attests its names, and not this route (RFC 6811)",
+	RejectUnattested: "no attestation of it can be verified (attested)",
 }
 
 // String says the reason in words.
@@ -150,6 +154,12 @@ func (t *Table) vetName(p *peer, svc bgp.Service, set uint32, verdict Reject) Re
 		return RejectOrigin
 	case p.cfg.External && !p.mayAnnounce(svc):
 		return RejectNamespace
+	}
+	switch state, _ := t.originState(svc, set); {
+	case state == bgp.OriginInvalid:
+		return RejectInvalid
+	case state == bgp.OriginNotFound && p.cfg.External && p.cfg.Attested:
+		return RejectUnattested
 	}
 	return Accepted
 }
@@ -295,7 +305,7 @@ func (t *Table) imported(p *peer, svc, set uint32) (uint32, Reject) {
 		changed = t.dropForeign(&a) || changed
 	}
 	if p.cfg.Import != nil {
-		v := p.cfg.Import.Apply(t.name(svc), &a, p.facts)
+		v := p.cfg.Import.Apply(t.name(svc), &a, t.importFacts(p, svc, set))
 		if !v.Accepted {
 			return none, RejectFilter
 		}

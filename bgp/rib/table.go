@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attest"
 	"github.com/catalyst-router/catalyst/bgp/attr"
 	"github.com/catalyst-router/catalyst/bgp/filter"
 )
@@ -42,6 +43,9 @@ type PeerConfig struct {
 	// Namespaces are the names that an external peer may announce, as filter.Covers reads them; none means those below
 	// its own organisation.
 	Namespaces []string
+	// Attested rejects what an external peer announces without an attestation that this node can verify; what is attested
+	// otherwise is rejected in any case.
+	Attested bool
 	// Import and Export are nil where there is no rule: everything inside an organisation, nothing between two (RFC 8212).
 	Import, Export *filter.Chain
 	// MaxLocalPref is the highest local preference that is taken of a peer inside the organisation: a higher one counts
@@ -85,6 +89,7 @@ type Table struct {
 	wrecks   []wreck // of sessions that have ended
 	now      time.Time
 	books    books // of who offers a name
+	attested attest.Store
 	// What is under way to make arrays shorter.
 	fewerPaths, fewerNames shrinking
 	least                  int // numbers; arrays as short stay
@@ -194,7 +199,8 @@ func (t *Table) UpdatePeer(id PeerID, cfg PeerConfig) {
 	p.cfg = cfg
 	t.findHub()
 	if !equalChains(old.Import, cfg.Import) || old.External != cfg.External || old.Role != cfg.Role ||
-		old.MaxLocalPref != cfg.MaxLocalPref || !slices.Equal(old.Namespaces, cfg.Namespaces) {
+		old.MaxLocalPref != cfg.MaxLocalPref || !slices.Equal(old.Namespaces, cfg.Namespaces) ||
+		old.Attested != cfg.Attested {
 		t.walk(p, refilter)
 	}
 	if old.Client != cfg.Client {

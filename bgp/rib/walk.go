@@ -21,6 +21,7 @@ const (
 	sweepOld                    // remove what was stale before the session dropped once more
 	sweepMarked                 // remove what is stale and not to be kept for long (RFC 9494)
 	removeAll                   // remove everything
+	revalidate                  // what is attested of origins changed
 )
 
 func (t *Table) walk(p *peer, kind walkKind) {
@@ -86,6 +87,8 @@ func (t *Table) visit(p *peer, i uint32, kind walkKind) {
 		verdict := t.vetName(p, t.name(x.svc), raw, t.vet(p, b, &t.sums[raw]))
 		t.assign(p, i, raw, verdict)
 		t.releaseSet(raw)
+	case revalidate:
+		t.revalidate(p, i)
 	case sweep:
 		if x.gen != p.gen {
 			t.unlink(p, i)

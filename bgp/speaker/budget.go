@@ -70,5 +70,6 @@ func (s *Speaker) serveAsks(now time.Time, p *peer) {
 		b.refresh = false
 		b.spend(looksPerAsker + 2*s.table.Counts().Services)
 		s.table.Resend(p.id)
+		s.oweAttested(p)
 	}
 }

@@ -39,6 +39,7 @@ func (s *Speaker) Checkpoint(now time.Time, yield func(Timed)) {
 		}
 	})
 	s.checkpointOffers(now, yield)
+	s.checkpointAttested(now, yield)
 	stray := strayConn
 	for _, p := range s.order {
 		yield(Timed{now, PeerSet{Peer: p.cfg}})

@@ -34,6 +34,8 @@ type Peer struct {
 	// Namespaces are the names that a peer of another organisation may announce, as filter.Covers reads them; none means
 	// those below its own organisation.
 	Namespaces []string
+	// Attested rejects what a peer of another organisation announces without an attestation that this node can verify.
+	Attested bool
 	// Role is what the peer's organisation is to ours (RFC 9234); only between organisations.
 	Role bgp.Role
 	// MaxRoutes is how many routes it may announce; zero means 1,000,000 inside an organisation and 1,000 between two.
@@ -197,7 +199,7 @@ type Dial struct {
 	Address string
 }
 
-// Send hands a message to a stream. An *bgp.Update, *bgp.Report, *bgp.TraceRequest or *bgp.TraceReply costs one credit,
+// Send hands a message to a stream. An *bgp.Update, *bgp.Attest, *bgp.Report, *bgp.TraceRequest or *bgp.TraceReply costs one credit,
 // which Writable gives back; all others go at once.
 type Send struct {
 	Conn ConnID

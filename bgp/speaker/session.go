@@ -74,6 +74,7 @@ func (s *Speaker) open(p *peer) bgp.Open {
 			Reports:   true,
 			Trace:     s.cfg.Trace,
 			Rules:     true,
+			Attest:    true,
 		},
 	}
 }
@@ -106,6 +107,8 @@ func (s *Speaker) received(now time.Time, ev Received) {
 		s.ask(now, p, m, false)
 	case *bgp.Rules:
 		p.rules = m
+	case *bgp.Attest:
+		s.attest(now, p, m)
 	case *bgp.Report:
 		s.report(now, c, m)
 	case *bgp.TraceRequest:
@@ -201,7 +204,7 @@ func (s *Speaker) established(now time.Time, c *conn) {
 		s.forgetStale(p) // its data plane did not outlive it, or it has no graceful restart any more (RFC 4724 §4.2)
 	}
 	p.session, p.caps, p.bootID, p.since = c, open.Capabilities, open.BootID, now
-	p.rules = nil
+	p.rules, p.incoming = nil, nil
 	p.eor, p.wants, p.refreshAt, c.waiting = false, nil, time.Time{}, open.Capabilities.Subscribe
 	p.backoff.Reset()
 	p.dialAt = time.Time{}
@@ -211,6 +214,7 @@ func (s *Speaker) established(now time.Time, c *conn) {
 	s.table.Established(p.id, open.Ingress)
 	s.setState(p, fsm.Established)
 	s.sayRules(p)
+	s.oweAttested(p)
 	if p.cfg.Subscribe != nil {
 		s.emit(Send{c.id, &bgp.Subscribe{Services: p.cfg.Subscribe}})
 	}
@@ -357,7 +361,7 @@ func (s *Speaker) drop(c *conn) {
 	delete(s.conns, c.id)
 	p.conns = slices.DeleteFunc(p.conns, func(o *conn) bool { return o == c })
 	if p.session == c {
-		p.session, p.reports, p.reportOrder = nil, nil, nil
+		p.session, p.reports, p.reportOrder, p.owes = nil, nil, nil, nil
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attest"
 	"github.com/catalyst-router/catalyst/bgp/fsm"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 )
@@ -63,6 +64,7 @@ type Speaker struct {
 	spare  []rib.PeerID
 
 	reports     reports
+	attestAt    time.Time // when a set begins to count, or ends
 	learnUntil  time.Time // zero: the first tables are read
 	contestedAt time.Time // not before, newcomers are told of again
 	deferUntil  time.Time // zero: published already
@@ -91,6 +93,8 @@ type peer struct {
 	refreshAt             time.Time        // when to ask for what was left out over the limit; zero for never
 	caps                  bgp.Capabilities // of its last OPEN
 	rules                 *bgp.Rules       // what it says of its own rules; nil if nothing
+	incoming              *attest.Incoming // a set of which chunks are still to come; nil for none
+	owes                  []attestOut      // what it is still to be told of what is attested
 	wants                 *bgp.Subscribe   // what it asks for; nil for everything
 	budget                budget           // for what it asks
 	faults                []Fault          // the newest, the oldest first
@@ -207,6 +211,10 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 		}
 	case Problem:
 		s.problem(now, ev)
+	case AttestKeys:
+		s.attestKeys(now, ev)
+	case AttestSet:
+		s.attestSet(now, ev)
 	case Remember:
 		s.table.Remember(ev.Offers)
 	case Agree:
@@ -249,6 +257,7 @@ func (s *Speaker) due(now time.Time, tick bool) {
 		}
 	}
 	s.reportsDue(now)
+	s.attestDue(now)
 	s.freed = slices.DeleteFunc(s.freed, func(id rib.PeerID) bool {
 		gone := s.table.Gone(id)
 		if gone {
@@ -297,6 +306,7 @@ func (s *Speaker) NextDeadline(now time.Time) time.Time {
 		return now
 	}
 	d := fsm.Earliest(fsm.Earliest(s.deferUntil, s.learnUntil), fsm.Earliest(s.reportDeadline(), s.newcomersDue()))
+	d = fsm.Earliest(d, s.attestAt)
 	for _, p := range s.order {
 		for _, c := range p.conns {
 			d = fsm.Earliest(d, c.fsm.Deadline())
@@ -326,6 +336,7 @@ func (s *Speaker) flush(now time.Time) {
 			if !s.hears(p) {
 				continue
 			}
+			s.flushAttested(now, p)
 			if c := p.session; c.owesEnd && s.deferUntil.IsZero() {
 				c.owesEnd = false
 				s.table.OweEndOfRIB(p.id)

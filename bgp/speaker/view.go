@@ -182,3 +182,11 @@ func (s *Speaker) notice(p *peer) string {
 	}
 	return ""
 }
+
+// ConnOf returns the stream of a peer's session; 0 if it has none.
+func (s *Speaker) ConnOf(n bgp.NodeID) ConnID {
+	if p := s.peers[n]; p != nil && p.session != nil {
+		return p.session.id
+	}
+	return 0
+}

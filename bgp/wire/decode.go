@@ -43,6 +43,8 @@ func Decode(frame []byte) (bgp.Message, *bgp.Notification) {
 			m, err = decodeSubscribe(f.bytes)
 		case frameRules:
 			m, err = decodeRules(f.bytes)
+		case frameAttest:
+			m, err = decodeAttest(f.bytes)
 		case frameReport:
 			m, err = decodeReport(f.bytes)
 		case frameTraceRequest:
@@ -167,6 +169,8 @@ func decodeCapabilities(b []byte, c *bgp.Capabilities) error {
 			c.Trace = f.value != 0
 		case 14:
 			c.Rules = f.value != 0
+		case 15:
+			c.Attest = f.value != 0
 		}
 		return nil
 	})
@@ -253,6 +257,21 @@ func decodeRules(b []byte) (*bgp.Rules, error) {
 		return nil
 	})
 	return r, err
+}
+
+// decodeAttest reads a manifest or a chunk, which refer to b. What is in them is package attest's to judge.
+func decodeAttest(b []byte) (*bgp.Attest, error) {
+	a := &bgp.Attest{}
+	err := fields(b, func(f field) error {
+		switch f.number {
+		case 1:
+			a.Signed = f.bytes
+		case 2:
+			a.Chunk = f.bytes
+		}
+		return nil
+	})
+	return a, err
 }
 
 func decodeSubscribe(b []byte) (*bgp.Subscribe, error) {

@@ -21,6 +21,7 @@ const (
 	frameTraceRequest = 13
 	frameTraceReply   = 14
 	frameRules        = 15
+	frameAttest       = 16
 )
 
 // Append appends m's frame to dst.
@@ -49,6 +50,8 @@ func Append(dst []byte, m bgp.Message) []byte {
 		return appendMessage(dst, frameSubscribe, b)
 	case *bgp.Rules:
 		return appendMessage(dst, frameRules, appendBool(appendBool(nil, 1, m.Import), 2, m.Export))
+	case *bgp.Attest:
+		return appendMessage(dst, frameAttest, appendText(appendText(nil, 1, string(m.Signed)), 2, string(m.Chunk)))
 	case *bgp.Report:
 		return appendMessage(dst, frameReport, reportBody(m))
 	case *bgp.TraceRequest:
@@ -99,6 +102,7 @@ func openBody(o *bgp.Open) []byte {
 	c = appendBool(c, 12, o.Capabilities.Reports)
 	c = appendBool(c, 13, o.Capabilities.Trace)
 	c = appendBool(c, 14, o.Capabilities.Rules)
+	c = appendBool(c, 15, o.Capabilities.Attest)
 	var b []byte
 	b = appendUint(b, 1, uint64(o.Version))
 	b = appendText(b, 2, o.Node.String())

@@ -111,12 +111,21 @@ func rights() map[string]func(args) []right {
 		"agreeName": of("ROUTE_CREATE", "Route", "service"),
 		"changes":   changes, "apply": apply,
 
+		"filterDiff": filtered, "filterExplain": filtered, "attestations": all("PEER_LIST"),
+		"trustOrigin": all("MANAGE"), "attest": all("MANAGE"),
+
 		"graph": all("ROUTE_LIST"), "plan": all("ROUTE_LIST"), "checkSubgraph": all("ROUTE_LIST"), "refreshGraph": gateway,
 
 		"drain": all("MANAGE"), "policy": all("MANAGE"), "policyVersions": all("MANAGE"), "policyVersion": all("MANAGE"),
 		"checkPolicy": all("MANAGE"), "decisions": all("MANAGE"), "why": all("MANAGE"), "simulatePolicy": all("MANAGE"),
 		"applyPolicy": all("MANAGE"), "rollbackPolicy": all("MANAGE"),
 	}
+}
+
+// filtered shows what a peer announces and is told.
+func filtered(a args) []right {
+	in, _ := a["input"].(FilterInput)
+	return []right{{"PEER_LIST", Resource{"Peer", in.Node}}}
 }
 
 // setPeer adds a peer or replaces it: whether there is one may change until it is done, so both rights are needed.

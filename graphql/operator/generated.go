@@ -45,6 +45,17 @@ type ComplexityRoot struct {
 		Name    func(childComplexity int) int
 	}
 
+	Attestation struct {
+		Active       func(childComplexity int) int
+		Entries      func(childComplexity int) int
+		Key          func(childComplexity int) int
+		Keys         func(childComplexity int) int
+		NotAfter     func(childComplexity int) int
+		NotBefore    func(childComplexity int) int
+		Organisation func(childComplexity int) int
+		Serial       func(childComplexity int) int
+	}
+
 	BrokenOperation struct {
 		Count  func(childComplexity int) int
 		Errors func(childComplexity int) int
@@ -163,6 +174,35 @@ type ComplexityRoot struct {
 		To    func(childComplexity int) int
 	}
 
+	FilterChange struct {
+		Becomes   func(childComplexity int) int
+		Direction func(childComplexity int) int
+		Service   func(childComplexity int) int
+		Was       func(childComplexity int) int
+		Would     func(childComplexity int) int
+	}
+
+	FilterDiff struct {
+		Changes func(childComplexity int) int
+		Counts  func(childComplexity int) int
+		Node    func(childComplexity int) int
+	}
+
+	FilterStep struct {
+		Action func(childComplexity int) int
+		Set    func(childComplexity int) int
+		Term   func(childComplexity int) int
+		Unmet  func(childComplexity int) int
+	}
+
+	FilterTrace struct {
+		Accepted  func(childComplexity int) int
+		Before    func(childComplexity int) int
+		Direction func(childComplexity int) int
+		Steps     func(childComplexity int) int
+		Term      func(childComplexity int) int
+	}
+
 	Graph struct {
 		APISchema func(childComplexity int) int
 		Endpoint  func(childComplexity int) int
@@ -205,6 +245,7 @@ type ComplexityRoot struct {
 		AgreeName          func(childComplexity int, service string, node string) int
 		Apply              func(childComplexity int, input ApplyInput) int
 		ApplyPolicy        func(childComplexity int, input PolicyInput, note string) int
+		Attest             func(childComplexity int, set string) int
 		Drain              func(childComplexity int, on bool) int
 		EndPeering         func(childComplexity int, organisation string, text string) int
 		FreePort           func(childComplexity int, service string) int
@@ -218,6 +259,7 @@ type ComplexityRoot struct {
 		SetPeer            func(childComplexity int, input PeerInput) int
 		SetPeering         func(childComplexity int, input PeeringInput) int
 		SetService         func(childComplexity int, input ServiceInput, create bool) int
+		TrustOrigin        func(childComplexity int, organisation string, keys string) int
 		WithdrawInvitation func(childComplexity int, id string) int
 	}
 
@@ -265,6 +307,8 @@ type ComplexityRoot struct {
 		NodePath       func(childComplexity int) int
 		OnlyToCustomer func(childComplexity int) int
 		Origin         func(childComplexity int) int
+		OriginReason   func(childComplexity int) int
+		OriginState    func(childComplexity int) int
 		Peer           func(childComplexity int) int
 		Region         func(childComplexity int) int
 		Rejected       func(childComplexity int) int
@@ -318,6 +362,7 @@ type ComplexityRoot struct {
 	PeerConfig struct {
 		AddPath         func(childComplexity int) int
 		Addresses       func(childComplexity int) int
+		Attested        func(childComplexity int) int
 		Client          func(childComplexity int) int
 		Disabled        func(childComplexity int) int
 		Export          func(childComplexity int) int
@@ -454,11 +499,14 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		Attestations   func(childComplexity int) int
 		CheckPolicy    func(childComplexity int, input PolicyInput) int
 		CheckSubgraph  func(childComplexity int, name string, sdl string) int
 		Decisions      func(childComplexity int, first int, denied bool) int
 		Envoys         func(childComplexity int) int
 		Explain        func(childComplexity int, service string) int
+		FilterDiff     func(childComplexity int, input FilterInput) int
+		FilterExplain  func(childComplexity int, input FilterInput, service string) int
 		Graph          func(childComplexity int) int
 		Invitations    func(childComplexity int) int
 		Node           func(childComplexity int) int
@@ -684,6 +732,8 @@ type MutationResolver interface {
 	SetPeering(ctx context.Context, input PeeringInput) (*Peering, error)
 	EndPeering(ctx context.Context, organisation string, text string) (bool, error)
 	WithdrawInvitation(ctx context.Context, id string) (bool, error)
+	TrustOrigin(ctx context.Context, organisation string, keys string) (bool, error)
+	Attest(ctx context.Context, set string) (*Attestation, error)
 }
 type QueryResolver interface {
 	Node(ctx context.Context) (*Node, error)
@@ -713,6 +763,9 @@ type QueryResolver interface {
 	Invitations(ctx context.Context) ([]Invitation, error)
 	ReadInvitation(ctx context.Context, invitation string) (*Invitation, error)
 	OwnBundle(ctx context.Context) (string, error)
+	FilterDiff(ctx context.Context, input FilterInput) (*FilterDiff, error)
+	FilterExplain(ctx context.Context, input FilterInput, service string) ([]FilterTrace, error)
+	Attestations(ctx context.Context) ([]Attestation, error)
 }
 type SubscriptionResolver interface {
 	Changes(ctx context.Context, match []string, peers bool) (<-chan *Change, error)
@@ -760,6 +813,55 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Applied.Name(childComplexity), true
+
+	case "Attestation.active":
+		if e.ComplexityRoot.Attestation.Active == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attestation.Active(childComplexity), true
+	case "Attestation.entries":
+		if e.ComplexityRoot.Attestation.Entries == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attestation.Entries(childComplexity), true
+	case "Attestation.key":
+		if e.ComplexityRoot.Attestation.Key == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attestation.Key(childComplexity), true
+	case "Attestation.keys":
+		if e.ComplexityRoot.Attestation.Keys == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attestation.Keys(childComplexity), true
+	case "Attestation.notAfter":
+		if e.ComplexityRoot.Attestation.NotAfter == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attestation.NotAfter(childComplexity), true
+	case "Attestation.notBefore":
+		if e.ComplexityRoot.Attestation.NotBefore == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attestation.NotBefore(childComplexity), true
+	case "Attestation.organisation":
+		if e.ComplexityRoot.Attestation.Organisation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attestation.Organisation(childComplexity), true
+	case "Attestation.serial":
+		if e.ComplexityRoot.Attestation.Serial == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attestation.Serial(childComplexity), true
 
 	case "BrokenOperation.count":
 		if e.ComplexityRoot.BrokenOperation.Count == nil {
@@ -1231,6 +1333,112 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.FieldChange.To(childComplexity), true
 
+	case "FilterChange.becomes":
+		if e.ComplexityRoot.FilterChange.Becomes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterChange.Becomes(childComplexity), true
+	case "FilterChange.direction":
+		if e.ComplexityRoot.FilterChange.Direction == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterChange.Direction(childComplexity), true
+	case "FilterChange.service":
+		if e.ComplexityRoot.FilterChange.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterChange.Service(childComplexity), true
+	case "FilterChange.was":
+		if e.ComplexityRoot.FilterChange.Was == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterChange.Was(childComplexity), true
+	case "FilterChange.would":
+		if e.ComplexityRoot.FilterChange.Would == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterChange.Would(childComplexity), true
+
+	case "FilterDiff.changes":
+		if e.ComplexityRoot.FilterDiff.Changes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterDiff.Changes(childComplexity), true
+	case "FilterDiff.counts":
+		if e.ComplexityRoot.FilterDiff.Counts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterDiff.Counts(childComplexity), true
+	case "FilterDiff.node":
+		if e.ComplexityRoot.FilterDiff.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterDiff.Node(childComplexity), true
+
+	case "FilterStep.action":
+		if e.ComplexityRoot.FilterStep.Action == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterStep.Action(childComplexity), true
+	case "FilterStep.set":
+		if e.ComplexityRoot.FilterStep.Set == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterStep.Set(childComplexity), true
+	case "FilterStep.term":
+		if e.ComplexityRoot.FilterStep.Term == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterStep.Term(childComplexity), true
+	case "FilterStep.unmet":
+		if e.ComplexityRoot.FilterStep.Unmet == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterStep.Unmet(childComplexity), true
+
+	case "FilterTrace.accepted":
+		if e.ComplexityRoot.FilterTrace.Accepted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterTrace.Accepted(childComplexity), true
+	case "FilterTrace.before":
+		if e.ComplexityRoot.FilterTrace.Before == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterTrace.Before(childComplexity), true
+	case "FilterTrace.direction":
+		if e.ComplexityRoot.FilterTrace.Direction == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterTrace.Direction(childComplexity), true
+	case "FilterTrace.steps":
+		if e.ComplexityRoot.FilterTrace.Steps == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterTrace.Steps(childComplexity), true
+	case "FilterTrace.term":
+		if e.ComplexityRoot.FilterTrace.Term == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FilterTrace.Term(childComplexity), true
+
 	case "Graph.apiSchema":
 		if e.ComplexityRoot.Graph.APISchema == nil {
 			break
@@ -1434,6 +1642,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ApplyPolicy(childComplexity, args["input"].(PolicyInput), args["note"].(string)), true
+	case "Mutation.attest":
+		if e.ComplexityRoot.Mutation.Attest == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_attest_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.Attest(childComplexity, args["set"].(string)), true
 	case "Mutation.drain":
 		if e.ComplexityRoot.Mutation.Drain == nil {
 			break
@@ -1572,6 +1791,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetService(childComplexity, args["input"].(ServiceInput), args["create"].(bool)), true
+	case "Mutation.trustOrigin":
+		if e.ComplexityRoot.Mutation.TrustOrigin == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_trustOrigin_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.TrustOrigin(childComplexity, args["organisation"].(string), args["keys"].(string)), true
 	case "Mutation.withdrawInvitation":
 		if e.ComplexityRoot.Mutation.WithdrawInvitation == nil {
 			break
@@ -1808,6 +2038,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Path.Origin(childComplexity), true
+	case "Path.originReason":
+		if e.ComplexityRoot.Path.OriginReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Path.OriginReason(childComplexity), true
+	case "Path.originState":
+		if e.ComplexityRoot.Path.OriginState == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Path.OriginState(childComplexity), true
 	case "Path.peer":
 		if e.ComplexityRoot.Path.Peer == nil {
 			break
@@ -2092,6 +2334,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PeerConfig.Addresses(childComplexity), true
+	case "PeerConfig.attested":
+		if e.ComplexityRoot.PeerConfig.Attested == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.Attested(childComplexity), true
 	case "PeerConfig.client":
 		if e.ComplexityRoot.PeerConfig.Client == nil {
 			break
@@ -2653,6 +2901,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Ports.Taken(childComplexity), true
 
+	case "Query.attestations":
+		if e.ComplexityRoot.Query.Attestations == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Attestations(childComplexity), true
 	case "Query.checkPolicy":
 		if e.ComplexityRoot.Query.CheckPolicy == nil {
 			break
@@ -2703,6 +2957,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Explain(childComplexity, args["service"].(string)), true
+	case "Query.filterDiff":
+		if e.ComplexityRoot.Query.FilterDiff == nil {
+			break
+		}
+
+		args, err := ec.field_Query_filterDiff_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.FilterDiff(childComplexity, args["input"].(FilterInput)), true
+	case "Query.filterExplain":
+		if e.ComplexityRoot.Query.FilterExplain == nil {
+			break
+		}
+
+		args, err := ec.field_Query_filterExplain_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.FilterExplain(childComplexity, args["input"].(FilterInput), args["service"].(string)), true
 	case "Query.graph":
 		if e.ComplexityRoot.Query.Graph == nil {
 			break
@@ -3635,6 +3911,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("AcceptInput", ec.unmarshalInputAcceptInput),
 			graphql.NewInputUnmarshaler("ApplyInput", ec.unmarshalInputApplyInput),
 			graphql.NewInputUnmarshaler("BundleEndpointInput", ec.unmarshalInputBundleEndpointInput),
+			graphql.NewInputUnmarshaler("FilterInput", ec.unmarshalInputFilterInput),
 			graphql.NewInputUnmarshaler("OfferInput", ec.unmarshalInputOfferInput),
 			graphql.NewInputUnmarshaler("PeerInput", ec.unmarshalInputPeerInput),
 			graphql.NewInputUnmarshaler("PeeringInput", ec.unmarshalInputPeeringInput),
@@ -3735,7 +4012,7 @@ func newExecutionContext(
 	}
 }
 
-//go:embed "schema.graphqls" "graph.graphqls" "policy.graphqls" "trust.graphqls"
+//go:embed "schema.graphqls" "graph.graphqls" "policy.graphqls" "trust.graphqls" "filter.graphqls"
 var sourcesFS embed.FS
 
 func sourceData(filename string) string {
@@ -3751,6 +4028,7 @@ var sources = []*ast.Source{
 	{Name: "graph.graphqls", Input: sourceData("graph.graphqls"), BuiltIn: false},
 	{Name: "policy.graphqls", Input: sourceData("policy.graphqls"), BuiltIn: false},
 	{Name: "trust.graphqls", Input: sourceData("trust.graphqls"), BuiltIn: false},
+	{Name: "filter.graphqls", Input: sourceData("filter.graphqls"), BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -3770,6 +4048,28 @@ func (ec *executionContext) childFields_Applied(ctx context.Context, field graph
 		return ec.fieldContext_Applied_changes(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Applied", field.Name)
+}
+
+func (ec *executionContext) childFields_Attestation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "organisation":
+		return ec.fieldContext_Attestation_organisation(ctx, field)
+	case "serial":
+		return ec.fieldContext_Attestation_serial(ctx, field)
+	case "notBefore":
+		return ec.fieldContext_Attestation_notBefore(ctx, field)
+	case "notAfter":
+		return ec.fieldContext_Attestation_notAfter(ctx, field)
+	case "key":
+		return ec.fieldContext_Attestation_key(ctx, field)
+	case "keys":
+		return ec.fieldContext_Attestation_keys(ctx, field)
+	case "entries":
+		return ec.fieldContext_Attestation_entries(ctx, field)
+	case "active":
+		return ec.fieldContext_Attestation_active(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Attestation", field.Name)
 }
 
 func (ec *executionContext) childFields_BrokenOperation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4008,6 +4308,64 @@ func (ec *executionContext) childFields_FieldChange(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type FieldChange", field.Name)
 }
 
+func (ec *executionContext) childFields_FilterChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "direction":
+		return ec.fieldContext_FilterChange_direction(ctx, field)
+	case "service":
+		return ec.fieldContext_FilterChange_service(ctx, field)
+	case "becomes":
+		return ec.fieldContext_FilterChange_becomes(ctx, field)
+	case "was":
+		return ec.fieldContext_FilterChange_was(ctx, field)
+	case "would":
+		return ec.fieldContext_FilterChange_would(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FilterChange", field.Name)
+}
+
+func (ec *executionContext) childFields_FilterDiff(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_FilterDiff_node(ctx, field)
+	case "counts":
+		return ec.fieldContext_FilterDiff_counts(ctx, field)
+	case "changes":
+		return ec.fieldContext_FilterDiff_changes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FilterDiff", field.Name)
+}
+
+func (ec *executionContext) childFields_FilterStep(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "term":
+		return ec.fieldContext_FilterStep_term(ctx, field)
+	case "unmet":
+		return ec.fieldContext_FilterStep_unmet(ctx, field)
+	case "action":
+		return ec.fieldContext_FilterStep_action(ctx, field)
+	case "set":
+		return ec.fieldContext_FilterStep_set(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FilterStep", field.Name)
+}
+
+func (ec *executionContext) childFields_FilterTrace(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "direction":
+		return ec.fieldContext_FilterTrace_direction(ctx, field)
+	case "before":
+		return ec.fieldContext_FilterTrace_before(ctx, field)
+	case "accepted":
+		return ec.fieldContext_FilterTrace_accepted(ctx, field)
+	case "term":
+		return ec.fieldContext_FilterTrace_term(ctx, field)
+	case "steps":
+		return ec.fieldContext_FilterTrace_steps(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FilterTrace", field.Name)
+}
+
 func (ec *executionContext) childFields_Graph(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "endpoint":
@@ -4188,6 +4546,10 @@ func (ec *executionContext) childFields_Path(ctx context.Context, field graphql.
 		return ec.fieldContext_Path_onlyToCustomer(ctx, field)
 	case "changed":
 		return ec.fieldContext_Path_changed(ctx, field)
+	case "originState":
+		return ec.fieldContext_Path_originState(ctx, field)
+	case "originReason":
+		return ec.fieldContext_Path_originReason(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Path", field.Name)
 }
@@ -4290,6 +4652,8 @@ func (ec *executionContext) childFields_PeerConfig(ctx context.Context, field gr
 		return ec.fieldContext_PeerConfig_role(ctx, field)
 	case "namespaces":
 		return ec.fieldContext_PeerConfig_namespaces(ctx, field)
+	case "attested":
+		return ec.fieldContext_PeerConfig_attested(ctx, field)
 	case "overLimit":
 		return ec.fieldContext_PeerConfig_overLimit(ctx, field)
 	case "addPath":
@@ -5088,6 +5452,20 @@ func (ec *executionContext) field_Mutation_apply_args(ctx context.Context, rawAr
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_attest_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "set",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["set"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_drain_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -5304,6 +5682,28 @@ func (ec *executionContext) field_Mutation_setService_args(ctx context.Context, 
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_trustOrigin_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "organisation",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["organisation"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "keys",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["keys"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_withdrawInvitation_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -5401,6 +5801,42 @@ func (ec *executionContext) field_Query_explain_args(ctx context.Context, rawArg
 		return nil, err
 	}
 	args["service"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_filterDiff_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (FilterInput, error) {
+			return ec.unmarshalNFilterInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_filterExplain_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (FilterInput, error) {
+			return ec.unmarshalNFilterInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "service",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["service"] = arg1
 	return args, nil
 }
 
@@ -5791,6 +6227,190 @@ func (ec *executionContext) fieldContext_Applied_changes(_ context.Context, fiel
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Attestation_organisation(ctx context.Context, field graphql.CollectedField, obj *Attestation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attestation_organisation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Organisation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Attestation_organisation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attestation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Attestation_serial(ctx context.Context, field graphql.CollectedField, obj *Attestation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attestation_serial(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Serial, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Attestation_serial(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attestation", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Attestation_notBefore(ctx context.Context, field graphql.CollectedField, obj *Attestation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attestation_notBefore(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NotBefore, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Attestation_notBefore(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attestation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Attestation_notAfter(ctx context.Context, field graphql.CollectedField, obj *Attestation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attestation_notAfter(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NotAfter, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Attestation_notAfter(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attestation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Attestation_key(ctx context.Context, field graphql.CollectedField, obj *Attestation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attestation_key(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Key, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Attestation_key(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attestation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Attestation_keys(ctx context.Context, field graphql.CollectedField, obj *Attestation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attestation_keys(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Keys, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Attestation_keys(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attestation", field, false, false, "String")
+}
+
+func (ec *executionContext) _Attestation_entries(ctx context.Context, field graphql.CollectedField, obj *Attestation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attestation_entries(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Entries, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Attestation_entries(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attestation", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Attestation_active(ctx context.Context, field graphql.CollectedField, obj *Attestation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attestation_active(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Active, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Attestation_active(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attestation", field, false, false, "Boolean")
 }
 
 func (ec *executionContext) _BrokenOperation_name(ctx context.Context, field graphql.CollectedField, obj *BrokenOperation) (ret graphql.Marshaler) {
@@ -7631,6 +8251,424 @@ func (ec *executionContext) fieldContext_FieldChange_to(_ context.Context, field
 	return graphql.NewScalarFieldContext("FieldChange", field, false, false, "String")
 }
 
+func (ec *executionContext) _FilterChange_direction(ctx context.Context, field graphql.CollectedField, obj *FilterChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterChange_direction(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Direction, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterChange_direction(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FilterChange", field, false, false, "String")
+}
+
+func (ec *executionContext) _FilterChange_service(ctx context.Context, field graphql.CollectedField, obj *FilterChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterChange_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterChange_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FilterChange", field, false, false, "String")
+}
+
+func (ec *executionContext) _FilterChange_becomes(ctx context.Context, field graphql.CollectedField, obj *FilterChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterChange_becomes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Becomes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterChange_becomes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FilterChange", field, false, false, "String")
+}
+
+func (ec *executionContext) _FilterChange_was(ctx context.Context, field graphql.CollectedField, obj *FilterChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterChange_was(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Was, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterChange_was(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FilterChange", field, false, false, "String")
+}
+
+func (ec *executionContext) _FilterChange_would(ctx context.Context, field graphql.CollectedField, obj *FilterChange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterChange_would(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Would, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterChange_would(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FilterChange", field, false, false, "String")
+}
+
+func (ec *executionContext) _FilterDiff_node(ctx context.Context, field graphql.CollectedField, obj *FilterDiff) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterDiff_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterDiff_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FilterDiff", field, false, false, "String")
+}
+
+func (ec *executionContext) _FilterDiff_counts(ctx context.Context, field graphql.CollectedField, obj *FilterDiff) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterDiff_counts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Counts, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Count) graphql.Marshaler {
+			return ec.marshalNCount2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCountᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterDiff_counts(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "FilterDiff",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Count(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _FilterDiff_changes(ctx context.Context, field graphql.CollectedField, obj *FilterDiff) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterDiff_changes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Changes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []FilterChange) graphql.Marshaler {
+			return ec.marshalNFilterChange2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterChangeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterDiff_changes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "FilterDiff",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FilterChange(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _FilterStep_term(ctx context.Context, field graphql.CollectedField, obj *FilterStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterStep_term(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Term, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterStep_term(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FilterStep", field, false, false, "String")
+}
+
+func (ec *executionContext) _FilterStep_unmet(ctx context.Context, field graphql.CollectedField, obj *FilterStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterStep_unmet(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Unmet, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterStep_unmet(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FilterStep", field, false, false, "String")
+}
+
+func (ec *executionContext) _FilterStep_action(ctx context.Context, field graphql.CollectedField, obj *FilterStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterStep_action(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Action, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterStep_action(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FilterStep", field, false, false, "String")
+}
+
+func (ec *executionContext) _FilterStep_set(ctx context.Context, field graphql.CollectedField, obj *FilterStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterStep_set(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Set, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterStep_set(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FilterStep", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _FilterTrace_direction(ctx context.Context, field graphql.CollectedField, obj *FilterTrace) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterTrace_direction(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Direction, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterTrace_direction(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FilterTrace", field, false, false, "String")
+}
+
+func (ec *executionContext) _FilterTrace_before(ctx context.Context, field graphql.CollectedField, obj *FilterTrace) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterTrace_before(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Before, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterTrace_before(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FilterTrace", field, false, false, "String")
+}
+
+func (ec *executionContext) _FilterTrace_accepted(ctx context.Context, field graphql.CollectedField, obj *FilterTrace) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterTrace_accepted(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Accepted, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterTrace_accepted(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FilterTrace", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _FilterTrace_term(ctx context.Context, field graphql.CollectedField, obj *FilterTrace) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterTrace_term(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Term, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterTrace_term(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FilterTrace", field, false, false, "String")
+}
+
+func (ec *executionContext) _FilterTrace_steps(ctx context.Context, field graphql.CollectedField, obj *FilterTrace) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FilterTrace_steps(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Steps, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []FilterStep) graphql.Marshaler {
+			return ec.marshalNFilterStep2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterStepᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FilterTrace_steps(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "FilterTrace",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FilterStep(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Graph_endpoint(ctx context.Context, field graphql.CollectedField, obj *Graph) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9043,6 +10081,94 @@ func (ec *executionContext) fieldContext_Mutation_withdrawInvitation(ctx context
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_trustOrigin(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_trustOrigin(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().TrustOrigin(ctx, fc.Args["organisation"].(string), fc.Args["keys"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_trustOrigin(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type Boolean does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_trustOrigin_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_attest(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_attest(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().Attest(ctx, fc.Args["set"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Attestation) graphql.Marshaler {
+			return ec.marshalNAttestation2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐAttestation(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_attest(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Attestation(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_attest_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Node_id(ctx context.Context, field graphql.CollectedField, obj *Node) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -10098,6 +11224,52 @@ func (ec *executionContext) _Path_changed(ctx context.Context, field graphql.Col
 	)
 }
 func (ec *executionContext) fieldContext_Path_changed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Path", field, false, false, "String")
+}
+
+func (ec *executionContext) _Path_originState(ctx context.Context, field graphql.CollectedField, obj *Path) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Path_originState(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OriginState, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Path_originState(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Path", field, false, false, "String")
+}
+
+func (ec *executionContext) _Path_originReason(ctx context.Context, field graphql.CollectedField, obj *Path) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Path_originReason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OriginReason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Path_originReason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Path", field, false, false, "String")
 }
 
@@ -11170,6 +12342,29 @@ func (ec *executionContext) _PeerConfig_namespaces(ctx context.Context, field gr
 }
 func (ec *executionContext) fieldContext_PeerConfig_namespaces(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerConfig_attested(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_attested(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Attested, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_attested(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "Boolean")
 }
 
 func (ec *executionContext) _PeerConfig_overLimit(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
@@ -14275,6 +15470,126 @@ func (ec *executionContext) _Query_ownBundle(ctx context.Context, field graphql.
 }
 func (ec *executionContext) fieldContext_Query_ownBundle(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Query", field, true, true, "String")
+}
+
+func (ec *executionContext) _Query_filterDiff(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_filterDiff(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().FilterDiff(ctx, fc.Args["input"].(FilterInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *FilterDiff) graphql.Marshaler {
+			return ec.marshalNFilterDiff2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterDiff(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_filterDiff(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FilterDiff(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_filterDiff_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_filterExplain(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_filterExplain(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().FilterExplain(ctx, fc.Args["input"].(FilterInput), fc.Args["service"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []FilterTrace) graphql.Marshaler {
+			return ec.marshalNFilterTrace2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterTraceᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_filterExplain(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FilterTrace(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_filterExplain_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_attestations(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_attestations(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Attestations(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Attestation) graphql.Marshaler {
+			return ec.marshalNAttestation2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐAttestationᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_attestations(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Attestation(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Query___type(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -18443,6 +19758,62 @@ func UnmarshalBundleEndpointInput(ctx context.Context, raw any) (BundleEndpointI
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputFilterInput(ctx context.Context, obj any) (FilterInput, error) {
+	var it FilterInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"node", "import", "export"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "node":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("node"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Node = data
+		case "import":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("import"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Import = data
+		case "export":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("export"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Export = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalFilterInput unmarshals raw into the FilterInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalFilterInput(ctx context.Context, raw any) (FilterInput, error) {
+	var out FilterInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "FilterInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputOfferInput(ctx context.Context, obj any) (OfferInput, error) {
 	var it OfferInput
 	if obj == nil {
@@ -18548,6 +19919,9 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 	if _, present := asMap["role"]; !present {
 		asMap["role"] = ""
 	}
+	if _, present := asMap["attested"]; !present {
+		asMap["attested"] = false
+	}
 	if _, present := asMap["overLimit"]; !present {
 		asMap["overLimit"] = ""
 	}
@@ -18564,7 +19938,7 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 		asMap["disabled"] = false
 	}
 
-	fieldsInOrder := [...]string{"node", "addresses", "holdTimeSeconds", "client", "maxRoutes", "maxBytes", "maxRouteBytes", "maxLocalPref", "role", "namespaces", "overLimit", "addPath", "liveness", "subscribe", "longLivedStale", "disabled", "import", "export"}
+	fieldsInOrder := [...]string{"node", "addresses", "holdTimeSeconds", "client", "maxRoutes", "maxBytes", "maxRouteBytes", "maxLocalPref", "role", "namespaces", "attested", "overLimit", "addPath", "liveness", "subscribe", "longLivedStale", "disabled", "import", "export"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -18641,6 +20015,13 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 				return it, err
 			}
 			it.Namespaces = data
+		case "attested":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("attested"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Attested = data
 		case "overLimit":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("overLimit"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -19261,6 +20642,74 @@ func (ec *executionContext) _Applied(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "changes":
 			out.Values[i] = ec._Applied_changes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var attestationImplementors = []string{"Attestation"}
+
+func (ec *executionContext) _Attestation(ctx context.Context, sel ast.SelectionSet, obj *Attestation) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, attestationImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Attestation")
+		case "organisation":
+			out.Values[i] = ec._Attestation_organisation(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serial":
+			out.Values[i] = ec._Attestation_serial(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "notBefore":
+			out.Values[i] = ec._Attestation_notBefore(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "notAfter":
+			out.Values[i] = ec._Attestation_notAfter(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "key":
+			out.Values[i] = ec._Attestation_key(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "keys":
+			out.Values[i] = ec._Attestation_keys(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "entries":
+			out.Values[i] = ec._Attestation_entries(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "active":
+			out.Values[i] = ec._Attestation_active(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -20053,6 +21502,203 @@ func (ec *executionContext) _FieldChange(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
+var filterChangeImplementors = []string{"FilterChange"}
+
+func (ec *executionContext) _FilterChange(ctx context.Context, sel ast.SelectionSet, obj *FilterChange) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, filterChangeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FilterChange")
+		case "direction":
+			out.Values[i] = ec._FilterChange_direction(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "service":
+			out.Values[i] = ec._FilterChange_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "becomes":
+			out.Values[i] = ec._FilterChange_becomes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "was":
+			out.Values[i] = ec._FilterChange_was(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "would":
+			out.Values[i] = ec._FilterChange_would(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var filterDiffImplementors = []string{"FilterDiff"}
+
+func (ec *executionContext) _FilterDiff(ctx context.Context, sel ast.SelectionSet, obj *FilterDiff) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, filterDiffImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FilterDiff")
+		case "node":
+			out.Values[i] = ec._FilterDiff_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "counts":
+			out.Values[i] = ec._FilterDiff_counts(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "changes":
+			out.Values[i] = ec._FilterDiff_changes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var filterStepImplementors = []string{"FilterStep"}
+
+func (ec *executionContext) _FilterStep(ctx context.Context, sel ast.SelectionSet, obj *FilterStep) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, filterStepImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FilterStep")
+		case "term":
+			out.Values[i] = ec._FilterStep_term(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "unmet":
+			out.Values[i] = ec._FilterStep_unmet(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "action":
+			out.Values[i] = ec._FilterStep_action(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "set":
+			out.Values[i] = ec._FilterStep_set(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var filterTraceImplementors = []string{"FilterTrace"}
+
+func (ec *executionContext) _FilterTrace(ctx context.Context, sel ast.SelectionSet, obj *FilterTrace) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, filterTraceImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FilterTrace")
+		case "direction":
+			out.Values[i] = ec._FilterTrace_direction(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "before":
+			out.Values[i] = ec._FilterTrace_before(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "accepted":
+			out.Values[i] = ec._FilterTrace_accepted(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "term":
+			out.Values[i] = ec._FilterTrace_term(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "steps":
+			out.Values[i] = ec._FilterTrace_steps(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var graphImplementors = []string{"Graph"}
 
 func (ec *executionContext) _Graph(ctx context.Context, sel ast.SelectionSet, obj *Graph) graphql.Marshaler {
@@ -20436,6 +22082,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "trustOrigin":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_trustOrigin(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "attest":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_attest(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -20750,6 +22410,16 @@ func (ec *executionContext) _Path(ctx context.Context, sel ast.SelectionSet, obj
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "originState":
+			out.Values[i] = ec._Path_originState(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "originReason":
+			out.Values[i] = ec._Path_originReason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -21028,6 +22698,11 @@ func (ec *executionContext) _PeerConfig(ctx context.Context, sel ast.SelectionSe
 			}
 		case "namespaces":
 			out.Values[i] = ec._PeerConfig_namespaces(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "attested":
+			out.Values[i] = ec._PeerConfig_attested(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -22040,6 +23715,24 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_ownBundle(ctx, field)
+				})
+		case "filterDiff":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_filterDiff(ctx, field)
+				})
+		case "filterExplain":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_filterExplain(ctx, field)
+				})
+		case "attestations":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_attestations(ctx, field)
 				})
 		case "__type":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
@@ -23568,6 +25261,34 @@ func (ec *executionContext) unmarshalNApplyInput2githubᚗcomᚋcatalystᚑroute
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) marshalNAttestation2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐAttestation(ctx context.Context, sel ast.SelectionSet, v Attestation) graphql.Marshaler {
+	return ec._Attestation(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNAttestation2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐAttestationᚄ(ctx context.Context, sel ast.SelectionSet, v []Attestation) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAttestation2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐAttestation(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNAttestation2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐAttestation(ctx context.Context, sel ast.SelectionSet, v *Attestation) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Attestation!")
+		return graphql.Null
+	}
+	return ec._Attestation(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -23791,6 +25512,79 @@ func (ec *executionContext) marshalNFieldChange2ᚕgithubᚗcomᚋcatalystᚑrou
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNFieldChange2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFieldChange(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNFilterChange2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterChange(ctx context.Context, sel ast.SelectionSet, v FilterChange) graphql.Marshaler {
+	return ec._FilterChange(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNFilterChange2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterChangeᚄ(ctx context.Context, sel ast.SelectionSet, v []FilterChange) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNFilterChange2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterChange(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNFilterDiff2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterDiff(ctx context.Context, sel ast.SelectionSet, v *FilterDiff) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "FilterDiff!")
+		return graphql.Null
+	}
+	return ec._FilterDiff(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNFilterInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterInput(ctx context.Context, v any) (FilterInput, error) {
+	res, err := ec.unmarshalInputFilterInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNFilterStep2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterStep(ctx context.Context, sel ast.SelectionSet, v FilterStep) graphql.Marshaler {
+	return ec._FilterStep(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNFilterStep2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterStepᚄ(ctx context.Context, sel ast.SelectionSet, v []FilterStep) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNFilterStep2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterStep(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNFilterTrace2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterTrace(ctx context.Context, sel ast.SelectionSet, v FilterTrace) graphql.Marshaler {
+	return ec._FilterTrace(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNFilterTrace2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterTraceᚄ(ctx context.Context, sel ast.SelectionSet, v []FilterTrace) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNFilterTrace2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐFilterTrace(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {

@@ -30,6 +30,20 @@ type ApplyInput struct {
 	DryRun bool `json:"dryRun"`
 }
 
+type Attestation struct {
+	Organisation string `json:"organisation"`
+	// 0 where no set has come yet.
+	Serial    int    `json:"serial"`
+	NotBefore string `json:"notBefore"`
+	NotAfter  string `json:"notAfter"`
+	Key       string `json:"key"`
+	// The keys that are trusted.
+	Keys    []string `json:"keys"`
+	Entries int      `json:"entries"`
+	// It counts now: routes of the organisation are valid or invalid.
+	Active bool `json:"active"`
+}
+
 type BrokenOperation struct {
 	Name   string   `json:"name"`
 	Text   string   `json:"text"`
@@ -188,6 +202,54 @@ type FieldChange struct {
 	To   string `json:"to"`
 }
 
+type FilterChange struct {
+	// import or export
+	Direction string `json:"direction"`
+	Service   string `json:"service"`
+	// accepted, rejected, changed, told or withheld
+	Becomes string `json:"becomes"`
+	// Why, or by which term, it was as it is, and would be.
+	Was   string `json:"was"`
+	Would string `json:"would"`
+}
+
+type FilterDiff struct {
+	Node string `json:"node"`
+	// How many routes change, by what becomes of them: accepted, rejected, changed, told, withheld.
+	Counts []Count `json:"counts"`
+	// The first thousand of them, by name.
+	Changes []FilterChange `json:"changes"`
+}
+
+// Rules in the place of a peer's own. Null leaves those in force, the empty text is no rules.
+type FilterInput struct {
+	Node string `json:"node"`
+	// A filter chain in JSON.
+	Import *string `json:"import"`
+	Export *string `json:"export"`
+}
+
+type FilterStep struct {
+	Term string `json:"term"`
+	// The first condition that the route does not meet; empty if it meets all.
+	Unmet string `json:"unmet"`
+	// accept, reject or next
+	Action string `json:"action"`
+	// The term changed the route.
+	Set bool `json:"set"`
+}
+
+type FilterTrace struct {
+	// import or export
+	Direction string `json:"direction"`
+	// Why the rules do not decide: what is looked at before them or after them. Empty if they do.
+	Before   string `json:"before"`
+	Accepted bool   `json:"accepted"`
+	// The term that decided; empty for the default, or where there are no rules.
+	Term  string       `json:"term"`
+	Steps []FilterStep `json:"steps"`
+}
+
 type Graph struct {
 	// Where operations are sent.
 	Endpoint string `json:"endpoint"`
@@ -314,6 +376,9 @@ type Path struct {
 	OnlyToCustomer string `json:"onlyToCustomer"`
 	// What this node made of it on import, such as 'localPref 100 -> 200'; everything else is as it was received.
 	Changed []string `json:"changed"`
+	// What its origin's organisation attests: valid, invalid or not-found (RFC 6811); and why it is invalid.
+	OriginState  string `json:"originState"`
+	OriginReason string `json:"originReason"`
 }
 
 type Peer struct {
@@ -375,6 +440,7 @@ type PeerConfig struct {
 	MaxLocalPref    int      `json:"maxLocalPref"`
 	Role            string   `json:"role"`
 	Namespaces      []string `json:"namespaces"`
+	Attested        bool     `json:"attested"`
 	OverLimit       string   `json:"overLimit"`
 	AddPath         int      `json:"addPath"`
 	Liveness        string   `json:"liveness"`
@@ -410,6 +476,8 @@ type PeerInput struct {
 	Role string `json:"role"`
 	// The names that another organisation's node may announce, *.NAME for all below NAME, * for all; empty for those below its own organisation.
 	Namespaces []string `json:"namespaces"`
+	// Rejects what another organisation's node announces without an attestation of its origin that this node can verify.
+	Attested bool `json:"attested"`
 	// What happens beyond maxRoutes and maxBytes: block (what is beyond is not taken), warn (all is taken) or close (the session); empty for block.
 	OverLimit string `json:"overLimit"`
 	AddPath   int    `json:"addPath"`

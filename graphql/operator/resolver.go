@@ -15,6 +15,7 @@ type Backend interface {
 	GraphBackend
 	PolicyBackend
 	TrustBackend
+	FilterBackend
 	Node(ctx context.Context) (*Node, error)
 	Peers(ctx context.Context) ([]Peer, error)
 	Peer(ctx context.Context, node string) (*Peer, error)

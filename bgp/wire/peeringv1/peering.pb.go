@@ -254,6 +254,7 @@ type Frame struct {
 	//	*Frame_WalkRequest
 	//	*Frame_WalkReply
 	//	*Frame_Rules
+	//	*Frame_Attest
 	Message       isFrame_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -386,6 +387,15 @@ func (x *Frame) GetRules() *Rules {
 	return nil
 }
 
+func (x *Frame) GetAttest() *Attest {
+	if x != nil {
+		if x, ok := x.Message.(*Frame_Attest); ok {
+			return x.Attest
+		}
+	}
+	return nil
+}
+
 type isFrame_Message interface {
 	isFrame_Message()
 }
@@ -430,6 +440,10 @@ type Frame_Rules struct {
 	Rules *Rules `protobuf:"bytes,15,opt,name=rules,proto3,oneof"`
 }
 
+type Frame_Attest struct {
+	Attest *Attest `protobuf:"bytes,16,opt,name=attest,proto3,oneof"`
+}
+
 func (*Frame_Open) isFrame_Message() {}
 
 func (*Frame_Update) isFrame_Message() {}
@@ -449,6 +463,8 @@ func (*Frame_WalkRequest) isFrame_Message() {}
 func (*Frame_WalkReply) isFrame_Message() {}
 
 func (*Frame_Rules) isFrame_Message() {}
+
+func (*Frame_Attest) isFrame_Message() {}
 
 // Open is the first message in each direction (RFC 4271 §4.2).
 type Open struct {
@@ -555,8 +571,9 @@ type Capabilities struct {
 	LivenessMs        uint64                 `protobuf:"varint,7,opt,name=liveness_ms,json=livenessMs,proto3" json:"liveness_ms,omitempty"`                       // after RFC 5880: interval of keepalives; both sides have to ask, the longer counts
 	Client            bool                   `protobuf:"varint,8,opt,name=client,proto3" json:"client,omitempty"`                                                 // RFC 4456: the sender is a hub, and the receiver its client
 	Reports           bool                   `protobuf:"varint,12,opt,name=reports,proto3" json:"reports,omitempty"`
-	Trace             bool                   `protobuf:"varint,13,opt,name=trace,proto3" json:"trace,omitempty"` // TRACE-REQUEST is answered
-	Rules             bool                   `protobuf:"varint,14,opt,name=rules,proto3" json:"rules,omitempty"` // RULES is understood
+	Trace             bool                   `protobuf:"varint,13,opt,name=trace,proto3" json:"trace,omitempty"`   // TRACE-REQUEST is answered
+	Rules             bool                   `protobuf:"varint,14,opt,name=rules,proto3" json:"rules,omitempty"`   // RULES is understood
+	Attest            bool                   `protobuf:"varint,15,opt,name=attest,proto3" json:"attest,omitempty"` // ATTEST is understood
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -664,6 +681,13 @@ func (x *Capabilities) GetTrace() bool {
 func (x *Capabilities) GetRules() bool {
 	if x != nil {
 		return x.Rules
+	}
+	return false
+}
+
+func (x *Capabilities) GetAttest() bool {
+	if x != nil {
+		return x.Attest
 	}
 	return false
 }
@@ -1303,6 +1327,59 @@ func (x *Rules) GetExport() bool {
 	return false
 }
 
+// Attest carries what an organisation attests of its origins (docs/attestation.md): a signed manifest, then its chunks, each in a message of its own.
+type Attest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Signed        []byte                 `protobuf:"bytes,1,opt,name=signed,proto3" json:"signed,omitempty"` // at most 32 KiB
+	Chunk         []byte                 `protobuf:"bytes,2,opt,name=chunk,proto3" json:"chunk,omitempty"`   // of the manifest that came last; at most 128 KiB
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attest) Reset() {
+	*x = Attest{}
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attest) ProtoMessage() {}
+
+func (x *Attest) ProtoReflect() protoreflect.Message {
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attest.ProtoReflect.Descriptor instead.
+func (*Attest) Descriptor() ([]byte, []int) {
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Attest) GetSigned() []byte {
+	if x != nil {
+		return x.Signed
+	}
+	return nil
+}
+
+func (x *Attest) GetChunk() []byte {
+	if x != nil {
+		return x.Chunk
+	}
+	return nil
+}
+
 // Report tells the originator of a service what a node has against it. It is repeated every 30 seconds while it holds.
 type Report struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1317,7 +1394,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[13]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1406,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[13]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1419,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{13}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Report) GetService() string {
@@ -1394,7 +1471,7 @@ type TraceRequest struct {
 
 func (x *TraceRequest) Reset() {
 	*x = TraceRequest{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[14]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1406,7 +1483,7 @@ func (x *TraceRequest) String() string {
 func (*TraceRequest) ProtoMessage() {}
 
 func (x *TraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[14]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1419,7 +1496,7 @@ func (x *TraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
 func (*TraceRequest) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{14}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TraceRequest) GetId() uint64 {
@@ -1468,7 +1545,7 @@ type TraceReply struct {
 
 func (x *TraceReply) Reset() {
 	*x = TraceReply{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[15]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1480,7 +1557,7 @@ func (x *TraceReply) String() string {
 func (*TraceReply) ProtoMessage() {}
 
 func (x *TraceReply) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[15]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1493,7 +1570,7 @@ func (x *TraceReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceReply.ProtoReflect.Descriptor instead.
 func (*TraceReply) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{15}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TraceReply) GetId() uint64 {
@@ -1522,7 +1599,7 @@ type TraceHop struct {
 
 func (x *TraceHop) Reset() {
 	*x = TraceHop{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[16]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1534,7 +1611,7 @@ func (x *TraceHop) String() string {
 func (*TraceHop) ProtoMessage() {}
 
 func (x *TraceHop) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[16]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1547,7 +1624,7 @@ func (x *TraceHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceHop.ProtoReflect.Descriptor instead.
 func (*TraceHop) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{16}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TraceHop) GetNode() string {
@@ -1585,7 +1662,7 @@ type TraceStep struct {
 
 func (x *TraceStep) Reset() {
 	*x = TraceStep{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[17]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1674,7 @@ func (x *TraceStep) String() string {
 func (*TraceStep) ProtoMessage() {}
 
 func (x *TraceStep) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[17]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1687,7 @@ func (x *TraceStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceStep.ProtoReflect.Descriptor instead.
 func (*TraceStep) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{17}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TraceStep) GetName() string {
@@ -1652,7 +1729,7 @@ var File_catalyst_peering_v1_peering_proto protoreflect.FileDescriptor
 
 const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\n" +
-	"!catalyst/peering/v1/peering.proto\x12\x13catalyst.peering.v1\"\xf2\x04\n" +
+	"!catalyst/peering/v1/peering.proto\x12\x13catalyst.peering.v1\"\xa9\x05\n" +
 	"\x05Frame\x12/\n" +
 	"\x04open\x18\x01 \x01(\v2\x19.catalyst.peering.v1.OpenH\x00R\x04open\x125\n" +
 	"\x06update\x18\x02 \x01(\v2\x1b.catalyst.peering.v1.UpdateH\x00R\x06update\x12>\n" +
@@ -1664,7 +1741,8 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\fwalk_request\x18\r \x01(\v2!.catalyst.peering.v1.TraceRequestH\x00R\vwalkRequest\x12@\n" +
 	"\n" +
 	"walk_reply\x18\x0e \x01(\v2\x1f.catalyst.peering.v1.TraceReplyH\x00R\twalkReply\x122\n" +
-	"\x05rules\x18\x0f \x01(\v2\x1a.catalyst.peering.v1.RulesH\x00R\x05rulesB\t\n" +
+	"\x05rules\x18\x0f \x01(\v2\x1a.catalyst.peering.v1.RulesH\x00R\x05rules\x125\n" +
+	"\x06attest\x18\x10 \x01(\v2\x1b.catalyst.peering.v1.AttestH\x00R\x06attestB\t\n" +
 	"\amessage\"\xe4\x01\n" +
 	"\x04Open\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
@@ -1674,7 +1752,7 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\aingress\x18\x04 \x01(\tR\aingress\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\rR\x04role\x12\x17\n" +
 	"\aboot_id\x18\x06 \x01(\x06R\x06bootId\x12E\n" +
-	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\xdf\x02\n" +
+	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\xf7\x02\n" +
 	"\fCapabilities\x12.\n" +
 	"\x13graceful_restart_ms\x18\x01 \x01(\x04R\x11gracefulRestartMs\x12\x1e\n" +
 	"\n" +
@@ -1689,7 +1767,8 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\x06client\x18\b \x01(\bR\x06client\x12\x18\n" +
 	"\areports\x18\f \x01(\bR\areports\x12\x14\n" +
 	"\x05trace\x18\r \x01(\bR\x05trace\x12\x14\n" +
-	"\x05rules\x18\x0e \x01(\bR\x05rules\"\x93\x02\n" +
+	"\x05rules\x18\x0e \x01(\bR\x05rules\x12\x16\n" +
+	"\x06attest\x18\x0f \x01(\bR\x06attest\"\x93\x02\n" +
 	"\x06Update\x128\n" +
 	"\twithdrawn\x18\x01 \x03(\v2\x1a.catalyst.peering.v1.RouteR\twithdrawn\x128\n" +
 	"\tannounced\x18\x02 \x03(\v2\x1a.catalyst.peering.v1.GroupR\tannounced\x123\n" +
@@ -1741,7 +1820,10 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"everything\"7\n" +
 	"\x05Rules\x12\x16\n" +
 	"\x06import\x18\x01 \x01(\bR\x06import\x12\x16\n" +
-	"\x06export\x18\x02 \x01(\bR\x06export\"r\n" +
+	"\x06export\x18\x02 \x01(\bR\x06export\"6\n" +
+	"\x06Attest\x12\x16\n" +
+	"\x06signed\x18\x01 \x01(\fR\x06signed\x12\x14\n" +
+	"\x05chunk\x18\x02 \x01(\fR\x05chunk\"r\n" +
 	"\x06Report\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x12\n" +
@@ -1806,7 +1888,7 @@ func file_catalyst_peering_v1_peering_proto_rawDescGZIP() []byte {
 }
 
 var file_catalyst_peering_v1_peering_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_catalyst_peering_v1_peering_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_catalyst_peering_v1_peering_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_catalyst_peering_v1_peering_proto_goTypes = []any{
 	(Marker)(0),          // 0: catalyst.peering.v1.Marker
 	(Protocol)(0),        // 1: catalyst.peering.v1.Protocol
@@ -1825,11 +1907,12 @@ var file_catalyst_peering_v1_peering_proto_goTypes = []any{
 	(*Refresh)(nil),      // 14: catalyst.peering.v1.Refresh
 	(*Subscribe)(nil),    // 15: catalyst.peering.v1.Subscribe
 	(*Rules)(nil),        // 16: catalyst.peering.v1.Rules
-	(*Report)(nil),       // 17: catalyst.peering.v1.Report
-	(*TraceRequest)(nil), // 18: catalyst.peering.v1.TraceRequest
-	(*TraceReply)(nil),   // 19: catalyst.peering.v1.TraceReply
-	(*TraceHop)(nil),     // 20: catalyst.peering.v1.TraceHop
-	(*TraceStep)(nil),    // 21: catalyst.peering.v1.TraceStep
+	(*Attest)(nil),       // 17: catalyst.peering.v1.Attest
+	(*Report)(nil),       // 18: catalyst.peering.v1.Report
+	(*TraceRequest)(nil), // 19: catalyst.peering.v1.TraceRequest
+	(*TraceReply)(nil),   // 20: catalyst.peering.v1.TraceReply
+	(*TraceHop)(nil),     // 21: catalyst.peering.v1.TraceHop
+	(*TraceStep)(nil),    // 22: catalyst.peering.v1.TraceStep
 }
 var file_catalyst_peering_v1_peering_proto_depIdxs = []int32{
 	5,  // 0: catalyst.peering.v1.Frame.open:type_name -> catalyst.peering.v1.Open
@@ -1838,28 +1921,29 @@ var file_catalyst_peering_v1_peering_proto_depIdxs = []int32{
 	13, // 3: catalyst.peering.v1.Frame.notification:type_name -> catalyst.peering.v1.Notification
 	14, // 4: catalyst.peering.v1.Frame.refresh:type_name -> catalyst.peering.v1.Refresh
 	15, // 5: catalyst.peering.v1.Frame.subscribe:type_name -> catalyst.peering.v1.Subscribe
-	17, // 6: catalyst.peering.v1.Frame.report:type_name -> catalyst.peering.v1.Report
-	18, // 7: catalyst.peering.v1.Frame.walk_request:type_name -> catalyst.peering.v1.TraceRequest
-	19, // 8: catalyst.peering.v1.Frame.walk_reply:type_name -> catalyst.peering.v1.TraceReply
+	18, // 6: catalyst.peering.v1.Frame.report:type_name -> catalyst.peering.v1.Report
+	19, // 7: catalyst.peering.v1.Frame.walk_request:type_name -> catalyst.peering.v1.TraceRequest
+	20, // 8: catalyst.peering.v1.Frame.walk_reply:type_name -> catalyst.peering.v1.TraceReply
 	16, // 9: catalyst.peering.v1.Frame.rules:type_name -> catalyst.peering.v1.Rules
-	6,  // 10: catalyst.peering.v1.Open.capabilities:type_name -> catalyst.peering.v1.Capabilities
-	8,  // 11: catalyst.peering.v1.Update.withdrawn:type_name -> catalyst.peering.v1.Route
-	9,  // 12: catalyst.peering.v1.Update.announced:type_name -> catalyst.peering.v1.Group
-	0,  // 13: catalyst.peering.v1.Update.marker:type_name -> catalyst.peering.v1.Marker
-	8,  // 14: catalyst.peering.v1.Group.routes:type_name -> catalyst.peering.v1.Route
-	1,  // 15: catalyst.peering.v1.Attributes.protocol:type_name -> catalyst.peering.v1.Protocol
-	11, // 16: catalyst.peering.v1.Attributes.next_hop:type_name -> catalyst.peering.v1.NextHop
-	2,  // 17: catalyst.peering.v1.Attributes.health:type_name -> catalyst.peering.v1.Health
-	20, // 18: catalyst.peering.v1.TraceReply.hops:type_name -> catalyst.peering.v1.TraceHop
-	21, // 19: catalyst.peering.v1.TraceHop.steps:type_name -> catalyst.peering.v1.TraceStep
-	3,  // 20: catalyst.peering.v1.TraceStep.state:type_name -> catalyst.peering.v1.TraceState
-	4,  // 21: catalyst.peering.v1.Peering.Session:input_type -> catalyst.peering.v1.Frame
-	4,  // 22: catalyst.peering.v1.Peering.Session:output_type -> catalyst.peering.v1.Frame
-	22, // [22:23] is the sub-list for method output_type
-	21, // [21:22] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	17, // 10: catalyst.peering.v1.Frame.attest:type_name -> catalyst.peering.v1.Attest
+	6,  // 11: catalyst.peering.v1.Open.capabilities:type_name -> catalyst.peering.v1.Capabilities
+	8,  // 12: catalyst.peering.v1.Update.withdrawn:type_name -> catalyst.peering.v1.Route
+	9,  // 13: catalyst.peering.v1.Update.announced:type_name -> catalyst.peering.v1.Group
+	0,  // 14: catalyst.peering.v1.Update.marker:type_name -> catalyst.peering.v1.Marker
+	8,  // 15: catalyst.peering.v1.Group.routes:type_name -> catalyst.peering.v1.Route
+	1,  // 16: catalyst.peering.v1.Attributes.protocol:type_name -> catalyst.peering.v1.Protocol
+	11, // 17: catalyst.peering.v1.Attributes.next_hop:type_name -> catalyst.peering.v1.NextHop
+	2,  // 18: catalyst.peering.v1.Attributes.health:type_name -> catalyst.peering.v1.Health
+	21, // 19: catalyst.peering.v1.TraceReply.hops:type_name -> catalyst.peering.v1.TraceHop
+	22, // 20: catalyst.peering.v1.TraceHop.steps:type_name -> catalyst.peering.v1.TraceStep
+	3,  // 21: catalyst.peering.v1.TraceStep.state:type_name -> catalyst.peering.v1.TraceState
+	4,  // 22: catalyst.peering.v1.Peering.Session:input_type -> catalyst.peering.v1.Frame
+	4,  // 23: catalyst.peering.v1.Peering.Session:output_type -> catalyst.peering.v1.Frame
+	23, // [23:24] is the sub-list for method output_type
+	22, // [22:23] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_catalyst_peering_v1_peering_proto_init() }
@@ -1878,6 +1962,7 @@ func file_catalyst_peering_v1_peering_proto_init() {
 		(*Frame_WalkRequest)(nil),
 		(*Frame_WalkReply)(nil),
 		(*Frame_Rules)(nil),
+		(*Frame_Attest)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1885,7 +1970,7 @@ func file_catalyst_peering_v1_peering_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_catalyst_peering_v1_peering_proto_rawDesc), len(file_catalyst_peering_v1_peering_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/peering"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/cmd/internal/attested"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
 	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
@@ -45,6 +46,7 @@ type Config struct {
 	Identity  Identity
 	Router    *peering.Router
 	Journal   *journal.Journal
+	Attested  *attested.Keeper
 	Offer     *offer.Offer
 	Forwarder *forwarding.Forwarder
 	Tracer    *trace.Tracer

@@ -54,11 +54,15 @@ func period(d time.Duration) string {
 
 // changedOf says what import made of a path.
 func changedOf(c *rib.Candidate) []string {
-	out := []string{}
 	if c.Local || c.Reject != rib.Accepted {
-		return out
+		return []string{}
 	}
-	was, is := &c.Received, &c.Attrs
+	return differences(&c.Received, &c.Attrs)
+}
+
+// differences says what rules made of a route.
+func differences(was, is *bgp.Attributes) []string {
+	out := []string{}
 	tell := func(what, from, to string) {
 		if from != to {
 			out = append(out, what+" "+cmp.Or(from, "none")+" -> "+cmp.Or(to, "none"))
@@ -93,6 +97,7 @@ func pathOf(c *rib.Candidate) operator.Path {
 		Med:       int(c.Attrs.MED), Weight: int(c.Attrs.Weight), Health: c.Attrs.Health.String(), Region: c.Attrs.Region,
 		Tags: append([]string{}, c.Attrs.Tags...), Communities: []string{}, Stale: c.Stale,
 	}
+	p.OriginState, p.OriginReason = c.Origin.String(), c.Invalid
 	p.ImportTerm, p.OnlyToCustomer, p.Changed = c.Term, string(c.Received.OnlyToCustomer), changedOf(c)
 	if c.Reject != rib.Accepted {
 		p.Rejected = c.Reject.String()

@@ -44,7 +44,7 @@ func PeerOf(p journal.Peer) speaker.Peer {
 		Disabled:  p.Disabled,
 	}
 	out.MaxBytes, out.MaxRouteBytes, out.MaxLocalPref = p.MaxBytes, p.MaxRouteBytes, p.MaxLocalPref
-	out.Namespaces = p.Namespaces
+	out.Namespaces, out.Attested = p.Namespaces, p.Attested
 	if p.LongLivedStale != "" {
 		out.LongLivedStale = -1
 		if d, err := time.ParseDuration(p.LongLivedStale); err == nil && d > 0 {
@@ -156,7 +156,10 @@ func (a *API) relationInto(p *journal.Peer, in operator.PeerInput) error {
 	if len(in.Namespaces) > maxNamespaces {
 		errs = append(errs, fmt.Errorf("namespaces: %d: the limit is %d", len(in.Namespaces), maxNamespaces))
 	}
-	p.Role = role
+	if inside && in.Attested {
+		errs = append(errs, errors.New("attested: it is about what another organisation announces"))
+	}
+	p.Role, p.Attested = role, in.Attested
 	for _, n := range in.Namespaces {
 		n = strings.ToLower(n)
 		if err := filter.CheckPattern(n); err != nil {
@@ -375,7 +378,7 @@ func configOf(c speaker.Peer) operator.PeerConfig {
 		Export:          chainText(c.Export),
 	}
 	out.MaxBytes, out.MaxRouteBytes, out.MaxLocalPref = c.MaxBytes, c.MaxRouteBytes, int(c.MaxLocalPref)
-	out.Namespaces = append([]string{}, c.Namespaces...)
+	out.Namespaces, out.Attested = append([]string{}, c.Namespaces...), c.Attested
 	if c.Role != bgp.RoleNone {
 		out.Role = c.Role.String()
 	}

@@ -136,8 +136,8 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(a.nodeCommand(), a.gatewayCommand(), a.orgCommand(), a.authCommand(), a.tokenCommand(),
 		a.keysCommand(), a.auditCommand(),
-		a.peerCommand(), a.peeringCommand(), a.routeCommand(), a.envoyCommand(), a.graphCommand(), a.statusCommand(),
-		a.webCommand(), a.watchCommand(),
+		a.peerCommand(), a.peeringCommand(), a.filterCommand(), a.attestationCommand(), a.routeCommand(), a.envoyCommand(),
+		a.graphCommand(), a.statusCommand(), a.webCommand(), a.watchCommand(),
 		a.traceCommand(), a.policyCommand(), a.authzCommand(),
 		a.replayCommand(),
 		a.drainCommand(), a.applyCommand(), a.configCommand(), a.versionCommand())

@@ -85,10 +85,20 @@ func explainChanged(w io.Writer, r *client.RouteFields) {
 		if p.OnlyToCustomer != "" {
 			fmt.Fprintf(w, "From %s: received with only-to-customer %s\n", p.Peer, p.OnlyToCustomer)
 		}
+		if p.OriginState != "" && p.OriginState != "not-found" {
+			fmt.Fprintf(w, "From %s: its origin is %s%s\n", p.Peer, p.OriginState, colon(p.OriginReason))
+		}
 		for _, c := range p.Changed {
 			fmt.Fprintf(w, "From %s: changed on import: %s\n", p.Peer, c)
 		}
 	}
+}
+
+func colon(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + text
 }
 
 // why is what decided of a path.

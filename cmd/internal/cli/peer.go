@@ -59,6 +59,8 @@ func (a *app) peerSet(verb, short string) *cobra.Command {
 	f.StringSliceVar(&in.Namespaces, "namespaces", nil,
 		"a name that another organisation's node may announce, *.NAME for all below NAME, '*' for all, as often as needed "+
 			"(default all below its own organisation)")
+	f.BoolVar(&in.Attested, "attested", false,
+		"take of another organisation's node only what its origin attests, verified here (catalyst attestation)")
 	f.StringVar(&in.OverLimit, "over-limit", "",
 		"what happens beyond max-routes: block (what is beyond is not taken), warn (all is taken) or close (the "+
 			"session) (default block)")
@@ -123,6 +125,7 @@ func keepPeer(f *pflag.FlagSet, in *client.PeerInput, was *client.PeerFieldsConf
 	keep(f, "max-local-pref", &in.MaxLocalPref, was.MaxLocalPref)
 	keep(f, "role", &in.Role, was.Role)
 	keep(f, "namespaces", &in.Namespaces, was.Namespaces)
+	keep(f, "attested", &in.Attested, was.Attested)
 	keep(f, "over-limit", &in.OverLimit, was.OverLimit)
 	keep(f, "add-path", &in.AddPath, was.AddPath)
 	keep(f, "long-lived-stale", &in.LongLivedStale, was.LongLivedStale)
@@ -377,6 +380,9 @@ func showRelation(w io.Writer, p client.PeerFields) {
 		names = "*." + org
 	}
 	row(w, "may announce", names)
+	if p.Config.Attested {
+		row(w, "attested", "only what its origin attests is taken")
+	}
 }
 
 // livenessWords says what became of the wish for fast keepalives.

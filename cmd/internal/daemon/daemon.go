@@ -25,6 +25,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/cmd/internal/admin"
 	"github.com/catalyst-router/catalyst/cmd/internal/api"
+	"github.com/catalyst-router/catalyst/cmd/internal/attested"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
 	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
@@ -164,6 +165,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Identity: d.id,
 		Router:   d.router,
 		Journal:  d.journal,
+		Attested: d.attested(),
 		Offer:    d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
 		Judge: d.judge, Trust: d.trust, Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
@@ -395,6 +397,7 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 	tasks.Go(func() error { return d.trust.Run(ctx) })
 	tasks.Go(func() error { return d.offer.Run(ctx) })
 	tasks.Go(func() error { return offerers.Keep(ctx, d.router, d.journal) })
+	tasks.Go(func() error { return d.attested().Keep(ctx) })
 	tasks.Go(func() error { return d.judge.Run(ctx, l.policy) })
 	if d.tokens != nil {
 		tasks.Go(func() error { return d.tokens.Run(ctx) })
@@ -425,9 +428,17 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 	}
 }
 
+// attested keeps what organisations attest of their origins.
+func (d *Daemon) attested() *attested.Keeper {
+	return &attested.Keeper{Dir: filepath.Join(d.cfg.Data, "attestations"), Router: d.router, Log: d.tel.Log}
+}
+
 // restore gives the router what the operator ordered before.
 func (d *Daemon) restore(ctx context.Context) error {
 	if err := offerers.Restore(ctx, d.router, d.journal); err != nil {
+		return err
+	}
+	if err := d.attested().Restore(ctx); err != nil {
 		return err
 	}
 	if err := d.offer.Restore(ctx); err != nil {

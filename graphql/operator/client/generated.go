@@ -343,6 +343,148 @@ type ApplyResponse struct {
 // GetApply returns ApplyResponse.Apply, and is useful for accessing the field via an interface.
 func (v *ApplyResponse) GetApply() []*ApplyApplyApplied { return v.Apply }
 
+// AttestAttestAttestation includes the requested fields of the GraphQL type Attestation.
+type AttestAttestAttestation struct {
+	AttestationFields `json:"-"`
+}
+
+// GetOrganisation returns AttestAttestAttestation.Organisation, and is useful for accessing the field via an interface.
+func (v *AttestAttestAttestation) GetOrganisation() string { return v.AttestationFields.Organisation }
+
+// GetSerial returns AttestAttestAttestation.Serial, and is useful for accessing the field via an interface.
+func (v *AttestAttestAttestation) GetSerial() int { return v.AttestationFields.Serial }
+
+// GetNotBefore returns AttestAttestAttestation.NotBefore, and is useful for accessing the field via an interface.
+func (v *AttestAttestAttestation) GetNotBefore() string { return v.AttestationFields.NotBefore }
+
+// GetNotAfter returns AttestAttestAttestation.NotAfter, and is useful for accessing the field via an interface.
+func (v *AttestAttestAttestation) GetNotAfter() string { return v.AttestationFields.NotAfter }
+
+// GetKey returns AttestAttestAttestation.Key, and is useful for accessing the field via an interface.
+func (v *AttestAttestAttestation) GetKey() string { return v.AttestationFields.Key }
+
+// GetKeys returns AttestAttestAttestation.Keys, and is useful for accessing the field via an interface.
+func (v *AttestAttestAttestation) GetKeys() []string { return v.AttestationFields.Keys }
+
+// GetEntries returns AttestAttestAttestation.Entries, and is useful for accessing the field via an interface.
+func (v *AttestAttestAttestation) GetEntries() int { return v.AttestationFields.Entries }
+
+// GetActive returns AttestAttestAttestation.Active, and is useful for accessing the field via an interface.
+func (v *AttestAttestAttestation) GetActive() bool { return v.AttestationFields.Active }
+
+func (v *AttestAttestAttestation) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*AttestAttestAttestation
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.AttestAttestAttestation = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.AttestationFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalAttestAttestAttestation struct {
+	Organisation string `json:"organisation"`
+
+	Serial int `json:"serial"`
+
+	NotBefore string `json:"notBefore"`
+
+	NotAfter string `json:"notAfter"`
+
+	Key string `json:"key"`
+
+	Keys []string `json:"keys"`
+
+	Entries int `json:"entries"`
+
+	Active bool `json:"active"`
+}
+
+func (v *AttestAttestAttestation) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *AttestAttestAttestation) __premarshalJSON() (*__premarshalAttestAttestAttestation, error) {
+	var retval __premarshalAttestAttestAttestation
+
+	retval.Organisation = v.AttestationFields.Organisation
+	retval.Serial = v.AttestationFields.Serial
+	retval.NotBefore = v.AttestationFields.NotBefore
+	retval.NotAfter = v.AttestationFields.NotAfter
+	retval.Key = v.AttestationFields.Key
+	retval.Keys = v.AttestationFields.Keys
+	retval.Entries = v.AttestationFields.Entries
+	retval.Active = v.AttestationFields.Active
+	return &retval, nil
+}
+
+// AttestResponse is returned by Attest on success.
+type AttestResponse struct {
+	// Enters what an organisation attests, a file of catalyst attestation sign; peers are told of it.
+	Attest *AttestAttestAttestation `json:"attest"`
+}
+
+// GetAttest returns AttestResponse.Attest, and is useful for accessing the field via an interface.
+func (v *AttestResponse) GetAttest() *AttestAttestAttestation { return v.Attest }
+
+// AttestationFields includes the GraphQL fields of Attestation requested by the fragment AttestationFields.
+type AttestationFields struct {
+	Organisation string `json:"organisation"`
+	// 0 where no set has come yet.
+	Serial    int    `json:"serial"`
+	NotBefore string `json:"notBefore"`
+	NotAfter  string `json:"notAfter"`
+	Key       string `json:"key"`
+	// The keys that are trusted.
+	Keys    []string `json:"keys"`
+	Entries int      `json:"entries"`
+	// It counts now: routes of the organisation are valid or invalid.
+	Active bool `json:"active"`
+}
+
+// GetOrganisation returns AttestationFields.Organisation, and is useful for accessing the field via an interface.
+func (v *AttestationFields) GetOrganisation() string { return v.Organisation }
+
+// GetSerial returns AttestationFields.Serial, and is useful for accessing the field via an interface.
+func (v *AttestationFields) GetSerial() int { return v.Serial }
+
+// GetNotBefore returns AttestationFields.NotBefore, and is useful for accessing the field via an interface.
+func (v *AttestationFields) GetNotBefore() string { return v.NotBefore }
+
+// GetNotAfter returns AttestationFields.NotAfter, and is useful for accessing the field via an interface.
+func (v *AttestationFields) GetNotAfter() string { return v.NotAfter }
+
+// GetKey returns AttestationFields.Key, and is useful for accessing the field via an interface.
+func (v *AttestationFields) GetKey() string { return v.Key }
+
+// GetKeys returns AttestationFields.Keys, and is useful for accessing the field via an interface.
+func (v *AttestationFields) GetKeys() []string { return v.Keys }
+
+// GetEntries returns AttestationFields.Entries, and is useful for accessing the field via an interface.
+func (v *AttestationFields) GetEntries() int { return v.Entries }
+
+// GetActive returns AttestationFields.Active, and is useful for accessing the field via an interface.
+func (v *AttestationFields) GetActive() bool { return v.Active }
+
 type BundleEndpointInput struct {
 	Url string `json:"url"`
 	// https_web or https_spiffe
@@ -884,6 +1026,154 @@ type ExplainResponse struct {
 
 // GetExplain returns ExplainResponse.Explain, and is useful for accessing the field via an interface.
 func (v *ExplainResponse) GetExplain() *ExplainExplainExplanation { return v.Explain }
+
+// FilterDiffFilterDiff includes the requested fields of the GraphQL type FilterDiff.
+type FilterDiffFilterDiff struct {
+	Node string `json:"node"`
+	// How many routes change, by what becomes of them: accepted, rejected, changed, told, withheld.
+	Counts []*FilterDiffFilterDiffCountsCount `json:"counts"`
+	// The first thousand of them, by name.
+	Changes []*FilterDiffFilterDiffChangesFilterChange `json:"changes"`
+}
+
+// GetNode returns FilterDiffFilterDiff.Node, and is useful for accessing the field via an interface.
+func (v *FilterDiffFilterDiff) GetNode() string { return v.Node }
+
+// GetCounts returns FilterDiffFilterDiff.Counts, and is useful for accessing the field via an interface.
+func (v *FilterDiffFilterDiff) GetCounts() []*FilterDiffFilterDiffCountsCount { return v.Counts }
+
+// GetChanges returns FilterDiffFilterDiff.Changes, and is useful for accessing the field via an interface.
+func (v *FilterDiffFilterDiff) GetChanges() []*FilterDiffFilterDiffChangesFilterChange {
+	return v.Changes
+}
+
+// FilterDiffFilterDiffChangesFilterChange includes the requested fields of the GraphQL type FilterChange.
+type FilterDiffFilterDiffChangesFilterChange struct {
+	// import or export
+	Direction string `json:"direction"`
+	Service   string `json:"service"`
+	// accepted, rejected, changed, told or withheld
+	Becomes string `json:"becomes"`
+	// Why, or by which term, it was as it is, and would be.
+	Was   string `json:"was"`
+	Would string `json:"would"`
+}
+
+// GetDirection returns FilterDiffFilterDiffChangesFilterChange.Direction, and is useful for accessing the field via an interface.
+func (v *FilterDiffFilterDiffChangesFilterChange) GetDirection() string { return v.Direction }
+
+// GetService returns FilterDiffFilterDiffChangesFilterChange.Service, and is useful for accessing the field via an interface.
+func (v *FilterDiffFilterDiffChangesFilterChange) GetService() string { return v.Service }
+
+// GetBecomes returns FilterDiffFilterDiffChangesFilterChange.Becomes, and is useful for accessing the field via an interface.
+func (v *FilterDiffFilterDiffChangesFilterChange) GetBecomes() string { return v.Becomes }
+
+// GetWas returns FilterDiffFilterDiffChangesFilterChange.Was, and is useful for accessing the field via an interface.
+func (v *FilterDiffFilterDiffChangesFilterChange) GetWas() string { return v.Was }
+
+// GetWould returns FilterDiffFilterDiffChangesFilterChange.Would, and is useful for accessing the field via an interface.
+func (v *FilterDiffFilterDiffChangesFilterChange) GetWould() string { return v.Would }
+
+// FilterDiffFilterDiffCountsCount includes the requested fields of the GraphQL type Count.
+type FilterDiffFilterDiffCountsCount struct {
+	Name  string `json:"name"`
+	Count int    `json:"count"`
+}
+
+// GetName returns FilterDiffFilterDiffCountsCount.Name, and is useful for accessing the field via an interface.
+func (v *FilterDiffFilterDiffCountsCount) GetName() string { return v.Name }
+
+// GetCount returns FilterDiffFilterDiffCountsCount.Count, and is useful for accessing the field via an interface.
+func (v *FilterDiffFilterDiffCountsCount) GetCount() int { return v.Count }
+
+// FilterDiffResponse is returned by FilterDiff on success.
+type FilterDiffResponse struct {
+	// What other rules of a peer would change of the routes that are known here. Nothing is changed.
+	FilterDiff *FilterDiffFilterDiff `json:"filterDiff"`
+}
+
+// GetFilterDiff returns FilterDiffResponse.FilterDiff, and is useful for accessing the field via an interface.
+func (v *FilterDiffResponse) GetFilterDiff() *FilterDiffFilterDiff { return v.FilterDiff }
+
+// FilterExplainFilterExplainFilterTrace includes the requested fields of the GraphQL type FilterTrace.
+type FilterExplainFilterExplainFilterTrace struct {
+	// import or export
+	Direction string `json:"direction"`
+	// Why the rules do not decide: what is looked at before them or after them. Empty if they do.
+	Before   string `json:"before"`
+	Accepted bool   `json:"accepted"`
+	// The term that decided; empty for the default, or where there are no rules.
+	Term  string                                                  `json:"term"`
+	Steps []*FilterExplainFilterExplainFilterTraceStepsFilterStep `json:"steps"`
+}
+
+// GetDirection returns FilterExplainFilterExplainFilterTrace.Direction, and is useful for accessing the field via an interface.
+func (v *FilterExplainFilterExplainFilterTrace) GetDirection() string { return v.Direction }
+
+// GetBefore returns FilterExplainFilterExplainFilterTrace.Before, and is useful for accessing the field via an interface.
+func (v *FilterExplainFilterExplainFilterTrace) GetBefore() string { return v.Before }
+
+// GetAccepted returns FilterExplainFilterExplainFilterTrace.Accepted, and is useful for accessing the field via an interface.
+func (v *FilterExplainFilterExplainFilterTrace) GetAccepted() bool { return v.Accepted }
+
+// GetTerm returns FilterExplainFilterExplainFilterTrace.Term, and is useful for accessing the field via an interface.
+func (v *FilterExplainFilterExplainFilterTrace) GetTerm() string { return v.Term }
+
+// GetSteps returns FilterExplainFilterExplainFilterTrace.Steps, and is useful for accessing the field via an interface.
+func (v *FilterExplainFilterExplainFilterTrace) GetSteps() []*FilterExplainFilterExplainFilterTraceStepsFilterStep {
+	return v.Steps
+}
+
+// FilterExplainFilterExplainFilterTraceStepsFilterStep includes the requested fields of the GraphQL type FilterStep.
+type FilterExplainFilterExplainFilterTraceStepsFilterStep struct {
+	Term string `json:"term"`
+	// The first condition that the route does not meet; empty if it meets all.
+	Unmet string `json:"unmet"`
+	// accept, reject or next
+	Action string `json:"action"`
+	// The term changed the route.
+	Set bool `json:"set"`
+}
+
+// GetTerm returns FilterExplainFilterExplainFilterTraceStepsFilterStep.Term, and is useful for accessing the field via an interface.
+func (v *FilterExplainFilterExplainFilterTraceStepsFilterStep) GetTerm() string { return v.Term }
+
+// GetUnmet returns FilterExplainFilterExplainFilterTraceStepsFilterStep.Unmet, and is useful for accessing the field via an interface.
+func (v *FilterExplainFilterExplainFilterTraceStepsFilterStep) GetUnmet() string { return v.Unmet }
+
+// GetAction returns FilterExplainFilterExplainFilterTraceStepsFilterStep.Action, and is useful for accessing the field via an interface.
+func (v *FilterExplainFilterExplainFilterTraceStepsFilterStep) GetAction() string { return v.Action }
+
+// GetSet returns FilterExplainFilterExplainFilterTraceStepsFilterStep.Set, and is useful for accessing the field via an interface.
+func (v *FilterExplainFilterExplainFilterTraceStepsFilterStep) GetSet() bool { return v.Set }
+
+// FilterExplainResponse is returned by FilterExplain on success.
+type FilterExplainResponse struct {
+	// What each term of a peer's rules, or of others in their place, makes of the routes to a service.
+	FilterExplain []*FilterExplainFilterExplainFilterTrace `json:"filterExplain"`
+}
+
+// GetFilterExplain returns FilterExplainResponse.FilterExplain, and is useful for accessing the field via an interface.
+func (v *FilterExplainResponse) GetFilterExplain() []*FilterExplainFilterExplainFilterTrace {
+	return v.FilterExplain
+}
+
+// Rules in the place of a peer's own. Null leaves those in force, the empty text is no rules.
+type FilterInput struct {
+	Node string `json:"node"`
+	// A filter chain in JSON.
+	Import *string `json:"import"`
+	Export *string `json:"export"`
+}
+
+// GetNode returns FilterInput.Node, and is useful for accessing the field via an interface.
+func (v *FilterInput) GetNode() string { return v.Node }
+
+// GetImport returns FilterInput.Import, and is useful for accessing the field via an interface.
+func (v *FilterInput) GetImport() *string { return v.Import }
+
+// GetExport returns FilterInput.Export, and is useful for accessing the field via an interface.
+func (v *FilterInput) GetExport() *string { return v.Export }
 
 // FreePortResponse is returned by FreePort on success.
 type FreePortResponse struct {
@@ -2405,6 +2695,119 @@ func (v *InvitationFieldsTerms) __premarshalJSON() (*__premarshalInvitationField
 	retval.Role = v.TermsFields.Role
 	retval.MaxRoutes = v.TermsFields.MaxRoutes
 	return &retval, nil
+}
+
+// ListAttestationsAttestationsAttestation includes the requested fields of the GraphQL type Attestation.
+type ListAttestationsAttestationsAttestation struct {
+	AttestationFields `json:"-"`
+}
+
+// GetOrganisation returns ListAttestationsAttestationsAttestation.Organisation, and is useful for accessing the field via an interface.
+func (v *ListAttestationsAttestationsAttestation) GetOrganisation() string {
+	return v.AttestationFields.Organisation
+}
+
+// GetSerial returns ListAttestationsAttestationsAttestation.Serial, and is useful for accessing the field via an interface.
+func (v *ListAttestationsAttestationsAttestation) GetSerial() int { return v.AttestationFields.Serial }
+
+// GetNotBefore returns ListAttestationsAttestationsAttestation.NotBefore, and is useful for accessing the field via an interface.
+func (v *ListAttestationsAttestationsAttestation) GetNotBefore() string {
+	return v.AttestationFields.NotBefore
+}
+
+// GetNotAfter returns ListAttestationsAttestationsAttestation.NotAfter, and is useful for accessing the field via an interface.
+func (v *ListAttestationsAttestationsAttestation) GetNotAfter() string {
+	return v.AttestationFields.NotAfter
+}
+
+// GetKey returns ListAttestationsAttestationsAttestation.Key, and is useful for accessing the field via an interface.
+func (v *ListAttestationsAttestationsAttestation) GetKey() string { return v.AttestationFields.Key }
+
+// GetKeys returns ListAttestationsAttestationsAttestation.Keys, and is useful for accessing the field via an interface.
+func (v *ListAttestationsAttestationsAttestation) GetKeys() []string { return v.AttestationFields.Keys }
+
+// GetEntries returns ListAttestationsAttestationsAttestation.Entries, and is useful for accessing the field via an interface.
+func (v *ListAttestationsAttestationsAttestation) GetEntries() int {
+	return v.AttestationFields.Entries
+}
+
+// GetActive returns ListAttestationsAttestationsAttestation.Active, and is useful for accessing the field via an interface.
+func (v *ListAttestationsAttestationsAttestation) GetActive() bool { return v.AttestationFields.Active }
+
+func (v *ListAttestationsAttestationsAttestation) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ListAttestationsAttestationsAttestation
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ListAttestationsAttestationsAttestation = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.AttestationFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalListAttestationsAttestationsAttestation struct {
+	Organisation string `json:"organisation"`
+
+	Serial int `json:"serial"`
+
+	NotBefore string `json:"notBefore"`
+
+	NotAfter string `json:"notAfter"`
+
+	Key string `json:"key"`
+
+	Keys []string `json:"keys"`
+
+	Entries int `json:"entries"`
+
+	Active bool `json:"active"`
+}
+
+func (v *ListAttestationsAttestationsAttestation) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ListAttestationsAttestationsAttestation) __premarshalJSON() (*__premarshalListAttestationsAttestationsAttestation, error) {
+	var retval __premarshalListAttestationsAttestationsAttestation
+
+	retval.Organisation = v.AttestationFields.Organisation
+	retval.Serial = v.AttestationFields.Serial
+	retval.NotBefore = v.AttestationFields.NotBefore
+	retval.NotAfter = v.AttestationFields.NotAfter
+	retval.Key = v.AttestationFields.Key
+	retval.Keys = v.AttestationFields.Keys
+	retval.Entries = v.AttestationFields.Entries
+	retval.Active = v.AttestationFields.Active
+	return &retval, nil
+}
+
+// ListAttestationsResponse is returned by ListAttestations on success.
+type ListAttestationsResponse struct {
+	// What organisations attest of their origins, for those whose keys this node has.
+	Attestations []*ListAttestationsAttestationsAttestation `json:"attestations"`
+}
+
+// GetAttestations returns ListAttestationsResponse.Attestations, and is useful for accessing the field via an interface.
+func (v *ListAttestationsResponse) GetAttestations() []*ListAttestationsAttestationsAttestation {
+	return v.Attestations
 }
 
 // ListDecisionsDecisionsPolicyDecision includes the requested fields of the GraphQL type PolicyDecision.
@@ -3962,6 +4365,7 @@ type PeerFieldsConfigPeerConfig struct {
 	MaxLocalPref    int      `json:"maxLocalPref"`
 	Role            string   `json:"role"`
 	Namespaces      []string `json:"namespaces"`
+	Attested        bool     `json:"attested"`
 	OverLimit       string   `json:"overLimit"`
 	AddPath         int      `json:"addPath"`
 	Liveness        string   `json:"liveness"`
@@ -4000,6 +4404,9 @@ func (v *PeerFieldsConfigPeerConfig) GetRole() string { return v.Role }
 
 // GetNamespaces returns PeerFieldsConfigPeerConfig.Namespaces, and is useful for accessing the field via an interface.
 func (v *PeerFieldsConfigPeerConfig) GetNamespaces() []string { return v.Namespaces }
+
+// GetAttested returns PeerFieldsConfigPeerConfig.Attested, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetAttested() bool { return v.Attested }
 
 // GetOverLimit returns PeerFieldsConfigPeerConfig.OverLimit, and is useful for accessing the field via an interface.
 func (v *PeerFieldsConfigPeerConfig) GetOverLimit() string { return v.OverLimit }
@@ -4108,6 +4515,8 @@ type PeerInput struct {
 	Role string `json:"role"`
 	// The names that another organisation's node may announce, *.NAME for all below NAME, * for all; empty for those below its own organisation.
 	Namespaces []string `json:"namespaces"`
+	// Rejects what another organisation's node announces without an attestation of its origin that this node can verify.
+	Attested bool `json:"attested"`
 	// What happens beyond maxRoutes and maxBytes: block (what is beyond is not taken), warn (all is taken) or close (the session); empty for block.
 	OverLimit string `json:"overLimit"`
 	AddPath   int    `json:"addPath"`
@@ -4152,6 +4561,9 @@ func (v *PeerInput) GetRole() string { return v.Role }
 
 // GetNamespaces returns PeerInput.Namespaces, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetNamespaces() []string { return v.Namespaces }
+
+// GetAttested returns PeerInput.Attested, and is useful for accessing the field via an interface.
+func (v *PeerInput) GetAttested() bool { return v.Attested }
 
 // GetOverLimit returns PeerInput.OverLimit, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetOverLimit() string { return v.OverLimit }
@@ -5138,6 +5550,9 @@ type RouteFieldsPathsPath struct {
 	OnlyToCustomer string `json:"onlyToCustomer"`
 	// What this node made of it on import, such as 'localPref 100 -> 200'; everything else is as it was received.
 	Changed []string `json:"changed"`
+	// What its origin's organisation attests: valid, invalid or not-found (RFC 6811); and why it is invalid.
+	OriginState  string `json:"originState"`
+	OriginReason string `json:"originReason"`
 }
 
 // GetPeer returns RouteFieldsPathsPath.Peer, and is useful for accessing the field via an interface.
@@ -5202,6 +5617,12 @@ func (v *RouteFieldsPathsPath) GetOnlyToCustomer() string { return v.OnlyToCusto
 
 // GetChanged returns RouteFieldsPathsPath.Changed, and is useful for accessing the field via an interface.
 func (v *RouteFieldsPathsPath) GetChanged() []string { return v.Changed }
+
+// GetOriginState returns RouteFieldsPathsPath.OriginState, and is useful for accessing the field via an interface.
+func (v *RouteFieldsPathsPath) GetOriginState() string { return v.OriginState }
+
+// GetOriginReason returns RouteFieldsPathsPath.OriginReason, and is useful for accessing the field via an interface.
+func (v *RouteFieldsPathsPath) GetOriginReason() string { return v.OriginReason }
 
 // RouteFieldsReportsReport includes the requested fields of the GraphQL type Report.
 // The GraphQL type's documentation follows.
@@ -6412,6 +6833,15 @@ func (v *TraceTraceHopsTraceHopStepsTraceStep) GetAdvice() string { return v.Adv
 // GetMillis returns TraceTraceHopsTraceHopStepsTraceStep.Millis, and is useful for accessing the field via an interface.
 func (v *TraceTraceHopsTraceHopStepsTraceStep) GetMillis() float64 { return v.Millis }
 
+// TrustOriginResponse is returned by TrustOrigin on success.
+type TrustOriginResponse struct {
+	// Says which keys an organisation signs its attestations with: a JSON Web Key Set, of which those of use catalyst-attestation count. Empty for none any more.
+	TrustOrigin bool `json:"trustOrigin"`
+}
+
+// GetTrustOrigin returns TrustOriginResponse.TrustOrigin, and is useful for accessing the field via an interface.
+func (v *TrustOriginResponse) GetTrustOrigin() bool { return v.TrustOrigin }
+
 // WhyResponse is returned by Why on success.
 type WhyResponse struct {
 	// Why a decision was made.
@@ -6664,6 +7094,14 @@ func (v *__ApplyPolicyInput) GetInput() *PolicyInput { return v.Input }
 // GetNote returns __ApplyPolicyInput.Note, and is useful for accessing the field via an interface.
 func (v *__ApplyPolicyInput) GetNote() string { return v.Note }
 
+// __AttestInput is used internally by genqlient
+type __AttestInput struct {
+	Set string `json:"set"`
+}
+
+// GetSet returns __AttestInput.Set, and is useful for accessing the field via an interface.
+func (v *__AttestInput) GetSet() string { return v.Set }
+
 // __CheckPolicyInput is used internally by genqlient
 type __CheckPolicyInput struct {
 	Input *PolicyInput `json:"input,omitempty"`
@@ -6711,6 +7149,26 @@ type __ExplainInput struct {
 
 // GetService returns __ExplainInput.Service, and is useful for accessing the field via an interface.
 func (v *__ExplainInput) GetService() string { return v.Service }
+
+// __FilterDiffInput is used internally by genqlient
+type __FilterDiffInput struct {
+	Input *FilterInput `json:"input,omitempty"`
+}
+
+// GetInput returns __FilterDiffInput.Input, and is useful for accessing the field via an interface.
+func (v *__FilterDiffInput) GetInput() *FilterInput { return v.Input }
+
+// __FilterExplainInput is used internally by genqlient
+type __FilterExplainInput struct {
+	Input   *FilterInput `json:"input,omitempty"`
+	Service string       `json:"service"`
+}
+
+// GetInput returns __FilterExplainInput.Input, and is useful for accessing the field via an interface.
+func (v *__FilterExplainInput) GetInput() *FilterInput { return v.Input }
+
+// GetService returns __FilterExplainInput.Service, and is useful for accessing the field via an interface.
+func (v *__FilterExplainInput) GetService() string { return v.Service }
 
 // __FreePortInput is used internally by genqlient
 type __FreePortInput struct {
@@ -6928,6 +7386,18 @@ type __TraceInput struct {
 // GetService returns __TraceInput.Service, and is useful for accessing the field via an interface.
 func (v *__TraceInput) GetService() string { return v.Service }
 
+// __TrustOriginInput is used internally by genqlient
+type __TrustOriginInput struct {
+	Organisation string `json:"organisation"`
+	Keys         string `json:"keys"`
+}
+
+// GetOrganisation returns __TrustOriginInput.Organisation, and is useful for accessing the field via an interface.
+func (v *__TrustOriginInput) GetOrganisation() string { return v.Organisation }
+
+// GetKeys returns __TrustOriginInput.Keys, and is useful for accessing the field via an interface.
+func (v *__TrustOriginInput) GetKeys() string { return v.Keys }
+
 // __WhyInput is used internally by genqlient
 type __WhyInput struct {
 	Decision string `json:"decision"`
@@ -7144,6 +7614,50 @@ func ApplyPolicy(
 	}
 
 	data_ = &ApplyPolicyResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by Attest.
+const Attest_Operation = `
+mutation Attest ($set: String!) {
+	attest(set: $set) {
+		... AttestationFields
+	}
+}
+fragment AttestationFields on Attestation {
+	organisation
+	serial
+	notBefore
+	notAfter
+	key
+	keys
+	entries
+	active
+}
+`
+
+func Attest(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	set string,
+) (data_ *AttestResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "Attest",
+		Query:  Attest_Operation,
+		Variables: &__AttestInput{
+			Set: set,
+		},
+	}
+
+	data_ = &AttestResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -7391,6 +7905,8 @@ fragment RouteFields on Route {
 		importTerm
 		onlyToCustomer
 		changed
+		originState
+		originReason
 	}
 	envoys {
 		node
@@ -7420,6 +7936,96 @@ func Explain(
 	}
 
 	data_ = &ExplainResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by FilterDiff.
+const FilterDiff_Operation = `
+query FilterDiff ($input: FilterInput!) {
+	filterDiff(input: $input) {
+		node
+		counts {
+			name
+			count
+		}
+		changes {
+			direction
+			service
+			becomes
+			was
+			would
+		}
+	}
+}
+`
+
+func FilterDiff(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input *FilterInput,
+) (data_ *FilterDiffResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "FilterDiff",
+		Query:  FilterDiff_Operation,
+		Variables: &__FilterDiffInput{
+			Input: input,
+		},
+	}
+
+	data_ = &FilterDiffResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by FilterExplain.
+const FilterExplain_Operation = `
+query FilterExplain ($input: FilterInput!, $service: String!) {
+	filterExplain(input: $input, service: $service) {
+		direction
+		before
+		accepted
+		term
+		steps {
+			term
+			unmet
+			action
+			set
+		}
+	}
+}
+`
+
+func FilterExplain(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input *FilterInput,
+	service string,
+) (data_ *FilterExplainResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "FilterExplain",
+		Query:  FilterExplain_Operation,
+		Variables: &__FilterExplainInput{
+			Input:   input,
+			Service: service,
+		},
+	}
+
+	data_ = &FilterExplainResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -7665,6 +8271,7 @@ fragment PeerFields on Peer {
 		maxLocalPref
 		role
 		namespaces
+		attested
 		overLimit
 		addPath
 		liveness
@@ -7923,6 +8530,8 @@ fragment RouteFields on Route {
 		importTerm
 		onlyToCustomer
 		changed
+		originState
+		originReason
 	}
 	envoys {
 		node
@@ -8119,6 +8728,46 @@ func GraphHistory(
 	}
 
 	data_ = &GraphHistoryResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ListAttestations.
+const ListAttestations_Operation = `
+query ListAttestations {
+	attestations {
+		... AttestationFields
+	}
+}
+fragment AttestationFields on Attestation {
+	organisation
+	serial
+	notBefore
+	notAfter
+	key
+	keys
+	entries
+	active
+}
+`
+
+func ListAttestations(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *ListAttestationsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListAttestations",
+		Query:  ListAttestations_Operation,
+	}
+
+	data_ = &ListAttestationsResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -8427,6 +9076,7 @@ fragment PeerFields on Peer {
 		maxLocalPref
 		role
 		namespaces
+		attested
 		overLimit
 		addPath
 		liveness
@@ -8597,6 +9247,8 @@ fragment RouteFields on Route {
 		importTerm
 		onlyToCustomer
 		changed
+		originState
+		originReason
 	}
 	envoys {
 		node
@@ -9132,6 +9784,7 @@ fragment PeerFields on Peer {
 		maxLocalPref
 		role
 		namespaces
+		attested
 		overLimit
 		addPath
 		liveness
@@ -9413,6 +10066,40 @@ func Trace(
 	}
 
 	data_ = &TraceResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by TrustOrigin.
+const TrustOrigin_Operation = `
+mutation TrustOrigin ($organisation: String!, $keys: String!) {
+	trustOrigin(organisation: $organisation, keys: $keys)
+}
+`
+
+func TrustOrigin(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	organisation string,
+	keys string,
+) (data_ *TrustOriginResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "TrustOrigin",
+		Query:  TrustOrigin_Operation,
+		Variables: &__TrustOriginInput{
+			Organisation: organisation,
+			Keys:         keys,
+		},
+	}
+
+	data_ = &TrustOriginResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

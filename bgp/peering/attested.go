@@ -1,0 +1,47 @@
+package peering
+
+import (
+	"context"
+	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attest"
+	"github.com/catalyst-router/catalyst/bgp/speaker"
+)
+
+// KeepAttested gives keep each set that came to count for an organisation, the newest of it, until ctx ends or the
+// router stops. One that could not be kept is tried again. The bytes are not to be changed.
+func (r *Router) KeepAttested(ctx context.Context, keep func(attest.Held) error) error {
+	kept := map[bgp.Org]uint64{}
+	for {
+		var all []attest.Held
+		err := r.Query(ctx, func(s *speaker.Speaker) {
+			store := s.Table().Attested()
+			for _, org := range store.Orgs() {
+				if h, _ := store.Held(org); h.Serial > kept[org] {
+					all = append(all, h)
+				}
+			}
+		})
+		if err != nil {
+			return err
+		}
+		var again <-chan time.Time
+		for _, h := range all {
+			if err := keep(h); err != nil {
+				r.cfg.Log.Error("an attestation could not be kept", "org", string(h.Org), "err", err)
+				again = time.After(offersPause)
+				continue
+			}
+			kept[h.Org] = h.Serial
+		}
+		select {
+		case <-r.attested:
+		case <-again:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-r.done:
+			return ErrStopped
+		}
+	}
+}
