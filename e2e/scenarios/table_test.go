@@ -55,7 +55,7 @@ func scenarios() []scenario {
 		identityScenarios(),
 		deliveries(),
 		ingressScenarios(),
-		abuse(), held(),
+		abuse(), held(), betweenOrganisations(),
 		dataPlaneScenarios(),
 		gatewayScenarios(),
 		orderScenarios(),
