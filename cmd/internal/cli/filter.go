@@ -296,12 +296,12 @@ func (a *app) filterExplain() *cobra.Command {
 			return fmt.Errorf("%s: nothing is known of it that could come from or go to %s: see catalyst route explain %s",
 				args[1], args[0], args[1])
 		}
-		return a.print(resp.FilterExplain, func(w io.Writer) { showTerms(w, resp.FilterExplain) })
+		return a.print(resp.FilterExplain, func(w io.Writer) { showFilterSteps(w, resp.FilterExplain) })
 	}
 	return cmd
 }
 
-func showTerms(w io.Writer, all []*client.FilterExplainFilterExplainFilterTrace) {
+func showFilterSteps(w io.Writer, all []*client.FilterExplainFilterExplainFilterTrace) {
 	row(w, "RULES", "TERM", "OUTCOME")
 	for _, x := range all {
 		for _, s := range x.Steps {
