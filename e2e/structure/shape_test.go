@@ -99,7 +99,8 @@ func TestFunctionsFitInTheEye(t *testing.T) {
 }
 
 // Lines fit on a screen, but for what no break makes shorter: strings in backquotes (descriptions of options, what
-// tests compare), examples in comments, words to the linter, and names of 20 characters and more, such as Envoy's types have.
+// tests compare), examples in comments, words to the linter, and names of 20 characters and more, such as those of
+// Envoy's types.
 func TestLinesFitOnAScreen(t *testing.T) {
 	unbreakable := regexp.MustCompile(`\w{20}`)
 	for _, name := range sources(t) {
