@@ -3,7 +3,6 @@ package filter
 import (
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/catalyst-router/catalyst/bgp"
@@ -12,15 +11,15 @@ import (
 // Names is a set of services: exact names, and "*." patterns for all below a name. A look-up costs one step a label.
 // It is not changed once made.
 type Names struct {
+	list  []bgp.Service
 	exact map[bgp.Service]struct{} // patterns as well
 	below map[string]struct{}      // of the patterns, without "*."
 }
 
-// NewNames returns the set of the given names and patterns.
+// NewNames returns the set of the given names and patterns, which keeps the list.
 func NewNames(list []bgp.Service) *Names {
-	n := &Names{exact: map[bgp.Service]struct{}{}, below: map[string]struct{}{}}
+	n := &Names{list: list, exact: make(map[bgp.Service]struct{}, len(list)), below: map[string]struct{}{}}
 	for _, s := range list {
-		s = bgp.Service(strings.Clone(string(s)))
 		if suffix, ok := strings.CutPrefix(string(s), "*."); ok {
 			n.below[suffix] = struct{}{}
 		}
@@ -67,28 +66,29 @@ func (n *Names) isBelow(suffix string) bool { _, ok := n.below[suffix]; return o
 // Len returns how many names and patterns there are.
 func (n *Names) Len() int { return len(n.exact) }
 
-// Difference returns the exact names that only one of two sets has, sorted, and whether the two differ in a pattern
-// as well, so that any name may be concerned. Nil is the set of all.
-func Difference(a, b *Names) (names []bgp.Service, patterns bool) {
+// PatternsDiffer tells whether two sets differ in a pattern, or one of them is that of all (nil), so that any name may
+// be in one and not in the other. Otherwise they differ in what each Lacks of the other.
+func PatternsDiffer(a, b *Names) bool {
 	if a == nil || b == nil {
-		return nil, (a == nil) != (b == nil)
+		return a != b
 	}
-	if !maps.Equal(a.below, b.below) {
-		return nil, true
-	}
-	for s := range a.exact {
-		if _, both := b.exact[s]; !both {
-			names = append(names, s)
-		}
-	}
-	for s := range b.exact {
-		if _, both := a.exact[s]; !both {
-			names = append(names, s)
-		}
-	}
-	slices.Sort(names)
-	return names, false
+	return !maps.Equal(a.below, b.below)
 }
+
+// Lacks looks at up to most places of the other set's list, beginning at from, and calls yield for each name there
+// that n does not have. It returns the place to go on at, which is the list's length at its end.
+func (n *Names) Lacks(other *Names, from, most int, yield func(bgp.Service)) int {
+	end := min(from+most, len(other.list))
+	for _, name := range other.list[from:end] {
+		if _, both := n.exact[name]; !both {
+			yield(name)
+		}
+	}
+	return end
+}
+
+// Listed returns how many places the set's list has.
+func (n *Names) Listed() int { return len(n.list) }
 
 // CheckNames tells what is wrong with a list of names to subscribe to; nil if nothing is. A list has to fit into one
 // message.

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/filter"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/bgp/stream"
 	"github.com/catalyst-router/catalyst/bgp/wire"
@@ -150,7 +151,11 @@ func (r *Router) read(ctx context.Context, s *stream.Stream, id speaker.ConnID, 
 		} else if m, n := wire.Decode(b); n != nil {
 			ev = speaker.Undecodable{Conn: id, Notification: n, Frame: b[:min(len(b), bgp.MaxFaultBytes)]}
 		} else {
-			ev = speaker.Received{Conn: id, Msg: m}
+			got := speaker.Received{Conn: id, Msg: m}
+			if sub, ok := m.(*bgp.Subscribe); ok {
+				got.Names = filter.NewNames(sub.Services)
+			}
+			ev = got
 		}
 		if len(b) <= sizeOfOne && r.takeNow(ev) {
 			continue

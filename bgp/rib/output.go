@@ -29,7 +29,7 @@ func (t *Table) Established(id PeerID, ingress string) {
 func (t *Table) Down(id PeerID) {
 	p := t.peers[id]
 	t.wreck(p)
-	p.up, p.wanted, p.marker, p.begin, p.resend = false, nil, bgp.NoMarker, false, false
+	p.up, p.wanted, p.asked, p.marker, p.begin, p.resend = false, nil, nil, bgp.NoMarker, false, false
 	p.count.Advertised = 0
 	t.recent.settle(t)
 }

@@ -268,7 +268,7 @@ func TestSubscription(t *testing.T) {
 	tab.Apply(1, announcement("*.wild.acme.example", from(0)))
 	tab.Established(2, "")
 	holds := map[bgp.Service]string{}
-	set := func(names ...bgp.Service) { tab.SetWanted(2, filter.NewNames(names)) }
+	set := func(names ...bgp.Service) { tab.SetWanted(2, filter.NewNames(names)); finish(tab) }
 	set(numbered(3), "*.deep.acme.example")
 	if _, a, w := held(t, tab, 2, holds); a != 2 || w != 0 || holds[numbered(3)] == "" ||
 		holds["x.deep.acme.example"] == "" {

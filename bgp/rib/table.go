@@ -146,6 +146,7 @@ type peer struct {
 	more   map[uint32][]sent
 	dirty  pendingSet
 	wanted *filter.Names // what it subscribes to; nil for everything
+	asked  *asked        // a change of that which is being carried out; nil for none
 	marker bgp.Marker    // to be sent when the scan is through
 	begin  bool          // BeginOfRefresh is owed
 	resend bool          // the scan sends again what is unchanged

@@ -52,6 +52,11 @@ func (t *Table) Work(budget int) bool {
 			budget--
 		}
 	}
+	for _, p := range t.peers {
+		for p != nil && budget > 0 && p.asked != nil {
+			budget -= t.carryOut(p, min(budget, askedSlice))
+		}
+	}
 	t.clearWrecks(budget)
 	t.forgetOfferers()
 	t.settle(bgp.Trace{})
@@ -65,7 +70,7 @@ func (t *Table) Working() bool {
 		return true
 	}
 	for _, p := range t.peers {
-		if p != nil && len(p.walks) > 0 {
+		if p != nil && (len(p.walks) > 0 || p.asked != nil) {
 			return true
 		}
 	}
@@ -195,23 +200,56 @@ func (t *Table) rescanAll() {
 	}
 }
 
-// SetWanted says which services a peer wants to hear of (after RFC 4684); nil for all. The exact difference is sent.
-// It tells whether that takes a look at every service.
+// asked is a change of what a peer wants to hear of: the names that only the old list has, and then those that only
+// the new one has, are looked at a slice at a time, since each list may have 10,000.
+type asked struct {
+	old, now *filter.Names
+	at       int  // the next place in a list
+	second   bool // that list is the new one
+}
+
+const (
+	askedSlice = 250 // names of a list that are looked at between two looks at the clock
+	looksAName = 4   // what a name costs of the budget of bulk work: two searches
+)
+
+// SetWanted says which services a peer wants to hear of (after RFC 4684); nil for all. The exact difference is sent,
+// as Work gets to it. It tells whether that takes a look at every service.
 func (t *Table) SetWanted(id PeerID, names *filter.Names) (all bool) {
 	p := t.peers[id]
-	changed, patterns := filter.Difference(p.wanted, names)
-	p.wanted = names
-	if !p.up {
+	old, under := p.wanted, p.asked != nil
+	p.wanted, p.asked = names, nil
+	switch {
+	case !p.up || old == nil && names == nil:
 		return false
-	}
-	if patterns {
+	case under || filter.PatternsDiffer(old, names):
 		p.dirty.rescan()
 		return true
 	}
-	for _, name := range changed {
+	p.asked = &asked{old: old, now: names}
+	return false
+}
+
+// carryOut looks at up to most names of a change of what a peer wants, and returns what that costs.
+func (t *Table) carryOut(p *peer, most int) (cost int) {
+	a := p.asked
+	list, other := a.old, a.now
+	if a.second {
+		list, other = a.now, a.old
+	}
+	from := a.at
+	a.at = other.Lacks(list, from, most, func(name bgp.Service) {
 		if svc := t.names.find([]byte(name)); svc != none && p.dirty.mark(svc, p.holds(svc), &source{by: p.id}) {
 			t.names.retain(svc)
 		}
+	})
+	looked := a.at - from
+	if a.at == list.Listed() {
+		if a.at = 0; a.second {
+			p.asked = nil
+		}
+		a.second = true
 	}
-	return false
+	t.effort += uint64(looked)
+	return 1 + looked*looksAName
 }

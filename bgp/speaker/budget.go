@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/filter"
 )
 
 // What a peer may ask for. A SUBSCRIBE or a REFRESH is a small message that costs its receiver a look at many routes,
@@ -22,6 +23,7 @@ type budget struct {
 	used    float64 // looks of the burst; above lookBurst there is a debt to wait for
 	at      time.Time
 	wants   *bgp.Subscribe // the newest that waits; nil for none
+	names   *filter.Names  // of wants; nil if they have to be made
 	refresh bool           // a REFRESH waits
 }
 
@@ -44,9 +46,9 @@ func (b *budget) due() time.Time {
 }
 
 // ask serves a peer's SUBSCRIBE (nil for none) or REFRESH now, or keeps it until its budget allows.
-func (s *Speaker) ask(now time.Time, p *peer, m *bgp.Subscribe, refresh bool) {
+func (s *Speaker) ask(now time.Time, p *peer, m *bgp.Subscribe, names *filter.Names, refresh bool) {
 	if m != nil {
-		p.budget.wants = m
+		p.budget.wants, p.budget.names = m, names
 	}
 	p.budget.refresh = p.budget.refresh || refresh
 	s.serveAsks(now, p)
@@ -56,13 +58,14 @@ func (s *Speaker) ask(now time.Time, p *peer, m *bgp.Subscribe, refresh bool) {
 func (s *Speaker) serveAsks(now time.Time, p *peer) {
 	b := &p.budget
 	if p.session == nil {
-		b.wants, b.refresh = nil, false
+		b.wants, b.names, b.refresh = nil, nil, false
 		return
 	}
 	if m := b.wants; m != nil && b.free(now) {
-		b.wants = nil
+		names := b.names
+		b.wants, b.names = nil, nil
 		b.spend(looksPerAsker + looksPerName*len(m.Services))
-		if s.subscribed(p, m) {
+		if s.subscribed(p, m, names) {
 			b.spend(s.table.Counts().Services)
 		}
 	}

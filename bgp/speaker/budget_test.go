@@ -23,8 +23,8 @@ func TestAsksHaveABudget(t *testing.T) {
 	served := 0
 	for k := range 50 {
 		before := asker.wants
-		o.do("subscribe", Received{1, lists(k)})
-		o.do("refresh", Received{1, &bgp.Refresh{}})
+		o.do("subscribe", Received{Conn: 1, Msg: lists(k)})
+		o.do("refresh", Received{Conn: 1, Msg: &bgp.Refresh{}})
 		if asker.wants != before {
 			served++
 		}
@@ -49,7 +49,7 @@ func TestPathIDsHaveToBeAskedFor(t *testing.T) {
 		"announced": {Announced: []bgp.Group{{Routes: []bgp.NLRI{{Service: "a.acme.example", PathID: 7}}}}},
 	} {
 		o := newOffice(t, 1)
-		o.do(name, Received{1, u})
+		o.do(name, Received{Conn: 1, Msg: u})
 		if v, _ := o.s.Peer(clerk(0)); v.State.String() == "Established" || v.LastError == "" {
 			t.Errorf("%s: the session is %s, its last error %q", name, v.State, v.LastError)
 		}

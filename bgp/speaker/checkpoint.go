@@ -77,30 +77,30 @@ func (s *Speaker) checkpointConn(now time.Time, c *conn, yield func(Timed)) {
 		return
 	}
 	open := c.fsm.Peer()
-	yield(Timed{began, Received{c.id, &open}})
+	yield(Timed{began, Received{Conn: c.id, Msg: &open}})
 	if c.fsm.State() != fsm.Established {
 		return
 	}
-	yield(Timed{began, Received{c.id, bgp.Keepalive{}}})
+	yield(Timed{began, Received{Conn: c.id, Msg: bgp.Keepalive{}}})
 	if c.peer.rules != nil {
-		yield(Timed{began, Received{c.id, c.peer.rules}})
+		yield(Timed{began, Received{Conn: c.id, Msg: c.peer.rules}})
 	}
 	if c.peer.wants != nil {
-		yield(Timed{began, Received{c.id, c.peer.wants}})
+		yield(Timed{began, Received{Conn: c.id, Msg: c.peer.wants}})
 	}
 	refreshing := s.table.Refreshing(c.peer.id)
 	if refreshing {
 		s.checkpointPaths(began, c.peer, c.id, true, yield)
 	}
 	if c.peer.eor {
-		yield(Timed{began, Received{c.id, &bgp.Update{Marker: bgp.EndOfRIB}}})
+		yield(Timed{began, Received{Conn: c.id, Msg: &bgp.Update{Marker: bgp.EndOfRIB}}})
 	}
 	if refreshing {
-		yield(Timed{began, Received{c.id, &bgp.Update{Marker: bgp.BeginOfRefresh}}})
+		yield(Timed{began, Received{Conn: c.id, Msg: &bgp.Update{Marker: bgp.BeginOfRefresh}}})
 	}
 	s.checkpointPaths(began, c.peer, c.id, false, yield)
 	if d := c.fsm.HoldDeadline(); !d.IsZero() {
-		yield(Timed{d.Add(-c.fsm.HoldTime()), Received{c.id, bgp.Keepalive{}}})
+		yield(Timed{d.Add(-c.fsm.HoldTime()), Received{Conn: c.id, Msg: bgp.Keepalive{}}})
 	}
 }
 
@@ -123,11 +123,11 @@ func (s *Speaker) checkpointStale(now time.Time, p *peer, id ConnID, yield func(
 		Ingress:      s.table.IngressOf(p.id),
 	}
 	yield(Timed{lost, ConnUp{Conn: id, Remote: p.cfg.Node}})
-	yield(Timed{lost, Received{id, open}})
-	yield(Timed{lost, Received{id, bgp.Keepalive{}}})
+	yield(Timed{lost, Received{Conn: id, Msg: open}})
+	yield(Timed{lost, Received{Conn: id, Msg: bgp.Keepalive{}}})
 	s.checkpointPaths(lost, p, id, true, yield)
 	if p.eor {
-		yield(Timed{lost, Received{id, &bgp.Update{Marker: bgp.EndOfRIB}}})
+		yield(Timed{lost, Received{Conn: id, Msg: &bgp.Update{Marker: bgp.EndOfRIB}}})
 	}
 	yield(Timed{lost, ConnDown{Conn: id, Err: p.lastErr}})
 	if !p.lastUntil.IsZero() {
@@ -141,7 +141,7 @@ func (s *Speaker) checkpointPaths(at time.Time, p *peer, id ConnID, wantOld bool
 	routes, size := 0, 0
 	flush := func() {
 		if u != nil {
-			yield(Timed{at, Received{id, u}})
+			yield(Timed{at, Received{Conn: id, Msg: u}})
 		}
 		u, routes, size = nil, 0, 0
 	}

@@ -51,14 +51,14 @@ func clerk(i int) bgp.NodeID { return bgp.NodeID{Org: "acme.example", Name: fmt.
 
 func (o *office) up(peer int, conn ConnID) {
 	o.do("up", ConnUp{Conn: conn, Remote: clerk(peer)})
-	o.do("up", Received{conn, &bgp.Open{
+	o.do("up", Received{Conn: conn, Msg: &bgp.Open{
 		Version:      bgp.Version,
 		Node:         clerk(peer),
 		BootID:       uint64(conn),
 		Ingress:      "y:1",
 		Capabilities: bgp.Capabilities{GracefulRestart: time.Minute, Refresh: true},
 	}})
-	o.do("up", Received{conn, bgp.Keepalive{}})
+	o.do("up", Received{Conn: conn, Msg: bgp.Keepalive{}})
 }
 
 // do gives the speaker an event, and keeps the books.
@@ -154,7 +154,7 @@ func TestStepsAreBounded(t *testing.T) {
 	o := newOffice(t, peers)
 	for _, from := range []int{0, 1} {
 		for _, u := range announced(from, services, "eu") {
-			o.do("table", Received{ConnID(from + 1), u})
+			o.do("table", Received{Conn: ConnID(from + 1), Msg: u})
 		}
 		o.settle()
 	}
@@ -163,14 +163,14 @@ func TestStepsAreBounded(t *testing.T) {
 		do   func()
 	}{
 		{"the tables came", func() {}},
-		{"one change", func() { o.do("", Received{1, announced(0, 1, "us")[0]}) }},
+		{"one change", func() { o.do("", Received{Conn: 1, Msg: announced(0, 1, "us")[0]}) }},
 		{"drain", func() { o.do("", Drain{On: true}) }},
 		{"undrain", func() { o.do("", Drain{On: false}) }},
 		{"an import rule", func() { o.do("", PeerSet{Peer: Peer{Node: clerk(0), Import: reject}}) }},
 		{"an export rule", func() { o.do("", PeerSet{Peer: Peer{Node: clerk(7), Export: reject}}) }},
 		{"a client", func() { o.do("", PeerSet{Peer: Peer{Node: clerk(8), Client: true}}) }},
 		{"the next hop is dead", func() { o.do("", NextHopChanged{Node: clerk(0)}) }},
-		{"a refresh", func() { o.do("", Received{10, &bgp.Refresh{}}) }},
+		{"a refresh", func() { o.do("", Received{Conn: 10, Msg: &bgp.Refresh{}}) }},
 		{"a session ends", func() { o.do("", ConnDown{Conn: 1}) }},
 		{"and comes back", func() { o.up(0, 100) }},
 		{"a receiver ends and comes back", func() { o.do("", ConnDown{Conn: 20}); o.up(19, 101) }},
@@ -196,7 +196,7 @@ func TestFirstMessagesGoFirst(t *testing.T) {
 		whole.Announced = append(whole.Announced, u.Announced...)
 	}
 	told := map[ConnID]int{}
-	for _, eff := range o.s.Step(o.now, Received{1, whole}) {
+	for _, eff := range o.s.Step(o.now, Received{Conn: 1, Msg: whole}) {
 		send, ok := eff.(Send)
 		if !ok {
 			continue
@@ -227,7 +227,7 @@ func TestStuckReaderAmongTwenty(t *testing.T) {
 	churn := func(region string) (told int) {
 		before := o.told[other]
 		for _, u := range announced(0, services, region) {
-			o.do("churn", Received{1, u})
+			o.do("churn", Received{Conn: 1, Msg: u})
 			for len(o.out) > 0 { // everybody else keeps up
 				conn := o.out[0]
 				o.out = o.out[1:]

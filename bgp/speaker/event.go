@@ -128,6 +128,9 @@ type DialFailed struct {
 type Received struct {
 	Conn ConnID
 	Msg  bgp.Message
+	// Names are those of a *bgp.Subscribe, made by whoever has read it, since that takes milliseconds of a long list. Nil
+	// has them made when they are needed.
+	Names *filter.Names
 }
 
 // Undecodable is a frame that could not be read at all.

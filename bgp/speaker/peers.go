@@ -2,7 +2,6 @@ package speaker
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
@@ -73,19 +72,18 @@ func (s *Speaker) resubscribe(p *peer, old []bgp.Service) {
 }
 
 // subscribed takes what a peer wants to hear of; the difference goes out (after RFC 4684). It tells whether that
-// takes a look at every service.
-func (s *Speaker) subscribed(p *peer, m *bgp.Subscribe) (all bool) {
+// takes a look at every service. Nil names are made of the message.
+func (s *Speaker) subscribed(p *peer, m *bgp.Subscribe, names *filter.Names) (all bool) {
 	p.session.waiting = false
 	if m.Everything {
 		p.wants = nil
 		return s.table.SetWanted(p.id, nil)
 	}
-	kept := &bgp.Subscribe{Services: make([]bgp.Service, 0, len(m.Services))}
-	for _, name := range m.Services {
-		kept.Services = append(kept.Services, bgp.Service(strings.Clone(string(name))))
+	p.wants = m
+	if names == nil {
+		names = filter.NewNames(m.Services)
 	}
-	p.wants = kept
-	return s.table.SetWanted(p.id, filter.NewNames(kept.Services))
+	return s.table.SetWanted(p.id, names)
 }
 
 // takeID returns a number that the table does not use.

@@ -102,9 +102,9 @@ func (s *Speaker) received(now time.Time, ev Received) {
 	case *bgp.Update:
 		s.update(now, c, m)
 	case *bgp.Refresh:
-		s.ask(now, p, nil, true)
+		s.ask(now, p, nil, nil, true)
 	case *bgp.Subscribe:
-		s.ask(now, p, m, false)
+		s.ask(now, p, m, ev.Names, false)
 	case *bgp.Rules:
 		p.rules = m
 	case *bgp.Attest:
