@@ -207,6 +207,9 @@ func (n *Node) Pause() error { return n.cmd.Process.Signal(syscall.SIGSTOP) }
 // Resume lets a paused process go on.
 func (n *Node) Resume() error { return n.cmd.Process.Signal(syscall.SIGCONT) }
 
+// PID returns the process id of the node, which has been started.
+func (n *Node) PID() int { return n.cmd.Process.Pid }
+
 // EnvoyPID returns the process id of the node's Envoy, 0 if it never had one.
 func (n *Node) EnvoyPID() int {
 	b, err := os.ReadFile(filepath.Join(n.Dir, "data", "envoy.pid"))

@@ -36,6 +36,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/metrics"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/cmd/internal/offerers"
+	"github.com/catalyst-router/catalyst/cmd/internal/release"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
@@ -396,6 +397,7 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 	}
 	tasks.Go(func() error { return d.trust.Run(ctx) })
 	tasks.Go(func() error { return d.offer.Run(ctx) })
+	tasks.Go(func() error { return release.Run(ctx) })
 	tasks.Go(func() error { return offerers.Keep(ctx, d.router, d.journal) })
 	tasks.Go(func() error { return d.attested().Keep(ctx) })
 	tasks.Go(func() error { return d.judge.Run(ctx, l.policy) })
