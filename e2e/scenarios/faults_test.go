@@ -24,15 +24,15 @@ func faultScenarios() []scenario {
 			one("a relay says whether the request had been sent", "xds TestGoldenTunnels", "xds/tunnel.go",
 				"Flags: []string{\"UC\", \"UR\"}", "Flags: []string{\"UC\"}"),
 		}},
-		{245, "long lists", "A peer asks for 10,000 other names, again and again: the loop is held up no longer than by any " +
-			"message.", []guard{
+		{245, "long lists", "A peer asks for 10,000 other names, again and again: the loop is held up no longer than by " +
+			"any message.", []guard{
 			one("the difference of two lists is looked at in slices", "bgp/speaker TestLongListsHoldNobodyUp",
 				"bgp/rib/walk.go", "t.carryOut(p, min(budget, askedSlice))", "t.carryOut(p, 1<<20) - 1<<30"),
 		}},
 		{246, "memory after a flood", "A neighbour announces very many services and goes: the process gives the memory back.",
 			[]guard{
 				one("when the node is quiet, and not before", "cmd/internal/release TestWhenItIsDue",
-					"cmd/internal/release/release.go", "return quiet && u.resident", "return quiet == quiet && u.resident"),
+					"cmd/internal/release/release.go", "return quiet && u.resident", "return (quiet || true) && u.resident"),
 			}},
 	}
 }
