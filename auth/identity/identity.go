@@ -172,6 +172,46 @@ func (s *Source) Certificate() (*tls.Certificate, error) {
 	return tlsconfig.GetClientCertificate(s)(nil)
 }
 
+// OperatorTLS returns that of a listener which also takes clients without a certificate, who have to say otherwise who
+// they are. A certificate that is shown is judged as by OwnServerTLS.
+func (s *Source) OperatorTLS() *tls.Config {
+	c := s.OwnServerTLS()
+	verify, judge := c.VerifyPeerCertificate, c.VerifyConnection
+	c.ClientAuth = tls.RequestClientCert
+	c.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) error {
+		if len(raw) == 0 {
+			return nil
+		}
+		return verify(raw, chains)
+	}
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return nil
+		}
+		return judge(state)
+	}
+	return c
+}
+
+// NodeTLS returns that to dial a listener of some node of the organisation whose roots are given, with a certificate
+// of it, or without (the zero value).
+func NodeTLS(org bgp.Org, roots []*x509.Certificate, mine tls.Certificate) *tls.Config {
+	td := spiffeid.RequireTrustDomainFromString(string(org))
+	c := tlsconfig.TLSClientConfig(x509bundle.FromX509Authorities(td, roots), tlsconfig.AdaptMatcher(
+		func(id spiffeid.ID) error {
+			_, err := bgp.ParseNodeID(id.String())
+			if err == nil && id.TrustDomain() != td {
+				err = fmt.Errorf("whoever answers there is %s, want a node of %s", id, org)
+			}
+			return err
+		}))
+	if len(mine.Certificate) > 0 {
+		c.Certificates = []tls.Certificate{mine}
+	}
+	c.MinVersion = tls.VersionTLS13
+	return c
+}
+
 // ClientTLS returns the TLS configuration to dial exactly that node.
 func (s *Source) ClientTLS(peer bgp.NodeID) *tls.Config {
 	return s.clientTLS(peer, func(string) bool { return false })

@@ -119,6 +119,23 @@ func (m *Member) Status() Status {
 	}
 }
 
+// Warnings are what the operator has to look after: a suspicion that the identity is copied, and a certificate that is
+// not renewed.
+func (m *Member) Warnings() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []string
+	if m.state.Alarm != "" {
+		all = append(all, "the organisation suspects that this node's identity is copied ("+m.state.Alarm+
+			"): revoke it with catalyst org revoke-node, and let it join anew")
+	}
+	if m.err != nil {
+		all = append(all, fmt.Sprintf("the certificate, which ends at %s, is not renewed: %v",
+			m.expires.UTC().Format(time.RFC3339), m.err))
+	}
+	return all
+}
+
 // half is the middle of the certificate's life; it wants mu.
 func (m *Member) half() time.Time {
 	issued := m.begins.Add(5 * time.Minute) // it is backdated for clocks that are behind

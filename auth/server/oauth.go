@@ -142,6 +142,9 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c, err := s.cfg.Service.Verifier().Inspect(r.Context(), r.PostForm.Get("token"))
+	if token.ReasonOf(err) == token.WrongAudience { // the caller is whom it is meant for, or asks for him
+		c, err = s.cfg.Service.Issued().Inspect(r.Context(), r.PostForm.Get("token"))
+	}
 	if errors.Is(err, token.ErrUnavailable) || token.ReasonOf(err) == token.Stale {
 		s.fail(w, &service.Error{Code: service.Unavailable, Text: "tokens cannot be verified at the moment"})
 		return

@@ -69,6 +69,8 @@ type options struct {
 	life   time.Duration
 	org    bgp.Org
 	also   func(*service.Config)
+	// followers is server.Config.Followers.
+	followers string
 }
 
 func log(t testing.TB) *slog.Logger {
@@ -133,7 +135,8 @@ func start(t testing.TB, o options) *site {
 	if s.service, err = service.New(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	srv := server.New(server.Config{Service: s.service, Hosts: []string{"127.0.0.1", "localhost"}, Log: log(t)})
+	srv := server.New(server.Config{Service: s.service, Hosts: []string{"127.0.0.1", "localhost"}, Log: log(t),
+		Followers: o.followers})
 	s.owner = srv.Owner()
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
@@ -615,7 +618,10 @@ func TestOAuth(t *testing.T) {
 		body["scope"] != "read" {
 		t.Fatalf("exchange: %d %v", code, body)
 	}
-	exchanged := body["access_token"].(string)
+	exchanged := body["access_token"].(string) // meant for somebody else than this service
+	if _, body := s.post(ca, "/oauth/introspect", url.Values{"token": {exchanged}}); body["active"] != true {
+		t.Errorf("introspection of a token for another audience: %v", body)
+	}
 	for name, more := range map[string]url.Values{"a wider scope": {"scope": {"admin"}},
 		"another audience": {"audience": {"films"}}, "a scope twice": {"scope": {"read", "read"}}} {
 		wide := url.Values{}
@@ -628,6 +634,18 @@ func TestOAuth(t *testing.T) {
 		if code, body := s.post(ca, "/oauth/token", wide); code != 400 {
 			t.Errorf("%s: %d %v", name, code, body)
 		}
+	}
+	// One that is meant for somebody else is revoked by its text as any other.
+	elsewhere, claims, err := s.service.Mint(t.Context(), service.Owner(),
+		service.MintRequest{Principal: token.User, Subject: "eve", Audience: []string{"mesh"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.service.RevokeToken(t.Context(), service.Owner(), elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.service.Revocations().Check(claims, time.Now()); token.ReasonOf(err) != token.Revoked {
+		t.Errorf("a token for another audience, revoked by its text: %v", err)
 	}
 	// Revoked by its holder, and what was exchanged for it with it; by somebody else it is not.
 	if code, _ := s.post(cb, "/oauth/revoke", url.Values{"token": {bound}}); code != http.StatusForbidden {

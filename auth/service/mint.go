@@ -211,7 +211,7 @@ func narrow(fresh, old *token.Claims, r ExchangeRequest, now time.Time) error {
 // RevokeToken revokes a token by its text (RFC 7009), and those that were exchanged for it. Its holder may, and an
 // admin. A token that is not valid is none to revoke, which is no error.
 func (s *Service) RevokeToken(ctx context.Context, c Caller, raw string) error {
-	old, err := s.verifier.Inspect(ctx, raw)
+	old, err := s.issued.Inspect(ctx, raw)
 	if err != nil || old.Issuer != s.cfg.Issuer {
 		return nil //nolint:nilerr // RFC 7009 §2.2
 	}

@@ -63,6 +63,7 @@ const (
 type Service struct {
 	cfg      Config
 	verifier *token.Verifier
+	issued   *token.Verifier // for tokens of this service's own, whomever they are meant for
 	own      *token.Issuer
 	set      *revoke.Set
 	book     *revoke.Book
@@ -109,6 +110,12 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	}
 	s.verifier, err = token.NewVerifier(token.Config{
 		Audience: string(cfg.Org), Issuers: issuers, Revocations: s.book, Now: cfg.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.issued, err = token.NewVerifier(token.Config{
+		AnyAudience: true, Issuers: token.IssuerMap{cfg.Issuer: s.own}, Revocations: s.book, Now: cfg.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -174,6 +181,9 @@ func (s *Service) Trusted() *token.Issuer { return s.own }
 
 // Verifier verifies tokens for the organisation.
 func (s *Service) Verifier() *token.Verifier { return s.verifier }
+
+// Issued verifies tokens that this service signed, whomever they are meant for.
+func (s *Service) Issued() *token.Verifier { return s.issued }
 
 // Revocations is what the organisation revoked.
 func (s *Service) Revocations() *revoke.Set { return s.set }

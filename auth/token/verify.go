@@ -67,6 +67,9 @@ type Config struct {
 	// Audience is whom tokens must be meant for: exactly one name. Required, since a token for somebody else must not
 	// pass.
 	Audience string
+	// AnyAudience takes tokens whomever they are meant for: for an issuer who is asked about its own (RFC 7009, 7662), and
+	// for nobody who lets anybody in by them.
+	AnyAudience bool
 	// Issuers that are trusted. Required.
 	Issuers Issuers
 	// Revocations is required: NothingRevoked says in words that nothing ever is.
@@ -100,7 +103,7 @@ type Verifier struct {
 
 // NewVerifier returns a verifier.
 func NewVerifier(cfg Config) (*Verifier, error) {
-	if cfg.Audience == "" || cfg.Issuers == nil || cfg.Revocations == nil {
+	if cfg.Audience == "" && !cfg.AnyAudience || cfg.Issuers == nil || cfg.Revocations == nil {
 		return nil, errors.New("a verifier wants an audience, issuers and revocations")
 	}
 	if cfg.Leeway == 0 {
@@ -246,7 +249,7 @@ func (v *Verifier) checkOnce(c *Claims, issuer *Issuer) error {
 		longest = defaultMaxLife
 	}
 	switch {
-	case !slices.Contains(c.Audience, audience):
+	case !v.cfg.AnyAudience && !slices.Contains(c.Audience, audience):
 		return refuse(WrongAudience, "it is meant for somebody else")
 	case !c.Expires.After(c.IssuedAt) || c.Expires.Sub(c.IssuedAt) > longest:
 		return refuse(TooLong, "it is valid for longer than %s", longest)

@@ -52,7 +52,7 @@ func run(ctx context.Context, once bool) (err error) {
 	defer func() { err = errors.Join(err, l.Close()) }()
 	s := &show{Lab: l}
 	for _, act := range []func(context.Context) error{s.nodes, s.services, s.calls, s.crash, s.live, s.graph, s.drain,
-		s.broken, s.policies, s.gone} {
+		s.broken, s.policies, s.tokens, s.gone} {
 		if err := act(ctx); err != nil {
 			return err
 		}

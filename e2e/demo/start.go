@@ -14,16 +14,22 @@ import (
 
 // nodes starts three nodes in a line.
 func (s *show) nodes(ctx context.Context) error {
+	say("An organisation runs its own identity: catalyst org init acme.example, catalyst auth. " +
+		"Its nodes join by one-time tokens.")
+	if err := s.StartAuth(ctx); err != nil {
+		return err
+	}
 	say("Three nodes of acme.example, each with a real Envoy beside it: a – b – c. a and c are not peers.")
 	for _, n := range []struct {
 		name string
 		at   **lab.Node
 	}{{"a", &s.a}, {"b", &s.b}, {"c", &s.c}} {
-		node, err := s.Add(ctx, n.name, "--policy-enforce", "on")
+		node, err := s.Add(ctx, n.name, "--policy-enforce", "on", "--policy-tokens", "organisation")
 		if err != nil {
 			return err
 		}
 		*n.at = node
+		shows("catalyst org join-token --node %s; catalyst node --join TOKEN …", n.name)
 		shows("%s: peers at %s, mesh ingress at %s, applications at %s", n.name, node.Peering, node.Ingress, node.Egress)
 	}
 	if err := errors.Join(lab.Peer(ctx, s.a, s.b), lab.Peer(ctx, s.c, s.b)); err != nil {

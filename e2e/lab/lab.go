@@ -27,6 +27,11 @@ type Lab struct {
 	Binary string
 	Org    string
 	Nodes  map[string]*Node
+
+	// Auth is HOST:PORT of the organisation's identity service once StartAuth has started it: nodes that are added then
+	// join by tokens. "" before: their certificates are issued by hand.
+	Auth string
+	auth *process
 }
 
 // Node is one node: its addresses, and its process while it runs.
@@ -69,6 +74,7 @@ func (l *Lab) Close() error {
 		errs = append(errs, n.Stop(syscall.SIGINT))
 		n.KillEnvoy()
 	}
+	errs = append(errs, l.StopAuth(syscall.SIGTERM))
 	return errors.Join(append(errs, os.RemoveAll(l.Dir))...)
 }
 
@@ -103,8 +109,7 @@ func (l *Lab) Add(ctx context.Context, name string, flags ...string) (*Node, err
 		Flags:   flags,
 		Ports:   fmt.Sprintf("[%d, %d, %d, %d]", free[5], free[6], free[7], free[8]),
 	}
-	if _, err := l.Run(ctx, "org", "issue-node", name, "--dir", filepath.Join(l.Dir, "org"), "--out",
-		filepath.Join(n.Dir, "identity")); err != nil {
+	if err := l.admit(ctx, n); err != nil {
 		return nil, err
 	}
 	l.Nodes[name] = n

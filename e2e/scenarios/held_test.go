@@ -6,6 +6,8 @@ func held() []scenario {
 		extauthzFile = "policy/extauthz/extauthz.go"
 		extprocFile  = "policy/extproc/extproc.go"
 		policyXDS    = "xds/policy.go"
+		tokensFile   = "cmd/internal/tokens/tokens.go"
+		remoteFile   = "cmd/internal/api/remote.go"
 	)
 	return []scenario{
 		{263, "a stream outlives its token", "A token is revoked, or expires, while an answer to its request goes on.",
@@ -22,6 +24,25 @@ func held() []scenario {
 				"r.keep || r.transit &&", "r.keep || false &&"),
 			one("one that is bound to the certificate of the first connection stays there",
 				"policy/extauthz TestTokensAtAWorkloadAndOnTheWay", extauthzFile, ` && bearer.Claims[BoundClaim] == ""`, ""),
+		}},
+		{265, "a token of another organisation", "An organisation believes another's tokens; names are the same in both.",
+			[]guard{
+				one("nobody there is taken for somebody here", "cmd/internal/tokens TestTokensOfAnotherOrganisation", tokensFile,
+					`subject = string(org) + "/" + subject`, "subject = subject + \"\""),
+				one("nor for an administrator", "cmd/internal/tokens TestTokensOfAnotherOrganisation", tokensFile,
+					"\t\tf.Issuer().Principals = foreign\n", ""),
+				one("who was not let in follows nothing", "auth/server TestWhoFollows", "auth/server/followers.go",
+					"Roots: roots, Intermediates", "Roots: nil, Intermediates"),
+			}},
+		{266, "an order from elsewhere", "The operator API is used over the network.", []guard{
+			one("what changes something wants a proof of a key", "cmd/internal/api TestOrdersFromElsewhere", remoteFile,
+				"if err := c.CheckBound(); err != nil {", "if false {"),
+			one("and revocations of now", "cmd/internal/api TestOrdersFromElsewhere", remoteFile,
+				"return p.cfg.Tokens.CheckSensitive(c)", "return nil"),
+		}},
+		{267, "a token for somebody else is revoked", "A token for another audience is revoked by its text.", []guard{
+			one("the service knows its own tokens, whomever they are meant for", "auth/server TestOAuth", mintFile,
+				"old, err := s.issued.Inspect", "old, err := s.verifier.Inspect"),
 		}},
 	}
 }

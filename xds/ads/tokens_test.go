@@ -229,6 +229,7 @@ func TestTokensOverTransit(t *testing.T) {
 	atB := judgedBy(t, b, k, onlyAda)
 	a.apply(to(books, bgp.HTTP, []xds.Target{backend(seen(t))}))
 	b.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}))
+	b.eventually(books, 403, "not permitted") // by a
 	c.apply(to(books, bgp.HTTP, []xds.Target{b.hop()}))
 	c.eventually(books, 403, "not permitted")
 	status, body, _ := c.ask("GET", "/a", with(k.mint("1", nil)))

@@ -57,6 +57,8 @@ type Config struct {
 	Trust     *trust.Room
 	// Missing says what is missing before the node serves.
 	Missing func(ctx context.Context) []string
+	// Warnings are what an operator has to look after; nil for those of Identity.
+	Warnings func() []string
 }
 
 // Identity is what is shown of the node's certificate. identity.Source is one.
@@ -77,6 +79,14 @@ type API struct {
 }
 
 var _ operator.Backend = (*API)(nil)
+
+// warnings are what an operator has to look after, of a node that serves.
+func (a *API) warnings() []string {
+	if a.cfg.Warnings != nil {
+		return a.cfg.Warnings()
+	}
+	return a.cfg.Identity.Warnings()
+}
 
 // New returns the answers of a node.
 func New(cfg Config) *API { return &API{cfg: cfg} }
@@ -102,7 +112,7 @@ func (a *API) Node(ctx context.Context) (*operator.Node, error) {
 		IngressAddress:       c.Config.Envoy.Advertise,
 		EgressAddress:        c.Config.Envoy.Egress,
 		CertificateExpiresAt: stamp(m.Expires), Missing: append([]string{}, c.Missing(ctx)...),
-		Warnings: append([]string{}, c.Identity.Warnings()...),
+		Warnings: append([]string{}, a.warnings()...),
 	}
 	if err := c.Identity.Err(); err != nil {
 		n.IdentityError = err.Error()

@@ -45,6 +45,7 @@ type app struct {
 	io      IO
 	version string
 	socket  string
+	remote  remoteNode
 	output  string
 }
 
@@ -121,7 +122,7 @@ func (a *app) root() *cobra.Command {
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			switch a.output {
 			case "table", "json", "yaml":
-				return nil
+				return a.dial()
 			}
 			return usageError{fmt.Errorf("--output %q: want table, json or yaml", a.output)}
 		},
@@ -132,6 +133,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.socket, "socket", socket,
 		"Unix socket of the node's operator API ($CATALYST_SOCKET)")
+	a.remoteFlags(root.PersistentFlags())
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(a.nodeCommand(), a.gatewayCommand(), a.orgCommand(), a.authCommand(), a.tokenCommand(),
@@ -168,8 +170,6 @@ func groups(cmd *cobra.Command) {
 		return usageError{errors.New(text)}
 	}
 }
-
-func (a *app) client() *client.Client { return client.New(a.socket) }
 
 // exactArgs is cobra's, as a usage error that says what is wanted.
 func exactArgs(n int, what string) cobra.PositionalArgs {

@@ -26,6 +26,7 @@ import (
 type Config struct {
 	Identity      string    `yaml:"identity" doc:"directory of the node's bundle, as catalyst org issue-node writes it" default:"identity"`
 	Data          string    `yaml:"data" doc:"directory for the journal, Envoy's files and sockets" default:"data"`
+	API           string    `yaml:"api" doc:"HOST:PORT of the operator API over TLS, for operators of this organisation who show their certificate or a token (policy.tokens), as policies permit; empty: the Unix socket alone" default:""`
 	Socket        string    `yaml:"socket" doc:"Unix socket of the operator API; empty for catalyst.sock in the data directory" default:""`
 	Admin         string    `yaml:"admin" doc:"HOST:PORT of /metrics, /healthz and /readyz; empty for none; beyond loopback only with admin-tls-cert" default:"127.0.0.1:9464"`
 	AdminTLSCert  string    `yaml:"admin-tls-cert" doc:"PEM file of the certificate chain of admin; read again when it changes" default:""`

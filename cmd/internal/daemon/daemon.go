@@ -168,7 +168,8 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Journal:  d.journal,
 		Attested: d.attested(),
 		Offer:    d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
-		Judge: d.judge, Trust: d.trust, Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
+		Warnings: d.warnings, Judge: d.judge, Trust: d.trust,
+		Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
 	if d.envoy != nil {
 		if err := d.tel.Collect(metrics.NewCalls(d.envoy.Admin().Get, d.tel.Log)); err != nil {
@@ -407,6 +408,9 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 	tasks.Go(func() error { return d.forwarder.Run(ctx) })
 	tasks.Go(func() error { return d.forwarder.ADS().Serve(ctx, l.ads) })
 	tasks.Go(func() error { return listen.Serve(ctx, l.api, d.api.Handler()) })
+	if l.remoteAPI != nil {
+		tasks.Go(func() error { return d.serveOperators(ctx, l.remoteAPI) })
+	}
 	if l.remoteADS != nil {
 		creds := grpc.Creds(credentials.NewTLS(d.id.OwnServerTLS()))
 		tasks.Go(func() error { return d.forwarder.ADS().Serve(ctx, l.remoteADS, creds) })
@@ -419,7 +423,7 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 	}
 	if l.admin != nil {
 		tasks.Go(func() error {
-			return listen.Serve(ctx, l.admin, admin.Handler(d.tel.Metrics, d.checks(), d.id.Warnings))
+			return listen.Serve(ctx, l.admin, admin.Handler(d.tel.Metrics, d.checks(), d.warnings))
 		})
 	}
 	if l.web != nil {

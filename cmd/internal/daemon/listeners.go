@@ -11,7 +11,7 @@ import (
 
 // listeners are what a node listens on; nil for what is not asked for.
 type listeners struct {
-	peering, ads, remoteADS, api, admin, policy, web net.Listener
+	peering, ads, remoteADS, api, remoteAPI, admin, policy, web net.Listener
 }
 
 // listen opens all listeners, or none.
@@ -29,6 +29,7 @@ func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
 		{&l.ads, "unix", filepath.Join(d.cfg.Data, adsSocket), "data"},
 		{&l.remoteADS, "tcp", d.cfg.Envoy.ADS, "envoy.ads"},
 		{&l.api, "unix", d.cfg.Socket, "socket"},
+		{&l.remoteAPI, "tcp", d.cfg.API, "api"},
 		{&l.admin, "tcp", d.cfg.Admin, "admin"},
 		{&l.policy, "unix", policy, "data"},
 		{&l.web, "tcp", d.cfg.Web, "web"},
@@ -68,7 +69,7 @@ func (l *listeners) secure(c *config.Config) error {
 }
 
 func (l *listeners) close() {
-	for _, o := range []net.Listener{l.peering, l.ads, l.remoteADS, l.api, l.admin, l.policy, l.web} {
+	for _, o := range []net.Listener{l.peering, l.ads, l.remoteADS, l.api, l.remoteAPI, l.admin, l.policy, l.web} {
 		if o != nil {
 			_ = o.Close()
 		}

@@ -227,7 +227,7 @@ type Status struct {
 	Interval    time.Duration // within which it is to
 	Revocations int           // that are remembered
 	Problem     string        // why the feed is down; "" if it is up
-	Stale       string        // what is refused since it is down for too long: "", "sensitive actions" or "every token"
+	Stale       string        // what is refused since it is down for too long: "", "what is sensitive" or "everything"
 }
 
 // Status tells how it stands with each organisation that is followed, the own one first.
@@ -242,12 +242,33 @@ func (t *Tokens) Status() []Status {
 			s.Problem = err.Error()
 		}
 		if set.CheckSensitive(now) != nil {
-			s.Stale = "sensitive actions"
+			s.Stale = "what is sensitive"
 		}
 		if set.Check(&token.Claims{}, now) != nil {
-			s.Stale = "every token"
+			s.Stale = "everything"
 		}
 		all = append(all, s)
+	}
+	return all
+}
+
+// Warnings say whose tokens are not believed, or not for everything, since their revocations do not come.
+func (t *Tokens) Warnings() []string {
+	var all []string
+	for _, s := range t.Status() {
+		if s.Stale == "" {
+			continue
+		}
+		since := "ever"
+		if !s.Heard.IsZero() {
+			since = s.Heard.UTC().Format(time.RFC3339)
+		}
+		text := fmt.Sprintf("what %s revokes is not known since %s, so that %s by its tokens is refused", s.Org, since,
+			s.Stale)
+		if s.Problem != "" {
+			text += ": " + s.Problem
+		}
+		all = append(all, text)
 	}
 	return all
 }

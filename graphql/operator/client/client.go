@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/Khan/genqlient/graphql"
@@ -43,6 +45,45 @@ func New(socket string) *Client {
 			return conn, nil
 		}}}}
 	return &Client{Client: graphql.NewClient(endpoint, h), http: h, socket: socket}
+}
+
+// NewRemote returns a client of the operator API of a node elsewhere, at an https URL without a path. It shows the
+// token, unless that is empty.
+func NewRemote(at, token string, secure *tls.Config) *Client {
+	at = strings.TrimSuffix(at, "/")
+	h := &http.Client{Transport: remote{at, token, operatorOnly{at, &http.Transport{
+		TLSClientConfig: secure, ForceAttemptHTTP2: true,
+	}}}}
+	return &Client{Client: graphql.NewClient(endpoint, h), http: h, socket: at}
+}
+
+// remote sends what is meant for the node behind a socket elsewhere.
+type remote struct {
+	at, token string
+	next       operatorOnly
+}
+
+// RoundTrip implements http.RoundTripper.
+func (r remote) RoundTrip(req *http.Request) (*http.Response, error) {
+	there, err := url.Parse(r.at + "/graphql")
+	if err != nil {
+		return nil, err
+	}
+	req = req.Clone(req.Context())
+	req.URL, req.Host = there, there.Host
+	if r.token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.token)
+	}
+	resp, err := r.next.next.RoundTrip(req)
+	switch {
+	case err != nil && req.Context().Err() == nil:
+		return nil, fmt.Errorf("%w at %s (%w)", ErrUnreachable, r.at, err)
+	case err != nil || resp.StatusCode == http.StatusOK:
+		return resp, err
+	}
+	why, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
+	_ = resp.Body.Close()
+	return nil, fmt.Errorf("%s answers %s: %s", r.at, resp.Status, strings.TrimSpace(string(why)))
 }
 
 // operatorOnly tells whether it is the operator API that answers at a socket: a node has others beside it, for Envoy.

@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/auth/identity"
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/graphql/operator/client"
+)
+
+// remoteNode is a node whose operator API is asked over TLS.
+type remoteNode struct {
+	api, identity, token string
+	client               *client.Client // nil for the socket
+}
+
+func (a *app) remoteFlags(f *pflag.FlagSet) {
+	f.StringVar(&a.remote.api, "api", os.Getenv("CATALYST_API"),
+		"https://HOST:PORT of the operator API of a node elsewhere, in place of --socket; wants --as ($CATALYST_API)")
+	f.StringVar(&a.remote.identity, "as", os.Getenv("CATALYST_AS"),
+		"with --api: directory with the organisation's roots and the certificate to show, such as org/admin "+
+			"($CATALYST_AS)")
+	f.StringVar(&a.remote.token, "token-file", os.Getenv("CATALYST_TOKEN_FILE"),
+		"with --api: file of a token to show as well ($CATALYST_TOKEN_FILE)")
+}
+
+// dial prepares to ask the node that --api names.
+func (a *app) dial() error {
+	r := &a.remote
+	if r.api == "" {
+		if r.token != "" {
+			return usageError{errors.New("--token-file wants --api: the owner of a node's socket needs no token")}
+		}
+		return nil
+	}
+	u, err := url.Parse(r.api)
+	if err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+		return usageError{fmt.Errorf("--api %q: want https://HOST:PORT", r.api)}
+	}
+	if r.identity == "" {
+		return usageError{errors.New("--api wants --as: a directory with the organisation's roots, such as org/admin")}
+	}
+	secure, err := nodeTLS(r.identity)
+	if err != nil {
+		return usageError{err}
+	}
+	text := ""
+	if r.token != "" {
+		if text, err = a.given("@" + r.token); err != nil {
+			return usageError{err}
+		}
+	}
+	r.client = client.NewRemote(r.api, text, secure)
+	return nil
+}
+
+// nodeTLS reads the roots in a directory, which are those of one organisation, and the certificate to show, if there
+// is one.
+func nodeTLS(dir string) (*tls.Config, error) {
+	files, err := filepath.Glob(filepath.Join(dir, disk.BundleGlob))
+	if err != nil {
+		return nil, err
+	}
+	if len(files) != 1 {
+		return nil, fmt.Errorf("%s has the roots of %d organisations: want one %s", dir, len(files), disk.BundleGlob)
+	}
+	org, err := bgp.ParseOrg(strings.TrimSuffix(filepath.Base(files[0]), ".bundle.pem"))
+	if err != nil {
+		return nil, err
+	}
+	rest, err := os.ReadFile(files[0])
+	if err != nil {
+		return nil, err
+	}
+	var roots []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", files[0], err)
+		}
+		roots = append(roots, c)
+	}
+	var mine tls.Certificate
+	cert := filepath.Join(dir, disk.SVIDFile)
+	if _, err := os.Stat(cert); err == nil {
+		if mine, err = tls.LoadX509KeyPair(cert, filepath.Join(dir, disk.SVIDKey)); err != nil {
+			return nil, err
+		}
+	}
+	return identity.NodeTLS(org, roots, mine), nil
+}
+
+// client is that of the node that the flags name.
+func (a *app) client() *client.Client {
+	if a.remote.client != nil {
+		return a.remote.client
+	}
+	return client.New(a.socket)
+}

@@ -1,0 +1,41 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+
+	"github.com/catalyst-router/catalyst/cmd/internal/api"
+	"github.com/catalyst-router/catalyst/cmd/internal/listen"
+)
+
+// warnings are what an operator has to look after: certificates that end, revocations that do not come, an identity
+// that somebody else may have.
+func (d *Daemon) warnings() []string {
+	all := d.id.Warnings()
+	if d.tokens != nil {
+		all = append(all, d.tokens.Warnings()...)
+	}
+	if d.member != nil {
+		all = append(all, d.member.Warnings()...)
+	}
+	return all
+}
+
+// serveOperators serves the operator API to those who are elsewhere.
+func (d *Daemon) serveOperators(ctx context.Context, l net.Listener) error {
+	var cfg api.RemoteConfig
+	if d.tokens != nil {
+		cfg.Tokens = d.tokens
+	}
+	if d.member != nil {
+		cfg.Revocations = d.member.Revocations()
+	}
+	h, err := d.api.Remote(cfg)
+	if err != nil {
+		return err
+	}
+	secure := d.id.OperatorTLS()
+	secure.NextProtos = []string{"h2", "http/1.1"}
+	return listen.Serve(ctx, tls.NewListener(l, secure), h)
+}

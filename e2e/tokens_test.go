@@ -1,0 +1,270 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	authserver "github.com/catalyst-router/catalyst/auth/server"
+	"github.com/catalyst-router/catalyst/e2e/lab"
+)
+
+// members is an organisation with an identity service, by whose tokens nodes have joined.
+func members(t *testing.T, org, names string, auth []string, flags ...string) *lab.Lab {
+	t.Helper()
+	l, err := lab.New(t.Context(), binary(t), org)
+	must(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, file := range append([]string{"auth.log"}, strings.Fields(names)...) {
+				if file != "auth.log" {
+					file = filepath.Join(file, "node.log")
+				}
+				log, _ := os.ReadFile(filepath.Join(l.Dir, file))
+				t.Logf("%s of %s:\n%s", file, org, log[max(0, len(log)-5000):])
+			}
+		}
+		must(t, l.Close())
+	})
+	must(t, l.StartAuth(t.Context(), auth...))
+	for _, name := range strings.Fields(names) {
+		_, err := l.Add(t.Context(), name, flags...)
+		must(t, err)
+	}
+	return l
+}
+
+// onlyAda permits a call of a service to the bearer of ada's token.
+func onlyAda(t *testing.T, principal, service string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ada.cedar")
+	must(t, os.WriteFile(path, fmt.Appendf(nil, `@id("ada") permit (principal == CATALYST::USER::%q, action == CATALYST::Action::"REQUEST",
+		resource == CATALYST::Service::%q);
+		@id("operators") permit (principal is CATALYST::ADMIN, action, resource);`, principal, service), 0o600))
+	return path
+}
+
+// asks calls a service through a node's egress with a token.
+func asks(ctx context.Context, n *lab.Node, service, token string) (int, string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Egress+"/", nil)
+	if err != nil {
+		return 0, "", err
+	}
+	req.Host = service
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b), err
+}
+
+// answers waits until a call with a token is answered like that.
+func answeredTo(t *testing.T, n *lab.Node, service, token string, status int, body string) {
+	t.Helper()
+	must(t, lab.Eventually(t.Context(), fmt.Sprintf("%d from %s at %s", status, service, n.Name),
+		func(ctx context.Context) error {
+			code, got, err := asks(ctx, n, service, token)
+			if err == nil && (code != status || !strings.Contains(got, body)) {
+				err = fmt.Errorf("got %d %s", code, got)
+			}
+			return err
+		}))
+}
+
+// free is a HOST:PORT on loopback that nobody listens on.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	must(t, l.Close())
+	return l.Addr().String()
+}
+
+// tellsPrincipal is a workload that says whom the policies took its caller for.
+func tellsPrincipal(t *testing.T) string {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, r.Header.Get("X-Catalyst-Principal"))
+	}))
+	t.Cleanup(srv.Close)
+	return srv.Listener.Addr().String()
+}
+
+// A token's whole life over processes: minted by the organisation, believed by a node's Envoy and at its operator API
+// from elsewhere, refused from the wrong certificate and unbound where something is changed, and revoked.
+func TestTokensOfAnOrganisation(t *testing.T) {
+	l := members(t, "acme.example", "", nil)
+	api := free(t)
+	a, err := l.Add(t.Context(), "a", "--policy-enforce", "on", "--policy-tokens", "organisation", "--api", api)
+	must(t, err)
+	b, err := l.Add(t.Context(), "b")
+	must(t, err)
+	must(t, lab.Peer(t.Context(), b, a))
+	_, err = a.CLI(t.Context(), "policy", "apply", onlyAda(t, "ada", "books.acme.example"))
+	must(t, err)
+	_, err = a.CLI(t.Context(), "route", "add", "books", "--addr", tellsPrincipal(t))
+	must(t, err)
+	mint := func(args ...string) string {
+		t.Helper()
+		out, err := l.OrgCLI(t.Context(), append([]string{"token", "mint"}, args...)...)
+		must(t, err)
+		return out
+	}
+	ada := mint("ada", "--ttl", "1h")
+	answeredTo(t, b, "books.acme.example", ada, 200, `USER::"ada"`)
+	answeredTo(t, b, "books.acme.example", mint("joe"), 403, "not permitted")
+	wrong := mint("ada", "--bind", filepath.Join(a.Dir, "identity", "svid.pem")) // calls come from b
+	answeredTo(t, b, "books.acme.example", wrong, 401, "not permitted")
+	answeredTo(t, b, "books.acme.example", mint("ada", "--bind", filepath.Join(b.Dir, "identity", "svid.pem")), 200, "ada")
+
+	admin := filepath.Join(l.OrgDir(), "admin")
+	file := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		must(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	unbound := file("unbound", mint("root", "--principal", "ADMIN"))
+	bound := file("bound", mint("root", "--principal", "ADMIN", "--bind", filepath.Join(admin, "svid.pem")))
+	other := file("other", mint("root", "--principal", "ADMIN", "--bind", filepath.Join(a.Dir, "identity", "svid.pem")))
+	bare := t.TempDir() // the roots alone: no certificate to show
+	roots, err := os.ReadFile(filepath.Join(admin, "acme.example.bundle.pem"))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(bare, "acme.example.bundle.pem"), roots, 0o600))
+	for name, tt := range map[string]struct {
+		as, token string
+		args      []string
+		want      string // of the error; "" for none
+	}{
+		"a certificate reads":              {admin, "", []string{"peer", "list"}, ""},
+		"a certificate orders":             {admin, "", []string{"drain"}, ""},
+		"an unbound token reads":           {bare, unbound, []string{"peer", "list"}, ""},
+		"and orders nothing":               {admin, unbound, []string{"drain", "--off"}, "bound to a certificate"},
+		"a bound one orders":               {admin, bound, []string{"drain", "--off"}, ""},
+		"not without its certificate":      {bare, bound, []string{"peer", "list"}, "not valid"},
+		"nor one of another certificate":   {admin, other, []string{"peer", "list"}, "not valid"},
+		"nobody":                           {bare, "", []string{"peer", "list"}, "show a certificate"},
+		"whom the policies permit nothing": {filepath.Join(b.Dir, "identity"), "", []string{"peer", "list"}, "not permitted"},
+	} {
+		args := append([]string{"--api", "https://" + api, "--as", tt.as}, tt.args...)
+		if tt.token != "" {
+			args = append(args, "--token-file", tt.token)
+		}
+		_, err := l.Run(t.Context(), args...)
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+	must(t, l.StopAuth(9)) // what changes something wants revocations of now
+	must(t, lab.Eventually(t.Context(), "stale revocations", func(ctx context.Context) error {
+		_, err := l.Run(ctx, "--api", "https://"+api, "--as", admin, "drain", "--off")
+		if err == nil || !strings.Contains(err.Error(), "not known since") {
+			return fmt.Errorf("got %v", err)
+		}
+		return nil
+	}))
+	prints(t, a, "is refused", "status")
+	answeredTo(t, b, "books.acme.example", ada, 200, "ada")
+	must(t, l.StartAuth(t.Context()))
+	must(t, lab.Eventually(t.Context(), "fresh revocations", func(ctx context.Context) error {
+		_, err := l.Run(ctx, "--api", "https://"+api, "--as", admin, "drain", "--off")
+		return err
+	}))
+	_, err = l.OrgCLI(t.Context(), "token", "revoke", "--subject", "ada")
+	must(t, err)
+	answeredTo(t, b, "books.acme.example", ada, 401, "not permitted")
+}
+
+// How long a revoked token lives on, from the API's answer to the first refusal, at the node itself and at one of
+// another organisation that follows. BENCH_REVOCATIONS says how many are measured; the bounds are docs/identity.md's.
+func TestRevocationBounds(t *testing.T) {
+	const org, foreign = time.Second, 5 * time.Second
+	followers := t.TempDir()
+	acme := members(t, "acme.example", "", []string{"--followers", followers})
+	a, err := acme.Add(t.Context(), "a", "--policy-enforce", "on", "--policy-egress", "--policy-tokens", "organisation",
+		"--policy-audience", "mesh")
+	must(t, err)
+	roots := func(l *lab.Lab, org string) []byte {
+		b, err := os.ReadFile(filepath.Join(l.OrgDir(), "admin", org+".bundle.pem"))
+		must(t, err)
+		return b
+	}
+	bravo := members(t, "bravo.example", "", nil)
+	must(t, os.WriteFile(filepath.Join(followers, "bravo.example.bundle.pem"), roots(bravo, "bravo.example"), 0o600))
+	x, err := bravo.Add(t.Context(), "x", "--policy-enforce", "on", "--policy-egress", "--policy-audience", "mesh",
+		"--policy-issuers", "[acme.example="+acme.Auth+"]")
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(x.Dir, "identity", "acme.example.bundle.pem"), roots(acme, "acme.example"), 0o600))
+	for n, principal := range map[*lab.Node]string{a: "ada", x: "acme.example/ada"} {
+		service := "books." + map[*lab.Node]string{a: "acme", x: "bravo"}[n] + ".example"
+		_, err := n.CLI(t.Context(), "policy", "apply", onlyAda(t, principal, service))
+		must(t, err)
+		_, err = n.CLI(t.Context(), "route", "add", "books", "--addr", tellsPrincipal(t))
+		must(t, err)
+	}
+	var here, there []time.Duration
+	client := authserver.NewOwnerClient(filepath.Join(acme.OrgDir(), "auth.sock"))
+	for range rounds(t) {
+		ada, err := acme.OrgCLI(t.Context(), "token", "mint", "ada", "--audience", "mesh")
+		must(t, err)
+		answeredTo(t, a, "books.acme.example", ada, 200, `USER::"ada"`)
+		answeredTo(t, x, "books.bravo.example", ada, 200, `USER::"acme.example/ada"`)
+		must(t, client.Post(t.Context(), "/v1/revocations", map[string]string{"token": ada}, nil))
+		told := time.Now()
+		at := make(chan time.Duration, 1)
+		go func() { at <- refused(t.Context(), x, "books.bravo.example", ada, told) }()
+		here = append(here, refused(t.Context(), a, "books.acme.example", ada, told))
+		there = append(there, <-at)
+		if code, _, err := asks(t.Context(), a, "books.acme.example", ada); err != nil || code != 401 {
+			t.Errorf("after it was refused once: %d, %v", code, err)
+		}
+	}
+	for what, bound := range map[string]time.Duration{"a node of the organisation": org, "another organisation": foreign} {
+		all := map[string][]time.Duration{"a node of the organisation": here, "another organisation": there}[what]
+		slices.Sort(all)
+		p99 := all[(len(all)*99+99)/100-1]
+		t.Logf("revocation at %s: p50 %s, p99 %s of %d", what, all[len(all)/2], p99, len(all))
+		if p99 > bound {
+			t.Errorf("%s: p99 %s, want at most %s", what, p99, bound)
+		}
+	}
+}
+
+func rounds(t *testing.T) int {
+	t.Helper()
+	n := 5
+	if text := os.Getenv("BENCH_REVOCATIONS"); text != "" {
+		_, err := fmt.Sscan(text, &n)
+		must(t, err)
+	}
+	return n
+}
+
+// refused asks until a token is refused and returns how long that took.
+func refused(ctx context.Context, n *lab.Node, service, token string, since time.Time) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, lab.Patience)
+	defer cancel()
+	for {
+		code, _, err := asks(ctx, n, service, token)
+		if err == nil && code == 401 {
+			return time.Since(since)
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			return lab.Patience
+		}
+	}
+}
