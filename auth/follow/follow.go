@@ -174,7 +174,7 @@ func (f *Feed) once(ctx context.Context) error {
 		if err := f.take(ctx, out); err != nil {
 			return err
 		}
-		f.note(nil)
+		_ = f.note(nil)
 	}
 }
 

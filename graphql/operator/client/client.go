@@ -60,7 +60,7 @@ func NewRemote(at, token string, secure *tls.Config) *Client {
 // remote sends what is meant for the node behind a socket elsewhere.
 type remote struct {
 	at, token string
-	next       operatorOnly
+	next      operatorOnly
 }
 
 // RoundTrip implements http.RoundTripper.
