@@ -250,8 +250,8 @@ func TestCheckNamesEveryProblem(t *testing.T) {
 	}
 }
 
-// The format is for ever: what was signed once is read the same way (docs/attestation.md). Signatures are drawn anew each
-// time, so the golden file holds one.
+// The format is for ever: what was signed once is read the same way (docs/attestation.md). Signatures are drawn
+// anew each time, so the golden file holds one.
 func TestFormat(t *testing.T) {
 	const file = "testdata/set.hex"
 	set := setOf(7,

@@ -7,6 +7,6 @@
 //	err = store.Add(now, signed, chunks)
 //	state, why := store.Validate(&attest.Route{Service: "books.acme.example", …})
 //
-// A set is a manifest, which is signed, and chunks of entries, whose digests the manifest lists: 100,000 entries take one
-// signature, and a changed list sends the chunks that changed. docs/attestation.md is the format.
+// A set is a manifest, which is signed, and chunks of entries, whose digests the manifest lists: 100,000 entries take
+// one signature, and a changed list sends the chunks that changed. docs/attestation.md is the format.
 package attest

@@ -24,7 +24,7 @@ type Fate struct {
 }
 
 // Try calls yield for each route of a peer that other rules would change, and changes nothing: of up to n services from
-// number from on. It returns the number to go on from; 0 at the end. The decision is the table's own, under other rules.
+// number from on. It returns the number to go on from; 0 at the end. The decision is the table's own.
 func (t *Table) Try(id PeerID, imports, exports *filter.Chain, from uint32, n int, yield func(Trial)) (next uint32) {
 	p := t.peers[id]
 	was := p.cfg
@@ -112,7 +112,9 @@ func (t *Table) decoded(set uint32) bgp.Attributes {
 	return a
 }
 
-func (t *Table) cloned(svc uint32) bgp.Service { return bgp.Service(strings.Clone(string(t.name(svc)))) }
+func (t *Table) cloned(svc uint32) bgp.Service {
+	return bgp.Service(strings.Clone(string(t.name(svc))))
+}
 
 // termOf is the term of a peer's import rules that decides for a set.
 func (t *Table) termOf(p *peer, svc, set uint32) string {

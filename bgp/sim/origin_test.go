@@ -78,8 +78,8 @@ func wants(t *testing.T, n *Net, at bgp.NodeID, svc bgp.Service, text string) {
 	}
 }
 
-// Acme attests what it offers, bravo carries it, carol asks for attestations: what acme did not sign never counts, and a
-// changed list, a new key, the end of a set and a node that comes late change that in place, with the sessions up.
+// Acme attests what it offers, bravo carries it, carol asks for attestations: what acme did not sign never counts, and
+// a changed list, a new key, the end of a set and a node that comes late change that in place, with the sessions up.
 func TestOriginsAreAttested(t *testing.T) {
 	n := New(1)
 	a, b, c := id("a"), id("b@bravo"), id("c@carol")
@@ -149,8 +149,8 @@ func TestOriginsAreAttested(t *testing.T) {
 	}
 }
 
-// A neighbour replays an older set, sends one of another key, chunks of nothing and garbage: each is counted by its kind,
-// and what counted before counts on.
+// A neighbour replays an older set, sends one of another key, chunks of nothing and garbage: each is counted by its
+// kind, and what counted before counts on.
 func TestSetsThatLie(t *testing.T) {
 	n := New(1)
 	a, b := id("a@bravo"), id("b@carol")

@@ -148,7 +148,8 @@ func (s *Speaker) attest(now time.Time, p *peer, m *bgp.Attest) {
 		return
 	}
 	p.incoming = nil
-	p.fault(Fault{At: now, Degree: AttributeDropped, Attribute: "attestation: " + attestKind(err), Reason: err.Error()}, nil)
+	kind := "attestation: " + attestKind(err)
+	p.fault(Fault{At: now, Degree: AttributeDropped, Attribute: kind, Reason: err.Error()}, nil)
 	s.emit(AttestRefused{From: p.cfg.Node, Err: err})
 }
 

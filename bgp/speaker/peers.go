@@ -102,7 +102,8 @@ func (s *Speaker) external(p *peer) bool { return p.cfg.Node.Org != s.cfg.Self.O
 func (s *Speaker) ribConfig(p *peer) rib.PeerConfig {
 	routes, bytes := s.tableLimits(p.cfg)
 	return rib.PeerConfig{
-		Node: p.cfg.Node, External: s.external(p), Role: p.cfg.Role, Client: p.cfg.Client, Namespaces: p.cfg.Namespaces, Attested: p.cfg.Attested,
+		Node: p.cfg.Node, External: s.external(p), Role: p.cfg.Role, Client: p.cfg.Client,
+		Namespaces: p.cfg.Namespaces, Attested: p.cfg.Attested,
 		Hub: p.caps.Client && !s.external(p), Import: p.cfg.Import, Export: p.cfg.Export,
 		MaxLocalPref: p.cfg.MaxLocalPref, MaxRoutes: routes, MaxBytes: bytes, MaxRouteBytes: s.limits(p).MaxRouteBytes,
 		AddPath: int(p.caps.AddPath), PathsIn: max(1, int(p.cfg.AddPath)),

@@ -61,15 +61,16 @@ func betweenOrganisations() []scenario {
 			one("a border's preference counts as far as it may", "bgp/sim TestScenarios/orgs-borders", inputFile,
 				"capped := !p.cfg.External &&", "capped := false && !p.cfg.External &&"),
 		}},
-		{313, "rules edited between organisations", "Rules change at either end of a peering: exactly the difference is sent.",
+		{313, "rules edited between organisations", "Rules change at either end of a peering: exactly the difference is " +
+			"sent.",
 			[]guard{
 				one("other names are judged again", "bgp/sim TestScenarios/orgs-names", tableFile,
 					"!slices.Equal(old.Namespaces, cfg.Namespaces)", "false"),
 				one("the path as a whole can be asked for", "bgp/sim TestScenarios/orgs-rules-live", "bgp/filter/path.go",
 					"mark++", "return false"),
 			}},
-		{314, "origins", "An organisation signs what it offers; the list changes, its key rotates, it ends, a node has the key " +
-			"late.", []guard{
+		{314, "origins", "An organisation signs what it offers; the list changes, its key rotates, it ends, a node has the " +
+			"key late.", []guard{
 			one("what is not on the list is never used", "bgp/sim TestOriginsAreAttested", inputFile,
 				"case state == bgp.OriginInvalid:", "case false:"),
 			one("what is not attested is not taken where that is asked for", "bgp/sim TestOriginsAreAttested", inputFile,
@@ -86,7 +87,8 @@ func betweenOrganisations() []scenario {
 				"case false:\n\t\treturn nil"),
 			one("the signature is verified", "bgp/attest TestWhatIsRefused", "bgp/attest/sign.go",
 				"if !ecdsa.Verify(k.Public, sum[:], r, v) {", "if ecdsa.Verify(k.Public, sum[:], r, v); false {"),
-			one("chunks are those of the manifest", "bgp/attest TestWhatIsRefused", attestFile, "\tif i < 0 {\n", "\tif false {\n"),
+			one("chunks are those of the manifest", "bgp/attest TestWhatIsRefused", attestFile, "\tif i < 0 {\n",
+				"\tif false {\n"),
 			one("signatures to verify have a budget", "bgp/sim TestSetsThatLie", askFile, "if !p.budget.free(now) {",
 				"if false {"),
 		}},

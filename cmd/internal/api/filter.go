@@ -98,7 +98,9 @@ func (a *API) FilterDiff(ctx context.Context, in operator.FilterInput) (*operato
 
 // FilterChange says in words what other rules would make of a route.
 func FilterChange(x *rib.Trial) operator.FilterChange {
-	c := operator.FilterChange{Direction: "import", Service: string(x.Service), Was: fateWords(x.Was), Would: fateWords(x.Is)}
+	c := operator.FilterChange{
+		Direction: "import", Service: string(x.Service), Was: fateWords(x.Was), Would: fateWords(x.Is),
+	}
 	in, out := "accepted", "rejected"
 	if x.Export {
 		c.Direction, in, out = "export", "told", "withheld"
@@ -128,7 +130,9 @@ func fateWords(f rib.Fate) string {
 }
 
 // FilterExplain implements operator.FilterBackend.
-func (a *API) FilterExplain(ctx context.Context, in operator.FilterInput, service string) ([]operator.FilterTrace, error) {
+func (a *API) FilterExplain(ctx context.Context, in operator.FilterInput, service string) (
+	[]operator.FilterTrace, error,
+) {
 	t, err := a.trial(in)
 	if err != nil {
 		return nil, err

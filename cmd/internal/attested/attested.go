@@ -47,8 +47,8 @@ type Keeper struct {
 	Log    *slog.Logger
 }
 
-// Restore tells the router the keys and sets that are kept. A file that cannot be read is named and passed over: what it
-// would have made valid is not found then.
+// Restore tells the router the keys and sets that are kept. A file that cannot be read is named and passed over: what
+// it would have made valid is not found then.
 func (k *Keeper) Restore(ctx context.Context) error {
 	if err := os.MkdirAll(k.Dir, 0o700); err != nil {
 		return err

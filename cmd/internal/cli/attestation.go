@@ -92,7 +92,8 @@ func (a *app) attestationSign() *cobra.Command {
 		Use:   "sign LIST",
 		Short: "Sign the list of all that the organisation offers to others; no node is needed",
 		Long: "Sign the list of all that the organisation offers to others: a YAML file with org, entries and, optionally, " +
-			"serial (the Unix time otherwise) and validFor\n(720h otherwise). An entry has names (a service, or *.NAME for all " +
+			"serial (the Unix time otherwise) and validFor\n" +
+			"(720h otherwise). An entry has names (a service, or *.NAME for all " +
 			"below NAME), and optionally protocols, origins (nodes by name) and carriers\n(organisations that may carry it " +
 			"on, '*' for all). A name that no entry covers is invalid wherever the list is known.",
 		Example: "  catalyst attestation sign offers.yaml --key attest.pem --out acme.set.json",
@@ -216,7 +217,8 @@ func (a *app) attestationTrust() *cobra.Command {
 	return &cobra.Command{
 		Use:   "trust ORGANISATION KEYS",
 		Short: "Say which keys an organisation signs with: a file of its public keys, or none",
-		Long: "Say which keys an organisation signs with: a JSON Web Key Set, of which the keys of use catalyst-attestation " +
+		Long: "Say which keys an organisation signs with: a JSON Web Key Set, of which the keys of use " +
+			"catalyst-attestation " +
 			"count, in the place of those before.\nDuring a rotation the file holds both keys. With none, what the " +
 			"organisation attests is not found any more.",
 		Args: exactArgs(2, "an organisation and a file"),

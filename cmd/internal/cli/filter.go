@@ -116,7 +116,8 @@ func (a *app) filterDiff() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff NODE --import FILE --export FILE",
 		Short: "Say which known routes other rules of a peer would change; nothing is changed",
-		Long: "Say which routes would be taken or told in another way if a peer's rules were those of the files. The routes " +
+		Long: "Say which routes would be taken or told in another way if a peer's rules were those of the files. The " +
+			"routes " +
 			"are those that the node knows now,\nrejected ones included, or with --recording those at the end of a " +
 			"recording (catalyst replay), for which no node is needed.",
 		Args: exactArgs(1, "a node"),
@@ -277,7 +278,8 @@ func (a *app) filterExplain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain NODE NAME",
 		Short: "What each term of a peer's rules makes of the routes to a service, and which condition fails",
-		Long: "What each term of a peer's rules makes of the routes to a service: of what the peer announces, and of what it " +
+		Long: "What each term of a peer's rules makes of the routes to a service: of what the peer announces, and of what " +
+			"it " +
 			"would be told. With --import or --export the rules of the files are tried instead.",
 		Args: exactArgs(2, "a node and a service name"),
 	}
