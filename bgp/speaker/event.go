@@ -202,8 +202,8 @@ type Dial struct {
 	Address string
 }
 
-// Send hands a message to a stream. An *bgp.Update, *bgp.Attest, *bgp.Report, *bgp.TraceRequest or *bgp.TraceReply costs one
-// credit, which Writable gives back; all others go at once.
+// Send hands a message to a stream. An *bgp.Update, *bgp.Attest, *bgp.Report, *bgp.TraceRequest or *bgp.TraceReply
+// costs one credit, which Writable gives back; all others go at once.
 type Send struct {
 	Conn ConnID
 	Msg  bgp.Message

@@ -92,5 +92,12 @@ func betweenOrganisations() []scenario {
 			one("signatures to verify have a budget", "bgp/sim TestSetsThatLie", askFile, "if !p.budget.free(now) {",
 				"if false {"),
 		}},
+		{316, "a peer that lies", "A neighbour announces others' names, paths that leave somebody out, leaks, hubs' marks, " +
+			"attributes and names without end.", []guard{
+			one("a path begins with who tells of it", "bgp/sim TestAPeerThatLies", inputFile,
+				"attr.FirstHop(b) != p.short:", "attr.FirstHop(b) == \"\":"),
+			one("a name is announced by its own organisation", "bgp/sim TestAPeerThatLies", inputFile,
+				"case !originates(t.sums[set].Origin(t.attrs.bytes(set)), svc):", "case false:"),
+		}},
 	}
 }
