@@ -60,7 +60,7 @@ func (b *pricer) resolvers(f *graph.Field) []graph.TypeSet {
 		return nil
 	}
 	var out []graph.TypeSet
-	for s, in := range f.In {
+	for s, in := range f.In.All() {
 		if !b.usable(in) || in.External {
 			continue
 		}

@@ -337,7 +337,7 @@ func (b *pricer) serialOptions(sl *slot, e *graph.Entry) []option {
 		return nil
 	}
 	var out []option
-	for s, in := range f.In {
+	for s, in := range f.In.All() {
 		if b.usable(in) && !in.External {
 			out = append(out, option{sub: s, in: in})
 		}
@@ -466,7 +466,7 @@ func withForks(slots []*slot, types graph.TypeSet) []*slot {
 func (b *builder) rank(sl *slot, on graph.TypeSet) int {
 	n, needs := 0, 0
 	f := sl.pos.field(b.g, sl, on)
-	for _, in := range f.In {
+	for _, in := range f.In.All() {
 		if b.usable(in) && !in.External {
 			n++
 			if in.Requires != nil {

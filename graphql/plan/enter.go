@@ -280,7 +280,7 @@ func (b *builder) entityGroup(pos *position, s int, via *graph.Type, deps []*gro
 		gr = b.newGroup(s, pos)
 		gr.entity, gr.via, gr.givens = true, via, givens
 		pos.entered = append(pos.entered, gr)
-		if via != nil && via.In[s].InterfaceObject {
+		if via != nil && via.In.At(s).InterfaceObject {
 			gr.view.opaque = true
 		}
 	}

@@ -72,7 +72,7 @@ func (b *pricer) computeEstimate(sel *graph.Selection, t *graph.Type, s int, pro
 			}
 			if b.local(f, s, prov, lent) {
 				if e.Sub != nil {
-					out.add(b.estimate(e.Sub, f.In[s].Named, s, provided(prov, f, f.In[s]), b.resolvers(f)), 0)
+					out.add(b.estimate(e.Sub, f.In.At(s).Named, s, provided(prov, f, f.In.At(s)), b.resolvers(f)), 0)
 				}
 				continue
 			}
@@ -86,7 +86,7 @@ func (b *pricer) computeEstimate(sel *graph.Selection, t *graph.Type, s int, pro
 func (b *pricer) estimateAway(out *estimate, e *graph.Entry, f *graph.Field, s int) {
 	hops := b.p.hopsFrom(f.Parent, s)
 	best, at := estimate{}, -1
-	for to, in := range f.In {
+	for to, in := range f.In.All() {
 		if !b.usable(in) || in.External || hops[to] < 0 {
 			continue
 		}

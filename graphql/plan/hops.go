@@ -56,12 +56,12 @@ func keysOf(g *graph.Graph, t *graph.Type, s int) []*graph.Key {
 			}
 		}
 	}
-	if in := t.In[s]; in != nil {
+	if in := t.In.At(s); in != nil {
 		add(in)
 	}
 	for _, name := range t.Interfaces {
-		if i := g.Type(name); i != nil && i.In[s] != nil && i.In[s].InterfaceObject {
-			add(i.In[s])
+		if i := g.Type(name); i != nil && i.In.At(s) != nil && i.In.At(s).InterfaceObject {
+			add(i.In.At(s))
 		}
 	}
 	return out
@@ -96,14 +96,14 @@ func (p *Planner) keyHops(sel *graph.Selection, t *graph.Type, not int, hops []i
 // deep inside is missing that other subgraphs have.
 func (p *Planner) has(t *graph.Type, e *graph.Entry, s, depth int) int16 {
 	f := t.Fields[e.Name]
-	if f == nil || f.In[s] == nil || f.In[s].External || f.In[s].Requires != nil || depth > 20 {
+	if f == nil || f.In.At(s) == nil || f.In.At(s).External || f.In.At(s).Requires != nil || depth > 20 {
 		return -1
 	}
 	worst := int16(0)
 	if e.Sub == nil {
 		return 0
 	}
-	types, _ := possibleIn(f.In[s].Named, s)
+	types, _ := possibleIn(f.In.At(s).Named, s)
 	for _, c := range e.Sub.Entries {
 		for _, id := range c.On.And(types).IDs() {
 			if c.Name != graph.TypeName {

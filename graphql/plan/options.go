@@ -23,7 +23,7 @@ func (b *pricer) options(sl *slot, class graph.TypeSet, sub *graph.Selection) []
 	if f == nil {
 		return nil
 	}
-	for s, in := range f.In {
+	for s, in := range f.In.All() {
 		if !b.usable(in) || sl.pos.entering[s] && (in.Requires != nil || in.Contexts != nil || ways[s].how != seen) {
 			continue
 		}
@@ -59,7 +59,7 @@ func (b *pricer) atHand(sl *slot, class graph.TypeSet) (option, bool) {
 		}
 		if b.resolves(v, sl.name, class) {
 			f := sl.pos.field(b.g, sl, class)
-			best = option{sub: v.group.sub, way: way{ok: true, depth: v.group.depth, how: seen, view: v}, in: f.In[v.group.sub]}
+			best = option{sub: v.group.sub, way: way{ok: true, depth: v.group.depth, how: seen, view: v}, in: f.In.At(v.group.sub)}
 		}
 	}
 	return best, best.way.ok
@@ -94,7 +94,7 @@ func (v *view) lent() *graph.Type {
 // waysOf lists how a field can be had in subgraph s: from a view that resolves it, by entering s, or by being told
 // what it requires.
 func (b *pricer) waysOf(sl *slot, class graph.TypeSet, f *graph.Field, s int, ways []way) []option {
-	in := f.In[s]
+	in := f.In.At(s)
 	best := way{}
 	for _, v := range sl.pos.views {
 		if v.group.sub == s && b.extends(v) && b.resolves(v, sl.name, class) {
@@ -163,7 +163,7 @@ func (b *pricer) sooner(w way, sl *slot, class graph.TypeSet, in *graph.FieldIn,
 
 // told prices the entry of s with a field's requirements.
 func (b *pricer) told(pos *position, class graph.TypeSet, f *graph.Field, s int, ways []way) way {
-	in := f.In[s]
+	in := f.In.At(s)
 	var best way
 	for _, d := range b.doors(pos, class, s) {
 		if in.Via != nil && d.via != in.Via {
@@ -225,7 +225,7 @@ func (b *pricer) namers(pos *position, class graph.TypeSet) []option {
 			w = way{}
 		}
 		for _, d := range b.doors(pos, class, s) {
-			if d.via == nil || d.via.In[s].InterfaceObject || pos.entering[s] && !d.tells(pos) {
+			if d.via == nil || d.via.In.At(s).InterfaceObject || pos.entering[s] && !d.tells(pos) {
 				continue
 			}
 			if e := b.enter1(pos, class, s, d, ways); e.cheaper(w) {

@@ -169,7 +169,7 @@ func (b *pricer) aroundWays(pos *position, types graph.TypeSet, ways []way) {
 // returns are the types that a slot's field can have in a subgraph that resolves it for some types: fewer than
 // elsewhere, if it is declared narrower there.
 func (b *pricer) returns(sl *slot, on graph.TypeSet, s int) graph.TypeSet {
-	types, _ := possibleIn(sl.pos.field(b.g, sl, on).In[s].Named, s)
+	types, _ := possibleIn(sl.pos.field(b.g, sl, on).In.At(s).Named, s)
 	return types
 }
 
@@ -180,7 +180,7 @@ func (b *pricer) plain(name string, on graph.TypeSet, s int) bool {
 		if f == nil {
 			return false
 		}
-		if in := f.In[s]; !b.usable(in) || in.External || in.Requires != nil || in.Contexts != nil {
+		if in := f.In.At(s); !b.usable(in) || in.External || in.Requires != nil || in.Contexts != nil {
 			return false
 		}
 	}
@@ -220,7 +220,7 @@ func (b *pricer) doors(pos *position, types graph.TypeSet, s int) []door {
 	}
 	var out []door
 	first := b.g.Object(types.IDs()[0])
-	if in := first.In[s]; in != nil {
+	if in := first.In.At(s); in != nil {
 		for _, k := range in.Keys {
 			if k.Resolvable && b.common(k, types, s) {
 				out = append(out, door{key: b.p.keyOf(k, types)})
@@ -229,13 +229,13 @@ func (b *pricer) doors(pos *position, types graph.TypeSet, s int) []door {
 	}
 	for _, name := range first.Interfaces {
 		i := b.g.Type(name)
-		if i == nil || i.In[s] == nil || !i.Possible.Contains(types) {
+		if i == nil || i.In.At(s) == nil || !i.Possible.Contains(types) {
 			continue
 		}
-		if !i.In[s].InterfaceObject && (pos.iface != i || b.named(pos, types)) {
+		if !i.In.At(s).InterfaceObject && (pos.iface != i || b.named(pos, types)) {
 			continue
 		}
-		for _, k := range i.In[s].Keys {
+		for _, k := range i.In.At(s).Keys {
 			if k.Resolvable {
 				out = append(out, door{key: k, via: i})
 			}
@@ -247,7 +247,7 @@ func (b *pricer) doors(pos *position, types graph.TypeSet, s int) []door {
 // common reports whether all the types have a key in subgraph s.
 func (b *pricer) common(k *graph.Key, types graph.TypeSet, s int) bool {
 	for _, id := range types.IDs() {
-		in := b.g.Object(id).In[s]
+		in := b.g.Object(id).In.At(s)
 		if in == nil || !slices.ContainsFunc(in.Keys, func(o *graph.Key) bool { return o.Resolvable && o.Text == k.Text }) {
 			return false
 		}
@@ -329,10 +329,10 @@ func (b *pricer) names(pos *position, types graph.TypeSet, s int, w way) bool {
 	case seen:
 		return !w.view.opaque
 	case entered:
-		return w.via == nil || !w.via.In[s].InterfaceObject
+		return w.via == nil || !w.via.In.At(s).InterfaceObject
 	case around:
 		f := pos.slot.pos.field(b.g, pos.slot, pos.slot.on)
-		t := f.In[s].Named.Known(s)
+		t := f.In.At(s).Named.Known(s)
 		return t == nil || !t.InterfaceObject
 	}
 	return !types.Empty()
@@ -417,7 +417,7 @@ func (b *pricer) serves(e *graph.Entry, on graph.TypeSet, s int, w way) int {
 		if w.view.opaque {
 			lent = w.view.declared
 		}
-	} else if w.via != nil && w.via.In[s].InterfaceObject {
+	} else if w.via != nil && w.via.In.At(s).InterfaceObject {
 		lent = w.via
 	}
 	worst := 0
@@ -436,7 +436,7 @@ func (b *pricer) serves(e *graph.Entry, on graph.TypeSet, s int, w way) int {
 		if e.Sub == nil {
 			continue
 		}
-		n := b.servesAll(e.Sub, f.In[s].Named, s, provided(prov, f, f.In[s]), 0)
+		n := b.servesAll(e.Sub, f.In.At(s).Named, s, provided(prov, f, f.In.At(s)), 0)
 		if n < 0 {
 			return -1
 		}
@@ -448,7 +448,7 @@ func (b *pricer) serves(e *graph.Entry, on graph.TypeSet, s int, w way) int {
 // local reports whether a view of s with a provision resolves a field as it is. lent is the interface it knows as an
 // object.
 func (b *pricer) local(f *graph.Field, s int, prov *graph.Selection, lent *graph.Type) bool {
-	in := f.In[s]
+	in := f.In.At(s)
 	if !b.usable(in) || in.Requires != nil && !provides(prov, f) && !b.given(in.Requires, f.Parent, s, prov) ||
 		in.Contexts != nil {
 		return false
@@ -504,7 +504,7 @@ func (b *pricer) servesAll(sel *graph.Selection, t *graph.Type, s int, prov *gra
 			switch {
 			case b.local(f, s, prov, lent):
 				if e.Sub != nil {
-					n = b.servesAll(e.Sub, f.In[s].Named, s, provided(prov, f, f.In[s]), depth+1)
+					n = b.servesAll(e.Sub, f.In.At(s).Named, s, provided(prov, f, f.In.At(s)), depth+1)
 				}
 			default:
 				n = b.hop(f, s)
@@ -534,7 +534,7 @@ func possibleIn(t *graph.Type, s int) (graph.TypeSet, *graph.Type) {
 func (b *pricer) hop(f *graph.Field, s int) int {
 	best := -1
 	hops := b.p.hopsFrom(f.Parent, s)
-	for to, in := range f.In {
+	for to, in := range f.In.All() {
 		if to == s || !b.usable(in) || in.External || hops[to] < 0 {
 			continue
 		}

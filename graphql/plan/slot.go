@@ -230,7 +230,7 @@ func (b *merged) conflicts(pos *position, s *slot, source string) bool {
 // apart.
 func (b *merged) opaque(s *slot) bool {
 	f := s.pos.field(b.g, s, s.on)
-	return f != nil && slices.ContainsFunc(f.In, func(in *graph.FieldIn) bool { return in != nil && in.Via != nil })
+	return f != nil && f.In.Any(func(in *graph.FieldIn) bool { return in != nil && in.Via != nil })
 }
 
 // shapeOf is the shape of a slot's field by subgraph.
@@ -293,7 +293,7 @@ func (b *merged) pick(v *view, s *slot, on graph.TypeSet) *view {
 	var child *view
 	for _, id := range on.IDs() {
 		f := b.g.Object(id).Fields[s.name]
-		if f == nil || f.In[v.group.sub] == nil {
+		if f == nil || f.In.At(v.group.sub) == nil {
 			continue
 		}
 		child = b.descend(v, s, graph.SetOf(id), f, !before.Has(id))
@@ -303,7 +303,7 @@ func (b *merged) pick(v *view, s *slot, on graph.TypeSet) *view {
 
 // descend makes the view of a composite field's value.
 func (b *merged) descend(v *view, s *slot, on graph.TypeSet, f *graph.Field, first bool) *view {
-	in := f.In[v.group.sub]
+	in := f.In.At(v.group.sub)
 	for _, p := range v.picks {
 		if p.slot == s && p.child.declared == in.Named {
 			if !p.on.Contains(on) {

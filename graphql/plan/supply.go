@@ -67,8 +67,7 @@ func (b *builder) together(sl *slot, types graph.TypeSet, sub *graph.Selection) 
 func (b *pricer) lent(sl *slot, types graph.TypeSet) bool {
 	for _, id := range types.IDs() {
 		f := b.g.Object(id).Fields[sl.name]
-		if f == nil || slices.ContainsFunc(f.In,
-			func(in *graph.FieldIn) bool { return b.usable(in) && !in.External && in.Via == nil }) {
+		if f == nil || f.In.Any(func(in *graph.FieldIn) bool { return b.usable(in) && !in.External && in.Via == nil }) {
 			return false
 		}
 	}
@@ -82,7 +81,7 @@ func (b *pricer) classes(sl *slot, types graph.TypeSet, keyed bool) []graph.Type
 		t := b.g.Object(id)
 		var k strings.Builder
 		for s := range b.g.Subgraphs {
-			if in := t.In[s]; in != nil && keyed {
+			if in := t.In.At(s); in != nil && keyed {
 				for _, key := range in.Keys {
 					if key.Resolvable {
 						k.WriteString(key.Text)
@@ -92,10 +91,10 @@ func (b *pricer) classes(sl *slot, types graph.TypeSet, keyed bool) []graph.Type
 			}
 			k.WriteByte('|')
 			f := t.Fields[sl.name]
-			if f == nil || !b.usable(f.In[s]) {
+			if f == nil || !b.usable(f.In.At(s)) {
 				continue
 			}
-			in := f.In[s]
+			in := f.In.At(s)
 			if in.External && !slices.ContainsFunc(sl.pos.views,
 				func(v *view) bool { return v.group.sub == s && provides(v.provided, f) }) {
 				continue

@@ -80,11 +80,11 @@ func newWorld(t rapid.TB, ar *txtar.Archive, g *graph.Graph) *world {
 	}
 	for id := range g.Types.Len() {
 		typ := g.Object(graph.TypeID(id))
-		for _, in := range typ.In {
+		for _, in := range typ.In.All() {
 			w.keys(typ, in)
 		}
 		for _, i := range typ.Interfaces {
-			for _, in := range g.Type(i).In {
+			for _, in := range g.Type(i).In.All() {
 				w.keys(typ, in)
 			}
 		}
@@ -196,7 +196,7 @@ func (w *world) build(o thing, f *graph.Field, t *ast.Type, key bool, h uint64) 
 // possible are the types that every subgraph with a field can return in it.
 func (w *world) possible(f *graph.Field) []graph.TypeID {
 	out := f.Named.Possible
-	for s, in := range f.In {
+	for s, in := range f.In.All() {
 		if in == nil || in.External {
 			continue
 		}
@@ -289,10 +289,10 @@ func (x *subgraph) object(o thing, as string, set ast.SelectionSet, prov *graph.
 			continue
 		}
 		def := x.w.g.Type(o.typ).Fields[first.Name]
-		if def == nil || def.In[x.s] == nil {
+		if def == nil || def.In.At(x.s) == nil {
 			x.w.t.Fatalf("subgraph %s was asked for %s.%s in %s", x.w.g.Subgraphs[x.s].Name, o.typ, first.Name, x.query)
 		}
-		in := def.In[x.s]
+		in := def.In.At(x.s)
 		var provided *graph.Entry
 		if prov != nil {
 			provided = prov.Find(x.w.g.Type(o.typ).ID, first.Name)
@@ -416,11 +416,11 @@ func (x *subgraph) complete(v any, set ast.SelectionSet, prov *graph.Selection) 
 // name is what the subgraph calls the type of an object.
 func (x *subgraph) name(o thing) string {
 	t := x.w.g.Type(o.typ)
-	if t.In[x.s] != nil {
+	if t.In.At(x.s) != nil {
 		return o.typ
 	}
 	for _, n := range t.Interfaces {
-		if in := x.w.g.Type(n).In[x.s]; in != nil && in.InterfaceObject {
+		if in := x.w.g.Type(n).In.At(x.s); in != nil && in.InterfaceObject {
 			return n
 		}
 	}
@@ -431,10 +431,10 @@ func (x *subgraph) name(o thing) string {
 func (x *subgraph) entity(rep map[string]any, set ast.SelectionSet) any {
 	name, _ := rep["__typename"].(string)
 	t := x.w.g.Type(name)
-	if t == nil || t.In[x.s] == nil {
+	if t == nil || t.In.At(x.s) == nil {
 		x.w.t.Fatalf("subgraph %s does not know representation %v in %s", x.w.g.Subgraphs[x.s].Name, rep, x.query)
 	}
-	enough := slices.ContainsFunc(t.In[x.s].Keys, func(k *graph.Key) bool {
+	enough := slices.ContainsFunc(t.In.At(x.s).Keys, func(k *graph.Key) bool {
 		return k.Resolvable && !slices.ContainsFunc(k.Fields.Entries, func(e *graph.Entry) bool {
 			_, ok := rep[e.Name]
 			return !ok && e.Name != graph.TypeName
@@ -603,7 +603,7 @@ func (w *world) finish(v any, t *ast.Type, set ast.SelectionSet, vars map[string
 // itself.
 func (w *world) filled(f *ast.Field, vars map[string]any, above []thing) string {
 	var contexts []graph.ContextArgument
-	for _, in := range w.g.Type(above[len(above)-1].typ).Fields[f.Name].In {
+	for _, in := range w.g.Type(above[len(above)-1].typ).Fields[f.Name].In.All() {
 		if in != nil && in.Contexts != nil {
 			contexts = in.Contexts
 		}

@@ -205,7 +205,7 @@ func (r *reader) protectInterface(i *Type) {
 // context.
 func (g *Graph) needed(f *Field) *Auth {
 	var need *Auth
-	for _, in := range f.In {
+	for _, in := range f.In.All() {
 		if in == nil {
 			continue
 		}

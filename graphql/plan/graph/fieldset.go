@@ -100,7 +100,7 @@ func (r *reader) keys() error {
 			if err != nil {
 				continue
 			}
-			t.In[s].Keys = append(t.In[s].Keys, &Key{
+			t.In.At(s).Keys = append(t.In.At(s).Keys, &Key{
 				Fields:     sel,
 				Resolvable: flag(dir, "resolvable", true),
 				Text:       text(dir, "key"),
@@ -108,12 +108,12 @@ func (r *reader) keys() error {
 			for _, e := range sel.Entries {
 				if in := t.FieldIn(e.Name, s); in != nil {
 					in.KeyField = true
-					if t.In[s].Extension { // Federation 1 marks the keys of extensions external, and resolves them nevertheless
+					if t.In.At(s).Extension { // Federation 1 marks the keys of extensions external, and resolves them nevertheless
 						in.External = false
 					}
-				} else if f := t.Fields[e.Name]; f != nil && f.In[s] == nil && t.Kind == ast.Object &&
+				} else if f := t.Fields[e.Name]; f != nil && f.In.At(s) == nil && t.Kind == ast.Object &&
 					d.Directives.ForName(r.names.join("owner")) != nil {
-					f.In[s] = &FieldIn{Type: f.Type, Named: f.Named, KeyField: true} // v0.1 leaves them out
+					f.In.set(s, &FieldIn{Type: f.Type, Named: f.Named, KeyField: true}) // v0.1 leaves them out
 				}
 			}
 		}
@@ -137,7 +137,7 @@ func (r *reader) nestedRoot() {
 	if !slices.ContainsFunc(r.g.objects, returned) {
 		return
 	}
-	for _, in := range root.In {
+	for _, in := range root.In.All() {
 		if in != nil {
 			in.Keys = append(in.Keys, &Key{Fields: &Selection{Types: root.Possible}, Resolvable: true, Root: true})
 		}
@@ -159,7 +159,7 @@ func (r *reader) fieldSets() error {
 					r.fieldSet(f, s, dir)
 				}
 			}
-			f.Shape = shapes.of(f)
+			f.Shape = shapes.of(f, len(r.g.Subgraphs))
 		}
 	}
 	if r.lends {
@@ -167,7 +167,7 @@ func (r *reader) fieldSets() error {
 	}
 	for _, t := range r.nameless {
 		for _, f := range t.Fields {
-			f.Shape = shapes.of(f)
+			f.Shape = shapes.of(f, len(r.g.Subgraphs))
 		}
 	}
 	return nil
@@ -177,13 +177,13 @@ func (r *reader) fieldSets() error {
 func (r *reader) lend() {
 	for _, t := range r.g.objects {
 		for _, f := range t.Fields {
-			for s, in := range f.In {
+			for s, in := range f.In.All() {
 				if in == nil || in.Via == nil {
 					continue
 				}
-				via, src := in.Via, in.Via.Fields[f.Name].In[s]
+				via, src := in.Via, in.Via.Fields[f.Name].In.At(s)
 				if src == nil { // its requirement cannot be read
-					f.In[s] = nil
+					f.In.set(s, nil)
 					continue
 				}
 				*in = *src
@@ -194,8 +194,8 @@ func (r *reader) lend() {
 }
 
 func (r *reader) fieldSet(f *Field, s int, dir *ast.Directive) {
-	in := f.In[s]
-	broken := func(error) { f.In[s] = nil }
+	in := f.In.At(s)
+	broken := func(error) { f.In.set(s, nil) }
 	if q := text(dir, "requires"); q != "" {
 		sel, err := r.selection(q, f.Parent.Possible)
 		if err != nil {
@@ -246,22 +246,18 @@ func (r *reader) fieldSet(f *Field, s int, dir *ast.Directive) {
 // subgraphs.
 type shapes map[string][]string
 
-func (all shapes) of(f *Field) []string {
+func (all shapes) of(f *Field, subgraphs int) []string {
 	key := make([]byte, 0, 64)
-	for s, in := range f.In {
-		if in != nil {
-			key = append(strconv.AppendInt(key, int64(s), 10), ' ')
-			key = append(appendShape(key, in.Type, in.Named), ' ')
-		}
+	for s, in := range f.In.All() {
+		key = append(strconv.AppendInt(key, int64(s), 10), ' ')
+		key = append(appendShape(key, in.Type, in.Named), ' ')
 	}
 	if known, ok := all[string(key)]; ok {
 		return known
 	}
-	list := make([]string, len(f.In))
-	for s, in := range f.In {
-		if in != nil {
-			list[s] = string(appendShape(nil, in.Type, in.Named))
-		}
+	list := make([]string, subgraphs)
+	for s, in := range f.In.All() {
+		list[s] = string(appendShape(nil, in.Type, in.Named))
 	}
 	all[string(key)] = list
 	return list

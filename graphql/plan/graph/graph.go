@@ -33,8 +33,8 @@ type Type struct {
 	ID TypeID
 	// Possible are the object types a value may have at run time: the type itself, the implementations, or the members.
 	Possible TypeSet
-	// In says what each subgraph knows of the type, by subgraph number; nil where it knows nothing.
-	In []*TypeIn
+	// In says what each subgraph knows of the type; nothing where it knows nothing.
+	In PerSubgraph[TypeIn]
 	// Fields by name, of object and interface types.
 	Fields map[string]*Field
 	// Values are the accessible values of an enum.
@@ -96,8 +96,8 @@ type Field struct {
 	Named *Type
 	// Def is the supergraph's definition.
 	Def *ast.FieldDefinition
-	// In says how each subgraph has the field, by subgraph number; nil where it does not.
-	In []*FieldIn
+	// In says how each subgraph has the field; nothing where it does not.
+	In PerSubgraph[FieldIn]
 	// Auth is what a caller needs to see the field; nil if nothing.
 	Auth *Auth
 	// Weight is the field's @cost, or -1; List its @listSize, or nil.
@@ -165,10 +165,7 @@ func (g *Graph) Root(op ast.Operation) *Type { return g.roots[op] }
 
 // Known reports whether subgraph s knows the type.
 func (t *Type) Known(s int) *TypeIn {
-	if s < 0 || s >= len(t.In) {
-		return nil
-	}
-	return t.In[s]
+	return t.In.At(s)
 }
 
 // FieldIn returns how subgraph s has the named field of t, or nil.
@@ -177,5 +174,5 @@ func (t *Type) FieldIn(name string, s int) *FieldIn {
 	if f == nil || s < 0 {
 		return nil
 	}
-	return f.In[s]
+	return f.In.At(s)
 }

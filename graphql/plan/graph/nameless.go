@@ -25,7 +25,6 @@ func (r *reader) strangers() {
 		r.nameless[d.Name] = &Type{
 			Name:         d.Name,
 			Kind:         ast.Object,
-			In:           make([]*TypeIn, len(r.g.Subgraphs)),
 			Weight:       i.Weight,
 			Nameless:     true,
 			Inaccessible: i.Inaccessible,
@@ -44,7 +43,7 @@ func (r *reader) strangerFields() error {
 		t.Fields = make(map[string]*Field, len(i.Fields))
 		for name, f := range i.Fields {
 			own := *f
-			own.Parent, own.In = t, make([]*FieldIn, len(f.In))
+			own.Parent, own.In = t, PerSubgraph[FieldIn]{}
 			t.Fields[name] = &own
 		}
 		for _, n := range t.Interfaces {
@@ -58,7 +57,7 @@ func (r *reader) strangerFields() error {
 			continue
 		}
 		i := r.g.types[d.Name]
-		for _, in := range i.In {
+		for _, in := range i.In.All() {
 			if in != nil && in.InterfaceObject {
 				in.Possible = i.Possible
 			}

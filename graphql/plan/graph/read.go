@@ -94,7 +94,7 @@ func (r *reader) definitions() error {
 		}
 		r.defs = append(r.defs, d)
 		r.g.types[d.Name] = &Type{
-			Name: d.Name, Kind: d.Kind, In: make([]*TypeIn, len(r.g.Subgraphs)), Interfaces: d.Interfaces,
+			Name: d.Name, Kind: d.Kind, Interfaces: d.Interfaces,
 			Auth: r.auth(d.Directives), Inaccessible: r.inaccessible(d.Directives), Weight: r.weight(d.Directives),
 		}
 	}
@@ -109,7 +109,7 @@ func (r *reader) definitions() error {
 	}
 	for _, name := range []string{"Int", "Float", "String", "Boolean", "ID"} {
 		if r.g.types[name] == nil {
-			r.g.types[name] = &Type{Name: name, Kind: ast.Scalar, In: make([]*TypeIn, len(r.g.Subgraphs)), Weight: -1}
+			r.g.types[name] = &Type{Name: name, Kind: ast.Scalar, Weight: -1}
 		}
 	}
 	return nil
@@ -170,22 +170,23 @@ func (r *reader) objects() error {
 				return fmt.Errorf("read supergraph: type %s is in an unknown subgraph %q", d.Name, text(dir, "graph"))
 			}
 			found = true
-			in := t.In[s]
+			in := t.In.At(s)
 			if in == nil {
 				in = &TypeIn{}
-				t.In[s] = in
+				t.In.set(s, in)
 			}
 			in.Extension = in.Extension || flag(dir, "extension", false)
 			in.InterfaceObject = in.InterfaceObject || flag(dir, "isInterfaceObject", false)
 		}
 		for _, dir := range d.Directives.ForNames(r.names.join("owner")) {
-			if s, ok := r.graph(dir); ok && t.In[s] == nil {
-				t.In[s], found = &TypeIn{}, true
+			if s, ok := r.graph(dir); ok && t.In.At(s) == nil {
+				t.In.set(s, &TypeIn{})
+				found = true
 			}
 		}
 		if !found { // v0.1 says nothing about value types: everybody has them
-			for s := range t.In {
-				t.In[s] = &TypeIn{}
+			for s := range r.g.Subgraphs {
+				t.In.set(s, &TypeIn{})
 			}
 		}
 		for _, dir := range d.Directives.ForNames(r.names.context) {
@@ -215,13 +216,11 @@ func (r *reader) fields() error {
 		if dir := d.Directives.ForName(r.names.join("owner")); dir != nil {
 			owner, _ = r.graph(dir)
 		}
-		// Of one piece: there are as many of these as fields × subgraphs.
-		n := len(r.g.Subgraphs)
-		all, in := make([]Field, len(d.Fields)), make([]*FieldIn, n*len(d.Fields))
+		all := make([]Field, len(d.Fields))
 		for i, fd := range d.Fields {
 			f := &all[i]
 			*f = Field{
-				Parent: t, Name: fd.Name, Type: fd.Type, Named: r.g.types[fd.Type.Name()], Def: fd, In: in[i*n : (i+1)*n : (i+1)*n],
+				Parent: t, Name: fd.Name, Type: fd.Type, Named: r.g.types[fd.Type.Name()], Def: fd,
 				Auth: r.auth(fd.Directives), Weight: r.weight(fd.Directives), List: r.listSize(fd.Directives),
 			}
 			if f.Named == nil {
@@ -268,15 +267,15 @@ func (r *reader) owners(f *Field, owner int) error {
 				return fmt.Errorf("read supergraph: field %s.%s has an unknown type %s", f.Parent.Name, f.Name, typ.Name())
 			}
 		}
-		f.In[s] = in
+		f.In.set(s, in)
 	}
 	if named > 0 || len(dirs) > 0 && owner < 0 {
 		return nil
 	}
 	// no word about subgraphs: it is everywhere its type is (in v0.1: where the type is owned)
-	for s, in := range f.Parent.In {
+	for s, in := range f.Parent.In.All() {
 		if in != nil && (owner < 0 || s == owner) {
-			f.In[s] = &FieldIn{Type: f.Type, Named: f.Named}
+			f.In.set(s, &FieldIn{Type: f.Type, Named: f.Named})
 		}
 	}
 	return nil
@@ -288,7 +287,7 @@ func (r *reader) possible() error {
 		t := r.g.types[d.Name]
 		switch d.Kind {
 		case ast.Object:
-			for _, in := range t.In {
+			for _, in := range t.In.All() {
 				if in != nil {
 					in.Possible = t.Possible
 				}
@@ -304,7 +303,7 @@ func (r *reader) possible() error {
 		if d.Kind != ast.Interface {
 			continue
 		}
-		for _, in := range t.In {
+		for _, in := range t.In.All() {
 			if in != nil && in.InterfaceObject {
 				in.Possible = t.Possible
 			}
@@ -322,8 +321,8 @@ func (r *reader) implements(t *Type, d *ast.Definition) {
 	dirs := d.Directives.ForNames(r.names.join("implements"))
 	for _, dir := range dirs {
 		i := r.g.types[text(dir, "interface")]
-		if s, ok := r.graph(dir); ok && i != nil && i.In[s] != nil && t.In[s] != nil {
-			i.In[s].Possible = i.In[s].Possible.Or(t.Possible)
+		if s, ok := r.graph(dir); ok && i != nil && i.In.At(s) != nil && t.In.At(s) != nil {
+			i.In.At(s).Possible = i.In.At(s).Possible.Or(t.Possible)
 		}
 	}
 	if len(dirs) > 0 {
@@ -331,8 +330,8 @@ func (r *reader) implements(t *Type, d *ast.Definition) {
 	}
 	for _, name := range d.Interfaces { // v0.1, or a supergraph that leaves it out
 		if i := r.g.types[name]; i != nil {
-			for s, in := range i.In {
-				if in != nil && t.In[s] != nil {
+			for s, in := range i.In.All() {
+				if in != nil && t.In.At(s) != nil {
 					in.Possible = in.Possible.Or(t.Possible)
 				}
 			}
@@ -349,8 +348,8 @@ func (r *reader) members(u *Type, d *ast.Definition) {
 	dirs := d.Directives.ForNames(r.names.join("unionMember"))
 	for _, dir := range dirs {
 		t := r.g.types[text(dir, "member")]
-		if s, ok := r.graph(dir); ok && t != nil && u.In[s] != nil {
-			u.In[s].Possible = u.In[s].Possible.Or(t.Possible)
+		if s, ok := r.graph(dir); ok && t != nil && u.In.At(s) != nil {
+			u.In.At(s).Possible = u.In.At(s).Possible.Or(t.Possible)
 		}
 	}
 	if len(dirs) > 0 {
@@ -358,8 +357,8 @@ func (r *reader) members(u *Type, d *ast.Definition) {
 	}
 	for _, name := range d.Types {
 		if t := r.g.types[name]; t != nil {
-			for s, in := range u.In {
-				if in != nil && t.In[s] != nil {
+			for s, in := range u.In.All() {
+				if in != nil && t.In.At(s) != nil {
 					in.Possible = in.Possible.Or(t.Possible)
 				}
 			}
@@ -374,7 +373,7 @@ func (r *reader) interfaceObjects() error {
 		if d.Kind != ast.Interface {
 			continue
 		}
-		for s, in := range i.In {
+		for s, in := range i.In.All() {
 			if in == nil || !in.InterfaceObject {
 				continue
 			}
@@ -382,12 +381,12 @@ func (r *reader) interfaceObjects() error {
 				t := r.g.objects[id]
 				for name, f := range i.Fields {
 					have := t.Fields[name]
-					if have == nil || f.In[s] == nil || have.In[s] != nil {
+					if have == nil || f.In.At(s) == nil || have.In.At(s) != nil {
 						continue
 					}
-					via := *f.In[s]
+					via := *f.In.At(s)
 					via.Via = i
-					have.In[s] = &via
+					have.In.set(s, &via)
 					r.lends = true
 				}
 			}
