@@ -134,3 +134,70 @@ func TestOfferAndAccept(t *testing.T) {
 		}
 	}
 }
+
+// A CA rotation at one organisation needs nobody at the other: the next root is trusted before anything is signed by
+// it, the former goes when nothing is, and no call fails meanwhile.
+func TestRotationNeedsNobodyElse(t *testing.T) {
+	l, n := world(t, "a", "")
+	a := n("a")
+	x := organisation(t, "bravo.example", "x")
+	offer(t, a, "books", "one")
+	peered(t, a, x, "bravo.example", []string{"--export", "books"}, nil)
+	answers(t, x, "books", "one")
+
+	ctx, stop := context.WithCancel(t.Context())
+	calls, failed := make(chan int, 1), make(chan error, 1)
+	go func() {
+		count := 0
+		for ctx.Err() == nil {
+			if status, _, err := x.Get(ctx, "books.acme.example", "/books"); ctx.Err() == nil && (err != nil || status != 200) {
+				select {
+				case failed <- fmt.Errorf("call %d: %d, %w", count, status, err):
+				default:
+				}
+			}
+			count++
+		}
+		calls <- count
+	}()
+	identity := filepath.Join(a.Dir, "identity")
+	bundleFile := filepath.Join(identity, "acme.example.bundle.pem")
+	next := filepath.Join(l.Dir, "org2")
+	_, err := l.Run(t.Context(), "org", "init", "acme.example", "--dir", next)
+	must(t, err)
+	former, err := os.ReadFile(bundleFile)
+	must(t, err)
+	root, err := os.ReadFile(filepath.Join(next, "ca.pem"))
+	must(t, err)
+	must(t, os.WriteFile(bundleFile+".new", append(root, former...), 0o600))
+	must(t, os.Rename(bundleFile+".new", bundleFile))
+	holds := func(roots int) {
+		t.Helper()
+		must(t, lab.Eventually(t.Context(), fmt.Sprintf("x holds %d roots of acme", roots), func(ctx context.Context) error {
+			var p peeringView
+			if err := x.JSON(ctx, &p, "peering", "show", "acme.example"); err != nil || len(p.Trust.Pins) != roots {
+				return fmt.Errorf("%+v, %w", p, err)
+			}
+			return nil
+		}))
+	}
+	holds(2)
+	_, err = l.Run(t.Context(), "org", "issue-node", "a", "--dir", next, "--out", identity)
+	must(t, err)
+	holds(1)
+	answers(t, x, "books", "one")
+	stop()
+	select {
+	case err := <-failed:
+		t.Error(err)
+	default:
+	}
+	t.Logf("%d calls, none failed", <-calls)
+	var p peeringView
+	must(t, x.JSON(t.Context(), &p, "peering", "show", "acme.example"))
+	for _, f := range p.Faults {
+		if f.Severity == "error" {
+			t.Errorf("after the rotation: %+v", f)
+		}
+	}
+}

@@ -57,6 +57,7 @@ type Feed struct {
 	issuer *token.Issuer
 	set    *revoke.Set
 	keys   atomic.Pointer[token.KeySet]
+	gate   atomic.Pointer[func(ctx context.Context, pem []byte) bool] // nil: open
 
 	mu  sync.Mutex
 	err error // why the feed is down; nil if it is up; guarded by mu
@@ -90,6 +91,10 @@ func (f *Feed) Issuer() *token.Issuer { return f.issuer }
 
 // Keys are the keys of its tokens, as it last told them; empty before it has. They are not to be changed.
 func (f *Feed) Keys() token.KeySet { return *f.keys.Load() }
+
+// Gate has the feed ask, before it tells the service that roots are used here, whether others know them. As long as
+// the answer is no the service hears of none, and goes on signing by the former. published may wait, a second or so.
+func (f *Feed) Gate(published func(ctx context.Context, pem []byte) bool) { f.gate.Store(&published) }
 
 // Org is whose identity service it is.
 func (f *Feed) Org() bgp.Org { return f.cfg.Org }
@@ -160,8 +165,10 @@ func (f *Feed) once(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			sum := sha256.Sum256(text)
-			in.RootsSha256 = sum[:]
+			if open := f.gate.Load(); open == nil || (*open)(ctx, text) {
+				sum := sha256.Sum256(text)
+				in.RootsSha256 = sum[:]
+			}
 		}
 		if err := stream.Send(in); err != nil && !first {
 			return explain(err)

@@ -102,6 +102,26 @@ func (a *API) peeringOf(ctx context.Context, p *federation.Peering) (*operator.P
 		return nil, err
 	}
 	out.Trust = trustView(&p.Trust, held)
+	standing := a.cfg.Trust.Standing(p)
+	out.Trust.CheckedAt = stamp(standing.Checked)
+	out.Trust.Refused, out.Trust.RefusedAt = standing.Refused, stamp(standing.RefusedAt)
+	for i, f := range standing.Faults {
+		view := operator.TrustFault{
+			Kind:     f.Kind,
+			Severity: "warning",
+			Text:     f.Text,
+			Advice:   f.Advice,
+			Since:    stamp(standing.Since[i]),
+			SeenBy:   "this side",
+		}
+		if f.Error {
+			view.Severity = "error"
+		}
+		if f.Other {
+			view.SeenBy = "the other"
+		}
+		out.Faults = append(out.Faults, view)
+	}
 	err = a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
 		for _, n := range p.Nodes {
 			view := operator.PeeringNode{Node: n.Node.String(), Addresses: append([]string{}, n.Addresses...)}

@@ -277,7 +277,9 @@ func (d *Daemon) others(ctx context.Context) (err error) {
 	if d.member != nil {
 		cfg.TokenKeys = d.member.Keys
 	}
-	d.trust, err = trust.Open(ctx, cfg)
+	if d.trust, err = trust.Open(ctx, cfg); err == nil && d.member != nil {
+		d.member.Feed().Gate(d.trust.Published)
+	}
 	return err
 }
 

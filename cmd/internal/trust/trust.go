@@ -5,6 +5,7 @@ package trust
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -53,8 +53,10 @@ type Config struct {
 	Store    federation.Store
 	// TokenKeys are the organisation's; nil for a node that has none to tell of.
 	TokenKeys func() token.KeySet
-	Peers     Peers
-	Log       *slog.Logger
+	// Web are the roots by which endpoints of the web are judged; nil for the system's.
+	Web   *x509.CertPool
+	Peers Peers
+	Log   *slog.Logger
 }
 
 // Room is a node's dealings with other organisations. It is safe for concurrent use.
@@ -67,13 +69,23 @@ type Room struct {
 
 	applying sync.Mutex // held while files and peers are made to follow the book
 
-	mu  sync.Mutex
-	own ownRecord // guarded by mu
+	mu     sync.Mutex
+	own    ownRecord          // guarded by mu
+	states map[bgp.Org]*state // guarded by mu
+	told   chan struct{}      // guarded by mu; closed when a neighbour has said something
+	// busy are the neighbours with whom an exchange is under way, and whether another one is wanted.
+	busy map[bgp.NodeID]bool // guarded by mu
 }
 
 // Open reads what was kept. Nothing is served before Run.
 func Open(ctx context.Context, cfg Config) (*Room, error) {
-	r := &Room{cfg: cfg, audit: newAudit(filepath.Join(cfg.Data, auditFile), cfg.Log)}
+	r := &Room{
+		states: map[bgp.Org]*state{},
+		busy:   map[bgp.NodeID]bool{},
+		told:   make(chan struct{}),
+		cfg:    cfg,
+		audit:  newAudit(filepath.Join(cfg.Data, auditFile), cfg.Log),
+	}
 	r.asker = federation.Asker{Mine: cfg.Identity.Certificate}
 	var err error
 	r.book, err = federation.Open(ctx, federation.Config{
@@ -86,6 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Room, error) {
 		return nil, err
 	}
 	r.endpoint = federation.NewEndpoint(r.book, r, cfg.Log, r.follow)
+	r.endpoint.Handle("POST "+federation.ExchangePath, r.answer)
 	return r, r.files()
 }
 
@@ -102,6 +115,7 @@ func (r *Room) Take(ctx context.Context, conn *tls.Conn) { r.endpoint.Take(ctx, 
 func (r *Room) Run(ctx context.Context) error {
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return r.endpoint.Run(ctx) })
+	tasks.Go(func() error { return r.exchanges(ctx) })
 	return tasks.Wait()
 }
 
@@ -219,6 +233,9 @@ func (r *Room) End(ctx context.Context, org bgp.Org, text string) (bool, error) 
 	for _, n := range gone.Nodes {
 		errs = append(errs, r.cfg.Peers.RemoveNeighbour(ctx, n.Node, text))
 	}
+	r.mu.Lock()
+	delete(r.states, org)
+	r.mu.Unlock()
 	r.applying.Lock()
 	defer r.applying.Unlock()
 	err = os.Remove(r.rootsFile(org))
@@ -332,6 +349,3 @@ func (r *Room) Bundle() (*bundle.Bundle, error) {
 	b.Sequence = r.own.Sequence
 	return b, nil
 }
-
-// Short is a pin for a line of text.
-func Short(pin string) string { return strings.ToLower(pin[:min(len(pin), 16)]) }
