@@ -33,6 +33,9 @@ func (a *API) SetNeighbour(ctx context.Context, n federation.Neighbour, terms *f
 	p.Addresses, p.Label = n.Addresses, label
 	p.Import, p.Export = chainOfNames(terms.Take), chainOfNames(terms.Offer)
 	p.MaxRoutes = terms.MaxRoutes
+	if p.Role, err = bgp.ParseRole(terms.Role); err != nil {
+		return fmt.Errorf("role: %w", err)
+	}
 	return a.putPeer(ctx, p)
 }
 
