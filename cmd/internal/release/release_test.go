@@ -17,13 +17,13 @@ func TestWhenItIsDue(t *testing.T) {
 		now  usage
 		want bool
 	}{
-		"a flood has gone":        {watch{last: at(95, 400, 1000), least: 40 * mib}, at(100, 400, 1001), true},
-		"it is under way":         {watch{last: at(95, 400, 1000), least: 40 * mib}, at(100, 400, 1100), false},
-		"as much as before":       {watch{last: at(95, 60, 1000), least: 40 * mib}, at(100, 60, 1001), false},
+		"a flood has gone":  {watch{last: at(95, 400, 1000), least: 40 * mib}, at(100, 400, 1001), true},
+		"it is under way":   {watch{last: at(95, 400, 1000), least: 40 * mib}, at(100, 400, 1100), false},
+		"as much as before": {watch{last: at(95, 60, 1000), least: 40 * mib}, at(100, 60, 1001), false},
 		"given back a moment ago": {
 			watch{last: at(95, 400, 1000), least: 40 * mib, freed: at(90, 0, 0).at}, at(100, 400, 1001), false,
 		},
-		"it began large":          {watch{last: at(95, 400, 1000)}, at(100, 400, 1001), true},
+		"it began large": {watch{last: at(95, 400, 1000)}, at(100, 400, 1001), true},
 	} {
 		if got := c.w.due(c.now); got != c.want {
 			t.Errorf("%s: due is %v", name, got)
