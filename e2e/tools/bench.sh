@@ -40,3 +40,5 @@ fi
 echo
 echo '== identity: a verification against plain golang-jwt, revocations among a million, and how soon one is in force'
 (cd "$root" && go test -run '^$' -bench 'Verify|Check|Revocation' -benchtime "${IDENTITY:-200x}" ./auth/token ./auth/revoke ./auth/server | grep -E '^Benchmark')
+(cd "$root" && CATALYST_ENVOY="${CATALYST_ENVOY:-$root/.tools/envoy/bin/envoy}" BENCH_REVOCATIONS="${REVOCATIONS:-100}" \
+	go test -tags e2e -count=1 -run TestRevocationBounds -v ./e2e | grep -E 'revocation at|FAIL')
