@@ -3,6 +3,7 @@ package peering
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -12,17 +13,19 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
-// shelf keeps what KeepOffers gives, and refuses the first batch.
+// shelf keeps what KeepOffers gives, and refuses once what names two offerers.
 type shelf struct {
-	mu    sync.Mutex
-	tries int
-	books map[bgp.Service]rib.Offers
+	mu      sync.Mutex
+	refused bool
+	books   map[bgp.Service]rib.Offers
 }
 
 func (s *shelf) keep(_ context.Context, all []rib.Offers) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.tries++; s.tries == 1 {
+	two := func(o rib.Offers) bool { return len(o.Offerers) == 2 }
+	if !s.refused && slices.ContainsFunc(all, two) {
+		s.refused = true
 		return errors.New("the disk is full")
 	}
 	for _, o := range all {
