@@ -1,11 +1,13 @@
 package envoy
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -29,6 +31,9 @@ type BootstrapConfig struct {
 	Overload Overload
 	// StateOfTheWorld asks for everything on each change, instead of the difference.
 	StateOfTheWorld bool
+	// Pings is how often Envoy pings the control plane, which ends a connection that is pinged more often than it expects.
+	// Zero means xds.KeepaliveInterval.
+	Pings time.Duration
 }
 
 // Bootstrap returns an Envoy bootstrap in JSON. ADS is delta, over a Unix socket; no listener and no cluster but that
@@ -117,7 +122,7 @@ func (c *BootstrapConfig) adsCluster() (map[string]any, error) {
 		"typed_extension_protocol_options": map[string]any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": map[string]any{
 			"@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
 			"explicit_http_config": map[string]any{"http2_protocol_options": map[string]any{"connection_keepalive": map[string]any{
-				"interval": xds.KeepaliveInterval.String(), "timeout": xds.KeepaliveTimeout.String()}}},
+				"interval": cmp.Or(c.Pings, xds.KeepaliveInterval).String(), "timeout": xds.KeepaliveTimeout.String()}}},
 		}},
 	}
 	address := map[string]any{"pipe": map[string]any{"path": c.ADS}}

@@ -94,7 +94,7 @@ func (c *Compiler) downCluster(f *Forwarding) *cluster.Cluster {
 		Name:                          name,
 		ConnectTimeout:                durationpb.New(connectTimeout),
 		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: c.http2Upstream(pings()),
+		TypedExtensionProtocolOptions: c.http2Upstream(c.pings()),
 		CommonLbConfig:                noPanic(),
 		LoadAssignment:                &endpoint.ClusterLoadAssignment{ClusterName: name},
 		Metadata: &core.Metadata{FilterMetadata: map[string]*structpb.Struct{metadataKey: {Fields: map[string]*structpb.Value{
@@ -108,7 +108,7 @@ func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 	cl := &cluster.Cluster{
 		ConnectTimeout:                durationpb.New(connectTimeout),
 		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: c.http2Upstream(pings()),
+		TypedExtensionProtocolOptions: c.http2Upstream(c.pings()),
 		CircuitBreakers:               c.hopBreakers(),
 		CommonLbConfig:                noPanic(),
 		OutlierDetection:              outliers(),
@@ -184,7 +184,7 @@ func (c *Compiler) endingCluster(name string, backups bool) *cluster.Cluster {
 		Name:                          name,
 		ConnectTimeout:                durationpb.New(connectTimeout),
 		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: c.http2Upstream(pings()), CircuitBreakers: c.endingBreakers(),
+		TypedExtensionProtocolOptions: c.http2Upstream(c.pings()), CircuitBreakers: c.endingBreakers(),
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
 		LoadAssignment: &endpoint.ClusterLoadAssignment{
 			ClusterName: name,
@@ -213,7 +213,7 @@ func (c *Compiler) alias(name string, targets ...string) *cluster.Cluster {
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), LbPolicy: cluster.Cluster_CLUSTER_PROVIDED,
 		ClusterDiscoveryType: &cluster.Cluster_ClusterType{ClusterType: &cluster.Cluster_CustomClusterType{
 			Name: "envoy.clusters.aggregate", TypedConfig: toAny(&aggregate.ClusterConfig{Clusters: targets})}},
-		TypedExtensionProtocolOptions: c.http2Upstream(pings()), CircuitBreakers: c.hopBreakers(), CommonLbConfig: noPanic(),
+		TypedExtensionProtocolOptions: c.http2Upstream(c.pings()), CircuitBreakers: c.hopBreakers(), CommonLbConfig: noPanic(),
 	}
 }
 
@@ -337,8 +337,8 @@ func (c *Compiler) http2Options(streams uint32, keepalive *core.KeepaliveSetting
 }
 
 // pings finds out that the other node's Envoy is gone where nothing else would.
-func pings() *core.KeepaliveSettings {
-	return &core.KeepaliveSettings{Interval: durationpb.New(KeepaliveInterval), Timeout: durationpb.New(KeepaliveTimeout)}
+func (c *Compiler) pings() *core.KeepaliveSettings {
+	return &core.KeepaliveSettings{Interval: durationpb.New(c.cfg.Pings), Timeout: durationpb.New(KeepaliveTimeout)}
 }
 
 // http1Upstream has Envoy speak HTTP/1.1 with the workloads of a cluster.

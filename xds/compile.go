@@ -81,6 +81,7 @@ func NewCompiler(cfg Config) *Compiler {
 		cfg.EgressIP = "127.0.0.1"
 	}
 	cfg.Limits = cfg.Limits.withDefaults()
+	cfg.Pings = cmp.Or(cfg.Pings, KeepaliveInterval)
 	return &Compiler{cfg: cfg, services: map[bgp.Service]*compiled{}, owners: map[Ref]int{}, sent: map[Ref]string{},
 		peerOrgs: map[bgp.Org]bool{cfg.Self.Org: true}}
 }

@@ -118,6 +118,8 @@ type Config struct {
 	// Policy has requests and connections decided by the node; nil for whoever may come in may call everything.
 	Policy *PolicyCheck
 	Limits Limits
+	// Pings is how often Envoy pings other nodes over connections that carry nothing. Zero means KeepaliveInterval.
+	Pings time.Duration
 }
 
 // Problem is a service that could not be compiled. Its last good resources stay.

@@ -251,7 +251,7 @@ func (c *Compiler) relay(name string) *hcm.HttpConnectionManager {
 
 // honest is how a relay speaks over tunnels: HTTP/2, and no answer that comes over one says that there is none.
 func (c *Compiler) honest() *upstreams.HttpProtocolOptions {
-	o := c.http2Options(tunnelStreams, pings())
+	o := c.http2Options(tunnelStreams, c.pings())
 	o.HttpFilters = []*hcm.HttpFilter{
 		httpFilter("envoy.filters.http.header_mutation",
 			&headers.HeaderMutation{Mutations: &headers.Mutations{ResponseMutations: []*mutation.HeaderMutation{

@@ -20,9 +20,9 @@ func deliveries() []scenario {
 		{137, "silence", "Nothing happens for minutes: no stream is lost, neither of an Envoy nor of a call to a " +
 			"gRPC workload.", []guard{
 			one("Envoy may ping as often as it does", "xds/ads TestIdleStreamsLast", admissionFile,
-				"MinTime: xds.KeepaliveInterval / 2", "MinTime: time.Hour"),
+				"MinTime: s.cfg.Pings / 2", "MinTime: time.Hour"),
 			one("workloads are not pinged", "xds/ads TestIdleStreamsLast", "xds/cluster.go", "http2Upstream(nil)",
-				"http2Upstream(pings())"),
+				"http2Upstream(c.pings())"),
 		}},
 		{138, "a site behind NAT", "A node that can only dial out offers services: they are reached by tunnels that its " +
 			"Envoy holds, with backups as any other.", []guard{

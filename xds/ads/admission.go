@@ -242,11 +242,11 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, opts []grpc.Serve
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(1<<20), grpc.ConnectionTimeout(handshakePatience),
 		grpc.WaitForHandlers(true),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: xds.KeepaliveInterval, Timeout: xds.KeepaliveTimeout}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: s.cfg.Pings, Timeout: xds.KeepaliveTimeout}),
 		// gRPC allows a client one ping in 5 minutes and ends the connection of one that pings more. Envoy pings at the
 		// same interval as this server.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
-			MinTime:             xds.KeepaliveInterval / 2,
+			MinTime:             s.cfg.Pings / 2,
 			PermitWithoutStream: true,
 		}))...)
 	v := &visit{Server: s, leave: make(chan struct{}, 1)}

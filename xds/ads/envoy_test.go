@@ -148,7 +148,7 @@ func newPlaneConfigured(t *testing.T, a authority, name string, change func(*pla
 		Concurrency: 1 + 3*len(p.cfg.TunnelsFrom),
 		Bootstrap: envoy.BootstrapConfig{
 			NodeID: name, ADS: filepath.Join(dir, "ads.sock"), Admin: filepath.Join(dir, "admin.sock"),
-			StateOfTheWorld: p.stateOfTheWorld, Tunnels: len(p.cfg.TunnelsTo)+len(p.cfg.TunnelsFrom) > 0,
+			StateOfTheWorld: p.stateOfTheWorld, Pings: p.cfg.Pings, Tunnels: len(p.cfg.TunnelsTo)+len(p.cfg.TunnelsFrom) > 0,
 		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -189,7 +189,7 @@ func (p *plane) stat(name string) int {
 func (p *plane) startADS() {
 	p.t.Helper()
 	p.compiler = xds.NewCompiler(p.cfg)
-	p.server = ads.NewServer(ads.Config{Log: slog.New(slog.DiscardHandler),
+	p.server = ads.NewServer(ads.Config{Log: slog.New(slog.DiscardHandler), Pings: p.cfg.Pings,
 		OnAck:  func(a ads.Acknowledged) { p.mu.Lock(); p.acks = append(p.acks, a); p.mu.Unlock() },
 		OnNack: func(r ads.Refused) { p.mu.Lock(); p.nacks = append(p.nacks, r); p.mu.Unlock() }})
 	d, err := p.compiler.Start(p.identity)

@@ -16,9 +16,9 @@ import (
 	"github.com/catalyst-router/catalyst/xds"
 )
 
-// idle is long enough for three pings of Envoy's too many: grpc-go ends a connection at the third that it does not
-// allow, after 30 to 45 s.
-var idle = flag.Duration("idle", 50*time.Second, "how long an Envoy has nothing to say")
+// idle is long enough for three pings of Envoy's too many, which grpc-go ends a connection at. Envoys ping every second
+// here; with -idle longer than a minute, as often as they do at nodes.
+var idle = flag.Duration("idle", 8*time.Second, "how long an Envoy has nothing to say")
 
 // Where Envoy meets a gRPC server, an idle connection has to last: the ADS stream of an Envoy to which nothing
 // happens, and the stream of a call to a workload that says nothing for a while, here grpc.health.v1.Health/Watch of
@@ -27,7 +27,12 @@ func TestIdleStreamsLast(t *testing.T) {
 	t.Parallel()
 	const greeter = bgp.Service("greeter.acme.example")
 	org := newAuthority(t, "acme.example")
-	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
+	often := func(p *plane) {
+		if *idle <= time.Minute {
+			p.cfg.Pings = time.Second
+		}
+	}
+	a, c := newPlaneConfigured(t, org, "a", often), newPlaneConfigured(t, org, "c", often)
 	for _, p := range []*plane{a, c} {
 		p.server.Open()
 	}

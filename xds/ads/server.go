@@ -1,6 +1,7 @@
 package ads
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -30,6 +31,8 @@ type Config struct {
 	Who Who
 	// Store keeps what Envoys have taken, for the next process; nil for nobody. It must not block.
 	Store Store
+	// Pings is how often Envoys ping the server (envoy.BootstrapConfig), and it them. Zero means xds.KeepaliveInterval.
+	Pings time.Duration
 }
 
 // Store keeps what is to be served again after a restart, before anything is compiled (see Server.Restore).
@@ -90,6 +93,7 @@ type books struct {
 
 // NewServer returns a server that has nothing and answers nobody.
 func NewServer(cfg Config) *Server {
+	cfg.Pings = cmp.Or(cfg.Pings, xds.KeepaliveInterval)
 	b := &books{cfg: cfg, view: newView(), streams: map[*stream]bool{}}
 	q := &quarantine{books: b, refusals: map[string]map[version]*refusal{}, refused: map[xds.Ref]int{}}
 	w := &waits{books: b, quarantine: q}
