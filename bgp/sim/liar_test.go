@@ -43,9 +43,9 @@ func (l *liar) rejected(why rib.Reject) uint64 {
 	return v.Counters.Rejected[int(why)]
 }
 
-// A neighbour that lies about routes: others' names, paths that are shorter than they were, or not its own, marks that it
-// must not pass on, attributes without end, more than it may. Nothing of it is used, each is counted by its kind, and the
-// honest peer's routes and session are as before.
+// A neighbour that lies about routes: others' names, paths that are shorter than they were, or not its own, marks that
+// it must not pass on, attributes without end, more than it may. Nothing of it is used, each is counted by its kind,
+// and the honest peer's routes and session are as before.
 func TestAPeerThatLies(t *testing.T) {
 	n := New(1)
 	a, honest, evil := id("a"), id("h@bravo"), id("m@mallory")

@@ -53,7 +53,7 @@ func scenarios() []scenario {
 		webScenarios(),
 		addressScenarios(),
 		identityScenarios(),
-		deliveries(),
+		deliveries(), maintenance(),
 		ingressScenarios(),
 		abuse(), held(), betweenOrganisations(),
 		dataPlaneScenarios(),
