@@ -59,7 +59,8 @@ func (b *pricer) atHand(sl *slot, class graph.TypeSet) (option, bool) {
 		}
 		if b.resolves(v, sl.name, class) {
 			f := sl.pos.field(b.g, sl, class)
-			best = option{sub: v.group.sub, way: way{ok: true, depth: v.group.depth, how: seen, view: v}, in: f.In.At(v.group.sub)}
+			best = option{sub: v.group.sub, way: way{ok: true, depth: v.group.depth, how: seen, view: v},
+				in: f.In.At(v.group.sub)}
 		}
 	}
 	return best, best.way.ok
