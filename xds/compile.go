@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -56,7 +57,10 @@ const (
 	workPrefix   = "workload/"   // the workload of a TCP service beside this node
 	localPrefix  = "local/"      // the workloads of any other service beside this node, where it has backups
 	tcpListeners = "tcp-egress/" // a TCP service's loopback port
-	workName     = "tcp-workloads"
+	// A TCP service's own address and port. It is a listener apart: where another program has the port, that costs the
+	// service this address and nothing else.
+	dialListeners = "tcp-name/"
+	workName      = "tcp-workloads"
 )
 
 // Compiler turns forwarding states into resources. It is not safe for concurrent use.
@@ -190,9 +194,9 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 		return nil, err
 	}
 	target := clusters[len(clusters)-1].GetName()
-	var tcp *listener.Listener
+	var tcp []*listener.Listener
 	if f.Protocol == bgp.TCP {
-		tcp = c.tcpListener(f)
+		tcp = c.tcpListeners(f)
 	}
 	out := &compiled{}
 	c.trust(b, f)
@@ -203,9 +207,9 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 	if f.Protocol != bgp.TCP || target == clusterName(f) {
 		out.uses = append(out.uses, c.routes(b, f, target)...)
 	}
-	if tcp != nil {
-		b.set(TypeListener, tcp.GetName(), tcp, c.tcpTarget(f))
-		out.uses = append(out.uses, Ref{TypeListener, tcp.GetName()})
+	for _, l := range tcp {
+		b.set(TypeListener, l.GetName(), l, c.tcpTarget(f))
+		out.uses = append(out.uses, Ref{TypeListener, l.GetName()})
 	}
 	return out, b.err
 }
@@ -425,7 +429,7 @@ func begins(name string, prefixes ...string) bool {
 func NamesOf(typeURL string, svc bgp.Service) []string {
 	switch typeURL {
 	case TypeListener:
-		return []string{tcpListeners + string(svc)}
+		return []string{tcpListeners + string(svc), dialListeners + string(svc)}
 	case TypeCluster:
 		return []string{httpPrefix + string(svc), tcpPrefix + string(svc), workPrefix + string(svc),
 			localPrefix + string(svc)}
@@ -444,6 +448,30 @@ func LocalPort(r *Resource) (bgp.Service, uint16, bool) {
 	}
 	port := l.GetAddress().GetSocketAddress().GetPortValue()
 	return bgp.Service(name), uint16(port), port > 0 && port <= math.MaxUint16
+}
+
+// DialName is the listener of a TCP service's own address.
+func DialName(svc bgp.Service) Ref { return Ref{TypeListener, dialListeners + string(svc)} }
+
+// Dialled returns the TCP service whose own address a listener is named for; false for any other resource.
+func Dialled(ref Ref) (bgp.Service, bool) {
+	name, ok := strings.CutPrefix(ref.Name, dialListeners)
+	return bgp.Service(name), ok && ref.Type == TypeListener
+}
+
+// DialAddress returns the TCP service whose own address a listener is at, and which; false for any other resource.
+func DialAddress(r *Resource) (bgp.Service, netip.AddrPort, bool) {
+	svc, ok := Dialled(Ref{r.Type, r.Name})
+	var l listener.Listener
+	if !ok || proto.Unmarshal(r.Body, &l) != nil {
+		return "", netip.AddrPort{}, false
+	}
+	at := l.GetAddress().GetSocketAddress()
+	ip, err := netip.ParseAddr(at.GetAddress())
+	if err != nil || at.GetPortValue() == 0 || at.GetPortValue() > math.MaxUint16 {
+		return "", netip.AddrPort{}, false
+	}
+	return svc, netip.AddrPortFrom(ip, uint16(at.GetPortValue())), true
 }
 
 // Targets returns the clusters that a resource sends to, or stands for, and the routes that it names; nil for one

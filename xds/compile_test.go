@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -94,7 +95,9 @@ func cases() map[string]Forwarding {
 			Tiers:    [][]Target{{{Backend: Backend{Address: "127.0.0.1:50051"}}}},
 		},
 		"graphql_remote": {Service: "graph.acme.example", Protocol: bgp.GraphQL, Tiers: [][]Target{{a}, {b}}},
-		"tcp_down":       {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Down: []bgp.NodeID{a.NextHop.Node}},
+		"tcp_own_address": {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000,
+			Dial: netip.MustParseAddrPort("127.83.0.20:5432"), Tiers: [][]Target{{a}}},
+		"tcp_down": {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Down: []bgp.NodeID{a.NextHop.Node}},
 	}
 }
 

@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
@@ -26,6 +27,11 @@ type Forwarding struct {
 	Down []bgp.NodeID
 	// Port is the local port of a TCP service, which wants one; of others it does not count.
 	Port uint16
+	// ServicePort is the port that applications dial a TCP service at by its name, as its originator says; 0 if it says
+	// none.
+	ServicePort uint16
+	// Dial is the address of the TCP service's own at which it takes connections besides Port; the zero value for none.
+	Dial netip.AddrPort
 	// Revision is that of the Loc-RIB.
 	Revision uint64
 	Trace    bgp.Trace

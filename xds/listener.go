@@ -277,10 +277,11 @@ func (f *Forwarding) local() []Target {
 	return all
 }
 
-// tcpListener is the loopback port of a TCP service. What comes there goes on as a CONNECT stream, to a workload
-// beside this node too: so the listener stays the same, and with it its connections, whatever way the service takes.
-// A node without an ingress ends no such streams and goes straight to its workload.
-func (c *Compiler) tcpListener(f *Forwarding) *listener.Listener {
+// tcpListeners are the loopback port of a TCP service and, where it has one, the address of its own. What comes there
+// goes on as a CONNECT stream, to a workload beside this node too: so the listener stays the same, and with it its
+// connections, whatever way the service takes. A node without an ingress ends no such streams and goes straight to its
+// workload.
+func (c *Compiler) tcpListeners(f *Forwarding) []*listener.Listener {
 	target := c.tcpTarget(f)
 	proxy := &tcpproxy.TcpProxy{
 		StatPrefix:         "tcp-egress",
@@ -299,13 +300,20 @@ func (c *Compiler) tcpListener(f *Forwarding) *listener.Listener {
 			HeadersToAdd: []*core.HeaderValueOption{c.hopHeader()},
 		}
 	}
-	return &listener.Listener{
-		Name: tcpListeners + string(f.Service), Address: socketAddress(c.cfg.EgressIP, f.Port), StatPrefix: "tcp-egress",
-		PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
-		FilterChains: []*listener.FilterChain{{
-			Filters: []*listener.Filter{networkFilter("envoy.filters.network.tcp_proxy", proxy)},
-		}},
+	at := func(prefix, ip string, port uint16) *listener.Listener {
+		return &listener.Listener{
+			Name: prefix + string(f.Service), Address: socketAddress(ip, port), StatPrefix: "tcp-egress",
+			PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
+			FilterChains: []*listener.FilterChain{{
+				Filters: []*listener.Filter{networkFilter("envoy.filters.network.tcp_proxy", proxy)},
+			}},
+		}
 	}
+	all := []*listener.Listener{at(tcpListeners, c.cfg.EgressIP, f.Port)}
+	if f.Dial.IsValid() {
+		all = append(all, at(dialListeners, f.Dial.Addr().String(), f.Dial.Port()))
+	}
+	return all
 }
 
 // tcpTarget is the cluster of a TCP service's listener.

@@ -7,6 +7,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -14,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -107,6 +110,48 @@ func (c *Cluster) Database(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return c.url(name)
+}
+
+// Socket is the path of the Unix socket of the server.
+func (c *Cluster) Socket() string { return filepath.Join(c.dir, ".s.PGSQL.5432") }
+
+// TCP takes connections at a port of loopback until the test ends, and carries them to the server. It returns
+// HOST:PORT.
+func (c *Cluster) TCP(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns sync.WaitGroup
+	t.Cleanup(func() { _ = l.Close(); conns.Wait() })
+	conns.Go(func() {
+		for {
+			from, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() { c.carry(from) })
+		}
+	})
+	return l.Addr().String()
+}
+
+// carry joins a connection with one to the server, until one of them ends.
+func (c *Cluster) carry(from net.Conn) {
+	to, err := net.Dial("unix", c.Socket())
+	if err != nil {
+		_ = from.Close()
+		return
+	}
+	var both sync.WaitGroup
+	for _, pair := range [][2]net.Conn{{from, to}, {to, from}} {
+		both.Go(func() {
+			_, _ = io.Copy(pair[0], pair[1])
+			_, _ = from.Close(), to.Close()
+		})
+	}
+	both.Wait()
 }
 
 func (c *Cluster) url(database string) string {

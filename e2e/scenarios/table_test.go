@@ -52,6 +52,7 @@ func scenarios() []scenario {
 		fileScenarios(),
 		webScenarios(),
 		addressScenarios(),
+		nameScenarios(),
 		identityScenarios(),
 		deliveries(), maintenance(),
 		ingressScenarios(),

@@ -114,6 +114,15 @@ type ComplexityRoot struct {
 		Name  func(childComplexity int) int
 	}
 
+	DNSName struct {
+		Address  func(childComplexity int) int
+		Protocol func(childComplexity int) int
+		Service  func(childComplexity int) int
+		State    func(childComplexity int) int
+		TTL      func(childComplexity int) int
+		Why      func(childComplexity int) int
+	}
+
 	Envoy struct {
 		Bytes       func(childComplexity int) int
 		CutOff      func(childComplexity int) int
@@ -261,6 +270,15 @@ type ComplexityRoot struct {
 		SetService         func(childComplexity int, input ServiceInput, create bool) int
 		TrustOrigin        func(childComplexity int, organisation string, keys string) int
 		WithdrawInvitation func(childComplexity int, id string) int
+	}
+
+	NamePage struct {
+		Addresses     func(childComplexity int) int
+		All           func(childComplexity int) int
+		Listen        func(childComplexity int) int
+		Names         func(childComplexity int) int
+		Next          func(childComplexity int) int
+		Organisations func(childComplexity int) int
 	}
 
 	Node struct {
@@ -509,6 +527,7 @@ type ComplexityRoot struct {
 		FilterExplain  func(childComplexity int, input FilterInput, service string) int
 		Graph          func(childComplexity int) int
 		Invitations    func(childComplexity int) int
+		Names          func(childComplexity int, after string, first int) int
 		Node           func(childComplexity int) int
 		OwnBundle      func(childComplexity int) int
 		Peer           func(childComplexity int, node string) int
@@ -521,6 +540,7 @@ type ComplexityRoot struct {
 		PolicyVersions func(childComplexity int, first int) int
 		Ports          func(childComplexity int) int
 		ReadInvitation func(childComplexity int, invitation string) int
+		Resolve        func(childComplexity int, name string) int
 		Route          func(childComplexity int, service string) int
 		Routes         func(childComplexity int, after int, first int) int
 		Service        func(childComplexity int, service string) int
@@ -553,6 +573,13 @@ type ComplexityRoot struct {
 		Since func(childComplexity int) int
 		Text  func(childComplexity int) int
 		Via   func(childComplexity int) int
+	}
+
+	Resolution struct {
+		Code    func(childComplexity int) int
+		Name    func(childComplexity int) int
+		Records func(childComplexity int) int
+		Why     func(childComplexity int) int
 	}
 
 	Route struct {
@@ -748,6 +775,8 @@ type QueryResolver interface {
 	Envoys(ctx context.Context) ([]Envoy, error)
 	Ports(ctx context.Context) (*Ports, error)
 	Traffic(ctx context.Context) (*Traffic, error)
+	Names(ctx context.Context, after string, first int) (*NamePage, error)
+	Resolve(ctx context.Context, name string) (*Resolution, error)
 	Graph(ctx context.Context) (*Graph, error)
 	Plan(ctx context.Context, query string, operationName string) (string, error)
 	CheckSubgraph(ctx context.Context, name string, sdl string) (*GraphCheck, error)
@@ -1091,6 +1120,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Count.Name(childComplexity), true
+
+	case "DNSName.address":
+		if e.ComplexityRoot.DNSName.Address == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DNSName.Address(childComplexity), true
+	case "DNSName.protocol":
+		if e.ComplexityRoot.DNSName.Protocol == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DNSName.Protocol(childComplexity), true
+	case "DNSName.service":
+		if e.ComplexityRoot.DNSName.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DNSName.Service(childComplexity), true
+	case "DNSName.state":
+		if e.ComplexityRoot.DNSName.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DNSName.State(childComplexity), true
+	case "DNSName.ttl":
+		if e.ComplexityRoot.DNSName.TTL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DNSName.TTL(childComplexity), true
+	case "DNSName.why":
+		if e.ComplexityRoot.DNSName.Why == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DNSName.Why(childComplexity), true
 
 	case "Envoy.bytes":
 		if e.ComplexityRoot.Envoy.Bytes == nil {
@@ -1813,6 +1879,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.WithdrawInvitation(childComplexity, args["id"].(string)), true
+
+	case "NamePage.addresses":
+		if e.ComplexityRoot.NamePage.Addresses == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamePage.Addresses(childComplexity), true
+	case "NamePage.all":
+		if e.ComplexityRoot.NamePage.All == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamePage.All(childComplexity), true
+	case "NamePage.listen":
+		if e.ComplexityRoot.NamePage.Listen == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamePage.Listen(childComplexity), true
+	case "NamePage.names":
+		if e.ComplexityRoot.NamePage.Names == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamePage.Names(childComplexity), true
+	case "NamePage.next":
+		if e.ComplexityRoot.NamePage.Next == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamePage.Next(childComplexity), true
+	case "NamePage.organisations":
+		if e.ComplexityRoot.NamePage.Organisations == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamePage.Organisations(childComplexity), true
 
 	case "Node.attributeSets":
 		if e.ComplexityRoot.Node.AttributeSets == nil {
@@ -2992,6 +3095,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Invitations(childComplexity), true
+	case "Query.names":
+		if e.ComplexityRoot.Query.Names == nil {
+			break
+		}
+
+		args, err := ec.field_Query_names_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Names(childComplexity, args["after"].(string), args["first"].(int)), true
 	case "Query.node":
 		if e.ComplexityRoot.Query.Node == nil {
 			break
@@ -3094,6 +3208,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.ReadInvitation(childComplexity, args["invitation"].(string)), true
+	case "Query.resolve":
+		if e.ComplexityRoot.Query.Resolve == nil {
+			break
+		}
+
+		args, err := ec.field_Query_resolve_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Resolve(childComplexity, args["name"].(string)), true
 	case "Query.route":
 		if e.ComplexityRoot.Query.Route == nil {
 			break
@@ -3265,6 +3390,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Report.Via(childComplexity), true
+
+	case "Resolution.code":
+		if e.ComplexityRoot.Resolution.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resolution.Code(childComplexity), true
+	case "Resolution.name":
+		if e.ComplexityRoot.Resolution.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resolution.Name(childComplexity), true
+	case "Resolution.records":
+		if e.ComplexityRoot.Resolution.Records == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resolution.Records(childComplexity), true
+	case "Resolution.why":
+		if e.ComplexityRoot.Resolution.Why == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resolution.Why(childComplexity), true
 
 	case "Route.contested":
 		if e.ComplexityRoot.Route.Contested == nil {
@@ -4188,6 +4338,24 @@ func (ec *executionContext) childFields_Count(ctx context.Context, field graphql
 	return nil, fmt.Errorf("no field named %q was found under type Count", field.Name)
 }
 
+func (ec *executionContext) childFields_DNSName(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "service":
+		return ec.fieldContext_DNSName_service(ctx, field)
+	case "protocol":
+		return ec.fieldContext_DNSName_protocol(ctx, field)
+	case "state":
+		return ec.fieldContext_DNSName_state(ctx, field)
+	case "address":
+		return ec.fieldContext_DNSName_address(ctx, field)
+	case "ttl":
+		return ec.fieldContext_DNSName_ttl(ctx, field)
+	case "why":
+		return ec.fieldContext_DNSName_why(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DNSName", field.Name)
+}
+
 func (ec *executionContext) childFields_Envoy(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "node":
@@ -4438,6 +4606,24 @@ func (ec *executionContext) childFields_Invitation(ctx context.Context, field gr
 		return ec.fieldContext_Invitation_usedAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Invitation", field.Name)
+}
+
+func (ec *executionContext) childFields_NamePage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "listen":
+		return ec.fieldContext_NamePage_listen(ctx, field)
+	case "addresses":
+		return ec.fieldContext_NamePage_addresses(ctx, field)
+	case "organisations":
+		return ec.fieldContext_NamePage_organisations(ctx, field)
+	case "names":
+		return ec.fieldContext_NamePage_names(ctx, field)
+	case "all":
+		return ec.fieldContext_NamePage_all(ctx, field)
+	case "next":
+		return ec.fieldContext_NamePage_next(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NamePage", field.Name)
 }
 
 func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4956,6 +5142,20 @@ func (ec *executionContext) childFields_Report(ctx context.Context, field graphq
 		return ec.fieldContext_Report_via(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Report", field.Name)
+}
+
+func (ec *executionContext) childFields_Resolution(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Resolution_name(ctx, field)
+	case "code":
+		return ec.fieldContext_Resolution_code(ctx, field)
+	case "records":
+		return ec.fieldContext_Resolution_records(ctx, field)
+	case "why":
+		return ec.fieldContext_Resolution_why(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Resolution", field.Name)
 }
 
 func (ec *executionContext) childFields_Route(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5840,6 +6040,28 @@ func (ec *executionContext) field_Query_filterExplain_args(ctx context.Context, 
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_names_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_peer_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -5929,6 +6151,20 @@ func (ec *executionContext) field_Query_readInvitation_args(ctx context.Context,
 		return nil, err
 	}
 	args["invitation"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_resolve_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
 	return args, nil
 }
 
@@ -7298,6 +7534,144 @@ func (ec *executionContext) _Count_count(ctx context.Context, field graphql.Coll
 }
 func (ec *executionContext) fieldContext_Count_count(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Count", field, false, false, "Int")
+}
+
+func (ec *executionContext) _DNSName_service(ctx context.Context, field graphql.CollectedField, obj *DNSName) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DNSName_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DNSName_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DNSName", field, false, false, "String")
+}
+
+func (ec *executionContext) _DNSName_protocol(ctx context.Context, field graphql.CollectedField, obj *DNSName) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DNSName_protocol(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Protocol, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DNSName_protocol(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DNSName", field, false, false, "String")
+}
+
+func (ec *executionContext) _DNSName_state(ctx context.Context, field graphql.CollectedField, obj *DNSName) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DNSName_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DNSName_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DNSName", field, false, false, "String")
+}
+
+func (ec *executionContext) _DNSName_address(ctx context.Context, field graphql.CollectedField, obj *DNSName) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DNSName_address(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Address, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DNSName_address(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DNSName", field, false, false, "String")
+}
+
+func (ec *executionContext) _DNSName_ttl(ctx context.Context, field graphql.CollectedField, obj *DNSName) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DNSName_ttl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TTL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DNSName_ttl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DNSName", field, false, false, "Int")
+}
+
+func (ec *executionContext) _DNSName_why(ctx context.Context, field graphql.CollectedField, obj *DNSName) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DNSName_why(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Why, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DNSName_why(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DNSName", field, false, false, "String")
 }
 
 func (ec *executionContext) _Envoy_node(ctx context.Context, field graphql.CollectedField, obj *Envoy) (ret graphql.Marshaler) {
@@ -10167,6 +10541,153 @@ func (ec *executionContext) fieldContext_Mutation_attest(ctx context.Context, fi
 		return fc, err
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _NamePage_listen(ctx context.Context, field graphql.CollectedField, obj *NamePage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamePage_listen(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Listen, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamePage_listen(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamePage", field, false, false, "String")
+}
+
+func (ec *executionContext) _NamePage_addresses(ctx context.Context, field graphql.CollectedField, obj *NamePage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamePage_addresses(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Addresses, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamePage_addresses(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamePage", field, false, false, "String")
+}
+
+func (ec *executionContext) _NamePage_organisations(ctx context.Context, field graphql.CollectedField, obj *NamePage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamePage_organisations(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Organisations, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamePage_organisations(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamePage", field, false, false, "String")
+}
+
+func (ec *executionContext) _NamePage_names(ctx context.Context, field graphql.CollectedField, obj *NamePage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamePage_names(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Names, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []DNSName) graphql.Marshaler {
+			return ec.marshalNDNSName2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDNSNameᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamePage_names(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NamePage",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DNSName(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _NamePage_all(ctx context.Context, field graphql.CollectedField, obj *NamePage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamePage_all(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.All, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamePage_all(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamePage", field, false, false, "Int")
+}
+
+func (ec *executionContext) _NamePage_next(ctx context.Context, field graphql.CollectedField, obj *NamePage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamePage_next(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Next, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamePage_next(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamePage", field, false, false, "String")
 }
 
 func (ec *executionContext) _Node_id(ctx context.Context, field graphql.CollectedField, obj *Node) (ret graphql.Marshaler) {
@@ -14881,6 +15402,94 @@ func (ec *executionContext) fieldContext_Query_traffic(_ context.Context, field 
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_names(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_names(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Names(ctx, fc.Args["after"].(string), fc.Args["first"].(int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *NamePage) graphql.Marshaler {
+			return ec.marshalNNamePage2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐNamePage(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_names(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamePage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_names_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_resolve(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_resolve(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Resolve(ctx, fc.Args["name"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Resolution) graphql.Marshaler {
+			return ec.marshalNResolution2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐResolution(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_resolve(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Resolution(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_resolve_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_graph(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -16011,6 +16620,98 @@ func (ec *executionContext) _Report_via(ctx context.Context, field graphql.Colle
 }
 func (ec *executionContext) fieldContext_Report_via(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Report", field, false, false, "String")
+}
+
+func (ec *executionContext) _Resolution_name(ctx context.Context, field graphql.CollectedField, obj *Resolution) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Resolution_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Resolution_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Resolution", field, false, false, "String")
+}
+
+func (ec *executionContext) _Resolution_code(ctx context.Context, field graphql.CollectedField, obj *Resolution) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Resolution_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Resolution_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Resolution", field, false, false, "String")
+}
+
+func (ec *executionContext) _Resolution_records(ctx context.Context, field graphql.CollectedField, obj *Resolution) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Resolution_records(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Records, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Resolution_records(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Resolution", field, false, false, "String")
+}
+
+func (ec *executionContext) _Resolution_why(ctx context.Context, field graphql.CollectedField, obj *Resolution) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Resolution_why(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Why, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Resolution_why(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Resolution", field, false, false, "String")
 }
 
 func (ec *executionContext) _Route_service(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
@@ -21111,6 +21812,64 @@ func (ec *executionContext) _Count(ctx context.Context, sel ast.SelectionSet, ob
 	return out
 }
 
+var dNSNameImplementors = []string{"DNSName"}
+
+func (ec *executionContext) _DNSName(ctx context.Context, sel ast.SelectionSet, obj *DNSName) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, dNSNameImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DNSName")
+		case "service":
+			out.Values[i] = ec._DNSName_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "protocol":
+			out.Values[i] = ec._DNSName_protocol(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "state":
+			out.Values[i] = ec._DNSName_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "address":
+			out.Values[i] = ec._DNSName_address(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "ttl":
+			out.Values[i] = ec._DNSName_ttl(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "why":
+			out.Values[i] = ec._DNSName_why(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var envoyImplementors = []string{"Envoy"}
 
 func (ec *executionContext) _Envoy(ctx context.Context, sel ast.SelectionSet, obj *Envoy) graphql.Marshaler {
@@ -22093,6 +22852,64 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_attest(ctx, field)
 			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var namePageImplementors = []string{"NamePage"}
+
+func (ec *executionContext) _NamePage(ctx context.Context, sel ast.SelectionSet, obj *NamePage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, namePageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NamePage")
+		case "listen":
+			out.Values[i] = ec._NamePage_listen(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "addresses":
+			out.Values[i] = ec._NamePage_addresses(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "organisations":
+			out.Values[i] = ec._NamePage_organisations(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "names":
+			out.Values[i] = ec._NamePage_names(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "all":
+			out.Values[i] = ec._NamePage_all(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "next":
+			out.Values[i] = ec._NamePage_next(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -23626,6 +24443,18 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_traffic(ctx, field)
 				})
+		case "names":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_names(ctx, field)
+				})
+		case "resolve":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_resolve(ctx, field)
+				})
 		case "graph":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, false,
@@ -23904,6 +24733,54 @@ func (ec *executionContext) _Report(ctx context.Context, sel ast.SelectionSet, o
 			}
 		case "via":
 			out.Values[i] = ec._Report_via(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var resolutionImplementors = []string{"Resolution"}
+
+func (ec *executionContext) _Resolution(ctx context.Context, sel ast.SelectionSet, obj *Resolution) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resolutionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Resolution")
+		case "name":
+			out.Values[i] = ec._Resolution_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._Resolution_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "records":
+			out.Values[i] = ec._Resolution_records(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "why":
+			out.Values[i] = ec._Resolution_why(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -25395,6 +26272,26 @@ func (ec *executionContext) marshalNCount2ᚕgithubᚗcomᚋcatalystᚑrouterᚋ
 	return ret
 }
 
+func (ec *executionContext) marshalNDNSName2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDNSName(ctx context.Context, sel ast.SelectionSet, v DNSName) graphql.Marshaler {
+	return ec._DNSName(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNDNSName2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDNSNameᚄ(ctx context.Context, sel ast.SelectionSet, v []DNSName) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDNSName2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDNSName(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNEnvoy2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐEnvoy(ctx context.Context, sel ast.SelectionSet, v Envoy) graphql.Marshaler {
 	return ec._Envoy(ctx, sel, &v)
 }
@@ -25678,6 +26575,14 @@ func (ec *executionContext) marshalNInvitation2ᚖgithubᚗcomᚋcatalystᚑrout
 		return graphql.Null
 	}
 	return ec._Invitation(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNNamePage2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐNamePage(ctx context.Context, sel ast.SelectionSet, v *NamePage) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "NamePage!")
+		return graphql.Null
+	}
+	return ec._NamePage(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNNode2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐNode(ctx context.Context, sel ast.SelectionSet, v *Node) graphql.Marshaler {
@@ -26126,6 +27031,14 @@ func (ec *executionContext) marshalNReport2ᚕgithubᚗcomᚋcatalystᚑrouter�
 	}
 
 	return ret
+}
+
+func (ec *executionContext) marshalNResolution2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐResolution(ctx context.Context, sel ast.SelectionSet, v *Resolution) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Resolution!")
+		return graphql.Null
+	}
+	return ec._Resolution(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNRoute2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐRoute(ctx context.Context, sel ast.SelectionSet, v Route) graphql.Marshaler {

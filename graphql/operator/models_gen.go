@@ -122,6 +122,19 @@ type Count struct {
 	Count int    `json:"count"`
 }
 
+type DNSName struct {
+	Service  string `json:"service"`
+	Protocol string `json:"protocol"`
+	// answered; waiting (until Envoy has taken its address: SERVFAIL); no address (it has none here); hidden (as if it did not exist).
+	State string `json:"state"`
+	// IP:PORT where the service is dialled; empty where it is not answered.
+	Address string `json:"address"`
+	// For how many seconds resolvers may remember the answer.
+	TTL int `json:"ttl"`
+	// Why it is not answered; empty if it is.
+	Why string `json:"why"`
+}
+
 type Envoy struct {
 	// Its node id; of one that is turned away, what its certificate names or the socket that it came by.
 	Node string `json:"node"`
@@ -298,6 +311,18 @@ type Invitation struct {
 }
 
 type Mutation struct {
+}
+
+type NamePage struct {
+	// IP:PORT where names are asked; empty for a node that answers none.
+	Listen string `json:"listen"`
+	// The range of the addresses of TCP services' own.
+	Addresses string `json:"addresses"`
+	// The organisations for whose names this node answers.
+	Organisations []string  `json:"organisations"`
+	Names         []DNSName `json:"names"`
+	All           int       `json:"all"`
+	Next          string    `json:"next"`
 }
 
 type Node struct {
@@ -670,6 +695,16 @@ type Report struct {
 	Since string `json:"since"`
 	// The peer that passed it on.
 	Via string `json:"via"`
+}
+
+type Resolution struct {
+	Name string `json:"name"`
+	// NOERROR, NXDOMAIN, SERVFAIL or REFUSED.
+	Code string `json:"code"`
+	// The records of type A, AAAA and SRV.
+	Records []string `json:"records"`
+	// Why nothing is answered; empty if something is.
+	Why string `json:"why"`
 }
 
 type Route struct {

@@ -26,6 +26,9 @@ type Backend interface {
 	Envoys(ctx context.Context) ([]Envoy, error)
 	Ports(ctx context.Context) (*Ports, error)
 	Traffic(ctx context.Context) (*Traffic, error)
+	// Names returns a page of what is answered over DNS, after a name.
+	Names(ctx context.Context, after string, first int) (*NamePage, error)
+	Resolve(ctx context.Context, name string) (*Resolution, error)
 	SetPeer(ctx context.Context, in PeerInput) (*Peer, error)
 	RemovePeer(ctx context.Context, node, text string) (bool, error)
 	ResetPeer(ctx context.Context, node, text string) (bool, error)
@@ -115,6 +118,14 @@ func (q query) Ports(ctx context.Context) (*Ports, error) {
 
 func (q query) Traffic(ctx context.Context) (*Traffic, error) {
 	return allowed(ctx, q.resolver, "traffic", func() (*Traffic, error) { return q.b.Traffic(ctx) })
+}
+
+func (q query) Names(ctx context.Context, after string, first int) (*NamePage, error) {
+	return allowed(ctx, q.resolver, "names", func() (*NamePage, error) { return q.b.Names(ctx, after, first) })
+}
+
+func (q query) Resolve(ctx context.Context, name string) (*Resolution, error) {
+	return allowed(ctx, q.resolver, "resolve", func() (*Resolution, error) { return q.b.Resolve(ctx, name) })
 }
 
 func (q query) Explain(ctx context.Context, service string) (*Explanation, error) {

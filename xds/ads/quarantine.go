@@ -260,6 +260,9 @@ func (q *quarantine) culprit(mine map[version]*refusal, e *entry) *refusal {
 	if e.now == nil || e.now.Service == "" || xds.IsShared(e.now.Name) {
 		return nil
 	}
+	if _, extra := xds.Dialled(refOf(e.now)); extra { // the service is served at its port all the same: see Serving
+		return nil
+	}
 	if x := mine[versionOf(e.now)]; x != nil {
 		return x
 	}

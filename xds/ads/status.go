@@ -130,3 +130,23 @@ func (s *Server) Compiled(svc bgp.Service) []xds.Ref {
 	defer s.unlock()
 	return s.refsOf(svc)
 }
+
+// Serving tells whether an Envoy that is connected has the newest version of a resource, and in Envoy's own words why
+// one refuses it; "" if none does.
+func (s *Server) Serving(ref xds.Ref) (has bool, refused string) {
+	s.mu.Lock()
+	defer s.unlock()
+	e := s.view.get(ref)
+	if e == nil || e.now == nil {
+		return false, ""
+	}
+	for st := range s.streams {
+		if x := s.quarantine.refusals[st.node][versionOf(e.now)]; x != nil {
+			refused = x.Error
+		}
+		if sub := st.subs[ref.Type]; sub != nil && sub.acked[ref.Name].version == e.now.Version {
+			has = true
+		}
+	}
+	return has, refused
+}

@@ -28,6 +28,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
 	"github.com/catalyst-router/catalyst/cmd/internal/judge"
 	"github.com/catalyst-router/catalyst/cmd/internal/localports"
+	"github.com/catalyst-router/catalyst/cmd/internal/nameserver"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
 	"github.com/catalyst-router/catalyst/cmd/internal/trust"
@@ -55,6 +56,7 @@ type Config struct {
 	Graph     *gateway.Routes   // nil without a gateway
 	Judge     *judge.Judge
 	Trust     *trust.Room
+	Names     *nameserver.Server // nil if no names are answered
 	// Missing says what is missing before the node serves.
 	Missing func(ctx context.Context) []string
 	// Warnings are what an operator has to look after; nil for those of Identity.
@@ -482,6 +484,7 @@ func (a *API) checkService(in operator.ServiceInput) (journal.Service, error) {
 		errs = append(errs, fmt.Errorf("tags: %d: the limit is %d", len(in.Tags), bgp.MaxTags))
 	}
 	s.Yields = in.Yields
+	errs = append(errs, checkServicePort(&s))
 	s.Port = uint16(min(max(0, in.Port), math.MaxUint16))
 	s.Weight, s.MED = uint32(max(0, in.Weight)), uint32(max(0, in.Med))
 	if err := errors.Join(errs...); err != nil {
@@ -493,6 +496,23 @@ func (a *API) checkService(in operator.ServiceInput) (journal.Service, error) {
 			bgp.MaxTagLength)
 	}
 	return s, nil
+}
+
+// checkServicePort checks the tag that says at which port a TCP service is dialled by its name.
+func checkServicePort(s *journal.Service) error {
+	i := slices.IndexFunc(s.Tags, bgp.IsServicePortTag)
+	a := bgp.Attributes{Tags: s.Tags}
+	switch {
+	case i < 0:
+		return nil
+	case s.Protocol != bgp.TCP:
+		return fmt.Errorf("tags: %s: a service of protocol %s is reached at the HTTP egress", s.Tags[i], s.Protocol)
+	case a.ServicePort() == 0:
+		return fmt.Errorf("tags: %s: want a port of 1 to 65535", s.Tags[i])
+	case i+1 < len(s.Tags) && bgp.IsServicePortTag(s.Tags[i+1]):
+		return fmt.Errorf("tags: %s and %s: want one port at which the service is dialled", s.Tags[i], s.Tags[i+1])
+	}
+	return nil
 }
 
 // maxWorkloads is how many workloads a service may have at a node.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/graphql/operator/client"
 )
 
@@ -41,6 +42,8 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 	f.StringSliceVar(&in.Communities, "community", nil, "ORG:KEY:VALUE or a well-known community, as often as needed")
 	f.IntVar(&in.Port, "port", 0, "local port of a tcp service at this node, for good (default what it has, or the "+
 		"next of envoy.tcp-ports)")
+	servicePort := f.Uint16("service-port", 0, "port at which applications dial a tcp service by its name (default that "+
+		"of the first --addr); travels as the tag port=PORT")
 	f.IntVar(&in.Weight, "weight", 0, "share of traffic among equal paths, 1 to 1000 (default 100)")
 	f.BoolVar(&in.Yields, "yields", false, "let learned paths of higher local preference win over this node's own "+
 		"workload, which otherwise always comes first here")
@@ -78,6 +81,13 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 			}
 			in.Tags = append(slices.DeleteFunc(in.Tags, func(t string) bool { return strings.HasPrefix(t, graphqlPathTag) }),
 				graphqlPathTag+*graphqlPath)
+		}
+		if f.Changed("service-port") {
+			if in.Protocol != "tcp" || *servicePort == 0 {
+				return usageError{fmt.Errorf("--service-port %d: want a port of 1 to 65535, of a service with --protocol tcp",
+					*servicePort)}
+			}
+			in.Tags = append(slices.DeleteFunc(in.Tags, bgp.IsServicePortTag), bgp.ServicePortTag(*servicePort))
 		}
 		resp, err := client.SetService(cmd.Context(), a.client(), &in, create)
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/secret"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/envoy/addresses"
 	"github.com/catalyst-router/catalyst/envoy/ports"
 )
 
@@ -36,6 +37,9 @@ type Config struct {
 	WebTLSCert    string    `yaml:"web-tls-cert" doc:"PEM file of the certificate chain of web; read again when it changes" default:""`
 	WebTLSKey     string    `yaml:"web-tls-key" doc:"PEM file of its key" default:""`
 	WebHosts      []string  `yaml:"web-hosts" doc:"names by which browsers reach web beyond loopback, such as [edge-1.acme.example]; requests under others are refused" default:"[]"`
+	DNS           string    `yaml:"dns" doc:"IP:PORT where the names of services are answered over UDP and TCP, such as 127.0.0.1:5300: loopback, or an address of a private network; empty for no DNS, and no addresses of TCP services' own" default:""`
+	DNSAddresses  string    `yaml:"dns-addresses" doc:"range of IPv4 addresses, of loopback or a private network, in which each TCP service has one of its own at which Envoy takes connections at the service's own port; the same range on all nodes gives the same addresses" default:"127.64.0.0/10"`
+	DNSLowPorts   bool      `yaml:"dns-low-ports" doc:"take connections for TCP services at ports below 1024 as well, if their originators say so" default:"false"`
 	Peering       Peering   `yaml:"peering"`
 	Envoy         Envoy     `yaml:"envoy"`
 	Names         Names     `yaml:"names"`
@@ -267,6 +271,7 @@ func (c *Config) check() []error {
 	var errs []error
 	bad := func(key, format string, args ...any) { errs = append(errs, fmt.Errorf(key+": "+format, args...)) }
 	c.checkAddresses(bad)
+	c.checkDNS(bad)
 	c.checkAdmin(bad)
 	c.Peering.check(bad)
 	c.Names.check(bad)
@@ -443,6 +448,26 @@ func (e *Envoy) checkLimits(bad func(key, format string, args ...any)) {
 	between("headers", e.Headers, 1, 8192)
 	if d := e.WorkloadIdle; d < time.Millisecond || d > time.Hour {
 		bad("envoy.workload-idle", "%s: want 1ms to 1h", d)
+	}
+}
+
+func (c *Config) checkDNS(bad func(key, format string, args ...any)) {
+	if _, err := addresses.Parse(c.DNSAddresses); err != nil {
+		bad("dns-addresses", "%w", err)
+	}
+	if c.DNS == "" {
+		return
+	}
+	at, err := bgp.ParseEndpoint(c.DNS)
+	ip, isIP := at.IP()
+	switch {
+	case err != nil:
+		bad("dns", "%w", err)
+	case !isIP:
+		bad("dns", "%q: want an IP address, such as 127.0.0.1, before the port", c.DNS)
+	case !ip.IsLoopback() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast():
+		bad("dns", "%q: want loopback, or an address of a private network such as that of Docker's bridge: DNS has no TLS",
+			c.DNS)
 	}
 }
 

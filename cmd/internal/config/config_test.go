@@ -92,3 +92,17 @@ func TestProblemsAreNamed(t *testing.T) {
 		})
 	}
 }
+
+// Names are answered, and connections taken, where nobody beyond the machine or its own networks asks.
+func TestDNS(t *testing.T) {
+	for text, want := range map[string]string{
+		"dns: '127.0.0.1:5300'": "", "dns: '172.17.0.1:53'": "", "dns-addresses: 10.9.0.0/16": "",
+		"dns: '0.0.0.0:53'": "dns: ", "dns: '8.8.8.8:53'": "DNS has no TLS", "dns: 'localhost:53'": "want an IP address",
+		"dns-addresses: 8.0.0.0/8": "dns-addresses: ", "dns: '127.0.0.1'": "want HOST:PORT",
+	} {
+		_, err := load(t, text+"\n", nil, nil)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}

@@ -34,6 +34,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/localports"
 	"github.com/catalyst-router/catalyst/cmd/internal/membership"
 	"github.com/catalyst-router/catalyst/cmd/internal/metrics"
+	"github.com/catalyst-router/catalyst/cmd/internal/nameserver"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/cmd/internal/offerers"
 	"github.com/catalyst-router/catalyst/cmd/internal/release"
@@ -69,6 +70,7 @@ type Daemon struct {
 	judge     *judge.Judge
 	tokens    *tokens.Tokens // nil if tokens are not looked at
 	trust     *trust.Room
+	names     *nameserver.Server // nil without dns
 }
 
 // Paths of a node's files below its data directory.
@@ -138,13 +140,16 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	}
 	compiler := d.compiler(limits)
 	d.offer = offer.New(offer.Config{
-		Node: d.self, Router: d.router, Journal: d.journal, Log: d.tel.Log, Tracer: d.tel.Tracer, Names: d.names(),
+		Node: d.self, Router: d.router, Journal: d.journal, Log: d.tel.Log, Tracer: d.tel.Tracer, Names: d.lookups(),
 	})
 	peers, err := d.journal.Peers(ctx)
 	if err != nil {
 		return err
 	}
 	d.forwarder = d.forwarding(compiler, kept, restarted, met, peers)
+	if err := d.nameserver(peers); err != nil {
+		return err
+	}
 	policy := trace.Organisation
 	if d.cfg.Peering.Trace == "given" {
 		policy = trace.Given
@@ -168,7 +173,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Journal:  d.journal,
 		Attested: d.attested(),
 		Offer:    d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
-		Warnings: d.warnings, Judge: d.judge, Trust: d.trust,
+		Warnings: d.warnings, Judge: d.judge, Trust: d.trust, Names: d.names,
 		Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
 	if d.envoy != nil {
@@ -184,14 +189,6 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 			return len(all), free
 		},
 	})
-}
-
-// localPorts reads whose the local ports are. What Envoy had before and may have again is returned: listeners at
-// ports of others are not.
-func (d *Daemon) localPorts(ctx context.Context, kept []xds.Resource) ([]xds.Resource, error) {
-	var err error
-	d.ports, kept, err = localports.Open(ctx, d.cfg.Envoy.TCPPorts.Ports(), d.journal, kept, d.tel.Log)
-	return kept, err
 }
 
 // supervisor prepares that of this node's own Envoy, if it is to have one.
@@ -291,7 +288,7 @@ func (d *Daemon) policies(ctx context.Context) (err error) {
 	}
 	cfg := judge.Config{
 		Data: d.data, Log: d.tel.Log, Meter: d.tel.Meter, ServiceHeader: xds.ServiceHeader, Headers: c.Headers,
-		Shadow: c.Enforce == "shadow", Sample: c.Sample,
+		Shadow: c.Enforce == "shadow", Sample: c.Sample, Egress: c.Egress && c.Enforce == "on",
 	}
 	if d.tokens != nil {
 		cfg.Tokens = d.tokens
@@ -314,6 +311,11 @@ func (d *Daemon) forwarding(
 		Tracer:     d.tel.Tracer,
 		Supervised: d.envoy != nil, Kept: kept, Ports: d.ports, Envoys: d.whichEnvoy,
 		Compiler: compiler,
+		Dialled: func(svc bgp.Service) {
+			if d.names != nil {
+				d.names.Dialled(svc)
+			}
+		},
 	}
 	cfg.AdmitOrganisation = d.cfg.Envoy.Admit == "organisation"
 	for _, p := range peers {
@@ -430,6 +432,9 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 	}
 	if l.web != nil {
 		tasks.Go(func() error { return d.serveWeb(ctx, l.web) })
+	}
+	if d.names != nil {
+		tasks.Go(func() error { return d.names.Run(ctx, l.dns) })
 	}
 	if d.envoy != nil {
 		tasks.Go(func() error { return d.envoy.Run(ctx) })

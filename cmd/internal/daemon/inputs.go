@@ -38,8 +38,8 @@ func (d *Daemon) policyCheck() *xds.PolicyCheck {
 		Tokens: d.tokens != nil}
 }
 
-// names is how hosts are looked up.
-func (d *Daemon) names() names.Config {
+// lookups is how hosts are looked up.
+func (d *Daemon) lookups() names.Config {
 	c := d.cfg.Names
 	keep := c.Keep
 	if keep == 0 {

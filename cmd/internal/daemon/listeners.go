@@ -7,11 +7,13 @@ import (
 
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/listen"
+	"github.com/catalyst-router/catalyst/cmd/internal/nameserver"
 )
 
 // listeners are what a node listens on; nil for what is not asked for.
 type listeners struct {
 	peering, ads, remoteADS, api, remoteAPI, admin, policy, web net.Listener
+	dns                                                         *nameserver.Listener
 }
 
 // listen opens all listeners, or none.
@@ -36,6 +38,13 @@ func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
 	} {
 		var err error
 		if *o.into, err = listen.On(ctx, o.network, o.address, o.key); err != nil {
+			l.close()
+			return nil, err
+		}
+	}
+	if d.names != nil {
+		var err error
+		if l.dns, err = nameserver.Listen(ctx, d.cfg.DNS); err != nil {
 			l.close()
 			return nil, err
 		}
@@ -73,5 +82,8 @@ func (l *listeners) close() {
 		if o != nil {
 			_ = o.Close()
 		}
+	}
+	if l.dns != nil {
+		_ = l.dns.Close()
 	}
 }

@@ -100,6 +100,9 @@ type Config struct {
 	Envoys ads.Who
 	// Supervised tells that this node runs an Envoy of its own. Without one nothing is compiled before an Envoy connects.
 	Supervised bool
+	// Dialled is told of TCP services whose own address may be another, or was taken or refused by an Envoy; nil for
+	// nobody. It must not block.
+	Dialled func(svc bgp.Service)
 	// Kept is what Envoy took before this process was started. Optional.
 	Kept []xds.Resource
 	// Deferral is until when a restarted node waits for the tables of all peers before it changes what Envoy has; zero
@@ -147,7 +150,7 @@ func New(cfg Config) *Forwarder {
 		Store:        f.store,
 		OnQuarantine: f.quarantine.poke,
 		OnAck:        f.acknowledged,
-		OnNack:       cfg.Metrics.Refused,
+		OnNack:       f.refused,
 		Who:          cfg.Envoys,
 	})
 	return f
@@ -422,6 +425,11 @@ func (f *Forwarder) apply(ctx context.Context, batch []rib.Selected) {
 		f.cfg.Log.Error("service not compiled, what it had before stays", "service", string(p.Service), "error", p.Err)
 	}
 	f.ads.Publish(delta)
+	for i := range served {
+		if served[i].Protocol == bgp.TCP {
+			f.dialled(xds.DialName(served[i].Service))
+		}
+	}
 	if look {
 		f.quarantine.poke()
 	}
@@ -485,7 +493,7 @@ func (f *Forwarder) forwarding(sel *rib.Selected) xds.Forwarding {
 		for i := range tier {
 			p := &tier[i]
 			if out.Protocol == 0 {
-				out.Protocol = p.Attrs.Protocol
+				out.Protocol, out.ServicePort = p.Attrs.Protocol, p.Attrs.ServicePort()
 			}
 			switch {
 			case p.Attrs.Protocol != out.Protocol: // two nodes disagree on what the service speaks: the best path's word counts
@@ -552,7 +560,21 @@ func originOf(p *rib.Path) bgp.NodeID {
 func (f *Forwarder) acknowledged(a ads.Acknowledged) {
 	ctx := context.Background()
 	f.cfg.Metrics.Acknowledged(ctx, a, f.cfg.Offer.Has(a.Service))
+	f.dialled(a.Resource)
 	f.span(ctx, "envoy.acknowledge", a.Service, a.Trace)
+}
+
+// refused books what an Envoy does not take.
+func (f *Forwarder) refused(r ads.Refused) {
+	f.cfg.Metrics.Refused(r)
+	f.dialled(r.Resource)
+}
+
+// dialled tells of a resource, if it is the listener of a TCP service's own address.
+func (f *Forwarder) dialled(ref xds.Ref) {
+	if svc, ok := xds.Dialled(ref); ok && f.cfg.Dialled != nil {
+		f.cfg.Dialled(svc)
+	}
 }
 
 // span marks a moment of a change, in the trace that began where it was declared.

@@ -33,6 +33,8 @@ type Config struct {
 	Headers       []string
 	Shadow        bool
 	Tokens        Tokens
+	// Egress tells that this node's own applications are asked about as well.
+	Egress bool
 	// Sample is how many of a hundred allowances are kept, 0 to 100. Every denial is.
 	Sample int
 }
@@ -51,6 +53,7 @@ type Judge struct {
 	server  *extauthz.Server
 	held    *extproc.Server // nil without tokens
 	metrics *metrics
+	changed chan struct{}
 
 	applying sync.Mutex // held from compiling to publishing: the newest version is the one in force
 	version  int        // in force; 0 for the defaults; guarded by applying
@@ -65,7 +68,7 @@ func Open(ctx context.Context, cfg Config) (*Judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Judge{cfg: cfg, store: s}
+	j := &Judge{cfg: cfg, store: s, changed: make(chan struct{}, 1)}
 	if j.metrics, err = newMetrics(cfg.Meter, j); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -99,6 +102,10 @@ func Open(ctx context.Context, cfg Config) (*Judge, error) {
 func (j *Judge) publish(s *policy.Snapshot, version int) {
 	j.version = version
 	j.engine.Publish(s)
+	select {
+	case j.changed <- struct{}{}:
+	default:
+	}
 	j.cfg.Log.Info("policies in force", "version", version, "hash", s.Hash(), "policies", len(s.Policies()), "entities",
 		s.Entities())
 }
@@ -115,6 +122,9 @@ func (j *Judge) Run(ctx context.Context, l net.Listener) error {
 
 // Close closes the file.
 func (j *Judge) Close() error { return j.store.Close() }
+
+// Changed is readable after another set came into force. It has one reader.
+func (j *Judge) Changed() <-chan struct{} { return j.changed }
 
 // Decide answers a question by what is in force.
 func (j *Judge) Decide(r policy.Request) policy.Decision { return j.engine.Decide(r) }

@@ -1,17 +1,21 @@
 // Package localports gives TCP services the local ports at which applications reach them, and keeps in the journal
-// whose they are. It is the shell of envoy/ports: a lock, a clock and a store around its table.
+// whose they are; and the addresses of their own, where they are dialled by name. It is the shell of envoy/ports and
+// envoy/addresses: a lock, a clock and a store around their tables.
 package localports
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/journal"
+	"github.com/catalyst-router/catalyst/envoy/addresses"
 	"github.com/catalyst-router/catalyst/envoy/ports"
 	"github.com/catalyst-router/catalyst/xds"
 )
@@ -30,16 +34,18 @@ type Book struct {
 	log     *slog.Logger
 	changed chan struct{}
 
-	mu     sync.Mutex
-	table  *ports.Table         // guarded by mu
-	pinned map[bgp.Service]bool // since Moved was called; guarded by mu
+	mu    sync.Mutex
+	table *ports.Table         // guarded by mu
+	own   *addresses.Table     // guarded by mu
+	moved map[bgp.Service]bool // since Moved was called; guarded by mu
 }
 
 // Open reads what was kept in the store, and gives a service of which nothing was the port at which Envoy listened
-// for it last. Of what Envoy had last it returns what is to be given to it again: all but listeners at other ports
-// than those that were kept.
+// for it last. The addresses of services' own are given by a table, which is the book's from now on; who was at one
+// last is there again. Of what Envoy had last it returns what is to be given to it again: all but listeners at other
+// ports than those that were kept, or at addresses that are none of the range any more.
 func Open(
-	ctx context.Context, pool []uint16, store Store, had []xds.Resource, log *slog.Logger,
+	ctx context.Context, pool []uint16, own *addresses.Table, store Store, had []xds.Resource, log *slog.Logger,
 ) (b *Book, again []xds.Resource, err error) {
 	kept, err := store.Ports(ctx)
 	if err != nil {
@@ -54,13 +60,27 @@ func Open(
 		log:     log,
 		changed: make(chan struct{}, 1),
 		table:   ports.New(pool, entries, now()),
-		pinned:  map[bgp.Service]bool{},
+		own:     own,
+		moved:   map[bgp.Service]bool{},
 	}
 	again = slices.DeleteFunc(had, func(r xds.Resource) bool {
+		if svc, at, ok := xds.DialAddress(&r); ok {
+			return !b.adopt(svc, at)
+		}
 		svc, port, ok := xds.LocalPort(&r)
 		return ok && !b.table.Adopt(svc, port, now())
 	})
 	return b, again, nil
+}
+
+// adopt gives a service the address at which Envoy listened for it last, and tells whether it is one of the range's.
+func (b *Book) adopt(svc bgp.Service, at netip.AddrPort) bool {
+	got, err := b.own.Take(now(), svc, at.Port())
+	if err != nil || got != at {
+		b.own.Leave(now(), svc)
+		return false
+	}
+	return true
 }
 
 // now is the time as it is kept: without a monotonic clock, which no file can hold.
@@ -80,6 +100,7 @@ func (b *Book) Allot(ctx context.Context, batch []xds.Forwarding) (served []xds.
 		if f.Gone() || f.Protocol != bgp.TCP {
 			left = left || b.table.Of(f.Service) != 0
 			b.table.Leave(now(), f.Service)
+			b.own.Leave(now(), f.Service)
 			served = append(served, f)
 			continue
 		}
@@ -90,6 +111,7 @@ func (b *Book) Allot(ctx context.Context, batch []xds.Forwarding) (served []xds.
 			continue
 		}
 		f.Port = port
+		f.Dial = b.dial(&f)
 		served = append(served, f)
 	}
 	if given {
@@ -103,6 +125,29 @@ func (b *Book) Allot(ctx context.Context, batch []xds.Forwarding) (served []xds.
 	}
 	return served, problems
 }
+
+// dial returns the address of a TCP service's own: at the port that its originator names, or that of the pool where
+// it names none. One that is another's is said in the log and by Dial. The caller holds mu.
+func (b *Book) dial(f *xds.Forwarding) netip.AddrPort {
+	_, known := b.own.Of(f.Service)
+	at, err := b.own.Take(now(), f.Service, cmp.Or(f.ServicePort, f.Port))
+	if err != nil && known == nil {
+		b.log.Warn("a service has no address of its own: it is reached at its local port alone", "service",
+			string(f.Service), "port", f.Port, "error", err)
+	}
+	return at
+}
+
+// Dial returns where a TCP service is dialled by its name; the zero AddrPort if there is nowhere, and as an error if
+// that is because another service is there.
+func (b *Book) Dial(svc bgp.Service) (netip.AddrPort, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.own.Of(svc)
+}
+
+// Range is that of the addresses of services' own; zero for none.
+func (b *Book) Range() addresses.Range { return b.own.Range() }
 
 // report tells of ports that went to another service. The caller holds mu.
 func (b *Book) report(before int) {
@@ -130,22 +175,29 @@ func (b *Book) keep(ctx context.Context) error {
 	return nil
 }
 
-// Keep writes down what may wait: since when services are away, and what could not be written before.
+// Keep writes down what may wait: since when services are away, and what could not be written before. Services that
+// may have an address now which another had are among those that Moved returns.
 func (b *Book) Keep(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if waited := b.own.Forget(now()); len(waited) > 0 {
+		for _, svc := range waited {
+			b.moved[svc] = true
+		}
+		b.poke()
+	}
 	return b.keep(ctx)
 }
 
 // Changed is readable when there may be a port for a service that got none, or Moved has something to return.
 func (b *Book) Changed() <-chan struct{} { return b.changed }
 
-// Moved returns the services that were given another port since it was called last.
+// Moved returns the services that were given another port, or may be given an address, since it was called last.
 func (b *Book) Moved() []bgp.Service {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	moved := slices.Sorted(maps.Keys(b.pinned))
-	clear(b.pinned)
+	moved := slices.Sorted(maps.Keys(b.moved))
+	clear(b.moved)
 	return moved
 }
 
@@ -178,7 +230,7 @@ func (b *Book) Pin(ctx context.Context, svc bgp.Service, port uint16) error {
 	if err := b.table.Pin(now(), svc, port); err != nil {
 		return err
 	}
-	b.pinned[svc] = true
+	b.moved[svc] = true
 	b.poke()
 	return b.keep(ctx)
 }

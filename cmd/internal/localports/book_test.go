@@ -10,6 +10,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/journal"
+	"github.com/catalyst-router/catalyst/envoy/addresses"
 	"github.com/catalyst-router/catalyst/xds"
 )
 
@@ -38,7 +39,8 @@ func newDisk(t *testing.T) *disk {
 
 func open(t *testing.T, d *disk, had []xds.Resource) (*Book, []xds.Resource) {
 	t.Helper()
-	b, again, err := Open(t.Context(), []uint16{10001, 10002}, d, had, slog.New(slog.DiscardHandler))
+	none := addresses.NewTable(addresses.Range{}, false)
+	b, again, err := Open(t.Context(), []uint16{10001, 10002}, none, d, had, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

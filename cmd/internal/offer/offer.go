@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -211,9 +212,24 @@ func Attributes(s journal.Service) bgp.Attributes {
 		MED:         s.MED,
 		Weight:      s.Weight,
 		Region:      s.Region,
-		Tags:        s.Tags,
+		Tags:        tags(&s),
 		Communities: s.Communities,
 	}
+}
+
+// tags are those of the order, and that which says at which port a TCP service is dialled by its name: where the
+// operator does not say it, that of its first workload.
+func tags(s *journal.Service) []string {
+	if s.Protocol != bgp.TCP || slices.ContainsFunc(s.Tags, bgp.IsServicePortTag) || len(s.Tags) == bgp.MaxTags {
+		return s.Tags
+	}
+	at, err := bgp.ParseEndpoint(s.Address)
+	if err != nil {
+		return s.Tags
+	}
+	all := append(slices.Clone(s.Tags), bgp.ServicePortTag(at.Port))
+	slices.Sort(all)
+	return all
 }
 
 // CheckOf is how a service is checked; an error names the field that is wrong.

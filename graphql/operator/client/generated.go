@@ -3172,6 +3172,78 @@ func (v *ListInvitationsResponse) GetInvitations() []*ListInvitationsInvitations
 	return v.Invitations
 }
 
+// ListNamesNamesNamePage includes the requested fields of the GraphQL type NamePage.
+type ListNamesNamesNamePage struct {
+	// IP:PORT where names are asked; empty for a node that answers none.
+	Listen string `json:"listen"`
+	// The range of the addresses of TCP services' own.
+	Addresses string `json:"addresses"`
+	// The organisations for whose names this node answers.
+	Organisations []string                              `json:"organisations"`
+	All           int                                   `json:"all"`
+	Next          string                                `json:"next"`
+	Names         []*ListNamesNamesNamePageNamesDNSName `json:"names"`
+}
+
+// GetListen returns ListNamesNamesNamePage.Listen, and is useful for accessing the field via an interface.
+func (v *ListNamesNamesNamePage) GetListen() string { return v.Listen }
+
+// GetAddresses returns ListNamesNamesNamePage.Addresses, and is useful for accessing the field via an interface.
+func (v *ListNamesNamesNamePage) GetAddresses() string { return v.Addresses }
+
+// GetOrganisations returns ListNamesNamesNamePage.Organisations, and is useful for accessing the field via an interface.
+func (v *ListNamesNamesNamePage) GetOrganisations() []string { return v.Organisations }
+
+// GetAll returns ListNamesNamesNamePage.All, and is useful for accessing the field via an interface.
+func (v *ListNamesNamesNamePage) GetAll() int { return v.All }
+
+// GetNext returns ListNamesNamesNamePage.Next, and is useful for accessing the field via an interface.
+func (v *ListNamesNamesNamePage) GetNext() string { return v.Next }
+
+// GetNames returns ListNamesNamesNamePage.Names, and is useful for accessing the field via an interface.
+func (v *ListNamesNamesNamePage) GetNames() []*ListNamesNamesNamePageNamesDNSName { return v.Names }
+
+// ListNamesNamesNamePageNamesDNSName includes the requested fields of the GraphQL type DNSName.
+type ListNamesNamesNamePageNamesDNSName struct {
+	Service  string `json:"service"`
+	Protocol string `json:"protocol"`
+	// answered; waiting (until Envoy has taken its address: SERVFAIL); no address (it has none here); hidden (as if it did not exist).
+	State string `json:"state"`
+	// IP:PORT where the service is dialled; empty where it is not answered.
+	Address string `json:"address"`
+	// For how many seconds resolvers may remember the answer.
+	Ttl int `json:"ttl"`
+	// Why it is not answered; empty if it is.
+	Why string `json:"why"`
+}
+
+// GetService returns ListNamesNamesNamePageNamesDNSName.Service, and is useful for accessing the field via an interface.
+func (v *ListNamesNamesNamePageNamesDNSName) GetService() string { return v.Service }
+
+// GetProtocol returns ListNamesNamesNamePageNamesDNSName.Protocol, and is useful for accessing the field via an interface.
+func (v *ListNamesNamesNamePageNamesDNSName) GetProtocol() string { return v.Protocol }
+
+// GetState returns ListNamesNamesNamePageNamesDNSName.State, and is useful for accessing the field via an interface.
+func (v *ListNamesNamesNamePageNamesDNSName) GetState() string { return v.State }
+
+// GetAddress returns ListNamesNamesNamePageNamesDNSName.Address, and is useful for accessing the field via an interface.
+func (v *ListNamesNamesNamePageNamesDNSName) GetAddress() string { return v.Address }
+
+// GetTtl returns ListNamesNamesNamePageNamesDNSName.Ttl, and is useful for accessing the field via an interface.
+func (v *ListNamesNamesNamePageNamesDNSName) GetTtl() int { return v.Ttl }
+
+// GetWhy returns ListNamesNamesNamePageNamesDNSName.Why, and is useful for accessing the field via an interface.
+func (v *ListNamesNamesNamePageNamesDNSName) GetWhy() string { return v.Why }
+
+// ListNamesResponse is returned by ListNames on success.
+type ListNamesResponse struct {
+	// What applications are answered when they ask this node for names over DNS, in pages; begin with after empty and go on with next until that is empty.
+	Names *ListNamesNamesNamePage `json:"names"`
+}
+
+// GetNames returns ListNamesResponse.Names, and is useful for accessing the field via an interface.
+func (v *ListNamesResponse) GetNames() *ListNamesNamesNamePage { return v.Names }
+
 // ListPeeringsPeeringsPeering includes the requested fields of the GraphQL type Peering.
 type ListPeeringsPeeringsPeering struct {
 	PeeringFields `json:"-"`
@@ -5277,6 +5349,38 @@ type ResetPeerResponse struct {
 // GetResetPeer returns ResetPeerResponse.ResetPeer, and is useful for accessing the field via an interface.
 func (v *ResetPeerResponse) GetResetPeer() bool { return v.ResetPeer }
 
+// ResolveNameResolveResolution includes the requested fields of the GraphQL type Resolution.
+type ResolveNameResolveResolution struct {
+	Name string `json:"name"`
+	// NOERROR, NXDOMAIN, SERVFAIL or REFUSED.
+	Code string `json:"code"`
+	// The records of type A, AAAA and SRV.
+	Records []string `json:"records"`
+	// Why nothing is answered; empty if something is.
+	Why string `json:"why"`
+}
+
+// GetName returns ResolveNameResolveResolution.Name, and is useful for accessing the field via an interface.
+func (v *ResolveNameResolveResolution) GetName() string { return v.Name }
+
+// GetCode returns ResolveNameResolveResolution.Code, and is useful for accessing the field via an interface.
+func (v *ResolveNameResolveResolution) GetCode() string { return v.Code }
+
+// GetRecords returns ResolveNameResolveResolution.Records, and is useful for accessing the field via an interface.
+func (v *ResolveNameResolveResolution) GetRecords() []string { return v.Records }
+
+// GetWhy returns ResolveNameResolveResolution.Why, and is useful for accessing the field via an interface.
+func (v *ResolveNameResolveResolution) GetWhy() string { return v.Why }
+
+// ResolveNameResponse is returned by ResolveName on success.
+type ResolveNameResponse struct {
+	// What is answered of one name, whatever it is, and why.
+	Resolve *ResolveNameResolveResolution `json:"resolve"`
+}
+
+// GetResolve returns ResolveNameResponse.Resolve, and is useful for accessing the field via an interface.
+func (v *ResolveNameResponse) GetResolve() *ResolveNameResolveResolution { return v.Resolve }
+
 // RollbackPolicyResponse is returned by RollbackPolicy on success.
 type RollbackPolicyResponse struct {
 	// Puts an earlier version in force again, as a new one; 0 for the defaults.
@@ -7238,6 +7342,14 @@ func (v *__ListDecisionsInput) GetFirst() int { return v.First }
 // GetDenied returns __ListDecisionsInput.Denied, and is useful for accessing the field via an interface.
 func (v *__ListDecisionsInput) GetDenied() bool { return v.Denied }
 
+// __ListNamesInput is used internally by genqlient
+type __ListNamesInput struct {
+	After string `json:"after"`
+}
+
+// GetAfter returns __ListNamesInput.After, and is useful for accessing the field via an interface.
+func (v *__ListNamesInput) GetAfter() string { return v.After }
+
 // __ListPolicyVersionsInput is used internally by genqlient
 type __ListPolicyVersionsInput struct {
 	First int `json:"first"`
@@ -7325,6 +7437,14 @@ func (v *__ResetPeerInput) GetNode() string { return v.Node }
 
 // GetText returns __ResetPeerInput.Text, and is useful for accessing the field via an interface.
 func (v *__ResetPeerInput) GetText() string { return v.Text }
+
+// __ResolveNameInput is used internally by genqlient
+type __ResolveNameInput struct {
+	Name string `json:"name"`
+}
+
+// GetName returns __ResolveNameInput.Name, and is useful for accessing the field via an interface.
+func (v *__ResolveNameInput) GetName() string { return v.Name }
 
 // __RollbackPolicyInput is used internally by genqlient
 type __RollbackPolicyInput struct {
@@ -8928,6 +9048,52 @@ func ListInvitations(
 	return data_, err_
 }
 
+// The query executed by ListNames.
+const ListNames_Operation = `
+query ListNames ($after: String!) {
+	names(after: $after) {
+		listen
+		addresses
+		organisations
+		all
+		next
+		names {
+			service
+			protocol
+			state
+			address
+			ttl
+			why
+		}
+	}
+}
+`
+
+func ListNames(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	after string,
+) (data_ *ListNamesResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListNames",
+		Query:  ListNames_Operation,
+		Variables: &__ListNamesInput{
+			After: after,
+		},
+	}
+
+	data_ = &ListNamesResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The query executed by ListPeerings.
 const ListPeerings_Operation = `
 query ListPeerings {
@@ -9655,6 +9821,43 @@ func ResetPeer(
 	}
 
 	data_ = &ResetPeerResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ResolveName.
+const ResolveName_Operation = `
+query ResolveName ($name: String!) {
+	resolve(name: $name) {
+		name
+		code
+		records
+		why
+	}
+}
+`
+
+func ResolveName(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	name string,
+) (data_ *ResolveNameResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ResolveName",
+		Query:  ResolveName_Operation,
+		Variables: &__ResolveNameInput{
+			Name: name,
+		},
+	}
+
+	data_ = &ResolveNameResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
