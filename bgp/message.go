@@ -21,7 +21,7 @@ const (
 )
 
 // Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe, *Rules, *Attest, *Report,
-// *TraceRequest and *TraceReply.
+// *TraceRequest, *TraceReply and *Bulletin.
 type Message interface{ message() }
 
 func (*Open) message()         {}
@@ -123,6 +123,8 @@ type Capabilities struct {
 	Rules bool
 	// Attest tells that ATTEST is understood.
 	Attest bool
+	// Bulletins tells that BULLETIN is understood, and read if its sender is of the same organisation.
+	Bulletins bool
 }
 
 // NLRI names one route of an UPDATE.

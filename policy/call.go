@@ -58,6 +58,7 @@ type Call struct {
 	Port         int               `json:"port,omitempty"`
 	Headers      map[string]string `json:"headers,omitempty"` // those that the operator named, in lower case
 	Time         time.Time         `json:"time"`
+	PolicyAge    int               `json:"policyAge,omitempty"` // seconds since the organisation's set was confirmed
 }
 
 // Request is the call as a question. One that cannot be asked is denied, with an error that says why.
@@ -200,6 +201,7 @@ func (c *Call) context(peer node, u uses, entities []types.Entity) (types.Record
 	add("hour", types.Long(at.Hour()))
 	add("weekday", types.Long(at.Weekday()))
 	add("port", types.Long(c.Port))
+	add("policyAge", types.Long(c.PolicyAge))
 	add("authenticated", types.Boolean(c.Bearer != nil))
 	add("claims", tokens)
 	if u.any("peer") {

@@ -55,6 +55,18 @@ type Snapshot struct {
 // Hash names the snapshot: the same policies and entities have the same.
 func (s *Snapshot) Hash() string { return s.hash }
 
+// Level is how much of the vocabulary of calls this version knows. It grows with every attribute that the schema gets:
+// 2 is policyAge.
+const Level = 2
+
+// Level is how much of the vocabulary a node has to know to read the set.
+func (s *Snapshot) Level() int {
+	if s.uses.names["policyAge"] {
+		return 2
+	}
+	return 1
+}
+
 // Policies returns the ids of all policies, sorted.
 func (s *Snapshot) Policies() []string {
 	ids := make([]string, len(s.ids))

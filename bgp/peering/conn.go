@@ -63,7 +63,7 @@ func (c *conn) sendNow(m bgp.Message) bool {
 // bulk tells whether a message waits behind others, and costs a credit.
 func bulk(m bgp.Message) bool {
 	switch m.(type) {
-	case *bgp.Update, *bgp.Attest, *bgp.Report, *bgp.TraceRequest, *bgp.TraceReply:
+	case *bgp.Update, *bgp.Attest, *bgp.Report, *bgp.TraceRequest, *bgp.TraceReply, *bgp.Bulletin:
 		return true
 	}
 	return false

@@ -38,6 +38,8 @@ type Config struct {
 	Observe func(ev speaker.Event, took time.Duration, waiting int)
 	// Answer answers the traces of peers, each in a goroutine of its own; nil to decline them all.
 	Answer Answer
+	// Bulletin is told what nodes of this organisation say beside routes; nil reads none. It must not block.
+	Bulletin func(from bgp.NodeID, body []byte)
 	// Recorder keeps every event for replay; nil for nobody.
 	Recorder Recorder
 	// Admit is told of a verified node that dials and is no peer, and may make it one (speaker.PeerSet) before it
@@ -127,7 +129,7 @@ type op struct {
 
 // New returns a router that does nothing until Run.
 func New(cfg Config) *Router {
-	cfg.Speaker.Trace = cfg.Answer != nil
+	cfg.Speaker.Trace, cfg.Speaker.Bulletins = cfg.Answer != nil, cfg.Bulletin != nil
 	chance := rand.NewPCG(rand.Uint64(), rand.Uint64())
 	in := newInbox()
 	return &Router{

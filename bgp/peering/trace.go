@@ -112,6 +112,8 @@ func (r *Router) Ask(ctx context.Context, peer bgp.NodeID, req bgp.TraceRequest)
 // heard takes a peer's question, or its answer to one of ours. It is called from the loop.
 func (r *Router) heard(eff speaker.Heard) {
 	switch m := eff.Msg.(type) {
+	case *bgp.Bulletin:
+		r.cfg.Bulletin(eff.Peer, m.Body)
 	case *bgp.TraceReply:
 		r.traces.mu.Lock()
 		reply := r.traces.asked[traceKey{eff.Peer, m.ID}]

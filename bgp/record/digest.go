@@ -141,6 +141,8 @@ func messageText(m bgp.Message) string {
 		return fmt.Sprintf("TRACE-REQUEST %s", m.Service)
 	case *bgp.TraceReply:
 		return fmt.Sprintf("TRACE-REPLY of %d hops", len(m.Hops))
+	case *bgp.Bulletin:
+		return fmt.Sprintf("BULLETIN of %d bytes", len(m.Body))
 	}
 	return strings.TrimPrefix(fmt.Sprintf("%T%+v", m, m), "*bgp.")
 }

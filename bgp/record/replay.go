@@ -222,7 +222,7 @@ func (p *Player) rebuild(b []byte) error {
 // costs tells whether a message takes a credit.
 func costs(m bgp.Message) bool {
 	switch m.(type) {
-	case *bgp.Update, *bgp.Attest, *bgp.Report, *bgp.TraceRequest, *bgp.TraceReply:
+	case *bgp.Update, *bgp.Attest, *bgp.Report, *bgp.TraceRequest, *bgp.TraceReply, *bgp.Bulletin:
 		return true
 	}
 	return false

@@ -428,7 +428,7 @@ func (n *Net) send(node *Node, eff speaker.Send) {
 	msg := copied(eff.Msg)
 	costs := false
 	switch msg.(type) {
-	case *bgp.Update, *bgp.Attest, *bgp.Report, *bgp.TraceRequest, *bgp.TraceReply:
+	case *bgp.Update, *bgp.Attest, *bgp.Report, *bgp.TraceRequest, *bgp.TraceReply, *bgp.Bulletin:
 		costs = true
 	}
 	boot := node.boot

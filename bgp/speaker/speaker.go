@@ -30,6 +30,8 @@ type Config struct {
 	Deferral time.Duration
 	// Trace tells that this node answers TRACE-REQUEST.
 	Trace bool
+	// Bulletins tells that this node reads the BULLETINs of its organisation.
+	Bulletins bool
 	// HoldNames ranks a node that begins to offer another's name after whoever has offered it for longest, until an
 	// operator agrees.
 	HoldNames bool

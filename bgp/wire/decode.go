@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -51,6 +52,8 @@ func Decode(frame []byte) (bgp.Message, *bgp.Notification) {
 			m, err = decodeTraceRequest(f.bytes)
 		case frameTraceReply:
 			m, err = decodeTraceReply(f.bytes)
+		case frameBulletin:
+			m, err = decodeBulletin(f.bytes)
 		}
 		return err
 	})
@@ -171,6 +174,8 @@ func decodeCapabilities(b []byte, c *bgp.Capabilities) error {
 			c.Rules = f.value != 0
 		case 15:
 			c.Attest = f.value != 0
+		case 20:
+			c.Bulletins = f.value != 0
 		}
 		return nil
 	})
@@ -483,4 +488,15 @@ func (d *updateDecoder) route(b []byte) (bgp.NLRI, bool) {
 		Bytes:     whole,
 	})
 	return bgp.NLRI{}, false
+}
+
+// decodeBulletin reads a bulletin; one that is too large comes out empty, which says nothing.
+func decodeBulletin(b []byte) (*bgp.Bulletin, error) {
+	m := &bgp.Bulletin{}
+	return m, fields(b, func(f field) error {
+		if f.number == 1 && len(f.bytes) <= bgp.MaxBulletin {
+			m.Body = slices.Clone(f.bytes)
+		}
+		return nil
+	})
 }

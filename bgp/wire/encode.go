@@ -22,6 +22,7 @@ const (
 	frameTraceReply   = 14
 	frameRules        = 15
 	frameAttest       = 16
+	frameBulletin     = 20
 )
 
 // Append appends m's frame to dst.
@@ -58,6 +59,8 @@ func Append(dst []byte, m bgp.Message) []byte {
 		return appendMessage(dst, frameTraceRequest, traceRequestBody(m))
 	case *bgp.TraceReply:
 		return appendMessage(dst, frameTraceReply, traceReplyBody(m))
+	case *bgp.Bulletin:
+		return appendMessage(dst, frameBulletin, appendText(nil, 1, string(m.Body)))
 	}
 	panic(fmt.Sprintf("wire: message of unknown type %T", m)) // a new message type without its case here
 }
@@ -103,6 +106,7 @@ func openBody(o *bgp.Open) []byte {
 	c = appendBool(c, 13, o.Capabilities.Trace)
 	c = appendBool(c, 14, o.Capabilities.Rules)
 	c = appendBool(c, 15, o.Capabilities.Attest)
+	c = appendBool(c, 20, o.Capabilities.Bulletins)
 	var b []byte
 	b = appendUint(b, 1, uint64(o.Version))
 	b = appendText(b, 2, o.Node.String())

@@ -53,6 +53,7 @@ func messages() []bgp.Message {
 				Liveness:        300 * time.Millisecond,
 				Reports:         true,
 				Trace:           true,
+				Bulletins:       true,
 			},
 		},
 		bgp.Keepalive{},
@@ -77,6 +78,7 @@ func messages() []bgp.Message {
 		},
 		&bgp.Report{},
 		&bgp.TraceRequest{ID: 1 << 63, Service: "books.acme.example", TTL: 8, Budget: 5 * time.Second, Search: true},
+		&bgp.Bulletin{Body: []byte{0, 255, 7}},
 		&bgp.TraceReply{ID: 7, Hops: []bgp.TraceHop{
 			{Node: bgp.NodeID{Org: "acme.example", Name: "b"}, Steps: []bgp.TraceStep{
 				{Name: "route", State: bgp.TraceOK, Text: "via acme.example/a", Took: 12 * time.Microsecond},

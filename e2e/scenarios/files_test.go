@@ -92,7 +92,7 @@ func fileScenarios() []scenario {
 			"A later version of the program refuses what was applied: the node starts, and permits nothing.", []guard{
 				one("nothing is in force rather than the defaults, which are open",
 					"cmd/internal/judge TestSetThatIsNotValidAnyMore", "cmd/internal/judge/judge.go",
-					"\t\treturn j, nil\n\t}\n\tj.publish(snap, v.Number)",
+					"\t\treturn j, j.resume(ctx)\n\t}\n\tj.publish(snap, v.Number)",
 					"\t\tsnap, _ = policy.Compile(policy.Source{})\n\t}\n\tj.publish(snap, v.Number)"),
 			}},
 	}

@@ -60,6 +60,7 @@ func scenarios() []scenario {
 		dataPlaneScenarios(),
 		gatewayScenarios(),
 		orderScenarios(),
+		policyScenarios(),
 		faultScenarios(),
 	)
 }

@@ -253,7 +253,7 @@ type ComplexityRoot struct {
 		AcceptPeering      func(childComplexity int, input AcceptInput) int
 		AgreeName          func(childComplexity int, service string, node string) int
 		Apply              func(childComplexity int, input ApplyInput) int
-		ApplyPolicy        func(childComplexity int, input PolicyInput, note string) int
+		ApplyPolicy        func(childComplexity int, input PolicyInput, note string, anyway bool) int
 		Attest             func(childComplexity int, set string) int
 		Drain              func(childComplexity int, on bool) int
 		EndPeering         func(childComplexity int, organisation string, text string) int
@@ -465,6 +465,16 @@ type ComplexityRoot struct {
 		Text   func(childComplexity int) int
 	}
 
+	PolicyNode struct {
+		Age     func(childComplexity int) int
+		Current func(childComplexity int) int
+		Error   func(childComplexity int) int
+		Hash    func(childComplexity int) int
+		Heard   func(childComplexity int) int
+		Node    func(childComplexity int) int
+		Serial  func(childComplexity int) int
+	}
+
 	PolicyProblem struct {
 		Column   func(childComplexity int) int
 		Document func(childComplexity int) int
@@ -536,6 +546,7 @@ type ComplexityRoot struct {
 		Peers          func(childComplexity int) int
 		Plan           func(childComplexity int, query string, operationName string) int
 		Policy         func(childComplexity int) int
+		PolicyNodes    func(childComplexity int) int
 		PolicyVersion  func(childComplexity int, number int) int
 		PolicyVersions func(childComplexity int, first int) int
 		Ports          func(childComplexity int) int
@@ -752,7 +763,7 @@ type MutationResolver interface {
 	Drain(ctx context.Context, on bool) (bool, error)
 	Apply(ctx context.Context, input ApplyInput) ([]Applied, error)
 	RefreshGraph(ctx context.Context) (bool, error)
-	ApplyPolicy(ctx context.Context, input PolicyInput, note string) (*PolicyVersion, error)
+	ApplyPolicy(ctx context.Context, input PolicyInput, note string, anyway bool) (*PolicyVersion, error)
 	RollbackPolicy(ctx context.Context, number int, note string) (*PolicyVersion, error)
 	OfferPeering(ctx context.Context, input OfferInput) (*Invitation, error)
 	AcceptPeering(ctx context.Context, input AcceptInput) (*Peering, error)
@@ -783,6 +794,7 @@ type QueryResolver interface {
 	Policy(ctx context.Context) (*PolicySet, error)
 	PolicyVersions(ctx context.Context, first int) ([]PolicyVersion, error)
 	PolicyVersion(ctx context.Context, number int) (*PolicyVersion, error)
+	PolicyNodes(ctx context.Context) ([]PolicyNode, error)
 	CheckPolicy(ctx context.Context, input PolicyInput) ([]PolicyProblem, error)
 	Decisions(ctx context.Context, first int, denied bool) ([]PolicyDecision, error)
 	Why(ctx context.Context, decision string) (*PolicyWhy, error)
@@ -1707,7 +1719,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.ApplyPolicy(childComplexity, args["input"].(PolicyInput), args["note"].(string)), true
+		return e.ComplexityRoot.Mutation.ApplyPolicy(childComplexity, args["input"].(PolicyInput), args["note"].(string), args["anyway"].(bool)), true
 	case "Mutation.attest":
 		if e.ComplexityRoot.Mutation.Attest == nil {
 			break
@@ -2817,6 +2829,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PolicyMiss.Text(childComplexity), true
 
+	case "PolicyNode.age":
+		if e.ComplexityRoot.PolicyNode.Age == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PolicyNode.Age(childComplexity), true
+	case "PolicyNode.current":
+		if e.ComplexityRoot.PolicyNode.Current == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PolicyNode.Current(childComplexity), true
+	case "PolicyNode.error":
+		if e.ComplexityRoot.PolicyNode.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PolicyNode.Error(childComplexity), true
+	case "PolicyNode.hash":
+		if e.ComplexityRoot.PolicyNode.Hash == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PolicyNode.Hash(childComplexity), true
+	case "PolicyNode.heard":
+		if e.ComplexityRoot.PolicyNode.Heard == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PolicyNode.Heard(childComplexity), true
+	case "PolicyNode.node":
+		if e.ComplexityRoot.PolicyNode.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PolicyNode.Node(childComplexity), true
+	case "PolicyNode.serial":
+		if e.ComplexityRoot.PolicyNode.Serial == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PolicyNode.Serial(childComplexity), true
+
 	case "PolicyProblem.column":
 		if e.ComplexityRoot.PolicyProblem.Column == nil {
 			break
@@ -3169,6 +3224,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Policy(childComplexity), true
+	case "Query.policyNodes":
+		if e.ComplexityRoot.Query.PolicyNodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.PolicyNodes(childComplexity), true
 	case "Query.policyVersion":
 		if e.ComplexityRoot.Query.PolicyVersion == nil {
 			break
@@ -4994,6 +5055,26 @@ func (ec *executionContext) childFields_PolicyMiss(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type PolicyMiss", field.Name)
 }
 
+func (ec *executionContext) childFields_PolicyNode(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_PolicyNode_node(ctx, field)
+	case "serial":
+		return ec.fieldContext_PolicyNode_serial(ctx, field)
+	case "hash":
+		return ec.fieldContext_PolicyNode_hash(ctx, field)
+	case "current":
+		return ec.fieldContext_PolicyNode_current(ctx, field)
+	case "heard":
+		return ec.fieldContext_PolicyNode_heard(ctx, field)
+	case "age":
+		return ec.fieldContext_PolicyNode_age(ctx, field)
+	case "error":
+		return ec.fieldContext_PolicyNode_error(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PolicyNode", field.Name)
+}
+
 func (ec *executionContext) childFields_PolicyProblem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "document":
@@ -5635,6 +5716,14 @@ func (ec *executionContext) field_Mutation_applyPolicy_args(ctx context.Context,
 		return nil, err
 	}
 	args["note"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "anyway",
+		func(ctx context.Context, v any) (bool, error) {
+			return ec.unmarshalNBoolean2bool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["anyway"] = arg2
 	return args, nil
 }
 
@@ -10157,7 +10246,7 @@ func (ec *executionContext) _Mutation_applyPolicy(ctx context.Context, field gra
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().ApplyPolicy(ctx, fc.Args["input"].(PolicyInput), fc.Args["note"].(string))
+			return ec.Resolvers.Mutation().ApplyPolicy(ctx, fc.Args["input"].(PolicyInput), fc.Args["note"].(string), fc.Args["anyway"].(bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *PolicyVersion) graphql.Marshaler {
@@ -14184,6 +14273,167 @@ func (ec *executionContext) fieldContext_PolicyMiss_others(_ context.Context, fi
 	return graphql.NewScalarFieldContext("PolicyMiss", field, false, false, "Int")
 }
 
+func (ec *executionContext) _PolicyNode_node(ctx context.Context, field graphql.CollectedField, obj *PolicyNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PolicyNode_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PolicyNode_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PolicyNode", field, false, false, "String")
+}
+
+func (ec *executionContext) _PolicyNode_serial(ctx context.Context, field graphql.CollectedField, obj *PolicyNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PolicyNode_serial(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Serial, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PolicyNode_serial(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PolicyNode", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PolicyNode_hash(ctx context.Context, field graphql.CollectedField, obj *PolicyNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PolicyNode_hash(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Hash, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PolicyNode_hash(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PolicyNode", field, false, false, "String")
+}
+
+func (ec *executionContext) _PolicyNode_current(ctx context.Context, field graphql.CollectedField, obj *PolicyNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PolicyNode_current(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Current, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PolicyNode_current(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PolicyNode", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PolicyNode_heard(ctx context.Context, field graphql.CollectedField, obj *PolicyNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PolicyNode_heard(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Heard, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PolicyNode_heard(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PolicyNode", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PolicyNode_age(ctx context.Context, field graphql.CollectedField, obj *PolicyNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PolicyNode_age(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Age, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PolicyNode_age(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PolicyNode", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PolicyNode_error(ctx context.Context, field graphql.CollectedField, obj *PolicyNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PolicyNode_error(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Error, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PolicyNode_error(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PolicyNode", field, false, false, "String")
+}
+
 func (ec *executionContext) _PolicyProblem_document(ctx context.Context, field graphql.CollectedField, obj *PolicyProblem) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -15726,6 +15976,38 @@ func (ec *executionContext) fieldContext_Query_policyVersion(ctx context.Context
 	if fc.Args, err = ec.field_Query_policyVersion_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_policyNodes(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_policyNodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().PolicyNodes(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []PolicyNode) graphql.Marshaler {
+			return ec.marshalNPolicyNode2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPolicyNodeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_policyNodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PolicyNode(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -24006,6 +24288,69 @@ func (ec *executionContext) _PolicyMiss(ctx context.Context, sel ast.SelectionSe
 	return out
 }
 
+var policyNodeImplementors = []string{"PolicyNode"}
+
+func (ec *executionContext) _PolicyNode(ctx context.Context, sel ast.SelectionSet, obj *PolicyNode) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, policyNodeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PolicyNode")
+		case "node":
+			out.Values[i] = ec._PolicyNode_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serial":
+			out.Values[i] = ec._PolicyNode_serial(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "hash":
+			out.Values[i] = ec._PolicyNode_hash(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "current":
+			out.Values[i] = ec._PolicyNode_current(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "heard":
+			out.Values[i] = ec._PolicyNode_heard(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "age":
+			out.Values[i] = ec._PolicyNode_age(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "error":
+			out.Values[i] = ec._PolicyNode_error(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var policyProblemImplementors = []string{"PolicyProblem"}
 
 func (ec *executionContext) _PolicyProblem(ctx context.Context, sel ast.SelectionSet, obj *PolicyProblem) graphql.Marshaler {
@@ -24490,6 +24835,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_policyVersion(ctx, field)
+				})
+		case "policyNodes":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_policyNodes(ctx, field)
 				})
 		case "checkPolicy":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -26863,6 +27214,26 @@ func (ec *executionContext) unmarshalNPolicyDocumentInput2ᚕgithubᚗcomᚋcata
 func (ec *executionContext) unmarshalNPolicyInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPolicyInput(ctx context.Context, v any) (PolicyInput, error) {
 	res, err := ec.unmarshalInputPolicyInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNPolicyNode2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPolicyNode(ctx context.Context, sel ast.SelectionSet, v PolicyNode) graphql.Marshaler {
+	return ec._PolicyNode(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNPolicyNode2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPolicyNodeᚄ(ctx context.Context, sel ast.SelectionSet, v []PolicyNode) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNPolicyNode2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPolicyNode(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNPolicyProblem2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPolicyProblem(ctx context.Context, sel ast.SelectionSet, v PolicyProblem) graphql.Marshaler {

@@ -606,6 +606,21 @@ type PolicyMiss struct {
 	Others int    `json:"others"`
 }
 
+type PolicyNode struct {
+	Node string `json:"node"`
+	// 0 for none of the organisation's.
+	Serial int    `json:"serial"`
+	Hash   string `json:"hash"`
+	// It has what this node has.
+	Current bool `json:"current"`
+	// Seconds since it was heard of.
+	Heard int `json:"heard"`
+	// Seconds since the node that set the policies confirmed them; of this node alone, else 0.
+	Age int `json:"age"`
+	// Why a newer set is not in force there.
+	Error string `json:"error"`
+}
+
 type PolicyProblem struct {
 	Document string `json:"document"`
 	Line     int    `json:"line"`

@@ -11,12 +11,18 @@ type PolicyBackend interface {
 	Decisions(ctx context.Context, first int, denied bool) ([]PolicyDecision, error)
 	Why(ctx context.Context, decision string) (*PolicyWhy, error)
 	SimulatePolicy(ctx context.Context, in PolicyInput, seconds int) (*PolicySimulation, error)
-	ApplyPolicy(ctx context.Context, in PolicyInput, note string) (*PolicyVersion, error)
+	ApplyPolicy(ctx context.Context, in PolicyInput, note string, anyway bool) (*PolicyVersion, error)
+	PolicyNodes(ctx context.Context) ([]PolicyNode, error)
 	RollbackPolicy(ctx context.Context, number int, note string) (*PolicyVersion, error)
 }
 
 func (q query) Policy(ctx context.Context) (*PolicySet, error) {
 	return allowed(ctx, q.resolver, "policy", func() (*PolicySet, error) { return q.b.Policy(ctx) })
+}
+
+func (q query) PolicyNodes(ctx context.Context) ([]PolicyNode, error) {
+	return allowed(ctx, q.resolver, "policyNodes",
+		func() ([]PolicyNode, error) { return q.b.PolicyNodes(ctx) })
 }
 
 func (q query) PolicyVersions(ctx context.Context, first int) ([]PolicyVersion, error) {
@@ -47,9 +53,9 @@ func (q query) SimulatePolicy(ctx context.Context, in PolicyInput, seconds int) 
 		func() (*PolicySimulation, error) { return q.b.SimulatePolicy(ctx, in, seconds) })
 }
 
-func (m mutation) ApplyPolicy(ctx context.Context, in PolicyInput, note string) (*PolicyVersion, error) {
+func (m mutation) ApplyPolicy(ctx context.Context, in PolicyInput, note string, anyway bool) (*PolicyVersion, error) {
 	return allowed(ctx, m.resolver, "applyPolicy",
-		func() (*PolicyVersion, error) { return m.b.ApplyPolicy(ctx, in, note) })
+		func() (*PolicyVersion, error) { return m.b.ApplyPolicy(ctx, in, note, anyway) })
 }
 
 func (m mutation) RollbackPolicy(ctx context.Context, number int, note string) (*PolicyVersion, error) {

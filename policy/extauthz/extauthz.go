@@ -85,6 +85,8 @@ type Config struct {
 	Also func(*grpc.Server)
 	// Record is told of each decision; nil for nobody. It must not block.
 	Record func(policy.Record)
+	// Age is how long ago the policies in force were confirmed by whoever sets them; nil for now.
+	Age func() time.Duration
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
 }
@@ -186,6 +188,9 @@ type verdict struct {
 func (s *Server) judge(ctx context.Context, req *auth.CheckRequest, now time.Time) (v verdict) {
 	r, err := s.read(ctx, req)
 	r.call.Time = now
+	if s.cfg.Age != nil {
+		r.call.PolicyAge = int(s.cfg.Age() / time.Second)
+	}
 	v.record.Call, v.keep = r.call, r.keep
 	if err != nil {
 		v.record.Decision.Errors = []string{err.Error()}

@@ -77,8 +77,10 @@ func Open(ctx context.Context, path string) (*Store, error) {
 // Close closes the file.
 func (s *Store) Close() error { return s.db.Close() }
 
-// Apply keeps a source as the newest version. The caller has compiled it: hash is its snapshot's.
-func (s *Store) Apply(ctx context.Context, src policy.Source, hash, by, note string, at time.Time) (Version, error) {
+// Apply keeps a source as the newest version, and what it is shared as; nil if it is not. The caller has compiled it:
+// hash is its snapshot's.
+func (s *Store) Apply(ctx context.Context, src policy.Source, hash, by, note string, at time.Time,
+	shared *Shared) (Version, error) {
 	text, err := json.Marshal(src)
 	if err != nil {
 		return Version{}, err
@@ -97,6 +99,9 @@ func (s *Store) Apply(ctx context.Context, src policy.Source, hash, by, note str
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?)`, v.Number, at.UnixNano(), by, note,
 		hash, string(text), link(chain, v, text))
+	if err == nil && shared != nil {
+		err = shared.keep(ctx, tx)
+	}
 	if err == nil {
 		err = tx.Commit()
 	}

@@ -34,7 +34,7 @@ func TestVersions(t *testing.T) {
 	at := time.Unix(1_800_000_000, 5)
 	for i := range 3 {
 		src := policy.Source{Policies: []policy.Document{{Name: "a.cedar", Text: fmt.Sprintf("// %d", i)}}}
-		v, err := s.Apply(t.Context(), src, fmt.Sprintf("h%d", i), "joe", "why not", at)
+		v, err := s.Apply(t.Context(), src, fmt.Sprintf("h%d", i), "joe", "why not", at, nil)
 		if err != nil || v.Number != i+1 {
 			t.Fatalf("%+v, %v", v, err)
 		}

@@ -255,6 +255,7 @@ type Frame struct {
 	//	*Frame_WalkReply
 	//	*Frame_Rules
 	//	*Frame_Attest
+	//	*Frame_Bulletin
 	Message       isFrame_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -396,6 +397,15 @@ func (x *Frame) GetAttest() *Attest {
 	return nil
 }
 
+func (x *Frame) GetBulletin() *Bulletin {
+	if x != nil {
+		if x, ok := x.Message.(*Frame_Bulletin); ok {
+			return x.Bulletin
+		}
+	}
+	return nil
+}
+
 type isFrame_Message interface {
 	isFrame_Message()
 }
@@ -444,6 +454,10 @@ type Frame_Attest struct {
 	Attest *Attest `protobuf:"bytes,16,opt,name=attest,proto3,oneof"`
 }
 
+type Frame_Bulletin struct {
+	Bulletin *Bulletin `protobuf:"bytes,20,opt,name=bulletin,proto3,oneof"`
+}
+
 func (*Frame_Open) isFrame_Message() {}
 
 func (*Frame_Update) isFrame_Message() {}
@@ -465,6 +479,8 @@ func (*Frame_WalkReply) isFrame_Message() {}
 func (*Frame_Rules) isFrame_Message() {}
 
 func (*Frame_Attest) isFrame_Message() {}
+
+func (*Frame_Bulletin) isFrame_Message() {}
 
 // Open is the first message in each direction (RFC 4271 §4.2).
 type Open struct {
@@ -571,9 +587,10 @@ type Capabilities struct {
 	LivenessMs        uint64                 `protobuf:"varint,7,opt,name=liveness_ms,json=livenessMs,proto3" json:"liveness_ms,omitempty"`                       // after RFC 5880: interval of keepalives; both sides have to ask, the longer counts
 	Client            bool                   `protobuf:"varint,8,opt,name=client,proto3" json:"client,omitempty"`                                                 // RFC 4456: the sender is a hub, and the receiver its client
 	Reports           bool                   `protobuf:"varint,12,opt,name=reports,proto3" json:"reports,omitempty"`
-	Trace             bool                   `protobuf:"varint,13,opt,name=trace,proto3" json:"trace,omitempty"`   // TRACE-REQUEST is answered
-	Rules             bool                   `protobuf:"varint,14,opt,name=rules,proto3" json:"rules,omitempty"`   // RULES is understood
-	Attest            bool                   `protobuf:"varint,15,opt,name=attest,proto3" json:"attest,omitempty"` // ATTEST is understood
+	Trace             bool                   `protobuf:"varint,13,opt,name=trace,proto3" json:"trace,omitempty"`         // TRACE-REQUEST is answered
+	Rules             bool                   `protobuf:"varint,14,opt,name=rules,proto3" json:"rules,omitempty"`         // RULES is understood
+	Attest            bool                   `protobuf:"varint,15,opt,name=attest,proto3" json:"attest,omitempty"`       // ATTEST is understood
+	Bulletins         bool                   `protobuf:"varint,20,opt,name=bulletins,proto3" json:"bulletins,omitempty"` // BULLETIN of the same organisation is read
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -688,6 +705,13 @@ func (x *Capabilities) GetRules() bool {
 func (x *Capabilities) GetAttest() bool {
 	if x != nil {
 		return x.Attest
+	}
+	return false
+}
+
+func (x *Capabilities) GetBulletins() bool {
+	if x != nil {
+		return x.Bulletins
 	}
 	return false
 }
@@ -1725,11 +1749,56 @@ func (x *TraceStep) GetTookUs() uint64 {
 	return 0
 }
 
+// Bulletin is what nodes of one organisation tell each other beside routes. It may be dropped, so it is said again.
+type Bulletin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Body          []byte                 `protobuf:"bytes,1,opt,name=body,proto3" json:"body,omitempty"` // at most 65,536 bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bulletin) Reset() {
+	*x = Bulletin{}
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bulletin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bulletin) ProtoMessage() {}
+
+func (x *Bulletin) ProtoReflect() protoreflect.Message {
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bulletin.ProtoReflect.Descriptor instead.
+func (*Bulletin) Descriptor() ([]byte, []int) {
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Bulletin) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
 var File_catalyst_peering_v1_peering_proto protoreflect.FileDescriptor
 
 const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\n" +
-	"!catalyst/peering/v1/peering.proto\x12\x13catalyst.peering.v1\"\xa9\x05\n" +
+	"!catalyst/peering/v1/peering.proto\x12\x13catalyst.peering.v1\"\xe6\x05\n" +
 	"\x05Frame\x12/\n" +
 	"\x04open\x18\x01 \x01(\v2\x19.catalyst.peering.v1.OpenH\x00R\x04open\x125\n" +
 	"\x06update\x18\x02 \x01(\v2\x1b.catalyst.peering.v1.UpdateH\x00R\x06update\x12>\n" +
@@ -1742,7 +1811,8 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\n" +
 	"walk_reply\x18\x0e \x01(\v2\x1f.catalyst.peering.v1.TraceReplyH\x00R\twalkReply\x122\n" +
 	"\x05rules\x18\x0f \x01(\v2\x1a.catalyst.peering.v1.RulesH\x00R\x05rules\x125\n" +
-	"\x06attest\x18\x10 \x01(\v2\x1b.catalyst.peering.v1.AttestH\x00R\x06attestB\t\n" +
+	"\x06attest\x18\x10 \x01(\v2\x1b.catalyst.peering.v1.AttestH\x00R\x06attest\x12;\n" +
+	"\bbulletin\x18\x14 \x01(\v2\x1d.catalyst.peering.v1.BulletinH\x00R\bbulletinB\t\n" +
 	"\amessage\"\xe4\x01\n" +
 	"\x04Open\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
@@ -1752,7 +1822,7 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\aingress\x18\x04 \x01(\tR\aingress\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\rR\x04role\x12\x17\n" +
 	"\aboot_id\x18\x06 \x01(\x06R\x06bootId\x12E\n" +
-	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\xf7\x02\n" +
+	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\x95\x03\n" +
 	"\fCapabilities\x12.\n" +
 	"\x13graceful_restart_ms\x18\x01 \x01(\x04R\x11gracefulRestartMs\x12\x1e\n" +
 	"\n" +
@@ -1768,7 +1838,8 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\areports\x18\f \x01(\bR\areports\x12\x14\n" +
 	"\x05trace\x18\r \x01(\bR\x05trace\x12\x14\n" +
 	"\x05rules\x18\x0e \x01(\bR\x05rules\x12\x16\n" +
-	"\x06attest\x18\x0f \x01(\bR\x06attest\"\x93\x02\n" +
+	"\x06attest\x18\x0f \x01(\bR\x06attest\x12\x1c\n" +
+	"\tbulletins\x18\x14 \x01(\bR\tbulletins\"\x93\x02\n" +
 	"\x06Update\x128\n" +
 	"\twithdrawn\x18\x01 \x03(\v2\x1a.catalyst.peering.v1.RouteR\twithdrawn\x128\n" +
 	"\tannounced\x18\x02 \x03(\v2\x1a.catalyst.peering.v1.GroupR\tannounced\x123\n" +
@@ -1849,7 +1920,9 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.catalyst.peering.v1.TraceStateR\x05state\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x16\n" +
 	"\x06advice\x18\x04 \x01(\tR\x06advice\x12\x17\n" +
-	"\atook_us\x18\x05 \x01(\x04R\x06tookUs*o\n" +
+	"\atook_us\x18\x05 \x01(\x04R\x06tookUs\"\x1e\n" +
+	"\bBulletin\x12\x12\n" +
+	"\x04body\x18\x01 \x01(\fR\x04body*o\n" +
 	"\x06Marker\x12\x16\n" +
 	"\x12MARKER_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11MARKER_END_OF_RIB\x10\x01\x12\x1b\n" +
@@ -1888,7 +1961,7 @@ func file_catalyst_peering_v1_peering_proto_rawDescGZIP() []byte {
 }
 
 var file_catalyst_peering_v1_peering_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_catalyst_peering_v1_peering_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_catalyst_peering_v1_peering_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_catalyst_peering_v1_peering_proto_goTypes = []any{
 	(Marker)(0),          // 0: catalyst.peering.v1.Marker
 	(Protocol)(0),        // 1: catalyst.peering.v1.Protocol
@@ -1913,6 +1986,7 @@ var file_catalyst_peering_v1_peering_proto_goTypes = []any{
 	(*TraceReply)(nil),   // 20: catalyst.peering.v1.TraceReply
 	(*TraceHop)(nil),     // 21: catalyst.peering.v1.TraceHop
 	(*TraceStep)(nil),    // 22: catalyst.peering.v1.TraceStep
+	(*Bulletin)(nil),     // 23: catalyst.peering.v1.Bulletin
 }
 var file_catalyst_peering_v1_peering_proto_depIdxs = []int32{
 	5,  // 0: catalyst.peering.v1.Frame.open:type_name -> catalyst.peering.v1.Open
@@ -1926,24 +2000,25 @@ var file_catalyst_peering_v1_peering_proto_depIdxs = []int32{
 	20, // 8: catalyst.peering.v1.Frame.walk_reply:type_name -> catalyst.peering.v1.TraceReply
 	16, // 9: catalyst.peering.v1.Frame.rules:type_name -> catalyst.peering.v1.Rules
 	17, // 10: catalyst.peering.v1.Frame.attest:type_name -> catalyst.peering.v1.Attest
-	6,  // 11: catalyst.peering.v1.Open.capabilities:type_name -> catalyst.peering.v1.Capabilities
-	8,  // 12: catalyst.peering.v1.Update.withdrawn:type_name -> catalyst.peering.v1.Route
-	9,  // 13: catalyst.peering.v1.Update.announced:type_name -> catalyst.peering.v1.Group
-	0,  // 14: catalyst.peering.v1.Update.marker:type_name -> catalyst.peering.v1.Marker
-	8,  // 15: catalyst.peering.v1.Group.routes:type_name -> catalyst.peering.v1.Route
-	1,  // 16: catalyst.peering.v1.Attributes.protocol:type_name -> catalyst.peering.v1.Protocol
-	11, // 17: catalyst.peering.v1.Attributes.next_hop:type_name -> catalyst.peering.v1.NextHop
-	2,  // 18: catalyst.peering.v1.Attributes.health:type_name -> catalyst.peering.v1.Health
-	21, // 19: catalyst.peering.v1.TraceReply.hops:type_name -> catalyst.peering.v1.TraceHop
-	22, // 20: catalyst.peering.v1.TraceHop.steps:type_name -> catalyst.peering.v1.TraceStep
-	3,  // 21: catalyst.peering.v1.TraceStep.state:type_name -> catalyst.peering.v1.TraceState
-	4,  // 22: catalyst.peering.v1.Peering.Session:input_type -> catalyst.peering.v1.Frame
-	4,  // 23: catalyst.peering.v1.Peering.Session:output_type -> catalyst.peering.v1.Frame
-	23, // [23:24] is the sub-list for method output_type
-	22, // [22:23] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	23, // 11: catalyst.peering.v1.Frame.bulletin:type_name -> catalyst.peering.v1.Bulletin
+	6,  // 12: catalyst.peering.v1.Open.capabilities:type_name -> catalyst.peering.v1.Capabilities
+	8,  // 13: catalyst.peering.v1.Update.withdrawn:type_name -> catalyst.peering.v1.Route
+	9,  // 14: catalyst.peering.v1.Update.announced:type_name -> catalyst.peering.v1.Group
+	0,  // 15: catalyst.peering.v1.Update.marker:type_name -> catalyst.peering.v1.Marker
+	8,  // 16: catalyst.peering.v1.Group.routes:type_name -> catalyst.peering.v1.Route
+	1,  // 17: catalyst.peering.v1.Attributes.protocol:type_name -> catalyst.peering.v1.Protocol
+	11, // 18: catalyst.peering.v1.Attributes.next_hop:type_name -> catalyst.peering.v1.NextHop
+	2,  // 19: catalyst.peering.v1.Attributes.health:type_name -> catalyst.peering.v1.Health
+	21, // 20: catalyst.peering.v1.TraceReply.hops:type_name -> catalyst.peering.v1.TraceHop
+	22, // 21: catalyst.peering.v1.TraceHop.steps:type_name -> catalyst.peering.v1.TraceStep
+	3,  // 22: catalyst.peering.v1.TraceStep.state:type_name -> catalyst.peering.v1.TraceState
+	4,  // 23: catalyst.peering.v1.Peering.Session:input_type -> catalyst.peering.v1.Frame
+	4,  // 24: catalyst.peering.v1.Peering.Session:output_type -> catalyst.peering.v1.Frame
+	24, // [24:25] is the sub-list for method output_type
+	23, // [23:24] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_catalyst_peering_v1_peering_proto_init() }
@@ -1963,6 +2038,7 @@ func file_catalyst_peering_v1_peering_proto_init() {
 		(*Frame_WalkReply)(nil),
 		(*Frame_Rules)(nil),
 		(*Frame_Attest)(nil),
+		(*Frame_Bulletin)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1970,7 +2046,7 @@ func file_catalyst_peering_v1_peering_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_catalyst_peering_v1_peering_proto_rawDesc), len(file_catalyst_peering_v1_peering_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

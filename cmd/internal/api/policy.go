@@ -206,8 +206,9 @@ func (a *API) SimulatePolicy(ctx context.Context, in operator.PolicyInput,
 }
 
 // ApplyPolicy implements operator.Backend.
-func (a *API) ApplyPolicy(ctx context.Context, in operator.PolicyInput, note string) (*operator.PolicyVersion, error) {
-	v, err := a.judge().Apply(ctx, sourceOf(in), operatorName, note)
+func (a *API) ApplyPolicy(ctx context.Context, in operator.PolicyInput, note string,
+	anyway bool) (*operator.PolicyVersion, error) {
+	v, err := a.judge().Apply(ctx, sourceOf(in), operatorName, note, anyway)
 	if err != nil {
 		return nil, refused(err)
 	}
@@ -227,3 +228,18 @@ func (a *API) RollbackPolicy(ctx context.Context, number int, note string) (*ope
 
 // operatorName is who orders by the node's own socket: whoever may open it.
 const operatorName = "the owner of the node's socket"
+
+// PolicyNodes implements operator.Backend.
+func (a *API) PolicyNodes(context.Context) ([]operator.PolicyNode, error) {
+	_, holders := a.judge().Shared()
+	out := []operator.PolicyNode{}
+	for i, h := range holders {
+		n := operator.PolicyNode{Node: h.Node.String(), Serial: int(h.Serial), Hash: h.Set, //nolint:gosec // fewer than 2^63
+			Current: h.Set == holders[0].Set, Heard: max(0, int(time.Since(h.At).Seconds())), Error: h.Error}
+		if i == 0 {
+			n.Heard, n.Age = 0, int(a.judge().Age().Seconds())
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}

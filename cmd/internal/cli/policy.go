@@ -189,12 +189,13 @@ func (a *app) policyApply() *cobra.Command {
 		Args:  pathArgs,
 	}
 	note := cmd.Flags().String("note", "", "why, for catalyst policy list")
+	anyway := cmd.Flags().Bool("anyway", false, "also if nodes that share the policies are too old to understand them")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		src, err := sources(args)
 		if err != nil {
 			return err
 		}
-		resp, err := client.ApplyPolicy(cmd.Context(), a.client(), inputOf(src), *note)
+		resp, err := client.ApplyPolicy(cmd.Context(), a.client(), inputOf(src), *note, *anyway)
 		if err != nil {
 			return err
 		}
@@ -245,7 +246,12 @@ func (a *app) policyList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.print(map[string]any{"policy": set.Policy, "versions": versions.PolicyVersions}, func(w io.Writer) {
+		nodes, err := client.ListPolicyNodes(cmd.Context(), a.client())
+		if err != nil {
+			return err
+		}
+		all := map[string]any{"policy": set.Policy, "versions": versions.PolicyVersions, "nodes": nodes.PolicyNodes}
+		return a.print(all, func(w io.Writer) {
 			p := set.Policy
 			fmt.Fprintf(w, "In force: version %d, %d policies, %d entities; policy.enforce is %s.\n", p.Version,
 				len(p.Policies), p.Entities, p.Enforce)
@@ -253,9 +259,22 @@ func (a *app) policyList() *cobra.Command {
 			for _, v := range versions.PolicyVersions {
 				row(w, v.Number, v.At, v.Hash, v.By, v.Note)
 			}
+			policyNodes(w, nodes.PolicyNodes)
 		})
 	}
 	return cmd
+}
+
+// policyNodes are the nodes that share policies; nothing if this one does not.
+func policyNodes(w io.Writer, nodes []*client.ListPolicyNodesPolicyNodesPolicyNode) {
+	if len(nodes) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nShared by the organisation's nodes; the node that set them confirmed them %d s ago.\n", nodes[0].Age)
+	row(w, "NODE", "SET", "HASH", "CURRENT", "HEARD", "ERROR")
+	for _, n := range nodes {
+		row(w, n.Node, n.Serial, n.Hash, n.Current, fmt.Sprintf("%d s ago", n.Heard), n.Error)
+	}
 }
 
 func (a *app) policyShow() *cobra.Command {

@@ -110,6 +110,7 @@ type Policy struct {
 	Enforce string   `yaml:"enforce" doc:"on (Envoy asks about every request and connection that other nodes send, and what no policy permits is denied), shadow (it asks, everything passes, and what would be denied is recorded) or off" default:"off"`
 	Egress  bool     `yaml:"egress" doc:"ask about calls of this node's own applications as well" default:"false"`
 	Headers []string `yaml:"headers" doc:"names of request headers, in lower case, that policies may look at" default:"[]"`
+	Follow  []string `yaml:"follow" doc:"names of the nodes of this organisation whose policies this node takes, itself among them if policies may be applied here; * for every node; empty: this node has policies of its own" default:"[]"`
 	Sample  int      `yaml:"sample" doc:"how many of a hundred allowed calls are kept for catalyst policy simulate and why, 0 to 100; denied ones all are" default:"10"`
 
 	Tokens   string   `yaml:"tokens" doc:"organisation: callers may show bearer tokens of this node's organisation, which are verified by what its identity service tells; empty: those of policy.jwks and policy.issuers alone. Without any, tokens are not looked at, and go on to the workload" default:""`
@@ -424,6 +425,11 @@ func (c *Config) checkPolicy(bad func(key, format string, args ...any)) {
 	}
 	if c.Policy.JWKS != "" && c.Policy.Issuer == "" {
 		bad("policy.jwks", "wants policy.issuer: a token of somebody else must not pass")
+	}
+	for _, name := range c.Policy.Follow {
+		if name != "*" && bgp.CheckName(name) != nil {
+			bad("policy.follow", "%q: want the name of a node of this organisation, as edge-1, or *", name)
+		}
 	}
 	for _, h := range c.Policy.Headers {
 		if h == "" || h != strings.ToLower(h) || strings.ContainsAny(h, " :\t") || h == "authorization" || h == "cookie" {

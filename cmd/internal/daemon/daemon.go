@@ -241,6 +241,7 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 		Identity: d.id, Log: d.tel.Log, Observe: met.Stepped, Answer: answer, Recorder: recorder,
 		Admit:    func(ctx context.Context, remote bgp.NodeID) { d.api.Admit(ctx, remote) },
 		Endpoint: d.trust,
+		Bulletin: func(from bgp.NodeID, body []byte) { d.judge.Heard(from, body) },
 		Speaker: speaker.Config{
 			Self: d.self, BootID: boot, Ingress: d.cfg.Envoy.Advertise, GracefulRestart: d.cfg.Peering.GracefulRestart,
 			LongLivedStale: d.cfg.Peering.LongLivedStale, Deferral: d.cfg.Peering.Deferral, Restarting: restarted,
@@ -289,6 +290,7 @@ func (d *Daemon) policies(ctx context.Context) (err error) {
 	cfg := judge.Config{
 		Data: d.data, Log: d.tel.Log, Meter: d.tel.Meter, ServiceHeader: xds.ServiceHeader, Headers: c.Headers,
 		Shadow: c.Enforce == "shadow", Sample: c.Sample, Egress: c.Egress && c.Enforce == "on",
+		Sharing: d.sharing(),
 	}
 	if d.tokens != nil {
 		cfg.Tokens = d.tokens

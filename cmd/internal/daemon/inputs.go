@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/catalyst-router/catalyst/cmd/internal/admin"
+	"github.com/catalyst-router/catalyst/cmd/internal/judge"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer/names"
 	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
 	"github.com/catalyst-router/catalyst/envoy"
@@ -154,4 +156,20 @@ func (d *Daemon) believed(ctx context.Context) (*tokens.Tokens, error) {
 		cfg.Own = d.member.Feed()
 	}
 	return tokens.New(ctx, cfg)
+}
+
+// sharing is how policies are shared with other nodes; nil if they are not.
+func (d *Daemon) sharing() *judge.Sharing {
+	if len(d.cfg.Policy.Follow) == 0 {
+		return nil
+	}
+	signing := judge.Signing{Identity: d.id}
+	if d.member != nil {
+		revoked := d.member.Revocations()
+		signing.Revoked = func(leaf *x509.Certificate) error { return revoked.CheckCertificate(leaf) }
+	}
+	return &judge.Sharing{
+		Self: d.self, Follow: judge.Follow(d.cfg.Policy.Follow), Identity: signing,
+		Peers: judge.Neighbours{Org: d.self.Org, Router: d.router},
+	}
 }

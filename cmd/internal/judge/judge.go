@@ -20,6 +20,7 @@ import (
 	"github.com/catalyst-router/catalyst/policy"
 	"github.com/catalyst-router/catalyst/policy/extauthz"
 	"github.com/catalyst-router/catalyst/policy/extproc"
+	"github.com/catalyst-router/catalyst/policy/spread"
 	"github.com/catalyst-router/catalyst/policy/store"
 )
 
@@ -37,6 +38,8 @@ type Config struct {
 	Egress bool
 	// Sample is how many of a hundred allowances are kept, 0 to 100. Every denial is.
 	Sample int
+	// Sharing has the node share its policies with those of its organisation; nil for policies of its own.
+	Sharing *Sharing
 }
 
 // Tokens verifies tokens, and says how long they are good. tokens.Tokens is one.
@@ -54,6 +57,7 @@ type Judge struct {
 	held    *extproc.Server // nil without tokens
 	metrics *metrics
 	changed chan struct{}
+	spread  *spread.Spread // nil if policies are not shared
 
 	applying sync.Mutex // held from compiling to publishing: the newest version is the one in force
 	version  int        // in force; 0 for the defaults; guarded by applying
@@ -79,6 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Judge, error) {
 		Headers:       cfg.Headers,
 		Shadow:        cfg.Shadow,
 		Record:        j.record,
+		Age:           j.Age,
 	}
 	if cfg.Tokens != nil {
 		j.held = extproc.New(extproc.Config{Tokens: cfg.Tokens, Log: cfg.Log})
@@ -93,10 +98,10 @@ func Open(ctx context.Context, cfg Config) (*Judge, error) {
 	if err != nil {
 		cfg.Log.Error("the policies that were applied last are not valid any more: nothing is permitted until others "+
 			"are applied", "version", v.Number, "error", err)
-		return j, nil
+		return j, j.resume(ctx)
 	}
 	j.publish(snap, v.Number)
-	return j, nil
+	return j, j.resume(ctx)
 }
 
 func (j *Judge) publish(s *policy.Snapshot, version int) {
@@ -114,6 +119,9 @@ func (j *Judge) publish(s *policy.Snapshot, version int) {
 func (j *Judge) Run(ctx context.Context, l net.Listener) error {
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return j.store.Run(ctx) })
+	if j.spread != nil {
+		tasks.Go(func() error { return j.spread.Run(ctx) })
+	}
 	if l != nil {
 		tasks.Go(func() error { return j.server.Serve(ctx, l) })
 	}
@@ -151,19 +159,35 @@ func (j *Judge) Current() (*policy.Snapshot, int) {
 }
 
 // Apply puts a source in force, as a whole or not at all, and keeps it as the newest version. An error of type
-// policy.Problems says what is wrong with it.
-func (j *Judge) Apply(ctx context.Context, src policy.Source, by, note string) (store.Version, error) {
+// policy.Problems says what is wrong with it, one of type TooOldError which nodes of the organisation would not
+// understand it; with anyway they are left behind.
+func (j *Judge) Apply(ctx context.Context, src policy.Source, by, note string, anyway bool) (store.Version, error) {
 	snap, err := policy.Compile(src)
 	if err != nil {
 		return store.Version{}, err
 	}
+	if j.spread != nil && !anyway {
+		if err := j.understood(ctx, snap.Level()); err != nil {
+			return store.Version{}, err
+		}
+	}
 	j.applying.Lock()
 	defer j.applying.Unlock()
-	v, err := j.store.Apply(ctx, src, snap.Hash(), by, note, time.Now())
+	var head *spread.Head
+	var shared *store.Shared
+	if j.spread != nil {
+		if head, shared, err = j.sign(src, by, note); err != nil {
+			return store.Version{}, err
+		}
+	}
+	v, err := j.store.Apply(ctx, src, snap.Hash(), by, note, time.Now(), shared)
 	if err != nil {
 		return v, err
 	}
 	j.publish(snap, v.Number)
+	if head != nil {
+		j.spread.Publish(ctx, head, shared.Packed, snap.Hash())
+	}
 	return v, nil
 }
 
@@ -179,7 +203,7 @@ func (j *Judge) Rollback(ctx context.Context, number int, by, note string) (stor
 	if note == "" {
 		note = fmt.Sprintf("back to version %d", number)
 	}
-	return j.Apply(ctx, old.Source, by, note)
+	return j.Apply(ctx, old.Source, by, note, true)
 }
 
 // Version returns a version with its source.

@@ -40,12 +40,12 @@ func TestApplyRestartRollback(t *testing.T) {
 	one, two := source(`@id("one") permit (principal, action, resource is CATALYST::Service);`),
 		source(`@id("two") forbid (principal, action, resource);`)
 	for i, src := range []policy.Source{one, two} {
-		if v, err := j.Apply(t.Context(), src, "joe", ""); err != nil || v.Number != i+1 {
+		if v, err := j.Apply(t.Context(), src, "joe", "", false); err != nil || v.Number != i+1 {
 			t.Fatalf("%+v, %v", v, err)
 		}
 	}
 	var problems policy.Problems
-	if _, err := j.Apply(t.Context(), source(`permit (`), "joe", ""); !errors.As(err, &problems) {
+	if _, err := j.Apply(t.Context(), source(`permit (`), "joe", "", false); !errors.As(err, &problems) {
 		t.Errorf("a bad set: %v", err)
 	}
 	_ = j.Close()
@@ -71,7 +71,7 @@ func TestApplyRestartRollback(t *testing.T) {
 func TestSetThatIsNotValidAnyMore(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir)
-	if _, err := j.store.Apply(t.Context(), source(`permit (`), "h", "joe", "", time.Now()); err != nil {
+	if _, err := j.store.Apply(t.Context(), source(`permit (`), "h", "joe", "", time.Now(), nil); err != nil {
 		t.Fatal(err)
 	}
 	_ = j.Close()

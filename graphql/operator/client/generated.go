@@ -324,7 +324,7 @@ func (v *ApplyPolicyApplyPolicyPolicyVersion) __premarshalJSON() (*__premarshalA
 
 // ApplyPolicyResponse is returned by ApplyPolicy on success.
 type ApplyPolicyResponse struct {
-	// Puts documents in force, instead of all that were; as a whole, or not at all.
+	// Puts documents in force, instead of all that were; as a whole, or not at all. Nodes that share them and are too old for them make it fail, but with anyway.
 	ApplyPolicy *ApplyPolicyApplyPolicyPolicyVersion `json:"applyPolicy"`
 }
 
@@ -3642,6 +3642,54 @@ type ListPeersResponse struct {
 
 // GetPeers returns ListPeersResponse.Peers, and is useful for accessing the field via an interface.
 func (v *ListPeersResponse) GetPeers() []*ListPeersPeersPeer { return v.Peers }
+
+// ListPolicyNodesPolicyNodesPolicyNode includes the requested fields of the GraphQL type PolicyNode.
+type ListPolicyNodesPolicyNodesPolicyNode struct {
+	Node string `json:"node"`
+	// 0 for none of the organisation's.
+	Serial int    `json:"serial"`
+	Hash   string `json:"hash"`
+	// It has what this node has.
+	Current bool `json:"current"`
+	// Seconds since it was heard of.
+	Heard int `json:"heard"`
+	// Seconds since the node that set the policies confirmed them; of this node alone, else 0.
+	Age int `json:"age"`
+	// Why a newer set is not in force there.
+	Error string `json:"error"`
+}
+
+// GetNode returns ListPolicyNodesPolicyNodesPolicyNode.Node, and is useful for accessing the field via an interface.
+func (v *ListPolicyNodesPolicyNodesPolicyNode) GetNode() string { return v.Node }
+
+// GetSerial returns ListPolicyNodesPolicyNodesPolicyNode.Serial, and is useful for accessing the field via an interface.
+func (v *ListPolicyNodesPolicyNodesPolicyNode) GetSerial() int { return v.Serial }
+
+// GetHash returns ListPolicyNodesPolicyNodesPolicyNode.Hash, and is useful for accessing the field via an interface.
+func (v *ListPolicyNodesPolicyNodesPolicyNode) GetHash() string { return v.Hash }
+
+// GetCurrent returns ListPolicyNodesPolicyNodesPolicyNode.Current, and is useful for accessing the field via an interface.
+func (v *ListPolicyNodesPolicyNodesPolicyNode) GetCurrent() bool { return v.Current }
+
+// GetHeard returns ListPolicyNodesPolicyNodesPolicyNode.Heard, and is useful for accessing the field via an interface.
+func (v *ListPolicyNodesPolicyNodesPolicyNode) GetHeard() int { return v.Heard }
+
+// GetAge returns ListPolicyNodesPolicyNodesPolicyNode.Age, and is useful for accessing the field via an interface.
+func (v *ListPolicyNodesPolicyNodesPolicyNode) GetAge() int { return v.Age }
+
+// GetError returns ListPolicyNodesPolicyNodesPolicyNode.Error, and is useful for accessing the field via an interface.
+func (v *ListPolicyNodesPolicyNodesPolicyNode) GetError() string { return v.Error }
+
+// ListPolicyNodesResponse is returned by ListPolicyNodes on success.
+type ListPolicyNodesResponse struct {
+	// Which node of the organisation has which policies in force; none if this node has policies of its own.
+	PolicyNodes []*ListPolicyNodesPolicyNodesPolicyNode `json:"policyNodes"`
+}
+
+// GetPolicyNodes returns ListPolicyNodesResponse.PolicyNodes, and is useful for accessing the field via an interface.
+func (v *ListPolicyNodesResponse) GetPolicyNodes() []*ListPolicyNodesPolicyNodesPolicyNode {
+	return v.PolicyNodes
+}
 
 // ListPolicyVersionsPolicyVersionsPolicyVersion includes the requested fields of the GraphQL type PolicyVersion.
 type ListPolicyVersionsPolicyVersionsPolicyVersion struct {
@@ -7188,8 +7236,9 @@ func (v *__ApplyInput) GetInput() *ApplyInput { return v.Input }
 
 // __ApplyPolicyInput is used internally by genqlient
 type __ApplyPolicyInput struct {
-	Input *PolicyInput `json:"input,omitempty"`
-	Note  string       `json:"note"`
+	Input  *PolicyInput `json:"input,omitempty"`
+	Note   string       `json:"note"`
+	Anyway bool         `json:"anyway"`
 }
 
 // GetInput returns __ApplyPolicyInput.Input, and is useful for accessing the field via an interface.
@@ -7197,6 +7246,9 @@ func (v *__ApplyPolicyInput) GetInput() *PolicyInput { return v.Input }
 
 // GetNote returns __ApplyPolicyInput.Note, and is useful for accessing the field via an interface.
 func (v *__ApplyPolicyInput) GetNote() string { return v.Note }
+
+// GetAnyway returns __ApplyPolicyInput.Anyway, and is useful for accessing the field via an interface.
+func (v *__ApplyPolicyInput) GetAnyway() bool { return v.Anyway }
 
 // __AttestInput is used internally by genqlient
 type __AttestInput struct {
@@ -7696,8 +7748,8 @@ func Apply(
 
 // The mutation executed by ApplyPolicy.
 const ApplyPolicy_Operation = `
-mutation ApplyPolicy ($input: PolicyInput!, $note: String!) {
-	applyPolicy(input: $input, note: $note) {
+mutation ApplyPolicy ($input: PolicyInput!, $note: String!, $anyway: Boolean!) {
+	applyPolicy(input: $input, note: $note, anyway: $anyway) {
 		... PolicyVersionFields
 	}
 }
@@ -7723,13 +7775,15 @@ func ApplyPolicy(
 	client_ graphql.Client,
 	input *PolicyInput,
 	note string,
+	anyway bool,
 ) (data_ *ApplyPolicyResponse, err_ error) {
 	req_ := &graphql.Request{
 		OpName: "ApplyPolicy",
 		Query:  ApplyPolicy_Operation,
 		Variables: &__ApplyPolicyInput{
-			Input: input,
-			Note:  note,
+			Input:  input,
+			Note:   note,
+			Anyway: anyway,
 		},
 	}
 
@@ -9266,6 +9320,42 @@ func ListPeers(
 	}
 
 	data_ = &ListPeersResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ListPolicyNodes.
+const ListPolicyNodes_Operation = `
+query ListPolicyNodes {
+	policyNodes {
+		node
+		serial
+		hash
+		current
+		heard
+		age
+		error
+	}
+}
+`
+
+func ListPolicyNodes(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *ListPolicyNodesResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListPolicyNodes",
+		Query:  ListPolicyNodes_Operation,
+	}
+
+	data_ = &ListPolicyNodesResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
