@@ -173,7 +173,7 @@ func TestTokensOfAnOrganisation(t *testing.T) {
 	must(t, lab.Eventually(t.Context(), "stale revocations", func(ctx context.Context) error {
 		_, err := l.Run(ctx, "--api", "https://"+api, "--as", admin, "drain", "--off")
 		if err == nil || !strings.Contains(err.Error(), "not known since") {
-			return fmt.Errorf("got %v", err)
+			return fmt.Errorf("got %w", err)
 		}
 		return nil
 	}))

@@ -76,7 +76,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 		<-over
 	}
 	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
-		return nil
+		return nil //nolint:nilerr // it was told to end
 	}
 	return err
 }

@@ -73,8 +73,8 @@ func (a *API) Resolve(ctx context.Context, name string) (*operator.Resolution, e
 	default:
 		x, err := a.Explain(ctx, name)
 		if err != nil {
-			r.Why = "it is no name of a service" //nolint:nilerr // that is the answer
-			return r, nil
+			r.Why = "it is no name of a service"
+			return r, nil //nolint:nilerr // that is the answer
 		}
 		r.Why = cmp.Or(rejected(x), x.Verdict, "nothing is offered under this name")
 	}

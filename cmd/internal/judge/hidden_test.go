@@ -10,7 +10,7 @@ import (
 func TestHidden(t *testing.T) {
 	j := open(t, t.TempDir())
 	if _, err := j.Apply(t.Context(), source(
-		`permit (principal, action, resource == CATALYST::Service::"books.acme.example");`), "joe", ""); err != nil {
+		`permit (principal, action, resource == CATALYST::Service::"books.acme.example");`), "joe", "", false); err != nil {
 		t.Fatal(err)
 	}
 	select {

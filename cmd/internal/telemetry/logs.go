@@ -31,25 +31,25 @@ func (t *Telemetry) logs(ctx context.Context, how export, res *resource.Resource
 	lp := sdklog.NewLoggerProvider(sdklog.WithProcessor(sdklog.NewBatchProcessor(exporter)), sdklog.WithResource(res))
 	console := t.Log.Handler()
 	bridge := otelslog.NewHandler(scope, otelslog.WithLoggerProvider(lp))
-	t.Log = slog.New(slog.NewMultiHandler(console, leveled{console.Enabled, errorsAsText{bridge}}))
+	t.Log = slog.New(slog.NewMultiHandler(console, levelled{console.Enabled, errorsAsText{bridge}}))
 	t.close = append(t.close, lp.Shutdown)
 	return nil
 }
 
-// leveled passes on what another handler would take.
-type leveled struct {
+// levelled passes on what another handler would take.
+type levelled struct {
 	enabled func(context.Context, slog.Level) bool
 	slog.Handler
 }
 
-func (h leveled) Enabled(ctx context.Context, l slog.Level) bool { return h.enabled(ctx, l) }
+func (h levelled) Enabled(ctx context.Context, l slog.Level) bool { return h.enabled(ctx, l) }
 
-func (h leveled) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return leveled{h.enabled, h.Handler.WithAttrs(attrs)}
+func (h levelled) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return levelled{h.enabled, h.Handler.WithAttrs(attrs)}
 }
 
-func (h leveled) WithGroup(name string) slog.Handler {
-	return leveled{h.enabled, h.Handler.WithGroup(name)}
+func (h levelled) WithGroup(name string) slog.Handler {
+	return levelled{h.enabled, h.Handler.WithGroup(name)}
 }
 
 // errorsAsText gives errors to the next handler as strings. The bridge takes the error of a record for its one
