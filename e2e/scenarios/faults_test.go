@@ -9,7 +9,7 @@ func faultScenarios() []scenario {
 				"for err := keep(ctx, batch); err != nil; err = keep(ctx, batch) {",
 				"if err := keep(ctx, batch); err != nil {"),
 			one("a restart does not make the newcomer one that was always there", "e2e TestANameIsHeldForWhoeverHadIt",
-				"cmd/internal/daemon/daemon.go",
+				"cmd/internal/daemon/run.go",
 				"if err := offerers.Restore(ctx, d.router, d.journal); err != nil {", "if err := error(nil); err != nil {"),
 		}},
 		{243, "a service that gives way", "An operator lets learned paths win over his own workload, and takes that back.",

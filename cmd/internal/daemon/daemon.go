@@ -11,11 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-
-	"github.com/catalyst-router/catalyst/auth/federation"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/auth/member"
 	"github.com/catalyst-router/catalyst/bgp"
@@ -25,19 +20,14 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/cmd/internal/admin"
 	"github.com/catalyst-router/catalyst/cmd/internal/api"
-	"github.com/catalyst-router/catalyst/cmd/internal/attested"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
 	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
 	"github.com/catalyst-router/catalyst/cmd/internal/judge"
-	"github.com/catalyst-router/catalyst/cmd/internal/listen"
 	"github.com/catalyst-router/catalyst/cmd/internal/localports"
-	"github.com/catalyst-router/catalyst/cmd/internal/membership"
 	"github.com/catalyst-router/catalyst/cmd/internal/metrics"
 	"github.com/catalyst-router/catalyst/cmd/internal/nameserver"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
-	"github.com/catalyst-router/catalyst/cmd/internal/offerers"
-	"github.com/catalyst-router/catalyst/cmd/internal/release"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
@@ -251,36 +241,6 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 	return nil
 }
 
-// neighbours hands on to the API, which is made later.
-type neighbours struct{ *Daemon }
-
-// SetNeighbour implements trust.Peers.
-func (n neighbours) SetNeighbour(
-	ctx context.Context, of federation.Neighbour, terms *federation.Terms, label string,
-) error {
-	return n.api.SetNeighbour(ctx, of, terms, label)
-}
-
-// RemoveNeighbour implements trust.Peers.
-func (n neighbours) RemoveNeighbour(ctx context.Context, node bgp.NodeID, text string) error {
-	return n.api.RemoveNeighbour(ctx, node, text)
-}
-
-// others makes the room for other organisations.
-func (d *Daemon) others(ctx context.Context) (err error) {
-	cfg := trust.Config{
-		Node: d.self, Data: d.data, Listen: d.cfg.Peering.Listen, Identity: d.id, Store: d.journal,
-		Peers: neighbours{d}, Log: d.tel.Log,
-	}
-	if d.member != nil {
-		cfg.TokenKeys = d.member.Keys
-	}
-	if d.trust, err = trust.Open(ctx, cfg); err == nil && d.member != nil {
-		d.member.Feed().Gate(d.trust.Published)
-	}
-	return err
-}
-
 // policies makes what decides by policy.
 func (d *Daemon) policies(ctx context.Context) (err error) {
 	c := d.cfg.Policy
@@ -355,119 +315,4 @@ func (d *Daemon) gateway(ctx context.Context) error {
 	}
 	d.graph = g.Routes(cfg)
 	return nil
-}
-
-// Run runs the node until ctx ends. The cause of ctx says how: ErrFarewell for good, anything else for a restart, in
-// which Envoy and the peers go on with what they have.
-func (d *Daemon) Run(ctx context.Context) error {
-	defer d.close()
-	l, err := d.listen(ctx)
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	if err := d.forwarder.Begin(); err != nil {
-		return err
-	}
-	// The router outlives the others, so that it can say farewell.
-	routerCtx, stopRouter := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopRouter()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	tasks, ctx := errgroup.WithContext(ctx)
-	recordCtx, stopRecord := context.WithCancel(context.WithoutCancel(ctx))
-	tasks.Go(func() error { defer stopRecord(); return d.router.Run(routerCtx, l.peering) })
-	if d.recorder != nil {
-		tasks.Go(func() error { return d.recorder.Run(recordCtx) }) // to the router's last event
-	}
-	d.start(ctx, tasks, l)
-	if err := d.restore(ctx); err != nil {
-		cancel()
-		stopRouter()
-		return errors.Join(err, tasks.Wait())
-	}
-	d.tel.Log.Info("node is up", "node", d.self.String(), "peering", d.cfg.Peering.Listen, "egress", d.cfg.Envoy.Egress,
-		"ingress", d.cfg.Envoy.Ingress, "socket", d.cfg.Socket)
-	<-ctx.Done()
-	d.farewell(context.Cause(ctx))
-	stopRouter()
-	return tasks.Wait()
-}
-
-// start starts everything that ends with ctx.
-func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners) {
-	tasks.Go(func() error { return d.id.Run(ctx, d.tel.Log) })
-	if d.member != nil {
-		tasks.Go(func() error {
-			return membership.Run(ctx, membership.Config{Member: d.member, Identity: d.id, Router: d.router, Log: d.tel.Log})
-		})
-	}
-	tasks.Go(func() error { return d.trust.Run(ctx) })
-	tasks.Go(func() error { return d.offer.Run(ctx) })
-	tasks.Go(func() error { return release.Run(ctx) })
-	tasks.Go(func() error { return offerers.Keep(ctx, d.router, d.journal) })
-	tasks.Go(func() error { return d.attested().Keep(ctx) })
-	tasks.Go(func() error { return d.judge.Run(ctx, l.policy) })
-	if d.tokens != nil {
-		tasks.Go(func() error { return d.tokens.Run(ctx) })
-	}
-	tasks.Go(func() error { return d.forwarder.Run(ctx) })
-	tasks.Go(func() error { return d.forwarder.ADS().Serve(ctx, l.ads) })
-	tasks.Go(func() error { return listen.Serve(ctx, l.api, d.api.Handler()) })
-	if l.remoteAPI != nil {
-		tasks.Go(func() error { return d.serveOperators(ctx, l.remoteAPI) })
-	}
-	if l.remoteADS != nil {
-		creds := grpc.Creds(credentials.NewTLS(d.id.OwnServerTLS()))
-		tasks.Go(func() error { return d.forwarder.ADS().Serve(ctx, l.remoteADS, creds) })
-	}
-	if d.graph != nil {
-		tasks.Go(func() error { return d.graph.Run(ctx) })
-	}
-	if d.mesh != nil {
-		tasks.Go(func() error { return d.mesh.Run(ctx, d.api, d.graph.Registry()) })
-	}
-	if l.admin != nil {
-		tasks.Go(func() error {
-			return listen.Serve(ctx, l.admin, admin.Handler(d.tel.Metrics, d.checks(), d.warnings))
-		})
-	}
-	if l.web != nil {
-		tasks.Go(func() error { return d.serveWeb(ctx, l.web) })
-	}
-	if d.names != nil {
-		tasks.Go(func() error { return d.names.Run(ctx, l.dns) })
-	}
-	if d.envoy != nil {
-		tasks.Go(func() error { return d.envoy.Run(ctx) })
-	}
-}
-
-// attested keeps what organisations attest of their origins.
-func (d *Daemon) attested() *attested.Keeper {
-	return &attested.Keeper{Dir: filepath.Join(d.cfg.Data, "attestations"), Router: d.router, Log: d.tel.Log}
-}
-
-// restore gives the router what the operator ordered before.
-func (d *Daemon) restore(ctx context.Context) error {
-	if err := offerers.Restore(ctx, d.router, d.journal); err != nil {
-		return err
-	}
-	if err := d.attested().Restore(ctx); err != nil {
-		return err
-	}
-	if err := d.offer.Restore(ctx); err != nil {
-		return err
-	}
-	peers, err := d.journal.Peers(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range peers {
-		if err := d.router.Do(ctx, speaker.PeerSet{Peer: api.PeerOf(p)}); err != nil {
-			return err
-		}
-	}
-	d.forwarder.Restored()
-	return d.router.Do(ctx, speaker.Restored{})
 }

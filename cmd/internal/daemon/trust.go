@@ -1,0 +1,39 @@
+package daemon
+
+import (
+	"context"
+
+	"github.com/catalyst-router/catalyst/auth/federation"
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/cmd/internal/trust"
+)
+
+// neighbours hands on to the API, which is made later.
+type neighbours struct{ *Daemon }
+
+// SetNeighbour implements trust.Peers.
+func (n neighbours) SetNeighbour(
+	ctx context.Context, of federation.Neighbour, terms *federation.Terms, label string,
+) error {
+	return n.api.SetNeighbour(ctx, of, terms, label)
+}
+
+// RemoveNeighbour implements trust.Peers.
+func (n neighbours) RemoveNeighbour(ctx context.Context, node bgp.NodeID, text string) error {
+	return n.api.RemoveNeighbour(ctx, node, text)
+}
+
+// others makes the room for other organisations.
+func (d *Daemon) others(ctx context.Context) (err error) {
+	cfg := trust.Config{
+		Node: d.self, Data: d.data, Listen: d.cfg.Peering.Listen, Identity: d.id, Store: d.journal,
+		Peers: neighbours{d}, Log: d.tel.Log,
+	}
+	if d.member != nil {
+		cfg.TokenKeys = d.member.Keys
+	}
+	if d.trust, err = trust.Open(ctx, cfg); err == nil && d.member != nil {
+		d.member.Feed().Gate(d.trust.Published)
+	}
+	return err
+}
