@@ -106,7 +106,9 @@ func TestDrainWaitsForALongCall(t *testing.T) {
 	}))
 	end := sync.OnceFunc(func() { close(finish) })
 	t.Cleanup(end)
-	offer(t, n("c"), "books", "two")
+	offerHandler(t, n("c"), "books", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "two")
+	}))
 	both(t, n("b"), "books", "one", "two")
 
 	// Long calls of b, until one has reached a: c answers its share of them at once.
@@ -120,7 +122,11 @@ func TestDrainWaitsForALongCall(t *testing.T) {
 			}
 		}
 	}()
-	<-begun
+	select {
+	case <-begun:
+	case err := <-answer:
+		t.Fatal("no call is under way: ", err)
+	}
 
 	out, err := n("a").CLI(t.Context(), "drain", "--wait=3s")
 	for _, want := range []string{"under way: 1 of other nodes, 0 of applications here; to 127.0.0.1:",
