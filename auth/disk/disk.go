@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/ca"
@@ -35,6 +36,11 @@ const (
 
 // BundleFile is the name under which a node keeps an organisation's roots.
 func BundleFile(org bgp.Org) string { return string(org) + ".bundle.pem" }
+
+// BundleOrg returns whose roots a file of that name holds.
+func BundleOrg(path string) (bgp.Org, error) {
+	return bgp.ParseOrg(strings.TrimSuffix(filepath.Base(path), strings.TrimPrefix(BundleGlob, "*")))
+}
 
 // InitCA makes the CA of org in dir, on a new root of ten years. A CA that is there already is an error, and stays as
 // it is.

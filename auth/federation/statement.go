@@ -2,26 +2,21 @@ package federation
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/catalyst-router/catalyst/auth/bundle"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
-// statementDomain stands in front of what is signed: the key signs nothing else that begins so.
-const statementDomain = "catalyst bundle 1\x00"
-
-const maxStatement = 4 * bundle.MaxBytes / 3 * 2
+const (
+	statementDomain = "catalyst bundle 1\x00" // of identity.Sign
+	maxStatement    = 4 * bundle.MaxBytes / 3 * 2
+	maxStatementCAs = 5 // certificates in one, the node's own among them
+)
 
 // statement is what a node says in its organisation's name, to one other organisation.
 type statement struct {
@@ -45,54 +40,35 @@ func Sign(cert *tls.Certificate, node bgp.NodeID, audience bgp.Org, own *bundle.
 	if !ok {
 		return "", errors.New("sign the bundle: the certificate has no key")
 	}
-	digest := sha256.Sum256(append([]byte(statementDomain), payload...))
-	sig, err := signer.Sign(rand.Reader, digest[:], crypto.SHA256)
+	text, err := identity.Sign(statementDomain, payload, signer, cert.Certificate)
 	if err != nil {
 		return "", fmt.Errorf("sign the bundle: %w", err)
 	}
-	parts := []string{base64.RawURLEncoding.EncodeToString(payload), base64.RawURLEncoding.EncodeToString(sig)}
-	for _, der := range cert.Certificate {
-		parts = append(parts, base64.RawURLEncoding.EncodeToString(der))
-	}
-	return strings.Join(parts, "."), nil
+	return text, nil
 }
 
 // Verify reads a statement to reader, and returns the bundle in it, if a root of held proves that a node of its
 // organisation made it.
 func Verify(text string, reader bgp.Org, held *bundle.Bundle) (*bundle.Bundle, error) {
-	parts := strings.Split(text, ".")
-	if len(text) > maxStatement || len(parts) < 3 || len(parts) > 7 {
+	said, err := identity.ParseSigned(text, maxStatement, maxStatementCAs)
+	if errors.Is(err, identity.ErrSignedForm) {
 		return nil, errors.New("statement: want a bundle, a signature and certificates")
 	}
-	raw := make([][]byte, len(parts))
-	for i, p := range parts {
-		var err error
-		if raw[i], err = base64.RawURLEncoding.Strict().DecodeString(p); err != nil {
-			return nil, errors.New("statement: is not base64url")
-		}
-	}
-	var chain []*x509.Certificate
-	for _, der := range raw[2:] {
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, fmt.Errorf("statement: %w", err)
-		}
-		chain = append(chain, c)
-	}
-	id, err := identity.Judge(chain[0])
 	if err != nil {
 		return nil, fmt.Errorf("statement: %w", err)
 	}
-	if err := Chain(chain, held); err != nil {
+	id, err := identity.Judge(said.Chain[0])
+	if err == nil {
+		err = Chain(said.Chain, held)
+	}
+	if err == nil {
+		err = said.CheckSignature(statementDomain)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("statement: %w", err)
 	}
-	key, ok := chain[0].PublicKey.(*ecdsa.PublicKey)
-	digest := sha256.Sum256(append([]byte(statementDomain), raw[0]...))
-	if !ok || !ecdsa.VerifyASN1(key, digest[:], raw[1]) {
-		return nil, errors.New("statement: its signature is not that of its certificate")
-	}
 	var s statement
-	if err := json.Unmarshal(raw[0], &s); err != nil {
+	if err := json.Unmarshal(said.Payload, &s); err != nil {
 		return nil, fmt.Errorf("statement: %w", err)
 	}
 	if s.Node.URI() != id || s.Node.Org != held.Org || s.Audience != reader {

@@ -12,13 +12,17 @@ package follow
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
 	"github.com/catalyst-router/catalyst/auth/revoke"
@@ -114,6 +118,16 @@ func (f *Feed) note(err error) (before error) {
 	defer f.mu.Unlock()
 	before, f.err = f.err, err
 	return before
+}
+
+// Dial prepares to call the identity service at HOST:PORT; end is called when that is over.
+func Dial(address string, cfg *tls.Config) (client authv1.IdentityClient, end func(), err error) {
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(credentials.NewTLS(cfg)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(8<<20)))
+	if err != nil {
+		return nil, nil, fmt.Errorf("dial the identity service at %s: %w", address, err)
+	}
+	return authv1.NewIdentityClient(conn), func() { _ = conn.Close() }, nil
 }
 
 // Run keeps the feed open until ctx ends.

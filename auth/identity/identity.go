@@ -410,7 +410,7 @@ func (m *Material) readRoots(dir string) (*x509bundle.Set, error) {
 		return nil, err
 	}
 	for _, f := range files {
-		org, err := bgp.ParseOrg(strings.TrimSuffix(filepath.Base(f), ".bundle.pem"))
+		org, err := disk.BundleOrg(f)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f, err)
 		}

@@ -1,17 +1,13 @@
 package identity
 
 import (
-	"crypto"
-	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,9 +24,10 @@ const (
 	voucherLife   = 30 * time.Second
 	voucherSkew   = 30 * time.Second // by which two nodes' clocks may differ
 	maxVoucher    = 16 << 10
+	maxVoucherCAs = 4       // certificates in one, the node's own among them
 	maxVouchers   = 100_000 // that are remembered, so that none is used twice
 	maxVoucherSub = 512
-	voucherDomain = "catalyst voucher 1\x00" // in front of what is signed: the key signs nothing else that begins so
+	voucherDomain = "catalyst voucher 1\x00"
 )
 
 // Voucher is what one node says to another when it asks in somebody's name: who it is, by its own certificate, and
@@ -65,16 +62,15 @@ func (s *Source) Vouch(caller string, audience bgp.Service, body []byte) (string
 	if err != nil {
 		return "", err
 	}
-	digest := sha256.Sum256(append([]byte(voucherDomain), payload...))
-	sig, err := svid.PrivateKey.Sign(rand.Reader, digest[:], crypto.SHA256)
+	var chain [][]byte
+	for _, c := range svid.Certificates {
+		chain = append(chain, c.Raw)
+	}
+	text, err := Sign(voucherDomain, payload, svid.PrivateKey, chain)
 	if err != nil {
 		return "", fmt.Errorf("sign a voucher: %w", err)
 	}
-	parts := []string{base64.RawURLEncoding.EncodeToString(payload), base64.RawURLEncoding.EncodeToString(sig)}
-	for _, c := range svid.Certificates {
-		parts = append(parts, base64.RawURLEncoding.EncodeToString(c.Raw))
-	}
-	return strings.Join(parts, "."), nil
+	return text, nil
 }
 
 // Vouchers verifies vouchers, and remembers them so that none is used twice. It is safe for concurrent use.
@@ -91,28 +87,22 @@ func NewVouchers(src *Source) *Vouchers { return &Vouchers{src: src, seen: map[s
 // Verify returns what a voucher says, or why it is no good: a chain that does not lead to the roots of this node's
 // own organisation, another audience or body, another time, a second use.
 func (v *Vouchers) Verify(text string, audience bgp.Service, body []byte) (Voucher, error) {
-	parts := strings.Split(text, ".")
-	if len(text) > maxVoucher || len(parts) < 3 || len(parts) > 6 {
+	said, err := ParseSigned(text, maxVoucher, maxVoucherCAs)
+	if errors.Is(err, ErrSignedForm) {
 		return Voucher{}, errors.New("voucher: want a statement, a signature and certificates")
 	}
-	raw := make([][]byte, len(parts))
-	for i, p := range parts {
-		var err error
-		if raw[i], err = base64.RawURLEncoding.Strict().DecodeString(p); err != nil {
-			return Voucher{}, errors.New("voucher: is not base64url")
-		}
-	}
-	node, leaf, err := v.signer(raw[2:])
 	if err != nil {
 		return Voucher{}, fmt.Errorf("voucher: %w", err)
 	}
-	key, ok := leaf.PublicKey.(*ecdsa.PublicKey)
-	digest := sha256.Sum256(append([]byte(voucherDomain), raw[0]...))
-	if !ok || !ecdsa.VerifyASN1(key, digest[:], raw[1]) {
-		return Voucher{}, errors.New("voucher: its signature is not that of its certificate")
+	node, err := v.signer(said.Chain)
+	if err == nil {
+		err = said.CheckSignature(voucherDomain)
+	}
+	if err != nil {
+		return Voucher{}, fmt.Errorf("voucher: %w", err)
 	}
 	var c voucherClaims
-	if err := json.Unmarshal(raw[0], &c); err != nil {
+	if err := json.Unmarshal(said.Payload, &c); err != nil {
 		return Voucher{}, fmt.Errorf("voucher: %w", err)
 	}
 	if err := c.judge(time.Now(), node, audience, body); err != nil {
@@ -125,27 +115,19 @@ func (v *Vouchers) Verify(text string, audience bgp.Service, body []byte) (Vouch
 }
 
 // signer returns whose certificate a chain begins with, once it is known to be a node of this organisation.
-func (v *Vouchers) signer(ders [][]byte) (bgp.NodeID, *x509.Certificate, error) {
-	var chain []*x509.Certificate
-	for _, der := range ders {
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			return bgp.NodeID{}, nil, err
-		}
-		chain = append(chain, c)
-	}
+func (v *Vouchers) signer(chain []*x509.Certificate) (bgp.NodeID, error) {
 	if _, _, err := x509svid.Verify(chain, v.src); err != nil {
-		return bgp.NodeID{}, nil, err
+		return bgp.NodeID{}, err
 	}
 	id, err := Judge(chain[0])
 	if err != nil {
-		return bgp.NodeID{}, nil, err
+		return bgp.NodeID{}, err
 	}
 	node, err := bgp.ParseNodeID(id)
 	if err == nil && (node.URI() != id || node.Org != v.src.Material().Node.Org) {
 		err = fmt.Errorf("%s is no node of %s", id, v.src.Material().Node.Org)
 	}
-	return node, chain[0], err
+	return node, err
 }
 
 func (c *voucherClaims) judge(now time.Time, node bgp.NodeID, audience bgp.Service, body []byte) error {

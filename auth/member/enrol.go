@@ -3,20 +3,18 @@ package member
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/auth/follow"
 	"github.com/catalyst-router/catalyst/auth/join"
 	"github.com/catalyst-router/catalyst/auth/wire/authv1"
 )
@@ -57,7 +55,7 @@ func Enrol(ctx context.Context, r Request) error {
 	if err != nil {
 		return err
 	}
-	client, end, err := connect(r.Token.Address, pinnedTLS(r.Token, mine))
+	client, end, err := follow.Dial(r.Token.Address, pinnedTLS(r.Token, mine))
 	if err != nil {
 		return err
 	}
@@ -117,15 +115,6 @@ func (s *state) keep(dir string, key *ecdsa.PrivateKey, out *authv1.Issued) erro
 		}
 	}
 	return nil
-}
-
-func connect(address string, cfg *tls.Config) (authv1.IdentityClient, func(), error) {
-	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(credentials.NewTLS(cfg)),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(8<<20)))
-	if err != nil {
-		return nil, nil, fmt.Errorf("dial the identity service at %s: %w", address, err)
-	}
-	return authv1.NewIdentityClient(conn), func() { _ = conn.Close() }, nil
 }
 
 // callError tells a refusal from a call that came to nothing.

@@ -274,7 +274,7 @@ func (m *Member) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, end, err := connect(s.Address, cfg)
+	client, end, err := follow.Dial(s.Address, cfg)
 	if err != nil {
 		return err
 	}
@@ -335,7 +335,7 @@ func (m *Member) awakeRoot(ctx context.Context, known *x509.Certificate, mine tl
 	m.mu.Lock()
 	address := m.state.Address
 	m.mu.Unlock()
-	client, end, err := connect(address, dial(mine, func([]*x509.Certificate) error { return nil }))
+	client, end, err := follow.Dial(address, dial(mine, func([]*x509.Certificate) error { return nil }))
 	if err != nil {
 		return nil, err
 	}
@@ -362,7 +362,7 @@ func (m *Member) connectFeed(ctx context.Context) (authv1.IdentityClient, func()
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return connect(m.state.Address, cfg)
+	return follow.Dial(m.state.Address, cfg)
 }
 
 // keepRoots takes over roots that the feed tells.

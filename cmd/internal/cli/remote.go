@@ -2,8 +2,6 @@ package cli
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/url"
@@ -12,10 +10,11 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
-	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/graphql/operator/client"
 )
 
@@ -75,25 +74,13 @@ func nodeTLS(dir string) (*tls.Config, error) {
 	if len(files) != 1 {
 		return nil, fmt.Errorf("%s has the roots of %d organisations: want one %s", dir, len(files), disk.BundleGlob)
 	}
-	org, err := bgp.ParseOrg(strings.TrimSuffix(filepath.Base(files[0]), ".bundle.pem"))
+	org, err := disk.BundleOrg(files[0])
 	if err != nil {
 		return nil, err
 	}
-	rest, err := os.ReadFile(files[0])
+	roots, err := x509bundle.Load(spiffeid.RequireTrustDomainFromString(string(org)), files[0])
 	if err != nil {
-		return nil, err
-	}
-	var roots []*x509.Certificate
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", files[0], err)
-		}
-		roots = append(roots, c)
+		return nil, fmt.Errorf("%s: %w", files[0], err)
 	}
 	var mine tls.Certificate
 	cert := filepath.Join(dir, disk.SVIDFile)
@@ -102,7 +89,7 @@ func nodeTLS(dir string) (*tls.Config, error) {
 			return nil, err
 		}
 	}
-	return identity.NodeTLS(org, roots, mine), nil
+	return identity.NodeTLS(org, roots.X509Authorities(), mine), nil
 }
 
 // client is that of the node that the flags name.

@@ -7,7 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+
+	"github.com/catalyst-router/catalyst/bgp/datafile"
 )
 
 // largestMemory bounds the file that is read, in bytes: the schemas of all subgraphs.
@@ -39,16 +40,7 @@ func (m memory) Save(members map[string]string) error {
 	if err != nil {
 		return fmt.Errorf("write the graph's members: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(string(m)), ".graph-*")
-	if err != nil {
-		return fmt.Errorf("write the graph's members: %w", err)
-	}
-	_, err = f.Write(raw)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), string(m))
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
+	if err := datafile.Replace(string(m), raw); err != nil {
 		return fmt.Errorf("write the graph's members: %w", err)
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"time"
@@ -154,27 +153,15 @@ type Signing struct {
 
 // Sign implements spread.Identity: ECDSA over SHA-256.
 func (s Signing) Sign(text []byte) (signature []byte, chain [][]byte, err error) {
-	m := s.Identity.Material()
-	block, _ := pem.Decode(m.Key)
-	if block == nil {
-		return nil, nil, errors.New("the node's key cannot be read")
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	svid, err := s.Identity.GetX509SVID()
 	if err != nil {
-		return nil, nil, errors.New("the node's key cannot be read")
+		return nil, nil, err
 	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, nil, errors.New("the node's key cannot sign")
-	}
-	for rest := m.Chain; ; {
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		chain = append(chain, block.Bytes)
+	for _, c := range svid.Certificates {
+		chain = append(chain, c.Raw)
 	}
 	sum := sha256.Sum256(text)
-	signature, err = signer.Sign(rand.Reader, sum[:], crypto.SHA256)
+	signature, err = svid.PrivateKey.Sign(rand.Reader, sum[:], crypto.SHA256)
 	return signature, chain, err
 }
 

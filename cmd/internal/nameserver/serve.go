@@ -106,7 +106,7 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 		x.byCode[code] = metric.WithAttributeSet(attribute.NewSet(attribute.String("rcode", word)))
 	}
 	var err error
-	x.answers, err = m.Int64Counter("catalyst.dns.answers", metric.WithDescription("answers of names, by code"))
+	x.answers, err = m.Int64Counter("catalyst.dns.answers", metric.WithDescription("answers of names, by {rcode}"))
 	return x, err
 }
 

@@ -15,8 +15,6 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 
 	"github.com/catalyst-router/catalyst/auth/bearer"
 	"github.com/catalyst-router/catalyst/auth/follow"
@@ -78,7 +76,9 @@ func New(ctx context.Context, cfg Config) (*Tokens, error) {
 		}
 		f := follow.New(follow.Config{
 			Issuer: o.Issuer, Org: o.Org, Log: cfg.Log,
-			Connect: func(context.Context) (authv1.IdentityClient, func(), error) { return connect(cfg.Identity, o) },
+			Connect: func(context.Context) (authv1.IdentityClient, func(), error) {
+				return follow.Dial(o.Address, cfg.Identity.ServiceTLS(o.Org))
+			},
 		})
 		f.Issuer().Principals = foreign
 		t.follow(f, issuers)
@@ -125,16 +125,6 @@ func (t *Tokens) file(ctx context.Context, issuers token.IssuerMap) error {
 	t.book.Without(name)
 	t.keys = keys
 	return nil
-}
-
-func connect(id Dialer, o Other) (authv1.IdentityClient, func(), error) {
-	conn, err := grpc.NewClient("passthrough:///"+o.Address,
-		grpc.WithTransportCredentials(credentials.NewTLS(id.ServiceTLS(o.Org))),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(8<<20)))
-	if err != nil {
-		return nil, nil, fmt.Errorf("dial the identity service of %s: %w", o.Org, err)
-	}
-	return authv1.NewIdentityClient(conn), func() { _ = conn.Close() }, nil
 }
 
 // Run follows until ctx ends: others' identity services, and the file of keys. The own feed is its member's.
@@ -279,7 +269,8 @@ func (t *Tokens) measure() error {
 		return nil
 	}
 	_, err := t.cfg.Meter.Float64ObservableGauge("catalyst.revocations.age", metric.WithUnit("s"),
-		metric.WithDescription("since an identity service last said what it revoked, by organisation; -1 if it never did"),
+		metric.WithDescription("since an identity service last said what it revoked, by {organisation}; -1 if it "+
+			"never did"),
 		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
 			for _, f := range t.feeds {
 				age := -1.0

@@ -16,12 +16,12 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/catalyst-router/catalyst/auth/secret"
+	"github.com/catalyst-router/catalyst/bgp/datafile"
 )
 
 //go:embed assets
@@ -95,13 +95,14 @@ func withToken(token secret.Text, next http.Handler) http.Handler {
 const (
 	tokenFile = "web-token" // the token, a line
 	linkFile  = "web-link"  // an address of the page with the token, as the node served it last
+	mostBytes = 4096        // of each
 )
 
 // KeptToken returns the token in the data directory and makes one where there is none: 256 random bits. To change it,
 // remove the file web-token and start the node again.
 func KeptToken(data string) (secret.Text, error) {
 	path := filepath.Join(data, tokenFile)
-	switch b, err := os.ReadFile(path); {
+	switch b, err := datafile.Read(path, mostBytes); {
 	case err == nil && len(strings.TrimSpace(string(b))) >= 32:
 		return secret.NewText(strings.TrimSpace(string(b))), nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
@@ -121,7 +122,7 @@ func KeepLink(data, base string, token secret.Text) error {
 
 // Link returns the address that a running node keeps in its data directory.
 func Link(data string) (secret.Text, error) {
-	b, err := os.ReadFile(filepath.Join(data, linkFile))
+	b, err := datafile.Read(filepath.Join(data, linkFile), mostBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return secret.Text{}, fmt.Errorf("no node with a page keeps its files in %s: start it with --web HOST:PORT, or "+
 			"name its data directory with --data", data)
@@ -129,11 +130,8 @@ func Link(data string) (secret.Text, error) {
 	return secret.NewText(strings.TrimSpace(string(b))), err
 }
 
-// keep replaces a file, as a whole, with one line.
 func keep(path, line string) error {
-	next := path + ".new"
-	err := errors.Join(os.RemoveAll(next), os.WriteFile(next, []byte(line+"\n"), 0o600), os.Rename(next, path))
-	if err != nil {
+	if err := datafile.Replace(path, []byte(line+"\n")); err != nil {
 		return fmt.Errorf("web: %w", err)
 	}
 	return nil
