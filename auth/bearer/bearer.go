@@ -1,7 +1,8 @@
 // Package bearer is for services that take Catalyst tokens: a handler around an http.Handler, interceptors for a gRPC
 // server, the issuer's keys as they change, and what it revoked.
 //
-//	keys, _ := bearer.NewRemoteKeys(bearer.RemoteConfig{Source: "https://auth.acme.example:7480/.well-known/jwks.json"})
+//	jwks := secret.NewURL("https://auth.acme.example:7480/.well-known/jwks.json")
+//	keys, _ := bearer.NewRemoteKeys(bearer.RemoteConfig{Source: jwks})
 //	feed := bearer.NewFeed(bearer.FeedConfig{URL: "https://auth.acme.example:7480/v1/revocations", Issuer: issuer, …})
 //	guard, _ := bearer.NewGuard(bearer.Config{Verifier: verifier, Revocations: feed.Set()})
 //	go keys.Run(ctx); go feed.Run(ctx)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/bearer"
 	"github.com/catalyst-router/catalyst/auth/revoke"
+	"github.com/catalyst-router/catalyst/auth/secret"
 	"github.com/catalyst-router/catalyst/auth/token"
 )
 
@@ -233,7 +234,7 @@ func TestRemoteKeys(t *testing.T) {
 		_, _ = w.Write(*set.Load())
 	}))
 	defer srv.Close()
-	k, err := bearer.NewRemoteKeys(bearer.RemoteConfig{Source: srv.URL})
+	k, err := bearer.NewRemoteKeys(bearer.RemoteConfig{Source: secret.NewURL(srv.URL)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +249,7 @@ func TestRemoteKeys(t *testing.T) {
 	if key, err := k.Key(t.Context(), b.Key().ID); key != nil || err != nil {
 		t.Error("fetched again at once: a token with an unknown key costs a fetch")
 	}
-	moved, err := bearer.NewRemoteKeys(bearer.RemoteConfig{Source: srv.URL + "/moved"})
+	moved, err := bearer.NewRemoteKeys(bearer.RemoteConfig{Source: secret.NewURL(srv.URL + "/moved")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +260,7 @@ func TestRemoteKeys(t *testing.T) {
 	if err := os.WriteFile(file, publish(b.Key()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	local, err := bearer.NewRemoteKeys(bearer.RemoteConfig{Source: file})
+	local, err := bearer.NewRemoteKeys(bearer.RemoteConfig{Source: secret.NewURL(file)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +268,7 @@ func TestRemoteKeys(t *testing.T) {
 		t.Error(key, err)
 	}
 	for _, source := range []string{"", "http://auth.acme.example/jwks.json"} {
-		if _, err := bearer.NewRemoteKeys(bearer.RemoteConfig{Source: source}); err == nil {
+		if _, err := bearer.NewRemoteKeys(bearer.RemoteConfig{Source: secret.NewURL(source)}); err == nil {
 			t.Errorf("%q: want an error", source)
 		}
 	}

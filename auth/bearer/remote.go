@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"strconv"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/revoke"
+	"github.com/catalyst-router/catalyst/auth/secret"
 	"github.com/catalyst-router/catalyst/auth/token"
 )
 
@@ -27,12 +27,14 @@ const (
 	// anybody's.
 	refreshPause = 10 * time.Second
 	retryEvery   = time.Second // until the keys were had once
+	maxAnswer    = 2 << 20     // bytes of a file or an answer
 )
 
 // RemoteConfig says where an issuer's keys are.
 type RemoteConfig struct {
-	// Source is an https URL (http on loopback), or a file. Required.
-	Source string
+	// Source is an https URL (http on loopback), or a file. Required. Where it is printed, a password and a query in it
+	// are not.
+	Source secret.URL
 	// Algorithms that the keys may sign with; none for ES384 alone.
 	Algorithms []string
 	// Transport for fetching; nil for http.DefaultTransport. Redirects are not followed: they could lead to anybody's
@@ -46,6 +48,7 @@ type RemoteConfig struct {
 type RemoteKeys struct {
 	cfg   RemoteConfig
 	get   func(ctx context.Context) ([]byte, error)
+	fetch bool // from a URL, which may be away
 	every time.Duration
 	keys  atomic.Pointer[token.KeySet]
 
@@ -64,31 +67,53 @@ func NewRemoteKeys(cfg RemoteConfig) (*RemoteKeys, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	k := &RemoteKeys{cfg: cfg, every: refreshEvery}
-	u, err := url.Parse(cfg.Source)
-	switch {
-	case cfg.Source == "":
+	if cfg.Source.Reveal() == "" {
 		return nil, errors.New("keys: want an https URL or a file")
+	}
+	u, err := cfg.Source.Parse()
+	switch {
 	case err == nil && (u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname())) && u.Host != "":
-		k.get = fetcher(cfg.Transport, cfg.Source)
+		k.get, k.fetch = fetcher(cfg.Transport, cfg.Source), true
 	case err == nil && u.Scheme == "http":
 		return nil, fmt.Errorf("%s: keys beyond loopback are fetched by https only", cfg.Source)
 	default:
 		k.every = fileEvery
-		k.get = func(context.Context) ([]byte, error) { return os.ReadFile(cfg.Source) }
+		k.get = func(context.Context) ([]byte, error) { return readFile(cfg.Source.Reveal()) }
 	}
 	return k, nil
 }
 
+// Fetched tells that the keys come from a URL, which may be away for a while and is tried again by Run.
+func (k *RemoteKeys) Fetched() bool { return k.fetch }
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return bounded(f, path)
+}
+
+// bounded reads up to 2 MiB, which no key set and no list of revocations comes near.
+func bounded(r io.Reader, where any) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxAnswer+1))
+	if err == nil && len(b) > maxAnswer {
+		err = fmt.Errorf("%v is larger than 2 MiB", where)
+	}
+	return b, err
+}
+
 func loopback(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
 
-func fetcher(transport http.RoundTripper, where string) func(ctx context.Context) ([]byte, error) {
+func fetcher(transport http.RoundTripper, where secret.URL) func(ctx context.Context) ([]byte, error) {
 	client := &http.Client{
 		Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return func(ctx context.Context) ([]byte, error) {
 		ctx, cancel := context.WithTimeout(ctx, fetchTime)
 		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, where.Reveal(), nil)
 		if err != nil {
 			return nil, err
 		}
@@ -100,11 +125,7 @@ func fetcher(transport http.RoundTripper, where string) func(ctx context.Context
 		if resp.StatusCode != http.StatusOK {
 			return nil, fmt.Errorf("%s answers with HTTP status %d", where, resp.StatusCode)
 		}
-		b, err := io.ReadAll(io.LimitReader(resp.Body, 2<<20+1))
-		if err == nil && len(b) > 2<<20 {
-			err = fmt.Errorf("%s answers with more than 2 MiB", where)
-		}
-		return b, err
+		return bounded(resp.Body, where)
 	}
 }
 
@@ -251,7 +272,7 @@ func (f *Feed) Run(ctx context.Context) error {
 
 func (f *Feed) ask(ctx context.Context) error {
 	for {
-		b, err := fetcher(f.cfg.Transport, f.cfg.URL+"?after="+strconv.FormatInt(f.set.Seq(), 10))(ctx)
+		b, err := fetcher(f.cfg.Transport, secret.NewURL(f.cfg.URL+"?after="+strconv.FormatInt(f.set.Seq(), 10)))(ctx)
 		if err != nil {
 			return err
 		}

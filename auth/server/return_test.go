@@ -22,6 +22,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/keys"
 	"github.com/catalyst-router/catalyst/auth/member"
+	"github.com/catalyst-router/catalyst/auth/secret"
 	"github.com/catalyst-router/catalyst/auth/service"
 	"github.com/catalyst-router/catalyst/auth/token"
 	"github.com/catalyst-router/catalyst/e2e/postgres"
@@ -198,7 +199,9 @@ func (p *provider) token(t *testing.T, claims jwt.MapClaims) string {
 // otherwise.
 func TestExternalIssuer(t *testing.T) {
 	p := newProvider(t)
-	remote, err := bearer.NewRemoteKeys(bearer.RemoteConfig{Source: p.srv.URL, Algorithms: []string{token.ES256}})
+	remote, err := bearer.NewRemoteKeys(bearer.RemoteConfig{
+		Source: secret.NewURL(p.srv.URL), Algorithms: []string{token.ES256},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

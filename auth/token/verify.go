@@ -32,6 +32,9 @@ type Issuer struct {
 	Audience string
 	// MaxLife is the longest that a token may be valid, from iat to exp. Zero means 24 h.
 	MaxLife time.Duration
+	// AnyLife takes tokens however long they are valid, and without iat, which RFC 7519 §4.1.6 leaves to the issuer: for
+	// an external issuer whose tokens are somebody else's to bound.
+	AnyLife bool
 	// TrustDomain of the issuer: a subject that is a SPIFFE id, and every trusted domain, must be of it or below. ""
 	// does not look.
 	TrustDomain string
@@ -217,8 +220,8 @@ func (i *Issuer) read(t *compact) (*Claims, error) {
 	r := reader{v: t.payload}
 	c := &Claims{
 		ID: r.text("jti", false), Issuer: r.text("iss", true), Subject: r.text("sub", true), Audience: r.texts("aud", true),
-		IssuedAt: r.date("iat", true), NotBefore: r.date("nbf", false), Expires: r.date("exp",
-			true), Bound: r.binding(), External: true,
+		IssuedAt: r.date("iat", !i.AnyLife), NotBefore: r.date("nbf", false), Expires: r.date("exp", true),
+		Bound: r.binding(), External: true,
 	}
 	if r.err != nil {
 		return nil, r.err
@@ -251,7 +254,7 @@ func (v *Verifier) checkOnce(c *Claims, issuer *Issuer) error {
 	switch {
 	case !v.cfg.AnyAudience && !slices.Contains(c.Audience, audience):
 		return refuse(WrongAudience, "it is meant for somebody else")
-	case !c.Expires.After(c.IssuedAt) || c.Expires.Sub(c.IssuedAt) > longest:
+	case !c.Expires.After(c.IssuedAt) || !issuer.AnyLife && c.Expires.Sub(c.IssuedAt) > longest:
 		return refuse(TooLong, "it is valid for longer than %s", longest)
 	case issuer.Principals != nil && !slices.Contains(issuer.Principals, c.Principal):
 		return refuse(BadClaim, "its issuer may not speak for a principal %s", c.Principal)

@@ -24,6 +24,9 @@ type Principal struct {
 	Key string
 	// Expires is when the token does; streams end then. Zero means never.
 	Expires time.Time
+	// Watch returns an error once the token is not good any more before it expires, for instance since it is revoked, and
+	// nil when ctx ends; streams end then. Nil means that this does not happen.
+	Watch func(ctx context.Context) error
 }
 
 // Verifier verifies bearer tokens. The error is for the log and must not contain the token; ErrUnavailable in it says

@@ -1,8 +1,10 @@
 package gateway
 
 import (
-	"container/list"
+	"math"
 	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // lru keeps values up to a number of bytes; the least recently used go first. It is safe for concurrent use.
@@ -10,13 +12,12 @@ type lru[V any] struct {
 	most int // bytes
 
 	mu      sync.Mutex
-	bytes   int
-	entries map[string]*list.Element // of *entry[V]
-	order   *list.List               // most recently used first
+	bytes   int                              // of what is kept; guarded by mu
+	entries *simplelru.LRU[string, sized[V]] // guarded by mu
 }
 
-type entry[V any] struct {
-	key   string
+// sized is a value with what it costs.
+type sized[V any] struct {
 	value V
 	bytes int
 }
@@ -25,18 +26,17 @@ type entry[V any] struct {
 const overhead = 200
 
 func newLRU[V any](most int) *lru[V] {
-	return &lru[V]{most: most, entries: map[string]*list.Element{}, order: list.New()}
+	l := &lru[V]{most: most}
+	// The library bounds the number of entries, which is left open here, and fails on sizes below 1 only.
+	l.entries, _ = simplelru.NewLRU(math.MaxInt, func(_ string, gone sized[V]) { l.bytes -= gone.bytes })
+	return l
 }
 
-func (l *lru[V]) get(key string) (v V, ok bool) {
+func (l *lru[V]) get(key string) (V, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e, ok := l.entries[key]
-	if !ok {
-		return v, false
-	}
-	l.order.MoveToFront(e)
-	return e.Value.(*entry[V]).value, true
+	e, ok := l.entries.Get(key)
+	return e.value, ok
 }
 
 // add keeps a value of the given size. One that is larger than a sixteenth of the whole is not kept.
@@ -47,18 +47,10 @@ func (l *lru[V]) add(key string, v V, bytes int) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e, ok := l.entries[key]; ok {
-		l.drop(e)
-	}
-	l.entries[key] = l.order.PushFront(&entry[V]{key, v, bytes})
+	l.entries.Remove(key) // adding over it would not tell what it cost
+	l.entries.Add(key, sized[V]{v, bytes})
 	l.bytes += bytes
 	for l.bytes > l.most {
-		l.drop(l.order.Back())
+		l.entries.RemoveOldest()
 	}
-}
-
-func (l *lru[V]) drop(e *list.Element) {
-	old := l.order.Remove(e).(*entry[V])
-	delete(l.entries, old.key)
-	l.bytes -= old.bytes
 }

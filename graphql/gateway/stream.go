@@ -119,7 +119,8 @@ func (o *operation) each(ctx context.Context, yield func(body []byte) error) err
 	}
 }
 
-// lifetime is a context for a stream: it ends with the client, with the gateway, or when the caller's token expires.
+// lifetime is a context for a stream: it ends with the client, with the gateway, or when the caller's token is not good
+// any more.
 func (g *Gateway) lifetime(ctx context.Context, c *caller) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(g.done, func() { cancel(errShutdown) })
@@ -127,18 +128,29 @@ func (g *Gateway) lifetime(ctx context.Context, c *caller) (context.Context, con
 	if c.principal != nil && !c.principal.Expires.IsZero() {
 		expire = time.AfterFunc(time.Until(c.principal.Expires), func() { cancel(errExpired) })
 	}
+	var watching sync.WaitGroup
+	if c.principal != nil && c.principal.Watch != nil {
+		watching.Go(func() {
+			if c.principal.Watch(ctx) != nil {
+				cancel(errWithdrawn)
+			}
+		})
+	}
 	return ctx, func() {
 		stop()
 		if expire != nil {
 			expire.Stop()
 		}
 		cancel(context.Canceled)
+		watching.Wait()
 	}
 }
 
 var (
 	errShutdown = errors.New("the gateway is shutting down") //nolint:gochecknoglobals // a sentinel
 	errExpired  = errors.New("the token has expired")        //nolint:gochecknoglobals // a sentinel
+	// errWithdrawn does not say more to a caller: the log of the verifier does.
+	errWithdrawn = errors.New("the token is not valid any more") //nolint:gochecknoglobals // a sentinel
 )
 
 // lastWords is the failure to tell a client whose stream ended early; nil if the client itself left.
@@ -146,7 +158,7 @@ func lastWords(ctx context.Context, err error) *failure {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errShutdown):
 		return refuse(http.StatusServiceUnavailable, CodeOverloaded, "The stream ends because %v.", cause)
-	case errors.Is(cause, errExpired):
+	case errors.Is(cause, errExpired), errors.Is(cause, errWithdrawn):
 		return refuse(http.StatusUnauthorized, CodeUnauthenticated, "The stream ends because %v.", cause)
 	case cause != nil:
 		return nil

@@ -107,7 +107,7 @@ func (s *socket) serve(ctx context.Context) {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errShutdown), s.g.done.Err() != nil:
 		_ = s.conn.Close(closeServerShutdown, "the gateway is shutting down")
-	case errors.Is(cause, errExpired):
+	case errors.Is(cause, errExpired), errors.Is(cause, errWithdrawn):
 		_ = s.conn.Close(closeForbidden, "the token has expired")
 	case fail != nil && fail.code != 0:
 		_ = s.conn.Close(fail.code, fail.reason)

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/catalyst-router/catalyst/auth/secret"
 	"github.com/catalyst-router/catalyst/auth/token"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
@@ -72,7 +73,7 @@ func issuer(t *testing.T) (*token.Signer, *tokens.Tokens) {
 		t.Fatal(err)
 	}
 	believed, err := tokens.New(t.Context(), tokens.Config{
-		Audience: "operator", JWKS: file, Issuer: "acme.example", Log: slog.New(slog.DiscardHandler),
+		Audience: "operator", JWKS: secret.NewURL(file), Issuer: "acme.example", Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/catalyst-router/catalyst/auth/secret"
 	"github.com/catalyst-router/catalyst/cmd/internal/listen"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
@@ -77,7 +78,9 @@ func (a *app) runAuthz(ctx context.Context, o alone, paths []string) error {
 	}
 	var known *tokens.Tokens
 	if o.jwks != "" {
-		known, err = tokens.New(ctx, tokens.Config{Audience: o.audience, JWKS: o.jwks, Issuer: o.issuer, Log: log})
+		known, err = tokens.New(ctx, tokens.Config{
+			Audience: o.audience, JWKS: secret.NewURL(o.jwks), Issuer: o.issuer, Log: log,
+		})
 		if err != nil {
 			return usageError{err}
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/catalyst-router/catalyst/auth/bearer"
+	"github.com/catalyst-router/catalyst/auth/secret"
 	"github.com/catalyst-router/catalyst/auth/service"
 	"github.com/catalyst-router/catalyst/auth/token"
 )
@@ -23,7 +24,7 @@ type externalFile struct {
 
 type externalIssuer struct {
 	Issuer     string        `yaml:"issuer"`   // its iss
-	JWKS       string        `yaml:"jwks"`     // https URL, or a file
+	JWKS       secret.URL    `yaml:"jwks"`     // https URL, or a file
 	Audience   string        `yaml:"audience"` // that its tokens must name
 	Algorithms []string      `yaml:"algorithms"`
 	MaxLife    time.Duration `yaml:"max-life"`
@@ -72,7 +73,7 @@ func readExternal(path string) (out externals, err error) {
 }
 
 func (e *externals) add(in externalIssuer) error {
-	if in.Issuer == "" || in.JWKS == "" || in.Audience == "" {
+	if in.Issuer == "" || in.JWKS.Reveal() == "" || in.Audience == "" {
 		return fmt.Errorf("want issuer, jwks and audience")
 	}
 	if len(in.Algorithms) == 0 {

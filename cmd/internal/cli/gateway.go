@@ -119,7 +119,7 @@ func (a *app) serveGateway(ctx context.Context, cfg *config.Config, log *slog.Lo
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	signal.Ignore(syscall.SIGHUP) // a terminal that goes does not end a service
-	f, err := gateway.New(ctx, cfg.Gateway, tel)
+	f, err := gateway.New(ctx, cfg.Gateway, nil, tel)
 	if err != nil {
 		return usageError{err}
 	}

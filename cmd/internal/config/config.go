@@ -113,11 +113,11 @@ type Policy struct {
 	Follow  []string `yaml:"follow" doc:"names of the nodes of this organisation whose policies this node takes, itself among them if policies may be applied here; * for every node; empty: this node has policies of its own" default:"[]"`
 	Sample  int      `yaml:"sample" doc:"how many of a hundred allowed calls are kept for catalyst policy simulate and why, 0 to 100; denied ones all are" default:"10"`
 
-	Tokens   string   `yaml:"tokens" doc:"organisation: callers may show bearer tokens of this node's organisation, which are verified by what its identity service tells; empty: those of policy.jwks and policy.issuers alone. Without any, tokens are not looked at, and go on to the workload" default:""`
-	Issuers  []string `yaml:"issuers" doc:"other organisations whose tokens callers may show, as ORGANISATION=HOST:PORT of their identity services (then a comma and the iss, unless it is https://auth.ORGANISATION), which have to let this node's organisation follow what they revoke (catalyst auth --followers)" default:"[]"`
-	JWKS     string   `yaml:"jwks" doc:"file or https URL of the keys (ES384) of one more issuer of bearer tokens, which is read again as it changes" default:""`
-	Issuer   string   `yaml:"issuer" doc:"iss of the tokens of policy.jwks; wanted with it" default:""`
-	Audience string   `yaml:"audience" doc:"aud that tokens must have; empty for this node's organisation" default:""`
+	Tokens   string     `yaml:"tokens" doc:"organisation: callers may show bearer tokens of this node's organisation, which are verified by what its identity service tells; empty: those of policy.jwks and policy.issuers alone. Without any, tokens are not looked at, and go on to the workload" default:""`
+	Issuers  []string   `yaml:"issuers" doc:"other organisations whose tokens callers may show, as ORGANISATION=HOST:PORT of their identity services (then a comma and the iss, unless it is https://auth.ORGANISATION), which have to let this node's organisation follow what they revoke (catalyst auth --followers)" default:"[]"`
+	JWKS     secret.URL `yaml:"jwks" doc:"file or https URL of the keys (ES384) of one more issuer of bearer tokens, which is read again as it changes" default:""`
+	Issuer   string     `yaml:"issuer" doc:"iss of the tokens of policy.jwks; wanted with it" default:""`
+	Audience string     `yaml:"audience" doc:"aud that tokens must have; empty for this node's organisation" default:""`
 }
 
 // Log is what the node writes on standard error.
@@ -423,7 +423,7 @@ func (c *Config) checkPolicy(bad func(key, format string, args ...any)) {
 	if _, err := c.Policy.Others(); err != nil {
 		bad("policy.issuers", "%v", err)
 	}
-	if c.Policy.JWKS != "" && c.Policy.Issuer == "" {
+	if c.Policy.JWKS.Reveal() != "" && c.Policy.Issuer == "" {
 		bad("policy.jwks", "wants policy.issuer: a token of somebody else must not pass")
 	}
 	for _, name := range c.Policy.Follow {

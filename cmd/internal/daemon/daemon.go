@@ -298,7 +298,11 @@ func (d *Daemon) gateway(ctx context.Context) error {
 	}
 	rules := d.cfg.Gateway
 	rules.Memory = cmp.Or(rules.Memory, filepath.Join(d.cfg.Data, "graph.json"))
-	g, err := gateway.New(ctx, rules, d.tel)
+	var revoked gateway.Revocations // nil: nobody is followed
+	if d.tokens != nil {
+		revoked = d.tokens.Revocations()
+	}
+	g, err := gateway.New(ctx, rules, revoked, d.tel)
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func (d *Daemon) believed(ctx context.Context) (*tokens.Tokens, error) {
 		cfg.Others = append(cfg.Others, tokens.Other{Org: o.Org, Address: o.Address, Issuer: o.Name})
 	}
 	switch {
-	case c.Tokens == "" && c.JWKS == "" && len(c.Issuers) == 0:
+	case c.Tokens == "" && c.JWKS.Reveal() == "" && len(c.Issuers) == 0:
 		return nil, nil //nolint:nilnil // tokens are not looked at
 	case c.Tokens != "" && d.member == nil:
 		return nil, errors.New("policy.tokens: this node did not join by an identity service (its bundle was issued by " +

@@ -2,7 +2,7 @@
 // and where the graph comes from: from files and URLs when the gateway runs alone, from the routes (Routes) beside a
 // node.
 //
-//	g, err := gateway.New(ctx, cfg.Gateway, tel)
+//	g, err := gateway.New(ctx, cfg.Gateway, nil, tel)
 //	snap, err := g.Snapshot(supergraphSDL, "routes changed", nil)
 //	g.Server().Swap(snap)
 //	err = g.Run(ctx)
@@ -59,7 +59,8 @@ const OperatorSubgraph = "operator"
 const path = "/graphql"
 
 // New makes the gateway. It reads the files that the configuration names, and starts nothing.
-func New(ctx context.Context, cfg config.Gateway, tel *telemetry.Telemetry) (*Gateway, error) {
+// Revoked is asked about every token; nil where nobody says what is.
+func New(ctx context.Context, cfg config.Gateway, revoked Revocations, tel *telemetry.Telemetry) (*Gateway, error) {
 	f := &Gateway{
 		cfg:   cfg,
 		tel:   tel,
@@ -67,7 +68,7 @@ func New(ctx context.Context, cfg config.Gateway, tel *telemetry.Telemetry) (*Ga
 		h2c:   exec.NewTransport(exec.TransportOptions{H2C: true}),
 	}
 	f.memory.Most = int64(cfg.MaxResponses)
-	rules, err := f.rules(ctx)
+	rules, err := f.rules(ctx, revoked)
 	if err != nil {
 		return nil, err
 	}

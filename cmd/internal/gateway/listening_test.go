@@ -22,7 +22,7 @@ func TestReadinessCountsTheListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := New(t.Context(), cfg.Gateway, tel)
+	g, err := New(t.Context(), cfg.Gateway, nil, tel)
 	if err != nil {
 		t.Fatal(err)
 	}

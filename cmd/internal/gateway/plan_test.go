@@ -31,7 +31,7 @@ func TestPlanOfAGatewayAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := New(t.Context(), cfg.Gateway, tel)
+	g, err := New(t.Context(), cfg.Gateway, nil, tel)
 	if err != nil {
 		t.Fatal(err)
 	}

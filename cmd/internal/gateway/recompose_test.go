@@ -37,7 +37,7 @@ func recompose(t *testing.T) *recomposing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := New(t.Context(), cfg.Gateway, tel)
+	f, err := New(t.Context(), cfg.Gateway, nil, tel)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,12 +11,11 @@ import (
 
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	server "github.com/catalyst-router/catalyst/graphql/gateway"
-	"github.com/catalyst-router/catalyst/graphql/gateway/bearer"
 	"github.com/catalyst-router/catalyst/graphql/gateway/graphiql"
 )
 
 // rules translates the configuration, which has been checked.
-func (g *Gateway) rules(ctx context.Context) (server.Config, error) {
+func (g *Gateway) rules(ctx context.Context, revoked Revocations) (server.Config, error) {
 	c := &g.cfg
 	rules := server.Config{
 		Log: g.tel.Log, Tracer: g.tel.Tracer, Meter: g.tel.Meter,
@@ -60,7 +59,7 @@ func (g *Gateway) rules(ctx context.Context) (server.Config, error) {
 			Name: r.Name, Matching: expression(r), Rename: r.Rename, Default: r.Default.Reveal(), Subgraphs: r.Subgraphs,
 			Take: map[string]server.Take{"first": server.First, "last": server.Last}[r.Take]})
 	}
-	return rules, errors.Join(g.documents(&rules), g.identity(ctx, &rules))
+	return rules, errors.Join(g.documents(&rules), g.identity(ctx, &rules, revoked))
 }
 
 func expression(r config.HeaderRule) *regexp.Regexp {
@@ -84,20 +83,12 @@ func (g *Gateway) documents(rules *server.Config) error {
 	return nil
 }
 
-func (g *Gateway) identity(ctx context.Context, rules *server.Config) error {
+func (g *Gateway) identity(ctx context.Context, rules *server.Config, revoked Revocations) error {
 	rules.Identity.Required = g.cfg.Required
-	if g.cfg.JWKS.Reveal() == "" {
-		return nil
+	v, err := g.verifier(ctx, revoked)
+	if err != nil || v == nil {
+		return err
 	}
-	v, err := bearer.New(ctx, bearer.Config{
-		Source:   g.cfg.JWKS,
-		Issuer:   g.cfg.Issuer,
-		Audience: g.cfg.Audience,
-		Log:      g.tel.Log,
-	})
-	if err != nil {
-		return fmt.Errorf("gateway.jwks: %w", err)
-	}
-	rules.Identity.Verifier, g.keys, g.who = v, v, v
+	rules.Identity.Verifier, g.keys, g.who = v, v.keys, v
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/bearer"
 	"github.com/catalyst-router/catalyst/auth/follow"
 	"github.com/catalyst-router/catalyst/auth/revoke"
+	"github.com/catalyst-router/catalyst/auth/secret"
 	"github.com/catalyst-router/catalyst/auth/token"
 	"github.com/catalyst-router/catalyst/auth/wire/authv1"
 	"github.com/catalyst-router/catalyst/bgp"
@@ -46,9 +47,10 @@ type Config struct {
 	Others   []Other
 	Identity Dialer // wanted with Others
 	// JWKS is a file or an https URL with the keys of one more issuer, which has no feed of revocations; "" for none.
-	JWKS, Issuer string
-	Log          *slog.Logger // required
-	Meter        metric.Meter // nil for no figures
+	JWKS   secret.URL
+	Issuer string
+	Log    *slog.Logger // required
+	Meter  metric.Meter // nil for no figures
 }
 
 // Tokens verifies. It is safe for concurrent use.
@@ -83,7 +85,7 @@ func New(ctx context.Context, cfg Config) (*Tokens, error) {
 		f.Issuer().Principals = foreign
 		t.follow(f, issuers)
 	}
-	if cfg.JWKS != "" {
+	if cfg.JWKS.Reveal() != "" {
 		if err := t.file(ctx, issuers); err != nil {
 			return nil, err
 		}
@@ -118,7 +120,7 @@ func (t *Tokens) file(ctx context.Context, issuers token.IssuerMap) error {
 	if err != nil {
 		return fmt.Errorf("keys of tokens: %w", err)
 	}
-	if err := keys.Refresh(ctx); err != nil && !strings.HasPrefix(t.cfg.JWKS, "http") {
+	if err := keys.Refresh(ctx); err != nil && !keys.Fetched() {
 		return fmt.Errorf("keys of tokens %s: %w", t.cfg.JWKS, err)
 	}
 	issuers[name] = &token.Issuer{Name: name, Keys: keys}
@@ -146,6 +148,25 @@ func (t *Tokens) Verifier() *token.Verifier { return t.verifier }
 
 // Changed returns a channel that is closed when something is revoked.
 func (t *Tokens) Changed() <-chan struct{} { return t.book.Changed() }
+
+// Revocations are those of the issuers that are followed, for somebody who believes other issuers as well: nothing of
+// theirs is revoked.
+func (t *Tokens) Revocations() interface {
+	token.Revocations
+	bearer.Changes
+} {
+	return followed{t}
+}
+
+type followed struct{ *Tokens }
+
+// Check implements token.Revocations.
+func (f followed) Check(c *token.Claims, now time.Time) error {
+	if _, ok := f.orgs[c.Issuer]; !ok {
+		return nil
+	}
+	return f.book.Check(c, now)
+}
 
 // CheckSensitive refuses for an action that must not go on revocations of a while ago.
 func (t *Tokens) CheckSensitive(c *token.Claims) error {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/follow"
+	"github.com/catalyst-router/catalyst/auth/secret"
 	"github.com/catalyst-router/catalyst/auth/token"
 	"github.com/catalyst-router/catalyst/policy/extauthz"
 )
@@ -37,7 +38,7 @@ func TestTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	tokens, err := New(t.Context(), Config{
-		Audience: "mesh", JWKS: file, Issuer: "acme.example", Log: slog.New(slog.DiscardHandler),
+		Audience: "mesh", JWKS: secret.NewURL(file), Issuer: "acme.example", Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
