@@ -108,7 +108,7 @@ func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 	cl := &cluster.Cluster{
 		ConnectTimeout:                durationpb.New(connectTimeout),
 		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: c.http2Upstream(c.pings()),
+		TypedExtensionProtocolOptions: c.hopOptions(tiers),
 		CircuitBreakers:               c.hopBreakers(),
 		CommonLbConfig:                noPanic(),
 		OutlierDetection:              outliers(),

@@ -16,6 +16,7 @@ import (
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"golang.org/x/tools/txtar"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -46,8 +47,10 @@ func cases() map[string]Forwarding {
 	draining.Draining = true
 	return map[string]Forwarding{
 		"http_with_backup": {Service: "books.acme.example", Protocol: bgp.HTTP, Tiers: [][]Target{{a}, {b}}},
-		"grpc_shared":      {Service: "stock.acme.example", Protocol: bgp.GRPC, Tiers: [][]Target{{heavy, b}}},
-		"tcp_remote":       {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Tiers: [][]Target{{a}}},
+		"http_abroad": {Service: "shelf.bravo.example", Protocol: bgp.HTTP, Tiers: [][]Target{{{NextHop: bgp.NextHop{
+			Node: bgp.NodeID{Org: "bravo.example", Name: "x"}, Address: "192.0.2.7:8443"}}}}},
+		"grpc_shared": {Service: "stock.acme.example", Protocol: bgp.GRPC, Tiers: [][]Target{{heavy, b}}},
+		"tcp_remote":  {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000, Tiers: [][]Target{{a}}},
 		"tcp_local": {
 			Service:  "lines.acme.example",
 			Protocol: bgp.TCP,
@@ -178,6 +181,7 @@ func readable(t *testing.T, r Resource) []byte {
 		TypeListener: &listener.Listener{},
 		TypeScope:    &route.ScopedRouteConfiguration{},
 		TypeRoute:    &route.RouteConfiguration{},
+		TypeSecret:   &tlsv3.Secret{},
 	}[r.Type]
 	if err := proto.Unmarshal(r.Body, m); err != nil {
 		t.Fatal(err)

@@ -3,9 +3,6 @@ package xds
 import (
 	xdsmatcher "github.com/cncf/xds/go/xds/type/matcher/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	matching "github.com/envoyproxy/go-control-plane/envoy/extensions/common/matching/v3"
-	skip "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/matcher/action/v3"
-	lua "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 )
@@ -32,23 +29,10 @@ func lowerCaseHost() *hcm.HttpFilter {
   request:headers():replace("` + serviceHeader + `", name)
   request:clearRouteCache()
 end`
-	upper := &xdsmatcher.Matcher_MatcherList_Predicate_SinglePredicate{
-		Input: typed("authority", &matcher.HttpRequestHeaderMatchInput{HeaderName: ":authority"}),
-		Matcher: &xdsmatcher.Matcher_MatcherList_Predicate_SinglePredicate_ValueMatch{ValueMatch: &xdsmatcher.StringMatcher{
-			MatchPattern: &xdsmatcher.StringMatcher_SafeRegex{SafeRegex: &xdsmatcher.RegexMatcher{
-				Regex:      ".*[A-Z].*",
-				EngineType: &xdsmatcher.RegexMatcher_GoogleRe2{GoogleRe2: &xdsmatcher.RegexMatcher_GoogleRE2{}},
-			}}}},
-	}
-	lower := &xdsmatcher.Matcher_MatcherList_Predicate{MatchType: &xdsmatcher.Matcher_MatcherList_Predicate_NotMatcher{
-		NotMatcher: &xdsmatcher.Matcher_MatcherList_Predicate{
-			MatchType: &xdsmatcher.Matcher_MatcherList_Predicate_SinglePredicate_{SinglePredicate: upper},
-		}}}
-	return httpFilter("lower-case-host", &matching.ExtensionWithMatcher{
-		ExtensionConfig: extension("envoy.filters.http.lua", &lua.Lua{
-			DefaultSourceCode: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: script}}}),
-		XdsMatcher: &xdsmatcher.Matcher{MatcherType: &xdsmatcher.Matcher_MatcherList_{MatcherList: &xdsmatcher.Matcher_MatcherList{
-			Matchers: []*xdsmatcher.Matcher_MatcherList_FieldMatcher{{Predicate: lower, OnMatch: &xdsmatcher.Matcher_OnMatch{
-				OnMatch: &xdsmatcher.Matcher_OnMatch_Action{Action: typed("skip", &skip.SkipFilter{})}}}}}}},
-	})
+	upper := onlyIf(typed("authority", &matcher.HttpRequestHeaderMatchInput{HeaderName: ":authority"}),
+		&xdsmatcher.StringMatcher{MatchPattern: &xdsmatcher.StringMatcher_SafeRegex{SafeRegex: &xdsmatcher.RegexMatcher{
+			Regex:      ".*[A-Z].*",
+			EngineType: &xdsmatcher.RegexMatcher_GoogleRe2{GoogleRe2: &xdsmatcher.RegexMatcher_GoogleRE2{}},
+		}}})
+	return luaUnless("lower-case-host", script, not(upper))
 }

@@ -44,7 +44,7 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 			networkFilter("envoy.filters.network.http_connection_manager", c.egressManager())}}}
 		return l, nil
 	}
-	manager := c.meshManager(name, byCertificate, guardFilter())
+	manager := c.meshManager(name, byCertificate, guardFilter(), c.comingIn())
 	manager.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE_SET
 	manager.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}
 	c.fairly(l, &listener.FilterChain{
@@ -57,6 +57,7 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 // egressManager takes what comes from applications.
 func (c *Compiler) egressManager() *hcm.HttpConnectionManager {
 	m := c.manager(egressName)
+	m.EarlyHeaderMutationExtensions = append(m.EarlyHeaderMutationExtensions, c.ownCaller())
 	m.HttpProtocolOptions, m.Http2ProtocolOptions = c.http1Egress(), c.http2(egressStreams)
 	m.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}}
 	m.HttpFilters = append(m.HttpFilters, lowerCaseHost())
@@ -90,7 +91,7 @@ func (c *Compiler) meshManager(name, caller string, guards ...*hcm.HttpFilter) *
 	m.CodecType = hcm.HttpConnectionManager_HTTP2
 	m.Http2ProtocolOptions = c.http2(hopStreams)
 	m.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}, {UpgradeType: "websocket"}}
-	m.HttpFilters = guards
+	m.HttpFilters = append(guards, c.hopLimit())
 	c.askPolicy(ingressName, caller, m)
 	m.HttpFilters = append(m.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
 	return m

@@ -212,6 +212,9 @@ func (n *Node) Pause() error { return n.cmd.Process.Signal(syscall.SIGSTOP) }
 // Resume lets a paused process go on.
 func (n *Node) Resume() error { return n.cmd.Process.Signal(syscall.SIGCONT) }
 
+// Lab returns the organisation that the node belongs to.
+func (n *Node) Lab() *Lab { return n.lab }
+
 // PID returns the process id of the node, which has been started.
 func (n *Node) PID() int { return n.cmd.Process.Pid }
 

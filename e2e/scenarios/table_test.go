@@ -56,7 +56,7 @@ func scenarios() []scenario {
 		identityScenarios(),
 		deliveries(), maintenance(),
 		ingressScenarios(),
-		abuse(), held(), betweenOrganisations(),
+		abuse(), held(), betweenOrganisations(), acrossTheBorder(),
 		dataPlaneScenarios(),
 		gatewayScenarios(),
 		orderScenarios(),

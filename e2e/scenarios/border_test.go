@@ -1,0 +1,21 @@
+package scenarios
+
+// acrossTheBorder is what happens to calls and trust between organisations, at real nodes and Envoys.
+func acrossTheBorder() []scenario {
+	const borderFile = "xds/border.go"
+	return []scenario{
+		{317, "a caller that lies", "A node of another organisation calls as somebody else: it sends the headers by which " +
+			"workloads know who calls, twice, and paths of its own making.", []guard{
+			one("what it says of the caller is removed", "e2e TestTheBorderSaysWhoCalls", borderFile,
+				"for _, name in ipairs({%s}) do headers:remove(name) end\n  local id",
+				"for _, name in ipairs({%s}) do _ = name end\n  local id"),
+			one("its organisation is that of its certificate", "e2e TestTheBorderSaysWhoCalls", "xds/listener.go",
+				"guardFilter(), c.comingIn())", "guardFilter())"),
+			one("nodes behind its border are not named", "e2e TestTheBorderSaysWhoCalls", borderFile,
+				"slices.ContainsFunc(tiers, func(tier []Target) bool { return slices.ContainsFunc(tier, abroad) })",
+				"slices.ContainsFunc(tiers, func(tier []Target) bool { return slices.ContainsFunc(tier, abroad) && false })"),
+			one("a request crosses so many nodes and no more", "e2e TestTheBorderSaysWhoCalls", "xds/listener.go",
+				"append(guards, c.hopLimit())", "guards"),
+		}},
+	}
+}
