@@ -190,14 +190,7 @@ func (t *Table) importTerm(i uint32) string {
 	if p.cfg.Import == nil || x.raw == none || x.reject != Accepted && x.reject != RejectFilter {
 		return ""
 	}
-	a, err := attr.Parse(t.attrs.bytes(x.raw))
-	if err != nil {
-		return ""
-	}
-	if p.cfg.External {
-		a.LocalPref = 0
-	}
-	return p.cfg.Import.Apply(t.name(x.svc), &a, t.importFacts(p, x.svc, x.raw)).Term
+	return t.termOf(p, x.svc, x.raw)
 }
 
 // Names calls yield for up to n names from number from on that have a path, accepted or not, and returns the number

@@ -30,6 +30,7 @@ const (
 	RejectNamespace         // the name is none that this peer may announce
 	RejectInvalid           // its organisation attests its names, and not this route (RFC 6811)
 	RejectUnattested        // no attestation of it can be verified, and this peer's routes have to have one
+	RejectLimit             // the peer announces more than it may
 	rejectCount      = iota
 )
 
@@ -46,6 +47,7 @@ var rejectTexts = [...]string{
 	RejectNamespace:  "this peer may not announce the name (namespaces)",
 	RejectInvalid:    "invalid: its organisation attests its names, and not this route (RFC 6811)",
 	RejectUnattested: "no attestation of it can be verified (attested)",
+	RejectLimit:      "the peer announces more than it may (max-routes, max-bytes, add-path)",
 }
 
 // String says the reason in words.
@@ -107,6 +109,7 @@ func (t *Table) leaveOut(p *peer, g *bgp.Group, why Reject, res *Result) {
 	t.effort += uint64(len(g.Routes))
 	for j := range g.Routes {
 		t.withdraw(p, &g.Routes[j], res)
+		p.noteLeftOut(&g.Routes[j], why)
 	}
 }
 
@@ -184,8 +187,10 @@ func (t *Table) announce(p *peer, n *bgp.NLRI, set uint32, verdict Reject, res *
 		if i != none { // what it replaces is not announced any more
 			t.unlink(p, i)
 		}
+		p.noteLeftOut(n, RejectLimit)
 		return
 	}
+	p.notLeftOut(n)
 	if i == none {
 		i = t.link(p, svc, n.PathID)
 	} else if old := &t.paths[i]; (old.gen == p.gen || p.refreshing) && old.raw == set &&
@@ -276,33 +281,13 @@ func (t *Table) assign(p *peer, i uint32, set uint32, verdict Reject) {
 
 // imported runs the import filter and returns the set to use, counted, or none with the reason.
 func (t *Table) imported(p *peer, svc, set uint32) (uint32, Reject) {
-	strip := p.cfg.External && t.sums[set].LocalPref != bgp.DefaultLocalPref
-	most := cmp.Or(p.cfg.MaxLocalPref, bgp.DefaultLocalPref)
-	capped := !p.cfg.External && t.sums[set].LocalPref > most && p.id != Local
-	mark := p.cfg.External && !t.sums[set].Has(attr.HasOnlyToCustomer) &&
-		(p.cfg.Role == bgp.RoleProvider || p.cfg.Role == bgp.RolePeer)
-	foreign := p.cfg.External && t.sums[set].Has(attr.HasOrgCommunity)
-	if (p.cfg.Import == nil || p.cfg.Import.IsTrivial()) && !strip && !mark && !capped && !foreign {
+	corrects := t.corrects(p, set)
+	if (p.cfg.Import == nil || p.cfg.Import.IsTrivial()) && corrects == 0 {
 		return t.retainSet(set), Accepted
 	}
-	a, err := attr.Parse(t.attrs.bytes(set))
-	if err != nil {
+	a, changed, ok := t.corrected(p, set, corrects)
+	if !ok {
 		return none, RejectDraft
-	}
-	if strip {
-		a.LocalPref = 0 // of no meaning between organisations (RFC 4271 §5.1.5)
-	}
-	if capped {
-		if a.LocalPref = most; most == bgp.DefaultLocalPref {
-			a.LocalPref = 0
-		}
-	}
-	if mark {
-		a.OnlyToCustomer = p.cfg.Node.Org
-	}
-	changed := strip || mark || capped
-	if foreign {
-		changed = t.dropForeign(&a) || changed
 	}
 	if p.cfg.Import != nil {
 		v := p.cfg.Import.Apply(t.name(svc), &a, t.importFacts(p, svc, set))
@@ -315,6 +300,62 @@ func (t *Table) imported(p *peer, svc, set uint32) (uint32, Reject) {
 		return t.retainSet(set), Accepted
 	}
 	return t.encoded(&a)
+}
+
+// corrections are what is set right in what a peer says, before import rules look at it.
+type corrections uint8
+
+const (
+	dropsLocalPref   corrections = 1 << iota // of no meaning between organisations (RFC 4271 §5.1.5)
+	capsLocalPref                            // it is above MaxLocalPref
+	marksCustomer                            // only-to-customer is set for the peer (RFC 9234 §5)
+	dropsCommunities                         // some are perhaps not the sender's to set
+)
+
+// corrects tells what is to be set right in a set of a peer.
+func (t *Table) corrects(p *peer, set uint32) (c corrections) {
+	s := &t.sums[set]
+	if p.cfg.External {
+		if s.LocalPref != bgp.DefaultLocalPref {
+			c |= dropsLocalPref
+		}
+		if !s.Has(attr.HasOnlyToCustomer) && (p.cfg.Role == bgp.RoleProvider || p.cfg.Role == bgp.RolePeer) {
+			c |= marksCustomer
+		}
+		if s.Has(attr.HasOrgCommunity) {
+			c |= dropsCommunities
+		}
+		return c
+	}
+	if p.id != Local && s.LocalPref > cmp.Or(p.cfg.MaxLocalPref, bgp.DefaultLocalPref) {
+		c |= capsLocalPref
+	}
+	return c
+}
+
+// corrected decodes a set as import rules see it: set right, as corrects says. Whoever says what the rules made of a
+// route has to begin with the same. It is false for a set that cannot be decoded.
+func (t *Table) corrected(p *peer, set uint32, c corrections) (a bgp.Attributes, changed, ok bool) {
+	a, err := attr.Parse(t.attrs.bytes(set))
+	if err != nil {
+		return a, false, false
+	}
+	changed = c&^dropsCommunities != 0
+	if c&dropsLocalPref != 0 {
+		a.LocalPref = 0
+	}
+	if c&capsLocalPref != 0 {
+		if a.LocalPref = cmp.Or(p.cfg.MaxLocalPref, bgp.DefaultLocalPref); a.LocalPref == bgp.DefaultLocalPref {
+			a.LocalPref = 0
+		}
+	}
+	if c&marksCustomer != 0 {
+		a.OnlyToCustomer = p.cfg.Node.Org
+	}
+	if c&dropsCommunities != 0 {
+		changed = t.dropForeign(&a) || changed
+	}
+	return a, changed, true
 }
 
 // dropForeign takes away the communities that cannot have been set by whose they are: this organisation's own, and
@@ -348,6 +389,7 @@ func (t *Table) withdraw(p *peer, n *bgp.NLRI, res *Result) {
 		i = t.lookup(svc, p.id, n.PathID)
 	}
 	if i == none {
+		p.notLeftOut(n)
 		res.Unknown++
 		return
 	}

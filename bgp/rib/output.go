@@ -21,6 +21,7 @@ func (t *Table) Established(id PeerID, ingress string) {
 	p := t.peers[id]
 	p.up, p.ingress = true, ingress
 	p.dirty.rescan()
+	p.leftOut = nil
 	p.marker = bgp.EndOfRIB
 	t.walk(p, redecide) // stale paths have a new next hop
 }

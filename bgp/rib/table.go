@@ -140,6 +140,7 @@ type peer struct {
 	cost       uint32
 	walks      []walk
 	count      PeerCounts
+	leftOut    map[bgp.NLRI]Reject // see noteLeftOut
 	// Adj-RIB-Out.
 	up     bool
 	out    []uint32 // by service id: number of the set it was sent, plus 1; 0 for none

@@ -121,8 +121,8 @@ func (t *Table) termOf(p *peer, svc, set uint32) string {
 	if p.cfg.Import == nil {
 		return ""
 	}
-	a, err := attr.Parse(t.attrs.bytes(set))
-	if err != nil {
+	a, _, ok := t.corrected(p, set, t.corrects(p, set))
+	if !ok {
 		return ""
 	}
 	return p.cfg.Import.Apply(t.name(svc), &a, t.importFacts(p, svc, set)).Term
@@ -158,7 +158,7 @@ func (t *Table) Trace(id PeerID, name bgp.Service, imports, exports *filter.Chai
 		if why := t.vetName(p, name, x.raw, t.vet(p, t.attrs.bytes(x.raw), &t.sums[x.raw])); why != Accepted {
 			out.Before = why.String()
 		}
-		if a := t.decoded(x.raw); imports != nil {
+		if a, _, ok := t.corrected(p, x.raw, t.corrects(p, x.raw)); ok && imports != nil {
 			out.Steps, out.Verdict = imports.Explain(name, &a, t.importFacts(p, svc, x.raw))
 		}
 		all = append(all, out)

@@ -154,7 +154,7 @@ func (t *Table) Clear(id PeerID) {
 }
 
 // ResetBlocked counts what a peer's limit leaves out from zero again.
-func (t *Table) ResetBlocked(id PeerID) { t.peers[id].count.Blocked = 0 }
+func (t *Table) ResetBlocked(id PeerID) { t.peers[id].count.Blocked, t.peers[id].leftOut = 0, nil }
 
 // SetNextHop says whether a peer's data plane can be reached, and at what cost; lower is better, any unit.
 func (t *Table) SetNextHop(id PeerID, usable bool, cost uint32) {

@@ -16,7 +16,7 @@ func abuse() []scenario {
 			one("unless its operator says otherwise", "bgp/rib TestNobodyTakesANameOver", decideFile,
 				"x.peer != Local || t.yields[x.svc]", "x.peer != Local"),
 			one("local preference of a peer is capped", "bgp/rib TestNobodyTakesANameOver", inputFile,
-				"capped := !p.cfg.External &&", "capped := false && !p.cfg.External &&"),
+				"if p.id != Local && s.LocalPref >", "if false && p.id != Local && s.LocalPref >"),
 		}},
 		{117, "a name has a second offerer", "A node begins to offer a name that was another's.", []guard{
 			one("that is told of once", "bgp/rib TestANewOffererIsToldOf", offerersFile,

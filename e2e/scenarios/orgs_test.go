@@ -59,7 +59,7 @@ func betweenOrganisations() []scenario {
 			}},
 		{312, "several borders", "Two borders to one partner: preference, MED, and the second when the first dies.", []guard{
 			one("a border's preference counts as far as it may", "bgp/sim TestScenarios/orgs-borders", inputFile,
-				"capped := !p.cfg.External &&", "capped := false && !p.cfg.External &&"),
+				"if p.id != Local && s.LocalPref >", "if false && p.id != Local && s.LocalPref >"),
 		}},
 		{313, "rules edited between organisations", "Rules change at either end of a peering: exactly the difference is " +
 			"sent.",

@@ -62,6 +62,7 @@ func scenarios() []scenario {
 		orderScenarios(),
 		policyScenarios(),
 		faultScenarios(),
+		askedWhy(),
 	)
 }
 

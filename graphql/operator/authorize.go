@@ -112,6 +112,7 @@ func rights() map[string]func(args) []right {
 		"agreeName": of("ROUTE_CREATE", "Route", "service"),
 		"changes":   changes, "apply": apply,
 
+		"peerRoutes": of("PEER_LIST", "Peer", "node"),
 		"filterDiff": filtered, "filterExplain": filtered, "attestations": all("PEER_LIST"),
 		"trustOrigin": all("MANAGE"), "attest": all("MANAGE"),
 

@@ -7,6 +7,7 @@ import "context"
 type FilterBackend interface {
 	FilterDiff(ctx context.Context, in FilterInput) (*FilterDiff, error)
 	FilterExplain(ctx context.Context, in FilterInput, service string) ([]FilterTrace, error)
+	PeerRoutes(ctx context.Context, node, view string, match []string, after, first int) (*PeerRoutePage, error)
 	Attestations(ctx context.Context) ([]Attestation, error)
 	TrustOrigin(ctx context.Context, organisation, keys string) (bool, error)
 	Attest(ctx context.Context, set string) (*Attestation, error)
@@ -19,6 +20,14 @@ func (q query) FilterDiff(ctx context.Context, in FilterInput) (*FilterDiff, err
 func (q query) FilterExplain(ctx context.Context, in FilterInput, service string) ([]FilterTrace, error) {
 	return allowed(ctx, q.resolver, "filterExplain", func() ([]FilterTrace, error) {
 		return q.b.FilterExplain(ctx, in, service)
+	})
+}
+
+func (q query) PeerRoutes(ctx context.Context, node, view string, match []string, after, first int) (
+	*PeerRoutePage, error,
+) {
+	return allowed(ctx, q.resolver, "peerRoutes", func() (*PeerRoutePage, error) {
+		return q.b.PeerRoutes(ctx, node, view, match, after, first)
 	})
 }
 

@@ -406,6 +406,31 @@ type ComplexityRoot struct {
 		State           func(childComplexity int) int
 	}
 
+	PeerRoute struct {
+		Changed        func(childComplexity int) int
+		Communities    func(childComplexity int) int
+		LocalPref      func(childComplexity int) int
+		Med            func(childComplexity int) int
+		NodePath       func(childComplexity int) int
+		OnlyToCustomer func(childComplexity int) int
+		OriginState    func(childComplexity int) int
+		PathID         func(childComplexity int) int
+		Protocol       func(childComplexity int) int
+		Reason         func(childComplexity int) int
+		Service        func(childComplexity int) int
+		Stale          func(childComplexity int) int
+		State          func(childComplexity int) int
+		Tags           func(childComplexity int) int
+		Term           func(childComplexity int) int
+		Why            func(childComplexity int) int
+	}
+
+	PeerRoutePage struct {
+		Next   func(childComplexity int) int
+		Node   func(childComplexity int) int
+		Routes func(childComplexity int) int
+	}
+
 	Peering struct {
 		BundleEndpoint func(childComplexity int) int
 		Faults         func(childComplexity int) int
@@ -541,6 +566,7 @@ type ComplexityRoot struct {
 		Node           func(childComplexity int) int
 		OwnBundle      func(childComplexity int) int
 		Peer           func(childComplexity int, node string) int
+		PeerRoutes     func(childComplexity int, node string, view string, match []string, after int, first int) int
 		Peering        func(childComplexity int, organisation string) int
 		Peerings       func(childComplexity int) int
 		Peers          func(childComplexity int) int
@@ -806,6 +832,7 @@ type QueryResolver interface {
 	OwnBundle(ctx context.Context) (string, error)
 	FilterDiff(ctx context.Context, input FilterInput) (*FilterDiff, error)
 	FilterExplain(ctx context.Context, input FilterInput, service string) ([]FilterTrace, error)
+	PeerRoutes(ctx context.Context, node string, view string, match []string, after int, first int) (*PeerRoutePage, error)
 	Attestations(ctx context.Context) ([]Attestation, error)
 }
 type SubscriptionResolver interface {
@@ -2577,6 +2604,122 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PeerDown.State(childComplexity), true
 
+	case "PeerRoute.changed":
+		if e.ComplexityRoot.PeerRoute.Changed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.Changed(childComplexity), true
+	case "PeerRoute.communities":
+		if e.ComplexityRoot.PeerRoute.Communities == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.Communities(childComplexity), true
+	case "PeerRoute.localPref":
+		if e.ComplexityRoot.PeerRoute.LocalPref == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.LocalPref(childComplexity), true
+	case "PeerRoute.med":
+		if e.ComplexityRoot.PeerRoute.Med == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.Med(childComplexity), true
+	case "PeerRoute.nodePath":
+		if e.ComplexityRoot.PeerRoute.NodePath == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.NodePath(childComplexity), true
+	case "PeerRoute.onlyToCustomer":
+		if e.ComplexityRoot.PeerRoute.OnlyToCustomer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.OnlyToCustomer(childComplexity), true
+	case "PeerRoute.originState":
+		if e.ComplexityRoot.PeerRoute.OriginState == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.OriginState(childComplexity), true
+	case "PeerRoute.pathId":
+		if e.ComplexityRoot.PeerRoute.PathID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.PathID(childComplexity), true
+	case "PeerRoute.protocol":
+		if e.ComplexityRoot.PeerRoute.Protocol == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.Protocol(childComplexity), true
+	case "PeerRoute.reason":
+		if e.ComplexityRoot.PeerRoute.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.Reason(childComplexity), true
+	case "PeerRoute.service":
+		if e.ComplexityRoot.PeerRoute.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.Service(childComplexity), true
+	case "PeerRoute.stale":
+		if e.ComplexityRoot.PeerRoute.Stale == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.Stale(childComplexity), true
+	case "PeerRoute.state":
+		if e.ComplexityRoot.PeerRoute.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.State(childComplexity), true
+	case "PeerRoute.tags":
+		if e.ComplexityRoot.PeerRoute.Tags == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.Tags(childComplexity), true
+	case "PeerRoute.term":
+		if e.ComplexityRoot.PeerRoute.Term == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.Term(childComplexity), true
+	case "PeerRoute.why":
+		if e.ComplexityRoot.PeerRoute.Why == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoute.Why(childComplexity), true
+
+	case "PeerRoutePage.next":
+		if e.ComplexityRoot.PeerRoutePage.Next == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoutePage.Next(childComplexity), true
+	case "PeerRoutePage.node":
+		if e.ComplexityRoot.PeerRoutePage.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoutePage.Node(childComplexity), true
+	case "PeerRoutePage.routes":
+		if e.ComplexityRoot.PeerRoutePage.Routes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerRoutePage.Routes(childComplexity), true
+
 	case "Peering.bundleEndpoint":
 		if e.ComplexityRoot.Peering.BundleEndpoint == nil {
 			break
@@ -3184,6 +3327,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Peer(childComplexity, args["node"].(string)), true
+	case "Query.peerRoutes":
+		if e.ComplexityRoot.Query.PeerRoutes == nil {
+			break
+		}
+
+		args, err := ec.field_Query_peerRoutes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.PeerRoutes(childComplexity, args["node"].(string), args["view"].(string), args["match"].([]string), args["after"].(int), args["first"].(int)), true
 	case "Query.peering":
 		if e.ComplexityRoot.Query.Peering == nil {
 			break
@@ -4937,6 +5091,56 @@ func (ec *executionContext) childFields_PeerDown(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type PeerDown", field.Name)
 }
 
+func (ec *executionContext) childFields_PeerRoute(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "service":
+		return ec.fieldContext_PeerRoute_service(ctx, field)
+	case "pathId":
+		return ec.fieldContext_PeerRoute_pathId(ctx, field)
+	case "state":
+		return ec.fieldContext_PeerRoute_state(ctx, field)
+	case "why":
+		return ec.fieldContext_PeerRoute_why(ctx, field)
+	case "term":
+		return ec.fieldContext_PeerRoute_term(ctx, field)
+	case "originState":
+		return ec.fieldContext_PeerRoute_originState(ctx, field)
+	case "reason":
+		return ec.fieldContext_PeerRoute_reason(ctx, field)
+	case "stale":
+		return ec.fieldContext_PeerRoute_stale(ctx, field)
+	case "nodePath":
+		return ec.fieldContext_PeerRoute_nodePath(ctx, field)
+	case "protocol":
+		return ec.fieldContext_PeerRoute_protocol(ctx, field)
+	case "localPref":
+		return ec.fieldContext_PeerRoute_localPref(ctx, field)
+	case "med":
+		return ec.fieldContext_PeerRoute_med(ctx, field)
+	case "communities":
+		return ec.fieldContext_PeerRoute_communities(ctx, field)
+	case "tags":
+		return ec.fieldContext_PeerRoute_tags(ctx, field)
+	case "onlyToCustomer":
+		return ec.fieldContext_PeerRoute_onlyToCustomer(ctx, field)
+	case "changed":
+		return ec.fieldContext_PeerRoute_changed(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PeerRoute", field.Name)
+}
+
+func (ec *executionContext) childFields_PeerRoutePage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_PeerRoutePage_node(ctx, field)
+	case "routes":
+		return ec.fieldContext_PeerRoutePage_routes(ctx, field)
+	case "next":
+		return ec.fieldContext_PeerRoutePage_next(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PeerRoutePage", field.Name)
+}
+
 func (ec *executionContext) childFields_Peering(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "organisation":
@@ -6148,6 +6352,52 @@ func (ec *executionContext) field_Query_names_args(ctx context.Context, rawArgs 
 		return nil, err
 	}
 	args["first"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_peerRoutes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "node",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["node"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "view",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["view"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "match",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["match"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg4
 	return args, nil
 }
 
@@ -13276,6 +13526,452 @@ func (ec *executionContext) fieldContext_PeerDown_lastErrorByPeer(_ context.Cont
 	return graphql.NewScalarFieldContext("PeerDown", field, false, false, "Boolean")
 }
 
+func (ec *executionContext) _PeerRoute_service(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerRoute_pathId(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_pathId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PathID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_pathId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PeerRoute_state(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerRoute_why(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_why(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Why, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_why(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerRoute_term(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_term(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Term, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_term(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerRoute_originState(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_originState(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OriginState, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_originState(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerRoute_reason(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerRoute_stale(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_stale(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Stale, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_stale(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PeerRoute_nodePath(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_nodePath(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NodePath, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_nodePath(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerRoute_protocol(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_protocol(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Protocol, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_protocol(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerRoute_localPref(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_localPref(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LocalPref, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_localPref(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PeerRoute_med(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_med(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Med, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_med(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PeerRoute_communities(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_communities(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Communities, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_communities(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerRoute_tags(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_tags(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Tags, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_tags(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerRoute_onlyToCustomer(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_onlyToCustomer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OnlyToCustomer, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_onlyToCustomer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerRoute_changed(ctx context.Context, field graphql.CollectedField, obj *PeerRoute) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoute_changed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Changed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoute_changed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoute", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerRoutePage_node(ctx context.Context, field graphql.CollectedField, obj *PeerRoutePage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoutePage_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoutePage_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoutePage", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerRoutePage_routes(ctx context.Context, field graphql.CollectedField, obj *PeerRoutePage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoutePage_routes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Routes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []PeerRoute) graphql.Marshaler {
+			return ec.marshalNPeerRoute2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerRouteᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoutePage_routes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "PeerRoutePage",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PeerRoute(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _PeerRoutePage_next(ctx context.Context, field graphql.CollectedField, obj *PeerRoutePage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerRoutePage_next(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Next, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerRoutePage_next(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerRoutePage", field, false, false, "Int")
+}
+
 func (ec *executionContext) _Peering_organisation(ctx context.Context, field graphql.CollectedField, obj *Peering) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -16445,6 +17141,50 @@ func (ec *executionContext) fieldContext_Query_filterExplain(ctx context.Context
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_filterExplain_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_peerRoutes(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_peerRoutes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().PeerRoutes(ctx, fc.Args["node"].(string), fc.Args["view"].(string), fc.Args["match"].([]string), fc.Args["after"].(int), fc.Args["first"].(int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PeerRoutePage) graphql.Marshaler {
+			return ec.marshalNPeerRoutePage2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerRoutePage(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_peerRoutes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PeerRoutePage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_peerRoutes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -23915,6 +24655,157 @@ func (ec *executionContext) _PeerDown(ctx context.Context, sel ast.SelectionSet,
 	return out
 }
 
+var peerRouteImplementors = []string{"PeerRoute"}
+
+func (ec *executionContext) _PeerRoute(ctx context.Context, sel ast.SelectionSet, obj *PeerRoute) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, peerRouteImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PeerRoute")
+		case "service":
+			out.Values[i] = ec._PeerRoute_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pathId":
+			out.Values[i] = ec._PeerRoute_pathId(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "state":
+			out.Values[i] = ec._PeerRoute_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "why":
+			out.Values[i] = ec._PeerRoute_why(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "term":
+			out.Values[i] = ec._PeerRoute_term(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "originState":
+			out.Values[i] = ec._PeerRoute_originState(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._PeerRoute_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "stale":
+			out.Values[i] = ec._PeerRoute_stale(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "nodePath":
+			out.Values[i] = ec._PeerRoute_nodePath(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "protocol":
+			out.Values[i] = ec._PeerRoute_protocol(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "localPref":
+			out.Values[i] = ec._PeerRoute_localPref(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "med":
+			out.Values[i] = ec._PeerRoute_med(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "communities":
+			out.Values[i] = ec._PeerRoute_communities(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "tags":
+			out.Values[i] = ec._PeerRoute_tags(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "onlyToCustomer":
+			out.Values[i] = ec._PeerRoute_onlyToCustomer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "changed":
+			out.Values[i] = ec._PeerRoute_changed(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var peerRoutePageImplementors = []string{"PeerRoutePage"}
+
+func (ec *executionContext) _PeerRoutePage(ctx context.Context, sel ast.SelectionSet, obj *PeerRoutePage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, peerRoutePageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PeerRoutePage")
+		case "node":
+			out.Values[i] = ec._PeerRoutePage_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "routes":
+			out.Values[i] = ec._PeerRoutePage_routes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "next":
+			out.Values[i] = ec._PeerRoutePage_next(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var peeringImplementors = []string{"Peering"}
 
 func (ec *executionContext) _Peering(ctx context.Context, sel ast.SelectionSet, obj *Peering) graphql.Marshaler {
@@ -24907,6 +25798,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_filterExplain(ctx, field)
+				})
+		case "peerRoutes":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_peerRoutes(ctx, field)
 				})
 		case "attestations":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -27058,6 +27955,34 @@ func (ec *executionContext) unmarshalNPeerInput2ᚕgithubᚗcomᚋcatalystᚑrou
 		}
 	}
 	return res, nil
+}
+
+func (ec *executionContext) marshalNPeerRoute2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerRoute(ctx context.Context, sel ast.SelectionSet, v PeerRoute) graphql.Marshaler {
+	return ec._PeerRoute(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNPeerRoute2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerRouteᚄ(ctx context.Context, sel ast.SelectionSet, v []PeerRoute) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNPeerRoute2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerRoute(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNPeerRoutePage2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerRoutePage(ctx context.Context, sel ast.SelectionSet, v *PeerRoutePage) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "PeerRoutePage!")
+		return graphql.Null
+	}
+	return ec._PeerRoutePage(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNPeering2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeering(ctx context.Context, sel ast.SelectionSet, v Peering) graphql.Marshaler {

@@ -518,6 +518,41 @@ type PeerInput struct {
 	Export *string `json:"export"`
 }
 
+// One route that a peer announces, or that it is told or not told.
+type PeerRoute struct {
+	Service string `json:"service"`
+	// As the peer or, for what it is told, this node numbers the paths of a service; 0 where there is one (RFC 7911).
+	PathID int `json:"pathId"`
+	// accepted, rejected, told or withheld
+	State string `json:"state"`
+	// Why it is rejected or withheld; empty if it is not.
+	Why string `json:"why"`
+	// The term of the rules that decided; empty for their default, or where they did not decide.
+	Term string `json:"term"`
+	// What its origin's organisation attests: valid, invalid or not-found (RFC 6811); and more about why it is rejected.
+	OriginState string `json:"originState"`
+	Reason      string `json:"reason"`
+	// From before the session dropped.
+	Stale bool `json:"stale"`
+	// As the peer sent it, or was sent it; empty for a route that was too large or too many to be entered.
+	NodePath    []string `json:"nodePath"`
+	Protocol    string   `json:"protocol"`
+	LocalPref   int      `json:"localPref"`
+	Med         int      `json:"med"`
+	Communities []string `json:"communities"`
+	Tags        []string `json:"tags"`
+	// Who marked it only-to-customer before it came here, or as it was sent (RFC 9234); empty if nobody did.
+	OnlyToCustomer string `json:"onlyToCustomer"`
+	// What this node made of an accepted one on import, such as 'localPref 100 -> 200'.
+	Changed []string `json:"changed"`
+}
+
+type PeerRoutePage struct {
+	Node   string      `json:"node"`
+	Routes []PeerRoute `json:"routes"`
+	Next   int         `json:"next"`
+}
+
 type Peering struct {
 	Organisation string        `json:"organisation"`
 	Since        string        `json:"since"`

@@ -23,7 +23,7 @@ func (a *app) peerCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "peer", Short: "Neighbours"}
 	cmd.AddCommand(a.peerSet("add", "Peer with a node; both sides have to add each other"),
 		a.peerSet("update", "Change what is given of a peer's configuration, and keep the rest"),
-		a.peerRemove(), a.peerReset(), a.peerList(), a.peerShow())
+		a.peerRemove(), a.peerReset(), a.peerList(), a.peerShow(), a.peerRoutes())
 	return cmd
 }
 

@@ -4709,6 +4709,120 @@ func (v *PeerInput) GetImport() *string { return v.Import }
 // GetExport returns PeerInput.Export, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetExport() *string { return v.Export }
 
+// PeerRoutesPeerRoutesPeerRoutePage includes the requested fields of the GraphQL type PeerRoutePage.
+type PeerRoutesPeerRoutesPeerRoutePage struct {
+	Node   string                                              `json:"node"`
+	Next   int                                                 `json:"next"`
+	Routes []*PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute `json:"routes"`
+}
+
+// GetNode returns PeerRoutesPeerRoutesPeerRoutePage.Node, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePage) GetNode() string { return v.Node }
+
+// GetNext returns PeerRoutesPeerRoutesPeerRoutePage.Next, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePage) GetNext() int { return v.Next }
+
+// GetRoutes returns PeerRoutesPeerRoutesPeerRoutePage.Routes, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePage) GetRoutes() []*PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute {
+	return v.Routes
+}
+
+// PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute includes the requested fields of the GraphQL type PeerRoute.
+// The GraphQL type's documentation follows.
+//
+// One route that a peer announces, or that it is told or not told.
+type PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute struct {
+	Service string `json:"service"`
+	// As the peer or, for what it is told, this node numbers the paths of a service; 0 where there is one (RFC 7911).
+	PathId int `json:"pathId"`
+	// accepted, rejected, told or withheld
+	State string `json:"state"`
+	// Why it is rejected or withheld; empty if it is not.
+	Why string `json:"why"`
+	// The term of the rules that decided; empty for their default, or where they did not decide.
+	Term string `json:"term"`
+	// What its origin's organisation attests: valid, invalid or not-found (RFC 6811); and more about why it is rejected.
+	OriginState string `json:"originState"`
+	Reason      string `json:"reason"`
+	// From before the session dropped.
+	Stale bool `json:"stale"`
+	// As the peer sent it, or was sent it; empty for a route that was too large or too many to be entered.
+	NodePath    []string `json:"nodePath"`
+	Protocol    string   `json:"protocol"`
+	LocalPref   int      `json:"localPref"`
+	Med         int      `json:"med"`
+	Communities []string `json:"communities"`
+	Tags        []string `json:"tags"`
+	// Who marked it only-to-customer before it came here, or as it was sent (RFC 9234); empty if nobody did.
+	OnlyToCustomer string `json:"onlyToCustomer"`
+	// What this node made of an accepted one on import, such as 'localPref 100 -> 200'.
+	Changed []string `json:"changed"`
+}
+
+// GetService returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.Service, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetService() string { return v.Service }
+
+// GetPathId returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.PathId, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetPathId() int { return v.PathId }
+
+// GetState returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.State, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetState() string { return v.State }
+
+// GetWhy returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.Why, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetWhy() string { return v.Why }
+
+// GetTerm returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.Term, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetTerm() string { return v.Term }
+
+// GetOriginState returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.OriginState, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetOriginState() string {
+	return v.OriginState
+}
+
+// GetReason returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.Reason, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetReason() string { return v.Reason }
+
+// GetStale returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.Stale, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetStale() bool { return v.Stale }
+
+// GetNodePath returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.NodePath, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetNodePath() []string { return v.NodePath }
+
+// GetProtocol returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.Protocol, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetProtocol() string { return v.Protocol }
+
+// GetLocalPref returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.LocalPref, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetLocalPref() int { return v.LocalPref }
+
+// GetMed returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.Med, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetMed() int { return v.Med }
+
+// GetCommunities returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.Communities, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetCommunities() []string {
+	return v.Communities
+}
+
+// GetTags returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.Tags, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetTags() []string { return v.Tags }
+
+// GetOnlyToCustomer returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.OnlyToCustomer, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetOnlyToCustomer() string {
+	return v.OnlyToCustomer
+}
+
+// GetChanged returns PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute.Changed, and is useful for accessing the field via an interface.
+func (v *PeerRoutesPeerRoutesPeerRoutePageRoutesPeerRoute) GetChanged() []string { return v.Changed }
+
+// PeerRoutesResponse is returned by PeerRoutes on success.
+type PeerRoutesResponse struct {
+	// Routes of a peer with what became of each, by view: received (as the peer sent them), accepted, rejected, told (as this node sent them) or withheld. Only names that a
+	// pattern of match covers (*.acme.example is all below acme.example; none is all). About first of them from after on; go on with next until it is 0.
+	PeerRoutes *PeerRoutesPeerRoutesPeerRoutePage `json:"peerRoutes"`
+}
+
+// GetPeerRoutes returns PeerRoutesResponse.PeerRoutes, and is useful for accessing the field via an interface.
+func (v *PeerRoutesResponse) GetPeerRoutes() *PeerRoutesPeerRoutesPeerRoutePage { return v.PeerRoutes }
+
 // PeeringFields includes the GraphQL fields of Peering requested by the fragment PeeringFields.
 type PeeringFields struct {
 	Organisation string `json:"organisation"`
@@ -7426,6 +7540,30 @@ type __OfferPeeringInput struct {
 // GetInput returns __OfferPeeringInput.Input, and is useful for accessing the field via an interface.
 func (v *__OfferPeeringInput) GetInput() *OfferInput { return v.Input }
 
+// __PeerRoutesInput is used internally by genqlient
+type __PeerRoutesInput struct {
+	Node  string   `json:"node"`
+	View  string   `json:"view"`
+	Match []string `json:"match"`
+	After int      `json:"after"`
+	First int      `json:"first"`
+}
+
+// GetNode returns __PeerRoutesInput.Node, and is useful for accessing the field via an interface.
+func (v *__PeerRoutesInput) GetNode() string { return v.Node }
+
+// GetView returns __PeerRoutesInput.View, and is useful for accessing the field via an interface.
+func (v *__PeerRoutesInput) GetView() string { return v.View }
+
+// GetMatch returns __PeerRoutesInput.Match, and is useful for accessing the field via an interface.
+func (v *__PeerRoutesInput) GetMatch() []string { return v.Match }
+
+// GetAfter returns __PeerRoutesInput.After, and is useful for accessing the field via an interface.
+func (v *__PeerRoutesInput) GetAfter() int { return v.After }
+
+// GetFirst returns __PeerRoutesInput.First, and is useful for accessing the field via an interface.
+func (v *__PeerRoutesInput) GetFirst() int { return v.First }
+
 // __PinPortInput is used internally by genqlient
 type __PinPortInput struct {
 	Service string `json:"service"`
@@ -9655,6 +9793,67 @@ func OfferPeering(
 	}
 
 	data_ = &OfferPeeringResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by PeerRoutes.
+const PeerRoutes_Operation = `
+query PeerRoutes ($node: String!, $view: String!, $match: [String!]!, $after: Int!, $first: Int!) {
+	peerRoutes(node: $node, view: $view, match: $match, after: $after, first: $first) {
+		node
+		next
+		routes {
+			service
+			pathId
+			state
+			why
+			term
+			originState
+			reason
+			stale
+			nodePath
+			protocol
+			localPref
+			med
+			communities
+			tags
+			onlyToCustomer
+			changed
+		}
+	}
+}
+`
+
+func PeerRoutes(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	node string,
+	view string,
+	match []string,
+	after int,
+	first int,
+) (data_ *PeerRoutesResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "PeerRoutes",
+		Query:  PeerRoutes_Operation,
+		Variables: &__PeerRoutesInput{
+			Node:  node,
+			View:  view,
+			Match: match,
+			After: after,
+			First: first,
+		},
+	}
+
+	data_ = &PeerRoutesResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
