@@ -59,11 +59,7 @@ func newStage(t *testing.T, peer speaker.Peer) *stage {
 		t.Fatal(err)
 	}
 	go func() {
-		for {
-			b, ok := feed.Next(t.Context())
-			if !ok {
-				return
-			}
+		for b := range feed.Batches() {
 			for _, sel := range b.Changed {
 				if len(sel.Tiers) > 0 && sel.Tiers[0][0].Attrs.Origin() == s.from.id {
 					s.seen <- sel.Service

@@ -21,17 +21,20 @@ type Batch struct {
 
 // A Feed gives one consumer the Loc-RIB: everything, then changes. One that falls behind gets the newest state of
 // each service when it comes back, and holds nobody up.
+//
+//	feed, err := router.Subscribe(ctx)
+//	for b := range feed.Batches() { … } // ends with ctx, or when the router stops
 type Feed struct {
-	r      *Router
-	id     uint64 // for the recorder
-	c      chan Batch
+	id     uint64     // for the recorder
+	next   chan Batch // filled by the loop
+	out    chan Batch
 	cursor *rib.Cursor
 	synced bool // guarded by the router's turn: told
 }
 
-// Subscribe returns a new feed. It has to be closed.
+// Subscribe returns a new feed, which ends when ctx does.
 func (r *Router) Subscribe(ctx context.Context) (*Feed, error) {
-	f := &Feed{r: r, c: make(chan Batch, 1)}
+	f := &Feed{next: make(chan Batch, 1), out: make(chan Batch)}
 	err := r.Query(ctx, func(s *speaker.Speaker) {
 		f.cursor = s.Table().Subscribe()
 		r.feeds = append(r.feeds, f)
@@ -39,29 +42,46 @@ func (r *Router) Subscribe(ctx context.Context) (*Feed, error) {
 		if f.id = r.nextFeed; r.cfg.Recorder != nil {
 			r.cfg.Recorder.FeedAdded(f.id)
 		}
+		r.tasks.Go(func() { r.carry(ctx, f) })
 	})
-	return f, err
-}
-
-// Next waits for the next batch; false when the router has stopped or ctx ends.
-func (f *Feed) Next(ctx context.Context) (Batch, bool) {
-	select {
-	case b, ok := <-f.c:
-		f.r.poke()
-		return b, ok
-	case <-ctx.Done():
-		return Batch{}, false
+	if err != nil {
+		return nil, err
 	}
+	return f, nil
 }
 
-// Close ends a feed.
-func (f *Feed) Close(ctx context.Context) error {
-	return f.r.Query(ctx, func(s *speaker.Speaker) {
-		s.Table().Unsubscribe(f.cursor)
-		if f.r.cfg.Recorder != nil {
-			f.r.cfg.Recorder.FeedGone(f.id)
+// Batches gives the batches, oldest first; it is closed when the feed ends.
+func (f *Feed) Batches() <-chan Batch { return f.out }
+
+// carry takes a feed's batches from the loop to its consumer, and tells the loop that there is room for another.
+func (r *Router) carry(ctx context.Context, f *Feed) {
+	defer close(f.out)
+	for {
+		var b Batch
+		var ok bool
+		select {
+		case b, ok = <-f.next:
+		case <-ctx.Done():
 		}
-		f.r.feeds = slices.DeleteFunc(f.r.feeds, func(o *Feed) bool { return o == f })
+		if !ok {
+			break
+		}
+		r.poke()
+		select {
+		case f.out <- b:
+			continue
+		case <-ctx.Done():
+		case <-r.done:
+		}
+		break
+	}
+	// Run has ended or goes on; it does not wait for ctx, which is over.
+	_ = r.Query(context.WithoutCancel(ctx), func(s *speaker.Speaker) {
+		s.Table().Unsubscribe(f.cursor)
+		if r.cfg.Recorder != nil {
+			r.cfg.Recorder.FeedGone(f.id)
+		}
+		r.feeds = slices.DeleteFunc(r.feeds, func(o *Feed) bool { return o == f })
 	})
 }
 
@@ -70,7 +90,7 @@ func (r *Router) poke() { poke(r.wake) }
 // feed gives every consumer that is ready its next batch.
 func (r *Router) feed() {
 	for _, f := range r.feeds {
-		if len(f.c) > 0 || !f.cursor.Pending() && f.synced {
+		if len(f.next) > 0 || !f.cursor.Pending() && f.synced {
 			continue
 		}
 		if r.cfg.Recorder != nil {
@@ -82,13 +102,13 @@ func (r *Router) feed() {
 			continue
 		}
 		f.synced = f.synced || b.Synced
-		f.c <- b
+		f.next <- b
 	}
 }
 
 func (r *Router) closeFeeds() {
 	for _, f := range r.feeds {
-		close(f.c)
+		close(f.next)
 	}
 	for _, w := range r.watchers {
 		close(w.c)

@@ -96,8 +96,10 @@ type Router struct {
 	feeds    []*Feed          // guarded by turn
 	nextFeed uint64           // guarded by turn
 	watchers []*Watch         // guarded by turn
-	armed    time.Time        // guarded by turn; when the loop's timer is due
-	running  bool             // guarded by turn
+	// conditions that others wait for; guarded by turn
+	conditions []*condition
+	armed      time.Time // guarded by turn; when the loop's timer is due
+	running    bool      // guarded by turn
 
 	in       *inbox // what readers left for the loop
 	own      *box   // the part of it that belongs to no stream
@@ -228,6 +230,7 @@ func (r *Router) loop(ctx context.Context) {
 			work()
 			r.round() // before consumers and the timer
 			r.feed()
+			r.judge()
 			r.arm(timer)
 		})
 	}
@@ -324,6 +327,7 @@ func (r *Router) takeNow(ev speaker.Event) bool {
 	}
 	r.step(ev)
 	r.feed()
+	r.judge()
 	if d := r.sp.NextDeadline(time.Now()); !d.IsZero() && d.Before(r.armed) {
 		r.poke()
 	}

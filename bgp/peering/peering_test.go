@@ -366,13 +366,14 @@ func TestFeed(t *testing.T) {
 	for i := range 1200 {
 		a.do(t, local(bgp.Service(fmt.Sprintf("s%d.acme.example", i))))
 	}
-	feed, err := a.Subscribe(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
+	feed, err := a.Subscribe(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := map[bgp.Service]bool{}
 	for synced := false; !synced; {
-		b, ok := feed.Next(t.Context())
+		b, ok := next(t.Context(), feed)
 		if !ok {
 			t.Fatal("feed ended")
 		}
@@ -385,12 +386,59 @@ func TestFeed(t *testing.T) {
 		t.Fatalf("the dump has %d services, want 1200", len(got))
 	}
 	a.do(t, speaker.LocalRemoved{Service: "s7.acme.example"})
-	b, ok := feed.Next(t.Context())
+	b, ok := next(t.Context(), feed)
 	if !ok || len(b.Changed) != 1 || b.Changed[0].Service != "s7.acme.example" || len(b.Changed[0].Tiers) != 0 {
 		t.Errorf("got %+v", b)
 	}
-	if err := feed.Close(t.Context()); err != nil {
-		t.Error(err)
+	cancel()
+	if _, ok := next(t.Context(), feed); ok {
+		t.Error("the feed goes on without its consumer")
+	}
+}
+
+// next is the next batch of a feed; false if it has ended, or ctx is over.
+func next(ctx context.Context, f *Feed) (Batch, bool) {
+	select {
+	case b, ok := <-f.Batches():
+		return b, ok
+	case <-ctx.Done():
+		return Batch{}, false
+	}
+}
+
+// What is waited for is told at once if it holds, and with the step that makes it hold.
+func TestWhen(t *testing.T) {
+	a := start(t, org(t, "acme.example")("a"), 1)
+	offers := func(n int) func(*speaker.Speaker) bool {
+		return func(s *speaker.Speaker) bool { return s.Table().Counts().Services >= n }
+	}
+	now, err := a.When(t.Context(), offers(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-now
+	later, err := a.When(t.Context(), offers(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	given, giveUp := context.WithCancel(t.Context())
+	never, err := a.When(given, offers(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.do(t, local("s1.acme.example"))
+	select {
+	case <-later:
+		t.Fatal("told before it holds")
+	default:
+	}
+	giveUp()
+	a.do(t, local("s2.acme.example"))
+	<-later
+	select {
+	case <-never:
+		t.Error("somebody who had given up is told")
+	default:
 	}
 }
 

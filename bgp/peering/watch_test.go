@@ -75,7 +75,7 @@ func TestWatchersUnderChurn(t *testing.T) {
 		have := map[bgp.Service]uint32{}
 		markers := 0
 		for have[last] == 0 {
-			b, ok := fast.Next(ctx)
+			b, ok := next(ctx, fast)
 			if !ok {
 				break
 			}
@@ -95,7 +95,7 @@ func TestWatchersUnderChurn(t *testing.T) {
 	}
 	have, skipped := map[bgp.Service]uint32{}, 0
 	for have[last] == 0 {
-		b, ok := slow.Next(ctx)
+		b, ok := next(ctx, slow)
 		if !ok {
 			t.Fatal("the slow watcher does not come to the end")
 		}

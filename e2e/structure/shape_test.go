@@ -26,7 +26,6 @@ func long() map[string]string {
 		"cmd/internal/cli/peer.go peerSet":         "a command with its flags",
 		"cmd/internal/cli/route.go routeSet":       "a command with its flags",
 		"cmd/internal/daemon/daemon.go rooms":      "who is given what, in order",
-		"cmd/internal/forwarding/forwarder.go run": "one case a channel of the loop",
 		"cmd/internal/metrics/metrics.go New":      "a list of metrics",
 		"graphql/plan/emit.go finish":              "a literal of a plan's node",
 		"graphql/plan/emit.go repFields":           "one case for each kind of field",

@@ -74,26 +74,7 @@ type watcher struct {
 }
 
 func (w *watcher) run(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	batches, done := make(chan peering.Batch), make(chan struct{})
-	go func() { // ends with ctx, or with the router
-		defer close(done)
-		for {
-			batch, ok := w.feed.Next(ctx)
-			if !ok {
-				return
-			}
-			select {
-			case batches <- batch:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
 	defer func() {
-		cancel()
-		<-done
-		_ = w.feed.Close(context.WithoutCancel(ctx))
 		if w.sessions != nil {
 			_ = w.sessions.Close(context.WithoutCancel(ctx))
 		}
@@ -106,14 +87,13 @@ func (w *watcher) run(ctx context.Context) {
 	for {
 		good := false
 		select {
-		case batch := <-batches:
-			good = w.batch(ctx, &batch)
+		case batch, open := <-w.feed.Batches():
+			good = open && w.batch(ctx, &batch)
 		case s, open := <-sessions:
 			if !open {
 				sessions = nil
 			}
 			good = !open || w.session(ctx, s)
-		case <-done:
 		case <-ctx.Done():
 		}
 		if !good {

@@ -38,6 +38,7 @@ type Router interface {
 	Do(ctx context.Context, ev speaker.Event) error
 	Query(ctx context.Context, f func(*speaker.Speaker)) error
 	Subscribe(ctx context.Context) (*peering.Feed, error)
+	When(ctx context.Context, holds func(*speaker.Speaker) bool) (<-chan struct{}, error)
 	Watch(ctx context.Context) (*peering.Watch, error)
 	// Published is closed once the tables of a restarted node are complete.
 	Published() <-chan struct{}
@@ -266,35 +267,13 @@ func (f *Forwarder) run(ctx context.Context) error {
 	if !f.wanted(ctx) || !f.published(ctx) || !f.told(ctx) {
 		return nil
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the feed
 	feed, err := f.cfg.Router.Subscribe(ctx)
 	if err != nil {
 		return nil //nolint:nilerr // the node is stopping
 	}
-	batches := make(chan []rib.Selected)
-	synced := make(chan struct{})
-	ctx, cancel := context.WithCancel(ctx)
-	var pump sync.WaitGroup
-	defer pump.Wait()
-	defer cancel()
-	pump.Go(func() { // ends with ctx, or with the router
-		defer close(batches)
-		first := true
-		for {
-			b, ok := feed.Next(ctx)
-			if !ok {
-				return
-			}
-			select {
-			case batches <- b.Changed:
-			case <-ctx.Done():
-				return
-			}
-			if b.Synced && first {
-				first = false
-				close(synced)
-			}
-		}
-	})
+	synced := false
 	published := f.cfg.Router.Published()
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
@@ -307,19 +286,20 @@ func (f *Forwarder) run(ctx context.Context) error {
 			f.recompile(ctx, slices.Sorted(maps.Keys(f.portless)))
 		case <-f.cfg.Ports.Changed():
 			f.recompile(ctx, append(f.cfg.Ports.Moved(), slices.Sorted(maps.Keys(f.portless))...))
-		case changed, ok := <-batches:
+		case b, ok := <-feed.Batches():
 			if !ok {
 				return nil
 			}
-			f.apply(ctx, changed)
+			f.apply(ctx, b.Changed)
+			if b.Synced && !synced {
+				synced = true
+				f.open(published == nil)
+			}
 		case svc := <-f.cfg.Offer.Moved():
 			f.recompile(ctx, []bgp.Service{svc})
 		case <-published:
 			published = nil
-			f.open(published, synced)
-		case <-synced:
-			synced = nil
-			f.open(published, synced)
+			f.open(synced)
 		}
 	}
 }
@@ -362,33 +342,29 @@ func (f *Forwarder) told(ctx context.Context) bool {
 	if f.cfg.Deferral.IsZero() {
 		return true
 	}
-	over := time.NewTimer(time.Until(f.cfg.Deferral))
-	defer over.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
+	waiting, stop := context.WithDeadline(ctx, f.cfg.Deferral)
+	defer stop()
+	complete, err := f.cfg.Router.When(waiting, func(s *speaker.Speaker) bool {
+		return !slices.ContainsFunc(s.Peers(), func(p speaker.PeerView) bool { return !p.EndOfRIB && !p.Config.Disabled })
+	})
+	if err != nil {
+		return waiting.Err() != nil && ctx.Err() == nil // the deferral is over, or the node is stopping
+	}
 	for {
-		missing := false
-		err := f.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
-			missing = slices.ContainsFunc(s.Peers(), func(p speaker.PeerView) bool { return !p.EndOfRIB && !p.Config.Disabled })
-		})
-		if err != nil || !missing {
-			return err == nil
-		}
 		select {
-		case <-tick.C:
-		case <-f.cfg.Offer.Moved(): // compiled with everything else, once it is
-		case <-over.C:
+		case <-complete:
 			return true
-		case <-ctx.Done():
-			return false
+		case <-f.cfg.Offer.Moved(): // compiled with everything else, once it is
+		case <-waiting.Done():
+			return ctx.Err() == nil
 		}
 	}
 }
 
-// open lets Envoys be answered once the tables are complete and all of them has been compiled; a nil channel has done
-// its part.
-func (f *Forwarder) open(published, synced <-chan struct{}) {
-	if published == nil && synced == nil {
+// open lets Envoys be answered once the tables are complete and all of them has been compiled: one is so, and so may
+// the other be.
+func (f *Forwarder) open(other bool) {
+	if other {
 		f.ads.Open()
 	}
 }

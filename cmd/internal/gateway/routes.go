@@ -62,23 +62,20 @@ func (r *Routes) Gateway() *Gateway { return r.gateway }
 
 // Run follows the routes and serves the gateway until ctx ends.
 func (r *Routes) Run(ctx context.Context) error {
+	tasks, ctx := errgroup.WithContext(ctx)
 	feed, err := r.cfg.Router.Subscribe(ctx)
 	if err != nil {
 		return nil //nolint:nilerr // the node is stopping
 	}
-	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return r.registry.Run(ctx) })
 	tasks.Go(func() error { return r.gateway.Run(ctx) })
 	tasks.Go(func() error {
-		for {
-			b, ok := feed.Next(ctx)
-			if !ok {
-				return nil
-			}
+		for b := range feed.Batches() {
 			for i := range b.Changed {
 				r.route(&b.Changed[i])
 			}
 		}
+		return nil
 	})
 	return tasks.Wait()
 }

@@ -124,27 +124,12 @@ func (s *Server) Dialled(svc bgp.Service) {
 
 // Run follows the routes and answers at a listener until ctx ends.
 func (s *Server) Run(ctx context.Context, l *Listener) error {
+	tasks, ctx := errgroup.WithContext(ctx)
 	feed, err := s.cfg.Router.Subscribe(ctx)
 	if err != nil {
 		return nil //nolint:nilerr // the node is stopping
 	}
-	tasks, ctx := errgroup.WithContext(ctx)
-	batches := make(chan peering.Batch)
-	tasks.Go(func() error { // ends with ctx, or with the router
-		defer close(batches)
-		for {
-			b, ok := feed.Next(ctx)
-			if !ok {
-				return nil
-			}
-			select {
-			case batches <- b:
-			case <-ctx.Done():
-				return nil
-			}
-		}
-	})
-	tasks.Go(func() error { s.follow(ctx, batches); return nil })
+	tasks.Go(func() error { s.follow(ctx, feed.Batches()); return nil })
 	tasks.Go(func() error { return s.serve(ctx, l) })
 	return tasks.Wait()
 }
