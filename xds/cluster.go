@@ -33,6 +33,10 @@ const (
 	// metadataKey is where this compiler's own metadata are.
 	metadataKey = "catalyst"
 	maxNamed    = 5 // nodes of an answer
+	// ejectionInterval is how often Envoy looks whether a target was reached, ejectionTime how long it leaves one that was
+	// not; that time grows when it happens again.
+	ejectionInterval = 500 * time.Millisecond
+	ejectionTime     = time.Second
 )
 
 // localCluster holds the workloads of a service beside this node. Where there are backups, one that takes no
@@ -43,7 +47,7 @@ func (c *Compiler) localCluster(f *Forwarding, name string, targets []Target, ba
 		ConnectTimeout:                durationpb.New(connectTimeout),
 		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
 		CircuitBreakers:               c.workloadBreakers(),
-		CommonLbConfig:                noPanic(),
+		CommonLbConfig:                balance(),
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
 	}
 	group := &endpoint.LocalityLbEndpoints{}
@@ -95,7 +99,7 @@ func (c *Compiler) downCluster(f *Forwarding) *cluster.Cluster {
 		ConnectTimeout:                durationpb.New(connectTimeout),
 		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
 		TypedExtensionProtocolOptions: c.http2Upstream(c.pings()),
-		CommonLbConfig:                noPanic(),
+		CommonLbConfig:                balance(),
 		LoadAssignment:                &endpoint.ClusterLoadAssignment{ClusterName: name},
 		Metadata: &core.Metadata{FilterMetadata: map[string]*structpb.Struct{metadataKey: {Fields: map[string]*structpb.Value{
 			"down": structpb.NewStringValue(" Its workload is down, says " + strings.Join(nodes, ", ") + ".")}}}},
@@ -110,10 +114,12 @@ func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
 		TypedExtensionProtocolOptions: c.hopOptions(tiers),
 		CircuitBreakers:               c.hopBreakers(),
-		CommonLbConfig:                noPanic(),
-		OutlierDetection:              outliers(),
+		CommonLbConfig:                balance(),
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(meshBuffer),
 		LoadAssignment:                &endpoint.ClusterLoadAssignment{},
+	}
+	if several(tiers) {
+		cl.OutlierDetection = outliers()
 	}
 	var nodes []bgp.NodeID
 	var site bgp.NodeID // one of those that are reached by tunnels
@@ -170,6 +176,11 @@ func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
 	return cl, nil
 }
 
+// several tells whether there is more than one target: the only one is not left, since that helps nobody.
+func several(tiers [][]Target) bool {
+	return len(tiers) > 1 || len(tiers) == 1 && len(tiers[0]) > 1
+}
+
 // workloadCluster leads to the listener of this Envoy that ends CONNECT streams, for all TCP services that have no
 // other way.
 func (c *Compiler) workloadCluster() *cluster.Cluster {
@@ -194,7 +205,7 @@ func (c *Compiler) endingCluster(name string, backups bool) *cluster.Cluster {
 		},
 	}
 	if backups {
-		cl.CommonLbConfig, cl.OutlierDetection = noPanic(), outliers()
+		cl.CommonLbConfig, cl.OutlierDetection = balance(), outliers()
 		cl.OutlierDetection.ConsecutiveGatewayFailure, cl.OutlierDetection.EnforcingConsecutiveGatewayFailure = wrapperspb.UInt32(2), wrapperspb.UInt32(100)
 	}
 	return cl
@@ -213,7 +224,7 @@ func (c *Compiler) alias(name string, targets ...string) *cluster.Cluster {
 		Name: name, ConnectTimeout: durationpb.New(connectTimeout), LbPolicy: cluster.Cluster_CLUSTER_PROVIDED,
 		ClusterDiscoveryType: &cluster.Cluster_ClusterType{ClusterType: &cluster.Cluster_CustomClusterType{
 			Name: "envoy.clusters.aggregate", TypedConfig: toAny(&aggregate.ClusterConfig{Clusters: targets})}},
-		TypedExtensionProtocolOptions: c.http2Upstream(c.pings()), CircuitBreakers: c.hopBreakers(), CommonLbConfig: noPanic(),
+		TypedExtensionProtocolOptions: c.http2Upstream(c.pings()), CircuitBreakers: c.hopBreakers(), CommonLbConfig: balance(),
 	}
 }
 
@@ -298,27 +309,32 @@ func tls13() *tls.TlsParameters {
 	}
 }
 
-// outliers leaves a target that takes no connections; what the workload behind it answers does not count.
+// outliers leaves a target to which not one connection or stream was begun in half a second, where at least one was
+// tried: one that takes no connections, or does not answer. Envoy counts a stream that the other side resets as a
+// failure to reach it, as it counts a CONNECT that is answered 503 (findings/envoy-resets-are-local-failures.sh), and
+// so counts in a row eject a next hop for what lies behind it. A stream that begins is a success: a next hop that is
+// reached never fails wholly, unless its streams are reset in a half second in which nobody asks it for anything else.
 func outliers() *cluster.OutlierDetection {
+	never := wrapperspb.UInt32(0)
 	return &cluster.OutlierDetection{
-		SplitExternalLocalOriginErrors: true, ConsecutiveLocalOriginFailure: wrapperspb.UInt32(2),
-		EnforcingConsecutive_5Xx:           wrapperspb.UInt32(0),
-		EnforcingConsecutiveGatewayFailure: wrapperspb.UInt32(0),
-		EnforcingSuccessRate:               wrapperspb.UInt32(0),
-		EnforcingLocalOriginSuccessRate:    wrapperspb.UInt32(0),
-		Interval:                           durationpb.New(500 * time.Millisecond),
-		BaseEjectionTime:                   durationpb.New(2 * time.Second),
-		MaxEjectionTime:                    durationpb.New(30 * time.Second),
-		MaxEjectionPercent:                 wrapperspb.UInt32(100),
+		SplitExternalLocalOriginErrors: true,
+		FailurePercentageThreshold:     wrapperspb.UInt32(100), EnforcingFailurePercentageLocalOrigin: wrapperspb.UInt32(100),
+		FailurePercentageMinimumHosts: wrapperspb.UInt32(1), FailurePercentageRequestVolume: wrapperspb.UInt32(1),
+		EnforcingConsecutiveLocalOriginFailure: never, EnforcingConsecutive_5Xx: never,
+		EnforcingConsecutiveGatewayFailure: never, EnforcingSuccessRate: never, EnforcingLocalOriginSuccessRate: never,
+		Interval: durationpb.New(ejectionInterval), BaseEjectionTime: durationpb.New(ejectionTime),
+		MaxEjectionTime: durationpb.New(30 * time.Second), MaxEjectionPercent: wrapperspb.UInt32(100),
 	}
 }
 
-// noPanic leaves a tier whose targets are all dead at once, instead of spreading traffic over the dead. Workers are
-// told of each change of a target's health when it happens: by default Envoy collects changes for a second, in which
-// a target that is back gets nothing although the others have just died (decision 0020).
-func noPanic() *cluster.Cluster_CommonLbConfig {
+// balance leaves a tier whose targets are all dead at once for the next, instead of spreading traffic over the dead;
+// where every target of every tier is left, all are tried: a call to nobody is lost for certain. (Envoy calls that
+// panic; at 1 % it begins when none is left.) Workers are told of each change of a target's health when it happens: by
+// default Envoy collects changes for a second, in which a target that is back gets nothing although the others have
+// just died (decision 0020).
+func balance() *cluster.Cluster_CommonLbConfig {
 	return &cluster.Cluster_CommonLbConfig{
-		HealthyPanicThreshold: &typev3.Percent{Value: 0}, UpdateMergeWindow: durationpb.New(0),
+		HealthyPanicThreshold: &typev3.Percent{Value: 1}, UpdateMergeWindow: durationpb.New(0),
 	}
 }
 

@@ -249,6 +249,9 @@ func (c *Compiler) serviceRoutes(f *Forwarding, name, target string) *route.Rout
 	if c.anyTunnelled(f.Tiers) {
 		return retryElsewhere(rc)
 	}
+	if parts := f.runs(); len(parts) > 1 || len(f.Tiers) > 1 {
+		retryNextTier(rc, parts[0])
+	}
 	return rc
 }
 

@@ -6,6 +6,7 @@ import (
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	previous "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
+	priorities "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -76,4 +77,29 @@ func (c *Compiler) forward(m *route.RouteMatch, action *route.RouteAction) *rout
 func previousHosts() *route.RetryPolicy_RetryHostPredicate {
 	return &route.RetryPolicy_RetryHostPredicate{Name: "envoy.retry_host_predicates.previous_hosts",
 		ConfigType: &route.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: toAny(&previous.PreviousHostsPredicate{})}}
+}
+
+// retryNextTier has requests that did not reach a target of the first tier tried at the next. Envoy leaves a dead
+// target a moment after that (see outliers); until then its first tier is chosen for every request. A workload beside
+// the node, and a tier of several, get a second attempt first.
+func retryNextTier(rc *route.RouteConfiguration, first run) {
+	attempts := int32(1)
+	if first.local || len(first.tiers[0]) > 1 {
+		attempts = 2
+	}
+	for _, vh := range rc.GetVirtualHosts() {
+		for _, r := range vh.GetRoutes() {
+			if p := r.GetRoute().GetRetryPolicy(); p != nil {
+				p.RetryPriority = previousTiers(attempts)
+			}
+		}
+	}
+}
+
+// previousTiers makes a retry leave the tiers that have been tried so many times.
+func previousTiers(attempts int32) *route.RetryPolicy_RetryPriority {
+	return &route.RetryPolicy_RetryPriority{Name: "envoy.retry_priorities.previous_priorities",
+		ConfigType: &route.RetryPolicy_RetryPriority_TypedConfig{
+			TypedConfig: toAny(&priorities.PreviousPrioritiesConfig{UpdateFrequency: attempts}),
+		}}
 }

@@ -23,7 +23,6 @@ import (
 	inspector "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tunnelfilter "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/reverse_tunnel/v3"
-	priorities "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
 	raw "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
@@ -290,12 +289,7 @@ func elsewhere(p *route.RetryPolicy) {
 	}
 	p.RetryOn += ",retriable-headers"
 	p.RetriableHeaders = []*route.HeaderMatcher{from}
-	p.RetryPriority = &route.RetryPolicy_RetryPriority{
-		Name: "envoy.retry_priorities.previous_priorities",
-		ConfigType: &route.RetryPolicy_RetryPriority_TypedConfig{
-			TypedConfig: toAny(&priorities.PreviousPrioritiesConfig{UpdateFrequency: 1}),
-		},
-	}
+	p.RetryPriority = previousTiers(1)
 }
 
 // relayChecks find out whether a site holds tunnels: any answer of its own will do, such as 404 for a service that it
