@@ -126,7 +126,9 @@ func TestTheBorderSaysWhoCalls(t *testing.T) {
 	}
 
 	path := func(nodes int) http.Header {
-		return http.Header{"X-Catalyst-Path": {strings.Repeat("<delta.example/d>", nodes/2), strings.Repeat("<echo.example/e>", nodes-nodes/2)}}
+		return http.Header{"X-Catalyst-Path": {
+			strings.Repeat("<delta.example/d>", nodes/2), strings.Repeat("<echo.example/e>", nodes-nodes/2),
+		}}
 	}
 	if status, text, _ := forged(t, thief, a.Ingress, "books.acme.example", path(xds.MaxHops-2)); status != 200 {
 		t.Errorf("%d nodes crossed: %d %s", xds.MaxHops-2, status, text)

@@ -18,6 +18,8 @@ import (
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/catalyst-router/catalyst/bgp"
 )
 
 // Headers by which a workload knows which organisation calls. They are set where a request comes into this
@@ -28,9 +30,9 @@ const (
 	borderHeader       = "x-catalyst-border"       // bravo.example/x: the foreign node that handed it over, or none
 )
 
-// MaxHops is the most nodes that a request may have crossed (see pathHeader). Each node on a loop sees its own name
-// there before; the bound is for paths on which somebody removes names.
-const MaxHops = 32
+// MaxHops is the most nodes that a request may have crossed (see pathHeader): as many as a route may. Each node on a
+// loop sees its own name there before; the bound is for paths on which somebody removes names.
+const MaxHops = bgp.MaxHops
 
 // ownCaller is an application beside this node.
 func (c *Compiler) ownCaller() *core.TypedExtensionConfig {

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"strings"
 	"time"
 
@@ -50,18 +52,35 @@ func (s *show) callHTTP(ctx context.Context) error {
 
 // askHTTP asks for books at c, and returns who answered and the nodes that the request crossed.
 func (s *show) askHTTP(ctx context.Context) (instance, crossed string, err error) {
-	status, body, err := s.c.Get(ctx, "books.acme.example", "/headers")
-	if err != nil || status != 200 {
-		return "", "", fmt.Errorf("status %d %s: %w", status, body, err)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.c.Egress+"/headers", nil)
+	if err != nil {
+		return "", "", err
+	}
+	req.Host = "books.acme.example"
+	seen, err := headers(req)
+	return seen.Get("X-Served-By"), strings.Join(seen.Values("X-Catalyst-Path"), " "), err
+}
+
+// headers sends a request for /headers of the HTTP API, and returns those with which it arrived.
+func headers(req *http.Request) (http.Header, error) {
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %d %s: %w", resp.StatusCode, body, err)
 	}
 	var seen struct {
 		Instance string
-		Headers  map[string][]string
+		Headers  http.Header
 	}
-	if err := json.Unmarshal([]byte(body), &seen); err != nil {
-		return "", "", err
+	if err := json.Unmarshal(body, &seen); err != nil {
+		return nil, err
 	}
-	return seen.Instance, strings.Join(seen.Headers["X-Catalyst-Path"], " "), nil
+	seen.Headers.Set("X-Served-By", seen.Instance)
+	return seen.Headers, nil
 }
 
 func (s *show) callGRPC(ctx context.Context) error {

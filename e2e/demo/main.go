@@ -1,5 +1,6 @@
 // Command demo shows the main job on one machine: three nodes in a line, each with its Envoy, and an application at
-// one end that reaches services at the other by their names. Each chapter is a file.
+// one end that reaches services at the other by their names; then two more organisations, one of them as transit. Each
+// chapter is a file.
 package main
 
 import (
@@ -34,6 +35,7 @@ func shows(format string, args ...any) { fmt.Printf("    "+format+"\n", args...)
 type show struct {
 	*lab.Lab
 	a, b, c *lab.Node
+	d, x    *lab.Node          // of delta.example and bravo.example
 	stopAPI context.CancelFunc // ends the HTTP API at a
 	apiAddr string
 	rpcAddr string // of the gRPC service
@@ -52,7 +54,7 @@ func run(ctx context.Context, once bool) (err error) {
 	defer func() { err = errors.Join(err, l.Close()) }()
 	s := &show{Lab: l}
 	for _, act := range []func(context.Context) error{s.nodes, s.services, s.calls, s.crash, s.live, s.graph, s.drain,
-		s.broken, s.policies, s.tokens, s.gone} {
+		s.broken, s.policies, s.tokens, s.organisations, s.gone} {
 		if err := act(ctx); err != nil {
 			return err
 		}

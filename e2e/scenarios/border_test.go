@@ -17,5 +17,13 @@ func acrossTheBorder() []scenario {
 			one("a request crosses so many nodes and no more", "e2e TestTheBorderSaysWhoCalls", "xds/listener.go",
 				"append(guards, c.hopLimit())", "guards"),
 		}},
+		{318, "transit by name", "A peering names another organisation's service: that one is carried and taken, and no " +
+			"other.", []guard{
+			one("what is not below this organisation is carried by a term of its own", "cmd/internal/api "+
+				"TestTermsOfAPeeringAsRules", "cmd/internal/api/trust.go", "yes := true", "yes := false"),
+			one("a neighbour announces its own names, and those that are named", "cmd/internal/api "+
+				"TestTermsOfAPeeringAsRules", "cmd/internal/api/trust.go", "all := append([]string{\"*.\" + string(org)}, take...)",
+				"all := []string{\"*\"}"),
+		}},
 	}
 }

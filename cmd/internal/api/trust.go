@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/bundle"
@@ -31,7 +33,8 @@ func (a *API) SetNeighbour(ctx context.Context, n federation.Neighbour, terms *f
 		}
 	}
 	p.Addresses, p.Label = n.Addresses, label
-	p.Import, p.Export = chainOfNames(terms.Take), chainOfNames(terms.Offer)
+	p.Import, p.Export = chainOfNames(terms.Take), exportOf(a.cfg.Node.Org, terms.Offer)
+	p.Namespaces = namespacesOf(n.Node.Org, terms.Take)
 	p.MaxRoutes = terms.MaxRoutes
 	if p.Role, err = bgp.ParseRole(terms.Role); err != nil {
 		return fmt.Errorf("role: %w", err)
@@ -47,6 +50,41 @@ func chainOfNames(names []string) *filter.Chain {
 	}
 	return c
 }
+
+// exportOf tells of these names: of those below this organisation by one term, of others' by one that says that it
+// carries them on. Naming another organisation's service is the order to be transit for it.
+func exportOf(own bgp.Org, names []string) *filter.Chain {
+	var mine, carried []string
+	for _, n := range names {
+		if below(own, n) {
+			mine = append(mine, n)
+		} else {
+			carried = append(carried, n)
+		}
+	}
+	c := chainOfNames(mine)
+	if len(carried) > 0 {
+		yes := true
+		c.Terms = append(c.Terms, filter.Term{
+			Name: "peering-transit", Match: filter.Match{Services: carried, Transit: &yes}, Action: filter.Accept,
+		})
+	}
+	return c
+}
+
+// namespacesOf are the names that a node of an organisation may announce where these are taken of it; nil for those of
+// its own organisation alone.
+func namespacesOf(org bgp.Org, take []string) []string {
+	if !slices.ContainsFunc(take, func(n string) bool { return !below(org, n) }) {
+		return nil
+	}
+	all := append([]string{"*." + string(org)}, take...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// below tells whether a name, or all that a pattern stands for, lies below an organisation.
+func below(org bgp.Org, name string) bool { return strings.HasSuffix(name, "."+string(org)) }
 
 // RemoveNeighbour implements trust.Peers.
 func (a *API) RemoveNeighbour(ctx context.Context, node bgp.NodeID, text string) error {

@@ -167,6 +167,12 @@ func explainInvitation(w io.Writer, inv *client.InvitationFields, mine *client.T
 	fmt.Fprintf(w, "  * takes routes for %s from it%s; its services can then be called by name from here\n",
 		listed(mine.Take, "nothing"), atMost(mine.MaxRoutes))
 	fmt.Fprintf(w, "  * lets it know of, and call, %s\n", listed(mine.Offer, "nothing"))
+	if carried := others(inv.With, mine.Offer); len(carried) > 0 {
+		fmt.Fprintf(w, "    and so carries calls of %s to other organisations\n", strings.Join(carried, ", "))
+	}
+	if carried := others(org, mine.Take); len(carried) > 0 {
+		fmt.Fprintf(w, "    and lets it pass on what is other organisations': %s\n", strings.Join(carried, ", "))
+	}
 	if mine.Role != "" {
 		fmt.Fprintf(w, "  * treats it as its %s, so that neither becomes transit for the other's providers and peers "+
 			"(RFC 9234)\n", mine.Role)
@@ -175,6 +181,17 @@ func explainInvitation(w io.Writer, inv *client.InvitationFields, mine *client.T
 		atMost(inv.Terms.MaxRoutes), listed(inv.Terms.Offer, "nothing"))
 	fmt.Fprintf(w, "The invitation is good once, until %s. catalyst peering end %s takes everything back.\n",
 		inv.Expires, org)
+}
+
+// others are the full names that do not lie below an organisation; a short name is one of this node's own.
+func others(org string, names []string) []string {
+	var all []string
+	for _, n := range names {
+		if strings.Contains(n, ".") && !strings.HasSuffix(n, "."+org) {
+			all = append(all, n)
+		}
+	}
+	return all
 }
 
 func listed(names []string, none string) string {
