@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -62,6 +63,15 @@ func (c *Compiler) Identity(id Identity) (Delta, error) {
 		c.trustOrg(&b, org)
 	}
 	return b.d, b.err
+}
+
+// Believes returns the secrets by which Envoys believe certificates of an organisation, if what was compiled last holds
+// these roots of it, as PEM.
+func (c *Compiler) Believes(org bgp.Org, roots []byte) (in []Ref, ok bool) {
+	if !c.peerOrgs[org] || !bytes.Equal(c.roots[org], roots) {
+		return nil, false
+	}
+	return []Ref{{TypeSecret, secretTrust}, {TypeSecret, trustOf(org)}}, true
 }
 
 // trust makes sure that Envoy has the roots of the organisations of a service's next hops.

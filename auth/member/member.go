@@ -48,12 +48,19 @@ type Member struct {
 	now  func() time.Time
 	feed *follow.Feed
 
+	renewing sync.Mutex // held while the next certificate is asked for
+
 	mu      sync.Mutex
 	state   state     // guarded by mu, as all below
 	expires time.Time // of the certificate on the disk
 	begins  time.Time
 	err     error         // of the last attempt to renew
 	renewed chan struct{} // closed at each renewal
+	// signer is the root that signs now if the certificate is by another: it is renewed soon. nil: by that one.
+	signer *x509.Certificate
+	asked  *x509.Certificate // the signer for which it was renewed last
+	turned chan struct{}     // closed when there is a signer of whom nothing is held
+	wrote  chan struct{}     // closed when the certificate or the roots on the disk are others
 }
 
 // Open reads a member's directory; nil if nobody joined there, which is so for a bundle that catalyst org issue-node
@@ -69,7 +76,8 @@ func OpenAt(dir string, log *slog.Logger, now func() time.Time) (*Member, error)
 	if err != nil {
 		return nil, err
 	}
-	m := &Member{dir: dir, log: log, now: now, state: *s, renewed: make(chan struct{})}
+	m := &Member{dir: dir, log: log, now: now, state: *s, renewed: make(chan struct{}), turned: make(chan struct{}),
+		wrote: make(chan struct{})}
 	m.feed = follow.New(follow.Config{
 		Issuer: s.Issuer, Org: s.Org, Log: log, Connect: m.connectFeed, KeepRoots: m.keepRoots,
 		Roots: func() ([]byte, error) { _, text, err := rootsOf(dir, s.Org); return text, err },
@@ -151,10 +159,28 @@ func (m *Member) look() error {
 	if err != nil {
 		return err
 	}
+	roots, _, err := rootsOf(m.dir, m.Node().Org)
+	if err != nil {
+		return fmt.Errorf("read the organisation's roots: %w", err)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.begins, m.expires = cert.Leaf.NotBefore, cert.Leaf.NotAfter
+	close(m.wrote)
+	m.wrote = make(chan struct{})
+	m.signer = nil
+	if !signedUnder(roots[0], cert) && !roots[0].Equal(m.asked) {
+		m.signer = roots[0]
+		close(m.turned)
+		m.turned = make(chan struct{})
+	}
 	return nil
+}
+
+// signedUnder tells whether a chain ends at a root.
+func signedUnder(root *x509.Certificate, cert tls.Certificate) bool {
+	last, err := x509.ParseCertificate(cert.Certificate[len(cert.Certificate)-1])
+	return err == nil && (last.Equal(root) || last.CheckSignatureFrom(root) == nil)
 }
 
 func (m *Member) current() (tls.Certificate, error) {
@@ -197,16 +223,21 @@ func (m *Member) Run(ctx context.Context) error {
 }
 
 // renewals asks for the next certificate in the middle of each one's life, a tenth of it earlier or later so that
-// nodes that started together do not ask together.
+// nodes that started together do not ask together; and within a sixtieth of it when another root has begun to sign,
+// so that the former is not needed for long.
 func (m *Member) renewals(ctx context.Context) error {
 	wait := firstRetry
 	for {
 		m.mu.Lock()
 		at := m.half()
 		life := m.expires.Sub(at) * 2
-		failed := m.err != nil
+		failed, other := m.err != nil, m.signer != nil
+		turned, renewed := m.turned, m.renewed
 		m.mu.Unlock()
 		next := time.Until(at) + jitter(life/10)
+		if other {
+			next = min(next, (life/60+jitter(life/60))/2)
+		}
 		if failed {
 			next = wait + jitter(wait/4)
 			wait = min(2*wait, lastRetry, max(firstRetry, life/20))
@@ -216,15 +247,30 @@ func (m *Member) renewals(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-turned:
+			continue
+		case <-renewed: // because somebody asked for it
+			continue
 		case <-time.After(max(0, next)):
 		}
-		err := m.renew(ctx)
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it was told to end
-		}
-		m.note(err)
+		_ = m.Renew(ctx)
 	}
 }
+
+// Renew asks for the next certificate now, whether or not it is due: Run does so when it is. It returns when the
+// certificate is on the disk.
+func (m *Member) Renew(ctx context.Context) error {
+	m.renewing.Lock()
+	defer m.renewing.Unlock()
+	err := m.renew(ctx)
+	if ctx.Err() == nil {
+		m.note(err)
+	}
+	return err
+}
+
+// Changed returns a channel that is closed when the certificate or the organisation's roots on the disk are others.
+func (m *Member) Changed() <-chan struct{} { m.mu.Lock(); defer m.mu.Unlock(); return m.wrote }
 
 func (m *Member) note(err error) {
 	m.mu.Lock()
@@ -294,6 +340,9 @@ func (m *Member) renew(ctx context.Context) error {
 	}
 	m.mu.Lock()
 	m.state = s
+	if m.signer != nil {
+		m.asked = m.signer // once for each: an operator's own PKI may have roots that sign nothing here
+	}
 	m.mu.Unlock()
 	return m.look()
 }
@@ -379,5 +428,5 @@ func (m *Member) keepRoots(text []byte) error {
 	}
 	sum := sha256.Sum256(text)
 	m.log.Info("roots of the organisation changed", "sha256", hex.EncodeToString(sum[:8]))
-	return nil
+	return m.look()
 }

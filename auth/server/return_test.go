@@ -150,7 +150,7 @@ func TestWhoMayNotReturn(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.clock.skip(ca.MaxLife)
-	if err := member.Renew(t.Context(), m); err == nil || !strings.Contains(err.Error(), "certificate") {
+	if err := m.Renew(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("after the root leaked: %v", err)
 	}
 }

@@ -365,7 +365,7 @@ func TestJoinAnswerLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := member.Renew(t.Context(), m); err != nil {
+	if err := m.Renew(t.Context()); err != nil {
 		t.Errorf("renewal afterwards: %v", err)
 	}
 	s.clock.skip(61 * time.Second)
@@ -400,7 +400,7 @@ func TestRenewThreeTimes(t *testing.T) {
 	}
 	for range 3 {
 		before := leafOf(t, dir)
-		if err := member.Renew(t.Context(), m); err != nil {
+		if err := m.Renew(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		after := leafOf(t, dir)
@@ -436,24 +436,24 @@ func TestCopiedIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := member.Renew(t.Context(), own); err != nil {
+	if err := own.Renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := member.Renew(t.Context(), copied); err == nil || !strings.Contains(err.Error(), "identity is copied") {
+	if err := copied.Renew(t.Context()); err == nil || !strings.Contains(err.Error(), "identity is copied") {
 		t.Fatalf("the copy renewed: %v", err)
 	}
 	n, err := s.store.Node(t.Context(), "edge-1")
 	if err != nil || n.Alarm == "" {
 		t.Fatalf("no alarm: %+v, %v", n, err)
 	}
-	if err := member.Renew(t.Context(), own); err != nil || own.Status().Continuity == "" {
+	if err := own.Renew(t.Context()); err != nil || own.Status().Continuity == "" {
 		t.Errorf("the owner is not told: %v, %+v", err, own.Status())
 	}
 	if err := s.service.RevokeNode(t.Context(), service.Owner(), "edge-1", "copied"); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range []*member.Member{own, copied} {
-		if err := member.Renew(t.Context(), m); err == nil {
+		if err := m.Renew(t.Context()); err == nil {
 			t.Error("renewed after the node was revoked")
 		}
 	}
@@ -464,10 +464,10 @@ func TestCopiedIdentity(t *testing.T) {
 	if own, err = member.Open(dir, log(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := member.Renew(t.Context(), own); err != nil || own.Status().Continuity != "" {
+	if err := own.Renew(t.Context()); err != nil || own.Status().Continuity != "" {
 		t.Errorf("after it joined anew: %v, %+v", err, own.Status())
 	}
-	if err := member.Renew(t.Context(), copied); err == nil {
+	if err := copied.Renew(t.Context()); err == nil {
 		t.Error("the copy renewed after the node joined anew")
 	}
 }
@@ -522,7 +522,7 @@ func TestRotateCAThreeTimes(t *testing.T) {
 		if err != nil || bytes.Count(node, []byte("BEGIN")) != i+2 {
 			t.Fatalf("the node knows %d roots, %v; want %d", bytes.Count(node, []byte("BEGIN")), err, i+2)
 		}
-		if err := member.Renew(t.Context(), m); err != nil {
+		if err := m.Renew(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		roots := x509.NewCertPool()
@@ -541,6 +541,41 @@ func TestRotateCAThreeTimes(t *testing.T) {
 	if n := bytes.Count(s.service.Roots(), []byte("BEGIN")); n != 1 {
 		t.Errorf("%d roots are trusted, want one", n)
 	}
+}
+
+// TestRenewedWhenAnotherRootSigns waits for nodes to renew by themselves, long before half the life of their
+// certificates: the former root is then needed by nobody.
+func TestRenewedWhenAnotherRootSigns(t *testing.T) {
+	s := start(t, options{life: 2 * time.Minute})
+	dir := s.enrol("edge-1")
+	s.member(dir)
+	for i := range 3 {
+		before := leafOf(t, dir)
+		if err := s.service.RotateCA(t.Context(), service.Owner(), false, false); err != nil {
+			t.Fatal(err)
+		}
+		await(t, fmt.Sprintf("the certificate is by root %d", i+2), func() bool {
+			roots, leaf := x509.NewCertPool(), readLeaf(dir)
+			roots.AppendCertsFromPEM(firstPEM(s.service.Roots()))
+			if leaf == nil || leaf.Equal(before) {
+				return false
+			}
+			_, err := leaf.Verify(x509.VerifyOptions{Roots: roots})
+			return err == nil
+		})
+	}
+	if n, err := s.store.Node(t.Context(), "edge-1"); err != nil || n.Alarm != "" {
+		t.Errorf("alarm %q, %v", n.Alarm, err)
+	}
+}
+
+// readLeaf returns a node's certificate; nil while it is being replaced.
+func readLeaf(dir string) *x509.Certificate {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, disk.SVIDFile), filepath.Join(dir, disk.SVIDKey))
+	if err != nil {
+		return nil
+	}
+	return pair.Leaf
 }
 
 func firstPEM(text []byte) []byte {

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
 )
 
 // Lab is an organisation's CA and the nodes that it issued.
@@ -214,6 +216,9 @@ func (n *Node) Resume() error { return n.cmd.Process.Signal(syscall.SIGCONT) }
 
 // Lab returns the organisation that the node belongs to.
 func (n *Node) Lab() *Lab { return n.lab }
+
+// ID is the node's.
+func (n *Node) ID() bgp.NodeID { return bgp.NodeID{Org: bgp.Org(n.lab.Org), Name: n.Name} }
 
 // PID returns the process id of the node, which has been started.
 func (n *Node) PID() int { return n.cmd.Process.Pid }

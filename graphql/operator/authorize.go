@@ -118,9 +118,9 @@ func rights() map[string]func(args) []right {
 
 		"graph": all("ROUTE_LIST"), "plan": all("ROUTE_LIST"), "checkSubgraph": all("ROUTE_LIST"), "refreshGraph": gateway,
 
-		"drain": all("MANAGE"), "policy": all("MANAGE"), "policyVersions": all("MANAGE"), "policyNodes": all("MANAGE"),
-		"policyVersion": all("MANAGE"),
-		"checkPolicy":   all("MANAGE"), "decisions": all("MANAGE"), "why": all("MANAGE"), "simulatePolicy": all("MANAGE"),
+		"drain": all("MANAGE"), "renewCertificate": all("MANAGE"), "policy": all("MANAGE"),
+		"policyVersions": all("MANAGE"), "policyNodes": all("MANAGE"), "policyVersion": all("MANAGE"),
+		"checkPolicy": all("MANAGE"), "decisions": all("MANAGE"), "why": all("MANAGE"), "simulatePolicy": all("MANAGE"),
 		"applyPolicy": all("MANAGE"), "rollbackPolicy": all("MANAGE"),
 	}
 }

@@ -263,6 +263,7 @@ type ComplexityRoot struct {
 		RefreshGraph       func(childComplexity int) int
 		RemovePeer         func(childComplexity int, node string, text string) int
 		RemoveService      func(childComplexity int, service string) int
+		RenewCertificate   func(childComplexity int) int
 		ResetPeer          func(childComplexity int, node string, text string) int
 		RollbackPolicy     func(childComplexity int, number int, note string) int
 		SetPeer            func(childComplexity int, input PeerInput) int
@@ -787,6 +788,7 @@ type MutationResolver interface {
 	FreePort(ctx context.Context, service string) (bool, error)
 	AgreeName(ctx context.Context, service string, node string) (bool, error)
 	Drain(ctx context.Context, on bool) (bool, error)
+	RenewCertificate(ctx context.Context) (string, error)
 	Apply(ctx context.Context, input ApplyInput) ([]Applied, error)
 	RefreshGraph(ctx context.Context) (bool, error)
 	ApplyPolicy(ctx context.Context, input PolicyInput, note string, anyway bool) (*PolicyVersion, error)
@@ -1841,6 +1843,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RemoveService(childComplexity, args["service"].(string)), true
+	case "Mutation.renewCertificate":
+		if e.ComplexityRoot.Mutation.RenewCertificate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.RenewCertificate(childComplexity), true
 	case "Mutation.resetPeer":
 		if e.ComplexityRoot.Mutation.ResetPeer == nil {
 			break
@@ -10417,6 +10425,29 @@ func (ec *executionContext) fieldContext_Mutation_drain(ctx context.Context, fie
 		return fc, err
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_renewCertificate(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_renewCertificate(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Mutation().RenewCertificate(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_renewCertificate(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Mutation", field, true, true, "String")
 }
 
 func (ec *executionContext) _Mutation_apply(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -23796,6 +23827,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "drain":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_drain(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "renewCertificate":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_renewCertificate(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++

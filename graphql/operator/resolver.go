@@ -38,6 +38,8 @@ type Backend interface {
 	FreePort(ctx context.Context, service string) (bool, error)
 	AgreeName(ctx context.Context, service, node string) (bool, error)
 	Drain(ctx context.Context, on bool) (bool, error)
+	// RenewCertificate returns when the new one ends (RFC 3339).
+	RenewCertificate(ctx context.Context) (string, error)
 	Apply(ctx context.Context, in ApplyInput) ([]Applied, error)
 	Explain(ctx context.Context, service string) (*Explanation, error)
 	Trace(ctx context.Context, service string) (*Trace, error)
@@ -168,6 +170,10 @@ func (m mutation) FreePort(ctx context.Context, service string) (bool, error) {
 
 func (m mutation) AgreeName(ctx context.Context, service, node string) (bool, error) {
 	return allowed(ctx, m.resolver, "agreeName", func() (bool, error) { return m.b.AgreeName(ctx, service, node) })
+}
+
+func (m mutation) RenewCertificate(ctx context.Context) (string, error) {
+	return allowed(ctx, m.resolver, "renewCertificate", func() (string, error) { return m.b.RenewCertificate(ctx) })
 }
 
 func (m mutation) Drain(ctx context.Context, on bool) (bool, error) {

@@ -150,3 +150,20 @@ func (s *Server) Serving(ref xds.Ref) (has bool, refused string) {
 	}
 	return has, refused
 }
+
+// Held tells whether every Envoy that is connected and asked for a resource has its newest version. A resource that is
+// not published is not held.
+func (s *Server) Held(ref xds.Ref) bool {
+	s.mu.Lock()
+	defer s.unlock()
+	e := s.view.get(ref)
+	if e == nil || e.now == nil {
+		return false
+	}
+	for st := range s.streams {
+		if sub := st.subs[ref.Type]; sub != nil && sub.covers(ref.Name) && sub.acked[ref.Name].version != e.now.Version {
+			return false
+		}
+	}
+	return true
+}

@@ -61,6 +61,9 @@ type Config struct {
 	Missing func(ctx context.Context) []string
 	// Warnings are what an operator has to look after; nil for those of Identity.
 	Warnings func() []string
+	// Renew asks for the node's next certificate, and has it in use when it returns; nil if certificates are issued by
+	// hand.
+	Renew func(ctx context.Context) error
 }
 
 // Identity is what is shown of the node's certificate. identity.Source is one.
@@ -559,4 +562,16 @@ func (a *API) Drain(ctx context.Context, on bool) (bool, error) {
 	a.draining = on
 	a.mu.Unlock()
 	return on, a.cfg.Router.Do(ctx, speaker.Drain{On: on})
+}
+
+// RenewCertificate implements operator.Backend.
+func (a *API) RenewCertificate(ctx context.Context) (string, error) {
+	if a.cfg.Renew == nil {
+		return "", errors.New("this node's certificate was issued by hand, and its organisation's identity service does " +
+			"not know it: issue the next with catalyst org issue-node, or let the node join (catalyst org join-token)")
+	}
+	if err := a.cfg.Renew(ctx); err != nil {
+		return "", err
+	}
+	return stamp(a.cfg.Identity.Material().Expires), nil
 }

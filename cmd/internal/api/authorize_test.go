@@ -39,6 +39,7 @@ func (reached) Services(context.Context) ([]operator.Service, error)     { retur
 func (reached) RemoveService(context.Context, string) (bool, error)      { return false, errReached }
 func (reached) Traffic(context.Context) (*operator.Traffic, error)       { return nil, errReached }
 func (reached) Drain(context.Context, bool) (bool, error)                { return false, errReached }
+func (reached) RenewCertificate(context.Context) (string, error)         { return "", errReached }
 func (reached) RefreshGraph(context.Context) (bool, error)               { return false, errReached }
 func (reached) Policy(context.Context) (*operator.PolicySet, error)      { return nil, errReached }
 func (reached) SetPeer(context.Context, operator.PeerInput) (*operator.Peer, error) {
@@ -120,7 +121,8 @@ func decidedBy(e *policy.Engine) operator.Authorizer {
 func operations() map[string]string {
 	return map[string]string{
 		`{ node { id } }`: "x...x", `{ traffic { fromNodes } }`: "x...x", `mutation { drain(on: true) }`: "x....", `{ policy { hash } }`: "x....",
-		`{ peers { node } }`: "x.x.x", `{ peer(node: "b") { node } }`: "x.x.x",
+		`mutation { renewCertificate }`: "x....",
+		`{ peers { node } }`:            "x.x.x", `{ peer(node: "b") { node } }`: "x.x.x",
 		`mutation { setPeer(input: {node: "b", addresses: []}) { node } }`: "x.x..",
 		`mutation { removePeer(node: "b") }`:                               "x.x..",
 		`mutation { resetPeer(node: "b") }`:                                "x.x..",

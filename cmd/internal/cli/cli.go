@@ -142,7 +142,7 @@ func (a *app) root() *cobra.Command {
 		a.graphCommand(), a.statusCommand(), a.webCommand(), a.watchCommand(),
 		a.traceCommand(), a.dnsCommand(), a.policyCommand(), a.authzCommand(),
 		a.replayCommand(),
-		a.drainCommand(), a.applyCommand(), a.configCommand(), a.versionCommand())
+		a.drainCommand(), a.renewCommand(), a.applyCommand(), a.configCommand(), a.versionCommand())
 	groups(root)
 	a.completion(root)
 	return root

@@ -163,7 +163,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Journal:  d.journal,
 		Attested: d.attested(),
 		Offer:    d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
-		Warnings: d.warnings, Judge: d.judge, Trust: d.trust, Names: d.names,
+		Warnings: d.warnings, Renew: d.renew(), Judge: d.judge, Trust: d.trust, Names: d.names,
 		Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
 	if d.envoy != nil {

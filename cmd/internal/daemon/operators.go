@@ -22,6 +22,20 @@ func (d *Daemon) warnings() []string {
 	return all
 }
 
+// renew returns what asks for the node's next certificate and has it used; nil if nobody renews it.
+func (d *Daemon) renew() func(ctx context.Context) error {
+	if d.member == nil {
+		return nil
+	}
+	return func(ctx context.Context) error {
+		err := d.member.Renew(ctx)
+		if err == nil {
+			_, err = d.id.Reload()
+		}
+		return err
+	}
+}
+
 // serveOperators serves the operator API to those who are elsewhere.
 func (d *Daemon) serveOperators(ctx context.Context, l net.Listener) error {
 	var cfg api.RemoteConfig

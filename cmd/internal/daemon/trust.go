@@ -33,7 +33,13 @@ func (d *Daemon) others(ctx context.Context) (err error) {
 		cfg.TokenKeys = d.member.Keys
 	}
 	if d.trust, err = trust.Open(ctx, cfg); err == nil && d.member != nil {
-		d.member.Feed().Gate(d.trust.Published)
+		d.member.Feed().Gate(d.uses)
 	}
 	return err
+}
+
+// uses tells whether certificates by these roots are believed wherever this node may show one: by its own Envoys, which
+// other nodes' come to, and by other organisations.
+func (d *Daemon) uses(ctx context.Context, roots []byte) bool {
+	return d.forwarder.Believe(ctx, d.self.Org, roots) && d.trust.Published(ctx, roots)
 }

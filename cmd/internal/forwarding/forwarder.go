@@ -255,6 +255,31 @@ func (f *Forwarder) publish(compile func(*xds.Compiler) (xds.Delta, error)) erro
 	return err
 }
 
+// Believe waits, for a second or as long as ctx lasts, until every Envoy that is connected has taken these roots of an
+// organisation, and tells whether they have. Before that, certificates by a new root would be refused.
+func (f *Forwarder) Believe(ctx context.Context, org bgp.Org, roots []byte) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		f.compiling.Lock()
+		refs, ok := f.compiler.Believes(org, roots)
+		f.compiling.Unlock()
+		for _, ref := range refs {
+			ok = ok && f.ads.Held(ref)
+		}
+		if ok {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+}
+
 // PeersChanged has the mesh ingress let in the peers that there are now. It returns when Envoys are told.
 func (f *Forwarder) PeersChanged(ctx context.Context) error { return f.admission.follow(ctx) }
 

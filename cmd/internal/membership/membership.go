@@ -35,7 +35,23 @@ func Run(ctx context.Context, cfg Config) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return cfg.Member.Run(ctx) })
 	g.Go(func() error { return expel(ctx, cfg) })
+	g.Go(func() error { return show(ctx, cfg) })
 	return g.Wait()
+}
+
+// show has the node use each new certificate, and new roots, as soon as they are on the disk.
+func show(ctx context.Context, cfg Config) error {
+	for {
+		changed := cfg.Member.Changed()
+		if _, err := cfg.Identity.Reload(); err != nil {
+			cfg.Log.Debug("the identity is looked at again soon", "reason", err) // its own Run says what stays wrong
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
 }
 
 // expel ends the sessions of nodes as they are revoked. They may dial again, and are refused in the handshake.

@@ -5503,6 +5503,15 @@ type RemoveServiceResponse struct {
 // GetRemoveService returns RemoveServiceResponse.RemoveService, and is useful for accessing the field via an interface.
 func (v *RemoveServiceResponse) GetRemoveService() bool { return v.RemoveService }
 
+// RenewCertificateResponse is returned by RenewCertificate on success.
+type RenewCertificateResponse struct {
+	// Asks the organisation for this node's next certificate now, with a new key, and uses it; returns when that ends.
+	RenewCertificate string `json:"renewCertificate"`
+}
+
+// GetRenewCertificate returns RenewCertificateResponse.RenewCertificate, and is useful for accessing the field via an interface.
+func (v *RenewCertificateResponse) GetRenewCertificate() string { return v.RenewCertificate }
+
 // ResetPeerResponse is returned by ResetPeer on success.
 type ResetPeerResponse struct {
 	ResetPeer bool `json:"resetPeer"`
@@ -10076,6 +10085,34 @@ func RemoveService(
 	}
 
 	data_ = &RemoveServiceResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by RenewCertificate.
+const RenewCertificate_Operation = `
+mutation RenewCertificate {
+	renewCertificate
+}
+`
+
+func RenewCertificate(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *RenewCertificateResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "RenewCertificate",
+		Query:  RenewCertificate_Operation,
+	}
+
+	data_ = &RenewCertificateResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

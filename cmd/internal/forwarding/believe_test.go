@@ -1,0 +1,77 @@
+package forwarding
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/catalyst-router/catalyst/xds"
+)
+
+// Roots are in use when every Envoy has taken them, and not when they are on the disk or on the way.
+func TestRootsAreInUseOnceEnvoyHasThem(t *testing.T) {
+	n := start(t, func(*Config) {})
+	n.Restored()
+	roots := n.cfg.Identity.Material().Roots["acme.example"]
+	if !n.Believe(t.Context(), "acme.example", roots) {
+		t.Fatal("without an Envoy there is nobody to wait for")
+	}
+	if n.Believe(t.Context(), "acme.example", append([]byte("another\n"), roots...)) {
+		t.Error("roots that were never compiled are in use")
+	}
+	stream := envoyOf(t, n)
+	if err := stream.Send(&discovery.DeltaDiscoveryRequest{
+		Node: &core.Node{Id: n.cfg.Node.String()}, TypeUrl: xds.TypeSecret,
+		ResourceNamesSubscribe: []string{"trust", "trust/acme.example"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := stream.Recv()
+	if err != nil || len(out.GetResources()) != 2 {
+		t.Fatalf("got %v, %v; want two secrets", out, err)
+	}
+	if n.Believe(t.Context(), "acme.example", roots) {
+		t.Error("an Envoy has not taken them yet")
+	}
+	if err := stream.Send(&discovery.DeltaDiscoveryRequest{TypeUrl: xds.TypeSecret, ResponseNonce: out.GetNonce()}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "not in use although Envoy has them", func() bool {
+		return n.Believe(t.Context(), "acme.example", roots)
+	})
+}
+
+// envoyOf connects to a node as its Envoy does.
+func envoyOf(t *testing.T, n *node) discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesClient {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ads.sock")
+	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := n.ADS().Serve(ctx, lis); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { cancel(); serving.Wait() })
+	conn, err := grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	stream, err := discovery.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
