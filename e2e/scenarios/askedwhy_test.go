@@ -7,12 +7,13 @@ func askedWhy() []scenario {
 		tableTest = "bgp/rib TestRoutesOfAPeerAreListed"
 	)
 	return []scenario{
-		{291, "why is it not used?", "A partner's routes are rejected for many reasons, some before they are entered.", []guard{
-			one("the list begins with what the rules saw", tableTest, "bgp/rib/try.go",
-				"\ta, _, ok := t.corrected(p, set, t.corrects(p, set))\n\tif !ok {",
-				"\ta, _, ok := t.corrected(p, set, 0)\n\tif !ok {"),
-			one("what a limit left out is named", tableTest, inputFile, "\t\tp.noteLeftOut(n, RejectLimit)\n", ""),
-			one("and no more than a bound of it", tableTest, listFile, "!known && len(p.leftOut) >= maxLeftOut", "!known && false"),
-		}},
+		{291, "why is it not used?", "A partner's routes are rejected for many reasons, some before they are entered.",
+			[]guard{
+				one("the list begins with what the rules saw", tableTest, "bgp/rib/try.go",
+					"\ta, _, ok := t.corrected(p, set, t.corrects(p, set))\n\tif !ok {",
+					"\ta, _, ok := t.corrected(p, set, 0)\n\tif !ok {"),
+				one("what a limit left out is named", tableTest, inputFile, "\t\tp.noteLeftOut(n, RejectLimit)\n", ""),
+				one("and no more than a bound of it", tableTest, listFile, "!known && len(p.leftOut) >= maxLeftOut", "!known && false"),
+			}},
 	}
 }
