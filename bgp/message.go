@@ -20,9 +20,19 @@ const (
 	MaxSubscriptions = 10_000 // names of one OPEN or SUBSCRIBE
 )
 
-// Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe, *Rules, *Attest, *Report,
-// *TraceRequest, *TraceReply and *Bulletin.
+// Message is one of *Open, *Update, Keepalive, *Notification, *Refresh, *Subscribe, *Rules, *Attest, *Hops, *Report,
+// *TraceRequest, *TraceReply, *WhyRequest, *WhyReply and *Bulletin.
 type Message interface{ message() }
+
+// Bulk tells whether a message waits its turn behind others and costs its sender a credit of the stream. All others,
+// on which the session's life depends, go ahead.
+func Bulk(m Message) bool {
+	switch m.(type) {
+	case *Update, *Attest, *Hops, *Report, *TraceRequest, *TraceReply, *WhyRequest, *WhyReply, *Bulletin:
+		return true
+	}
+	return false
+}
 
 func (*Open) message()         {}
 func (*Update) message()       {}
@@ -32,6 +42,7 @@ func (*Refresh) message()      {}
 func (*Subscribe) message()    {}
 func (*Rules) message()        {}
 func (*Attest) message()       {}
+func (*Hops) message()         {}
 
 // Role is what a neighbouring organisation's node is to us (RFC 9234 §4.1); inside an organisation it is RoleNone.
 type Role uint8
@@ -125,6 +136,10 @@ type Capabilities struct {
 	Attest bool
 	// Bulletins tells that BULLETIN is understood, and read if its sender is of the same organisation.
 	Bulletins bool
+	// Why tells that WHY-REQUEST is understood, and answered to the receiver.
+	Why bool
+	// Hops tells that HOPS is understood.
+	Hops bool
 }
 
 // NLRI names one route of an UPDATE.
@@ -214,6 +229,18 @@ type Rules struct{ Import, Export bool }
 type Attest struct {
 	Signed []byte // a manifest; nil in a message with a chunk
 	Chunk  []byte // of the manifest that came last
+}
+
+// Limits of a path that is attested.
+const (
+	MaxPathHops = 16   // organisations of it that have signed
+	MaxHopSize  = 1024 // bytes of one signed hop
+)
+
+// Hops is a path by which what an organisation attests came to the receiver's organisation, signed by each organisation
+// on it for the next one (package attest): the origin's own hop first.
+type Hops struct {
+	Signed [][]byte // at most MaxPathHops, of at most MaxHopSize bytes each
 }
 
 // Subscribe replaces the names that the sender wants to hear of; a name "*.acme.example" stands for all below it.

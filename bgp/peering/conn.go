@@ -60,21 +60,12 @@ func (c *conn) sendNow(m bgp.Message) bool {
 	return len(b) <= sizeAtOnce && c.link.TrySend(b)
 }
 
-// bulk tells whether a message waits behind others, and costs a credit.
-func bulk(m bgp.Message) bool {
-	switch m.(type) {
-	case *bgp.Update, *bgp.Attest, *bgp.Report, *bgp.TraceRequest, *bgp.TraceReply, *bgp.Bulletin:
-		return true
-	}
-	return false
-}
-
 // send queues a message; whatever is not bulk goes ahead of what is.
 func (c *conn) send(m bgp.Message) {
 	c.mu.Lock()
 	at := len(c.queue)
-	if !bulk(m) {
-		for at > 0 && bulk(c.queue[at-1]) {
+	if !bgp.Bulk(m) {
+		for at > 0 && bgp.Bulk(c.queue[at-1]) {
 			at--
 		}
 	}
@@ -169,7 +160,7 @@ func (c *conn) write(ctx context.Context, sent func()) {
 			if err := c.link.Send(encode(m)); err != nil {
 				return
 			}
-			if bulk(m) {
+			if bgp.Bulk(m) {
 				sent()
 			}
 		}

@@ -110,6 +110,7 @@ type Router struct {
 	ready    chan struct{} // closed when the data plane may be published
 	done     chan struct{} // closed when the loop has ended
 	traces   *traces
+	whys     questions[*bgp.WhyReply]
 
 	ctx   context.Context // of Run
 	tasks sync.WaitGroup
@@ -358,7 +359,7 @@ func (r *Router) stepOnce(ev speaker.Event, atOnce bool) []speaker.ConnID {
 	for _, eff := range effects {
 		s, ok := eff.(speaker.Send)
 		if ok && atOnce && r.sendNow(s) {
-			if bulk(s.Msg) {
+			if bgp.Bulk(s.Msg) {
 				taken = append(taken, s.Conn)
 			}
 			continue

@@ -33,16 +33,11 @@ const (
 // traces are the books of what is asked and answered. They are safe for concurrent use.
 type traces struct {
 	mu     sync.Mutex
-	asked  map[traceKey]chan []bgp.TraceHop // questions of this node that wait for a reply
-	seen   map[uint64]time.Time             // traces that have been here
+	asked  questions[[]bgp.TraceHop]
+	seen   map[uint64]time.Time // traces that have been here
 	budget map[bgp.NodeID]*allowance
 	busy   int // answers under way
 	no     int // refusals under way
-}
-
-type traceKey struct {
-	peer bgp.NodeID
-	id   uint64
 }
 
 // allowance is what one peer may ask.
@@ -53,7 +48,6 @@ type allowance struct {
 
 func newTraces() *traces {
 	return &traces{
-		asked:  map[traceKey]chan []bgp.TraceHop{},
 		seen:   map[uint64]time.Time{},
 		budget: map[bgp.NodeID]*allowance{},
 	}
@@ -81,32 +75,15 @@ func (r *Router) Ask(ctx context.Context, peer bgp.NodeID, req bgp.TraceRequest)
 	if err := errors.Join(query, err); err != nil {
 		return nil, err
 	}
-	key := traceKey{peer, req.ID}
-	reply := make(chan []bgp.TraceHop, 1)
-	r.traces.mu.Lock()
-	if r.traces.asked[key] != nil {
-		r.traces.mu.Unlock()
+	reply, done, ok := r.traces.asked.put(question{peer, req.ID})
+	if !ok {
 		return nil, fmt.Errorf("%s is being asked already", peer)
 	}
-	r.traces.asked[key] = reply
+	defer done()
+	r.traces.mu.Lock()
 	r.traces.remember(time.Now(), req.ID)
 	r.traces.mu.Unlock()
-	defer func() {
-		r.traces.mu.Lock()
-		delete(r.traces.asked, key)
-		r.traces.mu.Unlock()
-	}()
-	if err := r.Do(ctx, speaker.Say{Peer: peer, Msg: &req}); err != nil {
-		return nil, err
-	}
-	select {
-	case hops := <-reply:
-		return hops, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%s has not answered in time", peer)
-	case <-r.done:
-		return nil, ErrStopped
-	}
+	return await(ctx, r, peer, &req, reply)
 }
 
 // heard takes a peer's question, or its answer to one of ours. It is called from the loop.
@@ -115,15 +92,9 @@ func (r *Router) heard(eff speaker.Heard) {
 	case *bgp.Bulletin:
 		r.cfg.Bulletin(eff.Peer, m.Body)
 	case *bgp.TraceReply:
-		r.traces.mu.Lock()
-		reply := r.traces.asked[traceKey{eff.Peer, m.ID}]
-		r.traces.mu.Unlock()
-		if reply != nil {
-			select {
-			case reply <- m.Hops:
-			default: // it has answered before
-			}
-		}
+		r.traces.asked.answer(question{eff.Peer, m.ID}, m.Hops)
+	case *bgp.WhyReply:
+		r.whys.answer(question{eff.Peer, m.ID}, m)
 	case *bgp.TraceRequest:
 		req := *m
 		if r.cfg.Answer == nil || req.Service == "" {

@@ -141,6 +141,10 @@ func messageText(m bgp.Message) string {
 		return fmt.Sprintf("TRACE-REQUEST %s", m.Service)
 	case *bgp.TraceReply:
 		return fmt.Sprintf("TRACE-REPLY of %d hops", len(m.Hops))
+	case *bgp.WhyRequest:
+		return fmt.Sprintf("WHY-REQUEST %s", m.Service)
+	case *bgp.Hops:
+		return fmt.Sprintf("HOPS, %d of them", len(m.Signed))
 	case *bgp.Bulletin:
 		return fmt.Sprintf("BULLETIN of %d bytes", len(m.Body))
 	}

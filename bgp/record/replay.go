@@ -211,21 +211,12 @@ func (p *Player) rebuild(b []byte) error {
 	for len(queue) > 0 {
 		ev, queue = queue[0], queue[1:]
 		for _, eff := range p.sp.Step(p.now, ev) {
-			if s, ok := eff.(speaker.Send); ok && costs(s.Msg) {
+			if s, ok := eff.(speaker.Send); ok && bgp.Bulk(s.Msg) {
 				queue = append(queue, speaker.Writable{Conn: s.Conn})
 			}
 		}
 	}
 	return nil
-}
-
-// costs tells whether a message takes a credit.
-func costs(m bgp.Message) bool {
-	switch m.(type) {
-	case *bgp.Update, *bgp.Attest, *bgp.Report, *bgp.TraceRequest, *bgp.TraceReply, *bgp.Bulletin:
-		return true
-	}
-	return false
 }
 
 // live ends a checkpoint: what is left over of bulk work is done, and chance is as it was.

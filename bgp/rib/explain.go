@@ -78,12 +78,21 @@ func (t *Table) Exports(name bgp.Service) []Export {
 		if p == nil || p.cfg.Node.IsZero() {
 			continue
 		}
-		e := Export{Peer: p.cfg.Node, Told: t.holds(p, svc), Pending: p.up && p.dirty.waits(svc)}
-		e.Why, e.Term = t.withheld(p, svc)
-		all = append(all, e)
+		all = append(all, t.ExportTo(p.id, name))
 	}
 	slices.SortFunc(all, func(a, b Export) int { return a.Peer.Compare(b.Peer) })
 	return all
+}
+
+// ExportTo is what one peer is told of a service, known or not, and why not if it is not.
+func (t *Table) ExportTo(id PeerID, name bgp.Service) Export {
+	p := t.peers[id]
+	e := Export{Peer: p.cfg.Node, Why: WithheldNoPath}
+	if svc := t.names.find([]byte(name)); svc != none {
+		e.Told, e.Pending = t.holds(p, svc), p.up && p.dirty.waits(svc)
+		e.Why, e.Term = t.withheld(p, svc)
+	}
+	return e
 }
 
 // Told tells whether a peer holds a path of a service that this node sent it.

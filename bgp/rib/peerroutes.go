@@ -99,6 +99,18 @@ func (t *Table) PeerRoutes(id PeerID, v View, covers func(bgp.Service) bool, fro
 	return 0
 }
 
+// FromPeer returns the routes to a service that a peer announces: those that may be used first.
+func (t *Table) FromPeer(id PeerID, name bgp.Service) []PeerRoute {
+	p := t.peers[id]
+	var all []PeerRoute
+	yield := func(r PeerRoute) { all = append(all, r) }
+	if svc := t.names.find([]byte(name)); svc != none {
+		t.eachAnnounced(p, svc, ViewReceived, yield)
+	}
+	p.eachLeftOut(func(svc bgp.Service) bool { return svc == name }, yield)
+	return all
+}
+
 func (p *peer) eachLeftOut(covers func(bgp.Service) bool, yield func(PeerRoute)) {
 	names := make([]bgp.NLRI, 0, len(p.leftOut))
 	for n := range p.leftOut {

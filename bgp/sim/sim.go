@@ -60,6 +60,8 @@ type Node struct {
 	Table map[bgp.Service]rib.Selected
 	// Log holds what sessions did, in words.
 	Log []string
+	// Heard holds the replies and other words of peers that the shell would be handed.
+	Heard []speaker.Heard
 }
 
 type link struct {
@@ -395,6 +397,8 @@ func (n *Net) carryOut(node *Node, eff speaker.Effect) {
 		node.Log = append(node.Log, fmt.Sprintf("%s %s→%s %s", eff.Peer.Name, eff.From, eff.To, eff.Reason))
 	case speaker.LimitReached:
 		node.Log = append(node.Log, fmt.Sprintf("%s announces more than %d routes", eff.Peer.Name, eff.Limit))
+	case speaker.Heard:
+		node.Heard = append(node.Heard, eff)
 	case speaker.PublishReady:
 		node.Log = append(node.Log, "publish: "+eff.Why)
 	}
@@ -426,11 +430,7 @@ func (n *Net) send(node *Node, eff speaker.Send) {
 		return
 	}
 	msg := copied(eff.Msg)
-	costs := false
-	switch msg.(type) {
-	case *bgp.Update, *bgp.Attest, *bgp.Report, *bgp.TraceRequest, *bgp.TraceReply, *bgp.Bulletin:
-		costs = true
-	}
+	costs := bgp.Bulk(msg)
 	boot := node.boot
 	if costs {
 		s.updates++

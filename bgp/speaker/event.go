@@ -157,8 +157,8 @@ type Drain struct{ On bool }
 // restarted node publishes nothing: a table without peers would look complete.
 type Restored struct{}
 
-// Say hands a peer a *bgp.TraceRequest, *bgp.TraceReply or *bgp.Bulletin. It is dropped if the
-// peer has no session, does not know such messages, or reads too slowly: the asker stops waiting by itself.
+// Say hands a peer a *bgp.TraceRequest, *bgp.TraceReply, *bgp.WhyRequest or *bgp.Bulletin. It is dropped if the peer
+// has no session, does not know such messages, or reads too slowly: the asker stops waiting by itself.
 type Say struct {
 	Peer bgp.NodeID
 	Msg  bgp.Message
@@ -202,8 +202,8 @@ type Dial struct {
 	Address string
 }
 
-// Send hands a message to a stream. An *bgp.Update, *bgp.Attest, *bgp.Report, *bgp.TraceRequest, *bgp.TraceReply or
-// *bgp.Bulletin costs one credit, which Writable gives back; all others go at once.
+// Send hands a message to a stream. One that is bgp.Bulk costs one credit, which Writable gives back; all others go at
+// once.
 type Send struct {
 	Conn ConnID
 	Msg  bgp.Message
@@ -239,7 +239,7 @@ type Rejected struct {
 }
 
 // Heard hands on what an established peer says about the tracing of calls: a *bgp.TraceRequest, which wants an answer
-// by Say, or a *bgp.TraceReply; or a *bgp.Bulletin of a node of this organisation.
+// by Say, or a *bgp.TraceReply; a *bgp.WhyReply; or a *bgp.Bulletin of a node of this organisation.
 type Heard struct {
 	Peer bgp.NodeID
 	Msg  bgp.Message

@@ -76,6 +76,7 @@ func (s *Speaker) open(p *peer) bgp.Open {
 			Rules:     true,
 			Attest:    true,
 			Bulletins: s.cfg.Bulletins,
+			Why:       s.explains(p),
 		},
 	}
 }
@@ -118,6 +119,10 @@ func (s *Speaker) received(now time.Time, ev Received) {
 		}
 	case *bgp.TraceReply:
 		s.emit(Heard{p.cfg.Node, m})
+	case *bgp.WhyRequest:
+		s.why(now, c, m)
+	case *bgp.WhyReply:
+		s.emit(Heard{p.cfg.Node, m})
 	case *bgp.Bulletin:
 		if s.cfg.Bulletins && p.cfg.Node.Org == s.cfg.Self.Org {
 			s.emit(Heard{p.cfg.Node, m})
@@ -125,13 +130,16 @@ func (s *Speaker) received(now time.Time, ev Received) {
 	}
 }
 
-// say sends a message of a trace or a bulletin, if the peer takes it now.
+// say sends a message of a trace, a question or a bulletin, if the peer takes it now.
 func (s *Speaker) say(now time.Time, ev Say) {
 	p := s.peers[ev.Peer]
 	if p == nil || p.session == nil || p.session.credits == 0 {
 		return
 	}
 	if _, ask := ev.Msg.(*bgp.TraceRequest); ask && !p.caps.Trace {
+		return
+	}
+	if _, ask := ev.Msg.(*bgp.WhyRequest); ask && !p.caps.Why {
 		return
 	}
 	if _, own := ev.Msg.(*bgp.Bulletin); own && (!p.caps.Bulletins || p.cfg.Node.Org != s.cfg.Self.Org) {

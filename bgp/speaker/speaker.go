@@ -32,6 +32,8 @@ type Config struct {
 	Trace bool
 	// Bulletins tells that this node reads the BULLETINs of its organisation.
 	Bulletins bool
+	// Explain says whose WHY-REQUESTs this node answers.
+	Explain Explain
 	// HoldNames ranks a node that begins to offer another's name after whoever has offered it for longest, until an
 	// operator agrees.
 	HoldNames bool

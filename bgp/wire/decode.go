@@ -52,6 +52,12 @@ func Decode(frame []byte) (bgp.Message, *bgp.Notification) {
 			m, err = decodeTraceRequest(f.bytes)
 		case frameTraceReply:
 			m, err = decodeTraceReply(f.bytes)
+		case frameWhyRequest:
+			m, err = decodeWhyRequest(f.bytes)
+		case frameWhyReply:
+			m, err = decodeWhyReply(f.bytes)
+		case frameHops:
+			m, err = decodeHops(f.bytes)
 		case frameBulletin:
 			m, err = decodeBulletin(f.bytes)
 		}
@@ -176,6 +182,10 @@ func decodeCapabilities(b []byte, c *bgp.Capabilities) error {
 			c.Attest = f.value != 0
 		case 20:
 			c.Bulletins = f.value != 0
+		case 21:
+			c.Why = f.value != 0
+		case 22:
+			c.Hops = f.value != 0
 		}
 		return nil
 	})

@@ -23,6 +23,9 @@ const (
 	frameRules        = 15
 	frameAttest       = 16
 	frameBulletin     = 20
+	frameWhyRequest   = 21
+	frameWhyReply     = 22
+	frameHops         = 23
 )
 
 // Append appends m's frame to dst.
@@ -59,6 +62,12 @@ func Append(dst []byte, m bgp.Message) []byte {
 		return appendMessage(dst, frameTraceRequest, traceRequestBody(m))
 	case *bgp.TraceReply:
 		return appendMessage(dst, frameTraceReply, traceReplyBody(m))
+	case *bgp.WhyRequest:
+		return appendMessage(dst, frameWhyRequest, appendText(appendFixed64(nil, 1, m.ID), 2, string(m.Service)))
+	case *bgp.WhyReply:
+		return appendMessage(dst, frameWhyReply, whyReplyBody(m))
+	case *bgp.Hops:
+		return appendMessage(dst, frameHops, hopsBody(m))
 	case *bgp.Bulletin:
 		return appendMessage(dst, frameBulletin, appendText(nil, 1, string(m.Body)))
 	}
@@ -107,6 +116,8 @@ func openBody(o *bgp.Open) []byte {
 	c = appendBool(c, 14, o.Capabilities.Rules)
 	c = appendBool(c, 15, o.Capabilities.Attest)
 	c = appendBool(c, 20, o.Capabilities.Bulletins)
+	c = appendBool(c, 21, o.Capabilities.Why)
+	c = appendBool(c, 22, o.Capabilities.Hops)
 	var b []byte
 	b = appendUint(b, 1, uint64(o.Version))
 	b = appendText(b, 2, o.Node.String())

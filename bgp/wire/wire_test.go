@@ -54,6 +54,8 @@ func messages() []bgp.Message {
 				Reports:         true,
 				Trace:           true,
 				Bulletins:       true,
+				Why:             true,
+				Hops:            true,
 			},
 		},
 		bgp.Keepalive{},
@@ -79,6 +81,12 @@ func messages() []bgp.Message {
 		&bgp.Report{},
 		&bgp.TraceRequest{ID: 1 << 63, Service: "books.acme.example", TTL: 8, Budget: 5 * time.Second, Search: true},
 		&bgp.Bulletin{Body: []byte{0, 255, 7}},
+		&bgp.WhyRequest{ID: 9, Service: "books.acme.example"},
+		&bgp.WhyReply{
+			ID: 9, Outcome: bgp.WhyAnswered, Told: bgp.Fate{Why: "eine Regel", Term: "no"}, Taken: bgp.Fate{OK: true},
+			Announced: true,
+		},
+		&bgp.Hops{Signed: [][]byte{{1, 2}, {3}}},
 		&bgp.TraceReply{ID: 7, Hops: []bgp.TraceHop{
 			{Node: bgp.NodeID{Org: "acme.example", Name: "b"}, Steps: []bgp.TraceStep{
 				{Name: "route", State: bgp.TraceOK, Text: "via acme.example/a", Took: 12 * time.Microsecond},

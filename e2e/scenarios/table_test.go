@@ -261,7 +261,7 @@ func routingScenarios() []scenario {
 				"bgp/peering/serve.go",
 				"\t\tif !mail.put(ctx, ev) {", "\t\tgo mail.put(ctx, ev)\n\t\tif false {"),
 			one("keepalives go ahead of UPDATEs", "bgp/peering TestKeepalivesGoAheadOfBulk", connFile,
-				"\tif !bulk(m) {\n\t\tfor", "\tif false {\n\t\tfor"),
+				"\tif !bgp.Bulk(m) {\n\t\tfor", "\tif false {\n\t\tfor"),
 			one("nothing is delayed to be sent together with more", "bgp/peering TestNothingIsDebounced", peeringFile,
 				"\tif o.ev != nil {\n", "\ttime.Sleep(time.Millisecond)\n\tif o.ev != nil {\n"),
 			one("nor kept from the last of many peers until the first have all of it", "bgp/speaker TestFirstMessagesGoFirst",

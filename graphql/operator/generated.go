@@ -157,6 +157,7 @@ type ComplexityRoot struct {
 	}
 
 	Explanation struct {
+		Asked     func(childComplexity int) int
 		Down      func(childComplexity int) int
 		GoneSince func(childComplexity int) int
 		Hints     func(childComplexity int) int
@@ -378,6 +379,18 @@ type ComplexityRoot struct {
 		Wants           func(childComplexity int) int
 	}
 
+	PeerAnswer struct {
+		Announced func(childComplexity int) int
+		Error     func(childComplexity int) int
+		Peer      func(childComplexity int) int
+		Taken     func(childComplexity int) int
+		TakenTerm func(childComplexity int) int
+		TakenWhy  func(childComplexity int) int
+		Told      func(childComplexity int) int
+		ToldTerm  func(childComplexity int) int
+		ToldWhy   func(childComplexity int) int
+	}
+
 	PeerConfig struct {
 		AddPath         func(childComplexity int) int
 		Addresses       func(childComplexity int) int
@@ -558,7 +571,7 @@ type ComplexityRoot struct {
 		CheckSubgraph  func(childComplexity int, name string, sdl string) int
 		Decisions      func(childComplexity int, first int, denied bool) int
 		Envoys         func(childComplexity int) int
-		Explain        func(childComplexity int, service string) int
+		Explain        func(childComplexity int, service string, ask bool) int
 		FilterDiff     func(childComplexity int, input FilterInput) int
 		FilterExplain  func(childComplexity int, input FilterInput, service string) int
 		Graph          func(childComplexity int) int
@@ -807,7 +820,7 @@ type QueryResolver interface {
 	Peer(ctx context.Context, node string) (*Peer, error)
 	Routes(ctx context.Context, after int, first int) (*RoutePage, error)
 	Route(ctx context.Context, service string) (*Route, error)
-	Explain(ctx context.Context, service string) (*Explanation, error)
+	Explain(ctx context.Context, service string, ask bool) (*Explanation, error)
 	Trace(ctx context.Context, service string) (*Trace, error)
 	Services(ctx context.Context) ([]Service, error)
 	Service(ctx context.Context, service string) (*Service, error)
@@ -1329,6 +1342,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Exclusion.Subgraph(childComplexity), true
 
+	case "Explanation.asked":
+		if e.ComplexityRoot.Explanation.Asked == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Explanation.Asked(childComplexity), true
 	case "Explanation.down":
 		if e.ComplexityRoot.Explanation.Down == nil {
 			break
@@ -2472,6 +2491,61 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Peer.Wants(childComplexity), true
 
+	case "PeerAnswer.announced":
+		if e.ComplexityRoot.PeerAnswer.Announced == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerAnswer.Announced(childComplexity), true
+	case "PeerAnswer.error":
+		if e.ComplexityRoot.PeerAnswer.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerAnswer.Error(childComplexity), true
+	case "PeerAnswer.peer":
+		if e.ComplexityRoot.PeerAnswer.Peer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerAnswer.Peer(childComplexity), true
+	case "PeerAnswer.taken":
+		if e.ComplexityRoot.PeerAnswer.Taken == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerAnswer.Taken(childComplexity), true
+	case "PeerAnswer.takenTerm":
+		if e.ComplexityRoot.PeerAnswer.TakenTerm == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerAnswer.TakenTerm(childComplexity), true
+	case "PeerAnswer.takenWhy":
+		if e.ComplexityRoot.PeerAnswer.TakenWhy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerAnswer.TakenWhy(childComplexity), true
+	case "PeerAnswer.told":
+		if e.ComplexityRoot.PeerAnswer.Told == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerAnswer.Told(childComplexity), true
+	case "PeerAnswer.toldTerm":
+		if e.ComplexityRoot.PeerAnswer.ToldTerm == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerAnswer.ToldTerm(childComplexity), true
+	case "PeerAnswer.toldWhy":
+		if e.ComplexityRoot.PeerAnswer.ToldWhy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerAnswer.ToldWhy(childComplexity), true
+
 	case "PeerConfig.addPath":
 		if e.ComplexityRoot.PeerConfig.AddPath == nil {
 			break
@@ -3265,7 +3339,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Query.Explain(childComplexity, args["service"].(string)), true
+		return e.ComplexityRoot.Query.Explain(childComplexity, args["service"].(string), args["ask"].(bool)), true
 	case "Query.filterDiff":
 		if e.ComplexityRoot.Query.FilterDiff == nil {
 			break
@@ -4663,6 +4737,8 @@ func (ec *executionContext) childFields_Explanation(ctx context.Context, field g
 		return ec.fieldContext_Explanation_hints(ctx, field)
 	case "down":
 		return ec.fieldContext_Explanation_down(ctx, field)
+	case "asked":
+		return ec.fieldContext_Explanation_asked(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Explanation", field.Name)
 }
@@ -5039,6 +5115,30 @@ func (ec *executionContext) childFields_Peer(ctx context.Context, field graphql.
 		return ec.fieldContext_Peer_config(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Peer", field.Name)
+}
+
+func (ec *executionContext) childFields_PeerAnswer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "peer":
+		return ec.fieldContext_PeerAnswer_peer(ctx, field)
+	case "error":
+		return ec.fieldContext_PeerAnswer_error(ctx, field)
+	case "told":
+		return ec.fieldContext_PeerAnswer_told(ctx, field)
+	case "toldWhy":
+		return ec.fieldContext_PeerAnswer_toldWhy(ctx, field)
+	case "toldTerm":
+		return ec.fieldContext_PeerAnswer_toldTerm(ctx, field)
+	case "announced":
+		return ec.fieldContext_PeerAnswer_announced(ctx, field)
+	case "taken":
+		return ec.fieldContext_PeerAnswer_taken(ctx, field)
+	case "takenWhy":
+		return ec.fieldContext_PeerAnswer_takenWhy(ctx, field)
+	case "takenTerm":
+		return ec.fieldContext_PeerAnswer_takenTerm(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PeerAnswer", field.Name)
 }
 
 func (ec *executionContext) childFields_PeerConfig(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6302,6 +6402,14 @@ func (ec *executionContext) field_Query_explain_args(ctx context.Context, rawArg
 		return nil, err
 	}
 	args["service"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "ask",
+		func(ctx context.Context, v any) (bool, error) {
+			return ec.unmarshalNBoolean2bool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ask"] = arg1
 	return args, nil
 }
 
@@ -8737,6 +8845,38 @@ func (ec *executionContext) fieldContext_Explanation_down(_ context.Context, fie
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_PeerDown(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Explanation_asked(ctx context.Context, field graphql.CollectedField, obj *Explanation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Explanation_asked(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Asked, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []PeerAnswer) graphql.Marshaler {
+			return ec.marshalNPeerAnswer2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerAnswerᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Explanation_asked(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Explanation",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PeerAnswer(ctx, field)
 		},
 	}
 	return fc, nil
@@ -13028,6 +13168,213 @@ func (ec *executionContext) fieldContext_Peer_config(_ context.Context, field gr
 	return fc, nil
 }
 
+func (ec *executionContext) _PeerAnswer_peer(ctx context.Context, field graphql.CollectedField, obj *PeerAnswer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerAnswer_peer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Peer, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerAnswer_peer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerAnswer", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerAnswer_error(ctx context.Context, field graphql.CollectedField, obj *PeerAnswer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerAnswer_error(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Error, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerAnswer_error(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerAnswer", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerAnswer_told(ctx context.Context, field graphql.CollectedField, obj *PeerAnswer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerAnswer_told(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Told, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerAnswer_told(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerAnswer", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PeerAnswer_toldWhy(ctx context.Context, field graphql.CollectedField, obj *PeerAnswer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerAnswer_toldWhy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ToldWhy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerAnswer_toldWhy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerAnswer", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerAnswer_toldTerm(ctx context.Context, field graphql.CollectedField, obj *PeerAnswer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerAnswer_toldTerm(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ToldTerm, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerAnswer_toldTerm(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerAnswer", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerAnswer_announced(ctx context.Context, field graphql.CollectedField, obj *PeerAnswer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerAnswer_announced(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Announced, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerAnswer_announced(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerAnswer", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PeerAnswer_taken(ctx context.Context, field graphql.CollectedField, obj *PeerAnswer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerAnswer_taken(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Taken, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerAnswer_taken(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerAnswer", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PeerAnswer_takenWhy(ctx context.Context, field graphql.CollectedField, obj *PeerAnswer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerAnswer_takenWhy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TakenWhy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerAnswer_takenWhy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerAnswer", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeerAnswer_takenTerm(ctx context.Context, field graphql.CollectedField, obj *PeerAnswer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerAnswer_takenTerm(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TakenTerm, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerAnswer_takenTerm(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerAnswer", field, false, false, "String")
+}
+
 func (ec *executionContext) _PeerConfig_addresses(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -16129,7 +16476,7 @@ func (ec *executionContext) _Query_explain(ctx context.Context, field graphql.Co
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().Explain(ctx, fc.Args["service"].(string))
+			return ec.Resolvers.Query().Explain(ctx, fc.Args["service"].(string), fc.Args["ask"].(bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *Explanation) graphql.Marshaler {
@@ -23191,6 +23538,11 @@ func (ec *executionContext) _Explanation(ctx context.Context, sel ast.SelectionS
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "asked":
+			out.Values[i] = ec._Explanation_asked(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -24502,6 +24854,79 @@ func (ec *executionContext) _Peer(ctx context.Context, sel ast.SelectionSet, obj
 			}
 		case "config":
 			out.Values[i] = ec._Peer_config(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var peerAnswerImplementors = []string{"PeerAnswer"}
+
+func (ec *executionContext) _PeerAnswer(ctx context.Context, sel ast.SelectionSet, obj *PeerAnswer) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, peerAnswerImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PeerAnswer")
+		case "peer":
+			out.Values[i] = ec._PeerAnswer_peer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "error":
+			out.Values[i] = ec._PeerAnswer_error(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "told":
+			out.Values[i] = ec._PeerAnswer_told(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "toldWhy":
+			out.Values[i] = ec._PeerAnswer_toldWhy(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "toldTerm":
+			out.Values[i] = ec._PeerAnswer_toldTerm(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "announced":
+			out.Values[i] = ec._PeerAnswer_announced(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "taken":
+			out.Values[i] = ec._PeerAnswer_taken(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "takenWhy":
+			out.Values[i] = ec._PeerAnswer_takenWhy(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "takenTerm":
+			out.Values[i] = ec._PeerAnswer_takenTerm(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -27950,6 +28375,26 @@ func (ec *executionContext) marshalNPeer2ᚖgithubᚗcomᚋcatalystᚑrouterᚋc
 		return graphql.Null
 	}
 	return ec._Peer(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNPeerAnswer2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerAnswer(ctx context.Context, sel ast.SelectionSet, v PeerAnswer) graphql.Marshaler {
+	return ec._PeerAnswer(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNPeerAnswer2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerAnswerᚄ(ctx context.Context, sel ast.SelectionSet, v []PeerAnswer) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNPeerAnswer2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerAnswer(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNPeerConfig2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeerConfig(ctx context.Context, sel ast.SelectionSet, v PeerConfig) graphql.Marshaler {

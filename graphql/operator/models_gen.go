@@ -190,6 +190,8 @@ type Explanation struct {
 	Hints []string `json:"hints"`
 	// Peers without a session, any of which might announce it.
 	Down []PeerDown `json:"down"`
+	// What peers with a session say when they are asked; none without ask.
+	Asked []PeerAnswer `json:"asked"`
 }
 
 // A departure from the protocol.
@@ -452,6 +454,22 @@ type Peer struct {
 	Faults []Fault `json:"faults"`
 	// What the operator ordered.
 	Config PeerConfig `json:"config"`
+}
+
+// What a peer says of a service when it is asked (peering.explain).
+type PeerAnswer struct {
+	Peer string `json:"peer"`
+	// Why there is no answer; empty if there is one.
+	Error string `json:"error"`
+	// It tells this node of the service; why not, and the term of its rules that decided.
+	Told     bool   `json:"told"`
+	ToldWhy  string `json:"toldWhy"`
+	ToldTerm string `json:"toldTerm"`
+	// This node announces the service to it; whether it takes that, why not, and the term of its rules that decided.
+	Announced bool   `json:"announced"`
+	Taken     bool   `json:"taken"`
+	TakenWhy  string `json:"takenWhy"`
+	TakenTerm string `json:"takenTerm"`
 }
 
 // What the operator ordered of a peer, as PeerInput takes it.

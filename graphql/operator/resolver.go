@@ -41,7 +41,7 @@ type Backend interface {
 	// RenewCertificate returns when the new one ends (RFC 3339).
 	RenewCertificate(ctx context.Context) (string, error)
 	Apply(ctx context.Context, in ApplyInput) ([]Applied, error)
-	Explain(ctx context.Context, service string) (*Explanation, error)
+	Explain(ctx context.Context, service string, ask bool) (*Explanation, error)
 	Trace(ctx context.Context, service string) (*Trace, error)
 	Changes(ctx context.Context, match []string, peers bool) (<-chan *Change, error)
 }
@@ -130,8 +130,8 @@ func (q query) Resolve(ctx context.Context, name string) (*Resolution, error) {
 	return allowed(ctx, q.resolver, "resolve", func() (*Resolution, error) { return q.b.Resolve(ctx, name) })
 }
 
-func (q query) Explain(ctx context.Context, service string) (*Explanation, error) {
-	return allowed(ctx, q.resolver, "explain", func() (*Explanation, error) { return q.b.Explain(ctx, service) })
+func (q query) Explain(ctx context.Context, service string, ask bool) (*Explanation, error) {
+	return allowed(ctx, q.resolver, "explain", func() (*Explanation, error) { return q.b.Explain(ctx, service, ask) })
 }
 
 func (q query) Trace(ctx context.Context, service string) (*Trace, error) {

@@ -256,6 +256,9 @@ type Frame struct {
 	//	*Frame_Rules
 	//	*Frame_Attest
 	//	*Frame_Bulletin
+	//	*Frame_WhyRequest
+	//	*Frame_WhyReply
+	//	*Frame_Hops
 	Message       isFrame_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -406,6 +409,33 @@ func (x *Frame) GetBulletin() *Bulletin {
 	return nil
 }
 
+func (x *Frame) GetWhyRequest() *WhyRequest {
+	if x != nil {
+		if x, ok := x.Message.(*Frame_WhyRequest); ok {
+			return x.WhyRequest
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetWhyReply() *WhyReply {
+	if x != nil {
+		if x, ok := x.Message.(*Frame_WhyReply); ok {
+			return x.WhyReply
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetHops() *Hops {
+	if x != nil {
+		if x, ok := x.Message.(*Frame_Hops); ok {
+			return x.Hops
+		}
+	}
+	return nil
+}
+
 type isFrame_Message interface {
 	isFrame_Message()
 }
@@ -458,6 +488,18 @@ type Frame_Bulletin struct {
 	Bulletin *Bulletin `protobuf:"bytes,20,opt,name=bulletin,proto3,oneof"`
 }
 
+type Frame_WhyRequest struct {
+	WhyRequest *WhyRequest `protobuf:"bytes,21,opt,name=why_request,json=whyRequest,proto3,oneof"`
+}
+
+type Frame_WhyReply struct {
+	WhyReply *WhyReply `protobuf:"bytes,22,opt,name=why_reply,json=whyReply,proto3,oneof"`
+}
+
+type Frame_Hops struct {
+	Hops *Hops `protobuf:"bytes,23,opt,name=hops,proto3,oneof"`
+}
+
 func (*Frame_Open) isFrame_Message() {}
 
 func (*Frame_Update) isFrame_Message() {}
@@ -481,6 +523,12 @@ func (*Frame_Rules) isFrame_Message() {}
 func (*Frame_Attest) isFrame_Message() {}
 
 func (*Frame_Bulletin) isFrame_Message() {}
+
+func (*Frame_WhyRequest) isFrame_Message() {}
+
+func (*Frame_WhyReply) isFrame_Message() {}
+
+func (*Frame_Hops) isFrame_Message() {}
 
 // Open is the first message in each direction (RFC 4271 §4.2).
 type Open struct {
@@ -591,6 +639,8 @@ type Capabilities struct {
 	Rules             bool                   `protobuf:"varint,14,opt,name=rules,proto3" json:"rules,omitempty"`         // RULES is understood
 	Attest            bool                   `protobuf:"varint,15,opt,name=attest,proto3" json:"attest,omitempty"`       // ATTEST is understood
 	Bulletins         bool                   `protobuf:"varint,20,opt,name=bulletins,proto3" json:"bulletins,omitempty"` // BULLETIN of the same organisation is read
+	Why               bool                   `protobuf:"varint,21,opt,name=why,proto3" json:"why,omitempty"`             // WHY-REQUEST of the receiver is answered
+	Hops              bool                   `protobuf:"varint,22,opt,name=hops,proto3" json:"hops,omitempty"`           // HOPS is understood
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -712,6 +762,20 @@ func (x *Capabilities) GetAttest() bool {
 func (x *Capabilities) GetBulletins() bool {
 	if x != nil {
 		return x.Bulletins
+	}
+	return false
+}
+
+func (x *Capabilities) GetWhy() bool {
+	if x != nil {
+		return x.Why
+	}
+	return false
+}
+
+func (x *Capabilities) GetHops() bool {
+	if x != nil {
+		return x.Hops
 	}
 	return false
 }
@@ -1404,6 +1468,52 @@ func (x *Attest) GetChunk() []byte {
 	return nil
 }
 
+// Hops is a path by which what an organisation attests came to the receiver's organisation, signed by each organisation on it for the next
+// (docs/attestation.md).
+type Hops struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Signed        [][]byte               `protobuf:"bytes,1,rep,name=signed,proto3" json:"signed,omitempty"` // the origin's first; at most 16 of at most 1,024 bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hops) Reset() {
+	*x = Hops{}
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hops) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hops) ProtoMessage() {}
+
+func (x *Hops) ProtoReflect() protoreflect.Message {
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hops.ProtoReflect.Descriptor instead.
+func (*Hops) Descriptor() ([]byte, []int) {
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Hops) GetSigned() [][]byte {
+	if x != nil {
+		return x.Signed
+	}
+	return nil
+}
+
 // Report tells the originator of a service what a node has against it. It is repeated every 30 seconds while it holds.
 type Report struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1418,7 +1528,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[14]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1430,7 +1540,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[14]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1443,7 +1553,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{14}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Report) GetService() string {
@@ -1495,7 +1605,7 @@ type TraceRequest struct {
 
 func (x *TraceRequest) Reset() {
 	*x = TraceRequest{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[15]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1507,7 +1617,7 @@ func (x *TraceRequest) String() string {
 func (*TraceRequest) ProtoMessage() {}
 
 func (x *TraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[15]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1520,7 +1630,7 @@ func (x *TraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
 func (*TraceRequest) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{15}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TraceRequest) GetId() uint64 {
@@ -1569,7 +1679,7 @@ type TraceReply struct {
 
 func (x *TraceReply) Reset() {
 	*x = TraceReply{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[16]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1691,7 @@ func (x *TraceReply) String() string {
 func (*TraceReply) ProtoMessage() {}
 
 func (x *TraceReply) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[16]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1704,7 @@ func (x *TraceReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceReply.ProtoReflect.Descriptor instead.
 func (*TraceReply) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{16}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TraceReply) GetId() uint64 {
@@ -1623,7 +1733,7 @@ type TraceHop struct {
 
 func (x *TraceHop) Reset() {
 	*x = TraceHop{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[17]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1635,7 +1745,7 @@ func (x *TraceHop) String() string {
 func (*TraceHop) ProtoMessage() {}
 
 func (x *TraceHop) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[17]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1648,7 +1758,7 @@ func (x *TraceHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceHop.ProtoReflect.Descriptor instead.
 func (*TraceHop) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{17}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TraceHop) GetNode() string {
@@ -1686,7 +1796,7 @@ type TraceStep struct {
 
 func (x *TraceStep) Reset() {
 	*x = TraceStep{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[18]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1808,7 @@ func (x *TraceStep) String() string {
 func (*TraceStep) ProtoMessage() {}
 
 func (x *TraceStep) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[18]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1821,7 @@ func (x *TraceStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceStep.ProtoReflect.Descriptor instead.
 func (*TraceStep) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{18}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TraceStep) GetName() string {
@@ -1749,6 +1859,197 @@ func (x *TraceStep) GetTookUs() uint64 {
 	return 0
 }
 
+// WhyRequest asks what the receiver tells the sender of a service, and what it makes of what the sender announces of it.
+type WhyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"`
+	Service       string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhyRequest) Reset() {
+	*x = WhyRequest{}
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhyRequest) ProtoMessage() {}
+
+func (x *WhyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
+func (*WhyRequest) Descriptor() ([]byte, []int) {
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *WhyRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *WhyRequest) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+// WhyReply answers it.
+type WhyReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"`
+	Outcome       uint32                 `protobuf:"varint,2,opt,name=outcome,proto3" json:"outcome,omitempty"`     // 0 it does not say, 1 answered, 2 asked too often
+	Told          *Fate                  `protobuf:"bytes,3,opt,name=told,proto3" json:"told,omitempty"`            // what it tells the asker
+	Taken         *Fate                  `protobuf:"bytes,4,opt,name=taken,proto3" json:"taken,omitempty"`          // what it makes of what the asker announces
+	Announced     bool                   `protobuf:"varint,5,opt,name=announced,proto3" json:"announced,omitempty"` // the asker announces it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhyReply) Reset() {
+	*x = WhyReply{}
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhyReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhyReply) ProtoMessage() {}
+
+func (x *WhyReply) ProtoReflect() protoreflect.Message {
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhyReply.ProtoReflect.Descriptor instead.
+func (*WhyReply) Descriptor() ([]byte, []int) {
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *WhyReply) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *WhyReply) GetOutcome() uint32 {
+	if x != nil {
+		return x.Outcome
+	}
+	return 0
+}
+
+func (x *WhyReply) GetTold() *Fate {
+	if x != nil {
+		return x.Told
+	}
+	return nil
+}
+
+func (x *WhyReply) GetTaken() *Fate {
+	if x != nil {
+		return x.Taken
+	}
+	return nil
+}
+
+func (x *WhyReply) GetAnnounced() bool {
+	if x != nil {
+		return x.Announced
+	}
+	return false
+}
+
+// Fate says what became of a route.
+type Fate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ok            bool                   `protobuf:"varint,1,opt,name=ok,proto3" json:"ok,omitempty"`
+	Why           string                 `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`   // at most 240 bytes
+	Term          string                 `protobuf:"bytes,3,opt,name=term,proto3" json:"term,omitempty"` // of the answerer's rules; at most 240 bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fate) Reset() {
+	*x = Fate{}
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fate) ProtoMessage() {}
+
+func (x *Fate) ProtoReflect() protoreflect.Message {
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fate.ProtoReflect.Descriptor instead.
+func (*Fate) Descriptor() ([]byte, []int) {
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Fate) GetOk() bool {
+	if x != nil {
+		return x.Ok
+	}
+	return false
+}
+
+func (x *Fate) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Fate) GetTerm() string {
+	if x != nil {
+		return x.Term
+	}
+	return ""
+}
+
 // Bulletin is what nodes of one organisation tell each other beside routes. It may be dropped, so it is said again.
 type Bulletin struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1759,7 +2060,7 @@ type Bulletin struct {
 
 func (x *Bulletin) Reset() {
 	*x = Bulletin{}
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[19]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +2072,7 @@ func (x *Bulletin) String() string {
 func (*Bulletin) ProtoMessage() {}
 
 func (x *Bulletin) ProtoReflect() protoreflect.Message {
-	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[19]
+	mi := &file_catalyst_peering_v1_peering_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +2085,7 @@ func (x *Bulletin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bulletin.ProtoReflect.Descriptor instead.
 func (*Bulletin) Descriptor() ([]byte, []int) {
-	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{19}
+	return file_catalyst_peering_v1_peering_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Bulletin) GetBody() []byte {
@@ -1798,7 +2099,7 @@ var File_catalyst_peering_v1_peering_proto protoreflect.FileDescriptor
 
 const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\n" +
-	"!catalyst/peering/v1/peering.proto\x12\x13catalyst.peering.v1\"\xe6\x05\n" +
+	"!catalyst/peering/v1/peering.proto\x12\x13catalyst.peering.v1\"\x99\a\n" +
 	"\x05Frame\x12/\n" +
 	"\x04open\x18\x01 \x01(\v2\x19.catalyst.peering.v1.OpenH\x00R\x04open\x125\n" +
 	"\x06update\x18\x02 \x01(\v2\x1b.catalyst.peering.v1.UpdateH\x00R\x06update\x12>\n" +
@@ -1812,7 +2113,11 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"walk_reply\x18\x0e \x01(\v2\x1f.catalyst.peering.v1.TraceReplyH\x00R\twalkReply\x122\n" +
 	"\x05rules\x18\x0f \x01(\v2\x1a.catalyst.peering.v1.RulesH\x00R\x05rules\x125\n" +
 	"\x06attest\x18\x10 \x01(\v2\x1b.catalyst.peering.v1.AttestH\x00R\x06attest\x12;\n" +
-	"\bbulletin\x18\x14 \x01(\v2\x1d.catalyst.peering.v1.BulletinH\x00R\bbulletinB\t\n" +
+	"\bbulletin\x18\x14 \x01(\v2\x1d.catalyst.peering.v1.BulletinH\x00R\bbulletin\x12B\n" +
+	"\vwhy_request\x18\x15 \x01(\v2\x1f.catalyst.peering.v1.WhyRequestH\x00R\n" +
+	"whyRequest\x12<\n" +
+	"\twhy_reply\x18\x16 \x01(\v2\x1d.catalyst.peering.v1.WhyReplyH\x00R\bwhyReply\x12/\n" +
+	"\x04hops\x18\x17 \x01(\v2\x19.catalyst.peering.v1.HopsH\x00R\x04hopsB\t\n" +
 	"\amessage\"\xe4\x01\n" +
 	"\x04Open\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
@@ -1822,7 +2127,7 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\aingress\x18\x04 \x01(\tR\aingress\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\rR\x04role\x12\x17\n" +
 	"\aboot_id\x18\x06 \x01(\x06R\x06bootId\x12E\n" +
-	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\x95\x03\n" +
+	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\xbb\x03\n" +
 	"\fCapabilities\x12.\n" +
 	"\x13graceful_restart_ms\x18\x01 \x01(\x04R\x11gracefulRestartMs\x12\x1e\n" +
 	"\n" +
@@ -1839,7 +2144,9 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\x05trace\x18\r \x01(\bR\x05trace\x12\x14\n" +
 	"\x05rules\x18\x0e \x01(\bR\x05rules\x12\x16\n" +
 	"\x06attest\x18\x0f \x01(\bR\x06attest\x12\x1c\n" +
-	"\tbulletins\x18\x14 \x01(\bR\tbulletins\"\x93\x02\n" +
+	"\tbulletins\x18\x14 \x01(\bR\tbulletins\x12\x10\n" +
+	"\x03why\x18\x15 \x01(\bR\x03why\x12\x12\n" +
+	"\x04hops\x18\x16 \x01(\bR\x04hops\"\x93\x02\n" +
 	"\x06Update\x128\n" +
 	"\twithdrawn\x18\x01 \x03(\v2\x1a.catalyst.peering.v1.RouteR\twithdrawn\x128\n" +
 	"\tannounced\x18\x02 \x03(\v2\x1a.catalyst.peering.v1.GroupR\tannounced\x123\n" +
@@ -1894,7 +2201,9 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\x06export\x18\x02 \x01(\bR\x06export\"6\n" +
 	"\x06Attest\x12\x16\n" +
 	"\x06signed\x18\x01 \x01(\fR\x06signed\x12\x14\n" +
-	"\x05chunk\x18\x02 \x01(\fR\x05chunk\"r\n" +
+	"\x05chunk\x18\x02 \x01(\fR\x05chunk\"\x1e\n" +
+	"\x04Hops\x12\x16\n" +
+	"\x06signed\x18\x01 \x03(\fR\x06signed\"r\n" +
 	"\x06Report\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x12\n" +
@@ -1920,7 +2229,21 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.catalyst.peering.v1.TraceStateR\x05state\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x16\n" +
 	"\x06advice\x18\x04 \x01(\tR\x06advice\x12\x17\n" +
-	"\atook_us\x18\x05 \x01(\x04R\x06tookUs\"\x1e\n" +
+	"\atook_us\x18\x05 \x01(\x04R\x06tookUs\"6\n" +
+	"\n" +
+	"WhyRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x18\n" +
+	"\aservice\x18\x02 \x01(\tR\aservice\"\xb2\x01\n" +
+	"\bWhyReply\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x18\n" +
+	"\aoutcome\x18\x02 \x01(\rR\aoutcome\x12-\n" +
+	"\x04told\x18\x03 \x01(\v2\x19.catalyst.peering.v1.FateR\x04told\x12/\n" +
+	"\x05taken\x18\x04 \x01(\v2\x19.catalyst.peering.v1.FateR\x05taken\x12\x1c\n" +
+	"\tannounced\x18\x05 \x01(\bR\tannounced\"<\n" +
+	"\x04Fate\x12\x0e\n" +
+	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\tR\x04term\"\x1e\n" +
 	"\bBulletin\x12\x12\n" +
 	"\x04body\x18\x01 \x01(\fR\x04body*o\n" +
 	"\x06Marker\x12\x16\n" +
@@ -1961,7 +2284,7 @@ func file_catalyst_peering_v1_peering_proto_rawDescGZIP() []byte {
 }
 
 var file_catalyst_peering_v1_peering_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_catalyst_peering_v1_peering_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_catalyst_peering_v1_peering_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_catalyst_peering_v1_peering_proto_goTypes = []any{
 	(Marker)(0),          // 0: catalyst.peering.v1.Marker
 	(Protocol)(0),        // 1: catalyst.peering.v1.Protocol
@@ -1981,12 +2304,16 @@ var file_catalyst_peering_v1_peering_proto_goTypes = []any{
 	(*Subscribe)(nil),    // 15: catalyst.peering.v1.Subscribe
 	(*Rules)(nil),        // 16: catalyst.peering.v1.Rules
 	(*Attest)(nil),       // 17: catalyst.peering.v1.Attest
-	(*Report)(nil),       // 18: catalyst.peering.v1.Report
-	(*TraceRequest)(nil), // 19: catalyst.peering.v1.TraceRequest
-	(*TraceReply)(nil),   // 20: catalyst.peering.v1.TraceReply
-	(*TraceHop)(nil),     // 21: catalyst.peering.v1.TraceHop
-	(*TraceStep)(nil),    // 22: catalyst.peering.v1.TraceStep
-	(*Bulletin)(nil),     // 23: catalyst.peering.v1.Bulletin
+	(*Hops)(nil),         // 18: catalyst.peering.v1.Hops
+	(*Report)(nil),       // 19: catalyst.peering.v1.Report
+	(*TraceRequest)(nil), // 20: catalyst.peering.v1.TraceRequest
+	(*TraceReply)(nil),   // 21: catalyst.peering.v1.TraceReply
+	(*TraceHop)(nil),     // 22: catalyst.peering.v1.TraceHop
+	(*TraceStep)(nil),    // 23: catalyst.peering.v1.TraceStep
+	(*WhyRequest)(nil),   // 24: catalyst.peering.v1.WhyRequest
+	(*WhyReply)(nil),     // 25: catalyst.peering.v1.WhyReply
+	(*Fate)(nil),         // 26: catalyst.peering.v1.Fate
+	(*Bulletin)(nil),     // 27: catalyst.peering.v1.Bulletin
 }
 var file_catalyst_peering_v1_peering_proto_depIdxs = []int32{
 	5,  // 0: catalyst.peering.v1.Frame.open:type_name -> catalyst.peering.v1.Open
@@ -1995,30 +2322,35 @@ var file_catalyst_peering_v1_peering_proto_depIdxs = []int32{
 	13, // 3: catalyst.peering.v1.Frame.notification:type_name -> catalyst.peering.v1.Notification
 	14, // 4: catalyst.peering.v1.Frame.refresh:type_name -> catalyst.peering.v1.Refresh
 	15, // 5: catalyst.peering.v1.Frame.subscribe:type_name -> catalyst.peering.v1.Subscribe
-	18, // 6: catalyst.peering.v1.Frame.report:type_name -> catalyst.peering.v1.Report
-	19, // 7: catalyst.peering.v1.Frame.walk_request:type_name -> catalyst.peering.v1.TraceRequest
-	20, // 8: catalyst.peering.v1.Frame.walk_reply:type_name -> catalyst.peering.v1.TraceReply
+	19, // 6: catalyst.peering.v1.Frame.report:type_name -> catalyst.peering.v1.Report
+	20, // 7: catalyst.peering.v1.Frame.walk_request:type_name -> catalyst.peering.v1.TraceRequest
+	21, // 8: catalyst.peering.v1.Frame.walk_reply:type_name -> catalyst.peering.v1.TraceReply
 	16, // 9: catalyst.peering.v1.Frame.rules:type_name -> catalyst.peering.v1.Rules
 	17, // 10: catalyst.peering.v1.Frame.attest:type_name -> catalyst.peering.v1.Attest
-	23, // 11: catalyst.peering.v1.Frame.bulletin:type_name -> catalyst.peering.v1.Bulletin
-	6,  // 12: catalyst.peering.v1.Open.capabilities:type_name -> catalyst.peering.v1.Capabilities
-	8,  // 13: catalyst.peering.v1.Update.withdrawn:type_name -> catalyst.peering.v1.Route
-	9,  // 14: catalyst.peering.v1.Update.announced:type_name -> catalyst.peering.v1.Group
-	0,  // 15: catalyst.peering.v1.Update.marker:type_name -> catalyst.peering.v1.Marker
-	8,  // 16: catalyst.peering.v1.Group.routes:type_name -> catalyst.peering.v1.Route
-	1,  // 17: catalyst.peering.v1.Attributes.protocol:type_name -> catalyst.peering.v1.Protocol
-	11, // 18: catalyst.peering.v1.Attributes.next_hop:type_name -> catalyst.peering.v1.NextHop
-	2,  // 19: catalyst.peering.v1.Attributes.health:type_name -> catalyst.peering.v1.Health
-	21, // 20: catalyst.peering.v1.TraceReply.hops:type_name -> catalyst.peering.v1.TraceHop
-	22, // 21: catalyst.peering.v1.TraceHop.steps:type_name -> catalyst.peering.v1.TraceStep
-	3,  // 22: catalyst.peering.v1.TraceStep.state:type_name -> catalyst.peering.v1.TraceState
-	4,  // 23: catalyst.peering.v1.Peering.Session:input_type -> catalyst.peering.v1.Frame
-	4,  // 24: catalyst.peering.v1.Peering.Session:output_type -> catalyst.peering.v1.Frame
-	24, // [24:25] is the sub-list for method output_type
-	23, // [23:24] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	27, // 11: catalyst.peering.v1.Frame.bulletin:type_name -> catalyst.peering.v1.Bulletin
+	24, // 12: catalyst.peering.v1.Frame.why_request:type_name -> catalyst.peering.v1.WhyRequest
+	25, // 13: catalyst.peering.v1.Frame.why_reply:type_name -> catalyst.peering.v1.WhyReply
+	18, // 14: catalyst.peering.v1.Frame.hops:type_name -> catalyst.peering.v1.Hops
+	6,  // 15: catalyst.peering.v1.Open.capabilities:type_name -> catalyst.peering.v1.Capabilities
+	8,  // 16: catalyst.peering.v1.Update.withdrawn:type_name -> catalyst.peering.v1.Route
+	9,  // 17: catalyst.peering.v1.Update.announced:type_name -> catalyst.peering.v1.Group
+	0,  // 18: catalyst.peering.v1.Update.marker:type_name -> catalyst.peering.v1.Marker
+	8,  // 19: catalyst.peering.v1.Group.routes:type_name -> catalyst.peering.v1.Route
+	1,  // 20: catalyst.peering.v1.Attributes.protocol:type_name -> catalyst.peering.v1.Protocol
+	11, // 21: catalyst.peering.v1.Attributes.next_hop:type_name -> catalyst.peering.v1.NextHop
+	2,  // 22: catalyst.peering.v1.Attributes.health:type_name -> catalyst.peering.v1.Health
+	22, // 23: catalyst.peering.v1.TraceReply.hops:type_name -> catalyst.peering.v1.TraceHop
+	23, // 24: catalyst.peering.v1.TraceHop.steps:type_name -> catalyst.peering.v1.TraceStep
+	3,  // 25: catalyst.peering.v1.TraceStep.state:type_name -> catalyst.peering.v1.TraceState
+	26, // 26: catalyst.peering.v1.WhyReply.told:type_name -> catalyst.peering.v1.Fate
+	26, // 27: catalyst.peering.v1.WhyReply.taken:type_name -> catalyst.peering.v1.Fate
+	4,  // 28: catalyst.peering.v1.Peering.Session:input_type -> catalyst.peering.v1.Frame
+	4,  // 29: catalyst.peering.v1.Peering.Session:output_type -> catalyst.peering.v1.Frame
+	29, // [29:30] is the sub-list for method output_type
+	28, // [28:29] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_catalyst_peering_v1_peering_proto_init() }
@@ -2039,6 +2371,9 @@ func file_catalyst_peering_v1_peering_proto_init() {
 		(*Frame_Rules)(nil),
 		(*Frame_Attest)(nil),
 		(*Frame_Bulletin)(nil),
+		(*Frame_WhyRequest)(nil),
+		(*Frame_WhyReply)(nil),
+		(*Frame_Hops)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2046,7 +2381,7 @@ func file_catalyst_peering_v1_peering_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_catalyst_peering_v1_peering_proto_rawDesc), len(file_catalyst_peering_v1_peering_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   20,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -71,7 +71,7 @@ func (a *API) Resolve(ctx context.Context, name string) (*operator.Resolution, e
 		r.Why = "no organisation that this node knows has this name: " +
 			strings.Join(a.cfg.Names.Zones().Organisations(), ", ")
 	default:
-		x, err := a.Explain(ctx, name)
+		x, err := a.Explain(ctx, name, false)
 		if err != nil {
 			r.Why = "it is no name of a service"
 			return r, nil //nolint:nilerr // that is the answer

@@ -24,7 +24,7 @@ const (
 )
 
 // Explain implements operator.Backend.
-func (a *API) Explain(ctx context.Context, service string) (*operator.Explanation, error) {
+func (a *API) Explain(ctx context.Context, service string, ask bool) (*operator.Explanation, error) {
 	svc, err := a.service(service)
 	if err != nil {
 		return nil, err
@@ -35,6 +35,7 @@ func (a *API) Explain(ctx context.Context, service string) (*operator.Explanatio
 		Nearest:   []string{},
 		Hints:     []string{},
 		Down:      []operator.PeerDown{},
+		Asked:     []operator.PeerAnswer{},
 		GoneSince: stamp(a.cfg.Forwarder.GoneSince(svc)),
 	}
 	var exports []rib.Export
@@ -70,6 +71,9 @@ func (a *API) Explain(ctx context.Context, service string) (*operator.Explanatio
 		x.GoneSince = ""
 	}
 	x.Verdict = verdict(x, len(peers))
+	if ask {
+		x.Asked = a.ask(ctx, svc, peers)
+	}
 	return x, nil
 }
 

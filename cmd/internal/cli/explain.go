@@ -10,30 +10,67 @@ import (
 )
 
 func (a *app) routeExplain() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "explain NAME",
 		Short: "Every path to a service and what decided, what each peer is told, and what each Envoy has of it; for an " +
 			"unknown name, what is nearest",
-		Args: exactArgs(1, "a service name"), RunE: func(cmd *cobra.Command, args []string) error {
-			resp, err := client.Explain(cmd.Context(), a.client(), args[0])
-			if err != nil {
-				return err
-			}
-			x := resp.Explain
-			if err := a.print(x, func(w io.Writer) { showExplanation(w, x) }); err != nil {
-				return err
-			}
-			if x.Route == nil {
-				return fmt.Errorf("%s is not known here", x.Service)
-			}
-			return nil
-		},
+		Args: exactArgs(1, "a service name"),
 	}
+	ask := cmd.Flags().Bool("ask", false, "ask the peers too what they tell this node of it, and what they take of it; "+
+		"those answer whose operators let them (peering.explain)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		resp, err := client.Explain(cmd.Context(), a.client(), args[0], *ask)
+		if err != nil {
+			return err
+		}
+		x := resp.Explain
+		if err := a.print(x, func(w io.Writer) { showExplanation(w, x) }); err != nil {
+			return err
+		}
+		if x.Route == nil {
+			return fmt.Errorf("%s is not known here", x.Service)
+		}
+		return nil
+	}
+	return cmd
+}
+
+// explainAsked shows what peers say when they are asked.
+func explainAsked(w io.Writer, x *client.ExplainExplainExplanation) {
+	if len(x.Asked) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nASKED")
+	row(w, "PEER", "TELLS US", "TAKES OURS")
+	for _, p := range x.Asked {
+		if p.Error != "" {
+			row(w, p.Peer, p.Error, "")
+			continue
+		}
+		taken := "we announce nothing of it"
+		if p.Announced {
+			taken = fateWords(p.Taken, p.TakenWhy, p.TakenTerm)
+		}
+		row(w, p.Peer, fateWords(p.Told, p.ToldWhy, p.ToldTerm), taken)
+	}
+}
+
+// fateWords says what became of a route at a peer.
+func fateWords(ok bool, why, term string) string {
+	text := "no: " + why
+	if ok {
+		text = "yes"
+	}
+	if term != "" {
+		text += ", by its term " + term
+	}
+	return text
 }
 
 func showExplanation(w io.Writer, x *client.ExplainExplainExplanation) {
 	if x.Route == nil {
 		explainUnknown(w, x)
+		explainAsked(w, x)
 		return
 	}
 	r := &x.Route.RouteFields
@@ -44,6 +81,7 @@ func showExplanation(w io.Writer, x *client.ExplainExplainExplanation) {
 	explainPaths(w, r)
 	explainChanged(w, r)
 	explainTold(w, x)
+	explainAsked(w, x)
 	explainEnvoys(w, r)
 }
 

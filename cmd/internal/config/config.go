@@ -56,6 +56,7 @@ type Peering struct {
 	GracefulRestart time.Duration `yaml:"graceful-restart" doc:"how long peers are asked to keep this node's routes when a session drops; 0s to 4095s" default:"120s"`
 	LongLivedStale  time.Duration `yaml:"long-lived-stale" doc:"how much longer they may serve as last resort; 0s to 168h" default:"0s"`
 	Trace           string        `yaml:"trace" doc:"whom catalyst trace of other nodes is answered: organisation (nodes of this organisation about every name, others about what they were given a route to), given (all about what they were given a route to) or off" default:"organisation"`
+	Explain         string        `yaml:"explain" doc:"whom this node tells, when they ask with catalyst route explain --ask, why it does not tell them of a route or does not take theirs: organisation (nodes of this organisation), peers (every peer, about what passes between it and this node, with the names of rules) or off" default:"organisation"`
 	Accept          string        `yaml:"accept" doc:"who may peer with this node by dialling it: listed (who was added with catalyst peer add) or organisation (any node of this organisation as well, which is then listed)" default:"listed"`
 	HoldNames       bool          `yaml:"hold-names" doc:"a node that begins to offer another's name ranks behind whoever has offered it for longest, until an operator agrees (catalyst route agree); false: it is only told of" default:"false"`
 	Deferral        time.Duration `yaml:"deferral" doc:"how long a restarted node waits for its peers' tables before it publishes to Envoy; at least 1s" default:"30s"`
@@ -338,6 +339,11 @@ func (p *Peering) check(bad func(key, format string, args ...any)) {
 	case "organisation", "given", "off":
 	default:
 		bad("peering.trace", "%q: want organisation, given or off", p.Trace)
+	}
+	switch p.Explain {
+	case "organisation", "peers", "off":
+	default:
+		bad("peering.explain", "%q: want organisation, peers or off", p.Explain)
 	}
 	if p.Accept != "listed" && p.Accept != "organisation" {
 		bad("peering.accept", "%q: want listed or organisation", p.Accept)

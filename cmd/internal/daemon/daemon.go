@@ -227,6 +227,10 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 			return d.tracer.Answer(ctx, from, req)
 		}
 	}
+	explain, err := speaker.ParseExplain(d.cfg.Peering.Explain)
+	if err != nil {
+		return err
+	}
 	d.router = peering.New(peering.Config{
 		Identity: d.id, Log: d.tel.Log, Observe: met.Stepped, Answer: answer, Recorder: recorder,
 		Admit:    func(ctx context.Context, remote bgp.NodeID) { d.api.Admit(ctx, remote) },
@@ -235,7 +239,7 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 		Speaker: speaker.Config{
 			Self: d.self, BootID: boot, Ingress: d.cfg.Envoy.Advertise, GracefulRestart: d.cfg.Peering.GracefulRestart,
 			LongLivedStale: d.cfg.Peering.LongLivedStale, Deferral: d.cfg.Peering.Deferral, Restarting: restarted,
-			HoldNames: d.cfg.Peering.HoldNames,
+			HoldNames: d.cfg.Peering.HoldNames, Explain: explain,
 		},
 	})
 	return nil

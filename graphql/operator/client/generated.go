@@ -818,6 +818,8 @@ type ExplainExplainExplanation struct {
 	Told []*ExplainExplainExplanationTold `json:"told"`
 	// Peers without a session, any of which might announce it.
 	Down []*ExplainExplainExplanationDownPeerDown `json:"down"`
+	// What peers with a session say when they are asked; none without ask.
+	Asked []*ExplainExplainExplanationAskedPeerAnswer `json:"asked"`
 }
 
 // GetService returns ExplainExplainExplanation.Service, and is useful for accessing the field via an interface.
@@ -843,6 +845,57 @@ func (v *ExplainExplainExplanation) GetTold() []*ExplainExplainExplanationTold {
 
 // GetDown returns ExplainExplainExplanation.Down, and is useful for accessing the field via an interface.
 func (v *ExplainExplainExplanation) GetDown() []*ExplainExplainExplanationDownPeerDown { return v.Down }
+
+// GetAsked returns ExplainExplainExplanation.Asked, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanation) GetAsked() []*ExplainExplainExplanationAskedPeerAnswer {
+	return v.Asked
+}
+
+// ExplainExplainExplanationAskedPeerAnswer includes the requested fields of the GraphQL type PeerAnswer.
+// The GraphQL type's documentation follows.
+//
+// What a peer says of a service when it is asked (peering.explain).
+type ExplainExplainExplanationAskedPeerAnswer struct {
+	Peer string `json:"peer"`
+	// Why there is no answer; empty if there is one.
+	Error string `json:"error"`
+	// It tells this node of the service; why not, and the term of its rules that decided.
+	Told     bool   `json:"told"`
+	ToldWhy  string `json:"toldWhy"`
+	ToldTerm string `json:"toldTerm"`
+	// This node announces the service to it; whether it takes that, why not, and the term of its rules that decided.
+	Announced bool   `json:"announced"`
+	Taken     bool   `json:"taken"`
+	TakenWhy  string `json:"takenWhy"`
+	TakenTerm string `json:"takenTerm"`
+}
+
+// GetPeer returns ExplainExplainExplanationAskedPeerAnswer.Peer, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationAskedPeerAnswer) GetPeer() string { return v.Peer }
+
+// GetError returns ExplainExplainExplanationAskedPeerAnswer.Error, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationAskedPeerAnswer) GetError() string { return v.Error }
+
+// GetTold returns ExplainExplainExplanationAskedPeerAnswer.Told, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationAskedPeerAnswer) GetTold() bool { return v.Told }
+
+// GetToldWhy returns ExplainExplainExplanationAskedPeerAnswer.ToldWhy, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationAskedPeerAnswer) GetToldWhy() string { return v.ToldWhy }
+
+// GetToldTerm returns ExplainExplainExplanationAskedPeerAnswer.ToldTerm, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationAskedPeerAnswer) GetToldTerm() string { return v.ToldTerm }
+
+// GetAnnounced returns ExplainExplainExplanationAskedPeerAnswer.Announced, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationAskedPeerAnswer) GetAnnounced() bool { return v.Announced }
+
+// GetTaken returns ExplainExplainExplanationAskedPeerAnswer.Taken, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationAskedPeerAnswer) GetTaken() bool { return v.Taken }
+
+// GetTakenWhy returns ExplainExplainExplanationAskedPeerAnswer.TakenWhy, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationAskedPeerAnswer) GetTakenWhy() string { return v.TakenWhy }
+
+// GetTakenTerm returns ExplainExplainExplanationAskedPeerAnswer.TakenTerm, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationAskedPeerAnswer) GetTakenTerm() string { return v.TakenTerm }
 
 // ExplainExplainExplanationDownPeerDown includes the requested fields of the GraphQL type PeerDown.
 type ExplainExplainExplanationDownPeerDown struct {
@@ -1020,7 +1073,7 @@ func (v *ExplainExplainExplanationTold) GetTerm() string { return v.Term }
 
 // ExplainResponse is returned by Explain on success.
 type ExplainResponse struct {
-	// Why a service is reached as it is, or is not: every path, every peer, every Envoy; for an unknown name, what is nearest to it.
+	// Why a service is reached as it is, or is not: every path, every peer, every Envoy; for an unknown name, what is nearest to it. With ask, peers that answer are asked what they tell this node of it, and what they take.
 	Explain *ExplainExplainExplanation `json:"explain"`
 }
 
@@ -7424,10 +7477,14 @@ func (v *__EndPeeringInput) GetText() string { return v.Text }
 // __ExplainInput is used internally by genqlient
 type __ExplainInput struct {
 	Service string `json:"service"`
+	Ask     bool   `json:"ask"`
 }
 
 // GetService returns __ExplainInput.Service, and is useful for accessing the field via an interface.
 func (v *__ExplainInput) GetService() string { return v.Service }
+
+// GetAsk returns __ExplainInput.Ask, and is useful for accessing the field via an interface.
+func (v *__ExplainInput) GetAsk() bool { return v.Ask }
 
 // __FilterDiffInput is used internally by genqlient
 type __FilterDiffInput struct {
@@ -8157,8 +8214,8 @@ func EndPeering(
 
 // The query executed by Explain.
 const Explain_Operation = `
-query Explain ($service: String!) {
-	explain(service: $service) {
+query Explain ($service: String!, $ask: Boolean!) {
+	explain(service: $service, ask: $ask) {
 		service
 		verdict
 		goneSince
@@ -8178,6 +8235,17 @@ query Explain ($service: String!) {
 			state
 			lastError
 			lastErrorByPeer
+		}
+		asked {
+			peer
+			error
+			told
+			toldWhy
+			toldTerm
+			announced
+			taken
+			takenWhy
+			takenTerm
 		}
 	}
 }
@@ -8247,12 +8315,14 @@ func Explain(
 	ctx_ context.Context,
 	client_ graphql.Client,
 	service string,
+	ask bool,
 ) (data_ *ExplainResponse, err_ error) {
 	req_ := &graphql.Request{
 		OpName: "Explain",
 		Query:  Explain_Operation,
 		Variables: &__ExplainInput{
 			Service: service,
+			Ask:     ask,
 		},
 	}
 
