@@ -40,6 +40,7 @@ type Bearer struct {
 	TrustedDomains []string          `json:"trustedDomains,omitempty"`
 	TrustedNodes   []string          `json:"trustedNodes,omitempty"`
 	Claims         map[string]string `json:"claims,omitempty"` // those in text
+	Until          time.Time         `json:"-"`                // when the token expires; zero if it is not known
 }
 
 // Call is a request or a connection that asks to be let through.

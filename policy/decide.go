@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cedar-policy/cedar-go"
@@ -38,11 +39,33 @@ type Decision struct {
 // everything.
 type Engine struct {
 	current atomic.Pointer[Snapshot]
+
+	mu      sync.Mutex
+	changed chan struct{} // closed by the next Publish; nil until somebody waits for it; guarded by mu
 }
 
 // Publish puts a snapshot in force, at once, for whoever asks from now on. A decision under way ends with the one
 // that it began with.
-func (e *Engine) Publish(s *Snapshot) { e.current.Store(s) }
+func (e *Engine) Publish(s *Snapshot) {
+	e.current.Store(s)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.changed != nil {
+		close(e.changed)
+		e.changed = nil
+	}
+}
+
+// Changed returns a channel that is closed when another snapshot is in force. Who takes the channel before it decides
+// misses none.
+func (e *Engine) Changed() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.changed == nil {
+		e.changed = make(chan struct{})
+	}
+	return e.changed
+}
 
 // Snapshot returns the one in force; nil if there is none.
 func (e *Engine) Snapshot() *Snapshot { return e.current.Load() }

@@ -14,6 +14,8 @@ type Record struct {
 	Call     Call          `json:"call"`
 	Decision Decision      `json:"decision"`
 	Shadow   bool          `json:"shadow,omitempty"` // it was let through whatever was decided
+	// Ends is the decision that had let the call through, if it was under way and this one ended it.
+	Ends string `json:"ends,omitempty"`
 }
 
 // Principal is whom the policies take the caller for: the bearer of its token, else the calling node, else a workload

@@ -60,6 +60,10 @@ func (u uses) principal() bool {
 // service tells whether those of a service are.
 func (u uses) service() bool { return u.any("name", "organisation") }
 
+// UsesTime tells whether policies on calls look at the time, or at the age of the set: then the answer to a call may be
+// another later, without another set.
+func (s *Snapshot) UsesTime() bool { return s.uses.any("now", "hour", "weekday", "policyAge") }
+
 // member is one of a record.
 type member struct {
 	name  string

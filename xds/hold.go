@@ -10,6 +10,7 @@ import (
 	extproc "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
@@ -20,12 +21,33 @@ const (
 	holdTimeout = 5 * time.Second
 )
 
-// holdTokens has Envoy tell the node of each request that goes on by right of a token, and end it when the node says
-// so (envoy.service.ext_proc.v3): a check is asked once, and a stream may then go on for hours. Which requests these
-// are says a header of the check's answer. A node that restarts lets go of the requests under way: they go on, for as
-// long as streams may.
-func (c *Compiler) holdTokens() *hcm.HttpFilter {
-	processor := &extproc.ExternalProcessor{
+// short are lengths of an answer that are over before a right could be taken away: below 1 MB.
+const short = "^[0-9]{1,6}$"
+
+// Envoy tells the node of each request that lasts, and ends it when the node says so (envoy.service.ext_proc.v3): a
+// check is asked once, and a stream may then go on for hours. A node that restarts lets go of the requests under way:
+// they go on.
+
+// holdOpen is for the requests that may last before they are answered: a header of the check's answer says so.
+func (c *Compiler) holdOpen() *hcm.HttpFilter {
+	p := c.holder()
+	p.ProcessingMode.RequestHeaderMode = extproc.ProcessingMode_SEND
+	return unless("catalyst.hold", not(header(&matcher.HttpRequestHeaderMatchInput{HeaderName: holdHeader}, ".+")), p)
+}
+
+// holdLong is for all others: it looks at the answer, and skips those that are short. It stands before holdOpen, which
+// takes the header away.
+func (c *Compiler) holdLong() *hcm.HttpFilter {
+	p := c.holder()
+	p.ProcessingMode.ResponseHeaderMode = extproc.ProcessingMode_SEND
+	opened := header(&matcher.HttpRequestHeaderMatchInput{HeaderName: holdHeader}, ".+")
+	brief := header(&matcher.HttpResponseHeaderMatchInput{HeaderName: "content-length"}, short)
+	return unless("catalyst.hold.long", opened, p, brief)
+}
+
+// holder asks for nothing of a request but that the stream to the node lasts as long: what comes last keeps it open.
+func (c *Compiler) holder() *extproc.ExternalProcessor {
+	return &extproc.ExternalProcessor{
 		GrpcService: &core.GrpcService{TargetSpecifier: &core.GrpcService_EnvoyGrpc_{
 			EnvoyGrpc: &core.GrpcService_EnvoyGrpc{ClusterName: hopsPrefix + policyName},
 		}},
@@ -34,41 +56,40 @@ func (c *Compiler) holdTokens() *hcm.HttpFilter {
 		ForwardRules: &extproc.HeaderForwardingRules{AllowedHeaders: &matcher.ListStringMatcher{
 			Patterns: []*matcher.StringMatcher{{MatchPattern: &matcher.StringMatcher_Exact{Exact: holdHeader}}},
 		}},
-		// What comes last keeps the stream to the node open.
+		MetadataOptions: &extproc.MetadataOptions{
+			ForwardingNamespaces: &extproc.MetadataOptions_MetadataNamespaces{Untyped: []string{policyFilter}},
+		},
 		ProcessingMode: &extproc.ProcessingMode{
-			RequestHeaderMode: extproc.ProcessingMode_SEND, ResponseHeaderMode: extproc.ProcessingMode_SKIP,
+			RequestHeaderMode: extproc.ProcessingMode_SKIP, ResponseHeaderMode: extproc.ProcessingMode_SKIP,
 			RequestTrailerMode: extproc.ProcessingMode_SKIP, ResponseTrailerMode: extproc.ProcessingMode_SEND,
 		},
 	}
-	unless := &xdsmatcher.Matcher{MatcherType: &xdsmatcher.Matcher_MatcherList_{
-		MatcherList: &xdsmatcher.Matcher_MatcherList{Matchers: []*xdsmatcher.Matcher_MatcherList_FieldMatcher{{
-			Predicate: notHeld(),
+}
+
+type predicate = xdsmatcher.Matcher_MatcherList_Predicate
+
+// unless is a filter that is skipped where one of the predicates holds.
+func unless(name string, first *predicate, p *extproc.ExternalProcessor, others ...*predicate) *hcm.HttpFilter {
+	list := &xdsmatcher.Matcher_MatcherList{}
+	for _, one := range append([]*predicate{first}, others...) {
+		list.Matchers = append(list.Matchers, &xdsmatcher.Matcher_MatcherList_FieldMatcher{
+			Predicate: one,
 			OnMatch: &xdsmatcher.Matcher_OnMatch{OnMatch: &xdsmatcher.Matcher_OnMatch_Action{
 				Action: input("skip", &action.SkipFilter{}),
 			}},
-		}}},
-	}}
-	return httpFilter("catalyst.hold", &matching.ExtensionWithMatcher{
-		XdsMatcher: unless, ExtensionConfig: extension(holdFilter, processor),
+		})
+	}
+	return httpFilter(name, &matching.ExtensionWithMatcher{
+		XdsMatcher:      &xdsmatcher.Matcher{MatcherType: &xdsmatcher.Matcher_MatcherList_{MatcherList: list}},
+		ExtensionConfig: extension(holdFilter, p),
 	})
 }
 
-// notHeld is true for requests without the header.
-func notHeld() *xdsmatcher.Matcher_MatcherList_Predicate {
-	there := &xdsmatcher.Matcher_MatcherList_Predicate{MatchType: &xdsmatcher.Matcher_MatcherList_Predicate_SinglePredicate_{
-		SinglePredicate: &xdsmatcher.Matcher_MatcherList_Predicate_SinglePredicate{
-			Input: input("header", &matcher.HttpRequestHeaderMatchInput{HeaderName: holdHeader}),
-			Matcher: &xdsmatcher.Matcher_MatcherList_Predicate_SinglePredicate_ValueMatch{
-				ValueMatch: &xdsmatcher.StringMatcher{MatchPattern: &xdsmatcher.StringMatcher_SafeRegex{
-					SafeRegex: &xdsmatcher.RegexMatcher{
-						EngineType: &xdsmatcher.RegexMatcher_GoogleRe2{GoogleRe2: &xdsmatcher.RegexMatcher_GoogleRE2{}},
-						Regex:      ".+",
-					},
-				}},
-			},
+// header is true where a header is there and looks like that.
+func header(of proto.Message, regex string) *predicate {
+	return onlyIf(input("header", of), &xdsmatcher.StringMatcher{MatchPattern: &xdsmatcher.StringMatcher_SafeRegex{
+		SafeRegex: &xdsmatcher.RegexMatcher{
+			EngineType: &xdsmatcher.RegexMatcher_GoogleRe2{GoogleRe2: &xdsmatcher.RegexMatcher_GoogleRE2{}}, Regex: regex,
 		},
-	}}
-	return &xdsmatcher.Matcher_MatcherList_Predicate{MatchType: &xdsmatcher.Matcher_MatcherList_Predicate_NotMatcher{
-		NotMatcher: there,
-	}}
+	}})
 }

@@ -24,8 +24,8 @@ import (
 type PolicyCheck struct {
 	Socket          string // path of the Unix socket where the node answers; required
 	Ingress, Egress bool   // where it is asked: of what other nodes send, of what callers beside this node do
-	// Tokens says that the node verifies tokens, and ends the requests that go on by right of one (package extproc).
-	Tokens bool
+	// Hold says that the node ends the requests under way whose right ends (package extproc).
+	Hold bool
 }
 
 const (
@@ -83,8 +83,8 @@ func (c *Compiler) askPolicy(name, caller string, m *hcm.HttpConnectionManager) 
 		},
 		IncludePeerCertificate: true, IncludeTlsSession: true, EncodeRawHeaders: true,
 	}))
-	if c.cfg.Policy.Tokens {
-		m.HttpFilters = append(m.HttpFilters, c.holdTokens())
+	if c.cfg.Policy.Hold {
+		m.HttpFilters = append(m.HttpFilters, c.holdLong(), c.holdOpen())
 	}
 }
 

@@ -13,10 +13,10 @@ func held() []scenario {
 		{263, "a stream outlives its token", "A token is revoked, or expires, while an answer to its request goes on.",
 			[]guard{
 				one("the request ends, by Envoy", "xds/ads TestOpenStreamEndsWithItsToken", policyXDS,
-					"\t\tm.HttpFilters = append(m.HttpFilters, c.holdTokens())\n", ""),
+					"\t\tm.HttpFilters = append(m.HttpFilters, c.holdLong(), c.holdOpen())\n", ""),
 				one("the token is looked at when something is revoked", "xds/ads TestOpenStreamEndsWithItsToken", extprocFile,
-					"\t\tcase <-changed:\n", ""),
-				one("and a restart of the node ends no request", "xds/ads TestOpenStreamEndsWithItsToken", "xds/hold.go",
+					"\t\tcase <-c.tokens:\n", ""),
+				one("and a restart of the node ends no request", "xds/ads TestWatchedConnectionsOutliveARestart", "xds/hold.go",
 					"FailureModeAllow: true", "FailureModeAllow: false"),
 			}},
 		{264, "a token on its way", "A call with a token crosses nodes in the middle.", []guard{

@@ -2,9 +2,9 @@ package scenarios
 
 const spreadFile = "policy/spread/spread.go"
 
-// policyScenarios are about policies that the nodes of an organisation share.
+// policyScenarios are about policies that the nodes of an organisation share, and about what they permit.
 func policyScenarios() []scenario {
-	return []scenario{
+	return append(rights(), []scenario{
 		{276, "a forged set", "A node, or somebody with its session, says that a set of its own is the organisation's: " +
 			"only what a followed node signed is taken.", []guard{
 			one("a head is verified", "policy/spread TestForgeries", spreadFile,
@@ -34,5 +34,5 @@ func policyScenarios() []scenario {
 			one("nodes that know less are named", "policy/spread TestTooOld", spreadFile,
 				"if h.Level < level {", "if false {"),
 		}},
-	}
+	}...)
 }

@@ -28,8 +28,8 @@ const (
 	PrincipalHeader = "x-catalyst-principal" // TYPE::"id" of whom the policies took the caller for
 	PeerHeader      = "x-catalyst-peer"      // SPIFFE id of the calling node; absent for a caller beside the node
 	DecisionHeader  = "x-catalyst-decision"  // for catalyst policy why
-	// HoldHeader names, by its decision, a request that goes on by right of a token: package extproc ends it when the
-	// token is not good any more, and removes the header. It never leaves Envoy.
+	// HoldHeader names, by its decision, a request that may last however short its answer is: package extproc watches
+	// it from its beginning, and removes the header. It never leaves Envoy.
 	HoldHeader = "x-catalyst-hold"
 )
 
@@ -78,15 +78,16 @@ type Config struct {
 	Headers []string
 	// Shadow has everything let through, whatever is decided and whatever fails: what would have been denied is recorded.
 	Shadow bool
-	// Hold is told of each token by whose right a request goes on, under the decision's id; nil for nobody. It must not
-	// block.
-	Hold func(id, raw string, certificate []byte)
+	// Hold has Envoy keep what a request is let through by (see Held), for package extproc to watch it.
+	Hold bool
 	// Also registers what else Envoy asks at the same address; nil for nothing.
 	Also func(*grpc.Server)
 	// Record is told of each decision; nil for nobody. It must not block.
 	Record func(policy.Record)
 	// Age is how long ago the policies in force were confirmed by whoever sets them; nil for now.
 	Age func() time.Duration
+	// TimeMatters tells whether the answer to a call may be another later by the same policies; nil for never.
+	TimeMatters func() bool
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
 }
@@ -148,10 +149,7 @@ func (s *Server) Check(ctx context.Context, req *auth.CheckRequest) (*auth.Check
 	}
 	switch v.outcome {
 	case allow:
-		if v.bearer && s.cfg.Hold != nil {
-			s.cfg.Hold(v.record.ID, v.token.raw, v.token.certificate)
-			v.held = true
-		}
+		v.held = s.cfg.Hold
 		return s.allowed(v), nil
 	case failed:
 		return refusal(codes.Unavailable, typev3.StatusCode_ServiceUnavailable, v, true), nil
@@ -177,11 +175,9 @@ type verdict struct {
 	record  policy.Record
 	bearer  bool // a token was verified
 	keep    bool // whoever is next wants to see it
-	held    bool // the request ends with the token
-	token   struct {
-		raw         string
-		certificate []byte
-	}
+	held    bool // the request ends with its right
+	lasts   bool // it may last however short its answer is
+	token   string
 }
 
 // judge decides a request.
@@ -191,7 +187,7 @@ func (s *Server) judge(ctx context.Context, req *auth.CheckRequest, now time.Tim
 	if s.cfg.Age != nil {
 		r.call.PolicyAge = int(s.cfg.Age() / time.Second)
 	}
-	v.record.Call, v.keep = r.call, r.keep
+	v.record.Call, v.keep, v.lasts = r.call, r.keep, r.lasts
 	if err != nil {
 		v.record.Decision.Errors = []string{err.Error()}
 		return v
@@ -207,7 +203,7 @@ func (s *Server) judge(ctx context.Context, req *auth.CheckRequest, now time.Tim
 			return v
 		}
 		v.bearer, r.call.Bearer = true, bearer
-		v.token.raw, v.token.certificate = r.token, r.identity.thumbprint
+		v.token = r.token
 		// On its way to another node a token goes along, for the policies there; one that is bound to the certificate of
 		// this connection is worth nothing there.
 		v.keep = r.keep || r.transit && bearer.Claims[BoundClaim] == ""
@@ -242,7 +238,7 @@ func (s *Server) allowed(v verdict) *auth.CheckResponse {
 	set(PrincipalHeader, v.record.Call.Principal())
 	set(PeerHeader, v.record.Call.Peer)
 	set(DecisionHeader, v.record.ID)
-	if v.held {
+	if v.held && v.lasts {
 		set(HoldHeader, v.record.ID)
 	}
 	if v.bearer && !v.keep {
@@ -291,10 +287,14 @@ func facts(v verdict) *structpb.Struct {
 	if v.outcome == allow {
 		result = "allow"
 	}
-	return &structpb.Struct{Fields: map[string]*structpb.Value{
+	fields := map[string]*structpb.Value{
 		"decision": structpb.NewStringValue(v.record.ID), "result": structpb.NewStringValue(result),
 		"principal":  structpb.NewStringValue(v.record.Call.Principal()),
 		"policies":   structpb.NewStringValue(strings.Join(v.record.Decision.Policies, ",")),
 		"policy_set": structpb.NewStringValue(v.record.Decision.Snapshot),
-	}}
+	}
+	if v.held {
+		fields[heldKey] = structpb.NewStringValue(heldOf(v).text())
+	}
+	return &structpb.Struct{Fields: fields}
 }

@@ -20,6 +20,7 @@ import (
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/catalyst-router/catalyst/policy"
 )
@@ -84,16 +85,8 @@ func check(method, path string, headers ...string) *auth.CheckRequest {
 }
 
 // On its way to another node a token goes along, unless it is bound to the certificate of this connection; a workload
-// never sees it. What it holds open is told under the decision's id.
+// never sees it. Envoy keeps what a request goes on by.
 func TestTokensAtAWorkloadAndOnTheWay(t *testing.T) {
-	snap, err := policy.Compile(policy.Source{Policies: []policy.Document{{
-		Name: "t", Text: `@id("all") permit (principal, action, resource is CATALYST::Service);`,
-	}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var engine policy.Engine
-	engine.Publish(snap)
 	for name, tt := range map[string]struct {
 		raw      string
 		workload bool
@@ -102,10 +95,9 @@ func TestTokensAtAWorkloadAndOnTheWay(t *testing.T) {
 		"at the workload": {"good", true, true}, "on the way": {"good", false, false},
 		"bound, at the workload": {"bound", true, true}, "bound, on the way": {"bound", false, true},
 	} {
-		held := ""
 		s := New(Config{
-			Engine: &engine, Log: slog.New(slog.DiscardHandler), Tokens: &tokens{}, ServiceHeader: "x-catalyst-service",
-			Hold: func(id, raw string, _ []byte) { held = id + " " + raw },
+			Engine: permits(t), Log: slog.New(slog.DiscardHandler), Tokens: &tokens{}, ServiceHeader: "x-catalyst-service",
+			Hold: true,
 		})
 		req := check("GET", "/", "x-catalyst-service", "books.acme.example", "authorization", "Bearer "+tt.raw)
 		if tt.workload {
@@ -119,11 +111,57 @@ func TestTokensAtAWorkloadAndOnTheWay(t *testing.T) {
 		if got := slices.Contains(ok.GetHeadersToRemove(), "authorization"); got != tt.stripped {
 			t.Errorf("%s: stripped: %t", name, got)
 		}
-		last := ok.GetHeaders()[len(ok.GetHeaders())-1].GetHeader()
-		if last.GetKey() != HoldHeader || held != last.GetValue()+" "+tt.raw {
-			t.Errorf("%s: held %q as %v", name, held, last)
+		h, held, err := HeldIn(&core.Metadata{FilterMetadata: map[string]*structpb.Struct{
+			MetadataNamespace: resp.GetDynamicMetadata(),
+		}})
+		if err != nil || !held || h.Token != tt.raw || h.Call.Service != "books.acme.example" || h.Call.Bearer != nil {
+			t.Errorf("%s: held %+v, %t, %v", name, h, held, err)
 		}
 	}
+}
+
+// Requests that may last before they are answered are watched from their beginning; for others their answer tells.
+func TestWhatLasts(t *testing.T) {
+	for name, tt := range map[string]struct {
+		req  *auth.CheckRequest
+		want bool
+	}{
+		"a call":                 {check("GET", "/"), false},
+		"a body of known length": {check("POST", "/", "content-length", "7"), false},
+		"an upload without end":  {check("POST", "/"), true},
+		"the same over HTTP/1":   {check("DELETE", "/", "transfer-encoding", "chunked"), true},
+		"gRPC": {check("PUT", "/a.B/C", "content-type", "application/grpc+proto",
+			"content-length", "5"), true},
+		"a WebSocket":  {check("GET", "/", "upgrade", "websocket"), true},
+		"a connection": {check("CONNECT", ""), true},
+	} {
+		s := New(Config{Engine: permits(t), Log: slog.New(slog.DiscardHandler), Hold: true})
+		tt.req.Attributes.ContextExtensions = map[string]string{ServiceKey: "books.acme.example"}
+		resp, err := s.Check(t.Context(), tt.req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := slices.ContainsFunc(resp.GetOkResponse().GetHeaders(), func(h *core.HeaderValueOption) bool {
+			return h.GetHeader().GetKey() == HoldHeader
+		})
+		if got != tt.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// permits is an engine that permits every call.
+func permits(t *testing.T) *policy.Engine {
+	t.Helper()
+	snap, err := policy.Compile(policy.Source{Policies: []policy.Document{{
+		Name: "t", Text: `@id("all") permit (principal, action, resource is CATALYST::Service);`,
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var engine policy.Engine
+	engine.Publish(snap)
+	return &engine
 }
 
 // Every way to be ambiguous or to pretend is denied, by a status that is a denial, with an id and without a reason.

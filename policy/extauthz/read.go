@@ -26,6 +26,7 @@ type question struct {
 	token    string
 	keep     bool
 	transit  bool // the route leads to another node, not to a workload
+	lasts    bool // it may last however short its answer is
 }
 
 // identity is who showed a certificate: the SPIFFE id in it, and the SHA-256 of its DER.
@@ -61,6 +62,7 @@ func (s *Server) read(ctx context.Context, req *auth.CheckRequest) (q question, 
 	}
 	q.call.Method, q.call.SNI = http.GetMethod(), attributes.GetTlsSession().GetSni()
 	q.call.Connect = http.GetMethod() == "CONNECT"
+	q.lasts = lasts(http.GetMethod(), headers)
 	if q.call.Host, q.call.Port, err = authority(http.GetHost(), extensions[PortKey]); err != nil {
 		return q, err
 	}
@@ -153,6 +155,19 @@ func (s *Server) headersOf(http *auth.AttributeContext_HttpRequest) (map[string]
 		}
 	}
 	return all, nil
+}
+
+// lasts tells whether a request may go on long before its answer begins, or without end in both directions: tunnels,
+// gRPC streams, bodies of unknown length. For all others it is enough to look at the answer (see package extproc).
+func lasts(method string, headers map[string][]string) bool {
+	has := func(name string) bool { return len(headers[name]) > 0 }
+	switch {
+	case method == "CONNECT", has("upgrade"), has("transfer-encoding"):
+		return true
+	case has("content-type") && strings.HasPrefix(headers["content-type"][0], "application/grpc"):
+		return true
+	}
+	return (method == "POST" || method == "PUT" || method == "PATCH") && !has("content-length")
 }
 
 func valueOf(h *core.HeaderValue) string {

@@ -1,160 +1,171 @@
-// Package extproc ends requests whose token is not good any more (envoy.service.ext_proc.v3). Package extauthz lets a
-// request through once; a stream may then go on for hours. Envoy tells this package of each request that goes on by
-// right of a token, keeps a stream open for as long as the request lasts, and ends it when it is told to.
+// Package extproc ends requests whose right has ended (envoy.service.ext_proc.v3). Package extauthz lets a request
+// through once; a stream may then go on for hours. Envoy tells this package of each request that lasts, keeps a stream
+// open for as long as the request does, and ends the request when it is told to: when its token is revoked or expires,
+// and when the policies in force do not permit it any more.
 //
-//	held := extproc.New(extproc.Config{Tokens: tokens, Log: log})
-//	check := extauthz.New(extauthz.Config{Hold: held.Hold, …})
-//	held.Register(grpcServer)
+//	check := extauthz.New(extauthz.Config{Hold: true, …})
+//	watch := extproc.New(extproc.Config{Judge: check, Policies: engine.Changed, Log: log})
+//	watch.Register(grpcServer)
 //
-// Nothing of the request or of the answer comes here but the header extauthz.HoldHeader. A node that is restarted
-// forgets which requests are under way: they go on, and Envoy bounds their life (xds.Limits).
+// Which requests last, Envoy finds by their answers: one whose length is not known, or is large. Those that may last
+// before they are answered (connections, gRPC streams, uploads of unknown length) it tells of at their beginning, by
+// extauthz.HoldHeader. Nothing else of request or answer comes here: what the request was let through by, Envoy
+// kept (extauthz.Held). A node that is restarted forgets which requests are under way: they go on.
 package extproc
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
 	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extproc "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	"github.com/hashicorp/golang-lru/v2/expirable"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/catalyst-router/catalyst/policy/extauthz"
 )
 
-// Tokens tells how long a token is good.
-type Tokens interface {
-	// Good returns when a token ends that came over a connection with this certificate (SHA-256; nil without one), or
-	// why it is not good. An error that wraps extauthz.ErrUnavailable decides nothing.
-	Good(ctx context.Context, raw string, certificate []byte) (until time.Time, err error)
-	// Changed returns a channel that is closed when something is revoked.
-	Changed() <-chan struct{}
+// Judge decides anew. extauthz.Server is one.
+type Judge interface {
+	// Again tells how it stands now with a request that was let through.
+	Again(ctx context.Context, h extauthz.Held) extauthz.Standing
 }
 
 // Config is what a Server needs.
 type Config struct {
-	Tokens Tokens       // required
-	Log    *slog.Logger // required
+	Judge Judge        // required
+	Log   *slog.Logger // required
+	// Policies and Tokens return a channel that is closed when others are in force, and when something is revoked; nil
+	// for never.
+	Policies, Tokens func() <-chan struct{}
 }
 
-// Server holds requests by their tokens.
+// Server watches requests that last.
 type Server struct {
 	extproc.UnimplementedExternalProcessorServer
-	cfg     Config
-	waiting *expirable.LRU[string, held] // let through, and Envoy has not said yet that they go on; by decision
+	cfg Config
 }
 
-type held struct {
-	raw         string
-	certificate []byte
-}
-
-// Bounds of what waits: Envoy asks for a request within milliseconds of its decision.
-const (
-	mostWaiting = 8192
-	waitAtMost  = 30 * time.Second
-)
-
-// New returns a server that holds nothing yet.
-func New(cfg Config) *Server {
-	return &Server{cfg: cfg, waiting: expirable.NewLRU[string, held](mostWaiting, nil, waitAtMost)}
-}
+// New returns a server that watches nothing yet.
+func New(cfg Config) *Server { return &Server{cfg: cfg} }
 
 // Register has a gRPC server serve it.
 func (s *Server) Register(srv *grpc.Server) { extproc.RegisterExternalProcessorServer(srv, s) }
 
-// Hold is told of a request that is let through, under its decision.
-func (s *Server) Hold(id, raw string, certificate []byte) { s.waiting.Add(id, held{raw, certificate}) }
+// changes are the channels that tell when to decide anew.
+type changes struct{ policies, tokens <-chan struct{} }
+
+func (s *Server) changes() (c changes) {
+	if s.cfg.Policies != nil {
+		c.policies = s.cfg.Policies()
+	}
+	if s.cfg.Tokens != nil {
+		c.tokens = s.cfg.Tokens()
+	}
+	return c
+}
+
+type processor = grpc.BidiStreamingServer[extproc.ProcessingRequest, extproc.ProcessingResponse]
 
 // Process implements extproc.ExternalProcessorServer for one request.
-func (s *Server) Process(stream grpc.BidiStreamingServer[extproc.ProcessingRequest, extproc.ProcessingResponse]) error {
-	changed := s.cfg.Tokens.Changed() // before the token is looked at, so that no revocation is missed
+func (s *Server) Process(stream processor) error {
 	first, err := stream.Recv()
 	if err != nil {
 		return err
 	}
-	id := holdID(first.GetRequestHeaders())
-	h, known := s.waiting.Get(id)
-	s.waiting.Remove(id)
-	if !known { // the node was restarted in between: the caller may try again
-		return end(stream, typev3.StatusCode_ServiceUnavailable, "hold_unknown")
-	}
-	until, err := s.cfg.Tokens.Good(stream.Context(), h.raw, h.certificate)
+	h, held, err := extauthz.HeldIn(first.GetMetadataContext())
 	if err != nil {
-		return s.ended(stream, id, err)
+		s.cfg.Log.Error("a request that lasts cannot be watched", "error", err)
+		return end(stream, typev3.StatusCode_ServiceUnavailable, "hold_unknown", "")
 	}
-	if err := stream.Send(goOn()); err != nil {
+	c := s.changes() // before it is decided, so that no change is missed
+	var standing extauthz.Standing
+	if held {
+		if standing = s.cfg.Judge.Again(stream.Context(), h); !standing.Good {
+			return s.ended(stream, h, standing)
+		}
+	}
+	if err := stream.Send(goOn(first)); err != nil || !held {
 		return err
 	}
-	over := make(chan error, 1)
-	go func() { over <- drain(stream) }() // ends with the stream
-	err = s.watch(stream.Context(), over, h, until, changed)
-	if err == nil || status.Code(err) == codes.Canceled || errors.Is(err, context.Canceled) {
-		return nil // the request is over
-	}
-	return s.ended(stream, id, err)
+	more := make(chan *extproc.ProcessingRequest)
+	go receive(stream, more) // ends with the stream
+	return s.watch(stream, more, h, standing.Until, c)
 }
 
-// drain reads what Envoy still says, which is not asked for, until it ends the stream.
-func drain(stream extproc.ExternalProcessor_ProcessServer) error {
+// receive hands on what Envoy says, and closes more when it has ended the stream.
+func receive(stream processor, more chan<- *extproc.ProcessingRequest) {
+	defer close(more)
 	for {
-		if _, err := stream.Recv(); err != nil {
-			if errors.Is(err, io.EOF) {
+		m, err := stream.Recv()
+		if err != nil {
+			return
+		}
+		select {
+		case more <- m:
+		case <-stream.Context().Done():
+			return
+		}
+	}
+}
+
+// watch returns when the request is over, or has been ended.
+func (s *Server) watch(stream processor, more <-chan *extproc.ProcessingRequest, h extauthz.Held, until time.Time,
+	c changes) error {
+	clock := time.NewTimer(time.Hour)
+	defer clock.Stop()
+	for {
+		if !until.IsZero() {
+			clock.Reset(max(time.Until(until), 0))
+		}
+		select {
+		case m, ok := <-more:
+			if !ok {
 				return nil
 			}
-			return status.FromContextError(context.Canceled).Err()
-		}
-	}
-}
-
-// watch returns nil when the request is over, or why its token is not good any more.
-func (s *Server) watch(ctx context.Context, over <-chan error, h held, until time.Time, changed <-chan struct{}) error {
-	expiry := time.NewTimer(time.Until(until))
-	defer expiry.Stop()
-	for {
-		select {
-		case err := <-over:
-			return err
-		case <-expiry.C:
-		case <-changed:
-		}
-		changed = s.cfg.Tokens.Changed()
-		if _, err := s.cfg.Tokens.Good(ctx, h.raw, h.certificate); err != nil && !errors.Is(err, extauthz.ErrUnavailable) {
-			return err
-		}
-		expiry.Reset(max(time.Until(until), time.Second))
-	}
-}
-
-func (s *Server) ended(stream extproc.ExternalProcessor_ProcessServer, id string, why error) error {
-	code := typev3.StatusCode_Unauthorized //nolint:misspell // the API spells it so
-	if errors.Is(why, extauthz.ErrUnavailable) {
-		code = typev3.StatusCode_ServiceUnavailable
-	}
-	s.cfg.Log.Info("a request ends with its token", "decision", id, "reason", why)
-	return end(stream, code, "token_ended")
-}
-
-func holdID(h *extproc.HttpHeaders) string {
-	for _, header := range h.GetHeaders().GetHeaders() {
-		if header.GetKey() == extauthz.HoldHeader {
-			if raw := header.GetRawValue(); len(raw) > 0 {
-				return string(raw)
+			if err := stream.Send(goOn(m)); err != nil {
+				return err
 			}
-			return header.GetValue()
+			continue
+		case <-clock.C:
+		case <-c.policies:
+		case <-c.tokens:
 		}
+		c = s.changes()
+		st := s.cfg.Judge.Again(stream.Context(), h)
+		if stream.Context().Err() != nil {
+			return nil // the request was over before it was decided
+		}
+		if !st.Good {
+			return s.ended(stream, h, st)
+		}
+		until = st.Until
 	}
-	return ""
+}
+
+func (s *Server) ended(stream processor, h extauthz.Held, st extauthz.Standing) error {
+	code, details := typev3.StatusCode_Forbidden, "policy_ended"
+	if st.Token {
+		code, details = typev3.StatusCode_Unauthorized, "token_ended" //nolint:misspell // the API spells it so
+	}
+	s.cfg.Log.Info("a request ends with its right", "decision", st.Record.ID, "let-through-by", h.ID, "service",
+		h.Call.Service, "policies", st.Record.Decision.Policies, "errors", st.Record.Decision.Errors)
+	return end(stream, code, details, st.Record.ID)
 }
 
 // goOn has the request go on, without the header.
-func goOn() *extproc.ProcessingResponse {
+func goOn(m *extproc.ProcessingRequest) *extproc.ProcessingResponse {
+	switch m.GetRequest().(type) {
+	case *extproc.ProcessingRequest_ResponseHeaders:
+		return &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_ResponseHeaders{
+			ResponseHeaders: &extproc.HeadersResponse{},
+		}}
+	case *extproc.ProcessingRequest_ResponseTrailers:
+		return &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_ResponseTrailers{
+			ResponseTrailers: &extproc.TrailersResponse{},
+		}}
+	}
 	return &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_RequestHeaders{
 		RequestHeaders: &extproc.HeadersResponse{Response: &extproc.CommonResponse{
 			HeaderMutation: &extproc.HeaderMutation{RemoveHeaders: []string{extauthz.HoldHeader}},
@@ -162,13 +173,22 @@ func goOn() *extproc.ProcessingResponse {
 	}}
 }
 
-// end answers the request, or resets it if the answer has begun. It says no reason to the caller.
-func end(stream extproc.ExternalProcessor_ProcessServer, code typev3.StatusCode, details string) error {
-	out := &extproc.ImmediateResponse{Status: &typev3.HttpStatus{Code: code}, Details: details}
+// end answers the request, or resets it if the answer has begun. It says no reason to the caller, but an id by which
+// the operator finds it.
+func end(stream processor, code typev3.StatusCode, details, decision string) error {
+	out := &extproc.ImmediateResponse{
+		Status: &typev3.HttpStatus{Code: code}, Details: details, Headers: &extproc.HeaderMutation{},
+	}
+	set := func(name, value string) {
+		out.Headers.SetHeaders = append(out.Headers.SetHeaders, &core.HeaderValueOption{
+			Header: &core.HeaderValue{Key: name, RawValue: []byte(value)},
+		})
+	}
+	if decision != "" {
+		set(extauthz.DecisionHeader, decision)
+	}
 	if code == typev3.StatusCode_Unauthorized { //nolint:misspell // the API spells it so
-		out.Headers = &extproc.HeaderMutation{SetHeaders: []*core.HeaderValueOption{{
-			Header: &core.HeaderValue{Key: "www-authenticate", RawValue: []byte(`Bearer error="invalid_token"`)},
-		}}}
+		set("www-authenticate", `Bearer error="invalid_token"`)
 	}
 	return stream.Send(&extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_ImmediateResponse{
 		ImmediateResponse: out,

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/policy"
 	"github.com/catalyst-router/catalyst/policy/extauthz"
@@ -47,7 +49,7 @@ func judgedBy(t *testing.T, p *plane, tokens *believer, policies string, entitie
 	j.publish(policies, entities...)
 	p.stopADS()
 	p.cfg.Policy = &xds.PolicyCheck{
-		Socket: filepath.Join(p.dir, "policy.sock"), Ingress: true, Tokens: tokens != nil,
+		Socket: filepath.Join(p.dir, "policy.sock"), Ingress: true, Hold: true,
 	}
 	j.serve(p)
 	p.startADS()
@@ -80,12 +82,15 @@ func (j *judge) serve(p *plane) {
 		ServiceHeader: xds.ServiceHeader,
 		Headers:       []string{"x-tenant"},
 		Record:        func(r policy.Record) { j.mu.Lock(); j.records = append(j.records, r); j.mu.Unlock() },
+		Hold:          true,
 	}
+	watch := extproc.Config{Policies: j.engine.Changed, Log: cfg.Log}
 	if j.tokens != nil {
-		held := extproc.New(extproc.Config{Tokens: j.tokens, Log: cfg.Log})
-		cfg.Tokens, cfg.Hold, cfg.Also = j.tokens, held.Hold, held.Register
+		cfg.Tokens, watch.Tokens = j.tokens, j.tokens.Changed
 	}
+	cfg.Also = func(srv *grpc.Server) { extproc.New(watch).Register(srv) }
 	srv := extauthz.New(cfg)
+	watch.Judge = srv
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ctx, l) }()

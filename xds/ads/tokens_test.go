@@ -110,7 +110,7 @@ func (k *believer) Verify(ctx context.Context, raw string, certificate []byte) (
 	}
 	b := &policy.Bearer{
 		Principal: string(c.Principal), Subject: c.Subject, Organisation: "acme.example",
-		Claims: map[string]string{"scope": strings.Join(c.Scopes, " ")},
+		Claims: map[string]string{"scope": strings.Join(c.Scopes, " ")}, Until: c.Expires,
 	}
 	if !c.Bound.IsZero() {
 		b.Claims[extauthz.BoundClaim] = c.Bound.String()
@@ -118,16 +118,7 @@ func (k *believer) Verify(ctx context.Context, raw string, certificate []byte) (
 	return b, nil
 }
 
-// Good implements extproc.Tokens.
-func (k *believer) Good(ctx context.Context, raw string, certificate []byte) (time.Time, error) {
-	c, err := k.claims(ctx, raw, certificate)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return c.Expires, nil
-}
-
-// Changed implements extproc.Tokens.
+// Changed is extproc.Config.Tokens.
 func (k *believer) Changed() <-chan struct{} { return k.set.Changed() }
 
 // leaf is the certificate that a plane shows.

@@ -37,7 +37,7 @@ func (d *Daemon) policyCheck() *xds.PolicyCheck {
 		return nil
 	}
 	return &xds.PolicyCheck{Socket: filepath.Join(d.data, policySocket), Ingress: true, Egress: d.cfg.Policy.Egress,
-		Tokens: d.tokens != nil}
+		Hold: d.cfg.Policy.Enforce == "on"}
 }
 
 // lookups is how hosts are looked up.

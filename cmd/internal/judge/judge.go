@@ -16,6 +16,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"github.com/catalyst-router/catalyst/policy"
 	"github.com/catalyst-router/catalyst/policy/extauthz"
@@ -42,10 +43,11 @@ type Config struct {
 	Sharing *Sharing
 }
 
-// Tokens verifies tokens, and says how long they are good. tokens.Tokens is one.
+// Tokens verifies tokens. tokens.Tokens is one.
 type Tokens interface {
 	extauthz.Tokens
-	extproc.Tokens
+	// Changed returns a channel that is closed when something is revoked.
+	Changed() <-chan struct{}
 }
 
 // Judge decides. It is safe for concurrent use.
@@ -54,7 +56,6 @@ type Judge struct {
 	engine  policy.Engine
 	store   *store.Store
 	server  *extauthz.Server
-	held    *extproc.Server // nil without tokens
 	metrics *metrics
 	changed chan struct{}
 	spread  *spread.Spread // nil if policies are not shared
@@ -84,10 +85,12 @@ func Open(ctx context.Context, cfg Config) (*Judge, error) {
 		Shadow:        cfg.Shadow,
 		Record:        j.record,
 		Age:           j.Age,
+		TimeMatters:   func() bool { snap := j.engine.Snapshot(); return snap != nil && snap.UsesTime() },
+		Hold:          !cfg.Shadow,
+		Also:          func(srv *grpc.Server) { j.watching().Register(srv) },
 	}
 	if cfg.Tokens != nil {
-		j.held = extproc.New(extproc.Config{Tokens: cfg.Tokens, Log: cfg.Log})
-		checks.Tokens, checks.Hold, checks.Also = cfg.Tokens, j.held.Hold, j.held.Register
+		checks.Tokens = cfg.Tokens
 	}
 	j.server = extauthz.New(checks)
 	v, err := s.Current(ctx)
@@ -102,6 +105,15 @@ func Open(ctx context.Context, cfg Config) (*Judge, error) {
 	}
 	j.publish(snap, v.Number)
 	return j, j.resume(ctx)
+}
+
+// watching ends the requests whose right ends.
+func (j *Judge) watching() *extproc.Server {
+	cfg := extproc.Config{Judge: j.server, Policies: j.engine.Changed, Log: j.cfg.Log}
+	if j.cfg.Tokens != nil {
+		cfg.Tokens = j.cfg.Tokens.Changed
+	}
+	return extproc.New(cfg)
 }
 
 func (j *Judge) publish(s *policy.Snapshot, version int) {

@@ -27,7 +27,8 @@ func newMetrics(m metric.Meter, j *Judge) (*metrics, error) {
 	x := &metrics{services: map[string]bool{}}
 	var errs [5]error
 	x.decisions, errs[0] = m.Int64Counter("catalyst.policy.decisions",
-		metric.WithDescription("decisions by {action}, {result} (allow, deny, error) and {service}, 500 services by name"))
+		metric.WithDescription("decisions by {action}, {result} (allow, deny, error, end) and {service}, 500 services by "+
+			"name"))
 	x.duration, errs[1] = m.Float64Histogram("catalyst.policy.decision.duration", metric.WithUnit("s"),
 		metric.WithDescription("from Envoy's question to the decision, by {action}"),
 		metric.WithExplicitBucketBoundaries(.000005, .00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01,
@@ -57,6 +58,8 @@ func (x *metrics) decided(r policy.Record) {
 		action = policy.Connect
 	}
 	switch {
+	case r.Ends != "":
+		result = "end"
 	case len(r.Decision.Errors) > 0:
 		result = "error"
 	case !r.Decision.Allow:

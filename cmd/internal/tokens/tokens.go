@@ -192,15 +192,6 @@ func (t *Tokens) claims(ctx context.Context, raw string, certificate []byte) (*t
 	return c, err
 }
 
-// Good implements extproc.Tokens.
-func (t *Tokens) Good(ctx context.Context, raw string, certificate []byte) (until time.Time, err error) {
-	c, err := t.claims(ctx, raw, certificate)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return c.Expires, nil
-}
-
 // Bearer is whom policies take the holder of a token for. The subject of another organisation's token stands behind
 // its name (bravo.example/joe), so that nobody there is taken for somebody here; a SPIFFE id says it itself.
 func (t *Tokens) Bearer(c *token.Claims) *policy.Bearer {
@@ -222,7 +213,7 @@ func (t *Tokens) Bearer(c *token.Claims) *policy.Bearer {
 	b := &policy.Bearer{
 		Principal: string(c.Principal), Subject: subject, Name: c.Entity.Name, Kind: c.Entity.Type,
 		Organisation: string(org), TrustedDomains: c.Entity.TrustedDomains, TrustedNodes: c.Entity.TrustedNodes,
-		Claims: claims,
+		Claims: claims, Until: c.Expires,
 	}
 	if org == "" {
 		b.Organisation = c.Issuer

@@ -1,0 +1,20 @@
+package scenarios
+
+// rights are what becomes of calls as policies change.
+func rights() []scenario {
+	const extprocFile = "policy/extproc/extproc.go"
+	const open = "xds/ads TestOpenStreamsEndWithTheirRight"
+	return []scenario{
+		{279, "a connection outlives its right", "The policies, or the groups that they name, change while connections and " +
+			"streams are open that would not be permitted any more.", []guard{
+			one("it is decided anew when others are in force", open, extprocFile, "\t\tcase <-c.policies:\n", ""),
+			one("an answer that lasts is watched", open, "xds/policy.go", "c.holdLong(), c.holdOpen()", "c.holdOpen()"),
+			one("so is what lasts before it is answered", open, "xds/policy.go", "c.holdLong(), c.holdOpen()",
+				"c.holdLong()"),
+			one("a short call costs nothing", open, "xds/hold.go", "opened, p, brief)",
+				"opened, p, []*predicate{brief}[:0]...)"),
+			one("and no watched call is late", "xds/ads TestWatchedCallsAreNotLate", extprocFile,
+				"if err := stream.Send(goOn(m)); err != nil {", "if err := error(nil); m == nil {"),
+		}},
+	}
+}
