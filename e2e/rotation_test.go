@@ -75,7 +75,8 @@ type steadyLoad struct {
 func (l *steadyLoad) fail(what string, code int, body string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.failed = append(l.failed, fmt.Sprintf("%s %s: %d %.200s %v", time.Now().Format(time.TimeOnly), what, code, body, err))
+	l.failed = append(l.failed,
+		fmt.Sprintf("%s %s: %d %.200s %v", time.Now().Format(time.TimeOnly), what, code, body, err))
 }
 
 // begin starts the load: applications beside b over connections that stay and over new ones, and a client with b's
@@ -244,7 +245,7 @@ func (r *rotating) bound() {
 	for n, want := range map[*lab.Node]int{r.b: http.StatusOK, r.a: http.StatusUnauthorized} {
 		token := r.mint("--bind", filepath.Join(n.Dir, "identity", disk.SVIDFile))
 		if code, body, err := r.handshake(r.t.Context(), token); err != nil || code != want {
-			r.t.Errorf("a token that is bound to the newest certificate of %s: %d %s, %v; want %d", n.Name, code, body, err, want)
+			r.t.Errorf("a token bound to the newest certificate of %s: %d %s, %v; want %d", n.Name, code, body, err, want)
 		}
 	}
 }

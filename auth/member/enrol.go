@@ -3,8 +3,10 @@ package member
 import (
 	"context"
 	"crypto/ecdsa"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,7 +14,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/follow"
 	"github.com/catalyst-router/catalyst/auth/join"
@@ -82,8 +83,9 @@ func pending(dir string) (*ecdsa.PrivateKey, []byte, error) {
 	return key, csr, err
 }
 
-// keep writes what was issued: the roots first, the certificate last. Until then the former certificate is there, and
-// the pending key to ask again with.
+// keep checks what was issued, writes it down as one file, and puts it in place from there: whenever the process is
+// killed, either the former certificate is whole and the pending key is there to ask again with, or finish completes
+// the new one.
 func (s *state) keep(dir string, key *ecdsa.PrivateKey, out *authv1.Issued) error {
 	chain, err := parseCerts(out.GetChain())
 	if err != nil {
@@ -98,23 +100,73 @@ func (s *state) keep(dir string, key *ecdsa.PrivateKey, out *authv1.Issued) erro
 	if _, err := parseCerts(out.GetRoots()); err != nil {
 		return fmt.Errorf("the identity service's answer: roots: %w", err)
 	}
-	text, err := ca.MarshalKey(key)
+	s.Continuity, s.Issuer, s.Token, s.Alarm = out.GetContinuity(), out.GetIssuer(), out.GetToken(), out.GetAlarm()
+	b, err := json.Marshal(issued{*s, out.GetChain(), out.GetRoots()})
 	if err != nil {
 		return err
 	}
-	s.Continuity, s.Issuer, s.Token, s.Alarm = out.GetContinuity(), out.GetIssuer(), out.GetToken(), out.GetAlarm()
-	for _, write := range []func() error{
-		func() error { return disk.Replace(filepath.Join(dir, disk.BundleFile(s.Org)), out.GetRoots(), 0o644) },
-		func() error { return s.write(dir) },
-		func() error { return disk.Replace(filepath.Join(dir, disk.SVIDKey), text, 0o600) },
-		func() error { return disk.Replace(filepath.Join(dir, disk.SVIDFile), out.GetChain(), 0o644) },
-		func() error { return os.Remove(filepath.Join(dir, pendingKey)) },
-	} {
+	if err := disk.Replace(filepath.Join(dir, issuedFile), b, 0o600); err != nil {
+		return err
+	}
+	return finish(dir)
+}
+
+// issued is an answer of the identity service as it is written down first.
+type issued struct {
+	State state  `json:"state"`
+	Chain []byte `json:"chain"`
+	Roots []byte `json:"roots"`
+}
+
+// finish puts in place what was issued and written down; nothing if nothing was. It may be done again from anywhere.
+func finish(dir string) error {
+	b, err := disk.ReadPrivate(filepath.Join(dir, issuedFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	in := &issued{}
+	if err := json.Unmarshal(b, in); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(dir, issuedFile), err)
+	}
+	for _, write := range in.writes(dir) {
 		if err := write(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// writes are the steps of finish, in their order: a reader of the identity sees roots before what they vouch for, and
+// the key before its certificate.
+func (in *issued) writes(dir string) []func() error {
+	remove := func(name string) error {
+		if err := os.Remove(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	return []func() error{
+		func() error {
+			return disk.Replace(filepath.Join(dir, disk.BundleFile(in.State.Org)), in.Roots, 0o644)
+		},
+		func() error { return in.State.write(dir) },
+		func() error {
+			text, err := disk.ReadPrivate(filepath.Join(dir, pendingKey))
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // it is in its place
+			}
+			if err != nil {
+				return err
+			}
+			return disk.Replace(filepath.Join(dir, disk.SVIDKey), text, 0o600)
+		},
+		func() error { return disk.Replace(filepath.Join(dir, disk.SVIDFile), in.Chain, 0o644) },
+		func() error { return remove(pendingKey) },
+		func() error { return remove(issuedFile) },
+	}
 }
 
 // callError tells a refusal from a call that came to nothing.

@@ -29,6 +29,7 @@ const (
 	memberFile  = "member.json"     // what it has to know; mode 0600
 	nodeKeyFile = "node-key.pem"    // the key that it joined with and comes back with; mode 0600
 	pendingKey  = "pending-key.pem" // of the certificate that is asked for; mode 0600
+	issuedFile  = "issued.json"     // what was issued, until all of it is in its place; mode 0600
 )
 
 // state is member.json.
@@ -44,8 +45,12 @@ type state struct {
 
 // Joined tells whether a node joined in a directory.
 func Joined(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, memberFile))
-	return err == nil
+	for _, name := range []string{memberFile, issuedFile} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func readState(dir string) (*state, error) {

@@ -69,6 +69,9 @@ func Open(dir string, log *slog.Logger) (*Member, error) { return OpenAt(dir, lo
 
 // OpenAt is Open with a clock, which says whether the certificate has ended.
 func OpenAt(dir string, log *slog.Logger, now func() time.Time) (*Member, error) {
+	if err := finish(dir); err != nil {
+		return nil, fmt.Errorf("put the certificate that was issued in its place: %w", err)
+	}
 	s, err := readState(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // nobody joined

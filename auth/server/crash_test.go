@@ -24,7 +24,11 @@ import (
 // TestMain lets this binary be the service that is killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("CRASH_DIR"); dir != "" {
-		if err := busy(dir); err != nil {
+		do := func() error { return busy(dir) }
+		if order := os.Getenv("CRASH_ORDER"); order != "" {
+			do = func() error { return killedAt(dir, order) }
+		}
+		if err := do(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -65,11 +69,21 @@ func busy(dir string) error {
 	}
 }
 
-func crashService(ctx context.Context, dir string) (*service.Service, error) {
-	st, err := store.Open(ctx, filepath.Join(dir, "auth.db"))
+// crashed is where the store of a directory is: in the PostgreSQL that a file names, or beside that.
+func crashed(dir string) string {
+	where, err := os.ReadFile(filepath.Join(dir, "where"))
+	if err != nil {
+		return filepath.Join(dir, "auth.db")
+	}
+	return string(where)
+}
+
+func crashService(ctx context.Context, dir string, options ...store.Option) (*service.Service, error) {
+	st, err := store.Open(ctx, crashed(dir), options...)
 	if err != nil {
 		return nil, err
 	}
+	context.AfterFunc(ctx, func() { _ = st.Close() })
 	sealer, err := seal.FromFile(filepath.Join(dir, "seal.key"), true)
 	if err != nil {
 		return nil, err
@@ -124,24 +138,10 @@ func standing(t *testing.T, dir string, acts map[string][]string) {
 	if err != nil {
 		t.Fatalf("it does not start again: %v", err)
 	}
-	st, err := store.Open(t.Context(), filepath.Join(dir, "auth.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
+	st := openCrashed(t, dir)
 	audited := map[string]bool{}
-	for after := int64(0); ; {
-		page, err := st.Audit(t.Context(), after, 1000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(page) == 0 {
-			break
-		}
-		for _, e := range page {
-			audited[e.Action+" "+e.Target] = true
-			after = e.Seq
-		}
+	for _, e := range auditOf(t, st) {
+		audited[e.Action+" "+e.Target] = true
 	}
 	for _, id := range acts["minted"] {
 		if got, err := st.Token(t.Context(), id); err != nil || got == nil || !audited["token.mint "+id] {
@@ -165,5 +165,30 @@ func standing(t *testing.T, dir string, acts map[string][]string) {
 	}
 	if _, _, err := st.VerifyAudit(t.Context(), 0, ""); err != nil {
 		t.Error(err)
+	}
+}
+
+func openCrashed(t *testing.T, dir string) *store.Store {
+	t.Helper()
+	st, err := store.Open(t.Context(), crashed(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	context.AfterFunc(t.Context(), func() { _ = st.Close() })
+	return st
+}
+
+// auditOf returns every entry of a store's audit log.
+func auditOf(t *testing.T, st *store.Store) (all []store.Entry) {
+	t.Helper()
+	for after := int64(0); ; after = all[len(all)-1].Seq {
+		page, err := st.Audit(t.Context(), after, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			return all
+		}
+		all = append(all, page...)
 	}
 }

@@ -22,7 +22,7 @@ type Reader struct{ q querier }
 // Tx is a change under way.
 type Tx struct {
 	Reader
-	db    *sql.Tx
+	db    querier
 	entry Entry
 }
 

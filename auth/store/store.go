@@ -57,13 +57,22 @@ type Store struct {
 	Reader
 	write, read *sql.DB // one and the same for PostgreSQL
 
+	step func(what string) error // see Steps; nil for none
+
 	mu      sync.Mutex
 	waiting []chan struct{} // guarded by mu; told of each change made here
 }
 
+// Option changes how a store is opened.
+type Option func(*Store)
+
+// Steps asks step before each statement of a change, before its commit and after it; an error ends the change there, as
+// the death of the process would. It is for tests of what such a death leaves.
+func Steps(step func(what string) error) Option { return func(s *Store) { s.step = step } }
+
 // Open opens a store and brings it up to date: a postgres:// URL, or the path of a SQLite file, which is made with
 // mode 0600 if it is not there.
-func Open(ctx context.Context, where string) (*Store, error) {
+func Open(ctx context.Context, where string, options ...Option) (*Store, error) {
 	open := openSQLite
 	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
 		open = openPostgres
@@ -73,6 +82,9 @@ func Open(ctx context.Context, where string) (*Store, error) {
 		return nil, err
 	}
 	s.Reader = Reader{s.read}
+	for _, o := range options {
+		o(s)
+	}
 	return s, nil
 }
 
@@ -162,9 +174,13 @@ func (s *Store) Write(ctx context.Context, e Entry, do func(ctx context.Context,
 		return explain(err)
 	}
 	defer func() { _ = db.Rollback() }() // after Commit it does nothing
-	tx := &Tx{Reader: Reader{db}, db: db, entry: e}
+	var q querier = db
+	if s.step != nil {
+		q = stepping{db, s.step}
+	}
+	tx := &Tx{Reader: Reader{q}, db: q, entry: e}
 	// The head's row is what all who write wait for.
-	row := db.QueryRowContext(ctx, `UPDATE head SET seq = seq + 1 WHERE id = 1 RETURNING seq, hash`)
+	row := q.QueryRowContext(ctx, `UPDATE head SET seq = seq + 1 WHERE id = 1 RETURNING seq, hash`)
 	if err := row.Scan(&tx.entry.Seq, &tx.entry.Prev); err != nil {
 		return explain(err)
 	}
@@ -176,11 +192,48 @@ func (s *Store) Write(ctx context.Context, e Entry, do func(ctx context.Context,
 	if err := tx.audit(ctx); err != nil {
 		return explain(err)
 	}
-	if err := db.Commit(); err != nil {
+	if err := s.commit(db); err != nil {
 		return explain(err)
 	}
 	s.tell()
 	return nil
+}
+
+func (s *Store) commit(db *sql.Tx) error {
+	if s.step == nil {
+		return db.Commit()
+	}
+	if err := s.step("commit"); err != nil {
+		return err
+	}
+	if err := db.Commit(); err != nil {
+		return err
+	}
+	return s.step("committed")
+}
+
+// stepping is a transaction that asks before each statement.
+type stepping struct {
+	*sql.Tx
+	step func(what string) error
+}
+
+// ExecContext implements querier.
+func (q stepping) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if err := q.step(query); err != nil {
+		return nil, err
+	}
+	return q.Tx.ExecContext(ctx, query, args...)
+}
+
+// QueryRowContext implements querier.
+func (q stepping) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if err := q.step(query); err != nil {
+		ended, cancel := context.WithCancelCause(ctx)
+		cancel(err)
+		ctx = ended
+	}
+	return q.Tx.QueryRowContext(ctx, query, args...)
 }
 
 // Changed returns a channel that receives after each change made through this Store; changes of other processes are

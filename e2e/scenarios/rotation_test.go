@@ -4,8 +4,8 @@ package scenarios
 func rotation() []scenario {
 	const memberFile = "auth/member/member.go"
 	return []scenario{
-		{257, "a root that Envoy does not have yet", "An organisation's root is replaced, and one node's Envoy takes the new " +
-			"one late: nothing is signed with it before.", []guard{
+		{257, "a root that Envoy does not have yet", "An organisation's root is replaced, and one node's Envoy takes the " +
+			"new one late: nothing is signed with it before.", []guard{
 			one("a node uses roots once its Envoys have taken them", "cmd/internal/forwarding TestRootsAreInUseOnceEnvoyHasThem",
 				"cmd/internal/forwarding/forwarder.go", "ok = ok && f.ads.Held(ref)", "_ = ref"),
 		}},
@@ -13,6 +13,15 @@ func rotation() []scenario {
 			"certificates.", []guard{
 			one("they renew within a sixtieth of it", "auth/server TestRenewedWhenAnotherRootSigns", memberFile,
 				"next = min(next, (life/60+jitter(life/60))/2)", "next += 0"),
+		}},
+		{259, "killed while something is issued", "The identity service or a node is killed at any write of a join, a " +
+			"renewal, a mint, a revocation or a rotation.", []guard{
+			one("what was issued is put in its place at the next start", "auth/member TestKilledWhileAnswerIsKept", memberFile,
+				"if err := finish(dir); err != nil {", "if err := error(nil); err != nil {"),
+			one("a signing key is kept before it signs", "auth/server TestKilledAtEveryWrite", "auth/service/keys.go",
+				"	return tx.SetSigningKeys(ctx, sealed)\n", "	return nil\n"),
+			one("an answer can be fetched again by whoever it was for", "auth/server TestKilledAtEveryWrite", joinFile,
+				"now.Sub(j.Used) <= lostAnswer:", "now.Sub(j.Used) < 0:"),
 		}},
 	}
 }

@@ -12,8 +12,8 @@ import (
 func (a *app) renewCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "renew", Short: "Renew this node's certificate now, with a new key", Args: exactArgs(0, "no arguments"),
-		Long: "Renew this node's certificate now, with a new key. A node that joined its organisation renews it by itself in " +
-			"the middle of its life, and when another root begins to sign; this is for a key that somebody may have seen. " +
+		Long: "Renew this node's certificate now, with a new key. A node that joined its organisation renews it by itself " +
+			"in the middle of its life, and when another root begins to sign; this is for a key that somebody may have seen. " +
 			"The former certificate stays valid until it ends: revoke it with catalyst token revoke --serial.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out, err := client.RenewCertificate(cmd.Context(), a.client())

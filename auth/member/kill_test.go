@@ -1,0 +1,105 @@
+package member
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/catalyst-router/catalyst/auth/ca"
+	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/auth/wire/authv1"
+)
+
+// A node that is killed between any two writes of a new certificate starts again with one that is whole: the former
+// until the answer is written down, the new one from then on.
+func TestKilledWhileAnswerIsKept(t *testing.T) {
+	const writes = 6
+	for done := range writes + 1 {
+		t.Run(fmt.Sprint(done), func(t *testing.T) {
+			a, err := ca.NewRoot("acme.example", ca.RootLife)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			s := &state{Org: "acme.example", Node: "edge-1", Address: "127.0.0.1:1", Issuer: "https://auth.acme.example"}
+			answer := func() *authv1.Issued {
+				_, csr, err := pending(dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				svid, err := a.Sign(csr, s.id(), time.Hour)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return &authv1.Issued{Chain: svid.PEM(), Roots: a.Roots(), Continuity: []byte{1}, Issuer: s.Issuer}
+			}
+			out := answer()
+			key, err := keyIn(filepath.Join(dir, pendingKey))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.keep(dir, key, out); err != nil {
+				t.Fatal(err)
+			}
+			former := serialIn(t, dir)
+			next := issued{*s, answer().GetChain(), a.Roots()}
+			next.State.Continuity = []byte{2}
+			if got := serialIn(t, dir); got != former { // killed before the answer was written down
+				t.Errorf("serial %s, want %s", got, former)
+			}
+			b, err := json.Marshal(next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := disk.Replace(filepath.Join(dir, issuedFile), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			all := next.writes(dir)
+			if len(all) != writes {
+				t.Fatalf("%d writes, want %d", len(all), writes)
+			}
+			for _, write := range all[:done] {
+				if err := write(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !Joined(dir) {
+				t.Error("it would join again")
+			}
+			if got := serialIn(t, dir); got == former {
+				t.Error("the former certificate is there")
+			}
+			if kept, err := readState(dir); err != nil || kept.Continuity[0] != 2 {
+				t.Errorf("%+v, %v; want the continuity that came with the certificate", kept, err)
+			}
+			for _, left := range []string{issuedFile, pendingKey} {
+				if _, err := os.Stat(filepath.Join(dir, left)); err == nil {
+					t.Errorf("%s is there still", left)
+				}
+			}
+		})
+	}
+}
+
+// serialIn starts as a node does and returns its certificate's serial number.
+func serialIn(t *testing.T, dir string) string {
+	t.Helper()
+	m, err := Open(dir, slog.New(slog.DiscardHandler))
+	if err != nil || m == nil {
+		t.Fatalf("it does not start: %v", err)
+	}
+	pair, err := m.current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leaf.SerialNumber.String()
+}
