@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/bundle"
@@ -150,17 +151,24 @@ type Book struct {
 	mu       sync.Mutex
 	peerings map[bgp.Org]*Peering // guarded by mu; the values are replaced, never written to
 	offers   map[string]*Offered  // guarded by mu; by id, likewise
+	ended    map[bgp.Org]*Ended   // guarded by mu; of organisations that are not peered with now
 	changed  chan struct{}        // guarded by mu; closed at each change
+
+	believed atomic.Pointer[believed]
 }
 
 const (
 	peeringKey = "peering/"
 	offerKey   = "invitation/"
+	endedKey   = "ended/"
 )
 
 // Open reads what was kept.
 func Open(ctx context.Context, cfg Config) (*Book, error) {
-	b := &Book{cfg: cfg, peerings: map[bgp.Org]*Peering{}, offers: map[string]*Offered{}, changed: make(chan struct{})}
+	b := &Book{
+		cfg: cfg, peerings: map[bgp.Org]*Peering{}, offers: map[string]*Offered{}, ended: map[bgp.Org]*Ended{},
+		changed: make(chan struct{}),
+	}
 	all, err := cfg.Store.Trust(ctx)
 	if err != nil {
 		return nil, err
@@ -180,7 +188,15 @@ func Open(ctx context.Context, cfg Config) (*Book, error) {
 			}
 			b.offers[o.ID] = o
 		}
+		if strings.HasPrefix(key, endedKey) {
+			e := new(Ended)
+			if err := json.Unmarshal(spec, e); err != nil {
+				return nil, fmt.Errorf("read %s: %w", key, err)
+			}
+			b.ended[e.Org] = e
+		}
 	}
+	b.publish()
 	return b, nil
 }
 
@@ -222,9 +238,12 @@ func (b *Book) audit(e Event) {
 
 // save keeps records and takes them over. The caller holds mu.
 func (b *Book) save(ctx context.Context, p *Peering, offers ...*Offered) error {
-	put := map[string]json.RawMessage{}
+	put, drop := map[string]json.RawMessage{}, []string(nil)
 	var err error
 	if p != nil {
+		if b.ended[p.Org] != nil {
+			drop = append(drop, endedKey+string(p.Org))
+		}
 		if len(b.peerings) >= MaxPeerings && b.peerings[p.Org] == nil {
 			return fmt.Errorf("there are %d peerings, and no more are kept", MaxPeerings)
 		}
@@ -237,7 +256,7 @@ func (b *Book) save(ctx context.Context, p *Peering, offers ...*Offered) error {
 			return err
 		}
 	}
-	if err := b.cfg.Store.SaveTrust(ctx, put, nil); err != nil {
+	if err := b.cfg.Store.SaveTrust(ctx, put, drop); err != nil {
 		return err
 	}
 	for _, o := range offers {
@@ -245,12 +264,14 @@ func (b *Book) save(ctx context.Context, p *Peering, offers ...*Offered) error {
 	}
 	if p != nil {
 		b.peerings[p.Org] = p
+		delete(b.ended, p.Org)
 		b.notify()
 	}
 	return nil
 }
 
 func (b *Book) notify() {
+	b.publish()
 	close(b.changed)
 	b.changed = make(chan struct{})
 }
@@ -433,42 +454,6 @@ func (b *Book) Declared(ctx context.Context, org bgp.Org, theirs Terms) error {
 }
 
 func equal(x, y Terms) bool {
-	return x.Role == y.Role && x.MaxRoutes == y.MaxRoutes && slices.Equal(x.Take, y.Take) && slices.Equal(x.Offer, y.Offer)
-}
-
-// End forgets a peering and withdraws the open invitations to it. It returns what there was; nil if nothing.
-func (b *Book) End(ctx context.Context, org bgp.Org, text string) (*Peering, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	p := b.peerings[org]
-	put, drop := map[string]json.RawMessage{}, []string{}
-	gone := map[string]*Offered{}
-	for id, o := range b.offers {
-		if o.With == org && o.State(b.cfg.Now()) == "open" {
-			w := *o
-			w.Withdrawn = true
-			var err error
-			if put[offerKey+id], err = json.Marshal(w); err != nil {
-				return nil, err
-			}
-			gone[id] = &w
-		}
-	}
-	if p != nil {
-		drop = append(drop, peeringKey+string(org))
-	}
-	if len(put)+len(drop) == 0 {
-		return nil, nil //nolint:nilnil // there was nothing
-	}
-	if err := b.cfg.Store.SaveTrust(ctx, put, drop); err != nil {
-		return nil, err
-	}
-	maps.Copy(b.offers, gone)
-	delete(b.peerings, org)
-	b.notify()
-	b.audit(Event{Action: "end", Org: org, Text: text})
-	if p == nil {
-		p = &Peering{Org: org}
-	}
-	return p, nil
+	return x.Role == y.Role && x.MaxRoutes == y.MaxRoutes && slices.Equal(x.Take, y.Take) &&
+		slices.Equal(x.Offer, y.Offer) && slices.Equal(x.Tokens, y.Tokens)
 }

@@ -25,6 +25,9 @@ type Terms struct {
 	Role string `json:"role,omitempty"`
 	// MaxRoutes is the most routes that are taken of it; 0 for the default.
 	MaxRoutes int `json:"maxRoutes,omitempty"`
+	// Tokens are the services, likewise, for which tokens of the other organisation's issuer are believed here. Empty
+	// believes them for none.
+	Tokens []string `json:"tokens,omitempty"`
 }
 
 // roles are what another organisation may be to this one, with what this one is to it then.
@@ -41,7 +44,7 @@ func (t *Terms) Check() error {
 	for _, list := range []struct {
 		field string
 		names []string
-	}{{"take", t.Take}, {"offer", t.Offer}} {
+	}{{"take", t.Take}, {"offer", t.Offer}, {"tokens", t.Tokens}} {
 		if len(list.names) > MaxPatterns {
 			errs = append(errs, fmt.Errorf("%s: %d names: want at most %d", list.field, len(list.names), MaxPatterns))
 		}
@@ -77,7 +80,7 @@ func checkPattern(field, p string) error {
 
 // Clean returns terms with their lists sorted and without doubles, so that the same terms are the same record.
 func (t Terms) Clean() Terms {
-	t.Take, t.Offer = clean(t.Take), clean(t.Offer)
+	t.Take, t.Offer, t.Tokens = clean(t.Take), clean(t.Offer), clean(t.Tokens)
 	return t
 }
 

@@ -2,7 +2,10 @@ package scenarios
 
 // acrossTheBorder is what happens to calls and trust between organisations, at real nodes and Envoys.
 func acrossTheBorder() []scenario {
-	const borderFile = "xds/border.go"
+	const (
+		borderFile = "xds/border.go"
+		tokensFile = "cmd/internal/tokens/tokens.go"
+	)
 	return []scenario{
 		{317, "a caller that lies", "A node of another organisation calls as somebody else: it sends the headers by which " +
 			"workloads know who calls, twice, and paths of its own making.", []guard{
@@ -24,6 +27,17 @@ func acrossTheBorder() []scenario {
 			one("a neighbour announces its own names, and those that are named", "cmd/internal/api "+
 				"TestTermsOfAPeeringAsRules", "cmd/internal/api/trust.go", "all := append([]string{\"*.\" + string(org)}, take...)",
 				"all := []string{\"*\"}"),
+		}},
+		{319, "tokens after the end", "A peering ends: its users' tokens are valid still, one of them holds a stream " +
+			"open, and the node is started again.", []guard{
+			one("an issuer is believed while the peering says so", "e2e TestTokensEndWithThePeering", tokensFile,
+				"if t.honours(name, \"\") != nil {", "if false {"),
+			one("for the services that it names", "e2e TestTokensEndWithThePeering", tokensFile,
+				"err = t.honours(c.Issuer, s.Service)", "err = t.honours(c.Issuer, \"\")"),
+			one("who holds a request by a token is told of the end", "e2e TestTokensEndWithThePeering", tokensFile,
+				"peerings = t.cfg.Peerings.Changed()", "peerings = nil"),
+			one("the end outlives the process", "auth/federation TestWhoseTokensAreHonoured", "auth/federation/book.go",
+				"\t\t\tb.ended[e.Org] = e\n", ""),
 		}},
 	}
 }

@@ -717,6 +717,7 @@ type ComplexityRoot struct {
 		Offer     func(childComplexity int) int
 		Role      func(childComplexity int) int
 		Take      func(childComplexity int) int
+		Tokens    func(childComplexity int) int
 	}
 
 	Told struct {
@@ -4097,6 +4098,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Terms.Take(childComplexity), true
+	case "Terms.tokens":
+		if e.ComplexityRoot.Terms.Tokens == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terms.Tokens(childComplexity), true
 
 	case "Told.peer":
 		if e.ComplexityRoot.Told.Peer == nil {
@@ -5711,6 +5718,8 @@ func (ec *executionContext) childFields_Terms(ctx context.Context, field graphql
 		return ec.fieldContext_Terms_role(ctx, field)
 	case "maxRoutes":
 		return ec.fieldContext_Terms_maxRoutes(ctx, field)
+	case "tokens":
+		return ec.fieldContext_Terms_tokens(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Terms", field.Name)
 }
@@ -19624,6 +19633,29 @@ func (ec *executionContext) fieldContext_Terms_maxRoutes(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Terms", field, false, false, "Int")
 }
 
+func (ec *executionContext) _Terms_tokens(ctx context.Context, field graphql.CollectedField, obj *Terms) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Terms_tokens(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Tokens, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Terms_tokens(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Terms", field, false, false, "String")
+}
+
 func (ec *executionContext) _Told_peer(ctx context.Context, field graphql.CollectedField, obj *Told) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -22654,8 +22686,11 @@ func (ec *executionContext) unmarshalInputTermsInput(ctx context.Context, obj an
 	if _, present := asMap["maxRoutes"]; !present {
 		asMap["maxRoutes"] = 0
 	}
+	if _, present := asMap["tokens"]; !present {
+		asMap["tokens"] = []any{}
+	}
 
-	fieldsInOrder := [...]string{"take", "offer", "role", "maxRoutes"}
+	fieldsInOrder := [...]string{"take", "offer", "role", "maxRoutes", "tokens"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -22690,6 +22725,13 @@ func (ec *executionContext) unmarshalInputTermsInput(ctx context.Context, obj an
 				return it, err
 			}
 			it.MaxRoutes = data
+		case "tokens":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tokens"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Tokens = data
 		}
 	}
 	return it, nil
@@ -27013,6 +27055,11 @@ func (ec *executionContext) _Terms(ctx context.Context, sel ast.SelectionSet, ob
 			}
 		case "maxRoutes":
 			out.Values[i] = ec._Terms_maxRoutes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "tokens":
+			out.Values[i] = ec._Terms_tokens(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -905,6 +905,7 @@ type Terms struct {
 	Offer     []string `json:"offer"`
 	Role      string   `json:"role"`
 	MaxRoutes int      `json:"maxRoutes"`
+	Tokens    []string `json:"tokens"`
 }
 
 type TermsInput struct {
@@ -916,6 +917,8 @@ type TermsInput struct {
 	Role string `json:"role"`
 	// Routes that it may announce; 0 for 1000.
 	MaxRoutes int `json:"maxRoutes"`
+	// Services, likewise, for which tokens of its issuer are believed here (policy.issuers).
+	Tokens []string `json:"tokens"`
 }
 
 type Told struct {

@@ -55,12 +55,18 @@ type Decider interface {
 	Decide(r policy.Request) policy.Decision
 }
 
-// Tokens verifies a bearer token that came over a connection with this certificate (SHA-256 of the leaf; nil without
-// one).
+// Shown is a bearer token as it was shown.
+type Shown struct {
+	Token       string
+	Certificate []byte // SHA-256 of the leaf of the connection that it came over; nil without one
+	Service     string // full name of the service that was asked for
+}
+
+// Tokens verifies bearer tokens.
 type Tokens interface {
 	// Verify returns whom the token names. An error that wraps ErrUnavailable is a failure of ours, any other the
 	// caller's.
-	Verify(ctx context.Context, raw string, certificate []byte) (*policy.Bearer, error)
+	Verify(ctx context.Context, s Shown) (*policy.Bearer, error)
 }
 
 // ErrUnavailable tells that tokens cannot be verified at the moment.
@@ -193,7 +199,7 @@ func (s *Server) judge(ctx context.Context, req *auth.CheckRequest, now time.Tim
 		return v
 	}
 	if r.token != "" && s.cfg.Tokens != nil {
-		bearer, err := s.cfg.Tokens.Verify(ctx, r.token, r.identity.thumbprint)
+		bearer, err := s.cfg.Tokens.Verify(ctx, Shown{r.token, r.identity.thumbprint, r.call.Service})
 		if err != nil {
 			v.outcome = unknown
 			if errors.Is(err, ErrUnavailable) {

@@ -55,9 +55,9 @@ func certificate(t testing.TB, authority bool, uris ...string) string {
 // tokens takes "good", and does not answer for "later".
 type tokens struct{ seen []byte }
 
-func (k *tokens) Verify(_ context.Context, raw string, certificate []byte) (*policy.Bearer, error) {
-	k.seen = certificate
-	switch raw {
+func (k *tokens) Verify(_ context.Context, s Shown) (*policy.Bearer, error) {
+	k.seen = s.Certificate
+	switch s.Token {
 	case "good":
 		return &policy.Bearer{Principal: "USER", Subject: "joe", Organisation: "bravo.example"}, nil
 	case "bound":

@@ -80,7 +80,7 @@ func (s *Server) Again(ctx context.Context, h Held) Standing {
 	st := Standing{Good: true}
 	if h.Token != "" && s.cfg.Tokens != nil {
 		certificate, _ := hex.DecodeString(call.Certificate) // it was written by the same node
-		bearer, err := s.cfg.Tokens.Verify(ctx, h.Token, certificate)
+		bearer, err := s.cfg.Tokens.Verify(ctx, Shown{h.Token, certificate, call.Service})
 		switch {
 		case errors.Is(err, ErrUnavailable):
 			return Standing{Good: true, Until: now.Add(lookAgain)}

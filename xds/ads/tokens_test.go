@@ -103,8 +103,8 @@ func (k *believer) claims(ctx context.Context, raw string, certificate []byte) (
 }
 
 // Verify implements extauthz.Tokens.
-func (k *believer) Verify(ctx context.Context, raw string, certificate []byte) (*policy.Bearer, error) {
-	c, err := k.claims(ctx, raw, certificate)
+func (k *believer) Verify(ctx context.Context, s extauthz.Shown) (*policy.Bearer, error) {
+	c, err := k.claims(ctx, s.Token, s.Certificate)
 	if err != nil {
 		return nil, err
 	}

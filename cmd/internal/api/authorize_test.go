@@ -23,6 +23,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 	"github.com/catalyst-router/catalyst/policy"
+	"github.com/catalyst-router/catalyst/policy/extauthz"
 )
 
 var errReached = errors.New("the node was reached") //nolint:gochecknoglobals // a sentinel
@@ -155,7 +156,7 @@ func TestOrdersByPolicy(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				bearer, err := tokens.Verify(t.Context(), raw, nil)
+				bearer, err := tokens.Verify(t.Context(), extauthz.Shown{Token: raw})
 				if err != nil {
 					t.Fatal(err)
 				}

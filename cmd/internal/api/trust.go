@@ -192,6 +192,7 @@ func trustView(t *federation.Trust, held *bundle.Bundle) operator.BundleView {
 func termsOf(t *federation.Terms) operator.Terms {
 	return operator.Terms{
 		Take: append([]string{}, t.Take...), Offer: append([]string{}, t.Offer...), Role: t.Role, MaxRoutes: t.MaxRoutes,
+		Tokens: append([]string{}, t.Tokens...),
 	}
 }
 
@@ -200,7 +201,7 @@ func (a *API) termsGiven(in operator.TermsInput) federation.Terms {
 	for _, list := range []struct {
 		from []string
 		into *[]string
-	}{{in.Take, &t.Take}, {in.Offer, &t.Offer}} {
+	}{{in.Take, &t.Take}, {in.Offer, &t.Offer}, {in.Tokens, &t.Tokens}} {
 		for _, name := range list.from {
 			if svc, err := a.service(name); err == nil { // a short name is one of ours
 				name = string(svc)

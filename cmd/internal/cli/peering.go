@@ -27,9 +27,9 @@ func (a *app) peeringCommand() *cobra.Command {
 
 // termsFlags are those of what one side wants.
 type termsFlags struct {
-	take, offer []string
-	role        string
-	maxRoutes   int
+	take, offer, tokens []string
+	role                string
+	maxRoutes           int
 }
 
 func (t *termsFlags) add(f *pflag.FlagSet) {
@@ -37,13 +37,18 @@ func (t *termsFlags) add(f *pflag.FlagSet) {
 		"a service that it is offered, *.NAME for all below NAME; as often as needed (default none)")
 	f.StringSliceVar(&t.take, "import", nil,
 		"a name that is taken of it, likewise; none for none (default *.ITS-NAME)")
+	f.StringSliceVar(&t.tokens, "tokens", nil,
+		"a service for which tokens of its issuer are believed here (policy.issuers), likewise (default none)")
 	f.StringVar(&t.role, "role", "", "what it is to this organisation: customer, provider or peer (RFC 9234)")
 	f.IntVar(&t.maxRoutes, "max-routes", 0, "routes that it may announce (default 1000)")
 }
 
 // given are the terms towards an organisation.
 func (t *termsFlags) given(org string) *client.TermsInput {
-	in := &client.TermsInput{Take: t.take, Offer: append([]string{}, t.offer...), Role: t.role, MaxRoutes: t.maxRoutes}
+	in := &client.TermsInput{
+		Take: t.take, Offer: append([]string{}, t.offer...), Role: t.role, MaxRoutes: t.maxRoutes,
+		Tokens: append([]string{}, t.tokens...),
+	}
 	switch {
 	case len(t.take) == 0:
 		in.Take = []string{"*." + org}
@@ -172,6 +177,9 @@ func explainInvitation(w io.Writer, inv *client.InvitationFields, mine *client.T
 	}
 	if carried := others(org, mine.Take); len(carried) > 0 {
 		fmt.Fprintf(w, "    and lets it pass on what is other organisations': %s\n", strings.Join(carried, ", "))
+	}
+	if len(mine.Tokens) > 0 {
+		fmt.Fprintf(w, "  * believes its tokens, of whom calls %s\n", listed(mine.Tokens, ""))
 	}
 	if mine.Role != "" {
 		fmt.Fprintf(w, "  * treats it as its %s, so that neither becomes transit for the other's providers and peers "+
@@ -317,6 +325,9 @@ func showPeering(w io.Writer, p *client.PeeringFields) {
 func showTerms(w io.Writer, whose string, t *client.TermsFields) {
 	text := fmt.Sprintf("takes %s%s, offers %s", listed(t.Take, "nothing"), atMost(t.MaxRoutes),
 		listed(t.Offer, "nothing"))
+	if len(t.Tokens) > 0 {
+		text += ", believes the other's tokens for " + listed(t.Tokens, "")
+	}
 	if t.Role != "" {
 		text += ", the other is its " + t.Role
 	}
@@ -352,6 +363,7 @@ func (a *app) peeringUpdate() *cobra.Command {
 		given := terms.given(args[0])
 		keep(f, "export", &given.Offer, in.Terms.Offer)
 		keep(f, "import", &given.Take, in.Terms.Take)
+		keep(f, "tokens", &given.Tokens, in.Terms.Tokens)
 		keep(f, "role", &given.Role, in.Terms.Role)
 		keep(f, "max-routes", &given.MaxRoutes, in.Terms.MaxRoutes)
 		in.Terms = given
@@ -384,6 +396,7 @@ func peeringInput(p *client.PeeringFields) *client.PeeringInput {
 		Nodes:        []*client.PeeringNodeInput{},
 		Terms: &client.TermsInput{
 			Take: p.Terms.Take, Offer: p.Terms.Offer, Role: p.Terms.Role, MaxRoutes: p.Terms.MaxRoutes,
+			Tokens: p.Terms.Tokens,
 		},
 	}
 	for _, n := range p.Nodes {

@@ -136,7 +136,8 @@ func (d *Daemon) whichEnvoy(state tls.ConnectionState) (string, error) {
 func (d *Daemon) believed(ctx context.Context) (*tokens.Tokens, error) {
 	c := d.cfg.Policy
 	cfg := tokens.Config{
-		Audience: cmp.Or(c.Audience, string(d.self.Org)), Identity: d.id, JWKS: c.JWKS, Issuer: c.Issuer, Log: d.tel.Log,
+		Audience: cmp.Or(c.Audience, string(d.self.Org)), Identity: d.id,
+		Peerings: d.trust.Book(), JWKS: c.JWKS, Issuer: c.Issuer, Log: d.tel.Log,
 		Meter: d.tel.Meter,
 	}
 	others, err := c.Others()

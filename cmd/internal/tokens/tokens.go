@@ -6,10 +6,13 @@ package tokens
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -34,6 +37,15 @@ type Other struct {
 	Issuer  string // iss of its tokens
 }
 
+// Peerings are those with other organisations, of which each says for which services its tokens are believed.
+// federation.Book is one.
+type Peerings interface {
+	// Honours returns why an organisation's tokens are not believed for a service, "" for any; nil if they may be.
+	Honours(org bgp.Org, service string) error
+	// Changed returns a channel that is closed at the next change.
+	Changed() <-chan struct{}
+}
+
 // Dialer is a node's identity. identity.Source is one.
 type Dialer interface {
 	// ServiceTLS returns the TLS configuration to dial the identity service of an organisation whose roots are known.
@@ -45,7 +57,8 @@ type Config struct {
 	Audience string       // that tokens have to name: this node's organisation, or what the operator says; required
 	Own      *follow.Feed // of this node's organisation; nil if its tokens are not believed
 	Others   []Other
-	Identity Dialer // wanted with Others
+	Identity Dialer   // wanted with Others
+	Peerings Peerings // nil for none: Others are believed for every service
 	// JWKS is a file or an https URL with the keys of one more issuer, which has no feed of revocations; "" for none.
 	JWKS   secret.URL
 	Issuer string
@@ -61,13 +74,16 @@ type Tokens struct {
 	feeds    []*follow.Feed
 	keys     *bearer.RemoteKeys // nil without JWKS
 	orgs     map[string]bgp.Org // by issuer; "" for that of JWKS
+
+	mu      sync.Mutex
+	changed chan struct{} // guarded by mu; closed when something is revoked or a peering changes
 }
 
 var _ extauthz.Tokens = (*Tokens)(nil)
 
 // New returns what verifies tokens as the configuration says. Keys that stand in a file are read at once.
 func New(ctx context.Context, cfg Config) (*Tokens, error) {
-	t := &Tokens{cfg: cfg, book: revoke.NewBook(), orgs: map[string]bgp.Org{}}
+	t := &Tokens{cfg: cfg, book: revoke.NewBook(), orgs: map[string]bgp.Org{}, changed: make(chan struct{})}
 	issuers := token.IssuerMap{}
 	if cfg.Own != nil {
 		t.follow(cfg.Own, issuers)
@@ -91,7 +107,9 @@ func New(ctx context.Context, cfg Config) (*Tokens, error) {
 		}
 	}
 	var err error
-	t.verifier, err = token.NewVerifier(token.Config{Audience: cfg.Audience, Issuers: issuers, Revocations: t.book})
+	t.verifier, err = token.NewVerifier(token.Config{
+		Audience: cfg.Audience, Issuers: trusted{t, issuers}, Revocations: t.book,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -140,14 +158,43 @@ func (t *Tokens) Run(ctx context.Context) error {
 	if t.keys != nil {
 		tasks.Go(func() error { return t.keys.Run(ctx) })
 	}
+	tasks.Go(func() error { return t.notify(ctx) })
 	return tasks.Wait()
+}
+
+// notify tells of changes of what is revoked and of peerings in one, until ctx ends.
+func (t *Tokens) notify(ctx context.Context) error {
+	var peerings <-chan struct{} // nil is never closed
+	look := func() <-chan struct{} {
+		if t.cfg.Peerings != nil {
+			peerings = t.cfg.Peerings.Changed()
+		}
+		return t.book.Changed()
+	}
+	for revoked := look(); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-revoked:
+		case <-peerings:
+		}
+		revoked = look() // before anybody is told, so that no change is missed
+		t.mu.Lock()
+		close(t.changed)
+		t.changed = make(chan struct{})
+		t.mu.Unlock()
+	}
 }
 
 // Verifier is what verifies.
 func (t *Tokens) Verifier() *token.Verifier { return t.verifier }
 
-// Changed returns a channel that is closed when something is revoked.
-func (t *Tokens) Changed() <-chan struct{} { return t.book.Changed() }
+// Changed returns a channel that is closed when something is revoked, or a peering changes; while Run runs.
+func (t *Tokens) Changed() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changed
+}
 
 // Revocations are those of the issuers that are followed, for somebody who believes other issuers as well: nothing of
 // theirs is revoked.
@@ -174,22 +221,69 @@ func (t *Tokens) CheckSensitive(c *token.Claims) error {
 }
 
 // Verify implements extauthz.Tokens.
-func (t *Tokens) Verify(ctx context.Context, raw string, certificate []byte) (*policy.Bearer, error) {
-	c, err := t.claims(ctx, raw, certificate)
+func (t *Tokens) Verify(ctx context.Context, s extauthz.Shown) (*policy.Bearer, error) {
+	c, err := t.claims(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	return t.Bearer(c), nil
 }
 
-func (t *Tokens) claims(ctx context.Context, raw string, certificate []byte) (*token.Claims, error) {
+func (t *Tokens) claims(ctx context.Context, s extauthz.Shown) (*token.Claims, error) {
 	var thumbprint token.Thumbprint
-	copy(thumbprint[:], certificate)
-	c, err := t.verifier.Verify(ctx, raw, thumbprint)
+	copy(thumbprint[:], s.Certificate)
+	c, err := t.verifier.Verify(ctx, s.Token, thumbprint)
 	if errors.Is(err, token.ErrUnavailable) || token.ReasonOf(err) == token.Stale {
 		err = fmt.Errorf("%w: %w", extauthz.ErrUnavailable, err)
 	}
+	switch {
+	case err == nil:
+		err = t.honours(c.Issuer, s.Service)
+	case token.ReasonOf(err) == token.UnknownIssuer:
+		if why := t.honours(issuerOf(s.Token), ""); why != nil {
+			err = fmt.Errorf("%w: %w", err, why)
+		}
+	}
 	return c, err
+}
+
+// honours returns why tokens of an issuer are not believed for a service, "" for any: it is another organisation's, and
+// the peering with that one does not say so.
+func (t *Tokens) honours(issuer, service string) error {
+	org := t.orgs[issuer]
+	if org == "" || t.cfg.Peerings == nil || t.cfg.Own != nil && t.cfg.Own.Org() == org {
+		return nil
+	}
+	return t.cfg.Peerings.Honours(org, service)
+}
+
+// trusted are the issuers that are believed for something at the moment. The verifier asks for each token, also for
+// one that it remembers.
+type trusted struct {
+	*Tokens
+	all token.IssuerMap
+}
+
+// Issuer implements token.Issuers.
+func (t trusted) Issuer(name string) *token.Issuer {
+	if t.honours(name, "") != nil {
+		return nil
+	}
+	return t.all.Issuer(name)
+}
+
+// issuerOf is what a token that is not believed says of its issuer; "" if it says nothing.
+func issuerOf(raw string) string {
+	parts := strings.Split(raw, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	var claims struct{ Iss string }
+	if err != nil || json.Unmarshal(payload, &claims) != nil {
+		return ""
+	}
+	return claims.Iss
 }
 
 // Bearer is whom policies take the holder of a token for. The subject of another organisation's token stands behind
@@ -258,7 +352,7 @@ func (t *Tokens) Status() []Status {
 func (t *Tokens) Warnings() []string {
 	var all []string
 	for _, s := range t.Status() {
-		if s.Stale == "" {
+		if s.Stale == "" || t.honours(s.Issuer, "") != nil {
 			continue
 		}
 		since := "ever"

@@ -61,13 +61,14 @@ func TestTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := tokens.Verify(t.Context(), raw, thumbprint)
+	b, err := tokens.Verify(t.Context(), extauthz.Shown{Token: raw, Certificate: thumbprint})
 	if err != nil || b.Principal != "USER" || b.Subject != "joe" || b.Claims["jti"] != "1" ||
 		b.Organisation != "acme.example" {
 		t.Errorf("%+v, %v", b, err)
 	}
 	for _, other := range [][]byte{nil, make([]byte, 32)} {
-		if _, err := tokens.Verify(t.Context(), raw, other); err == nil || errors.Is(err, extauthz.ErrUnavailable) {
+		_, err := tokens.Verify(t.Context(), extauthz.Shown{Token: raw, Certificate: other})
+		if err == nil || errors.Is(err, extauthz.ErrUnavailable) {
 			t.Errorf("with another certificate: %v", err)
 		}
 	}

@@ -2697,6 +2697,9 @@ func (v *InvitationFieldsTerms) GetRole() string { return v.TermsFields.Role }
 // GetMaxRoutes returns InvitationFieldsTerms.MaxRoutes, and is useful for accessing the field via an interface.
 func (v *InvitationFieldsTerms) GetMaxRoutes() int { return v.TermsFields.MaxRoutes }
 
+// GetTokens returns InvitationFieldsTerms.Tokens, and is useful for accessing the field via an interface.
+func (v *InvitationFieldsTerms) GetTokens() []string { return v.TermsFields.Tokens }
+
 func (v *InvitationFieldsTerms) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -2730,6 +2733,8 @@ type __premarshalInvitationFieldsTerms struct {
 	Role string `json:"role"`
 
 	MaxRoutes int `json:"maxRoutes"`
+
+	Tokens []string `json:"tokens"`
 }
 
 func (v *InvitationFieldsTerms) MarshalJSON() ([]byte, error) {
@@ -2747,6 +2752,7 @@ func (v *InvitationFieldsTerms) __premarshalJSON() (*__premarshalInvitationField
 	retval.Offer = v.TermsFields.Offer
 	retval.Role = v.TermsFields.Role
 	retval.MaxRoutes = v.TermsFields.MaxRoutes
+	retval.Tokens = v.TermsFields.Tokens
 	return &retval, nil
 }
 
@@ -5015,6 +5021,9 @@ func (v *PeeringFieldsTerms) GetRole() string { return v.TermsFields.Role }
 // GetMaxRoutes returns PeeringFieldsTerms.MaxRoutes, and is useful for accessing the field via an interface.
 func (v *PeeringFieldsTerms) GetMaxRoutes() int { return v.TermsFields.MaxRoutes }
 
+// GetTokens returns PeeringFieldsTerms.Tokens, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTerms) GetTokens() []string { return v.TermsFields.Tokens }
+
 func (v *PeeringFieldsTerms) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -5048,6 +5057,8 @@ type __premarshalPeeringFieldsTerms struct {
 	Role string `json:"role"`
 
 	MaxRoutes int `json:"maxRoutes"`
+
+	Tokens []string `json:"tokens"`
 }
 
 func (v *PeeringFieldsTerms) MarshalJSON() ([]byte, error) {
@@ -5065,6 +5076,7 @@ func (v *PeeringFieldsTerms) __premarshalJSON() (*__premarshalPeeringFieldsTerms
 	retval.Offer = v.TermsFields.Offer
 	retval.Role = v.TermsFields.Role
 	retval.MaxRoutes = v.TermsFields.MaxRoutes
+	retval.Tokens = v.TermsFields.Tokens
 	return &retval, nil
 }
 
@@ -5084,6 +5096,9 @@ func (v *PeeringFieldsTheirsTerms) GetRole() string { return v.TermsFields.Role 
 
 // GetMaxRoutes returns PeeringFieldsTheirsTerms.MaxRoutes, and is useful for accessing the field via an interface.
 func (v *PeeringFieldsTheirsTerms) GetMaxRoutes() int { return v.TermsFields.MaxRoutes }
+
+// GetTokens returns PeeringFieldsTheirsTerms.Tokens, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTheirsTerms) GetTokens() []string { return v.TermsFields.Tokens }
 
 func (v *PeeringFieldsTheirsTerms) UnmarshalJSON(b []byte) error {
 
@@ -5118,6 +5133,8 @@ type __premarshalPeeringFieldsTheirsTerms struct {
 	Role string `json:"role"`
 
 	MaxRoutes int `json:"maxRoutes"`
+
+	Tokens []string `json:"tokens"`
 }
 
 func (v *PeeringFieldsTheirsTerms) MarshalJSON() ([]byte, error) {
@@ -5135,6 +5152,7 @@ func (v *PeeringFieldsTheirsTerms) __premarshalJSON() (*__premarshalPeeringField
 	retval.Offer = v.TermsFields.Offer
 	retval.Role = v.TermsFields.Role
 	retval.MaxRoutes = v.TermsFields.MaxRoutes
+	retval.Tokens = v.TermsFields.Tokens
 	return &retval, nil
 }
 
@@ -7022,6 +7040,7 @@ type TermsFields struct {
 	Offer     []string `json:"offer"`
 	Role      string   `json:"role"`
 	MaxRoutes int      `json:"maxRoutes"`
+	Tokens    []string `json:"tokens"`
 }
 
 // GetTake returns TermsFields.Take, and is useful for accessing the field via an interface.
@@ -7036,6 +7055,9 @@ func (v *TermsFields) GetRole() string { return v.Role }
 // GetMaxRoutes returns TermsFields.MaxRoutes, and is useful for accessing the field via an interface.
 func (v *TermsFields) GetMaxRoutes() int { return v.MaxRoutes }
 
+// GetTokens returns TermsFields.Tokens, and is useful for accessing the field via an interface.
+func (v *TermsFields) GetTokens() []string { return v.Tokens }
+
 type TermsInput struct {
 	// Names that are taken of the other organisation: a service, or *.NAME for all below NAME.
 	Take []string `json:"take"`
@@ -7045,6 +7067,8 @@ type TermsInput struct {
 	Role string `json:"role"`
 	// Routes that it may announce; 0 for 1000.
 	MaxRoutes int `json:"maxRoutes"`
+	// Services, likewise, for which tokens of its issuer are believed here (policy.issuers).
+	Tokens []string `json:"tokens"`
 }
 
 // GetTake returns TermsInput.Take, and is useful for accessing the field via an interface.
@@ -7058,6 +7082,9 @@ func (v *TermsInput) GetRole() string { return v.Role }
 
 // GetMaxRoutes returns TermsInput.MaxRoutes, and is useful for accessing the field via an interface.
 func (v *TermsInput) GetMaxRoutes() int { return v.MaxRoutes }
+
+// GetTokens returns TermsInput.Tokens, and is useful for accessing the field via an interface.
+func (v *TermsInput) GetTokens() []string { return v.Tokens }
 
 // TraceResponse is returned by Trace on success.
 type TraceResponse struct {
@@ -7847,6 +7874,7 @@ fragment TermsFields on Terms {
 	offer
 	role
 	maxRoutes
+	tokens
 }
 `
 
@@ -8758,6 +8786,7 @@ fragment TermsFields on Terms {
 	offer
 	role
 	maxRoutes
+	tokens
 }
 `
 
@@ -9295,6 +9324,7 @@ fragment TermsFields on Terms {
 	offer
 	role
 	maxRoutes
+	tokens
 }
 `
 
@@ -9422,6 +9452,7 @@ fragment TermsFields on Terms {
 	offer
 	role
 	maxRoutes
+	tokens
 }
 `
 
@@ -9855,6 +9886,7 @@ fragment TermsFields on Terms {
 	offer
 	role
 	maxRoutes
+	tokens
 }
 `
 
@@ -10044,6 +10076,7 @@ fragment TermsFields on Terms {
 	offer
 	role
 	maxRoutes
+	tokens
 }
 `
 
@@ -10479,6 +10512,7 @@ fragment TermsFields on Terms {
 	offer
 	role
 	maxRoutes
+	tokens
 }
 `
 
