@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,6 +68,9 @@ func (c *Compiler) localCluster(f *Forwarding, name string, targets []Target, ba
 	if backups || len(targets) > 1 {
 		cl.OutlierDetection = outliers()
 	}
+	if f.TLS != nil {
+		cl.TransportSocket = workloadTLS(f)
+	}
 	cl.LoadAssignment = &endpoint.ClusterLoadAssignment{
 		ClusterName: name,
 		Endpoints:   []*endpoint.LocalityLbEndpoints{group},
@@ -75,9 +79,13 @@ func (c *Compiler) localCluster(f *Forwarding, name string, targets []Target, ba
 	case bgp.HTTP2, bgp.GRPC:
 		// No pings: a gRPC workload ends the connection of a client that pings more than once in 5 minutes (grpc-go's
 		// default), calls included.
-		cl.TypedExtensionProtocolOptions = c.http2Upstream(nil)
+		options := c.http2Options(hopStreams, nil)
+		if f.Idle > 0 {
+			options.CommonHttpProtocolOptions.IdleTimeout = durationpb.New(f.Idle)
+		}
+		cl.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpOptions: toAny(options)}
 	case bgp.HTTP, bgp.GraphQL:
-		cl.TypedExtensionProtocolOptions = c.http1Upstream()
+		cl.TypedExtensionProtocolOptions = c.http1Upstream(cmp.Or(f.Idle, c.cfg.Limits.WorkloadIdle))
 	case bgp.TCP:
 	}
 	return cl, nil
@@ -357,9 +365,10 @@ func (c *Compiler) pings() *core.KeepaliveSettings {
 	return &core.KeepaliveSettings{Interval: durationpb.New(c.cfg.Pings), Timeout: durationpb.New(KeepaliveTimeout)}
 }
 
-// http1Upstream has Envoy speak HTTP/1.1 with the workloads of a cluster.
-func (c *Compiler) http1Upstream() map[string]*anypb.Any {
-	options := &core.HttpProtocolOptions{IdleTimeout: durationpb.New(c.cfg.Limits.WorkloadIdle)}
+// http1Upstream has Envoy speak HTTP/1.1 with the workloads of a cluster, over connections that it leaves when they are
+// idle for so long.
+func (c *Compiler) http1Upstream(idle time.Duration) map[string]*anypb.Any {
+	options := &core.HttpProtocolOptions{IdleTimeout: durationpb.New(idle)}
 	return map[string]*anypb.Any{httpOptions: toAny(c.upstream(options, &upstreams.HttpProtocolOptions_ExplicitHttpConfig{
 		ProtocolConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{
 			HttpProtocolOptions: &core.Http1ProtocolOptions{EnableTrailers: true},

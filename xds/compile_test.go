@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -96,6 +97,16 @@ func cases() map[string]Forwarding {
 			Service:  "stock.acme.example",
 			Protocol: bgp.GRPC,
 			Tiers:    [][]Target{{{Backend: Backend{Address: "127.0.0.1:50051"}}}},
+		},
+		"http_over_tls": {
+			Service: "books.acme.example", Protocol: bgp.HTTP, Idle: 1500 * time.Millisecond,
+			Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:443"}}}},
+			TLS:   &WorkloadTLS{CA: "PEM", Name: "web.internal"},
+		},
+		"grpc_by_id": {
+			Service: "stock.acme.example", Protocol: bgp.GRPC, Idle: time.Minute,
+			Tiers: [][]Target{{{Backend: Backend{Address: "127.0.0.1:50051"}}}},
+			TLS:   &WorkloadTLS{ID: "spiffe://bravo.example/stock", Name: "127.0.0.1"},
 		},
 		"graphql_remote": {Service: "graph.acme.example", Protocol: bgp.GraphQL, Tiers: [][]Target{{a}, {b}}},
 		"tcp_own_address": {Service: "lines.acme.example", Protocol: bgp.TCP, Port: 10000,

@@ -32,6 +32,11 @@ type Forwarding struct {
 	ServicePort uint16
 	// Dial is the address of the TCP service's own at which it takes connections besides Port; the zero value for none.
 	Dial netip.AddrPort
+	// Idle is how long a connection to the service's workloads beside this node is kept without a request; 0 for
+	// Limits.WorkloadIdle. TCP services have none.
+	Idle time.Duration
+	// TLS is how those workloads are known; nil where they do not speak TLS.
+	TLS *WorkloadTLS
 	// Revision is that of the Loc-RIB.
 	Revision uint64
 	Trace    bgp.Trace
@@ -51,6 +56,16 @@ type Backend struct {
 	Address string // HOST:PORT; the host is an IP address or a DNS name
 	// IP:PORT of the same workload in the other family, tried when Address does not answer (RFC 8305); "" for none
 	Other string
+}
+
+// WorkloadTLS is how Envoy knows a workload that speaks TLS. One of CA, ID and Insecure is set at least.
+type WorkloadTLS struct {
+	CA string // PEM; "" for none
+	// Name is a DNS name or an IP address: what is asked for (SNI, a DNS name only) and, without ID, what the certificate
+	// has to be for.
+	Name     string
+	ID       string // the SPIFFE id that the certificate has to carry; judged by its organisation's roots without CA
+	Insecure bool   // whoever answers is believed
 }
 
 // Gone tells whether nothing is left of a service.

@@ -76,16 +76,24 @@ func (c *Compiler) Believes(org bgp.Org, roots []byte) (in []Ref, ok bool) {
 
 // trust makes sure that Envoy has the roots of the organisations of a service's next hops.
 func (c *Compiler) trust(b *builder, f *Forwarding) {
+	if org := orgOf(f.TLS); org != "" && len(f.local()) > 0 && !c.peerOrgs[org] {
+		c.trustAlso(b, org)
+	}
 	for _, tier := range f.Tiers {
 		for _, t := range tier {
 			if org := t.NextHop.Node.Org; t.Backend.Address == "" && !c.peerOrgs[org] {
-				c.peerOrgs[org] = true
-				own := builder{c: c} // it is no service's
-				c.trustOrg(&own, org)
-				b.d.Set, b.err = append(b.d.Set, own.d.Set...), errors.Join(b.err, own.err)
+				c.trustAlso(b, org)
 			}
 		}
 	}
+}
+
+// trustAlso publishes the roots of one more organisation.
+func (c *Compiler) trustAlso(b *builder, org bgp.Org) {
+	c.peerOrgs[org] = true
+	own := builder{c: c} // it is no service's
+	c.trustOrg(&own, org)
+	b.d.Set, b.err = append(b.d.Set, own.d.Set...), errors.Join(b.err, own.err)
 }
 
 // trustOrg publishes by which roots next hops of one organisation are judged. Envoy chooses the roots by the first

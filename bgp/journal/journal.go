@@ -79,6 +79,23 @@ type Service struct {
 	Label string `json:"label,omitempty"`
 	// Yields lets learned paths of higher local preference win over this node's own workload.
 	Yields bool `json:"yields,omitempty"`
+	// Idle is how long a connection to the workload is kept without a request; 0 for the node's default.
+	Idle time.Duration `json:"idle,omitempty"`
+	// TLS says that the workload speaks TLS, and whom the node believes there; nil for one that does not.
+	TLS *WorkloadTLS `json:"tls,omitempty"`
+}
+
+// WorkloadTLS is how the node, and its Envoy, know the workload of a service that speaks TLS. One of CA, ID and
+// Insecure is set at least.
+type WorkloadTLS struct {
+	CA string `json:"ca,omitempty"` // certificates of those who may sign the workload's, PEM; "" for none
+	// Name is asked for (SNI, RFC 6066) and has to be in the certificate, unless ID is; "" for the host of the service's
+	// first address.
+	Name string `json:"name,omitempty"`
+	// ID is the SPIFFE id that the certificate has to carry; "" for none. Without CA it is judged by the roots of its
+	// organisation.
+	ID       string `json:"id,omitempty"`
+	Insecure bool   `json:"insecure,omitempty"` // whoever answers is believed
 }
 
 // Journal is an open store. It is safe for concurrent use; there is one writer at a time.

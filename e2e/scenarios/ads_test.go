@@ -21,8 +21,8 @@ func deliveries() []scenario {
 			"gRPC workload.", []guard{
 			one("Envoy may ping as often as it does", "xds/ads TestIdleStreamsLast", admissionFile,
 				"MinTime: s.cfg.Pings / 2", "MinTime: time.Hour"),
-			one("workloads are not pinged", "xds/ads TestIdleStreamsLast", "xds/cluster.go", "http2Upstream(nil)",
-				"http2Upstream(c.pings())"),
+			one("workloads are not pinged", "xds/ads TestIdleStreamsLast", "xds/cluster.go", "c.http2Options(hopStreams, nil)",
+				"c.http2Options(hopStreams, c.pings())"),
 		}},
 		{138, "a site behind NAT", "A node that can only dial out offers services: they are reached by tunnels that its " +
 			"Envoy holds, with backups as any other.", []guard{

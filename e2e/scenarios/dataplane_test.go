@@ -55,7 +55,7 @@ func dataPlaneScenarios() []scenario {
 				one("a POST is not", "e2e TestRequestMeetsAClosingConnection", retryFile, "Regex: \"GET|HEAD",
 					"Regex: \"POST|GET|HEAD"),
 				one("idle connections are closed before the workload does it", "e2e TestIdleConnectionsToWorkloads", clusterFile,
-					"IdleTimeout: durationpb.New(c.cfg.Limits.WorkloadIdle)", "IdleTimeout: durationpb.New(time.Hour)"),
+					"IdleTimeout: durationpb.New(idle)", "IdleTimeout: durationpb.New(time.Hour + idle)"),
 			}},
 		{151, "large headers", "Headers up to the limit pass; beyond, the answer names the limit and the node.", []guard{
 			one("responses have the limit of the setting", "e2e TestLargeHeaders", clusterFile,

@@ -1,5 +1,7 @@
 package scenarios
 
+const workloadFile = "xds/workload.go"
+
 // hopScenarios are about next hops: who is left, and who is let go on.
 func hopScenarios() []scenario {
 	return []scenario{
@@ -15,6 +17,28 @@ func hopScenarios() []scenario {
 				"EnforcingFailurePercentageLocalOrigin: never"),
 			one("a request that did not reach it goes to the next tier", "xds/ads TestADeadNextHopCostsNoCall",
 				"xds/compile.go", "retryNextTier(rc, parts[0])", "_ = parts"),
+		}},
+		{237, "idle times", "Each workload keeps idle connections for a time of its own.", []guard{
+			one("a service has an idle time of its own, HTTP/1", "xds/ads TestIdleTimeIsTheServices", clusterFile,
+				"c.http1Upstream(cmp.Or(f.Idle, c.cfg.Limits.WorkloadIdle))",
+				"c.http1Upstream(cmp.Or(c.cfg.Limits.WorkloadIdle, f.Idle))"),
+			one("and HTTP/2", "xds/ads TestIdleTimeIsTheServices", clusterFile, "if f.Idle > 0 {", "if f.Idle < 0 {"),
+		}},
+		{238, "workloads over TLS", "A workload speaks TLS; somebody else answers at its address.", []guard{
+			one("it is known by its name", "xds/ads TestWorkloadsOverTLS", workloadFile,
+				"MatchTypedSubjectAltNames: []*tls.SubjectAltNameMatcher{namedAs(f.TLS)}", ""),
+			one("it is shown the node's certificate where it is known by its id", "xds/ads TestWorkloadsOverTLS", workloadFile,
+				"common.TlsCertificateSdsSecretConfigs = []*tls.SdsSecretConfig{sds(secretNode)}", "_ = secretNode"),
+			one("checks go over TLS", "cmd/internal/offer/probe TestAskOverTLS", "cmd/internal/offer/probe/tls.go",
+				"if err != nil || !t.TLS.On() {", "if err != nil || t.TLS.Insecure || !t.TLS.On() {"),
+		}},
+		{239, "the wrong protocol", "A service is ordered as http, its workload speaks gRPC or TLS. A trace says what it " +
+			"speaks and what to order.", []guard{
+			one("what was found fails the trace", "e2e TestWorkloadsOverTLSAndTheWrongProtocol", "cmd/internal/trace/steps.go",
+				"if found.Wrong {", "if found.Wrong && found.Text == \"\" {"),
+			one("a server of TLS that answers 400 in clear is one", "cmd/internal/offer/probe TestSpeaks",
+				"cmd/internal/offer/probe/speaks.go", "should.heard(first) && !bytes.HasSuffix(first, []byte(\" 400\"))",
+				"should.heard(first) && !bytes.HasSuffix(first, []byte(\" 499\"))"),
 		}},
 	}
 }

@@ -673,12 +673,18 @@ type ComplexityRoot struct {
 		HealthRise      func(childComplexity int) int
 		HealthSince     func(childComplexity int) int
 		HealthTimeout   func(childComplexity int) int
+		IdleTimeout     func(childComplexity int) int
 		Label           func(childComplexity int) int
 		Med             func(childComplexity int) int
 		Port            func(childComplexity int) int
 		Protocol        func(childComplexity int) int
 		Region          func(childComplexity int) int
 		Service         func(childComplexity int) int
+		TLS             func(childComplexity int) int
+		TLSCa           func(childComplexity int) int
+		TLSID           func(childComplexity int) int
+		TLSInsecure     func(childComplexity int) int
+		TLSName         func(childComplexity int) int
 		Tags            func(childComplexity int) int
 		Weight          func(childComplexity int) int
 		WhenDown        func(childComplexity int) int
@@ -3897,6 +3903,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Service.HealthTimeout(childComplexity), true
+	case "Service.idleTimeout":
+		if e.ComplexityRoot.Service.IdleTimeout == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.IdleTimeout(childComplexity), true
 	case "Service.label":
 		if e.ComplexityRoot.Service.Label == nil {
 			break
@@ -3933,6 +3945,36 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Service.Service(childComplexity), true
+	case "Service.tls":
+		if e.ComplexityRoot.Service.TLS == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.TLS(childComplexity), true
+	case "Service.tlsCa":
+		if e.ComplexityRoot.Service.TLSCa == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.TLSCa(childComplexity), true
+	case "Service.tlsId":
+		if e.ComplexityRoot.Service.TLSID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.TLSID(childComplexity), true
+	case "Service.tlsInsecure":
+		if e.ComplexityRoot.Service.TLSInsecure == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.TLSInsecure(childComplexity), true
+	case "Service.tlsName":
+		if e.ComplexityRoot.Service.TLSName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.TLSName(childComplexity), true
 	case "Service.tags":
 		if e.ComplexityRoot.Service.Tags == nil {
 			break
@@ -5660,6 +5702,18 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_yields(ctx, field)
 	case "label":
 		return ec.fieldContext_Service_label(ctx, field)
+	case "idleTimeout":
+		return ec.fieldContext_Service_idleTimeout(ctx, field)
+	case "tls":
+		return ec.fieldContext_Service_tls(ctx, field)
+	case "tlsCa":
+		return ec.fieldContext_Service_tlsCa(ctx, field)
+	case "tlsName":
+		return ec.fieldContext_Service_tlsName(ctx, field)
+	case "tlsId":
+		return ec.fieldContext_Service_tlsId(ctx, field)
+	case "tlsInsecure":
+		return ec.fieldContext_Service_tlsInsecure(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Service", field.Name)
 }
@@ -19120,6 +19174,144 @@ func (ec *executionContext) fieldContext_Service_label(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
 }
 
+func (ec *executionContext) _Service_idleTimeout(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_idleTimeout(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.IdleTimeout, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_idleTimeout(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_tls(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_tls(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TLS, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_tls(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Service_tlsCa(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_tlsCa(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TLSCa, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_tlsCa(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_tlsName(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_tlsName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TLSName, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_tlsName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_tlsId(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_tlsId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TLSID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_tlsId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_tlsInsecure(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_tlsInsecure(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TLSInsecure, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_tlsInsecure(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "Boolean")
+}
+
 func (ec *executionContext) _SessionChange_peer(ctx context.Context, field graphql.CollectedField, obj *SessionChange) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -22519,8 +22711,26 @@ func (ec *executionContext) unmarshalInputServiceInput(ctx context.Context, obj 
 	if _, present := asMap["yields"]; !present {
 		asMap["yields"] = false
 	}
+	if _, present := asMap["idleTimeout"]; !present {
+		asMap["idleTimeout"] = ""
+	}
+	if _, present := asMap["tls"]; !present {
+		asMap["tls"] = false
+	}
+	if _, present := asMap["tlsCa"]; !present {
+		asMap["tlsCa"] = ""
+	}
+	if _, present := asMap["tlsName"]; !present {
+		asMap["tlsName"] = ""
+	}
+	if _, present := asMap["tlsId"]; !present {
+		asMap["tlsId"] = ""
+	}
+	if _, present := asMap["tlsInsecure"]; !present {
+		asMap["tlsInsecure"] = false
+	}
 
-	fieldsInOrder := [...]string{"service", "protocol", "address", "addresses", "healthPath", "healthInterval", "healthTimeout", "healthRise", "healthFall", "whenDown", "region", "tags", "communities", "weight", "med", "port", "yields"}
+	fieldsInOrder := [...]string{"service", "protocol", "address", "addresses", "healthPath", "healthInterval", "healthTimeout", "healthRise", "healthFall", "whenDown", "region", "tags", "communities", "weight", "med", "port", "yields", "idleTimeout", "tls", "tlsCa", "tlsName", "tlsId", "tlsInsecure"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -22646,6 +22856,48 @@ func (ec *executionContext) unmarshalInputServiceInput(ctx context.Context, obj 
 				return it, err
 			}
 			it.Yields = data
+		case "idleTimeout":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idleTimeout"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.IdleTimeout = data
+		case "tls":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tls"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TLS = data
+		case "tlsCa":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tlsCa"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TLSCa = data
+		case "tlsName":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tlsName"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TLSName = data
+		case "tlsId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tlsId"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TLSID = data
+		case "tlsInsecure":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tlsInsecure"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TLSInsecure = data
 		}
 	}
 	return it, nil
@@ -26851,6 +27103,36 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "label":
 			out.Values[i] = ec._Service_label(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "idleTimeout":
+			out.Values[i] = ec._Service_idleTimeout(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "tls":
+			out.Values[i] = ec._Service_tls(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "tlsCa":
+			out.Values[i] = ec._Service_tlsCa(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "tlsName":
+			out.Values[i] = ec._Service_tlsName(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "tlsId":
+			out.Values[i] = ec._Service_tlsId(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "tlsInsecure":
+			out.Values[i] = ec._Service_tlsInsecure(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -846,10 +846,23 @@ type Service struct {
 	Yields bool `json:"yields"`
 	// Names the file that manages the service (catalyst apply); empty for none.
 	Label string `json:"label"`
+	// How long a connection to the workload is kept without a request, such as 4s; empty for the node's default.
+	IdleTimeout string `json:"idleTimeout"`
+	// The workload speaks TLS; the fields below say how it is known.
+	TLS bool `json:"tls"`
+	// The certificates of those who may sign the workload's, PEM; empty for none.
+	TLSCa string `json:"tlsCa"`
+	// What is asked for (SNI) and, without tlsId, has to be in the certificate; empty for the host of the first address.
+	TLSName string `json:"tlsName"`
+	// The SPIFFE id that the certificate has to carry, judged by tlsCa or else by the roots of its organisation; empty for none.
+	TLSID string `json:"tlsId"`
+	// Whoever answers is believed.
+	TLSInsecure bool `json:"tlsInsecure"`
 }
 
 type ServiceInput struct {
-	Service  string `json:"service"`
+	Service string `json:"service"`
+	// tcp, http, http2, grpc or graphql; https and grpcs are http and grpc with tls.
 	Protocol string `json:"protocol"`
 	// HOST:PORT of the workload; empty where addresses has it.
 	Address string `json:"address"`
@@ -871,6 +884,15 @@ type ServiceInput struct {
 	Port int `json:"port"`
 	// Lets learned paths of higher local preference win over this node's own workload, which otherwise always comes first here.
 	Yields bool `json:"yields"`
+	// How long a connection to the workload is kept without a request: 1ms to 1h, less than the workload keeps it; empty for the node's default. Not of tcp.
+	IdleTimeout string `json:"idleTimeout"`
+	// The workload speaks TLS. How it is known say tlsCa (PEM), tlsId (its SPIFFE id) or tlsInsecure.
+	TLS   bool   `json:"tls"`
+	TLSCa string `json:"tlsCa"`
+	// What is asked for (SNI) and, without tlsId, has to be in the certificate; empty for the host of the first address.
+	TLSName     string `json:"tlsName"`
+	TLSID       string `json:"tlsId"`
+	TLSInsecure bool   `json:"tlsInsecure"`
 }
 
 type SessionChange struct {

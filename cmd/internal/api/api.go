@@ -458,10 +458,12 @@ func (a *API) checkService(in operator.ServiceInput) (journal.Service, error) {
 	}
 	s := journal.Service{Name: name, Region: in.Region, Tags: slices.Compact(slices.Sorted(slices.Values(in.Tags)))}
 	errs := []error{checkAddresses(&s, addresses)}
+	overTLS(&in)
 	if s.Protocol, err = bgp.ParseProtocol(in.Protocol); err != nil {
 		errs = append(errs, err)
 	} else {
 		errs = append(errs, healthInput(&s, &in)...)
+		errs = append(errs, a.connectionInput(&s, &in)...)
 	}
 	for _, text := range in.Communities {
 		c, err := bgp.ParseCommunity(text)

@@ -33,6 +33,10 @@ func serviceOf(s journal.Service) operator.Service {
 		Tags: append([]string{}, s.Tags...), Communities: []string{}, Weight: int(s.Weight), Med: int(s.MED), Label: s.Label,
 		Yields: s.Yields,
 	}
+	out.IdleTimeout = period(s.Idle)
+	if t := s.TLS; t != nil {
+		out.TLS, out.TLSCa, out.TLSName, out.TLSID, out.TLSInsecure = true, t.CA, t.Name, t.ID, t.Insecure
+	}
 	for _, c := range s.Communities {
 		out.Communities = append(out.Communities, c.String())
 	}

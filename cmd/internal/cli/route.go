@@ -33,8 +33,10 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 	f := cmd.Flags()
 	f.StringSliceVar(&in.Addresses, "addr", nil,
 		"HOST:PORT of the workload; as often as there are workloads that share the traffic")
-	f.StringVarP(&in.Protocol, "protocol", "p", "http", "tcp, http, http2, grpc or graphql")
+	f.StringVarP(&in.Protocol, "protocol", "p", "http", "tcp, http, http2, grpc or graphql; https and grpcs for http and "+
+		"grpc with --tls")
 	healthFlags(f, &in)
+	ca := connectionFlags(f, &in)
 	graphqlPath := f.String("graphql-path", "",
 		"path of a graphql service's endpoint (default /graphql); travels as the tag graphql-path=PATH")
 	f.StringVar(&in.Region, "region", "", "region")
@@ -72,6 +74,9 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 		}
 		if in.HealthPath == "none" {
 			in.HealthPath = ""
+		}
+		if err := takeConnection(f, &in, *ca); err != nil {
+			return usageError{err}
 		}
 		in.Tags, in.Communities = append([]string{}, in.Tags...), append([]string{}, in.Communities...)
 		if *graphqlPath != "" {
@@ -115,6 +120,7 @@ func keepService(f *pflag.FlagSet, in *client.ServiceInput, was client.ServiceFi
 	keep(f, "weight", &in.Weight, was.Weight)
 	keep(f, "med", &in.Med, was.Med)
 	keep(f, "yields", &in.Yields, was.Yields)
+	keepConnection(f, in, &was)
 	keep(f, "health", &in.HealthPath, was.HealthPath)
 	if in.HealthPath == "none" {
 		return
@@ -238,7 +244,7 @@ func (a *app) localList(cmd *cobra.Command) error {
 			if check == "" {
 				check = "none"
 			}
-			row(w, s.Service, s.Protocol, strings.Join(s.Addresses, ","), check,
+			row(w, s.Service, spoken(&s.ServiceFields), strings.Join(s.Addresses, ","), check,
 				healthWords(s.Health, s.HealthSince, s.HealthError), s.Region, strings.Join(s.Tags, ","))
 		}
 		fmt.Fprintln(w)

@@ -131,6 +131,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	compiler := d.compiler(limits)
 	d.offer = offer.New(offer.Config{
 		Node: d.self, Router: d.router, Journal: d.journal, Log: d.tel.Log, Tracer: d.tel.Tracer, Names: d.lookups(),
+		Identity: d.id,
 	})
 	peers, err := d.journal.Peers(ctx)
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/journal"
 	"github.com/catalyst-router/catalyst/bgp/peering"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
@@ -47,6 +48,8 @@ type Router interface {
 // Offer knows this node's own services. offer.Offer is one.
 type Offer interface {
 	Has(svc bgp.Service) bool
+	// Get returns a service as it was ordered; false if it is not this node's.
+	Get(svc bgp.Service) (journal.Service, bool)
 	// Workloads returns those that share a service's traffic; none if it is not this node's.
 	Workloads(svc bgp.Service) []offer.Workload
 	// Moved tells of services whose workload may be elsewhere although their route is the same.
@@ -514,6 +517,12 @@ func (f *Forwarder) forwarding(sel *rib.Selected) xds.Forwarding {
 	}
 	if len(out.Tiers) > 0 {
 		out.Down = nil
+	}
+	if s, own := f.cfg.Offer.Get(sel.Service); own {
+		out.Idle = s.Idle
+		if t := offer.TLSOf(&s); t.On() {
+			out.TLS = &xds.WorkloadTLS{CA: t.CA, Name: t.Name, ID: t.ID, Insecure: t.Insecure}
+		}
 	}
 	for _, tier := range out.Tiers {
 		for i := range tier {

@@ -14,6 +14,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/journal"
 	"github.com/catalyst-router/catalyst/bgp/peering"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
@@ -40,6 +41,9 @@ func (w *workloads) Workloads(svc bgp.Service) []offer.Workload {
 	return w.all[svc]
 }
 
+func (w *workloads) Get(svc bgp.Service) (journal.Service, bool) {
+	return journal.Service{Name: svc}, w.Has(svc)
+}
 func (w *workloads) Has(svc bgp.Service) bool { return len(w.Workloads(svc)) > 0 }
 
 func (w *workloads) Moved() <-chan bgp.Service { return w.moved }

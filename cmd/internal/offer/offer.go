@@ -53,6 +53,8 @@ type Config struct {
 	Journal Journal
 	Log     *slog.Logger
 	Tracer  trace.Tracer
+	// Identity is shown to workloads that are known by a SPIFFE id; nil where there are none.
+	Identity probe.Identity
 	// Names says how the hosts of workloads are looked up; Log and Changed are the offer's own. Optional.
 	Names names.Config
 }
@@ -73,7 +75,7 @@ type Offer struct {
 // New returns an offer of nothing.
 func New(cfg Config) *Offer {
 	o := &Offer{cfg: cfg, moved: make(chan bgp.Service, 64), services: map[bgp.Service]journal.Service{}}
-	o.probes = probe.NewSet(probe.Config{Log: cfg.Log, Changed: o.healthChanged})
+	o.probes = probe.NewSet(probe.Config{Log: cfg.Log, Changed: o.healthChanged, ID: cfg.Identity})
 	cfg.Names.Log = cfg.Log
 	cfg.Names.Changed = func(ctx context.Context, owner string) { o.addressesChanged(ctx, bgp.Service(owner)) }
 	o.names = names.New(cfg.Names)
@@ -261,6 +263,7 @@ func (o *Offer) check(s *journal.Service) {
 				Address:  r.Address,
 				Other:    r.Other,
 				Check:    c,
+				TLS:      TLSOf(s),
 			})
 		}
 	}

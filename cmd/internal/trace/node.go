@@ -50,6 +50,7 @@ type Forwarding interface {
 // identity.Source is one.
 type Identity interface {
 	IngressTLS(node bgp.NodeID) *tls.Config
+	probe.Identity // for workloads that are known by their SPIFFE ids
 }
 
 // NodeConfig is what a Node needs; all of it is required but for what says otherwise.
@@ -82,6 +83,7 @@ func (n *Node) Self() bgp.NodeID { return n.cfg.Node }
 func (n *Node) Facts(ctx context.Context, svc bgp.Service) (*Facts, error) {
 	server := n.cfg.Forwarding.ADS()
 	f := &Facts{
+		Service:    svc,
 		Problem:    n.cfg.Forwarding.NotCompiled(svc),
 		Compiled:   server.Compiled(svc),
 		Envoys:     server.Service(svc),
@@ -188,6 +190,17 @@ func (n *Node) Reach(ctx context.Context, p Place) error {
 		return err
 	}
 	return conn.Close()
+}
+
+// Speaks implements Source.
+func (n *Node) Speaks(ctx context.Context, svc bgp.Service, p Place) (probe.Spoken, error) {
+	s, ok := n.cfg.Offer.Get(svc)
+	if !ok {
+		return probe.Spoken{}, nil
+	}
+	return probe.Asker{ID: n.cfg.Identity}.Speaks(ctx, probe.Target{
+		Service: svc, Protocol: s.Protocol, Address: p.Address, Other: p.Other, TLS: offer.TLSOf(&s),
+	})
 }
 
 // Handshake implements Source. A TLS 1.3 client learns only from the first answer whether its own certificate was

@@ -14,6 +14,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/fsm"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/cmd/internal/offer/probe"
 	"github.com/catalyst-router/catalyst/xds"
 	"github.com/catalyst-router/catalyst/xds/ads"
 )
@@ -308,6 +309,9 @@ func (t *Tracer) envoy(ctx context.Context, f *Facts) bgp.TraceStep {
 // workload ends a trace at the node that offers the service: it tries the workload itself.
 func (t *Tracer) workload(ctx context.Context, f *Facts, hop bgp.TraceHop) bgp.TraceHop {
 	hop.Steps = append(hop.Steps, t.envoy(ctx, f), t.backend(ctx, f))
+	if reached := hop.Steps[len(hop.Steps)-1].State != bgp.TraceFailed; reached {
+		hop.Steps = append(hop.Steps, t.protocol(ctx, f)...)
+	}
 	if f.Workload.Check != "" {
 		hop.Steps = append(hop.Steps, health(f))
 	}
@@ -340,6 +344,34 @@ func (t *Tracer) backend(ctx context.Context, f *Facts) bgp.TraceStep {
 		s.State, s.Text, s.Advice = bgp.TraceUnknown, f.Workload.Trouble, "is the name right, and does the DNS server answer?"
 	}
 	return s
+}
+
+// protocol says whether the workload speaks what the service was ordered with; nothing where that cannot be told. The
+// first workload that can be told of speaks for all.
+func (t *Tracer) protocol(ctx context.Context, f *Facts) []bgp.TraceStep {
+	var found probe.Spoken
+	s := timed(ctx, "protocol", func(ctx context.Context) (string, error) {
+		for _, p := range f.Workload.At {
+			var err error
+			if found, err = t.src.Speaks(ctx, f.Service, p); err != nil {
+				return "", fmt.Errorf("%s: %w", p.Address, err)
+			}
+			if found.Text != "" {
+				return p.Address + ": " + found.Text, nil
+			}
+		}
+		return "", nil
+	}, func(error) string {
+		return "is the workload's certificate signed by tlsCa and for tlsName, or that of tlsId? See catalyst route update " +
+			"--tls-ca, --tls-name and --tls-id"
+	})
+	if s.State == bgp.TraceOK && s.Text == "" {
+		return nil
+	}
+	if found.Wrong {
+		s.State, s.Advice = bgp.TraceFailed, fmt.Sprintf("catalyst route update %s %s", f.Service, found.Order)
+	}
+	return []bgp.TraceStep{s}
 }
 
 func health(f *Facts) bgp.TraceStep {

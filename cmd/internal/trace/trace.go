@@ -22,6 +22,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/fsm"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/cmd/internal/offer/probe"
 	"github.com/catalyst-router/catalyst/xds"
 	"github.com/catalyst-router/catalyst/xds/ads"
 )
@@ -45,6 +46,7 @@ const (
 
 // Facts are what a node knows of a service at one moment.
 type Facts struct {
+	Service  bgp.Service
 	Paths    []rib.Candidate
 	Exports  []rib.Export
 	Peers    []speaker.PeerView
@@ -94,6 +96,8 @@ type Source interface {
 	Connect(ctx context.Context, address string) error
 	// Reach does so with a workload, as Envoy reaches it.
 	Reach(ctx context.Context, p Place) error
+	// Speaks finds out whether a workload of this node's own service speaks what the service was ordered with.
+	Speaks(ctx context.Context, svc bgp.Service, p Place) (probe.Spoken, error)
 	// Handshake does a TLS handshake with a next hop's mesh ingress as this node's Envoy would.
 	Handshake(ctx context.Context, hop bgp.NextHop) (string, error)
 	// Tunnel tells whether a next hop is reached by the tunnels that its Envoy holds to this node's, and an error if it

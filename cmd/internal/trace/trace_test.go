@@ -15,6 +15,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/peering"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/cmd/internal/offer/probe"
 	"github.com/catalyst-router/catalyst/xds"
 	"github.com/catalyst-router/catalyst/xds/ads"
 )
@@ -51,6 +52,9 @@ func (f *fake) Clusters(_ context.Context, names []string) ([]string, []Host, er
 	return names, f.hosts, f.envoy
 }
 
+func (f *fake) Speaks(context.Context, bgp.Service, Place) (probe.Spoken, error) {
+	return probe.Spoken{}, nil
+}
 func (f *fake) Reach(_ context.Context, p Place) error          { return f.w.dead[p.Address] }
 func (f *fake) Connect(_ context.Context, address string) error { return f.w.dead[address] }
 

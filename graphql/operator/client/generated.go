@@ -2235,6 +2235,24 @@ func (v *GetServiceService) GetYields() bool { return v.ServiceFields.Yields }
 // GetLabel returns GetServiceService.Label, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetLabel() string { return v.ServiceFields.Label }
 
+// GetIdleTimeout returns GetServiceService.IdleTimeout, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetIdleTimeout() string { return v.ServiceFields.IdleTimeout }
+
+// GetTls returns GetServiceService.Tls, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetTls() bool { return v.ServiceFields.Tls }
+
+// GetTlsCa returns GetServiceService.TlsCa, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetTlsCa() string { return v.ServiceFields.TlsCa }
+
+// GetTlsName returns GetServiceService.TlsName, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetTlsName() string { return v.ServiceFields.TlsName }
+
+// GetTlsId returns GetServiceService.TlsId, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetTlsId() string { return v.ServiceFields.TlsId }
+
+// GetTlsInsecure returns GetServiceService.TlsInsecure, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetTlsInsecure() bool { return v.ServiceFields.TlsInsecure }
+
 func (v *GetServiceService) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -2306,6 +2324,18 @@ type __premarshalGetServiceService struct {
 	Yields bool `json:"yields"`
 
 	Label string `json:"label"`
+
+	IdleTimeout string `json:"idleTimeout"`
+
+	Tls bool `json:"tls"`
+
+	TlsCa string `json:"tlsCa"`
+
+	TlsName string `json:"tlsName"`
+
+	TlsId string `json:"tlsId"`
+
+	TlsInsecure bool `json:"tlsInsecure"`
 }
 
 func (v *GetServiceService) MarshalJSON() ([]byte, error) {
@@ -2342,6 +2372,12 @@ func (v *GetServiceService) __premarshalJSON() (*__premarshalGetServiceService, 
 	retval.Med = v.ServiceFields.Med
 	retval.Yields = v.ServiceFields.Yields
 	retval.Label = v.ServiceFields.Label
+	retval.IdleTimeout = v.ServiceFields.IdleTimeout
+	retval.Tls = v.ServiceFields.Tls
+	retval.TlsCa = v.ServiceFields.TlsCa
+	retval.TlsName = v.ServiceFields.TlsName
+	retval.TlsId = v.ServiceFields.TlsId
+	retval.TlsInsecure = v.ServiceFields.TlsInsecure
 	return &retval, nil
 }
 
@@ -4109,6 +4145,24 @@ func (v *ListServicesServicesService) GetYields() bool { return v.ServiceFields.
 // GetLabel returns ListServicesServicesService.Label, and is useful for accessing the field via an interface.
 func (v *ListServicesServicesService) GetLabel() string { return v.ServiceFields.Label }
 
+// GetIdleTimeout returns ListServicesServicesService.IdleTimeout, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetIdleTimeout() string { return v.ServiceFields.IdleTimeout }
+
+// GetTls returns ListServicesServicesService.Tls, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetTls() bool { return v.ServiceFields.Tls }
+
+// GetTlsCa returns ListServicesServicesService.TlsCa, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetTlsCa() string { return v.ServiceFields.TlsCa }
+
+// GetTlsName returns ListServicesServicesService.TlsName, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetTlsName() string { return v.ServiceFields.TlsName }
+
+// GetTlsId returns ListServicesServicesService.TlsId, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetTlsId() string { return v.ServiceFields.TlsId }
+
+// GetTlsInsecure returns ListServicesServicesService.TlsInsecure, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetTlsInsecure() bool { return v.ServiceFields.TlsInsecure }
+
 func (v *ListServicesServicesService) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -4180,6 +4234,18 @@ type __premarshalListServicesServicesService struct {
 	Yields bool `json:"yields"`
 
 	Label string `json:"label"`
+
+	IdleTimeout string `json:"idleTimeout"`
+
+	Tls bool `json:"tls"`
+
+	TlsCa string `json:"tlsCa"`
+
+	TlsName string `json:"tlsName"`
+
+	TlsId string `json:"tlsId"`
+
+	TlsInsecure bool `json:"tlsInsecure"`
 }
 
 func (v *ListServicesServicesService) MarshalJSON() ([]byte, error) {
@@ -4216,6 +4282,12 @@ func (v *ListServicesServicesService) __premarshalJSON() (*__premarshalListServi
 	retval.Med = v.ServiceFields.Med
 	retval.Yields = v.ServiceFields.Yields
 	retval.Label = v.ServiceFields.Label
+	retval.IdleTimeout = v.ServiceFields.IdleTimeout
+	retval.Tls = v.ServiceFields.Tls
+	retval.TlsCa = v.ServiceFields.TlsCa
+	retval.TlsName = v.ServiceFields.TlsName
+	retval.TlsId = v.ServiceFields.TlsId
+	retval.TlsInsecure = v.ServiceFields.TlsInsecure
 	return &retval, nil
 }
 
@@ -6053,6 +6125,18 @@ type ServiceFields struct {
 	Yields bool `json:"yields"`
 	// Names the file that manages the service (catalyst apply); empty for none.
 	Label string `json:"label"`
+	// How long a connection to the workload is kept without a request, such as 4s; empty for the node's default.
+	IdleTimeout string `json:"idleTimeout"`
+	// The workload speaks TLS; the fields below say how it is known.
+	Tls bool `json:"tls"`
+	// The certificates of those who may sign the workload's, PEM; empty for none.
+	TlsCa string `json:"tlsCa"`
+	// What is asked for (SNI) and, without tlsId, has to be in the certificate; empty for the host of the first address.
+	TlsName string `json:"tlsName"`
+	// The SPIFFE id that the certificate has to carry, judged by tlsCa or else by the roots of its organisation; empty for none.
+	TlsId string `json:"tlsId"`
+	// Whoever answers is believed.
+	TlsInsecure bool `json:"tlsInsecure"`
 }
 
 // GetService returns ServiceFields.Service, and is useful for accessing the field via an interface.
@@ -6124,6 +6208,24 @@ func (v *ServiceFields) GetYields() bool { return v.Yields }
 // GetLabel returns ServiceFields.Label, and is useful for accessing the field via an interface.
 func (v *ServiceFields) GetLabel() string { return v.Label }
 
+// GetIdleTimeout returns ServiceFields.IdleTimeout, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetIdleTimeout() string { return v.IdleTimeout }
+
+// GetTls returns ServiceFields.Tls, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetTls() bool { return v.Tls }
+
+// GetTlsCa returns ServiceFields.TlsCa, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetTlsCa() string { return v.TlsCa }
+
+// GetTlsName returns ServiceFields.TlsName, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetTlsName() string { return v.TlsName }
+
+// GetTlsId returns ServiceFields.TlsId, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetTlsId() string { return v.TlsId }
+
+// GetTlsInsecure returns ServiceFields.TlsInsecure, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetTlsInsecure() bool { return v.TlsInsecure }
+
 // ServiceFieldsWorkloadsWorkload includes the requested fields of the GraphQL type Workload.
 // The GraphQL type's documentation follows.
 //
@@ -6173,7 +6275,8 @@ func (v *ServiceFieldsWorkloadsWorkload) GetLostSince() string { return v.LostSi
 func (v *ServiceFieldsWorkloadsWorkload) GetKeptUntil() string { return v.KeptUntil }
 
 type ServiceInput struct {
-	Service  string `json:"service"`
+	Service string `json:"service"`
+	// tcp, http, http2, grpc or graphql; https and grpcs are http and grpc with tls.
 	Protocol string `json:"protocol"`
 	// HOST:PORT of the workload; empty where addresses has it.
 	Address string `json:"address"`
@@ -6195,6 +6298,15 @@ type ServiceInput struct {
 	Port int `json:"port"`
 	// Lets learned paths of higher local preference win over this node's own workload, which otherwise always comes first here.
 	Yields bool `json:"yields"`
+	// How long a connection to the workload is kept without a request: 1ms to 1h, less than the workload keeps it; empty for the node's default. Not of tcp.
+	IdleTimeout string `json:"idleTimeout"`
+	// The workload speaks TLS. How it is known say tlsCa (PEM), tlsId (its SPIFFE id) or tlsInsecure.
+	Tls   bool   `json:"tls"`
+	TlsCa string `json:"tlsCa"`
+	// What is asked for (SNI) and, without tlsId, has to be in the certificate; empty for the host of the first address.
+	TlsName     string `json:"tlsName"`
+	TlsId       string `json:"tlsId"`
+	TlsInsecure bool   `json:"tlsInsecure"`
 }
 
 // GetService returns ServiceInput.Service, and is useful for accessing the field via an interface.
@@ -6247,6 +6359,24 @@ func (v *ServiceInput) GetPort() int { return v.Port }
 
 // GetYields returns ServiceInput.Yields, and is useful for accessing the field via an interface.
 func (v *ServiceInput) GetYields() bool { return v.Yields }
+
+// GetIdleTimeout returns ServiceInput.IdleTimeout, and is useful for accessing the field via an interface.
+func (v *ServiceInput) GetIdleTimeout() string { return v.IdleTimeout }
+
+// GetTls returns ServiceInput.Tls, and is useful for accessing the field via an interface.
+func (v *ServiceInput) GetTls() bool { return v.Tls }
+
+// GetTlsCa returns ServiceInput.TlsCa, and is useful for accessing the field via an interface.
+func (v *ServiceInput) GetTlsCa() string { return v.TlsCa }
+
+// GetTlsName returns ServiceInput.TlsName, and is useful for accessing the field via an interface.
+func (v *ServiceInput) GetTlsName() string { return v.TlsName }
+
+// GetTlsId returns ServiceInput.TlsId, and is useful for accessing the field via an interface.
+func (v *ServiceInput) GetTlsId() string { return v.TlsId }
+
+// GetTlsInsecure returns ServiceInput.TlsInsecure, and is useful for accessing the field via an interface.
+func (v *ServiceInput) GetTlsInsecure() bool { return v.TlsInsecure }
 
 // SetPeerResponse is returned by SetPeer on success.
 type SetPeerResponse struct {
@@ -6727,6 +6857,24 @@ func (v *SetServiceSetService) GetYields() bool { return v.ServiceFields.Yields 
 // GetLabel returns SetServiceSetService.Label, and is useful for accessing the field via an interface.
 func (v *SetServiceSetService) GetLabel() string { return v.ServiceFields.Label }
 
+// GetIdleTimeout returns SetServiceSetService.IdleTimeout, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetIdleTimeout() string { return v.ServiceFields.IdleTimeout }
+
+// GetTls returns SetServiceSetService.Tls, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetTls() bool { return v.ServiceFields.Tls }
+
+// GetTlsCa returns SetServiceSetService.TlsCa, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetTlsCa() string { return v.ServiceFields.TlsCa }
+
+// GetTlsName returns SetServiceSetService.TlsName, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetTlsName() string { return v.ServiceFields.TlsName }
+
+// GetTlsId returns SetServiceSetService.TlsId, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetTlsId() string { return v.ServiceFields.TlsId }
+
+// GetTlsInsecure returns SetServiceSetService.TlsInsecure, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetTlsInsecure() bool { return v.ServiceFields.TlsInsecure }
+
 func (v *SetServiceSetService) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -6798,6 +6946,18 @@ type __premarshalSetServiceSetService struct {
 	Yields bool `json:"yields"`
 
 	Label string `json:"label"`
+
+	IdleTimeout string `json:"idleTimeout"`
+
+	Tls bool `json:"tls"`
+
+	TlsCa string `json:"tlsCa"`
+
+	TlsName string `json:"tlsName"`
+
+	TlsId string `json:"tlsId"`
+
+	TlsInsecure bool `json:"tlsInsecure"`
 }
 
 func (v *SetServiceSetService) MarshalJSON() ([]byte, error) {
@@ -6834,6 +6994,12 @@ func (v *SetServiceSetService) __premarshalJSON() (*__premarshalSetServiceSetSer
 	retval.Med = v.ServiceFields.Med
 	retval.Yields = v.ServiceFields.Yields
 	retval.Label = v.ServiceFields.Label
+	retval.IdleTimeout = v.ServiceFields.IdleTimeout
+	retval.Tls = v.ServiceFields.Tls
+	retval.TlsCa = v.ServiceFields.TlsCa
+	retval.TlsName = v.ServiceFields.TlsName
+	retval.TlsId = v.ServiceFields.TlsId
+	retval.TlsInsecure = v.ServiceFields.TlsInsecure
 	return &retval, nil
 }
 
@@ -9033,6 +9199,12 @@ fragment ServiceFields on Service {
 	med
 	yields
 	label
+	idleTimeout
+	tls
+	tlsCa
+	tlsName
+	tlsId
+	tlsInsecure
 }
 `
 
@@ -9834,6 +10006,12 @@ fragment ServiceFields on Service {
 	med
 	yields
 	label
+	idleTimeout
+	tls
+	tlsCa
+	tlsName
+	tlsId
+	tlsInsecure
 }
 `
 
@@ -10582,6 +10760,12 @@ fragment ServiceFields on Service {
 	med
 	yields
 	label
+	idleTimeout
+	tls
+	tlsCa
+	tlsName
+	tlsId
+	tlsInsecure
 }
 `
 

@@ -24,19 +24,19 @@ const maxAnswer = 64 << 10
 
 // Ask does one check, on a connection of its own: one that was opened long ago says nothing of whether new ones are
 // taken. A nil error is success.
-func Ask(ctx context.Context, t Target) error {
+func (a Asker) Ask(ctx context.Context, t Target) error {
 	switch t.Check.Kind {
 	case HTTP:
-		return askHTTP(ctx, t)
+		return a.askHTTP(ctx, t)
 	case GRPC:
-		return askGRPC(ctx, t)
+		return a.askGRPC(ctx, t)
 	case None, TCP:
 	}
-	return askTCP(ctx, t)
+	return a.askTCP(ctx, t)
 }
 
-func askTCP(ctx context.Context, t Target) error {
-	conn, err := Dial(ctx, t.Address, t.Other)
+func (a Asker) askTCP(ctx context.Context, t Target) error {
+	conn, err := a.dial(ctx, &t)
 	if err != nil {
 		return errors.New(refusal(err))
 	}
@@ -99,7 +99,7 @@ func Dial(ctx context.Context, address, other string) (net.Conn, error) {
 }
 
 // askHTTP asks under the service's own name: a strict workload would refuse another.
-func askHTTP(ctx context.Context, t Target) error {
+func (a Asker) askHTTP(ctx context.Context, t Target) error {
 	transport := &http.Transport{
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
@@ -113,7 +113,7 @@ func askHTTP(ctx context.Context, t Target) error {
 	}
 	transport.DialContext = func(ctx context.Context,
 		_, _ string) (net.Conn, error) {
-		return Dial(ctx, t.Address, t.Other)
+		return a.dial(ctx, &t)
 	}
 	defer transport.CloseIdleConnections()
 	path, err := url.ParseRequestURI(t.Check.Argument)
@@ -138,12 +138,12 @@ func askHTTP(ctx context.Context, t Target) error {
 	return nil
 }
 
-func askGRPC(ctx context.Context, t Target) error {
+func (a Asker) askGRPC(ctx context.Context, t Target) error {
 	cc, err := grpc.NewClient("passthrough:///"+t.Address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithAuthority(string(t.Service)),
 		grpc.WithContextDialer(func(ctx context.Context,
 			_ string) (net.Conn, error) {
-			return Dial(ctx, t.Address, t.Other)
+			return a.dial(ctx, &t)
 		}),
 		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithNoProxy(), grpc.WithUserAgent("catalyst-health"))
 	if err != nil {

@@ -21,6 +21,7 @@ type Target struct {
 	Address  string // IP:PORT
 	Other    string // IP:PORT of the same workload in the other family, tried when Address does not answer; "" for none
 	Check    Check  // Kind is not None
+	TLS      TLS    // how it is known where it speaks TLS
 }
 
 // Config is what a set needs.
@@ -29,8 +30,9 @@ type Config struct {
 	// Changed is told that a service's health has changed; what it is now, Status tells. It is called from the service's
 	// own goroutine and may block, until its context ends with the check.
 	Changed func(context.Context, bgp.Service)
-	// Ask does one check; nil for the real one.
+	// Ask does one check; nil for the real one, an Asker with ID.
 	Ask func(context.Context, Target) error
+	ID  Identity
 }
 
 // Set checks any number of services, each workload at its own pace. It is safe for concurrent use.
@@ -55,7 +57,7 @@ type watch struct {
 // NewSet returns a set that checks nothing until Run.
 func NewSet(cfg Config) *Set {
 	if cfg.Ask == nil {
-		cfg.Ask = Ask
+		cfg.Ask = Asker{cfg.ID}.Ask
 	}
 	return &Set{cfg: cfg, slots: make(chan struct{}, maxAtOnce), watches: map[bgp.Service][]*watch{}}
 }
