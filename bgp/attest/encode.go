@@ -28,6 +28,7 @@ const (
 	fieldProtocol = 2
 	fieldOrigin   = 3
 	fieldCarrier  = 4
+	fieldFirst    = 5
 )
 
 const (
@@ -190,6 +191,9 @@ func encodeEntry(e *Entry) []byte {
 	for _, c := range e.Carriers {
 		b = appendBytes(b, fieldCarrier, c)
 	}
+	for _, n := range e.Neighbours {
+		b = appendBytes(b, fieldFirst, n)
+	}
 	return b
 }
 
@@ -248,6 +252,8 @@ func decodeEntry(b []byte) (Entry, error) {
 			e.Origins = append(e.Origins, string(v))
 		case f == fieldCarrier && len(e.Carriers) < MaxList:
 			e.Carriers = append(e.Carriers, string(v))
+		case f == fieldFirst && len(e.Neighbours) < MaxList:
+			e.Neighbours = append(e.Neighbours, string(v))
 		default:
 			return fmt.Errorf("field %d is not allowed", f)
 		}

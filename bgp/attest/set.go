@@ -43,6 +43,9 @@ type Entry struct {
 	// Carriers are the organisations that may carry it on to others, or Anyone; none for nobody: then only the
 	// organisation's own neighbours may use it.
 	Carriers []string
+	// Neighbours are the organisations that the origin's own borders tell of it: it may arrive through them and through
+	// nobody else. None for any.
+	Neighbours []string
 }
 
 // Check reports every problem of a set at once; each names the field.
@@ -75,8 +78,10 @@ func (e *Entry) check(org bgp.Org) error {
 	if !bgp.Service(e.Names).Below(org) {
 		return fmt.Errorf("names: do not lie below %s", org)
 	}
-	if len(e.Protocols) > int(bgp.GraphQL) || len(e.Origins) > MaxList || len(e.Carriers) > MaxList {
-		return fmt.Errorf("a list is too long: at most %d protocols, and %d origins and carriers", bgp.GraphQL, MaxList)
+	if len(e.Protocols) > int(bgp.GraphQL) || len(e.Origins) > MaxList || len(e.Carriers) > MaxList ||
+		len(e.Neighbours) > MaxList {
+		return fmt.Errorf("a list is too long: at most %d protocols, and %d origins, carriers and neighbours", bgp.GraphQL,
+			MaxList)
 	}
 	for _, p := range e.Protocols {
 		if !p.Valid() {
@@ -93,6 +98,11 @@ func (e *Entry) check(org bgp.Org) error {
 			return fmt.Errorf("carriers: %q: want an organisation in lower case, or %s", c, Anyone)
 		}
 	}
+	for _, n := range e.Neighbours {
+		if org, err := bgp.ParseOrg(n); err != nil || string(org) != n {
+			return fmt.Errorf("neighbours: %q: want an organisation in lower case", n)
+		}
+	}
 	return nil
 }
 
@@ -103,6 +113,8 @@ type Route struct {
 	Origin   bgp.NodeID // who announces it to others, as the node path says
 	// Via are the organisations between the origin's and the one that asks, in any order.
 	Via []bgp.Org
+	// First is the organisation that the origin's told: the last of the path before it, or the one that asks.
+	First bgp.Org
 }
 
 // allows returns what of a route an entry does not allow, as the entry's fields are called; "" if it allows all.
@@ -112,6 +124,8 @@ func (e *Entry) allows(r *Route) string {
 		return "protocol"
 	case len(e.Origins) > 0 && !slices.Contains(e.Origins, r.Origin.Name):
 		return "origin"
+	case len(e.Neighbours) > 0 && !slices.Contains(e.Neighbours, string(r.First)):
+		return "neighbour"
 	case slices.Contains(e.Carriers, Anyone):
 		return ""
 	}
@@ -130,6 +144,8 @@ func why(field string, r *Route) string {
 		return fmt.Sprintf("%s is not attested for protocol %s", r.Service, r.Protocol)
 	case "origin":
 		return fmt.Sprintf("%s may not announce %s", r.Origin, r.Service)
+	case "neighbour":
+		return fmt.Sprintf("%s tells others of %s, and not %s (neighbours)", r.Origin.Org, r.Service, r.First)
 	case "carrier":
 		via := make([]string, 0, len(r.Via))
 		for _, o := range r.Via {

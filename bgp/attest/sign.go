@@ -31,6 +31,8 @@ const (
 type Key struct {
 	ID     string // the RFC 7638 thumbprint unless the organisation says otherwise
 	Public *ecdsa.PublicKey
+	// Path is set for a key that signs hops of paths, at the border nodes, and no sets.
+	Path bool
 }
 
 // Sign encodes a set and signs it. Entries are sorted by names.
@@ -50,15 +52,32 @@ func Sign(s *Set, key *ecdsa.PrivateKey, keyID string, random io.Reader) (signed
 		m.digests = append(m.digests, sumOf(c))
 	}
 	body := m.encode()
+	signature, err := signature(context, body, key, random)
+	if err != nil {
+		return nil, nil, err
+	}
+	return appendBytes(appendBytes(nil, fieldManifest, body), fieldSignature, signature), chunks, nil
+}
+
+// signature signs a text for a purpose, which its context names.
+func signature(context string, body []byte, key *ecdsa.PrivateKey, random io.Reader) ([]byte, error) {
 	sum := sumOf(append([]byte(context), body...))
 	r, v, err := ecdsa.Sign(random, key, sum[:])
 	if err != nil {
-		return nil, nil, fmt.Errorf("sign: %w", err)
+		return nil, fmt.Errorf("sign: %w", err)
 	}
-	signature := make([]byte, signatureSize)
-	r.FillBytes(signature[:signatureSize/2])
-	v.FillBytes(signature[signatureSize/2:])
-	return appendBytes(appendBytes(nil, fieldManifest, body), fieldSignature, signature), chunks, nil
+	b := make([]byte, signatureSize)
+	r.FillBytes(b[:signatureSize/2])
+	v.FillBytes(b[signatureSize/2:])
+	return b, nil
+}
+
+// signed tells whether a key signed a text for a purpose.
+func (k *Key) signed(context string, body, signature []byte) bool {
+	sum := sumOf(append([]byte(context), body...))
+	r := new(big.Int).SetBytes(signature[:signatureSize/2])
+	v := new(big.Int).SetBytes(signature[signatureSize/2:])
+	return ecdsa.Verify(k.Public, sum[:], r, v)
 }
 
 // verify tells whether one of the keys signed a manifest.
@@ -66,14 +85,11 @@ func verify(keys []Key, m *manifest, body, signature []byte) error {
 	if len(signature) != signatureSize {
 		return fmt.Errorf("signature of %d bytes: want %d", len(signature), signatureSize)
 	}
-	sum := sumOf(append([]byte(context), body...))
-	r := new(big.Int).SetBytes(signature[:signatureSize/2])
-	v := new(big.Int).SetBytes(signature[signatureSize/2:])
 	for _, k := range keys {
-		if k.ID != m.keyID {
+		if k.ID != m.keyID || k.Path {
 			continue
 		}
-		if !ecdsa.Verify(k.Public, sum[:], r, v) {
+		if !k.signed(context, body, signature) {
 			return fmt.Errorf("signature: is not one of key %q of %s", k.ID, m.org)
 		}
 		return nil
@@ -113,11 +129,14 @@ type jwk struct {
 	Y    string `json:"y,omitempty"`
 }
 
-// Use is the use of attestation keys in a JSON Web Key Set.
-const Use = "catalyst-attestation"
+// Uses of keys in a JSON Web Key Set.
+const (
+	Use     = "catalyst-attestation" // signs sets
+	UsePath = "catalyst-path"        // signs hops of paths
+)
 
-// ParseKeys reads the attestation keys of a JSON Web Key Set (RFC 7517): those of use "catalyst-attestation", over
-// P-384. Keys of other uses and kinds are passed over, so that a SPIFFE bundle can hold them.
+// ParseKeys reads the attestation keys of a JSON Web Key Set (RFC 7517): those of use "catalyst-attestation" or
+// "catalyst-path", over P-384. Keys of other uses and kinds are passed over, so that a SPIFFE bundle can hold them.
 func ParseKeys(set []byte) ([]Key, error) {
 	var all struct {
 		Keys []jwk `json:"keys"`
@@ -127,7 +146,7 @@ func ParseKeys(set []byte) ([]Key, error) {
 	}
 	var keys []Key
 	for _, j := range all.Keys {
-		if j.Use != Use || j.Type != "EC" || j.Crv != "P-384" {
+		if j.Use != Use && j.Use != UsePath || j.Type != "EC" || j.Crv != "P-384" {
 			continue
 		}
 		k, err := j.key()
@@ -161,7 +180,7 @@ func (j *jwk) key() (Key, error) {
 	if len(id) > maxKeyID {
 		err = fmt.Errorf("kid: longer than %d bytes", maxKeyID)
 	}
-	return Key{ID: id, Public: public}, err
+	return Key{ID: id, Public: public, Path: j.Use == UsePath}, err
 }
 
 // FormatKeys writes keys as a JSON Web Key Set that ParseKeys reads.
@@ -174,7 +193,11 @@ func FormatKeys(keys []Key) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.Keys = append(out.Keys, jwk{Type: "EC", Use: Use, ID: k.ID, Crv: "P-384", X: x, Y: y})
+		use := Use
+		if k.Path {
+			use = UsePath
+		}
+		out.Keys = append(out.Keys, jwk{Type: "EC", Use: use, ID: k.ID, Crv: "P-384", X: x, Y: y})
 	}
 	return json.MarshalIndent(out, "", "  ")
 }

@@ -12,13 +12,15 @@ import (
 // Store holds the keys of organisations and the newest set of each. Its zero value is empty. It is not safe for
 // concurrent use.
 type Store struct {
-	orgs map[bgp.Org]*holding
+	orgs  map[bgp.Org]*holding
+	paths paths
 }
 
 // holding is what is known of one organisation.
 type holding struct {
 	keys     []Key
 	manifest *manifest
+	digest   Digest // of the manifest
 	signed   []byte
 	chunks   [][]byte
 	index    index
@@ -53,18 +55,19 @@ func (s *Store) of(org bgp.Org) *holding {
 func (s *Store) SetKeys(now time.Time, org bgp.Org, keys []Key) bool {
 	h := s.of(org)
 	h.keys = slices.Clone(keys)
-	return h.judge(now)
+	lost := s.forgetHops(org)
+	return h.judge(now) || lost
 }
 
 // judge works out whether a set counts now, and tells whether that changed.
 func (h *holding) judge(now time.Time) bool {
 	was := h.active
 	h.active = h.manifest != nil && !now.Before(h.manifest.notBefore) && now.Before(h.manifest.notAfter) &&
-		slices.ContainsFunc(h.keys, func(k Key) bool { return k.ID == h.manifest.keyID })
+		slices.ContainsFunc(h.keys, func(k Key) bool { return k.ID == h.manifest.keyID && !k.Path })
 	return h.active != was
 }
 
-// Expire works out which sets count at a time, and returns the organisations for which that changed.
+// Expire works out which sets and signed paths count at a time, and returns the organisations for which that changed.
 func (s *Store) Expire(now time.Time) []bgp.Org {
 	var all []bgp.Org
 	for org, h := range s.orgs {
@@ -72,13 +75,14 @@ func (s *Store) Expire(now time.Time) []bgp.Org {
 			all = append(all, org)
 		}
 	}
+	all = append(all, s.expirePaths(now)...)
 	slices.Sort(all)
-	return all
+	return slices.Compact(all)
 }
 
 // NextChange returns when Expire has something to do next; zero for never.
 func (s *Store) NextChange(now time.Time) time.Time {
-	var next time.Time
+	next := s.paths.next(now)
 	for _, h := range s.orgs {
 		if h.manifest == nil {
 			continue
@@ -183,6 +187,7 @@ func (s *Store) Finish(now time.Time, in *Incoming) error {
 		}
 	}
 	h.manifest, h.signed, h.chunks, h.index, h.entries = in.m, in.signed, in.chunks, newIndex(entries), len(entries)
+	h.digest = sumOf(in.m.encode())
 	h.judge(now)
 	return nil
 }

@@ -391,6 +391,18 @@ func EachOrg(b []byte, yield func(org string)) {
 	}
 }
 
+// AppendOrgPath appends the organisations of the node path of b to dst as EachOrg gives them, a space between two.
+func AppendOrgPath(dst, b []byte) []byte {
+	begin := len(dst)
+	EachOrg(b, func(org string) {
+		if len(dst) > begin {
+			dst = append(dst, ' ')
+		}
+		dst = append(dst, org...)
+	})
+	return dst
+}
+
 // CountHubs returns the length of the cluster list of b, which has passed Check.
 func CountHubs(b []byte) int {
 	n := 0

@@ -42,6 +42,8 @@ type Peer struct {
 	Role            bgp.Role      `json:"role,omitempty"`
 	Namespaces      []string      `json:"namespaces,omitempty"`
 	Attested        bool          `json:"attested,omitempty"`
+	AttestedPath    bool          `json:"attested_path,omitempty"`
+	Pins            []string      `json:"pins,omitempty"`
 	AddPath         uint8         `json:"add_path,omitempty"`
 	Liveness        time.Duration `json:"liveness,omitempty"`
 	Subscribe       []bgp.Service `json:"subscribe"`                  // nil for everything

@@ -45,3 +45,18 @@ func (r *Router) KeepAttested(ctx context.Context, keep func(attest.Held) error)
 		}
 	}
 }
+
+// sign has a hop signed, beside the loop: that takes a fraction of a millisecond.
+func (r *Router) sign(eff speaker.SignHop) {
+	if r.cfg.SignHop == nil {
+		return
+	}
+	r.tasks.Go(func() {
+		signed, err := r.cfg.SignHop(eff.Hop)
+		if err != nil {
+			r.cfg.Log.Error("a path could not be signed: it is told unsigned", "peer", eff.Peer.String(), "err", err)
+			return
+		}
+		_ = r.Do(r.ctx, speaker.HopSigned{Peer: eff.Peer, Signed: signed}) // it fails as the router stops
+	})
+}

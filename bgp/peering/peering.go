@@ -38,6 +38,8 @@ type Config struct {
 	Observe func(ev speaker.Event, took time.Duration, waiting int)
 	// Answer answers the traces of peers, each in a goroutine of its own; nil to decline them all.
 	Answer Answer
+	// SignHop signs a hop of a path with the key that Speaker.PathKey names; nil where that is "".
+	SignHop func(hop []byte) ([]byte, error)
 	// Bulletin is told what nodes of this organisation say beside routes; nil reads none. It must not block.
 	Bulletin func(from bgp.NodeID, body []byte)
 	// Recorder keeps every event for replay; nil for nobody.
@@ -417,6 +419,8 @@ func (r *Router) carryOut(eff speaker.Effect) {
 		poke(r.attested)
 	case speaker.AttestRefused:
 		log.Warn("an attestation was refused", "from", eff.From.String(), "reason", eff.Err.Error())
+	case speaker.SignHop:
+		r.sign(eff)
 	case speaker.Heard:
 		r.heard(eff)
 	case speaker.PublishReady:

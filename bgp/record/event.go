@@ -36,6 +36,8 @@ const (
 	kindAgree          = 20
 	kindAttestKeys     = 21
 	kindAttestSet      = 22
+	kindAttestPath     = 23
+	kindHopSigned      = 24
 	kindFeed           = 100 // a consumer of the Loc-RIB came, took something, or went
 )
 
@@ -113,6 +115,10 @@ func kindOf(ev speaker.Event) byte {
 		return kindAttestKeys
 	case speaker.AttestSet:
 		return kindAttestSet
+	case speaker.AttestPath:
+		return kindAttestPath
+	case speaker.HopSigned:
+		return kindHopSigned
 	}
 	return 0
 }
@@ -248,6 +254,10 @@ func decodePlain(kind byte, body []byte) (speaker.Event, error) {
 		return plain(body, unchecked[speaker.AttestKeys])
 	case kindAttestSet:
 		return plain(body, unchecked[speaker.AttestSet])
+	case kindAttestPath:
+		return plain(body, unchecked[speaker.AttestPath])
+	case kindHopSigned:
+		return plain(body, unchecked[speaker.HopSigned])
 	}
 	return nil, fmt.Errorf("event of unknown kind %d: the recording is of another version", kind)
 }

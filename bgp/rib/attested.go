@@ -2,6 +2,7 @@ package rib
 
 import (
 	"strings"
+	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/attest"
@@ -30,23 +31,92 @@ func (t *Table) originState(svc bgp.Service, set uint32) (state bgp.OriginState,
 		return bgp.OriginNotFound, ""
 	}
 	r := attest.Route{Service: svc, Protocol: sum.Protocol, Origin: bgp.NodeID{Org: bgp.Org(org), Name: node}}
+	r.First = t.cfg.Self.Org
 	if sum.Orgs > 1 {
 		attr.EachOrg(b, func(o string) {
 			if o != org && bgp.Org(o) != t.cfg.Self.Org {
 				r.Via = append(r.Via, bgp.Org(o))
+				r.First = bgp.Org(o)
 			}
 		})
 	}
 	return t.attested.Validate(&r)
 }
 
-// pathOrigin is originState for a path, as its peer sent it.
-func (t *Table) pathOrigin(i uint32) (bgp.OriginState, string) {
+// pathSigned tells whether every organisation on the path of a set of another organisation has signed that for the
+// next, for the set of its origin that counts.
+func (t *Table) pathSigned(b []byte) bool {
+	t.buf = attr.AppendOrgPath(t.buf[:0], b)
+	_, ok := t.attested.PathSigned(string(t.buf))
+	return ok
+}
+
+// PathsTold returns the organisation paths of all that a peer was told, this node's in front, as attest.PathText has
+// them.
+func (t *Table) PathsTold(id PeerID) map[string]bool {
+	all := map[string]bool{}
+	last := none
+	see := func(set uint32) {
+		if set == last {
+			return
+		}
+		last = set
+		t.buf = append(append(t.buf[:0], t.cfg.Self.Org...), ' ')
+		t.buf = attr.AppendOrgPath(t.buf, t.attrs.bytes(set))
+		if path := strings.TrimSpace(string(t.buf)); !all[path] {
+			all[path] = true
+		}
+	}
+	for _, held := range t.peers[id].out {
+		if held != 0 {
+			see(held - 1)
+		}
+	}
+	for _, list := range t.peers[id].more {
+		for _, s := range list {
+			see(s.set)
+		}
+	}
+	return all
+}
+
+// PathSigned tells until when the signatures of every organisation on a path count; false if not all are there.
+func (t *Table) PathSigned(a *bgp.Attributes) (until time.Time, ok bool) {
+	orgs := a.OrgPath()
+	if len(orgs) > 0 && orgs[0] == t.cfg.Self.Org {
+		orgs = orgs[1:]
+	}
+	if len(orgs) < 2 {
+		return time.Time{}, false
+	}
+	p, ok := t.attested.PathSigned(attest.PathText(orgs))
+	if ok {
+		until = p.Until
+	}
+	return until, ok
+}
+
+// RevalidatePeer looks again at what one peer announces.
+func (t *Table) RevalidatePeer(id PeerID) { t.walk(t.peers[id], revalidate) }
+
+// pathOrigin is originState for a path, as its peer sent it. Why says more about why it is rejected, too.
+func (t *Table) pathOrigin(i uint32) (state bgp.OriginState, why string) {
 	x := &t.paths[i]
 	if x.peer == Local || x.raw == none {
 		return bgp.OriginNotFound, ""
 	}
-	return t.originState(t.name(x.svc), x.raw)
+	state, why = t.originState(t.name(x.svc), x.raw)
+	switch x.reject {
+	case RejectPinned:
+		why = "it is pinned to"
+		for _, org := range t.pins.of(t.name(x.svc)) {
+			why += " " + string(org)
+		}
+	case RejectPath:
+		t.buf = attr.AppendOrgPath(t.buf[:0], t.attrs.bytes(x.raw))
+		why = "there are no signatures that count of " + string(t.buf)
+	}
+	return state, why
 }
 
 // importFacts are what a peer's import rules look at besides the attributes.

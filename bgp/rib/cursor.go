@@ -1,6 +1,8 @@
 package rib
 
 import (
+	"time"
+
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/attr"
 )
@@ -171,9 +173,11 @@ type Candidate struct {
 	Received bgp.Attributes  // as the peer sent them; those of Path are after the import rules
 	Reject   Reject          // Accepted, or why it is not used at all
 	Origin   bgp.OriginState // what the attestation of its origin says
-	Invalid  string          // why it is invalid; "" if it is not
-	Tier     int             // 0 carries traffic; higher ones are backups; -1 for a rejected path
-	Term     string          // of the import chain, that decided; "" for its default or none
+	Invalid  string          // why it is invalid, or more about why it is rejected; "" for nothing
+	// Signed is until when the signatures of every organisation on the path count; zero if they are not all there.
+	Signed time.Time
+	Tier   int    // 0 carries traffic; higher ones are backups; -1 for a rejected path
+	Term   string // of the import chain, that decided; "" for its default or none
 	// Lost is the rung at which the path lost against the best one; ReasonOnly for the best itself if it is alone, and
 	// else the rung at which the best beat the second.
 	Lost Reason
@@ -202,12 +206,14 @@ func (t *Table) Explain(name bgp.Service) []Candidate {
 			_, c.Lost = t.compare(&list[0], &list[other])
 		}
 		c.Origin, c.Invalid = t.pathOrigin(i)
+		c.Signed, _ = t.PathSigned(&c.Received)
 		out = append(out, c)
 	}
 	for i := t.svcs[svc].head; i != none; i = t.paths[i].next {
 		if r := t.paths[i].reject; r != Accepted {
 			c := Candidate{Path: t.path(i), Received: t.received(i), Reject: r, Tier: -1, Term: t.importTerm(i)}
 			c.Origin, c.Invalid = t.pathOrigin(i)
+			c.Signed, _ = t.PathSigned(&c.Received)
 			out = append(out, c)
 		}
 	}
@@ -246,6 +252,7 @@ func (t *Table) Announced(id PeerID, yield func(bgp.Service, Candidate) bool) {
 		x := &t.paths[i]
 		c := Candidate{Path: t.path(i), Received: t.received(i), Reject: x.reject, Term: t.importTerm(i)}
 		c.Origin, c.Invalid = t.pathOrigin(i)
+		c.Signed, _ = t.PathSigned(&c.Received)
 		if !yield(bgp.Service(string(t.names.bytes(x.svc))), c) {
 			return
 		}

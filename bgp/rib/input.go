@@ -31,6 +31,8 @@ const (
 	RejectInvalid           // its organisation attests its names, and not this route (RFC 6811)
 	RejectUnattested        // no attestation of it can be verified, and this peer's routes have to have one
 	RejectLimit             // the peer announces more than it may
+	RejectPinned            // the name is pinned to other neighbours
+	RejectPath              // not every organisation on its path has signed that, and this peer's have to
 	rejectCount      = iota
 )
 
@@ -47,6 +49,8 @@ var rejectTexts = [...]string{
 	RejectNamespace:  "this peer may not announce the name (namespaces)",
 	RejectInvalid:    "invalid: its organisation attests its names, and not this route (RFC 6811)",
 	RejectUnattested: "no attestation of it can be verified (attested)",
+	RejectPinned:     "the name may arrive through other neighbours alone (pins)",
+	RejectPath:       "not every organisation on its path has signed it (attested-path)",
 	RejectLimit:      "the peer announces more than it may (max-routes, max-bytes, add-path)",
 }
 
@@ -132,6 +136,8 @@ func (t *Table) vet(p *peer, b []byte, sum *attr.Summary) Reject {
 		return RejectLeak
 	case p.cfg.External && p.cfg.Import == nil:
 		return RejectNoRule
+	case p.cfg.External && p.cfg.PathAttested && sum.Orgs > 1 && !t.pathSigned(b):
+		return RejectPath
 	}
 	return Accepted
 }
@@ -157,6 +163,8 @@ func (t *Table) vetName(p *peer, svc bgp.Service, set uint32, verdict Reject) Re
 		return RejectOrigin
 	case p.cfg.External && !p.mayAnnounce(svc):
 		return RejectNamespace
+	case p.cfg.External && t.pinnedAway(p, svc):
+		return RejectPinned
 	}
 	switch state, _ := t.originState(svc, set); {
 	case state == bgp.OriginInvalid:

@@ -46,6 +46,12 @@ type PeerConfig struct {
 	// Attested rejects what an external peer announces without an attestation that this node can verify; what is attested
 	// otherwise is rejected in any case.
 	Attested bool
+	// PathAttested rejects what an external peer announces by a path that not every organisation on it has signed. What
+	// it announces of its own organisation is not asked about: the session proves whose node it is.
+	PathAttested bool
+	// Pins are the names, as filter.Covers reads them, that may arrive through this external peer's organisation and
+	// through no other one.
+	Pins []string
 	// Import and Export are nil where there is no rule: everything inside an organisation, nothing between two (RFC 8212).
 	Import, Export *filter.Chain
 	// MaxLocalPref is the highest local preference that is taken of a peer inside the organisation: a higher one counts
@@ -90,6 +96,7 @@ type Table struct {
 	now      time.Time
 	books    books // of who offers a name
 	attested attest.Store
+	pins     pins
 	// What is under way to make arrays shorter.
 	fewerPaths, fewerNames shrinking
 	least                  int // numbers; arrays as short stay
@@ -191,6 +198,7 @@ func (t *Table) AddPeer(id PeerID, cfg PeerConfig) {
 		facts: filter.Facts{Neighbour: cfg.Node.Org},
 	}
 	t.findHub()
+	t.findPins(nil, cfg.Pins)
 }
 
 // UpdatePeer replaces a peer's rules while its session goes on. What the new rules change is worked out route by
@@ -200,9 +208,10 @@ func (t *Table) UpdatePeer(id PeerID, cfg PeerConfig) {
 	old := p.cfg
 	p.cfg = cfg
 	t.findHub()
+	t.findPins(old.Pins, cfg.Pins)
 	if !equalChains(old.Import, cfg.Import) || old.External != cfg.External || old.Role != cfg.Role ||
 		old.MaxLocalPref != cfg.MaxLocalPref || !slices.Equal(old.Namespaces, cfg.Namespaces) ||
-		old.Attested != cfg.Attested {
+		old.Attested != cfg.Attested || old.PathAttested != cfg.PathAttested {
 		t.walk(p, refilter)
 	}
 	if old.Client != cfg.Client {
@@ -216,7 +225,10 @@ func (t *Table) UpdatePeer(id PeerID, cfg PeerConfig) {
 // RemovePeer withdraws all that the peer announced and forgets it. The number is free when Gone says so.
 func (t *Table) RemovePeer(id PeerID) {
 	t.Down(id)
-	t.peers[id].cfg.Client = false
+	p := t.peers[id]
+	was := p.cfg.Pins
+	p.cfg.Client, p.cfg.Pins = false, nil
+	t.findPins(was, nil)
 	t.walk(t.peers[id], removeAll)
 	t.findHub()
 }

@@ -62,6 +62,9 @@ type Node struct {
 	Log []string
 	// Heard holds the replies and other words of peers that the shell would be handed.
 	Heard []speaker.Heard
+	// Sign, if not nil, signs hops of paths as the shell would, and Hops counts them.
+	Sign func(hop []byte) []byte
+	Hops int
 }
 
 type link struct {
@@ -397,6 +400,16 @@ func (n *Net) carryOut(node *Node, eff speaker.Effect) {
 		node.Log = append(node.Log, fmt.Sprintf("%s %s→%s %s", eff.Peer.Name, eff.From, eff.To, eff.Reason))
 	case speaker.LimitReached:
 		node.Log = append(node.Log, fmt.Sprintf("%s announces more than %d routes", eff.Peer.Name, eff.Limit))
+	case speaker.SignHop:
+		node.Hops++
+		if boot := node.boot; node.Sign != nil {
+			signed := node.Sign(eff.Hop)
+			n.at(time.Millisecond, func() {
+				if node.boot == boot {
+					n.step(node, speaker.HopSigned{Peer: eff.Peer, Signed: signed})
+				}
+			})
+		}
 	case speaker.Heard:
 		node.Heard = append(node.Heard, eff)
 	case speaker.PublishReady:

@@ -24,7 +24,11 @@ type AttestSet struct {
 	Chunks [][]byte
 }
 
+// AttestPath enters a signed path that was held before. One that does not count any more is passed over.
+type AttestPath struct{ Signed [][]byte }
+
 func (AttestKeys) event() {}
+func (AttestPath) event() {}
 func (AttestSet) event()  {}
 
 // Attested tells of a set that counts from now on for its organisation, for whoever keeps it. The bytes are not to be
@@ -52,7 +56,9 @@ const attestLooks = 5000
 // attestOut is a message that a peer is owed.
 type attestOut struct {
 	org bgp.Org
-	msg *bgp.Attest
+	// path is that of a *bgp.Hops; "" for a *bgp.Attest
+	path string
+	msg  bgp.Message
 }
 
 // attestKeys replaces an organisation's keys. Sets that came before the keys are asked for again.
@@ -68,7 +74,9 @@ func (s *Speaker) attestKeys(now time.Time, ev AttestKeys) {
 	if changed {
 		s.table.Revalidate()
 	}
-	if store.Knows(ev.Org) || len(keys) == 0 {
+	s.hopsChanged()
+	signsPaths := slices.ContainsFunc(keys, func(k attest.Key) bool { return k.Path })
+	if store.Knows(ev.Org) && !signsPaths || len(keys) == 0 {
 		return
 	}
 	for _, p := range s.order {
@@ -109,6 +117,7 @@ func (s *Speaker) attested(now time.Time, org bgp.Org, from *peer) {
 			s.oweSet(p, &h)
 		}
 	}
+	s.hopsChanged()
 }
 
 // oweAttested queues all sets for a peer whose session has just come up.
@@ -119,6 +128,7 @@ func (s *Speaker) oweAttested(p *peer) {
 			s.oweSet(p, &h)
 		}
 	}
+	s.owePaths(p)
 }
 
 // oweSet queues a set for a peer, in the place of one of the same organisation that still waits.
@@ -126,10 +136,10 @@ func (s *Speaker) oweSet(p *peer, h *attest.Held) {
 	if p.session == nil || !p.caps.Attest || h.Org == p.cfg.Node.Org && s.external(p) {
 		return
 	}
-	p.owes = slices.DeleteFunc(p.owes, func(o attestOut) bool { return o.org == h.Org })
-	p.owes = append(p.owes, attestOut{h.Org, &bgp.Attest{Signed: h.Signed}})
+	p.owes = slices.DeleteFunc(p.owes, func(o attestOut) bool { return o.org == h.Org && o.path == "" })
+	p.owes = append(p.owes, attestOut{org: h.Org, msg: &bgp.Attest{Signed: h.Signed}})
 	for _, c := range h.Chunks {
-		p.owes = append(p.owes, attestOut{h.Org, &bgp.Attest{Chunk: c}})
+		p.owes = append(p.owes, attestOut{org: h.Org, msg: &bgp.Attest{Chunk: c}})
 	}
 }
 
@@ -205,6 +215,7 @@ func (s *Speaker) attestDue(now time.Time) {
 	store := s.table.Attested()
 	if len(store.Expire(now)) > 0 {
 		s.table.Revalidate()
+		s.hopsChanged()
 	}
 	s.attestAt = store.NextChange(now)
 }
@@ -220,5 +231,8 @@ func (s *Speaker) checkpointAttested(now time.Time, yield func(Timed)) {
 		if h.Signed != nil {
 			yield(Timed{now, AttestSet{h.Signed, h.Chunks}})
 		}
+	}
+	for _, p := range store.Paths("") {
+		yield(Timed{now, AttestPath{p.Signed}})
 	}
 }

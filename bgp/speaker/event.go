@@ -36,6 +36,12 @@ type Peer struct {
 	Namespaces []string
 	// Attested rejects what a peer of another organisation announces without an attestation that this node can verify.
 	Attested bool
+	// PathAttested rejects what a peer of another organisation announces by a path that not every organisation on it has
+	// signed.
+	PathAttested bool
+	// Pins are the names, as filter.Covers reads them, that may arrive through this peer's organisation and through no
+	// other neighbour of another organisation; only between organisations.
+	Pins []string
 	// Role is what the peer's organisation is to ours (RFC 9234); only between organisations.
 	Role bgp.Role
 	// MaxRoutes is how many routes it may announce; zero means 1,000,000 inside an organisation and 1,000 between two.

@@ -103,7 +103,7 @@ func (s *Speaker) ribConfig(p *peer) rib.PeerConfig {
 	routes, bytes := s.tableLimits(p.cfg)
 	return rib.PeerConfig{
 		Node: p.cfg.Node, External: s.external(p), Role: p.cfg.Role, Client: p.cfg.Client,
-		Namespaces: p.cfg.Namespaces, Attested: p.cfg.Attested,
+		Namespaces: p.cfg.Namespaces, Attested: p.cfg.Attested, PathAttested: p.cfg.PathAttested, Pins: p.cfg.Pins,
 		Hub: p.caps.Client && !s.external(p), Import: p.cfg.Import, Export: p.cfg.Export,
 		MaxLocalPref: p.cfg.MaxLocalPref, MaxRoutes: routes, MaxBytes: bytes, MaxRouteBytes: s.limits(p).MaxRouteBytes,
 		AddPath: int(p.caps.AddPath), PathsIn: max(1, int(p.cfg.AddPath)),

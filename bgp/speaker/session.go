@@ -77,6 +77,7 @@ func (s *Speaker) open(p *peer) bgp.Open {
 			Attest:    true,
 			Bulletins: s.cfg.Bulletins,
 			Why:       s.explains(p),
+			Hops:      true,
 		},
 	}
 }
@@ -111,6 +112,8 @@ func (s *Speaker) received(now time.Time, ev Received) {
 		p.rules = m
 	case *bgp.Attest:
 		s.attest(now, p, m)
+	case *bgp.Hops:
+		s.takeHops(now, p, m)
 	case *bgp.Report:
 		s.report(now, c, m)
 	case *bgp.TraceRequest:

@@ -32,6 +32,9 @@ type Config struct {
 	Trace bool
 	// Bulletins tells that this node reads the BULLETINs of its organisation.
 	Bulletins bool
+	// PathKey is the id of the key with which this node signs hops of paths for its organisation (SignHop); "" if it signs
+	// none.
+	PathKey string
 	// Explain says whose WHY-REQUESTs this node answers.
 	Explain Explain
 	// HoldNames ranks a node that begins to offer another's name after whoever has offered it for longest, until an
@@ -69,6 +72,7 @@ type Speaker struct {
 
 	reports     reports
 	attestAt    time.Time // when a set begins to count, or ends
+	renewAt     time.Time // when a hop is to be signed again
 	learnUntil  time.Time // zero: the first tables are read
 	contestedAt time.Time // not before, newcomers are told of again
 	deferUntil  time.Time // zero: published already
@@ -76,7 +80,8 @@ type Speaker struct {
 	draining    bool
 	stopped     bool
 	more        bool // a peer waits whose stream would take more: the step ended first, to stay short
-	turn        int  // whose turn it is when the next step goes on with that
+	scratch     []byte
+	turn        int // whose turn it is when the next step goes on with that
 	effects     []Effect
 }
 
@@ -99,6 +104,8 @@ type peer struct {
 	rules                 *bgp.Rules       // what it says of its own rules; nil if nothing
 	incoming              *attest.Incoming // a set of which chunks are still to come; nil for none
 	owes                  []attestOut      // what it is still to be told of what is attested
+	hops                  map[string]*hop  // by the path that it was told of; see signHops
+	hopsDirty             bool             // of what hops are made something changed
 	wants                 *bgp.Subscribe   // what it asks for; nil for everything
 	budget                budget           // for what it asks
 	faults                []Fault          // the newest, the oldest first
@@ -219,6 +226,10 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 		s.attestKeys(now, ev)
 	case AttestSet:
 		s.attestSet(now, ev)
+	case HopSigned:
+		s.hopSigned(ev)
+	case AttestPath:
+		_, _, _ = s.table.Attested().AddPath(now, s.cfg.Self.Org, ev.Signed, func() error { return nil })
 	case Remember:
 		s.table.Remember(ev.Offers)
 	case Agree:
@@ -262,6 +273,7 @@ func (s *Speaker) due(now time.Time, tick bool) {
 	}
 	s.reportsDue(now)
 	s.attestDue(now)
+	s.renewDue(now)
 	s.freed = slices.DeleteFunc(s.freed, func(id rib.PeerID) bool {
 		gone := s.table.Gone(id)
 		if gone {
@@ -310,7 +322,7 @@ func (s *Speaker) NextDeadline(now time.Time) time.Time {
 		return now
 	}
 	d := fsm.Earliest(fsm.Earliest(s.deferUntil, s.learnUntil), fsm.Earliest(s.reportDeadline(), s.newcomersDue()))
-	d = fsm.Earliest(d, s.attestAt)
+	d = fsm.Earliest(d, fsm.Earliest(s.attestAt, s.renewAt))
 	for _, p := range s.order {
 		for _, c := range p.conns {
 			d = fsm.Earliest(d, c.fsm.Deadline())
@@ -340,6 +352,7 @@ func (s *Speaker) flush(now time.Time) {
 			if !s.hears(p) {
 				continue
 			}
+			s.signHops(now, p)
 			s.flushAttested(now, p)
 			if c := p.session; c.owesEnd && s.deferUntil.IsZero() {
 				c.owesEnd = false
@@ -389,6 +402,7 @@ func (s *Speaker) tell(now time.Time, p *peer) bool {
 			return true
 		}
 	}
+	s.noteTold(p, u)
 	p.count.sent(u)
 	c.spend(now)
 	s.emit(Send{c.id, u})

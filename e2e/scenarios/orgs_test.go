@@ -86,7 +86,7 @@ func betweenOrganisations() []scenario {
 				"case h.manifest != nil && m.serial <= h.manifest.serial:\n\t\treturn nil",
 				"case false:\n\t\treturn nil"),
 			one("the signature is verified", "bgp/attest TestWhatIsRefused", "bgp/attest/sign.go",
-				"if !ecdsa.Verify(k.Public, sum[:], r, v) {", "if ecdsa.Verify(k.Public, sum[:], r, v); false {"),
+				"if !k.signed(context, body, signature) {", "if k.signed(context, body, signature); false {"),
 			one("chunks are those of the manifest", "bgp/attest TestWhatIsRefused", attestFile, "\tif i < 0 {\n",
 				"\tif false {\n"),
 			one("signatures to verify have a budget", "bgp/sim TestSetsThatLie", askFile, "if !p.budget.free(now) {",

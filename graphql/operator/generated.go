@@ -53,6 +53,8 @@ type ComplexityRoot struct {
 		NotAfter     func(childComplexity int) int
 		NotBefore    func(childComplexity int) int
 		Organisation func(childComplexity int) int
+		PathKeys     func(childComplexity int) int
+		Paths        func(childComplexity int) int
 		Serial       func(childComplexity int) int
 	}
 
@@ -315,29 +317,30 @@ type ComplexityRoot struct {
 	}
 
 	Path struct {
-		Changed        func(childComplexity int) int
-		Communities    func(childComplexity int) int
-		DecidedBy      func(childComplexity int) int
-		Health         func(childComplexity int) int
-		ImportTerm     func(childComplexity int) int
-		Local          func(childComplexity int) int
-		LocalPref      func(childComplexity int) int
-		Med            func(childComplexity int) int
-		NextHop        func(childComplexity int) int
-		NodePath       func(childComplexity int) int
-		OnlyToCustomer func(childComplexity int) int
-		Origin         func(childComplexity int) int
-		OriginReason   func(childComplexity int) int
-		OriginState    func(childComplexity int) int
-		Peer           func(childComplexity int) int
-		Region         func(childComplexity int) int
-		Rejected       func(childComplexity int) int
-		Stale          func(childComplexity int) int
-		StaleSince     func(childComplexity int) int
-		StaleUntil     func(childComplexity int) int
-		Tags           func(childComplexity int) int
-		Tier           func(childComplexity int) int
-		Weight         func(childComplexity int) int
+		Changed         func(childComplexity int) int
+		Communities     func(childComplexity int) int
+		DecidedBy       func(childComplexity int) int
+		Health          func(childComplexity int) int
+		ImportTerm      func(childComplexity int) int
+		Local           func(childComplexity int) int
+		LocalPref       func(childComplexity int) int
+		Med             func(childComplexity int) int
+		NextHop         func(childComplexity int) int
+		NodePath        func(childComplexity int) int
+		OnlyToCustomer  func(childComplexity int) int
+		Origin          func(childComplexity int) int
+		OriginReason    func(childComplexity int) int
+		OriginState     func(childComplexity int) int
+		PathSignedUntil func(childComplexity int) int
+		Peer            func(childComplexity int) int
+		Region          func(childComplexity int) int
+		Rejected        func(childComplexity int) int
+		Stale           func(childComplexity int) int
+		StaleSince      func(childComplexity int) int
+		StaleUntil      func(childComplexity int) int
+		Tags            func(childComplexity int) int
+		Tier            func(childComplexity int) int
+		Weight          func(childComplexity int) int
 	}
 
 	Peer struct {
@@ -395,6 +398,7 @@ type ComplexityRoot struct {
 		AddPath         func(childComplexity int) int
 		Addresses       func(childComplexity int) int
 		Attested        func(childComplexity int) int
+		AttestedPath    func(childComplexity int) int
 		Client          func(childComplexity int) int
 		Disabled        func(childComplexity int) int
 		Export          func(childComplexity int) int
@@ -409,6 +413,7 @@ type ComplexityRoot struct {
 		MaxRoutes       func(childComplexity int) int
 		Namespaces      func(childComplexity int) int
 		OverLimit       func(childComplexity int) int
+		Pins            func(childComplexity int) int
 		Role            func(childComplexity int) int
 		Subscribe       func(childComplexity int) int
 	}
@@ -700,6 +705,12 @@ type ComplexityRoot struct {
 		To     func(childComplexity int) int
 	}
 
+	SignedPath struct {
+		Current       func(childComplexity int) int
+		Organisations func(childComplexity int) int
+		Until         func(childComplexity int) int
+	}
+
 	Subgraph struct {
 		Errors     func(childComplexity int) int
 		FetchError func(childComplexity int) int
@@ -946,6 +957,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Attestation.Organisation(childComplexity), true
+	case "Attestation.pathKeys":
+		if e.ComplexityRoot.Attestation.PathKeys == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attestation.PathKeys(childComplexity), true
+	case "Attestation.paths":
+		if e.ComplexityRoot.Attestation.Paths == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attestation.Paths(childComplexity), true
 	case "Attestation.serial":
 		if e.ComplexityRoot.Attestation.Serial == nil {
 			break
@@ -2226,6 +2249,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Path.OriginState(childComplexity), true
+	case "Path.pathSignedUntil":
+		if e.ComplexityRoot.Path.PathSignedUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Path.PathSignedUntil(childComplexity), true
 	case "Path.peer":
 		if e.ComplexityRoot.Path.Peer == nil {
 			break
@@ -2571,6 +2600,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PeerConfig.Attested(childComplexity), true
+	case "PeerConfig.attestedPath":
+		if e.ComplexityRoot.PeerConfig.AttestedPath == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.AttestedPath(childComplexity), true
 	case "PeerConfig.client":
 		if e.ComplexityRoot.PeerConfig.Client == nil {
 			break
@@ -2655,6 +2690,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PeerConfig.OverLimit(childComplexity), true
+	case "PeerConfig.pins":
+		if e.ComplexityRoot.PeerConfig.Pins == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeerConfig.Pins(childComplexity), true
 	case "PeerConfig.role":
 		if e.ComplexityRoot.PeerConfig.Role == nil {
 			break
@@ -4037,6 +4078,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SessionChange.To(childComplexity), true
 
+	case "SignedPath.current":
+		if e.ComplexityRoot.SignedPath.Current == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SignedPath.Current(childComplexity), true
+	case "SignedPath.organisations":
+		if e.ComplexityRoot.SignedPath.Organisations == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SignedPath.Organisations(childComplexity), true
+	case "SignedPath.until":
+		if e.ComplexityRoot.SignedPath.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SignedPath.Until(childComplexity), true
+
 	case "Subgraph.errors":
 		if e.ComplexityRoot.Subgraph.Errors == nil {
 			break
@@ -4560,10 +4620,14 @@ func (ec *executionContext) childFields_Attestation(ctx context.Context, field g
 		return ec.fieldContext_Attestation_key(ctx, field)
 	case "keys":
 		return ec.fieldContext_Attestation_keys(ctx, field)
+	case "pathKeys":
+		return ec.fieldContext_Attestation_pathKeys(ctx, field)
 	case "entries":
 		return ec.fieldContext_Attestation_entries(ctx, field)
 	case "active":
 		return ec.fieldContext_Attestation_active(ctx, field)
+	case "paths":
+		return ec.fieldContext_Attestation_paths(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Attestation", field.Name)
 }
@@ -5084,6 +5148,8 @@ func (ec *executionContext) childFields_Path(ctx context.Context, field graphql.
 		return ec.fieldContext_Path_originState(ctx, field)
 	case "originReason":
 		return ec.fieldContext_Path_originReason(ctx, field)
+	case "pathSignedUntil":
+		return ec.fieldContext_Path_pathSignedUntil(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Path", field.Name)
 }
@@ -5212,6 +5278,10 @@ func (ec *executionContext) childFields_PeerConfig(ctx context.Context, field gr
 		return ec.fieldContext_PeerConfig_namespaces(ctx, field)
 	case "attested":
 		return ec.fieldContext_PeerConfig_attested(ctx, field)
+	case "attestedPath":
+		return ec.fieldContext_PeerConfig_attestedPath(ctx, field)
+	case "pins":
+		return ec.fieldContext_PeerConfig_pins(ctx, field)
 	case "overLimit":
 		return ec.fieldContext_PeerConfig_overLimit(ctx, field)
 	case "addPath":
@@ -5732,6 +5802,18 @@ func (ec *executionContext) childFields_SessionChange(ctx context.Context, field
 		return ec.fieldContext_SessionChange_byPeer(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SessionChange", field.Name)
+}
+
+func (ec *executionContext) childFields_SignedPath(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "organisations":
+		return ec.fieldContext_SignedPath_organisations(ctx, field)
+	case "until":
+		return ec.fieldContext_SignedPath_until(ctx, field)
+	case "current":
+		return ec.fieldContext_SignedPath_current(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SignedPath", field.Name)
 }
 
 func (ec *executionContext) childFields_Subgraph(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7121,6 +7203,29 @@ func (ec *executionContext) fieldContext_Attestation_keys(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Attestation", field, false, false, "String")
 }
 
+func (ec *executionContext) _Attestation_pathKeys(ctx context.Context, field graphql.CollectedField, obj *Attestation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attestation_pathKeys(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PathKeys, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Attestation_pathKeys(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attestation", field, false, false, "String")
+}
+
 func (ec *executionContext) _Attestation_entries(ctx context.Context, field graphql.CollectedField, obj *Attestation) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7165,6 +7270,38 @@ func (ec *executionContext) _Attestation_active(ctx context.Context, field graph
 }
 func (ec *executionContext) fieldContext_Attestation_active(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Attestation", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Attestation_paths(ctx context.Context, field graphql.CollectedField, obj *Attestation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attestation_paths(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Paths, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []SignedPath) graphql.Marshaler {
+			return ec.marshalNSignedPath2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSignedPathᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Attestation_paths(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Attestation",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SignedPath(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _BrokenOperation_name(ctx context.Context, field graphql.CollectedField, obj *BrokenOperation) (ret graphql.Marshaler) {
@@ -12367,6 +12504,29 @@ func (ec *executionContext) fieldContext_Path_originReason(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Path", field, false, false, "String")
 }
 
+func (ec *executionContext) _Path_pathSignedUntil(ctx context.Context, field graphql.CollectedField, obj *Path) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Path_pathSignedUntil(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PathSignedUntil, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Path_pathSignedUntil(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Path", field, false, false, "String")
+}
+
 func (ec *executionContext) _Peer_node(ctx context.Context, field graphql.CollectedField, obj *Peer) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -13666,6 +13826,52 @@ func (ec *executionContext) _PeerConfig_attested(ctx context.Context, field grap
 }
 func (ec *executionContext) fieldContext_PeerConfig_attested(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PeerConfig_attestedPath(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_attestedPath(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AttestedPath, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_attestedPath(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PeerConfig_pins(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeerConfig_pins(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pins, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeerConfig_pins(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeerConfig", field, false, false, "String")
 }
 
 func (ec *executionContext) _PeerConfig_overLimit(ctx context.Context, field graphql.CollectedField, obj *PeerConfig) (ret graphql.Marshaler) {
@@ -19427,6 +19633,75 @@ func (ec *executionContext) fieldContext_SessionChange_byPeer(_ context.Context,
 	return graphql.NewScalarFieldContext("SessionChange", field, false, false, "Boolean")
 }
 
+func (ec *executionContext) _SignedPath_organisations(ctx context.Context, field graphql.CollectedField, obj *SignedPath) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SignedPath_organisations(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Organisations, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SignedPath_organisations(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SignedPath", field, false, false, "String")
+}
+
+func (ec *executionContext) _SignedPath_until(ctx context.Context, field graphql.CollectedField, obj *SignedPath) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SignedPath_until(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Until, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SignedPath_until(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SignedPath", field, false, false, "String")
+}
+
+func (ec *executionContext) _SignedPath_current(ctx context.Context, field graphql.CollectedField, obj *SignedPath) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SignedPath_current(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Current, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SignedPath_current(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SignedPath", field, false, false, "Boolean")
+}
+
 func (ec *executionContext) _Subgraph_name(ctx context.Context, field graphql.CollectedField, obj *Subgraph) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -22247,6 +22522,9 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 	if _, present := asMap["attested"]; !present {
 		asMap["attested"] = false
 	}
+	if _, present := asMap["attestedPath"]; !present {
+		asMap["attestedPath"] = false
+	}
 	if _, present := asMap["overLimit"]; !present {
 		asMap["overLimit"] = ""
 	}
@@ -22263,7 +22541,7 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 		asMap["disabled"] = false
 	}
 
-	fieldsInOrder := [...]string{"node", "addresses", "holdTimeSeconds", "client", "maxRoutes", "maxBytes", "maxRouteBytes", "maxLocalPref", "role", "namespaces", "attested", "overLimit", "addPath", "liveness", "subscribe", "longLivedStale", "disabled", "import", "export"}
+	fieldsInOrder := [...]string{"node", "addresses", "holdTimeSeconds", "client", "maxRoutes", "maxBytes", "maxRouteBytes", "maxLocalPref", "role", "namespaces", "attested", "attestedPath", "pins", "overLimit", "addPath", "liveness", "subscribe", "longLivedStale", "disabled", "import", "export"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -22347,6 +22625,20 @@ func (ec *executionContext) unmarshalInputPeerInput(ctx context.Context, obj any
 				return it, err
 			}
 			it.Attested = data
+		case "attestedPath":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("attestedPath"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AttestedPath = data
+		case "pins":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("pins"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Pins = data
 		case "overLimit":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("overLimit"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -23098,6 +23390,11 @@ func (ec *executionContext) _Attestation(ctx context.Context, sel ast.SelectionS
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "pathKeys":
+			out.Values[i] = ec._Attestation_pathKeys(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "entries":
 			out.Values[i] = ec._Attestation_entries(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -23105,6 +23402,11 @@ func (ec *executionContext) _Attestation(ctx context.Context, sel ast.SelectionS
 			}
 		case "active":
 			out.Values[i] = ec._Attestation_active(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "paths":
+			out.Values[i] = ec._Attestation_paths(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -24943,6 +25245,11 @@ func (ec *executionContext) _Path(ctx context.Context, sel ast.SelectionSet, obj
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "pathSignedUntil":
+			out.Values[i] = ec._Path_pathSignedUntil(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -25299,6 +25606,16 @@ func (ec *executionContext) _PeerConfig(ctx context.Context, sel ast.SelectionSe
 			}
 		case "attested":
 			out.Values[i] = ec._PeerConfig_attested(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "attestedPath":
+			out.Values[i] = ec._PeerConfig_attestedPath(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pins":
+			out.Values[i] = ec._PeerConfig_pins(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -27186,6 +27503,49 @@ func (ec *executionContext) _SessionChange(ctx context.Context, sel ast.Selectio
 			}
 		case "byPeer":
 			out.Values[i] = ec._SessionChange_byPeer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var signedPathImplementors = []string{"SignedPath"}
+
+func (ec *executionContext) _SignedPath(ctx context.Context, sel ast.SelectionSet, obj *SignedPath) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, signedPathImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SignedPath")
+		case "organisations":
+			out.Values[i] = ec._SignedPath_organisations(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "until":
+			out.Values[i] = ec._SignedPath_until(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "current":
+			out.Values[i] = ec._SignedPath_current(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -29242,6 +29602,26 @@ func (ec *executionContext) unmarshalNServiceInput2ᚕgithubᚗcomᚋcatalystᚑ
 		}
 	}
 	return res, nil
+}
+
+func (ec *executionContext) marshalNSignedPath2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSignedPath(ctx context.Context, sel ast.SelectionSet, v SignedPath) graphql.Marshaler {
+	return ec._SignedPath(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNSignedPath2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSignedPathᚄ(ctx context.Context, sel ast.SelectionSet, v []SignedPath) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSignedPath2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSignedPath(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalNString2string(ctx context.Context, v any) (string, error) {

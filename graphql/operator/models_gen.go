@@ -38,10 +38,14 @@ type Attestation struct {
 	NotAfter  string `json:"notAfter"`
 	Key       string `json:"key"`
 	// The keys that are trusted.
-	Keys    []string `json:"keys"`
-	Entries int      `json:"entries"`
+	Keys []string `json:"keys"`
+	// The keys that are trusted for hops of paths.
+	PathKeys []string `json:"pathKeys"`
+	Entries  int      `json:"entries"`
 	// It counts now: routes of the organisation are valid or invalid.
 	Active bool `json:"active"`
+	// Ways by which the organisation's names come here, signed by each organisation on them.
+	Paths []SignedPath `json:"paths"`
 }
 
 type BrokenOperation struct {
@@ -406,6 +410,8 @@ type Path struct {
 	// What its origin's organisation attests: valid, invalid or not-found (RFC 6811); and why it is invalid.
 	OriginState  string `json:"originState"`
 	OriginReason string `json:"originReason"`
+	// Until when the signatures of every organisation on the path count; empty if they are not all there, or it leads over one.
+	PathSignedUntil string `json:"pathSignedUntil"`
 }
 
 type Peer struct {
@@ -484,14 +490,18 @@ type PeerConfig struct {
 	Role            string   `json:"role"`
 	Namespaces      []string `json:"namespaces"`
 	Attested        bool     `json:"attested"`
-	OverLimit       string   `json:"overLimit"`
-	AddPath         int      `json:"addPath"`
-	Liveness        string   `json:"liveness"`
-	Subscribe       []string `json:"subscribe"`
-	LongLivedStale  string   `json:"longLivedStale"`
-	Disabled        bool     `json:"disabled"`
-	Import          *string  `json:"import"`
-	Export          *string  `json:"export"`
+	// What it carries on for others is taken only by a path that every organisation on it has signed.
+	AttestedPath bool `json:"attestedPath"`
+	// Names that may arrive through this peer's organisation alone; *.NAME for all below NAME.
+	Pins           []string `json:"pins"`
+	OverLimit      string   `json:"overLimit"`
+	AddPath        int      `json:"addPath"`
+	Liveness       string   `json:"liveness"`
+	Subscribe      []string `json:"subscribe"`
+	LongLivedStale string   `json:"longLivedStale"`
+	Disabled       bool     `json:"disabled"`
+	Import         *string  `json:"import"`
+	Export         *string  `json:"export"`
 	// Names the file that manages the peer (catalyst apply); empty for none.
 	Label string `json:"label"`
 }
@@ -521,6 +531,10 @@ type PeerInput struct {
 	Namespaces []string `json:"namespaces"`
 	// Rejects what another organisation's node announces without an attestation of its origin that this node can verify.
 	Attested bool `json:"attested"`
+	// What it carries on for others is taken only by a path that every organisation on it has signed.
+	AttestedPath bool `json:"attestedPath"`
+	// Names that may arrive through this peer's organisation alone; *.NAME for all below NAME.
+	Pins []string `json:"pins"`
 	// What happens beyond maxRoutes and maxBytes: block (what is beyond is not taken), warn (all is taken) or close (the session); empty for block.
 	OverLimit string `json:"overLimit"`
 	AddPath   int    `json:"addPath"`
@@ -901,6 +915,14 @@ type SessionChange struct {
 	To     string `json:"to"`
 	Reason string `json:"reason"`
 	ByPeer bool   `json:"byPeer"`
+}
+
+type SignedPath struct {
+	// Nearest first, the origin's last.
+	Organisations []string `json:"organisations"`
+	Until         string   `json:"until"`
+	// It is signed for the set that counts.
+	Current bool `json:"current"`
 }
 
 type Subgraph struct {

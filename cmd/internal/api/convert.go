@@ -101,7 +101,7 @@ func pathOf(c *rib.Candidate) operator.Path {
 		Med:       int(c.Attrs.MED), Weight: int(c.Attrs.Weight), Health: c.Attrs.Health.String(), Region: c.Attrs.Region,
 		Tags: append([]string{}, c.Attrs.Tags...), Communities: []string{}, Stale: c.Stale,
 	}
-	p.OriginState, p.OriginReason = c.Origin.String(), c.Invalid
+	p.OriginState, p.OriginReason, p.PathSignedUntil = c.Origin.String(), c.Invalid, stamp(c.Signed)
 	p.ImportTerm, p.OnlyToCustomer, p.Changed = c.Term, string(c.Received.OnlyToCustomer), changedOf(c)
 	if c.Reject != rib.Accepted {
 		p.Rejected = c.Reject.String()

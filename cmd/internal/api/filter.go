@@ -184,20 +184,33 @@ func (a *API) Attestations(ctx context.Context) ([]operator.Attestation, error) 
 	err := a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
 		store := s.Table().Attested()
 		for _, org := range store.Orgs() {
-			h, _ := store.Held(org)
-			out = append(out, attestationOf(&h))
+			out = append(out, attestationOf(store, org))
 		}
 	})
 	return out, err
 }
 
-func attestationOf(h *attest.Held) operator.Attestation {
+func attestationOf(store *attest.Store, org bgp.Org) operator.Attestation {
+	h, _ := store.Held(org)
 	out := operator.Attestation{
 		Organisation: string(h.Org), Serial: int(h.Serial), NotBefore: stamp(h.NotBefore), NotAfter: stamp(h.NotAfter),
 		Key: h.KeyID, Keys: []string{}, Entries: h.Entries, Active: h.Active,
+		PathKeys: []string{}, Paths: []operator.SignedPath{},
 	}
 	for _, k := range h.Keys {
-		out.Keys = append(out.Keys, k.ID)
+		if k.Path {
+			out.PathKeys = append(out.PathKeys, k.ID)
+		} else {
+			out.Keys = append(out.Keys, k.ID)
+		}
+	}
+	for _, p := range store.Paths(org) {
+		_, current := store.PathSigned(attest.PathText(p.Orgs))
+		path := operator.SignedPath{Until: stamp(p.Until), Current: current, Organisations: []string{}}
+		for _, o := range p.Orgs {
+			path.Organisations = append(path.Organisations, string(o))
+		}
+		out.Paths = append(out.Paths, path)
 	}
 	return out
 }
@@ -222,8 +235,7 @@ func (a *API) Attest(ctx context.Context, set string) (*operator.Attestation, er
 	}
 	var out operator.Attestation
 	err = a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
-		h, _ := s.Table().Attested().Held(org)
-		out = attestationOf(&h)
+		out = attestationOf(s.Table().Attested(), org)
 	})
 	return &out, err
 }

@@ -44,7 +44,7 @@ func PeerOf(p journal.Peer) speaker.Peer {
 		Disabled:  p.Disabled,
 	}
 	out.MaxBytes, out.MaxRouteBytes, out.MaxLocalPref = p.MaxBytes, p.MaxRouteBytes, p.MaxLocalPref
-	out.Namespaces, out.Attested = p.Namespaces, p.Attested
+	out.Namespaces, out.Attested, out.PathAttested, out.Pins = p.Namespaces, p.Attested, p.AttestedPath, p.Pins
 	if p.LongLivedStale != "" {
 		out.LongLivedStale = -1
 		if d, err := time.ParseDuration(p.LongLivedStale); err == nil && d > 0 {
@@ -153,23 +153,35 @@ func (a *API) relationInto(p *journal.Peer, in operator.PeerInput) error {
 	if inside && len(in.Namespaces) > 0 {
 		errs = append(errs, errors.New("namespaces: they limit what another organisation announces"))
 	}
-	if len(in.Namespaces) > maxNamespaces {
-		errs = append(errs, fmt.Errorf("namespaces: %d: the limit is %d", len(in.Namespaces), maxNamespaces))
+	if inside && (in.Attested || in.AttestedPath) {
+		errs = append(errs, errors.New("attested, attestedPath: they are about what another organisation announces"))
 	}
-	if inside && in.Attested {
-		errs = append(errs, errors.New("attested: it is about what another organisation announces"))
+	if inside && len(in.Pins) > 0 {
+		errs = append(errs, errors.New("pins: they are about names that arrive through another organisation"))
 	}
-	p.Role, p.Attested = role, in.Attested
-	for _, n := range in.Namespaces {
+	p.Role, p.Attested, p.AttestedPath = role, in.Attested, in.AttestedPath
+	p.Namespaces, err = patternsOf("namespaces", in.Namespaces)
+	errs = append(errs, err)
+	p.Pins, err = patternsOf("pins", in.Pins)
+	return errors.Join(append(errs, err)...)
+}
+
+// patternsOf checks patterns of names, and sorts them.
+func patternsOf(field string, names []string) ([]string, error) {
+	if len(names) > maxNamespaces {
+		return nil, fmt.Errorf("%s: %d: the limit is %d", field, len(names), maxNamespaces)
+	}
+	var out []string
+	var errs []error
+	for _, n := range names {
 		n = strings.ToLower(n)
 		if err := filter.CheckPattern(n); err != nil {
-			errs = append(errs, fmt.Errorf("namespaces: %q %w", n, err))
+			errs = append(errs, fmt.Errorf("%s: %q %w", field, n, err))
 		}
-		p.Namespaces = append(p.Namespaces, n)
+		out = append(out, n)
 	}
-	slices.Sort(p.Namespaces)
-	p.Namespaces = slices.Compact(p.Namespaces)
-	return errors.Join(errs...)
+	slices.Sort(out)
+	return slices.Compact(out), errors.Join(errs...)
 }
 
 // limitsInto checks the limits of a peer that are bytes or preferences.
@@ -379,6 +391,7 @@ func configOf(c speaker.Peer) operator.PeerConfig {
 	}
 	out.MaxBytes, out.MaxRouteBytes, out.MaxLocalPref = c.MaxBytes, c.MaxRouteBytes, int(c.MaxLocalPref)
 	out.Namespaces, out.Attested = append([]string{}, c.Namespaces...), c.Attested
+	out.AttestedPath, out.Pins = c.PathAttested, append([]string{}, c.Pins...)
 	if c.Role != bgp.RoleNone {
 		out.Role = c.Role.String()
 	}

@@ -35,7 +35,8 @@ func (a *app) attestationCommand() *cobra.Command {
 }
 
 func (a *app) attestationKey() *cobra.Command {
-	return &cobra.Command{
+	path := false
+	cmd := &cobra.Command{
 		Use:   "key PRIVATE PUBLIC",
 		Short: "Make a key to sign with: PRIVATE stays where it is signed, PUBLIC is for whoever is to trust it",
 		Args:  exactArgs(2, "two files"),
@@ -52,7 +53,7 @@ func (a *app) attestationKey() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			public, err := attest.FormatKeys([]attest.Key{{ID: id, Public: &key.PublicKey}})
+			public, err := attest.FormatKeys([]attest.Key{{ID: id, Public: &key.PublicKey, Path: path}})
 			if err != nil {
 				return err
 			}
@@ -66,10 +67,18 @@ func (a *app) attestationKey() *cobra.Command {
 			if err := disk.Replace(args[1], append(public, '\n'), 0o644); err != nil {
 				return err
 			}
+			if path {
+				a.say("Key %s: set peering.path-key to %s at the borders, and give %s to whoever is to trust it.", id, args[0],
+					args[1])
+				return nil
+			}
 			a.say("Key %s: sign with %s, and give %s to whoever is to trust it.", id, args[0], args[1])
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&path, "path", false,
+		"a key with which border nodes sign the paths of routes (peering.path-key); it signs no sets")
+	return cmd
 }
 
 // signedList is what catalyst attestation sign reads.
@@ -85,6 +94,8 @@ type signedEntry struct {
 	Protocols []bgp.Protocol `json:"protocols,omitempty"`
 	Origins   []string       `json:"origins,omitempty"`
 	Carriers  []string       `json:"carriers,omitempty"`
+	// Neighbours are whom the organisation's borders tell of it.
+	Neighbours []string `json:"neighbours,omitempty"`
 }
 
 func (a *app) attestationSign() *cobra.Command {
@@ -94,8 +105,9 @@ func (a *app) attestationSign() *cobra.Command {
 		Long: "Sign the list of all that the organisation offers to others: a YAML file with org, entries and, optionally, " +
 			"serial (the Unix time otherwise) and validFor\n" +
 			"(720h otherwise). An entry has names (a service, or *.NAME for all " +
-			"below NAME), and optionally protocols, origins (nodes by name) and carriers\n(organisations that may carry it " +
-			"on, '*' for all). A name that no entry covers is invalid wherever the list is known.",
+			"below NAME), and optionally protocols, origins (nodes by name), carriers\n(organisations that may carry it " +
+			"on, '*' for all) and neighbours (organisations that the borders tell of it " +
+			"themselves). A name that no entry covers is invalid wherever the list is known.",
 		Example: "  catalyst attestation sign offers.yaml --key attest.pem --out acme.set.json",
 		Args:    exactArgs(1, "a file"),
 	}
@@ -109,11 +121,11 @@ func (a *app) attestationSign() *cobra.Command {
 		if err != nil {
 			return usageError{fmt.Errorf("%s: %w", args[0], err)}
 		}
-		private, id, err := signingKey(*key)
+		private, err := attested.ReadKey(*key)
 		if err != nil {
-			return fmt.Errorf("%s: %w", *key, err)
+			return err
 		}
-		signed, chunks, err := attest.Sign(set, private, id, rand.Reader)
+		signed, chunks, err := private.Sign(set)
 		if err != nil {
 			return fmt.Errorf("%s: %w", args[0], err)
 		}
@@ -170,27 +182,6 @@ func readList(path string, now time.Time) (*attest.Set, error) {
 	return set, set.Check()
 }
 
-func signingKey(path string) (*ecdsa.PrivateKey, string, error) {
-	text, err := disk.ReadPrivate(path)
-	if err != nil {
-		return nil, "", err
-	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, "", errors.New("holds no PEM block")
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, "", err
-	}
-	key, ok := parsed.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, "", errors.New("is no ECDSA key")
-	}
-	id, err := attest.KeyID(&key.PublicKey)
-	return key, id, err
-}
-
 func (a *app) attestationPublish() *cobra.Command {
 	return &cobra.Command{
 		Use:   "publish SET",
@@ -215,20 +206,21 @@ func (a *app) attestationPublish() *cobra.Command {
 
 func (a *app) attestationTrust() *cobra.Command {
 	return &cobra.Command{
-		Use:   "trust ORGANISATION KEYS",
+		Use:   "trust ORGANISATION KEYS...",
 		Short: "Say which keys an organisation signs with: a file of its public keys, or none",
 		Long: "Say which keys an organisation signs with: a JSON Web Key Set, of which the keys of use " +
-			"catalyst-attestation " +
-			"count, in the place of those before.\nDuring a rotation the file holds both keys. With none, what the " +
-			"organisation attests is not found any more.",
-		Args: exactArgs(2, "an organisation and a file"),
+			"catalyst-attestation and\ncatalyst-path count, in the place of those before. Several files are taken together. " +
+			"During a rotation the file holds both keys. With none, what the organisation attests is not found any more.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return usageError{fmt.Errorf("want an organisation and files of keys: %s", cmd.UseLine())}
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			keys := ""
-			if args[1] != "none" {
-				var err error
-				if keys, err = setFile(args[1]); err != nil {
-					return err
-				}
+			keys, err := keyFiles(args[1:])
+			if err != nil {
+				return err
 			}
 			if _, err := client.TrustOrigin(cmd.Context(), a.client(), args[0], keys); err != nil {
 				return err
@@ -237,6 +229,30 @@ func (a *app) attestationTrust() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// keyFiles reads the keys of files into one JSON Web Key Set; "" for the one word none.
+func keyFiles(files []string) (string, error) {
+	if len(files) == 1 && files[0] == "none" {
+		return "", nil
+	}
+	var all []attest.Key
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			return "", err
+		}
+		keys, err := attest.ParseKeys(text)
+		if err == nil && len(keys) == 0 {
+			err = fmt.Errorf("holds no key of use %s or %s over P-384", attest.Use, attest.UsePath)
+		}
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", f, err)
+		}
+		all = append(all, keys...)
+	}
+	text, err := attest.FormatKeys(all)
+	return string(text), err
 }
 
 func (a *app) attestationList() *cobra.Command {
@@ -252,7 +268,18 @@ func (a *app) attestationList() *cobra.Command {
 			return a.print(resp.Attestations, func(w io.Writer) {
 				row(w, "ORGANISATION", "SERIAL", "COUNTS", "UNTIL", "ENTRIES", "KEY", "TRUSTED KEYS")
 				for _, x := range resp.Attestations {
-					row(w, x.Organisation, x.Serial, x.Active, x.NotAfter, x.Entries, x.Key, len(x.Keys))
+					row(w, x.Organisation, x.Serial, x.Active, x.NotAfter, x.Entries, x.Key, len(x.Keys)+len(x.PathKeys))
+				}
+				signed := false
+				for _, x := range resp.Attestations {
+					for _, p := range x.Paths {
+						if !signed {
+							fmt.Fprintln(w, "\nSIGNED PATHS")
+							row(w, "NEAREST FIRST", "UNTIL", "FOR THE SET THAT COUNTS")
+							signed = true
+						}
+						row(w, strings.Join(p.Organisations, " "), p.Until, p.Current)
+					}
 				}
 			})
 		},

@@ -126,6 +126,12 @@ func explainChanged(w io.Writer, r *client.RouteFields) {
 		if p.OriginState != "" && p.OriginState != "not-found" {
 			fmt.Fprintf(w, "From %s: its origin is %s%s\n", p.Peer, p.OriginState, colon(p.OriginReason))
 		}
+		if p.Rejected != "" && p.OriginReason != "" && p.OriginState == "not-found" {
+			fmt.Fprintf(w, "From %s: %s\n", p.Peer, p.OriginReason)
+		}
+		if p.PathSignedUntil != "" {
+			fmt.Fprintf(w, "From %s: its path is signed by every organisation on it, until %s\n", p.Peer, p.PathSignedUntil)
+		}
 		for _, c := range p.Changed {
 			fmt.Fprintf(w, "From %s: changed on import: %s\n", p.Peer, c)
 		}

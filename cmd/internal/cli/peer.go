@@ -61,6 +61,11 @@ func (a *app) peerSet(verb, short string) *cobra.Command {
 			"(default all below its own organisation)")
 	f.BoolVar(&in.Attested, "attested", false,
 		"take of another organisation's node only what its origin attests, verified here (catalyst attestation)")
+	f.BoolVar(&in.AttestedPath, "attested-path", false,
+		"take what it carries on for other organisations only by a path that each organisation on it has signed")
+	f.StringSliceVar(&in.Pins, "pins", nil,
+		"a name that may arrive through its organisation and no other neighbour, *.NAME for all below NAME, as often as "+
+			"needed; '' for none (default none)")
 	f.StringVar(&in.OverLimit, "over-limit", "",
 		"what happens beyond max-routes: block (what is beyond is not taken), warn (all is taken) or close (the "+
 			"session) (default block)")
@@ -126,6 +131,8 @@ func keepPeer(f *pflag.FlagSet, in *client.PeerInput, was *client.PeerFieldsConf
 	keep(f, "role", &in.Role, was.Role)
 	keep(f, "namespaces", &in.Namespaces, was.Namespaces)
 	keep(f, "attested", &in.Attested, was.Attested)
+	keep(f, "attested-path", &in.AttestedPath, was.AttestedPath)
+	keep(f, "pins", &in.Pins, was.Pins)
 	keep(f, "over-limit", &in.OverLimit, was.OverLimit)
 	keep(f, "add-path", &in.AddPath, was.AddPath)
 	keep(f, "long-lived-stale", &in.LongLivedStale, was.LongLivedStale)
@@ -382,6 +389,12 @@ func showRelation(w io.Writer, p client.PeerFields) {
 	row(w, "may announce", names)
 	if p.Config.Attested {
 		row(w, "attested", "only what its origin attests is taken")
+	}
+	if p.Config.AttestedPath {
+		row(w, "attested path", "what it carries on is taken only by a path that each organisation on it has signed")
+	}
+	if len(p.Config.Pins) > 0 {
+		row(w, "pins", strings.Join(p.Config.Pins, " "), "arrive through its organisation alone")
 	}
 }
 

@@ -232,15 +232,19 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 	if err != nil {
 		return err
 	}
+	pathKey, signHop, err := d.pathKey()
+	if err != nil {
+		return err
+	}
 	d.router = peering.New(peering.Config{
 		Identity: d.id, Log: d.tel.Log, Observe: met.Stepped, Answer: answer, Recorder: recorder,
 		Admit:    func(ctx context.Context, remote bgp.NodeID) { d.api.Admit(ctx, remote) },
-		Endpoint: d.trust,
+		Endpoint: d.trust, SignHop: signHop,
 		Bulletin: func(from bgp.NodeID, body []byte) { d.judge.Heard(from, body) },
 		Speaker: speaker.Config{
 			Self: d.self, BootID: boot, Ingress: d.cfg.Envoy.Advertise, GracefulRestart: d.cfg.Peering.GracefulRestart,
 			LongLivedStale: d.cfg.Peering.LongLivedStale, Deferral: d.cfg.Peering.Deferral, Restarting: restarted,
-			HoldNames: d.cfg.Peering.HoldNames, Explain: explain,
+			HoldNames: d.cfg.Peering.HoldNames, Explain: explain, PathKey: pathKey,
 		},
 	})
 	return nil

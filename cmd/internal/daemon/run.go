@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
@@ -103,6 +104,18 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 	if d.envoy != nil {
 		tasks.Go(func() error { return d.envoy.Run(ctx) })
 	}
+}
+
+// pathKey reads the key with which the node signs paths, if it is given one.
+func (d *Daemon) pathKey() (id string, sign func([]byte) ([]byte, error), err error) {
+	if d.cfg.Peering.PathKey == "" {
+		return "", nil, nil
+	}
+	key, err := attested.ReadKey(d.cfg.Peering.PathKey)
+	if err != nil {
+		return "", nil, fmt.Errorf("peering.path-key: %w", err)
+	}
+	return key.ID, key.SignHop, nil
 }
 
 // attested keeps what organisations attest of their origins.

@@ -366,11 +366,19 @@ func (v *AttestAttestAttestation) GetKey() string { return v.AttestationFields.K
 // GetKeys returns AttestAttestAttestation.Keys, and is useful for accessing the field via an interface.
 func (v *AttestAttestAttestation) GetKeys() []string { return v.AttestationFields.Keys }
 
+// GetPathKeys returns AttestAttestAttestation.PathKeys, and is useful for accessing the field via an interface.
+func (v *AttestAttestAttestation) GetPathKeys() []string { return v.AttestationFields.PathKeys }
+
 // GetEntries returns AttestAttestAttestation.Entries, and is useful for accessing the field via an interface.
 func (v *AttestAttestAttestation) GetEntries() int { return v.AttestationFields.Entries }
 
 // GetActive returns AttestAttestAttestation.Active, and is useful for accessing the field via an interface.
 func (v *AttestAttestAttestation) GetActive() bool { return v.AttestationFields.Active }
+
+// GetPaths returns AttestAttestAttestation.Paths, and is useful for accessing the field via an interface.
+func (v *AttestAttestAttestation) GetPaths() []*AttestationFieldsPathsSignedPath {
+	return v.AttestationFields.Paths
+}
 
 func (v *AttestAttestAttestation) UnmarshalJSON(b []byte) error {
 
@@ -410,9 +418,13 @@ type __premarshalAttestAttestAttestation struct {
 
 	Keys []string `json:"keys"`
 
+	PathKeys []string `json:"pathKeys"`
+
 	Entries int `json:"entries"`
 
 	Active bool `json:"active"`
+
+	Paths []*AttestationFieldsPathsSignedPath `json:"paths"`
 }
 
 func (v *AttestAttestAttestation) MarshalJSON() ([]byte, error) {
@@ -432,8 +444,10 @@ func (v *AttestAttestAttestation) __premarshalJSON() (*__premarshalAttestAttestA
 	retval.NotAfter = v.AttestationFields.NotAfter
 	retval.Key = v.AttestationFields.Key
 	retval.Keys = v.AttestationFields.Keys
+	retval.PathKeys = v.AttestationFields.PathKeys
 	retval.Entries = v.AttestationFields.Entries
 	retval.Active = v.AttestationFields.Active
+	retval.Paths = v.AttestationFields.Paths
 	return &retval, nil
 }
 
@@ -455,10 +469,14 @@ type AttestationFields struct {
 	NotAfter  string `json:"notAfter"`
 	Key       string `json:"key"`
 	// The keys that are trusted.
-	Keys    []string `json:"keys"`
-	Entries int      `json:"entries"`
+	Keys []string `json:"keys"`
+	// The keys that are trusted for hops of paths.
+	PathKeys []string `json:"pathKeys"`
+	Entries  int      `json:"entries"`
 	// It counts now: routes of the organisation are valid or invalid.
 	Active bool `json:"active"`
+	// Ways by which the organisation's names come here, signed by each organisation on them.
+	Paths []*AttestationFieldsPathsSignedPath `json:"paths"`
 }
 
 // GetOrganisation returns AttestationFields.Organisation, and is useful for accessing the field via an interface.
@@ -479,11 +497,35 @@ func (v *AttestationFields) GetKey() string { return v.Key }
 // GetKeys returns AttestationFields.Keys, and is useful for accessing the field via an interface.
 func (v *AttestationFields) GetKeys() []string { return v.Keys }
 
+// GetPathKeys returns AttestationFields.PathKeys, and is useful for accessing the field via an interface.
+func (v *AttestationFields) GetPathKeys() []string { return v.PathKeys }
+
 // GetEntries returns AttestationFields.Entries, and is useful for accessing the field via an interface.
 func (v *AttestationFields) GetEntries() int { return v.Entries }
 
 // GetActive returns AttestationFields.Active, and is useful for accessing the field via an interface.
 func (v *AttestationFields) GetActive() bool { return v.Active }
+
+// GetPaths returns AttestationFields.Paths, and is useful for accessing the field via an interface.
+func (v *AttestationFields) GetPaths() []*AttestationFieldsPathsSignedPath { return v.Paths }
+
+// AttestationFieldsPathsSignedPath includes the requested fields of the GraphQL type SignedPath.
+type AttestationFieldsPathsSignedPath struct {
+	// Nearest first, the origin's last.
+	Organisations []string `json:"organisations"`
+	Until         string   `json:"until"`
+	// It is signed for the set that counts.
+	Current bool `json:"current"`
+}
+
+// GetOrganisations returns AttestationFieldsPathsSignedPath.Organisations, and is useful for accessing the field via an interface.
+func (v *AttestationFieldsPathsSignedPath) GetOrganisations() []string { return v.Organisations }
+
+// GetUntil returns AttestationFieldsPathsSignedPath.Until, and is useful for accessing the field via an interface.
+func (v *AttestationFieldsPathsSignedPath) GetUntil() string { return v.Until }
+
+// GetCurrent returns AttestationFieldsPathsSignedPath.Current, and is useful for accessing the field via an interface.
+func (v *AttestationFieldsPathsSignedPath) GetCurrent() bool { return v.Current }
 
 type BundleEndpointInput struct {
 	Url string `json:"url"`
@@ -2821,6 +2863,11 @@ func (v *ListAttestationsAttestationsAttestation) GetKey() string { return v.Att
 // GetKeys returns ListAttestationsAttestationsAttestation.Keys, and is useful for accessing the field via an interface.
 func (v *ListAttestationsAttestationsAttestation) GetKeys() []string { return v.AttestationFields.Keys }
 
+// GetPathKeys returns ListAttestationsAttestationsAttestation.PathKeys, and is useful for accessing the field via an interface.
+func (v *ListAttestationsAttestationsAttestation) GetPathKeys() []string {
+	return v.AttestationFields.PathKeys
+}
+
 // GetEntries returns ListAttestationsAttestationsAttestation.Entries, and is useful for accessing the field via an interface.
 func (v *ListAttestationsAttestationsAttestation) GetEntries() int {
 	return v.AttestationFields.Entries
@@ -2828,6 +2875,11 @@ func (v *ListAttestationsAttestationsAttestation) GetEntries() int {
 
 // GetActive returns ListAttestationsAttestationsAttestation.Active, and is useful for accessing the field via an interface.
 func (v *ListAttestationsAttestationsAttestation) GetActive() bool { return v.AttestationFields.Active }
+
+// GetPaths returns ListAttestationsAttestationsAttestation.Paths, and is useful for accessing the field via an interface.
+func (v *ListAttestationsAttestationsAttestation) GetPaths() []*AttestationFieldsPathsSignedPath {
+	return v.AttestationFields.Paths
+}
 
 func (v *ListAttestationsAttestationsAttestation) UnmarshalJSON(b []byte) error {
 
@@ -2867,9 +2919,13 @@ type __premarshalListAttestationsAttestationsAttestation struct {
 
 	Keys []string `json:"keys"`
 
+	PathKeys []string `json:"pathKeys"`
+
 	Entries int `json:"entries"`
 
 	Active bool `json:"active"`
+
+	Paths []*AttestationFieldsPathsSignedPath `json:"paths"`
 }
 
 func (v *ListAttestationsAttestationsAttestation) MarshalJSON() ([]byte, error) {
@@ -2889,8 +2945,10 @@ func (v *ListAttestationsAttestationsAttestation) __premarshalJSON() (*__premars
 	retval.NotAfter = v.AttestationFields.NotAfter
 	retval.Key = v.AttestationFields.Key
 	retval.Keys = v.AttestationFields.Keys
+	retval.PathKeys = v.AttestationFields.PathKeys
 	retval.Entries = v.AttestationFields.Entries
 	retval.Active = v.AttestationFields.Active
+	retval.Paths = v.AttestationFields.Paths
 	return &retval, nil
 }
 
@@ -4617,14 +4675,18 @@ type PeerFieldsConfigPeerConfig struct {
 	Role            string   `json:"role"`
 	Namespaces      []string `json:"namespaces"`
 	Attested        bool     `json:"attested"`
-	OverLimit       string   `json:"overLimit"`
-	AddPath         int      `json:"addPath"`
-	Liveness        string   `json:"liveness"`
-	Subscribe       []string `json:"subscribe"`
-	LongLivedStale  string   `json:"longLivedStale"`
-	Disabled        bool     `json:"disabled"`
-	Import          *string  `json:"import"`
-	Export          *string  `json:"export"`
+	// What it carries on for others is taken only by a path that every organisation on it has signed.
+	AttestedPath bool `json:"attestedPath"`
+	// Names that may arrive through this peer's organisation alone; *.NAME for all below NAME.
+	Pins           []string `json:"pins"`
+	OverLimit      string   `json:"overLimit"`
+	AddPath        int      `json:"addPath"`
+	Liveness       string   `json:"liveness"`
+	Subscribe      []string `json:"subscribe"`
+	LongLivedStale string   `json:"longLivedStale"`
+	Disabled       bool     `json:"disabled"`
+	Import         *string  `json:"import"`
+	Export         *string  `json:"export"`
 	// Names the file that manages the peer (catalyst apply); empty for none.
 	Label string `json:"label"`
 }
@@ -4658,6 +4720,12 @@ func (v *PeerFieldsConfigPeerConfig) GetNamespaces() []string { return v.Namespa
 
 // GetAttested returns PeerFieldsConfigPeerConfig.Attested, and is useful for accessing the field via an interface.
 func (v *PeerFieldsConfigPeerConfig) GetAttested() bool { return v.Attested }
+
+// GetAttestedPath returns PeerFieldsConfigPeerConfig.AttestedPath, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetAttestedPath() bool { return v.AttestedPath }
+
+// GetPins returns PeerFieldsConfigPeerConfig.Pins, and is useful for accessing the field via an interface.
+func (v *PeerFieldsConfigPeerConfig) GetPins() []string { return v.Pins }
 
 // GetOverLimit returns PeerFieldsConfigPeerConfig.OverLimit, and is useful for accessing the field via an interface.
 func (v *PeerFieldsConfigPeerConfig) GetOverLimit() string { return v.OverLimit }
@@ -4768,6 +4836,10 @@ type PeerInput struct {
 	Namespaces []string `json:"namespaces"`
 	// Rejects what another organisation's node announces without an attestation of its origin that this node can verify.
 	Attested bool `json:"attested"`
+	// What it carries on for others is taken only by a path that every organisation on it has signed.
+	AttestedPath bool `json:"attestedPath"`
+	// Names that may arrive through this peer's organisation alone; *.NAME for all below NAME.
+	Pins []string `json:"pins"`
 	// What happens beyond maxRoutes and maxBytes: block (what is beyond is not taken), warn (all is taken) or close (the session); empty for block.
 	OverLimit string `json:"overLimit"`
 	AddPath   int    `json:"addPath"`
@@ -4815,6 +4887,12 @@ func (v *PeerInput) GetNamespaces() []string { return v.Namespaces }
 
 // GetAttested returns PeerInput.Attested, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetAttested() bool { return v.Attested }
+
+// GetAttestedPath returns PeerInput.AttestedPath, and is useful for accessing the field via an interface.
+func (v *PeerInput) GetAttestedPath() bool { return v.AttestedPath }
+
+// GetPins returns PeerInput.Pins, and is useful for accessing the field via an interface.
+func (v *PeerInput) GetPins() []string { return v.Pins }
 
 // GetOverLimit returns PeerInput.OverLimit, and is useful for accessing the field via an interface.
 func (v *PeerInput) GetOverLimit() string { return v.OverLimit }
@@ -5971,6 +6049,8 @@ type RouteFieldsPathsPath struct {
 	// What its origin's organisation attests: valid, invalid or not-found (RFC 6811); and why it is invalid.
 	OriginState  string `json:"originState"`
 	OriginReason string `json:"originReason"`
+	// Until when the signatures of every organisation on the path count; empty if they are not all there, or it leads over one.
+	PathSignedUntil string `json:"pathSignedUntil"`
 }
 
 // GetPeer returns RouteFieldsPathsPath.Peer, and is useful for accessing the field via an interface.
@@ -6041,6 +6121,9 @@ func (v *RouteFieldsPathsPath) GetOriginState() string { return v.OriginState }
 
 // GetOriginReason returns RouteFieldsPathsPath.OriginReason, and is useful for accessing the field via an interface.
 func (v *RouteFieldsPathsPath) GetOriginReason() string { return v.OriginReason }
+
+// GetPathSignedUntil returns RouteFieldsPathsPath.PathSignedUntil, and is useful for accessing the field via an interface.
+func (v *RouteFieldsPathsPath) GetPathSignedUntil() string { return v.PathSignedUntil }
 
 // RouteFieldsReportsReport includes the requested fields of the GraphQL type Report.
 // The GraphQL type's documentation follows.
@@ -8211,8 +8294,14 @@ fragment AttestationFields on Attestation {
 	notAfter
 	key
 	keys
+	pathKeys
 	entries
 	active
+	paths {
+		organisations
+		until
+		current
+	}
 }
 `
 
@@ -8490,6 +8579,7 @@ fragment RouteFields on Route {
 		changed
 		originState
 		originReason
+		pathSignedUntil
 	}
 	envoys {
 		node
@@ -8857,6 +8947,8 @@ fragment PeerFields on Peer {
 		role
 		namespaces
 		attested
+		attestedPath
+		pins
 		overLimit
 		addPath
 		liveness
@@ -9118,6 +9210,7 @@ fragment RouteFields on Route {
 		changed
 		originState
 		originReason
+		pathSignedUntil
 	}
 	envoys {
 		node
@@ -9345,8 +9438,14 @@ fragment AttestationFields on Attestation {
 	notAfter
 	key
 	keys
+	pathKeys
 	entries
 	active
+	paths {
+		organisations
+		until
+		current
+	}
 }
 `
 
@@ -9717,6 +9816,8 @@ fragment PeerFields on Peer {
 		role
 		namespaces
 		attested
+		attestedPath
+		pins
 		overLimit
 		addPath
 		liveness
@@ -9925,6 +10026,7 @@ fragment RouteFields on Route {
 		changed
 		originState
 		originReason
+		pathSignedUntil
 	}
 	envoys {
 		node
@@ -10595,6 +10697,8 @@ fragment PeerFields on Peer {
 		role
 		namespaces
 		attested
+		attestedPath
+		pins
 		overLimit
 		addPath
 		liveness
