@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -169,6 +170,18 @@ func TestTokensOfAnOrganisation(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
 	}
+	_, err = l.Run(t.Context(), "--api", "https://"+api, "--as", filepath.Join(b.Dir, "identity"), "peer", "list")
+	id := regexp.MustCompile(`decision (\w+)`).FindStringSubmatch(fmt.Sprint(err))
+	if id == nil {
+		t.Fatalf("a refused order names no decision: %v", err)
+	}
+	must(t, lab.Eventually(t.Context(), "the decision is kept", func(ctx context.Context) error {
+		out, err := a.CLI(ctx, "policy", "why", id[1])
+		if err == nil && (!strings.Contains(out, "PEER_LIST of AdminPanel") || !strings.Contains(out, "node/b")) {
+			err = fmt.Errorf("got %s", out)
+		}
+		return err
+	}))
 	must(t, l.StopAuth(9)) // what changes something wants revocations of now
 	must(t, lab.Eventually(t.Context(), "stale revocations", func(ctx context.Context) error {
 		_, err := l.Run(ctx, "--api", "https://"+api, "--as", admin, "drain", "--off")

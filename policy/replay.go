@@ -85,7 +85,7 @@ func (s *Simulator) replay(texts [][]byte) {
 	found := map[Change]*Change{}
 	for _, text := range texts {
 		var r Record
-		if err := json.Unmarshal(text, &r); err != nil || r.Decision.Snapshot == "" || r.Call.Request().err != nil {
+		if err := json.Unmarshal(text, &r); err != nil || r.Decision.Snapshot == "" || r.Request().err != nil {
 			failed++ // nobody decided on it, or not by what it says
 			continue
 		}
@@ -94,7 +94,7 @@ func (s *Simulator) replay(texts [][]byte) {
 		if d.Allow == r.Decision.Allow {
 			continue
 		}
-		key := Change{Principal: r.Call.Principal(), Service: r.Call.Service, Loses: r.Decision.Allow}
+		key := Change{Principal: r.Principal(), Service: r.Resource(), Loses: r.Decision.Allow}
 		c := found[key]
 		if c == nil {
 			c = &Change{Principal: key.Principal, Service: key.Service, Loses: key.Loses, Example: r.ID}

@@ -37,7 +37,7 @@ func (s *Snapshot) Why(r Record) Why {
 		w.Texts[id] = s.Text(id)
 	}
 	if !r.Decision.Allow && len(r.Decision.Policies) == 0 && len(r.Decision.Errors) == 0 {
-		w.Nearest = s.nearest(r.Call.Request())
+		w.Nearest = s.nearest(r.Request())
 	}
 	return w
 }

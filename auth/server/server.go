@@ -220,8 +220,8 @@ func (s *Server) caller(r *http.Request) (service.Caller, error) {
 			return service.Caller{}, err
 		}
 		return service.Caller{
-			Name: c.Subject + " by token " + c.ID, Subject: c.Subject, Principal: c.Principal, Certificate: shown,
-			Bound: !c.Bound.IsZero(),
+			Name: c.Subject + " by token " + c.ID, Subject: c.Subject, Principal: c.Principal, Entity: c.Entity,
+			Certificate: shown, Bound: !c.Bound.IsZero(),
 		}, nil
 	}
 	leaf, err := s.leafOf(r.TLS)

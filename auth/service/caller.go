@@ -1,12 +1,16 @@
 package service
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/store"
 	"github.com/catalyst-router/catalyst/auth/token"
+	"github.com/catalyst-router/catalyst/policy"
 )
 
 // Caller is whoever asks, as the shell found out.
@@ -14,14 +18,38 @@ type Caller struct {
 	Name        string          // for the audit log: a SPIFFE id, a subject, or what opened the socket
 	Subject     string          // of its tokens; its SPIFFE id if it showed a certificate alone
 	Principal   token.Principal // "" for one that is known and may do nothing in particular
+	Entity      token.Entity    // of its token: the domains and nodes that it is trusted with
 	Certificate token.Thumbprint
 	// Bound says that it proved a key: by its certificate alone, by a token bound to it, or by the socket's owner.
 	Bound bool
+	owner bool // of the files: no policy binds him
 }
 
 // Owner is who opened the service's own Unix socket or files.
 func Owner() Caller {
-	return Caller{Name: "owner", Subject: "owner", Principal: token.Admin, Bound: true}
+	return Caller{Name: "owner", Subject: "owner", Principal: token.Admin, Bound: true, owner: true}
+}
+
+// nodeName is what policies call the service, among the nodes that a caller is trusted with.
+const nodeName = "auth"
+
+// order is what a caller wants to do, as policies see it: the actions on tokens on the token or whatever is named, and
+// everything else is to manage the service.
+func (s *Service) order(c Caller, action, target string) policy.Order {
+	o := policy.Order{
+		Bearer: policy.Bearer{
+			Principal: string(c.Principal), Subject: c.Subject, Name: c.Entity.Name, Kind: c.Entity.Type,
+			Organisation: string(s.cfg.Org), TrustedDomains: c.Entity.TrustedDomains, TrustedNodes: c.Entity.TrustedNodes,
+		},
+		Action: "MANAGE", Kind: "AdminPanel", ID: "admin-panel", Node: nodeName, Domain: string(s.cfg.Org),
+	}
+	onTokens := map[string]string{
+		"token.mint": "TOKEN_CREATE", "token.revoke": "TOKEN_REVOKE", "token.list": "TOKEN_LIST",
+	}
+	if right, ok := onTokens[action]; ok {
+		o.Action, o.Kind, o.ID = right, "Token", cmp.Or(target, "tokens")
+	}
+	return o
 }
 
 // Administers refuses callers that may not administer the organisation.
@@ -29,12 +57,18 @@ func (s *Service) Administers(ctx context.Context, c Caller, action string) erro
 	return s.admin(ctx, c, action, "")
 }
 
-// admin refuses callers that may not administer the organisation.
+// admin refuses callers to whom the policies do not permit an action, and those that prove no key.
 func (s *Service) admin(ctx context.Context, c Caller, action, target string) error {
+	if c.owner {
+		return nil
+	}
+	o := s.order(c, action, target)
+	d := s.cfg.Policies.Decide(o.Request())
 	switch {
-	case c.Principal != token.Admin:
+	case !d.Allow:
 		return s.refuse(ctx, c.Name, action, target, &Error{
-			Code: Forbidden, Reason: "principal", Text: "this wants a principal ADMIN",
+			Code: Forbidden, Reason: "policy: " + cmp.Or(strings.Join(append(d.Policies, d.Errors...), ", "), "none permits it"),
+			Text: fmt.Sprintf("the policies do not permit it to you: it needs %s on %s at %q", o.Action, o.Kind, o.Node),
 		})
 	case !c.Bound:
 		return s.refuse(ctx, c.Name, action, target, &Error{

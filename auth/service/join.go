@@ -518,6 +518,7 @@ func (s *Service) CallerOf(leaf *x509.Certificate) (Caller, error) {
 	}
 	uri := leaf.URIs[0].String()
 	c := Caller{Name: uri, Subject: uri, Certificate: token.ThumbprintOf(leaf), Bound: true}
+	c.Entity = token.Entity{ID: uri, Name: uri, TrustedDomains: []string{string(s.cfg.Org)}}
 	if _, ok := ca.ParseOperator(s.cfg.Org, uri); ok {
 		c.Principal = token.Admin
 	} else if _, ok := s.NodeOf(leaf); ok {

@@ -25,6 +25,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/store"
 	"github.com/catalyst-router/catalyst/auth/token"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/policy"
 )
 
 // Config is what a service needs.
@@ -45,6 +46,8 @@ type Config struct {
 	MaxTTL time.Duration
 	// External issuers whose tokens are accepted from callers, and for joining.
 	External []External
+	// Policies say who may mint, list and revoke tokens, and manage the rest; nil for the defaults, by which an ADMIN may.
+	Policies *policy.Snapshot
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
 }
@@ -98,6 +101,11 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		return nil, fmt.Errorf("life of certificates: %s: want %s to %s", cfg.Life, ca.MinLife, ca.MaxLife)
 	case cfg.MaxTTL < time.Minute || cfg.MaxTTL > maxTTL:
 		return nil, fmt.Errorf("longest life of tokens: %s: want 1m to %s", cfg.MaxTTL, maxTTL)
+	}
+	if cfg.Policies == nil {
+		if cfg.Policies, err = policy.Compile(policy.Source{}); err != nil {
+			return nil, err
+		}
 	}
 	s := &Service{cfg: cfg, set: nil, public: map[string]*token.Key{}, changed: make(chan struct{})}
 	s.book = revoke.NewBook()

@@ -16,5 +16,14 @@ func rights() []scenario {
 			one("and no watched call is late", "xds/ads TestWatchedCallsAreNotLate", extprocFile,
 				"if err := stream.Send(goOn(m)); err != nil {", "if err := error(nil); m == nil {"),
 		}},
+		{280, "an administrator of one node", "A token of an ADMIN that is good for single nodes is shown to the identity " +
+			"service, to mint one that is good for all.", []guard{
+			one("the policies decide there as well", "auth/server TestRightsAtTheService", "auth/service/caller.go",
+				"\tcase !d.Allow:", "\tcase !d.Allow && c.Principal != token.Admin:"),
+		}},
+		{281, "an order is refused", "Somebody may not do what he orders, and asks his operator why.", []guard{
+			one("the refusal is kept under the id that it names", "cmd/internal/judge TestRefusedOrdersAreExplained",
+				"policy/record.go", "\tif r.Order != nil {\n\t\treturn r.Order.Request()\n\t}\n", ""),
+		}},
 	}
 }

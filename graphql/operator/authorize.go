@@ -43,12 +43,19 @@ type Authorizer interface {
 const Forbidden = "FORBIDDEN"
 
 // DeniedError says that the caller may not do what he asked for. It names the right that he lacks, and no policy.
-type DeniedError struct{ Request Request }
+type DeniedError struct {
+	Request  Request
+	Decision string // by whose id the operator of the node finds the reason; "" if none was kept
+}
 
 func (e DeniedError) Error() string {
 	r := e.Request
-	return fmt.Sprintf("%s is not permitted to you: it needs %s on %s %q", r.Operation, r.Action, r.Resource.Kind,
+	text := fmt.Sprintf("%s is not permitted to you: it needs %s on %s %q", r.Operation, r.Action, r.Resource.Kind,
 		r.Resource.ID)
+	if e.Decision != "" {
+		text += "; the operator of this node finds the reason as decision " + e.Decision
+	}
+	return text
 }
 
 type principalKey struct{}

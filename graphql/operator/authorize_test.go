@@ -31,7 +31,7 @@ func (n *noter) Authorize(_ context.Context, r Request) error {
 	if r.Action == n.permit {
 		return nil
 	}
-	return DeniedError{r}
+	return DeniedError{Request: r}
 }
 
 // literal is some value of a type, as it is written in a document.

@@ -42,6 +42,9 @@ func present(ctx context.Context, err error) *gqlerror.Error {
 			out.Extensions = map[string]any{}
 		}
 		out.Extensions["code"] = Forbidden
+		if no.Decision != "" {
+			out.Extensions["decision"] = no.Decision
+		}
 	}
 	return out
 }

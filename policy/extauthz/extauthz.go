@@ -2,8 +2,6 @@ package extauthz
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base32"
 	"errors"
 	"log/slog"
 	"net"
@@ -145,7 +143,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, opts ...grpc.ServerO
 func (s *Server) Check(ctx context.Context, req *auth.CheckRequest) (*auth.CheckResponse, error) {
 	began := s.cfg.Now()
 	v := s.judge(ctx, req, began)
-	v.record.ID, v.record.At, v.record.Took = newID(), began, s.cfg.Now().Sub(began)
+	v.record.ID, v.record.At, v.record.Took = policy.NewID(), began, s.cfg.Now().Sub(began)
 	v.record.Shadow = s.cfg.Shadow
 	if s.cfg.Record != nil {
 		s.cfg.Record(v.record)
@@ -223,13 +221,6 @@ func (s *Server) judge(ctx context.Context, req *auth.CheckRequest, now time.Tim
 		v.outcome = failed // nothing is in force yet
 	}
 	return v
-}
-
-// newID names a decision: 80 random bits, 16 letters and digits.
-func newID() string {
-	var b [10]byte
-	_, _ = rand.Read(b[:]) // it never fails
-	return strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
 }
 
 func (s *Server) allowed(v verdict) *auth.CheckResponse {

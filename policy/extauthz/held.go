@@ -71,7 +71,7 @@ const lookAgain = 15 * time.Second
 // A decision that ends it is recorded, with an id of its own.
 func (s *Server) Again(ctx context.Context, h Held) Standing {
 	now := s.cfg.Now()
-	record := policy.Record{ID: newID(), At: now, Call: h.Call, Ends: h.ID}
+	record := policy.Record{ID: policy.NewID(), At: now, Call: h.Call, Ends: h.ID}
 	call := &record.Call
 	call.Time = now
 	if s.cfg.Age != nil {

@@ -3,9 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
-	"log/slog"
 
-	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 	"github.com/catalyst-router/catalyst/policy"
 )
@@ -17,40 +15,55 @@ type owner struct{}
 // Authorize implements operator.Authorizer.
 func (owner) Authorize(context.Context, operator.Request) error { return nil }
 
-// Decider decides by the policies in force. judge.Judge is one.
+// Decider decides by the policies in force, and keeps why. judge.Judge is one.
 type Decider interface {
-	Decide(r policy.Request) policy.Decision
+	// Order decides on an order.
+	Order(o policy.Order) policy.Record
+	// Refuse keeps a refusal that no policy made.
+	Refuse(o policy.Order, why error) policy.Record
 }
 
 // byPolicy permits what the node's policies permit to the caller, at the time of the call.
 type byPolicy struct {
 	api     *API
 	decider Decider
-	log     *slog.Logger
 }
 
 // ByPolicy returns what decides on callers who are not the node's owner: operator.As says who they are.
-func (a *API) ByPolicy() operator.Authorizer { return byPolicy{a, a.cfg.Judge, a.cfg.Log} }
+func (a *API) ByPolicy() operator.Authorizer { return a.byPolicy() }
 
-// Authorize implements operator.Authorizer. Policies know this node by its name (trustedNodes), and by its
-// organisation (trustedDomains).
+func (a *API) byPolicy() byPolicy { return byPolicy{a, a.cfg.Judge} }
+
+// Authorize implements operator.Authorizer.
 func (b byPolicy) Authorize(_ context.Context, r operator.Request) error {
-	id, err := b.api.resource(r.Resource)
+	o, err := b.order(r)
 	if err != nil {
 		return err
 	}
-	node := b.api.cfg.Node
-	order := policy.Order{
-		Bearer: r.Principal, Action: r.Action, Kind: r.Resource.Kind, ID: id, Node: node.Name, Domain: string(node.Org),
-	}
-	d := b.decider.Decide(order.Request())
-	if d.Allow {
+	d := b.decider.Order(o)
+	if d.Decision.Allow {
 		return nil
 	}
-	b.log.Info("an order was denied", "operation", r.Operation, "principal", r.Principal.Principal,
-		"subject", bgp.Printable(r.Principal.Subject), "action", r.Action, "resource", r.Resource.Kind, "id", id,
-		"policies", d.Policies, "errors", d.Errors, "snapshot", d.Snapshot)
-	return operator.DeniedError{Request: r}
+	return operator.DeniedError{Request: r, Decision: d.ID}
+}
+
+// order is a right that is needed, as policies see it. They know this node by its name (trustedNodes), and by its
+// organisation (trustedDomains).
+func (b byPolicy) order(r operator.Request) (policy.Order, error) {
+	id, err := b.api.resource(r.Resource)
+	node := b.api.cfg.Node
+	return policy.Order{
+		Bearer: r.Principal, Action: r.Action, Kind: r.Resource.Kind, ID: id, Node: node.Name, Domain: string(node.Org),
+	}, err
+}
+
+// refuse keeps a refusal that no policy made.
+func (b byPolicy) refuse(r operator.Request, why error) error {
+	denied := operator.DeniedError{Request: r}
+	if o, err := b.order(r); err == nil {
+		denied.Decision = b.decider.Refuse(o, why).ID
+	}
+	return fmt.Errorf("%s: %w: %w", r.Operation, why, denied)
 }
 
 // resource is the one name that policies have for what a caller may write in several ways: "b", "acme.example/b" and

@@ -5,14 +5,17 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +26,6 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 	"github.com/catalyst-router/catalyst/policy"
-	"github.com/catalyst-router/catalyst/policy/extauthz"
 )
 
 var errReached = errors.New("the node was reached") //nolint:gochecknoglobals // a sentinel
@@ -112,9 +114,61 @@ func engineOf(t *testing.T, documents ...policy.Document) *policy.Engine {
 	return e
 }
 
-func decidedBy(e *policy.Engine) operator.Authorizer {
+// keeping decides as a judge does, and keeps what it has decided.
+type keeping struct {
+	*policy.Engine
+	kept []policy.Record
+}
+
+func (k *keeping) Order(o policy.Order) policy.Record {
+	k.kept = append(k.kept, policy.Record{ID: policy.NewID(), Order: &o, Decision: k.Decide(o.Request())})
+	return k.kept[len(k.kept)-1]
+}
+
+func (k *keeping) Refuse(o policy.Order, why error) policy.Record {
+	k.kept = append(k.kept, policy.Record{ID: policy.NewID(), Order: &o,
+		Decision: policy.Decision{Errors: []string{why.Error()}}})
+	return k.kept[len(k.kept)-1]
+}
+
+func decidedBy(e *policy.Engine) byPolicy {
 	a := New(Config{Node: bgp.NodeID{Org: "acme.example", Name: "a"}, Log: slog.New(slog.DiscardHandler)})
-	return byPolicy{a, e, slog.New(slog.DiscardHandler)}
+	return byPolicy{a, &keeping{Engine: e}}
+}
+
+// leafOf is a certificate as a handshake leaves it.
+func leafOf(t *testing.T, uri string) *x509.Certificate {
+	t.Helper()
+	u, err := url.Parse(uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &x509.Certificate{Raw: []byte(uri), URIs: []*url.URL{u}, NotAfter: time.Now().Add(time.Hour)}
+}
+
+// fromElsewhere is what the operator API answers to a request from elsewhere, with a token and the certificate of the
+// connection.
+func fromElsewhere(t *testing.T, h http.Handler, leaf *x509.Certificate, raw, text string) string {
+	t.Helper()
+	body, err := json.Marshal(map[string]string{"query": text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/graphql", strings.NewReader(string(body)))
+	r.Header.Set("Content-Type", "application/json")
+	if strings.HasPrefix(text, "subscription") {
+		r.Header.Set("Accept", "text/event-stream")
+	}
+	r.TLS = &tls.ConnectionState{}
+	if leaf != nil {
+		r.TLS.PeerCertificates = []*x509.Certificate{leaf}
+	}
+	if raw != "" {
+		r.Header.Set("Authorization", "Bearer "+raw)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Body.String()
 }
 
 // operations has one or more operations for each action of the operator API, and to whom it is permitted:
@@ -134,14 +188,23 @@ func operations() map[string]string {
 	}
 }
 
-// Every principal × every action of the operator API × trusted domains × trusted nodes, with tokens that were signed
-// and verified.
+// Every principal × every action of the operator API × trusted domains × trusted nodes, over the API that serves
+// callers from elsewhere, with tokens that are signed, bound to the caller's certificate and verified there. Each
+// operation is decided for itself, by its own action on its own resource; each refusal has an id of its own.
 func TestOrdersByPolicy(t *testing.T) {
-	signer, tokens := issuer(t)
-	h := operator.Handler(reached{}, decidedBy(engineOf(t)), operator.LargestOwn)
+	signer, believed := issuer(t)
+	decider := decidedBy(engineOf(t))
+	kept := decider.decider.(*keeping) //nolint:forcetypeassert // it is one
+	var fresh error
+	cfg := RemoteConfig{Tokens: staleOr{believed, &fresh}}
+	h, err := decider.api.remote(cfg, operator.Handler(reached{}, proven{decider, cfg}, operator.LargestOwn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := leafOf(t, "spiffe://acme.example/operator/joe")
 	for i, principal := range token.Principals() {
-		for _, domains := range [][]string{nil, {"acme.example"}, {"bravo.example"}} {
-			for _, nodes := range [][]string{nil, {"a"}, {"b"}} {
+		for _, domains := range [][]string{nil, {"acme.example"}, {"bravo.example"}, {"bravo.example", "acme.example"}} {
+			for _, nodes := range [][]string{nil, {"a"}, {"b"}, {"b", "a"}} {
 				now := time.Now()
 				raw, err := signer.Sign(&token.Claims{
 					ID:        "1",
@@ -152,27 +215,30 @@ func TestOrdersByPolicy(t *testing.T) {
 					Expires:   now.Add(time.Hour),
 					Principal: principal,
 					Entity:    token.Entity{ID: "joe", Name: "Joe", Type: "user", TrustedDomains: domains, TrustedNodes: nodes},
+					Bound:     token.ThumbprintOf(leaf),
 				})
 				if err != nil {
 					t.Fatal(err)
 				}
-				bearer, err := tokens.Verify(t.Context(), extauthz.Shown{Token: raw})
-				if err != nil {
-					t.Fatal(err)
-				}
-				domain := fmt.Sprint(domains) == "[acme.example]" || domains == nil && principal == token.Admin
+				domain := slices.Contains(domains, "acme.example") || domains == nil && principal == token.Admin
+				node := nodes == nil || slices.Contains(nodes, "a")
 				for text, row := range operations() {
-					want := row[i] == 'x' && domain && fmt.Sprint(nodes) != "[b]"
-					got := asked(t, h, *bearer, text)
+					want := row[i] == 'x' && domain && node
+					got := fromElsewhere(t, h, leaf, raw, text)
 					if strings.Contains(got, errReached.Error()) != want || strings.Contains(got, operator.Forbidden) == want {
 						t.Errorf("%s of domains %v, nodes %v: %s: want %t, got %s", principal, domains, nodes, text, want, got)
+					}
+					if last := kept.kept[len(kept.kept)-1]; !want && (last.Decision.Allow ||
+						!strings.Contains(got, "finds the reason as decision "+last.ID)) {
+						t.Errorf("%s: %s: got %s, decided %+v", principal, text, got, last)
 					}
 				}
 			}
 		}
 	}
 	for text := range operations() {
-		if got := asked(t, h, policy.Bearer{}, text); !strings.Contains(got, operator.Forbidden) {
+		if got := asked(t, operator.Handler(reached{}, decider, operator.LargestOwn), policy.Bearer{}, text); !strings.Contains(
+			got, operator.Forbidden) {
 			t.Errorf("nobody may %s: %s", text, got)
 		}
 	}

@@ -141,25 +141,21 @@ func (a *API) Decisions(ctx context.Context, first int, denied bool) ([]operator
 }
 
 func decisionOf(r policy.Record) operator.PolicyDecision {
-	d := operator.PolicyDecision{
+	return operator.PolicyDecision{
 		ID:        r.ID,
 		At:        stamp(r.At),
 		Allow:     r.Decision.Allow,
 		Shadow:    r.Shadow,
-		Principal: r.Call.Principal(),
+		Principal: r.Principal(),
 		Peer:      r.Call.Peer,
-		Service:   r.Call.Service,
-		Action:    policy.Ask,
+		Service:   r.Resource(),
+		Action:    r.Action(),
 		Method:    r.Call.Method,
 		Path:      r.Call.Path,
 		Policies:  append([]string{}, r.Decision.Policies...),
 		Errors:    append([]string{}, r.Decision.Errors...),
 		Set:       r.Decision.Snapshot,
 	}
-	if r.Call.Connect {
-		d.Action = policy.Connect
-	}
-	return d
 }
 
 // Why implements operator.Backend.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -43,7 +42,7 @@ type RemoteConfig struct {
 // the policies; whatever changes something wants a proof of a key besides (a token that is bound, or the certificate
 // itself) and revocations that are not of a while ago. A request ends when its token or certificate is revoked.
 func (a *API) Remote(cfg RemoteConfig) (http.Handler, error) {
-	return a.remote(cfg, operator.Handler(a, proven{a.ByPolicy(), cfg}, operator.LargestOwn))
+	return a.remote(cfg, operator.Handler(a, proven{a.byPolicy(), cfg}, operator.LargestOwn))
 }
 
 // remote has callers say who they are before next answers them.
@@ -152,7 +151,7 @@ func (r *remote) whileGood(ctx context.Context, leaf *x509.Certificate) (context
 
 // proven asks more of whatever changes something than next does.
 type proven struct {
-	next operator.Authorizer
+	next byPolicy
 	cfg  RemoteConfig
 }
 
@@ -160,7 +159,7 @@ type proven struct {
 func (p proven) Authorize(ctx context.Context, r operator.Request) error {
 	if changes(r.Action) {
 		if err := p.prove(ctx); err != nil {
-			return fmt.Errorf("%s: %w: %w", r.Operation, err, operator.DeniedError{Request: r})
+			return p.next.refuse(r, err)
 		}
 	}
 	return p.next.Authorize(ctx, r)

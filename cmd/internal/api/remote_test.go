@@ -1,28 +1,16 @@
 package api
 
 import (
-	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/token"
-	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 	"github.com/catalyst-router/catalyst/policy"
 )
-
-// everything permits all to everybody.
-type everything struct{}
-
-func (everything) Authorize(context.Context, operator.Request) error { return nil }
 
 // staleOr believes tokens, whose revocations may be of a while ago.
 type staleOr struct {
@@ -37,21 +25,14 @@ func (s staleOr) CheckSensitive(*token.Claims) error { return *s.stale }
 func TestOrdersFromElsewhere(t *testing.T) {
 	signer, believed := issuer(t)
 	var stale error
-	node := bgp.NodeID{Org: "acme.example", Name: "a"}
-	a := New(Config{Node: node, Log: slog.New(slog.DiscardHandler)})
+	decider := decidedBy(engineOf(t, policy.Document{Name: "all.cedar", Text: `permit (principal, action, resource);`}))
+	a := decider.api
 	cfg := RemoteConfig{Tokens: staleOr{believed, &stale}}
-	h, err := a.remote(cfg, operator.Handler(reached{}, proven{everything{}, cfg}, operator.LargestOwn))
+	h, err := a.remote(cfg, operator.Handler(reached{}, proven{decider, cfg}, operator.LargestOwn))
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf := func(uri string) *x509.Certificate {
-		u, err := url.Parse(uri)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &x509.Certificate{Raw: []byte(uri), URIs: []*url.URL{u}, NotAfter: time.Now().Add(time.Hour)}
-	}
-	admin, other := leaf("spiffe://acme.example/operator/root"), leaf("spiffe://acme.example/node/b")
+	admin, other := leafOf(t, "spiffe://acme.example/operator/root"), leafOf(t, "spiffe://acme.example/node/b")
 	mint := func(bound *x509.Certificate) string {
 		now := time.Now().Truncate(time.Second)
 		c := &token.Claims{
@@ -78,7 +59,7 @@ func TestOrdersFromElsewhere(t *testing.T) {
 	}{
 		"nobody":                           {nil, "", read, nil, "show a certificate"},
 		"an operator's certificate orders": {admin, "", order, nil, there},
-		"an Envoy's certificate":           {leaf("spiffe://acme.example/envoy/b/front"), "", read, nil, "neither"},
+		"an Envoy's certificate":           {leafOf(t, "spiffe://acme.example/envoy/b/front"), "", read, nil, "neither"},
 		"a token reads":                    {nil, mint(nil), read, nil, there},
 		"and orders nothing":               {admin, mint(nil), order, nil, "bound to a certificate"},
 		"a bound one orders":               {admin, mint(admin), order, nil, there},
@@ -88,20 +69,8 @@ func TestOrdersFromElsewhere(t *testing.T) {
 		"which are good enough to read by": {admin, mint(admin), read, errors.New("not known since noon"), there},
 	} {
 		stale = tt.stale
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/graphql",
-			strings.NewReader(`{"query": "`+tt.text+`"}`))
-		r.Header.Set("Content-Type", "application/json")
-		r.TLS = &tls.ConnectionState{}
-		if tt.leaf != nil {
-			r.TLS.PeerCertificates = []*x509.Certificate{tt.leaf}
-		}
-		if tt.token != "" {
-			r.Header.Set("Authorization", "Bearer "+tt.token)
-		}
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		if !strings.Contains(w.Body.String(), tt.want) {
-			t.Errorf("%s: %d %s, want %q", name, w.Code, w.Body, tt.want)
+		if got := fromElsewhere(t, h, tt.leaf, tt.token, tt.text); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %s, want %q", name, got, tt.want)
 		}
 	}
 	var who policy.Bearer

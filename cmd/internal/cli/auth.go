@@ -25,6 +25,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/store"
 	"github.com/catalyst-router/catalyst/cmd/internal/listen"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
+	"github.com/catalyst-router/catalyst/policy"
 )
 
 // The identity service's files in the organisation's directory.
@@ -179,6 +180,9 @@ func (a *app) authCommand() *cobra.Command {
 	external := f.String("external", "", "YAML file of external issuers (OIDC) whose tokens are accepted")
 	followers := f.String("followers", "",
 		"directory with ORGANISATION.bundle.pem of other organisations, whose nodes may follow what this one revokes")
+	policies := f.StringArray("policies", nil,
+		"file or directory of Cedar policies and entities that say who may mint, list and revoke tokens and manage the "+
+			"rest, besides the defaults; read at the start, as often as needed")
 	level := f.String("log-level", "info", "debug, info, warn or error")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *advertise == "" {
@@ -193,10 +197,15 @@ func (a *app) authCommand() *cobra.Command {
 		if err != nil {
 			return usageError{err}
 		}
+		set, err := compiled(*policies)
+		if err != nil {
+			return usageError{fmt.Errorf("--policies: %w", err)}
+		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
 		svc, st, err := at.open(ctx, a, service.Config{
 			Address: *advertise, Issuer: *issuer, Life: *life, MaxTTL: *most, External: outside.issuers, Log: log,
+			Policies: set,
 		})
 		if err != nil {
 			return err
@@ -206,6 +215,15 @@ func (a *app) authCommand() *cobra.Command {
 		return serveAuth(ctx, a, *at.dir, *address, svc, srv, outside)
 	}
 	return cmd
+}
+
+// compiled are the policies of files, with the defaults.
+func compiled(paths []string) (*policy.Snapshot, error) {
+	src, err := sources(paths)
+	if err != nil {
+		return nil, err
+	}
+	return policy.Compile(src)
 }
 
 func serveAuth(

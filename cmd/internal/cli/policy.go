@@ -380,7 +380,7 @@ func (a *app) policyTest() *cobra.Command {
 func (a *app) policyWhy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "why DECISION",
-		Short: "Why a call was allowed or denied, by the id that the answer carried (x-catalyst-decision)",
+		Short: "Why a call or an order was allowed or denied, by the id that the answer carried (x-catalyst-decision)",
 		Args:  exactArgs(1, "the id of a decision"),
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -400,7 +400,7 @@ func whyTable(w io.Writer, why *client.WhyWhyPolicyWhy) {
 		verdict = "allowed"
 	}
 	row(w, "decision", d.Id+", "+d.At)
-	row(w, "call", strings.TrimSpace(d.Action+" "+d.Method+" "+d.Path)+" of "+d.Service)
+	row(w, "call", strings.Join(strings.Fields(d.Action+" "+d.Method+" "+d.Path), " ")+" of "+d.Service)
 	row(w, "principal", d.Principal)
 	row(w, "through node", d.Peer)
 	by := strings.Join(d.Policies, ", ")
@@ -450,7 +450,7 @@ func (a *app) policyDecisions() *cobra.Command {
 				if d.Allow {
 					result = "allow"
 				}
-				row(w, d.Id, d.At, result, d.Principal, d.Service, strings.TrimSpace(d.Method+" "+d.Path),
+				row(w, d.Id, d.At, result, d.Principal, d.Service, strings.Join(strings.Fields(d.Action+" "+d.Method+" "+d.Path), " "),
 					strings.Join(append(d.Policies, d.Errors...), ", "))
 			}
 		})

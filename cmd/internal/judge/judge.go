@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/policy"
 	"github.com/catalyst-router/catalyst/policy/extauthz"
 	"github.com/catalyst-router/catalyst/policy/extproc"
@@ -149,14 +150,34 @@ func (j *Judge) Changed() <-chan struct{} { return j.changed }
 // Decide answers a question by what is in force.
 func (j *Judge) Decide(r policy.Request) policy.Decision { return j.engine.Decide(r) }
 
+// Order decides on an order, and keeps the decision as those on calls are kept.
+func (j *Judge) Order(o policy.Order) policy.Record {
+	began := time.Now()
+	r := policy.Record{ID: policy.NewID(), At: began, Order: &o, Decision: j.engine.Decide(o.Request())}
+	r.Took = time.Since(began)
+	j.record(r)
+	return r
+}
+
+// Refuse keeps the refusal of an order that policies are not asked about.
+func (j *Judge) Refuse(o policy.Order, why error) policy.Record {
+	r := policy.Record{ID: policy.NewID(), At: time.Now(), Order: &o}
+	r.Decision.Errors = []string{why.Error()}
+	if snap := j.engine.Snapshot(); snap != nil {
+		r.Decision.Snapshot = snap.Hash()
+	}
+	j.record(r)
+	return r
+}
+
 // record takes a decision: figures of each, the log of denials, and the kept ones.
 func (j *Judge) record(r policy.Record) {
 	j.metrics.decided(r)
 	allowed := r.Decision.Allow
 	if !allowed {
-		j.cfg.Log.Info("denied", "decision", r.ID, "principal", r.Call.Principal(), "service", r.Call.Service, "method",
-			r.Call.Method, "policies", r.Decision.Policies,
-			"errors", r.Decision.Errors, "shadow", r.Shadow)
+		j.cfg.Log.Info("denied", "decision", r.ID, "principal", bgp.Printable(r.Principal()), "action", r.Action(),
+			"resource", r.Resource(), "method", r.Call.Method, "policies", r.Decision.Policies, "errors", r.Decision.Errors, "shadow",
+			r.Shadow)
 	}
 	if !allowed || rand.IntN(100) < j.cfg.Sample { //nolint:gosec // no secret
 		j.store.Log(r)

@@ -1,8 +1,11 @@
 package judge
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +67,33 @@ func TestApplyRestartRollback(t *testing.T) {
 	}
 	if all, err := j.Versions(t.Context(), 10); err != nil || len(all) != 3 || all[0].By != "ann" {
 		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// A refused order is kept with its id, and explained as a denied call is: by the policy that came closest, or by why
+// no policy was asked.
+func TestRefusedOrdersAreExplained(t *testing.T) {
+	j := open(t, t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- j.Run(ctx, nil) }()
+	o := policy.Order{
+		Bearer: policy.Bearer{Principal: "USER", Subject: "joe", TrustedDomains: []string{"bravo.example"}},
+		Action: "PEER_LIST", Kind: "Peer", ID: "acme.example/b", Node: "a", Domain: "acme.example",
+	}
+	denied, refused := j.Order(o), j.Refuse(o, errors.New("the token is not bound"))
+	cancel() // what was decided is written then
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	r, why, err := j.Why(t.Context(), denied.ID)
+	if err != nil || r.Action() != "PEER_LIST" || r.Resource() != `Peer::"acme.example/b"` ||
+		why.Nearest == nil || why.Nearest.Policy != "user" || !strings.Contains(why.Nearest.Failed, "trustedDomains") {
+		t.Errorf("%+v, %+v, %v", r, why, err)
+	}
+	if r, _, err = j.Why(t.Context(), refused.ID); err != nil || r.Decision.Allow ||
+		!slices.Equal(r.Decision.Errors, []string{"the token is not bound"}) {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

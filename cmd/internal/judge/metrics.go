@@ -53,10 +53,7 @@ func newMetrics(m metric.Meter, j *Judge) (*metrics, error) {
 }
 
 func (x *metrics) decided(r policy.Record) {
-	action, result := policy.Ask, "allow"
-	if r.Call.Connect {
-		action = policy.Connect
-	}
+	action, result := r.Action(), "allow"
 	switch {
 	case r.Ends != "":
 		result = "end"
