@@ -21,10 +21,12 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/token"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attest"
 )
 
 // Limits of a document.
@@ -41,7 +43,10 @@ type Bundle struct {
 	Org       bgp.Org
 	Roots     []*x509.Certificate
 	TokenKeys token.KeySet // by kid
-	Sequence  uint64       // 0 if the document has none; at most MaxSequence
+	// AttestKeys are those by which the organisation signs what it offers and the paths of routes (docs/attestation.md),
+	// sorted by id.
+	AttestKeys []attest.Key
+	Sequence   uint64 // 0 if the document has none; at most MaxSequence
 	// RefreshHint is how often the owner wants it looked at; 0 if he does not say. A longer one is read as MaxHint.
 	RefreshHint time.Duration
 	// Skipped says which keys of a document were left out, and why: kinds that this reader does not know.
@@ -170,7 +175,28 @@ func (b *Bundle) add(raw json.RawMessage) error {
 		}
 		return nil
 	}
+	if k.Use == attest.Use || k.Use == attest.UsePath {
+		return b.addAttest(raw)
+	}
 	return fmt.Errorf("its use is %q", k.Use)
+}
+
+func (b *Bundle) addAttest(raw json.RawMessage) error {
+	one, err := json.Marshal(map[string][]json.RawMessage{"keys": {raw}})
+	if err != nil {
+		return err
+	}
+	keys, err := attest.ParseKeys(one)
+	switch {
+	case err != nil:
+		return err
+	case len(keys) == 0:
+		return errors.New("it is no attestation key over P-384")
+	case len(b.AttestKeys) >= attest.MaxKeys:
+		return fmt.Errorf("more than %d attestation keys", attest.MaxKeys)
+	}
+	b.AttestKeys = append(b.AttestKeys, keys...)
+	return nil
 }
 
 // rootOf reads the certificate of an x509-svid key: exactly one, which may sign, of the trust domain if it names one.
@@ -239,6 +265,7 @@ func Read(org bgp.Org, raw []byte) (*Bundle, error) {
 
 func (b *Bundle) sort() {
 	slices.SortFunc(b.Roots, func(x, y *x509.Certificate) int { return bytes.Compare(x.Raw, y.Raw) })
+	slices.SortFunc(b.AttestKeys, func(x, y attest.Key) int { return strings.Compare(x.ID, y.ID) })
 }
 
 // PEM returns the roots, as a file of an identity's directory has them; empty if there are none.
@@ -250,7 +277,7 @@ func (b *Bundle) PEM() []byte {
 	return out
 }
 
-// Digest is the SHA-256 of what the bundle holds, in hexadecimal: the same for the same roots and token keys, however
+// Digest is the SHA-256 of what the bundle holds, in hexadecimal: the same for the same roots and keys, however
 // they are written and whatever the sequence.
 func (b *Bundle) Digest() string {
 	h := sha256.New()
@@ -260,6 +287,10 @@ func (b *Bundle) Digest() string {
 	}
 	for _, kid := range b.kids() {
 		sum := sha256.Sum256([]byte(kid))
+		h.Write(sum[:])
+	}
+	for _, k := range b.AttestKeys {
+		sum := sha256.Sum256(fmt.Appendf(nil, "attestation %t %s", k.Path, k.ID))
 		h.Write(sum[:])
 	}
 	return hex.EncodeToString(h.Sum(nil))
@@ -327,6 +358,16 @@ func (b *Bundle) Marshal() ([]byte, error) {
 			return nil, fmt.Errorf("token key %s of %s: %w", kid, b.Org, err)
 		}
 		k.Use, k.Kid, k.Alg = "jwt-svid", kid, b.TokenKeys[kid].Algorithm
+		out.Keys = append(out.Keys, k)
+	}
+	for _, a := range b.AttestKeys {
+		k, err := jwkOf(a.Public)
+		if err != nil {
+			return nil, fmt.Errorf("attestation key %s of %s: %w", a.ID, b.Org, err)
+		}
+		if k.Use, k.Kid = attest.Use, a.ID; a.Path {
+			k.Use = attest.UsePath
+		}
 		out.Keys = append(out.Keys, k)
 	}
 	return json.Marshal(out)

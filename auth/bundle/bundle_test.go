@@ -18,6 +18,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/token"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attest"
 )
 
 func rootOfOrg(t *testing.T, org bgp.Org) *ca.Authority {
@@ -79,6 +80,42 @@ func TestDocumentIsReadByOthers(t *testing.T) {
 	}
 	if back, err := Parse("bravo.example", written); err != nil || back.Digest() != b.Digest() {
 		t.Errorf("what go-spiffe writes: %v", err)
+	}
+}
+
+// Keys of attestations travel in the document, change its digest, and are passed over by other readers.
+func TestAttestationKeysTravel(t *testing.T) {
+	b := sample(t, "bravo.example")
+	without := b.Digest()
+	for _, path := range []bool{false, true} {
+		pair, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := attest.KeyID(&pair.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.AttestKeys = append(b.AttestKeys, attest.Key{ID: id, Public: &pair.PublicKey, Path: path})
+	}
+	b.sort()
+	doc, err := b.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Parse("bravo.example", doc)
+	if err != nil || len(again.AttestKeys) != 2 || again.Digest() != b.Digest() || b.Digest() == without ||
+		len(again.Skipped) != 0 {
+		t.Fatalf("%+v, %v", again, err)
+	}
+	for i, k := range again.AttestKeys {
+		if want := b.AttestKeys[i]; k.ID != want.ID || k.Path != want.Path || !k.Public.Equal(want.Public) {
+			t.Errorf("key %d: %+v, want %+v", i, k, want)
+		}
+	}
+	theirs, err := spiffebundle.Parse(spiffeid.RequireTrustDomainFromString("bravo.example"), doc)
+	if err != nil || len(theirs.X509Authorities()) != 2 || len(theirs.JWTAuthorities()) != 1 {
+		t.Errorf("go-spiffe: %v", err)
 	}
 }
 

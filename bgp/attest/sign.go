@@ -13,6 +13,9 @@ import (
 	"math/big"
 )
 
+// MaxKeys is the most keys of an organisation.
+const MaxKeys = 32
+
 // Digest is the SHA-384 of a chunk.
 type Digest [sha512.Size384]byte
 
@@ -24,7 +27,6 @@ const context = "catalyst attestation v1\x00"
 const (
 	signatureSize = 96 // r and s, 48 bytes each, big-endian (RFC 7518 §3.4, ES384)
 	maxKeyID      = 128
-	maxKeys       = 32
 )
 
 // Key is a public key that an organisation signs its sets with: ECDSA over P-384.
@@ -153,8 +155,8 @@ func ParseKeys(set []byte) ([]Key, error) {
 		if err != nil {
 			return nil, fmt.Errorf("key %q: %w", j.ID, err)
 		}
-		if keys = append(keys, k); len(keys) > maxKeys {
-			return nil, fmt.Errorf("keys: more than %d", maxKeys)
+		if keys = append(keys, k); len(keys) > MaxKeys {
+			return nil, fmt.Errorf("keys: more than %d", MaxKeys)
 		}
 	}
 	return keys, nil

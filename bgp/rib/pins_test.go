@@ -37,7 +37,9 @@ func TestNamesArePinned(t *testing.T) {
 			}))
 		}
 	}
-	tab.Apply(4, announcement(pay, bgp.Attributes{Protocol: bgp.HTTP, NodePath: []bgp.NodeID{node(4), peers[3].Node, origin}}))
+	tab.Apply(4, announcement(pay, bgp.Attributes{
+		Protocol: bgp.HTTP, NodePath: []bgp.NodeID{node(4), peers[3].Node, origin},
+	}))
 	used := func(svc bgp.Service) (orgs []bgp.Org) {
 		for _, c := range tab.Explain(svc) {
 			switch c.Reject {

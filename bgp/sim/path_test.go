@@ -94,6 +94,10 @@ func TestPathsAreSigned(t *testing.T) {
 	o.publishes(a, 1)
 	n.Run(3 * time.Second)
 	wants(t, n, d, "s7.acme.example", "valid: accepted")
+	n.Announce(a, "late.acme.example", http)
+	n.Run(3 * time.Second)
+	wants(t, n, d, "late.acme.example", "valid: accepted")
+	n.Withdraw(a, "late.acme.example")
 	for node, most := range map[bgp.NodeID]int{a: 1, b: 1, c2: 1} {
 		if got := n.Node(node).Hops; got != most {
 			t.Errorf("%s signed %d times for 100 names, want %d", node, got, most)
@@ -284,6 +288,12 @@ func TestNoSpliceIsTaken(t *testing.T) {
 	ab := add(attest.Hop{From: "acme.example", To: "bravo.example", Set: set, Until: until}, "")
 	bc, bm := add(step(ab, "carol.example"), ""), add(step(ab, "mallory.example"), "")
 	cm := add(step(bc, "mallory.example"), "")
+	// acme tells carol itself, too: carol tells mallory only of what came over bravo
+	add(attest.Hop{From: "acme.example", To: "carol.example", Set: set, Until: until}, "")
+	// mallory names a hop that was for bravo as the one before its own, and leaves bravo out
+	leftOut := step(ab, "dave.example")
+	leftOut.From = "mallory.example"
+	add(leftOut, "none")
 	add(step(bm, "dave.example"), "mallory.example bravo.example acme.example")
 	add(step(cm, "dave.example"), "mallory.example carol.example bravo.example acme.example")
 	add(attest.Hop{From: "mallory.example", To: "dave.example", Set: set, Until: until}, "mallory.example")

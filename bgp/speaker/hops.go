@@ -14,9 +14,10 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/fsm"
 )
 
-// A node that has a path key signs, for each peer of another organisation, the paths of the routes that it tells it: one
-// signature for all routes of one origin's set over the same organisations. A change of the set, of the path before or
-// of time has it signed again. The key is not here: SignHop asks the shell, and HopSigned brings the answer.
+// A node that has a path key signs, for each peer of another organisation, the paths of the routes that it tells it:
+// one signature for all routes of one origin's set over the same organisations. A change of the set or of the path
+// before, or half a day, has it signed again. The key is not here: SignHop asks the shell, and HopSigned brings the
+// answer.
 
 const (
 	hopLife  = 24 * time.Hour // of a hop that this node signs

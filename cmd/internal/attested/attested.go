@@ -29,8 +29,10 @@ import (
 const (
 	setSuffix  = ".set.json"
 	keysSuffix = ".keys.json"
-	maxKeys    = 1 << 20                                // bytes of a file of keys
-	maxSet     = 2 * attest.MaxChunks * attest.MaxChunk // bytes of a file with a set, in base64
+	// of files with the keys that came with an organisation's bundle; they count where no operator has given others
+	bundledSuffix = ".bundled.json"
+	maxKeys       = 1 << 20                                // bytes of a file of keys
+	maxSet        = 2 * attest.MaxChunks * attest.MaxChunk // bytes of a file with a set, in base64
 )
 
 // Router is what a keeper needs of peering.Router.
@@ -53,7 +55,7 @@ func (k *Keeper) Restore(ctx context.Context) error {
 	if err := os.MkdirAll(k.Dir, 0o700); err != nil {
 		return err
 	}
-	for _, suffix := range []string{keysSuffix, setSuffix} { // a set is verified with the keys
+	for _, suffix := range []string{bundledSuffix, keysSuffix, setSuffix} { // a set is verified with the keys
 		files, err := filepath.Glob(filepath.Join(k.Dir, "*"+suffix))
 		if err != nil {
 			return err
@@ -74,7 +76,7 @@ func (k *Keeper) Restore(ctx context.Context) error {
 }
 
 func (k *Keeper) read(file, suffix string) (speaker.Event, error) {
-	if suffix == keysSuffix {
+	if suffix == keysSuffix || suffix == bundledSuffix {
 		org, err := bgp.ParseOrg(strings.TrimSuffix(filepath.Base(file), suffix))
 		if err != nil {
 			return nil, err
@@ -104,14 +106,15 @@ func (k *Keeper) Keep(ctx context.Context) error {
 	return err
 }
 
-// Trust says which keys an organisation signs with, now and after a restart: a JSON Web Key Set, or none any more.
+// Trust says which keys an organisation signs with, now and after a restart: a JSON Web Key Set, or none any more, so
+// that those of its bundle count again, if it has one.
 func (k *Keeper) Trust(ctx context.Context, org bgp.Org, jwks []byte) error {
 	file := filepath.Join(k.Dir, string(org)+keysSuffix)
 	if len(jwks) == 0 {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		return k.Router.Do(ctx, speaker.AttestKeys{Org: org, Keys: []byte(`{"keys":[]}`)})
+		return k.inForce(ctx, org)
 	}
 	keys, err := attest.ParseKeys(jwks)
 	if err != nil {
@@ -127,6 +130,68 @@ func (k *Keeper) Trust(ctx context.Context, org bgp.Org, jwks []byte) error {
 		return err
 	}
 	return k.Router.Do(ctx, speaker.AttestKeys{Org: org, Keys: jwks})
+}
+
+// Federate says which keys came with the bundle of an organisation, and none when its peering has ended. They count
+// where no operator has given others by hand. A nil Router is told when it is restored.
+func (k *Keeper) Federate(ctx context.Context, org bgp.Org, keys []attest.Key) error {
+	file := filepath.Join(k.Dir, string(org)+bundledSuffix)
+	was, err := datafile.Read(file, maxKeys)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(keys) == 0 {
+		if was == nil {
+			return nil
+		}
+		if err := os.Remove(file); err != nil {
+			return err
+		}
+		return k.inForce(ctx, org)
+	}
+	is, err := attest.FormatKeys(keys)
+	if err != nil || string(is) == string(was) {
+		return err
+	}
+	if err := os.MkdirAll(k.Dir, 0o700); err != nil {
+		return err
+	}
+	if err := datafile.Replace(file, is); err != nil {
+		return err
+	}
+	return k.inForce(ctx, org)
+}
+
+// inForce tells the router the keys of an organisation as the files have them.
+func (k *Keeper) inForce(ctx context.Context, org bgp.Org) error {
+	keys := []byte(`{"keys":[]}`)
+	for _, suffix := range []string{keysSuffix, bundledSuffix} {
+		text, err := datafile.Read(filepath.Join(k.Dir, string(org)+suffix), maxKeys)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		keys = text
+		break
+	}
+	if k.Router == nil {
+		return nil
+	}
+	return k.Router.Do(ctx, speaker.AttestKeys{Org: org, Keys: keys})
+}
+
+// Own returns the keys that an operator has given for the node's own organisation: its bundle hands them out.
+func (k *Keeper) Own(org bgp.Org) ([]attest.Key, error) {
+	text, err := datafile.Read(filepath.Join(k.Dir, string(org)+keysSuffix), maxKeys)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return attest.ParseKeys(text)
 }
 
 // Enter gives the router a set, judged beforehand so that its operator reads what is wrong with it. It returns the

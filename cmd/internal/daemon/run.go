@@ -120,7 +120,11 @@ func (d *Daemon) pathKey() (id string, sign func([]byte) ([]byte, error), err er
 
 // attested keeps what organisations attest of their origins.
 func (d *Daemon) attested() *attested.Keeper {
-	return &attested.Keeper{Dir: filepath.Join(d.cfg.Data, "attestations"), Router: d.router, Log: d.tel.Log}
+	k := &attested.Keeper{Dir: filepath.Join(d.cfg.Data, "attestations"), Log: d.tel.Log}
+	if d.router != nil { // a nil pointer would be a Router all the same
+		k.Router = d.router
+	}
+	return k
 }
 
 // restore gives the router what the operator ordered before.

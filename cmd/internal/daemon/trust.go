@@ -5,6 +5,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/federation"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attest"
 	"github.com/catalyst-router/catalyst/cmd/internal/trust"
 )
 
@@ -23,11 +24,22 @@ func (n neighbours) RemoveNeighbour(ctx context.Context, node bgp.NodeID, text s
 	return n.api.RemoveNeighbour(ctx, node, text)
 }
 
+// keys hands on to the keeper of attestations, whose router is made later.
+type keys struct{ *Daemon }
+
+// Federate implements trust.Attested.
+func (k keys) Federate(ctx context.Context, org bgp.Org, all []attest.Key) error {
+	return k.attested().Federate(ctx, org, all)
+}
+
+// Own implements trust.Attested.
+func (k keys) Own(org bgp.Org) ([]attest.Key, error) { return k.attested().Own(org) }
+
 // others makes the room for other organisations.
 func (d *Daemon) others(ctx context.Context) (err error) {
 	cfg := trust.Config{
 		Node: d.self, Data: d.data, Listen: d.cfg.Peering.Listen, Identity: d.id, Store: d.journal,
-		Peers: neighbours{d}, Log: d.tel.Log,
+		Peers: neighbours{d}, Log: d.tel.Log, Attested: keys{d},
 	}
 	if d.member != nil {
 		cfg.TokenKeys = d.member.Keys

@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +26,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/auth/token"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attest"
 )
 
 // Identity is the node's own, and the roots that it knows. identity.Source is one.
@@ -44,6 +47,12 @@ type Peers interface {
 	RemoveNeighbour(ctx context.Context, node bgp.NodeID, text string) error
 }
 
+// Attested keeps the keys by which organisations sign what they offer. attested.Keeper is one.
+type Attested interface {
+	Federate(ctx context.Context, org bgp.Org, keys []attest.Key) error
+	Own(org bgp.Org) ([]attest.Key, error)
+}
+
 // Config is what the room needs.
 type Config struct {
 	Node     bgp.NodeID
@@ -53,6 +62,8 @@ type Config struct {
 	Store    federation.Store
 	// TokenKeys are the organisation's; nil for a node that has none to tell of.
 	TokenKeys func() token.KeySet
+	// Attested keeps the keys of attestations that come with bundles, and hands out the organisation's own; nil for none.
+	Attested Attested
 	// Web are the roots by which endpoints of the web are judged; nil for the system's.
 	Web   *x509.CertPool
 	Peers Peers
@@ -242,6 +253,7 @@ func (r *Room) End(ctx context.Context, org bgp.Org, text string) (bool, error) 
 	if !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, err)
 	}
+	errs = append(errs, r.federate(org, nil))
 	_, err = r.cfg.Identity.Reload()
 	return true, errors.Join(append(errs, err)...)
 }
@@ -276,6 +288,9 @@ func (r *Room) files() error {
 		if held == nil {
 			continue // configured, no bundle yet: what an operator put there by hand stays
 		}
+		if err := r.federate(p.Org, held.AttestKeys); err != nil {
+			return fmt.Errorf("the attestation keys of %s: %w", p.Org, err)
+		}
 		path := r.rootsFile(p.Org)
 		if len(held.Roots) == 0 {
 			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -293,6 +308,19 @@ func (r *Room) files() error {
 	}
 	_, err := r.cfg.Identity.Reload()
 	return err
+}
+
+// federateTime bounds how long the router is waited for.
+const federateTime = 10 * time.Second
+
+// federate has the attestation keys of an organisation's bundle trusted.
+func (r *Room) federate(org bgp.Org, keys []attest.Key) error {
+	if r.cfg.Attested == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), federateTime)
+	defer cancel()
+	return r.cfg.Attested.Federate(ctx, org, keys)
 }
 
 // ownRecord numbers this organisation's bundle as this node serves it.
@@ -331,6 +359,12 @@ func (r *Room) Bundle() (*bundle.Bundle, error) {
 	b, err := bundle.FromPEM(org, r.cfg.Identity.Material().Roots[org], keys)
 	if err != nil {
 		return nil, err
+	}
+	if r.cfg.Attested != nil {
+		if b.AttestKeys, err = r.cfg.Attested.Own(org); err != nil {
+			return nil, fmt.Errorf("this organisation's attestation keys: %w", err)
+		}
+		slices.SortFunc(b.AttestKeys, func(x, y attest.Key) int { return strings.Compare(x.ID, y.ID) })
 	}
 	b.RefreshHint = refreshHint
 	r.mu.Lock()

@@ -2,6 +2,9 @@ package trust
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"log/slog"
@@ -21,6 +24,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/federation"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attest"
 )
 
 type memory struct {
@@ -64,6 +68,36 @@ func (p *peers) RemoveNeighbour(_ context.Context, n bgp.NodeID, _ string) error
 	return nil
 }
 
+// keeper notes the attestation keys that it is told, and hands its own out.
+type keeper struct {
+	mu   sync.Mutex
+	own  []attest.Key
+	told map[bgp.Org][]attest.Key
+}
+
+func (k *keeper) Federate(_ context.Context, org bgp.Org, keys []attest.Key) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.told[org] = keys
+	return nil
+}
+
+func (k *keeper) Own(bgp.Org) ([]attest.Key, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.own), nil
+}
+
+// ids are the keys that were told of an organisation.
+func (k *keeper) ids(org bgp.Org) (ids []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, key := range k.told[org] {
+		ids = append(ids, key.ID)
+	}
+	return ids
+}
+
 // node is a room that is served on loopback.
 type node struct {
 	*Room
@@ -71,11 +105,15 @@ type node struct {
 	root         *ca.Authority
 	id           *identity.Source
 	peers        *peers
+	keeper       *keeper
 }
 
 func start(t *testing.T, org bgp.Org, name string) *node {
 	t.Helper()
-	n := &node{dir: t.TempDir(), peers: &peers{set: map[bgp.NodeID]federation.Terms{}}}
+	n := &node{
+		dir: t.TempDir(), peers: &peers{set: map[bgp.NodeID]federation.Terms{}},
+		keeper: &keeper{told: map[bgp.Org][]attest.Key{}},
+	}
 	var err error
 	if n.root, err = ca.NewRoot(org, 24*time.Hour); err != nil {
 		t.Fatal(err)
@@ -94,7 +132,7 @@ func start(t *testing.T, org bgp.Org, name string) *node {
 	n.address = lis.Addr().String()
 	n.Room, err = Open(t.Context(), Config{
 		Node: self, Data: t.TempDir(), Listen: n.address, Identity: n.id, Store: &memory{rows: map[string]json.RawMessage{}},
-		Peers: n.peers, Log: slog.New(slog.DiscardHandler),
+		Peers: n.peers, Attested: n.keeper, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -201,6 +239,35 @@ func TestRootsChangeByThemselves(t *testing.T) {
 	})
 	if f := b.faultOf("acme.example", federation.FaultStaleBundle); f != nil {
 		t.Errorf("after a rotation that went well: %+v", f)
+	}
+}
+
+// The keys by which an organisation signs what it offers travel in its bundle, change in it, and go with the peering.
+func TestAttestationKeysTravel(t *testing.T) {
+	a, b := pair(t)
+	pair, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.keeper.mu.Lock()
+	a.keeper.own = []attest.Key{
+		{ID: "list", Public: &pair.PublicKey}, {ID: "borders", Public: &pair.PublicKey, Path: true},
+	}
+	a.keeper.mu.Unlock()
+	eventually(t, "b is told of both keys", func() bool {
+		return slices.Equal(b.keeper.ids("acme.example"), []string{"borders", "list"})
+	})
+	a.keeper.mu.Lock()
+	a.keeper.own = a.keeper.own[:1]
+	a.keeper.mu.Unlock()
+	eventually(t, "and that one has gone", func() bool {
+		return slices.Equal(b.keeper.ids("acme.example"), []string{"list"})
+	})
+	if _, err := b.End(t.Context(), "acme.example", ""); err != nil {
+		t.Fatal(err)
+	}
+	if ids := b.keeper.ids("acme.example"); len(ids) != 0 {
+		t.Errorf("after the end: %v", ids)
 	}
 }
 
