@@ -60,9 +60,11 @@ func (c *Compiler) comingIn() *hcm.HttpFilter {
   for _, name in ipairs({%s}) do headers:remove(name) end
   local id = request:streamInfo():downstreamSslConnection():uriSanPeerCertificate()[1]
   local org, rest = id:match("^spiffe://([^/]+)/(.+)$")
+  local node = org .. "/" .. (rest:match("^envoy/([^/]+)/") or rest:match("^node/(.+)$") or rest)
   headers:replace("%s", org)
-  headers:replace("%s", org .. "/" .. (rest:match("^envoy/([^/]+)/") or rest:match("^node/(.+)$") or rest))
-end`, luaStrings(names), organisationHeader, borderHeader)
+  headers:replace("%s", node)
+  request:streamInfo():dynamicMetadata():set("%s", "%s", node)
+end`, luaStrings(names), organisationHeader, borderHeader, metadataKey, TagBorder)
 	return luaUnless("border", script, onlyIf(uriNames(), &xdsmatcher.StringMatcher{
 		MatchPattern: &xdsmatcher.StringMatcher_Prefix{Prefix: "spiffe://" + string(c.cfg.Self.Org) + "/"}}))
 }

@@ -6,6 +6,7 @@ import (
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	filelog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	statslog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -23,7 +24,9 @@ const (
 	StatConnections = "tcp_connections" // counter, when they end
 	StatSent        = "tcp_bytes_sent"  // counter, to the application
 	StatReceived    = "tcp_bytes_read"  // counter, from the application
+	StatForeign     = "foreign_calls"   // counter, of what other organisations' nodes sent, when it ends
 	TagService      = "service"         // of all
+	TagBorder       = "border"          // of foreign calls: the node of another organisation, such as bravo.example/x
 	TagDirection    = "direction"       // of requests
 	TagCode         = "code"            // of requests; 0 where the caller went away before an answer
 	maxCounted      = 500               // services that have statistics; those of others are not counted
@@ -32,6 +35,10 @@ const (
 	ingressCalls    = "ingress"
 	untilForgotten  = 20 // counters a service: one for each status
 )
+
+// MaxForeign is the most pairs of a foreign node and a service that have statistics; calls of others are not counted.
+// Only nodes that are peers are let in, and to services that they are offered: nobody makes up either.
+const MaxForeign = 20_000
 
 // httpLogs is what Envoy writes and counts of requests.
 func (c *Compiler) httpLogs(listener string) []*accesslog.AccessLog {
@@ -57,7 +64,35 @@ func (c *Compiler) httpLogs(listener string) []*accesslog.AccessLog {
 			Name:                 serviceHeader,
 			HeaderMatchSpecifier: &route.HeaderMatcher_PresentMatch{PresentMatch: false},
 		}}}}
-	return append(c.accessLog("%REQ(:AUTHORITY)%"), counted)
+	if listener != ingressName {
+		return append(c.accessLog("%REQ(:AUTHORITY)%"), counted)
+	}
+	return append(c.accessLog("%REQ(:AUTHORITY)%"), counted, foreignCalls())
+}
+
+// foreignCalls counts what came over the border (see comingIn), by who sent it.
+func foreignCalls() *accesslog.AccessLog {
+	counted := logger("envoy.access_loggers.stats", &statslog.Config{
+		StatsScope: &typev3.Scope{
+			Prefix: StatScope, SharingName: StatForeign, MaxCounters: wrapperspb.UInt32(MaxForeign),
+		},
+		Counters: []*statslog.Config_Counter{counter(StatForeign, "", []*statslog.Config_Tag{
+			{Name: TagService, ValueFormat: "%REQ(:AUTHORITY)%"},
+			{Name: TagBorder, ValueFormat: "%DYNAMIC_METADATA(" + metadataKey + ":" + TagBorder + ")%"},
+		})},
+	})
+	counted.Filter = &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_MetadataFilter{
+		MetadataFilter: &accesslog.MetadataFilter{
+			Matcher: &matcher.MetadataMatcher{
+				Filter: metadataKey,
+				Path: []*matcher.MetadataMatcher_PathSegment{{
+					Segment: &matcher.MetadataMatcher_PathSegment_Key{Key: TagBorder},
+				}},
+				Value: &matcher.ValueMatcher{MatchPattern: &matcher.ValueMatcher_PresentMatch{PresentMatch: true}},
+			},
+			MatchIfKeyNotFound: wrapperspb.Bool(false),
+		}}}
+	return counted
 }
 
 // tcpLogs is what Envoy writes and counts of connections to a TCP service.

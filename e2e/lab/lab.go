@@ -247,6 +247,16 @@ func (n *Node) CLI(ctx context.Context, args ...string) (string, error) {
 	return n.lab.Run(ctx, append([]string{"--socket", filepath.Join(n.Dir, "data", "catalyst.sock")}, args...)...)
 }
 
+// Said runs a catalyst command against the node and returns what it said to the operator besides its output.
+func (n *Node) Said(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, n.lab.Binary,
+		append([]string{"--socket", filepath.Join(n.Dir, "data", "catalyst.sock")}, args...)...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	err := cmd.Run()
+	return said.String(), err
+}
+
 // JSON runs a catalyst command against the node and reads its answer.
 func (n *Node) JSON(ctx context.Context, into any, args ...string) error {
 	out, err := n.CLI(ctx, append(args, "-o", "json")...)

@@ -4,6 +4,7 @@ package scenarios
 func acrossTheBorder() []scenario {
 	const (
 		borderFile = "xds/border.go"
+		ledgerFile = "cmd/internal/ledger/ledger.go"
 		tokensFile = "cmd/internal/tokens/tokens.go"
 	)
 	return []scenario{
@@ -38,6 +39,17 @@ func acrossTheBorder() []scenario {
 				"peerings = t.cfg.Peerings.Changed()", "peerings = nil"),
 			one("the end outlives the process", "auth/federation TestWhoseTokensAreHonoured", "auth/federation/book.go",
 				"\t\t\tb.ended[e.Org] = e\n", ""),
+		}},
+		{320, "who uses it", "Two organisations use what is exported; the exporting node is killed while they do, and a " +
+			"service is to be withdrawn.", []guard{
+			one("what was seen of Envoy's counters is kept with what was made of it", "cmd/internal/ledger "+
+				"TestNothingIsCountedTwice", ledgerFile, "l.seen[key{x.Node, x.Service}] = x.Calls", "_ = x"),
+			one("another Envoy's counters begin at 0", "cmd/internal/ledger TestNothingIsCountedTwice", ledgerFile,
+				"if process != l.process {", "if false {"),
+			one("calls over the border are counted by node", "e2e TestTheLedgerIsWhatTheyDid", borderFile,
+				"dynamicMetadata():set(\"%s\", \"%s\", node)", "dynamicMetadata():set(\"%s\", \"no-%s\", node)"),
+			one("it holds so many lines", "cmd/internal/ledger TestItDoesNotGrow", ledgerFile,
+				"if len(l.lines) >= MaxLines {", "if false {"),
 		}},
 	}
 }

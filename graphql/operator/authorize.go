@@ -105,6 +105,7 @@ func rights() map[string]func(args) []right {
 		"removePeer": of("PEER_DELETE", "Peer", "node"), "resetPeer": of("PEER_UPDATE", "Peer", "node"),
 
 		"peerings": all("PEER_LIST"), "peering": all("PEER_LIST"), "invitations": all("PEER_LIST"),
+		"ledger":         all("PEER_LIST"),
 		"readInvitation": all("PEER_LIST"), "ownBundle": all("PEER_LIST"),
 		"offerPeering": all("MANAGE"), "acceptPeering": all("MANAGE"), "setPeering": all("MANAGE"),
 		"endPeering": all("MANAGE"), "withdrawInvitation": all("MANAGE"),

@@ -316,6 +316,30 @@ type Invitation struct {
 	UsedAt string `json:"usedAt"`
 }
 
+type Ledger struct {
+	Since string       `json:"since"`
+	Lines []LedgerLine `json:"lines"`
+	// Lines that were forgotten for others: it holds 20,000.
+	Forgotten int `json:"forgotten"`
+	// Why calls are not counted at the moment; empty if they are.
+	Problem string `json:"problem"`
+}
+
+type LedgerLine struct {
+	Organisation string `json:"organisation"`
+	// The node whose certificate was shown.
+	Node    string `json:"node"`
+	Service string `json:"service"`
+	// Whether it may call the service now; since when it may or could, and until when it could.
+	May   bool   `json:"may"`
+	Since string `json:"since"`
+	Until string `json:"until"`
+	// Calls that have ended, whatever their answer; when the first and the last were counted, as near as ten seconds.
+	Calls string `json:"calls"`
+	First string `json:"first"`
+	Last  string `json:"last"`
+}
+
 type Mutation struct {
 }
 

@@ -9,6 +9,7 @@ type TrustBackend interface {
 	Invitations(ctx context.Context) ([]Invitation, error)
 	ReadInvitation(ctx context.Context, invitation string) (*Invitation, error)
 	OwnBundle(ctx context.Context) (string, error)
+	Ledger(ctx context.Context, organisation, service string) (*Ledger, error)
 	OfferPeering(ctx context.Context, in OfferInput) (*Invitation, error)
 	AcceptPeering(ctx context.Context, in AcceptInput) (*Peering, error)
 	SetPeering(ctx context.Context, in PeeringInput) (*Peering, error)
@@ -35,6 +36,10 @@ func (q query) ReadInvitation(ctx context.Context, invitation string) (*Invitati
 
 func (q query) OwnBundle(ctx context.Context) (string, error) {
 	return allowed(ctx, q.resolver, "ownBundle", func() (string, error) { return q.b.OwnBundle(ctx) })
+}
+
+func (q query) Ledger(ctx context.Context, organisation, service string) (*Ledger, error) {
+	return allowed(ctx, q.resolver, "ledger", func() (*Ledger, error) { return q.b.Ledger(ctx, organisation, service) })
 }
 
 func (m mutation) OfferPeering(ctx context.Context, in OfferInput) (*Invitation, error) {

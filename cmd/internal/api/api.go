@@ -27,6 +27,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
 	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
 	"github.com/catalyst-router/catalyst/cmd/internal/judge"
+	"github.com/catalyst-router/catalyst/cmd/internal/ledger"
 	"github.com/catalyst-router/catalyst/cmd/internal/localports"
 	"github.com/catalyst-router/catalyst/cmd/internal/nameserver"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
@@ -56,6 +57,7 @@ type Config struct {
 	Graph     *gateway.Routes   // nil without a gateway
 	Judge     *judge.Judge
 	Trust     *trust.Room
+	Ledger    *ledger.Ledger
 	Names     *nameserver.Server // nil if no names are answered
 	// Missing says what is missing before the node serves.
 	Missing func(ctx context.Context) []string

@@ -21,7 +21,7 @@ func (a *app) peeringCommand() *cobra.Command {
 		Short: "Other organisations: what is trusted of them, and what they are offered",
 	}
 	cmd.AddCommand(a.peeringOffer(), a.peeringAccept(), a.peeringList(), a.peeringShow(), a.peeringUpdate(),
-		a.peeringEnd(), a.peeringInvitations(), a.peeringBundle())
+		a.peeringEnd(), a.peeringLedger(), a.peeringInvitations(), a.peeringBundle())
 	return cmd
 }
 
@@ -415,7 +415,12 @@ func (a *app) peeringEnd() *cobra.Command {
 		Args:  exactArgs(1, "an organisation"),
 	}
 	text := cmd.Flags().String("text", "", "what to tell its operator")
+	dryRun := cmd.Flags().Bool("dry-run", false, "say what it would hit, and end nothing")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		a.wouldHit(cmd.Context(), args[0], "")
+		if *dryRun {
+			return nil
+		}
 		resp, err := client.EndPeering(cmd.Context(), a.client(), args[0], *text)
 		if err != nil {
 			return err

@@ -147,22 +147,24 @@ func healthFlags(f *pflag.FlagSet, in *client.ServiceInput) {
 }
 
 func (a *app) routeRemove() *cobra.Command {
-	return &cobra.Command{
-		Use:   "remove NAME",
-		Short: "Offer a service no longer",
-		Args:  exactArgs(1, "a service name"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			resp, err := client.RemoveService(cmd.Context(), a.client(), args[0])
-			if err != nil {
-				return err
-			}
-			if !resp.RemoveService {
-				return fmt.Errorf("%s is not offered by this node: see catalyst route list --local", args[0])
-			}
-			a.say("%s is not offered any more.", args[0])
+	cmd := &cobra.Command{Use: "remove NAME", Short: "Offer a service no longer", Args: exactArgs(1, "a service name")}
+	dryRun := cmd.Flags().Bool("dry-run", false, "say which other organisations it would hit, and remove nothing")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		a.wouldHit(cmd.Context(), "", args[0])
+		if *dryRun {
 			return nil
-		},
+		}
+		resp, err := client.RemoveService(cmd.Context(), a.client(), args[0])
+		if err != nil {
+			return err
+		}
+		if !resp.RemoveService {
+			return fmt.Errorf("%s is not offered by this node: see catalyst route list --local", args[0])
+		}
+		a.say("%s is not offered any more.", args[0])
+		return nil
 	}
+	return cmd
 }
 
 func (a *app) routeList() *cobra.Command {

@@ -24,6 +24,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
 	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
 	"github.com/catalyst-router/catalyst/cmd/internal/judge"
+	"github.com/catalyst-router/catalyst/cmd/internal/ledger"
 	"github.com/catalyst-router/catalyst/cmd/internal/localports"
 	"github.com/catalyst-router/catalyst/cmd/internal/metrics"
 	"github.com/catalyst-router/catalyst/cmd/internal/nameserver"
@@ -60,6 +61,7 @@ type Daemon struct {
 	judge     *judge.Judge
 	tokens    *tokens.Tokens // nil if tokens are not looked at
 	trust     *trust.Room
+	ledger    *ledger.Ledger
 	names     *nameserver.Server // nil without dns
 }
 
@@ -164,7 +166,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Journal:  d.journal,
 		Attested: d.attested(),
 		Offer:    d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
-		Warnings: d.warnings, Renew: d.renew(), Judge: d.judge, Trust: d.trust, Names: d.names,
+		Warnings: d.warnings, Renew: d.renew(), Judge: d.judge, Trust: d.trust, Ledger: d.used(), Names: d.names,
 		Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
 	if d.envoy != nil {

@@ -66,6 +66,7 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 		})
 	}
 	tasks.Go(func() error { return d.trust.Run(ctx) })
+	tasks.Go(func() error { return d.ledger.Run(ctx) })
 	tasks.Go(func() error { return d.offer.Run(ctx) })
 	tasks.Go(func() error { return release.Run(ctx) })
 	tasks.Go(func() error { return offerers.Keep(ctx, d.router, d.journal) })

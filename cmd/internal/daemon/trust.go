@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"context"
+	"path/filepath"
 
 	"github.com/catalyst-router/catalyst/auth/federation"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/attest"
+	"github.com/catalyst-router/catalyst/cmd/internal/ledger"
 	"github.com/catalyst-router/catalyst/cmd/internal/trust"
 )
 
@@ -54,4 +56,14 @@ func (d *Daemon) others(ctx context.Context) (err error) {
 // other nodes' come to, and by other organisations.
 func (d *Daemon) uses(ctx context.Context, roots []byte) bool {
 	return d.forwarder.Believe(ctx, d.self.Org, roots) && d.trust.Published(ctx, roots)
+}
+
+// used opens the ledger of what other organisations use.
+func (d *Daemon) used() *ledger.Ledger {
+	cfg := ledger.Config{Path: filepath.Join(d.data, "ledger.json"), May: d.forwarder.Admitted, Log: d.tel.Log}
+	if d.envoy != nil {
+		cfg.Get, cfg.Process = d.envoy.Admin().Get, d.envoy.Running
+	}
+	d.ledger = ledger.Open(cfg)
+	return d.ledger
 }

@@ -103,6 +103,13 @@ func (a *admission) now() xds.Admission {
 	return out
 }
 
+// Admitted is who may come in at the mesh ingress, and to what.
+func (f *Forwarder) Admitted() xds.Admission {
+	f.admission.mu.Lock()
+	defer f.admission.mu.Unlock()
+	return f.admission.now()
+}
+
 // tell publishes what changed. The caller holds mu.
 func (a *admission) tell() error {
 	poke(a.dirty)

@@ -68,7 +68,7 @@ const askTime = 5 * time.Second
 func (c *Calls) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTime)
 	defer cancel()
-	families, err := c.read(ctx)
+	families, err := Statistics(ctx, c.get)
 	up := 1.0
 	if err != nil {
 		up = 0
@@ -77,15 +77,15 @@ func (c *Calls) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(c.answers, prometheus.GaugeValue, up)
 	labels := []string{xds.TagService, xds.TagDirection, xds.TagCode}
 	counter := func(desc *prometheus.Desc, stat string, labels ...string) {
-		for _, m := range families[family(stat)].GetMetric() {
-			to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, m.GetCounter().GetValue(), values(m, labels)...)
+		for _, m := range families[Family(stat)].GetMetric() {
+			to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, m.GetCounter().GetValue(), Values(m, labels)...)
 		}
 	}
 	counter(c.requests, xds.StatRequests, labels...)
 	counter(c.connections, xds.StatConnections, labels[:1]...)
 	counter(c.sent, xds.StatSent, labels[:1]...)
 	counter(c.received, xds.StatReceived, labels[:1]...)
-	for _, m := range families[family(xds.StatRequestTime)].GetMetric() {
+	for _, m := range families[Family(xds.StatRequestTime)].GetMetric() {
 		h := m.GetHistogram()
 		buckets := map[float64]uint64{}
 		for _, b := range h.GetBucket() {
@@ -94,15 +94,18 @@ func (c *Calls) Collect(to chan<- prometheus.Metric) {
 			}
 		}
 		to <- prometheus.MustNewConstHistogram(c.duration, h.GetSampleCount(), h.GetSampleSum()/1e6, buckets,
-			values(m, labels[:2])...)
+			Values(m, labels[:2])...)
 	}
 }
 
-// family is the name that Envoy gives a statistic towards Prometheus.
-func family(stat string) string { return "envoy_" + xds.StatScope + "_" + stat }
+// Family is the name that Envoy gives a statistic towards Prometheus.
+func Family(stat string) string { return "envoy_" + xds.StatScope + "_" + stat }
 
-func (c *Calls) read(ctx context.Context) (map[string]*dto.MetricFamily, error) {
-	text, err := c.get(ctx, "/stats/prometheus?usedonly&filter="+url.QueryEscape("^"+xds.StatScope+`\.`))
+// Statistics are what Envoy counts for this node, by Family, as its admin interface tells them.
+func Statistics(
+	ctx context.Context, get func(ctx context.Context, path string) ([]byte, error),
+) (map[string]*dto.MetricFamily, error) {
+	text, err := get(ctx, "/stats/prometheus?usedonly&filter="+url.QueryEscape("^"+xds.StatScope+`\.`))
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +117,8 @@ func (c *Calls) read(ctx context.Context) (map[string]*dto.MetricFamily, error) 
 	return families, nil
 }
 
-// values returns a metric's values of labels, "" for one that it does not have.
-func values(m *dto.Metric, names []string) []string {
+// Values returns a metric's values of labels, "" for one that it does not have.
+func Values(m *dto.Metric, names []string) []string {
 	all := make([]string, len(names))
 	for _, l := range m.GetLabel() {
 		for i, name := range names {

@@ -1425,6 +1425,80 @@ type GetGraphResponse struct {
 // GetGraph returns GetGraphResponse.Graph, and is useful for accessing the field via an interface.
 func (v *GetGraphResponse) GetGraph() *GetGraphGraph { return v.Graph }
 
+// GetLedgerLedger includes the requested fields of the GraphQL type Ledger.
+type GetLedgerLedger struct {
+	Since string `json:"since"`
+	// Lines that were forgotten for others: it holds 20,000.
+	Forgotten int `json:"forgotten"`
+	// Why calls are not counted at the moment; empty if they are.
+	Problem string                            `json:"problem"`
+	Lines   []*GetLedgerLedgerLinesLedgerLine `json:"lines"`
+}
+
+// GetSince returns GetLedgerLedger.Since, and is useful for accessing the field via an interface.
+func (v *GetLedgerLedger) GetSince() string { return v.Since }
+
+// GetForgotten returns GetLedgerLedger.Forgotten, and is useful for accessing the field via an interface.
+func (v *GetLedgerLedger) GetForgotten() int { return v.Forgotten }
+
+// GetProblem returns GetLedgerLedger.Problem, and is useful for accessing the field via an interface.
+func (v *GetLedgerLedger) GetProblem() string { return v.Problem }
+
+// GetLines returns GetLedgerLedger.Lines, and is useful for accessing the field via an interface.
+func (v *GetLedgerLedger) GetLines() []*GetLedgerLedgerLinesLedgerLine { return v.Lines }
+
+// GetLedgerLedgerLinesLedgerLine includes the requested fields of the GraphQL type LedgerLine.
+type GetLedgerLedgerLinesLedgerLine struct {
+	Organisation string `json:"organisation"`
+	// The node whose certificate was shown.
+	Node    string `json:"node"`
+	Service string `json:"service"`
+	// Whether it may call the service now; since when it may or could, and until when it could.
+	May   bool   `json:"may"`
+	Since string `json:"since"`
+	Until string `json:"until"`
+	// Calls that have ended, whatever their answer; when the first and the last were counted, as near as ten seconds.
+	Calls string `json:"calls"`
+	First string `json:"first"`
+	Last  string `json:"last"`
+}
+
+// GetOrganisation returns GetLedgerLedgerLinesLedgerLine.Organisation, and is useful for accessing the field via an interface.
+func (v *GetLedgerLedgerLinesLedgerLine) GetOrganisation() string { return v.Organisation }
+
+// GetNode returns GetLedgerLedgerLinesLedgerLine.Node, and is useful for accessing the field via an interface.
+func (v *GetLedgerLedgerLinesLedgerLine) GetNode() string { return v.Node }
+
+// GetService returns GetLedgerLedgerLinesLedgerLine.Service, and is useful for accessing the field via an interface.
+func (v *GetLedgerLedgerLinesLedgerLine) GetService() string { return v.Service }
+
+// GetMay returns GetLedgerLedgerLinesLedgerLine.May, and is useful for accessing the field via an interface.
+func (v *GetLedgerLedgerLinesLedgerLine) GetMay() bool { return v.May }
+
+// GetSince returns GetLedgerLedgerLinesLedgerLine.Since, and is useful for accessing the field via an interface.
+func (v *GetLedgerLedgerLinesLedgerLine) GetSince() string { return v.Since }
+
+// GetUntil returns GetLedgerLedgerLinesLedgerLine.Until, and is useful for accessing the field via an interface.
+func (v *GetLedgerLedgerLinesLedgerLine) GetUntil() string { return v.Until }
+
+// GetCalls returns GetLedgerLedgerLinesLedgerLine.Calls, and is useful for accessing the field via an interface.
+func (v *GetLedgerLedgerLinesLedgerLine) GetCalls() string { return v.Calls }
+
+// GetFirst returns GetLedgerLedgerLinesLedgerLine.First, and is useful for accessing the field via an interface.
+func (v *GetLedgerLedgerLinesLedgerLine) GetFirst() string { return v.First }
+
+// GetLast returns GetLedgerLedgerLinesLedgerLine.Last, and is useful for accessing the field via an interface.
+func (v *GetLedgerLedgerLinesLedgerLine) GetLast() string { return v.Last }
+
+// GetLedgerResponse is returned by GetLedger on success.
+type GetLedgerResponse struct {
+	// Who of other organisations may use what this node exports, and who did; of one organisation and one service, empty for all.
+	Ledger *GetLedgerLedger `json:"ledger"`
+}
+
+// GetLedger returns GetLedgerResponse.Ledger, and is useful for accessing the field via an interface.
+func (v *GetLedgerResponse) GetLedger() *GetLedgerLedger { return v.Ledger }
+
 // GetNodeNode includes the requested fields of the GraphQL type Node.
 type GetNodeNode struct {
 	Id                   string `json:"id"`
@@ -7790,6 +7864,18 @@ type __FreePortInput struct {
 // GetService returns __FreePortInput.Service, and is useful for accessing the field via an interface.
 func (v *__FreePortInput) GetService() string { return v.Service }
 
+// __GetLedgerInput is used internally by genqlient
+type __GetLedgerInput struct {
+	Organisation string `json:"organisation"`
+	Service      string `json:"service"`
+}
+
+// GetOrganisation returns __GetLedgerInput.Organisation, and is useful for accessing the field via an interface.
+func (v *__GetLedgerInput) GetOrganisation() string { return v.Organisation }
+
+// GetService returns __GetLedgerInput.Service, and is useful for accessing the field via an interface.
+func (v *__GetLedgerInput) GetService() string { return v.Service }
+
 // __GetPeerInput is used internally by genqlient
 type __GetPeerInput struct {
 	Node string `json:"node"`
@@ -8790,6 +8876,55 @@ func GetGraph(
 	}
 
 	data_ = &GetGraphResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by GetLedger.
+const GetLedger_Operation = `
+query GetLedger ($organisation: String!, $service: String!) {
+	ledger(organisation: $organisation, service: $service) {
+		since
+		forgotten
+		problem
+		lines {
+			organisation
+			node
+			service
+			may
+			since
+			until
+			calls
+			first
+			last
+		}
+	}
+}
+`
+
+func GetLedger(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	organisation string,
+	service string,
+) (data_ *GetLedgerResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetLedger",
+		Query:  GetLedger_Operation,
+		Variables: &__GetLedgerInput{
+			Organisation: organisation,
+			Service:      service,
+		},
+	}
+
+	data_ = &GetLedgerResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
