@@ -281,3 +281,54 @@ func refused(ctx context.Context, n *lab.Node, service, token string, since time
 		}
 	}
 }
+
+// A node is revoked by its own organisation. Another one that follows ends the session with it, refuses it in the
+// handshake, and lets it reach nothing through its Envoy, though its certificate is valid still.
+func TestARevokedNodeOfAnotherOrganisation(t *testing.T) {
+	followers := t.TempDir()
+	acme := members(t, "acme.example", "", []string{"--followers", followers})
+	a, err := acme.Add(t.Context(), "a")
+	must(t, err)
+	bravo := members(t, "bravo.example", "", nil)
+	x, err := bravo.Add(t.Context(), "x", "--policy-issuers", "[acme.example="+acme.Auth+"]")
+	must(t, err)
+	trusting(t, a, x, "bravo.example")
+	trusting(t, x, a, "acme.example")
+	roots, err := os.ReadFile(filepath.Join(x.Dir, "identity", "bravo.example.bundle.pem"))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(followers, "bravo.example.bundle.pem"), roots, 0o600))
+	_, err = x.CLI(t.Context(), "peer", "add", "acme.example/a", "--export", rules(t, "*.bravo.example"))
+	must(t, err)
+	_, err = a.CLI(t.Context(), "peer", "add", "bravo.example/x", x.Peering, "--import", rules(t, "*.bravo.example"))
+	must(t, err)
+	offer(t, x, "books", "one")
+	must(t, lab.Eventually(t.Context(), "a reaches books", func(ctx context.Context) error {
+		if code, body, err := a.Get(ctx, "books.bravo.example", "/books"); err != nil || code != 200 {
+			return fmt.Errorf("%d %s, %w", code, body, err)
+		}
+		return nil
+	}))
+	thief := asNode(t, a)
+	if code, err := askAs(t, thief, x.Ingress, "books.bravo.example"); code != 200 {
+		t.Fatalf("before: %d, %v", code, err)
+	}
+	_, err = acme.OrgCLI(t.Context(), "org", "revoke-node", "a")
+	must(t, err)
+	must(t, lab.Eventually(t.Context(), "x refuses a", func(ctx context.Context) error {
+		if code, err := askAs(t, thief, x.Ingress, "books.bravo.example"); code != 403 {
+			return fmt.Errorf("on the connection that was there: %d, %w", code, err)
+		}
+		if code, err := askAs(t, asNode(t, a), x.Ingress, "books.bravo.example"); code != 403 {
+			return fmt.Errorf("on another: %d, %w", code, err)
+		}
+		var peer struct{ State, LastError string }
+		if err := a.JSON(ctx, &peer, "peer", "show", "bravo.example/x"); err != nil {
+			return err
+		}
+		if peer.State == "Established" || peer.LastError == "" {
+			return fmt.Errorf("the session: %+v", peer)
+		}
+		return nil
+	}))
+	prints(t, x, "revoked", "peer", "show", "acme.example/a")
+}

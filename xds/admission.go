@@ -23,6 +23,8 @@ type Admission struct {
 	// routes, nodes that do not peer with each other send to each other.
 	Organisation bool
 	Peers        []Admitted
+	// Refused nodes, and their Envoys, do not come in whatever the others say: their certificates are revoked.
+	Refused []bgp.NodeID
 }
 
 // Admitted is one node, and its Envoys.
@@ -74,6 +76,10 @@ func (c *Compiler) guard() *rbacfilter.RBAC {
 		own := "spiffe://" + string(c.cfg.Self.Org)
 		prefix[own+"/node/"] = wholly(own+"/node/", names, allow())
 		prefix[own+"/envoy/"] = wholly(own+"/envoy/", names+"/"+names, allow())
+	}
+	for _, n := range c.cfg.Admission.Refused {
+		exact[n.URI()] = deny()
+		prefix[bgp.EnvoyPrefix(n)] = deny()
 	}
 	var rules *match.Matcher
 	if len(prefix) > 0 {
@@ -143,6 +149,12 @@ func matchMap(in *cncf.TypedExtensionConfig, m map[string]*match.Matcher_OnMatch
 		Input:    in,
 		TreeType: &match.Matcher_MatcherTree_ExactMatchMap{ExactMatchMap: &match.Matcher_MatcherTree_MatchMap{Map: m}},
 	}
+}
+
+func deny() *match.Matcher_OnMatch {
+	return &match.Matcher_OnMatch{OnMatch: &match.Matcher_OnMatch_Action{
+		Action: input("envoy.filters.rbac.action", &rbac.Action{Name: "revoked", Action: rbac.RBAC_DENY}),
+	}}
 }
 
 func allow() *match.Matcher_OnMatch {

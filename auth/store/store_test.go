@@ -406,3 +406,72 @@ func endedContext(t *testing.T, where string) {
 		t.Errorf("afterwards: %v", err)
 	}
 }
+
+// TestUnwritable has the disk full, the file read-only and the database locked by somebody else while something is
+// revoked: the call says so, nothing of it is there, and afterwards it goes on.
+func TestUnwritable(t *testing.T) {
+	revoke := func(ctx context.Context, s *store.Store, jti string) error {
+		return s.Write(ctx, store.Entry{Actor: "test", Action: "token.revoke"},
+			func(ctx context.Context, tx *store.Tx) error {
+				_, err := tx.Revoke(ctx, store.Revocation{Kind: "jti", Value: jti, Reason: strings.Repeat("x", 400), At: now,
+					Expires: now.Add(time.Hour)})
+				return err
+			})
+	}
+	for name, c := range map[string]struct {
+		hinder func(t *testing.T, s *store.Store, path string) (allow func())
+		want   error
+	}{
+		"full": {func(_ *testing.T, s *store.Store, _ string) func() {
+			store.Pragma(s, "max_page_count = 1") // as many as there are: not one more
+			return func() { store.Pragma(s, "max_page_count = 1000000") }
+		}, store.ErrFull},
+		"read-only": {func(_ *testing.T, s *store.Store, _ string) func() {
+			store.Pragma(s, "query_only = 1")
+			return func() { store.Pragma(s, "query_only = 0") }
+		}, store.ErrReadOnly},
+		"locked": {func(t *testing.T, s *store.Store, path string) func() {
+			store.Pragma(s, "busy_timeout = 50")
+			db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate")
+			if err != nil {
+				t.Fatal(err)
+			}
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() { _ = errors.Join(tx.Rollback(), db.Close()) }
+		}, store.ErrAway},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "auth.db")
+			s := open(t, path)
+			if err := revoke(t.Context(), s, "before"); err != nil {
+				t.Fatal(err)
+			}
+			allow := c.hinder(t, s, path)
+			var err error
+			for i := 0; err == nil && i < 1000; i++ { // a page that is begun has room yet
+				err = revoke(t.Context(), s, fmt.Sprint(i))
+			}
+			if !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			before, err := s.RevocationSeq(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			allow()
+			if err := revoke(t.Context(), s, "after"); err != nil {
+				t.Errorf("afterwards: %v", err)
+			}
+			rows, err := s.Revocations(t.Context(), before, 10)
+			if err != nil || len(rows) != 1 || rows[0].Value != "after" {
+				t.Errorf("got %+v, %v; want the last alone", rows, err)
+			}
+			if _, _, err := s.VerifyAudit(t.Context(), 0, ""); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -330,4 +331,71 @@ func BenchmarkVerify(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestFloodOfTokens has every place at which signatures are checked taken: tokens that can be told by less are refused
+// all the same, and of the others no more wait than are allowed.
+func TestFloodOfTokens(t *testing.T) {
+	w := newWorld(t)
+	v, err := NewVerifier(Config{Audience: "acme.example", Issuers: w.issuers, Revocations: NothingRevoked{}, Workers: 1,
+		Now: func() time.Time { return w.now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.workers <- struct{}{}
+	for name, c := range map[string]struct {
+		raw  string
+		want Reason
+	}{
+		"expired":         {w.forge(w.header(), w.with(`"iat":1800000000,"exp":1800003600`, `"iat":1799990000,"exp":1799999999`)), Expired},
+		"somebody else's": {w.forge(w.header(), w.with(`["acme.example"],"iat"`, `["x"],"iat"`)), WrongAudience},
+		"unknown issuer":  {w.forge(w.header(), w.with(acme, "https://evil.example")), UnknownIssuer},
+		"unknown key":     {w.forge(strings.Replace(w.header(), w.signer.Key().ID, "x", 1), w.payload()), UnknownKey},
+		"bound":           {w.mint(bindTo(w.claims(), w.leaf)), WrongBinding},
+	} {
+		if _, err := v.Verify(t.Context(), c.raw, w.stranger); ReasonOf(err) != c.want {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+	}
+	var flood sync.WaitGroup
+	var turnedAway atomic.Int64
+	head := w.mint(w.claims())
+	for i := range maxWaiting + 100 {
+		c := w.claims()
+		c.ID = fmt.Sprint(i)
+		raw := head[:strings.Index(head, ".")+1] + b64(encoded(t, c)) + head[strings.LastIndex(head, "."):]
+		flood.Go(func() {
+			_, err := v.Verify(t.Context(), raw, Thumbprint{})
+			if err == nil {
+				t.Error("a token with another's signature passes")
+			}
+			if errors.Is(err, ErrUnavailable) {
+				turnedAway.Add(1)
+			}
+		})
+	}
+	for deadline := time.Now().Add(30 * time.Second); turnedAway.Load() < 100; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d were turned away while %d wait", turnedAway.Load(), v.waiting.Load())
+		}
+	}
+	<-v.workers
+	flood.Wait()
+	if _, err := v.Verify(t.Context(), head, Thumbprint{}); err != nil {
+		t.Errorf("after the flood: %v", err)
+	}
+}
+
+func bindTo(c *Claims, leaf Thumbprint) *Claims {
+	c.Bound = leaf
+	return c
+}
+
+func encoded(t *testing.T, c *Claims) string {
+	t.Helper()
+	b, err := c.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

@@ -2,7 +2,10 @@ package scenarios
 
 // rotation is what becomes of certificates, roots and keys as they change.
 func rotation() []scenario {
-	const memberFile = "auth/member/member.go"
+	const (
+		memberFile     = "auth/member/member.go"
+		membershipFile = "cmd/internal/membership/membership.go"
+	)
 	return []scenario{
 		{257, "a root that Envoy does not have yet", "An organisation's root is replaced, and one node's Envoy takes the " +
 			"new one late: nothing is signed with it before.", []guard{
@@ -22,6 +25,21 @@ func rotation() []scenario {
 				"	return tx.SetSigningKeys(ctx, sealed)\n", "	return nil\n"),
 			one("an answer can be fetched again by whoever it was for", "auth/server TestKilledAtEveryWrite", joinFile,
 				"now.Sub(j.Used) <= lostAnswer:", "now.Sub(j.Used) < 0:"),
+		}},
+		{260, "a revoked node with a valid certificate", "A node is revoked by its organisation, and goes on sending, to " +
+			"nodes of its own and of another organisation.", []guard{
+			one("its organisation's word counts", "cmd/internal/membership TestRevokedNodesOfAnotherOrganisation",
+				membershipFile, "		return set.CheckCertificate(leaf)\n", "		return nil\n"),
+			one("and nobody else's", "cmd/internal/membership TestRevokedNodesOfAnotherOrganisation", membershipFile,
+				"err == nil && id.Org == org {", "err == nil {"),
+			one("it comes in at no mesh ingress", "xds/ads TestTheListFollowsPeersAtOnce", "xds/admission.go",
+				"		exact[n.URI()] = deny()\n", ""),
+			one("nor after a restart", "cmd/internal/forwarding TestRevokedNodesAreKeptOutAfterARestart",
+				"cmd/internal/forwarding/admission.go", "	a.readRefused()\n", ""),
+		}},
+		{261, "a flood of tokens", "Somebody sends tokens faster than signatures can be checked.", []guard{
+			one("no more wait than a second's work", "auth/token TestFloodOfTokens", verifyFile,
+				"if v.waiting.Add(1) > maxWaiting {", "if v.waiting.Add(1) < 0 {"),
 		}},
 	}
 }

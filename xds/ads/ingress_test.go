@@ -153,7 +153,10 @@ func TestTheListFollowsPeersAtOnce(t *testing.T) {
 	}{{admitted("d"), 403, 200, "c was removed"}, {admitted("c", "d"), 200, 200, "c was added"}, {
 		xds.Admission{}, 403, 403, "all were removed",
 	},
-		{xds.Admission{Organisation: true}, 200, 200, "the organisation was let in"}} {
+		{xds.Admission{Organisation: true}, 200, 200, "the organisation was let in"},
+		{refusing(xds.Admission{Organisation: true}, "c"), 403, 200, "c was revoked"},
+		{refusing(admitted("c", "d"), "c"), 403, 200, "c was revoked, and is a peer"},
+		{admitted("c", "d"), 200, 200, "c joined anew"}} {
 		delta, err := a.compiler.Admit(step.list)
 		if err != nil || len(delta.Set) != 1 || len(delta.Removed) > 0 {
 			t.Fatalf("%v: %d resources changed, want the list alone", err, len(delta.Set))
@@ -174,6 +177,14 @@ func TestTheListFollowsPeersAtOnce(t *testing.T) {
 	if left := a.stat("listener_manager.total_listeners_draining"); left != 0 {
 		t.Errorf("%d listeners drain", left)
 	}
+}
+
+// refusing adds nodes whose certificates are revoked.
+func refusing(a xds.Admission, names ...string) xds.Admission {
+	for _, n := range names {
+		a.Refused = append(a.Refused, bgp.NodeID{Org: "acme.example", Name: n})
+	}
+	return a
 }
 
 // Until the list is there, nobody comes in.

@@ -34,24 +34,23 @@ type believer struct {
 	verifier *token.Verifier
 }
 
-func newSigner(t *testing.T) *token.Signer {
+func newBeliever(t *testing.T) *believer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := token.NewSigner(key)
+	return newBelieverOf(t, key)
+}
+
+func newBelieverOf(t *testing.T, key *ecdsa.PrivateKey) *believer {
+	t.Helper()
+	signer, err := token.NewSigner(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
-}
-
-func newBeliever(t *testing.T) *believer {
-	t.Helper()
-	k := &believer{t: t, signer: newSigner(t), set: revoke.NewSet(tokenIssuer)}
+	k := &believer{t: t, signer: signer, set: revoke.NewSet(tokenIssuer)}
 	k.revoke()
-	var err error
 	k.verifier, err = token.NewVerifier(token.Config{Audience: "acme.example", Revocations: k.set,
 		Issuers: token.IssuerMap{tokenIssuer: {
 			Name: tokenIssuer, TrustDomain: "acme.example", Keys: token.KeySet{k.signer.Key().ID: k.signer.Key()},
@@ -65,12 +64,31 @@ func newBeliever(t *testing.T) *believer {
 // revoke tells the set what is revoked by id, and that it is up to date.
 func (k *believer) revoke(ids ...string) {
 	k.t.Helper()
-	d := &revoke.Delta{Issuer: tokenIssuer, After: k.set.Seq(), Seq: k.set.Seq(), Issued: time.Now().Unix(), Interval: 300}
+	var all []revoke.Entry
 	for _, id := range ids {
+		all = append(all, revoke.Entry{Kind: revoke.Token, Value: id})
+	}
+	k.tell(all...)
+}
+
+func (k *believer) revokeKind(kind revoke.Kind, value string) {
+	k.t.Helper()
+	k.tell(revoke.Entry{Kind: kind, Value: value})
+}
+
+func (k *believer) lift(kind revoke.Kind, value string) {
+	k.t.Helper()
+	k.tell(revoke.Entry{Kind: kind, Value: value, Lifted: true})
+}
+
+func (k *believer) tell(all ...revoke.Entry) {
+	k.t.Helper()
+	now := time.Now()
+	d := &revoke.Delta{Issuer: tokenIssuer, After: k.set.Seq(), Seq: k.set.Seq(), Issued: now.Unix(), Interval: 300}
+	for _, e := range all {
 		d.Seq++
-		d.Entries = append(d.Entries, revoke.Entry{
-			Seq: d.Seq, Kind: revoke.Token, Value: id, Expires: time.Now().Add(time.Hour).Unix(),
-		})
+		e.Seq, e.At, e.Expires = d.Seq, now.Unix(), now.Add(time.Hour).Unix()
+		d.Entries = append(d.Entries, e)
 	}
 	if err := k.set.Apply(d, time.Now()); err != nil {
 		k.t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"net"
 
+	"github.com/catalyst-router/catalyst/auth/revoke"
+	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/cmd/internal/api"
 	"github.com/catalyst-router/catalyst/cmd/internal/listen"
 )
@@ -18,6 +20,20 @@ func (d *Daemon) warnings() []string {
 	}
 	if d.member != nil {
 		all = append(all, d.member.Warnings()...)
+	}
+	return all
+}
+
+// revoked is what this node's organisation and others that it follows revoke, as far as that is known.
+func (d *Daemon) revoked() map[bgp.Org]*revoke.Set {
+	all := map[bgp.Org]*revoke.Set{}
+	if d.tokens != nil {
+		for _, f := range d.tokens.Followed() {
+			all[f.Org()] = f.Revocations()
+		}
+	}
+	if d.member != nil {
+		all[d.self.Org] = d.member.Revocations()
 	}
 	return all
 }

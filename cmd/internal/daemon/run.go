@@ -60,11 +60,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 // start starts everything that ends with ctx.
 func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners) {
 	tasks.Go(func() error { return d.id.Run(ctx, d.tel.Log) })
-	if d.member != nil {
-		tasks.Go(func() error {
-			return membership.Run(ctx, membership.Config{Member: d.member, Identity: d.id, Router: d.router, Log: d.tel.Log})
+	tasks.Go(func() error {
+		return membership.Run(ctx, membership.Config{
+			Member: d.member, Revoked: d.revoked(), Identity: d.id, Router: d.router, Ingress: d.forwarder, Log: d.tel.Log,
 		})
-	}
+	})
 	tasks.Go(func() error { return d.trust.Run(ctx) })
 	tasks.Go(func() error { return d.ledger.Run(ctx) })
 	tasks.Go(func() error { return d.offer.Run(ctx) })

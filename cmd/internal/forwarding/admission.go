@@ -50,6 +50,8 @@ type admission struct {
 	// a newer one.
 	mu    sync.Mutex
 	peers map[bgp.NodeID]*admitted // guarded by mu
+	// refused are let in no more, peers or not; guarded by mu
+	refused []bgp.NodeID
 }
 
 // admitted is one peer. Its fields are exported for the file.
@@ -70,6 +72,7 @@ func newAdmission(cfg *Config, publish func(xds.Admission) error) *admission {
 		organisation: cfg.AdmitOrganisation, publish: publish,
 		again: make(chan struct{}, 1), dirty: make(chan struct{}, 1), peers: map[bgp.NodeID]*admitted{},
 	}
+	a.readRefused()
 	kept := map[bgp.NodeID]*admitted{}
 	text, err := os.ReadFile(a.path)
 	if err == nil {
@@ -92,7 +95,7 @@ func newAdmission(cfg *Config, publish func(xds.Admission) error) *admission {
 
 // now is the admission as it is. The caller holds mu, or nothing runs yet.
 func (a *admission) now() xds.Admission {
-	out := xds.Admission{Organisation: a.organisation}
+	out := xds.Admission{Organisation: a.organisation, Refused: a.refused}
 	for _, n := range slices.SortedFunc(maps.Keys(a.peers), bgp.NodeID.Compare) {
 		p := a.peers[n]
 		out.Organisation = out.Organisation || p.Everything && p.Reflects

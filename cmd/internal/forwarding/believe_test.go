@@ -2,8 +2,10 @@ package forwarding
 
 import (
 	"context"
+	"errors"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -12,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/xds"
 )
 
@@ -74,4 +77,27 @@ func envoyOf(t *testing.T, n *node) discovery.AggregatedDiscoveryService_DeltaAg
 		t.Fatal(err)
 	}
 	return stream
+}
+
+// Whose certificates are revoked is kept out after a restart, before anybody has said it again.
+func TestRevokedNodesAreKeptOutAfterARestart(t *testing.T) {
+	x, y := bgp.NodeID{Org: "acme.example", Name: "x"}, bgp.NodeID{Org: "bravo.example", Name: "y"}
+	var dir string
+	n := start(t, func(c *Config) { dir = c.Data })
+	err := errors.Join(n.Refuse("acme.example", []bgp.NodeID{x, x}), n.Refuse("bravo.example", []bgp.NodeID{y}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := n.cfg
+	cfg.Data = dir
+	again := newAdmission(&cfg, func(xds.Admission) error { return nil })
+	if got := again.now().Refused; !slices.Equal(got, []bgp.NodeID{x, y}) {
+		t.Errorf("kept out: %v", got)
+	}
+	if err := again.refuse("acme.example", nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := again.now().Refused; !slices.Equal(got, []bgp.NodeID{y}) {
+		t.Errorf("kept out after x joined anew: %v", got)
+	}
 }

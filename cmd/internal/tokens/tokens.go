@@ -186,6 +186,16 @@ func (t *Tokens) notify(ctx context.Context) error {
 	}
 }
 
+// Followed are the feeds of other organisations.
+func (t *Tokens) Followed() (all []*follow.Feed) {
+	for _, f := range t.feeds {
+		if f != t.cfg.Own {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
 // Verifier is what verifies.
 func (t *Tokens) Verifier() *token.Verifier { return t.verifier }
 
