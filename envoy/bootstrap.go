@@ -60,7 +60,7 @@ func Bootstrap(c BootstrapConfig) ([]byte, error) {
 			"ads_config": map[string]any{
 				"api_type": api, "transport_api_version": "V3", "set_node_on_first_message_only": true,
 				"grpc_services": []any{map[string]any{"envoy_grpc": map[string]any{
-					"cluster_name": "catalyst-ads",
+					"cluster_name": xds.AdsCluster,
 					"retry_policy": map[string]any{"retry_back_off": map[string]any{"base_interval": "0.1s", "max_interval": "2s"}},
 				}}},
 			},
@@ -118,7 +118,7 @@ func histograms() map[string]any {
 // adsCluster is where the control plane is.
 func (c *BootstrapConfig) adsCluster() (map[string]any, error) {
 	cluster := map[string]any{
-		"name": "catalyst-ads", "type": "STATIC", "connect_timeout": "1s",
+		"name": xds.AdsCluster, "type": "STATIC", "connect_timeout": "1s",
 		"typed_extension_protocol_options": map[string]any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": map[string]any{
 			"@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
 			"explicit_http_config": map[string]any{"http2_protocol_options": map[string]any{"connection_keepalive": map[string]any{
@@ -135,7 +135,7 @@ func (c *BootstrapConfig) adsCluster() (map[string]any, error) {
 		cluster["type"] = "STRICT_DNS"
 		cluster["transport_socket"] = c.tls()
 	}
-	cluster["load_assignment"] = map[string]any{"cluster_name": "catalyst-ads",
+	cluster["load_assignment"] = map[string]any{"cluster_name": xds.AdsCluster,
 		"endpoints": []any{map[string]any{"lb_endpoints": []any{
 			map[string]any{"endpoint": map[string]any{"address": address}},
 		}}}}

@@ -136,6 +136,8 @@ type Config struct {
 	TunnelsFrom []bgp.NodeID
 	// AccessLog is the file of Envoy's access log; empty for none.
 	AccessLog string
+	// Tap has Envoy tell the node of calls as they end; nil for none.
+	Tap *Tap
 	// Policy has requests and connections decided by the node; nil for whoever may come in may call everything.
 	Policy *PolicyCheck
 	Limits Limits

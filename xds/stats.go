@@ -64,10 +64,11 @@ func (c *Compiler) httpLogs(listener string) []*accesslog.AccessLog {
 			Name:                 serviceHeader,
 			HeaderMatchSpecifier: &route.HeaderMatcher_PresentMatch{PresentMatch: false},
 		}}}}
-	if listener != ingressName {
-		return append(c.accessLog("%REQ(:AUTHORITY)%"), counted)
+	all := append(append(c.accessLog("%REQ(:AUTHORITY)%"), counted), c.tapHTTP(listener)...)
+	if listener == ingressName {
+		all = append(all, foreignCalls())
 	}
-	return append(c.accessLog("%REQ(:AUTHORITY)%"), counted, foreignCalls())
+	return all
 }
 
 // foreignCalls counts what came over the border (see comingIn), by who sent it.
@@ -98,10 +99,11 @@ func foreignCalls() *accesslog.AccessLog {
 // tcpLogs is what Envoy writes and counts of connections to a TCP service.
 func (c *Compiler) tcpLogs(svc bgp.Service) []*accesslog.AccessLog {
 	tags := []*statslog.Config_Tag{{Name: TagService, ValueFormat: string(svc)}}
-	return append(c.accessLog(string(svc)), statsLogger(&statslog.Config{Counters: []*statslog.Config_Counter{
+	counted := statsLogger(&statslog.Config{Counters: []*statslog.Config_Counter{
 		counter(StatConnections, "", tags), counter(StatSent, "%BYTES_SENT%", tags),
 		counter(StatReceived, "%BYTES_RECEIVED%", tags),
-	}}))
+	}})
+	return append(append(c.accessLog(string(svc)), counted), c.tapTCP()...)
 }
 
 // counter adds a value, or 1.

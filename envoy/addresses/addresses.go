@@ -189,6 +189,14 @@ func (t *Table) Forget(now time.Time) []bgp.Service {
 	return waiting
 }
 
+// At returns the service that is dialled at an address and port; "" if none is.
+func (t *Table) At(a netip.AddrPort) bgp.Service {
+	if h := t.holders[a]; h != nil {
+		return h.service
+	}
+	return ""
+}
+
 // Of returns where a service is dialled; the zero AddrPort if it is nowhere, with the error of Take if that is why.
 func (t *Table) Of(svc bgp.Service) (netip.AddrPort, error) {
 	if err := t.refused[svc]; err != nil {

@@ -207,6 +207,14 @@ func (t *Table) Of(svc bgp.Service) uint16 {
 	return 0
 }
 
+// At returns the service that a port belongs to; "" if it is nobody's.
+func (t *Table) At(port uint16) bgp.Service {
+	if h := t.ports[port]; h != nil {
+		return h.Service
+	}
+	return ""
+}
+
 // Entries returns all ports that belong to a service, by name, and how many ports of the pool belong to none.
 func (t *Table) Entries() (all []Entry, free int) {
 	for _, h := range t.services {

@@ -66,6 +66,12 @@ func As(ctx context.Context, p policy.Bearer) context.Context {
 	return context.WithValue(ctx, principalKey{}, p)
 }
 
+// Caller is who calls the API in a context of As; false for the node's owner, on its socket.
+func Caller(ctx context.Context) (policy.Bearer, bool) {
+	p, ok := ctx.Value(principalKey{}).(policy.Bearer)
+	return p, ok
+}
+
 // right is an action on a resource.
 type right struct {
 	action   string
@@ -125,6 +131,8 @@ func rights() map[string]func(args) []right {
 		"trustOrigin": all("MANAGE"), "attest": all("MANAGE"),
 
 		"graph": all("ROUTE_LIST"), "plan": all("ROUTE_LIST"), "checkSubgraph": all("ROUTE_LIST"), "refreshGraph": gateway,
+
+		"calls": all("MANAGE"), "tap": all("MANAGE"),
 
 		"drain": all("MANAGE"), "renewCertificate": all("MANAGE"), "policy": all("MANAGE"),
 		"policyVersions": all("MANAGE"), "policyNodes": all("MANAGE"), "policyVersion": all("MANAGE"),

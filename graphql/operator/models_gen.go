@@ -89,6 +89,61 @@ type BundleView struct {
 	RefusedAt string `json:"refusedAt"`
 }
 
+// A request, or a connection to a TCP service, as an Envoy of this node saw it.
+type Call struct {
+	// Counts the calls at this node since it was started.
+	Number int    `json:"number"`
+	At     string `json:"at"`
+	// Milliseconds from its first byte to the last one of the answer.
+	Took float64 `json:"took"`
+	// Where it was seen: http-egress or tcp (from an application beside this node), or mesh-ingress (from another node).
+	Seen    string `json:"seen"`
+	Envoy   string `json:"envoy"`
+	Service string `json:"service"`
+	// CONNECT for a stream to a TCP service, empty for a connection.
+	Method string `json:"method"`
+	// Without its query.
+	Path string `json:"path"`
+	// Of HTTP; 0 if there was no answer.
+	Status     int    `json:"status"`
+	GrpcStatus string `json:"grpcStatus"`
+	// Envoy's reasons, such as upstream_connection_failure.
+	Flags  []string `json:"flags"`
+	Reason string   `json:"reason"`
+	// ok, denied or failed
+	Outcome string `json:"outcome"`
+	// SPIFFE ID of the node that sent it; empty for an application beside this node.
+	Caller       string `json:"caller"`
+	Organisation string `json:"organisation"`
+	// The nodes that it crossed, the caller's first, as far as this node knows.
+	Way []string `json:"way"`
+	// Address that Envoy sent it to; empty if it went nowhere.
+	Upstream string `json:"upstream"`
+	Sent     int    `json:"sent"`
+	Received int    `json:"received"`
+	Trace    string `json:"trace"`
+	// Of the policy's decision: whom it took the caller for, the policies that made it, and its id.
+	Principal string `json:"principal"`
+	Policies  string `json:"policies"`
+	Decision  string `json:"decision"`
+}
+
+// What calls have to be, all of it together.
+type CallFilter struct {
+	// A service, or *.NAME for all below NAME; empty for any.
+	Service string `json:"service"`
+	// ORGANISATION, or ORGANISATION/NODE, of the caller; empty for any.
+	From string `json:"from"`
+	// A status such as 503, or a class such as 5xx; empty for any.
+	Code string `json:"code"`
+	// ok, denied or failed; empty for any.
+	Outcome string `json:"outcome"`
+	// Milliseconds that it took at least.
+	Slower int `json:"slower"`
+	// Of the last seconds; 0 for any.
+	Seconds int `json:"seconds"`
+}
+
 type Change struct {
 	// dump, synced, changed, removed, session, or coalesced
 	Kind    string `json:"kind"`
@@ -966,6 +1021,12 @@ type Subgraph struct {
 }
 
 type Subscription struct {
+}
+
+type Tapped struct {
+	Call Call `json:"call"`
+	// How many others ended before it and are not told.
+	Missed int `json:"missed"`
 }
 
 type Terms struct {

@@ -16,6 +16,7 @@ type Backend interface {
 	PolicyBackend
 	TrustBackend
 	FilterBackend
+	TapBackend
 	Node(ctx context.Context) (*Node, error)
 	Peers(ctx context.Context) ([]Peer, error)
 	Peer(ctx context.Context, node string) (*Peer, error)

@@ -251,6 +251,9 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, opts []grpc.Serve
 		}))...)
 	v := &visit{Server: s, leave: make(chan struct{}, 1)}
 	discovery.RegisterAggregatedDiscoveryServiceServer(srv, v)
+	if s.cfg.Register != nil {
+		s.cfg.Register(srv)
+	}
 	stop := context.AfterFunc(ctx, func() {
 		_ = conn.Close() // one that has not said anything yet would be waited for
 		srv.Stop()

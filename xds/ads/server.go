@@ -11,6 +11,7 @@ import (
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -31,6 +32,9 @@ type Config struct {
 	Who Who
 	// Store keeps what Envoys have taken, for the next process; nil for nobody. It must not block.
 	Store Store
+	// Register adds other services that an Envoy may call on its connections; nil for none. They serve whoever connects:
+	// Caller tells who that is.
+	Register func(grpc.ServiceRegistrar)
 	// Pings is how often Envoys ping the server (envoy.BootstrapConfig), and it them. Zero means xds.KeepaliveInterval.
 	Pings time.Duration
 }

@@ -34,16 +34,22 @@ type stream struct {
 	removeAfter time.Time // until when removals wait for acknowledgements; zero if none wait
 }
 
-// newStream begins a stream, whose client may have a certificate.
-func newStream(ctx context.Context, s *Server) (*stream, error) {
-	certified := ""
+// Caller is the Envoy whose certificate a call was made with, by its node id, or "" for one on the Unix socket; an
+// error tells why it may not call. It is for services of Config.Register.
+func (s *Server) Caller(ctx context.Context) (string, error) {
 	if p, ok := peer.FromContext(ctx); ok {
 		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
-			var err error
-			if certified, err = s.places.admit(info.State, p.Addr.String()); err != nil {
-				return nil, err
-			}
+			return s.places.admit(info.State, p.Addr.String())
 		}
+	}
+	return "", nil
+}
+
+// newStream begins a stream, whose client may have a certificate.
+func newStream(ctx context.Context, s *Server) (*stream, error) {
+	certified, err := s.Caller(ctx)
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	return &stream{

@@ -31,6 +31,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/localports"
 	"github.com/catalyst-router/catalyst/cmd/internal/nameserver"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
+	"github.com/catalyst-router/catalyst/cmd/internal/tap"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
 	"github.com/catalyst-router/catalyst/cmd/internal/trust"
 	"github.com/catalyst-router/catalyst/envoy"
@@ -59,6 +60,7 @@ type Config struct {
 	Trust     *trust.Room
 	Ledger    *ledger.Ledger
 	Names     *nameserver.Server // nil if no names are answered
+	Tap       *tap.Tap           // nil if calls are not told
 	// Missing says what is missing before the node serves.
 	Missing func(ctx context.Context) []string
 	// Warnings are what an operator has to look after; nil for those of Identity.

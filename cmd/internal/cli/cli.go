@@ -139,7 +139,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.nodeCommand(), a.gatewayCommand(), a.orgCommand(), a.authCommand(), a.tokenCommand(),
 		a.keysCommand(), a.auditCommand(),
 		a.peerCommand(), a.peeringCommand(), a.filterCommand(), a.attestationCommand(), a.routeCommand(), a.envoyCommand(),
-		a.graphCommand(), a.statusCommand(), a.webCommand(), a.watchCommand(),
+		a.graphCommand(), a.statusCommand(), a.webCommand(), a.watchCommand(), a.tapCommand(),
 		a.traceCommand(), a.dnsCommand(), a.policyCommand(), a.authzCommand(),
 		a.replayCommand(),
 		a.drainCommand(), a.renewCommand(), a.applyCommand(), a.configCommand(), a.versionCommand())

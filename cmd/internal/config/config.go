@@ -46,6 +46,7 @@ type Config struct {
 	Gateway       Gateway   `yaml:"gateway"`
 	Log           Log       `yaml:"log"`
 	Recording     Recording `yaml:"recording"`
+	Tap           Tap       `yaml:"tap"`
 	Stop          Stop      `yaml:"stop"`
 	Policy        Policy    `yaml:"policy"`
 }
@@ -105,6 +106,14 @@ type Recording struct {
 	Enabled   bool   `yaml:"enabled" doc:"record every event of routing, for catalyst replay; names, addresses and rules, no keys" default:"false"`
 	Directory string `yaml:"directory" doc:"where; empty for recording in the data directory" default:""`
 	Megabytes int    `yaml:"megabytes" doc:"how much all recordings together may take, 4 to 1048576; the oldest go first" default:"256"`
+}
+
+// Tap is what the node is told of calls, for catalyst tap.
+type Tap struct {
+	Enabled   bool          `yaml:"enabled" doc:"have Envoy tell the node of calls as they end, for catalyst tap, the looking glass and the figures of who calls what" default:"false"`
+	Share     float64       `yaml:"share" doc:"how many of a hundred calls are told of, 0 to 100; those that failed, were denied or were slow are told of in any case" default:"100"`
+	Slow      time.Duration `yaml:"slow" doc:"from when on a call is slow, 1ms to 1h" default:"1s"`
+	Megabytes int           `yaml:"megabytes" doc:"memory for the calls of a while ago, half of it for those that failed or were denied, 1 to 4096" default:"64"`
 }
 
 // Policy is who may call the services that this node takes calls for.
@@ -388,6 +397,15 @@ func (c *Config) checkRun(bad func(key, format string, args ...any)) {
 	}
 	if n := c.Recording.Megabytes; n < 4 || n > 1<<20 {
 		bad("recording.megabytes", "%d: want 4 to %d", n, 1<<20)
+	}
+	if s := c.Tap.Share; s < 0 || s > 100 || s != s {
+		bad("tap.share", "%g: want 0 to 100", s)
+	}
+	if d := c.Tap.Slow; d < time.Millisecond || d > time.Hour {
+		bad("tap.slow", "%s: want 1ms to 1h", d)
+	}
+	if n := c.Tap.Megabytes; n < 1 || n > 4096 {
+		bad("tap.megabytes", "%d: want 1 to 4096", n)
 	}
 	switch c.Log.Level {
 	case "debug", "info", "warn", "error":

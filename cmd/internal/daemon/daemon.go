@@ -29,6 +29,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/metrics"
 	"github.com/catalyst-router/catalyst/cmd/internal/nameserver"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
+	"github.com/catalyst-router/catalyst/cmd/internal/tap"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
@@ -59,6 +60,7 @@ type Daemon struct {
 	mesh      *api.Mesh        // nil unless gateway.operator
 	recorder  *record.Recorder // nil if nothing is recorded
 	judge     *judge.Judge
+	tap       *tap.Tap       // nil if calls are not told of
 	tokens    *tokens.Tokens // nil if tokens are not looked at
 	trust     *trust.Room
 	ledger    *ledger.Ledger
@@ -139,6 +141,9 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
+	if err := d.calls(); err != nil {
+		return err
+	}
 	d.forwarder = d.forwarding(compiler, kept, restarted, met, peers)
 	if err := d.nameserver(peers); err != nil {
 		return err
@@ -166,7 +171,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Journal:  d.journal,
 		Attested: d.attested(),
 		Offer:    d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
-		Warnings: d.warnings, Renew: d.renew(), Judge: d.judge, Trust: d.trust, Ledger: d.used(), Names: d.names,
+		Warnings: d.warnings, Renew: d.renew(), Judge: d.judge, Trust: d.trust, Ledger: d.used(), Names: d.names, Tap: d.tap,
 		Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
 	if d.envoy != nil {
@@ -289,6 +294,9 @@ func (d *Daemon) forwarding(
 				d.names.Dialled(svc)
 			}
 		},
+	}
+	if d.tap != nil {
+		cfg.Register = d.tap.Register
 	}
 	cfg.AdmitOrganisation = d.cfg.Envoy.Admit == "organisation"
 	for _, p := range peers {

@@ -15,6 +15,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/admin"
 	"github.com/catalyst-router/catalyst/cmd/internal/judge"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer/names"
+	"github.com/catalyst-router/catalyst/cmd/internal/tap"
 	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
 	"github.com/catalyst-router/catalyst/envoy"
 	"github.com/catalyst-router/catalyst/xds"
@@ -27,8 +28,28 @@ func (d *Daemon) compiler(limits xds.Limits) xds.Config {
 	return xds.Config{
 		Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress,
 		AccessLog: d.cfg.Envoy.AccessLog, TunnelsTo: to, TunnelsFrom: from, Policy: d.policyCheck(),
-		Limits: limits,
+		Limits: limits, Tap: d.tapShare(),
 	}
+}
+
+// tapShare is of which calls Envoy tells; nil if of none.
+func (d *Daemon) tapShare() *xds.Tap {
+	if !d.cfg.Tap.Enabled {
+		return nil
+	}
+	return &xds.Tap{Share: d.cfg.Tap.Share, Slow: d.cfg.Tap.Slow}
+}
+
+// calls makes what Envoy tells of calls, if it is to tell.
+func (d *Daemon) calls() (err error) {
+	if !d.cfg.Tap.Enabled {
+		return nil
+	}
+	d.tap, err = tap.New(tap.Config{
+		Bytes: d.cfg.Tap.Megabytes << 20, At: d.ports.At, Log: d.tel.Log, Meter: d.tel.Meter,
+		Caller: func(ctx context.Context) (string, error) { return d.forwarder.ADS().Caller(ctx) },
+	})
+	return err
 }
 
 // policyCheck is where Envoy asks; nil if it does not.

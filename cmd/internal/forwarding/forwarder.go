@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
@@ -104,6 +105,8 @@ type Config struct {
 	Envoys ads.Who
 	// Supervised tells that this node runs an Envoy of its own. Without one nothing is compiled before an Envoy connects.
 	Supervised bool
+	// Register adds services that Envoys may call on the connections by which they are configured; nil for none.
+	Register func(grpc.ServiceRegistrar)
 	// Dialled is told of TCP services whose own address may be another, or was taken or refused by an Envoy; nil for
 	// nobody. It must not block.
 	Dialled func(svc bgp.Service)
@@ -156,6 +159,7 @@ func New(cfg Config) *Forwarder {
 		OnAck:        f.acknowledged,
 		OnNack:       f.refused,
 		Who:          cfg.Envoys,
+		Register:     cfg.Register,
 	})
 	return f
 }

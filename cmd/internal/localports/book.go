@@ -215,6 +215,17 @@ func (b *Book) Of(svc bgp.Service) uint16 {
 	return b.table.Of(svc)
 }
 
+// At returns the TCP service that an application reaches at a local address, by its port or by an address of its own;
+// "" if there is none.
+func (b *Book) At(a netip.AddrPort) bgp.Service {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if svc := b.own.At(a); svc != "" {
+		return svc
+	}
+	return b.table.At(a.Port())
+}
+
 // List returns all ports that belong to a service, how many are free, and which went from one service to another.
 func (b *Book) List() (all []ports.Entry, free int, reclaimed []ports.Reclaimed) {
 	b.mu.Lock()

@@ -139,8 +139,38 @@ const changesQuery = `subscription ($match: [String!]!, $peers: Boolean!) { chan
 // peers for what sessions do, until it returns an error, the node stops or ctx ends (GraphQL over server-sent
 // events).
 func (c *Client) Changes(ctx context.Context, match []string, peers bool, yield func(Change) error) error {
-	body, err := json.Marshal(map[string]any{"query": changesQuery,
-		"variables": map[string]any{"match": append([]string{}, match...), "peers": peers}})
+	return subscribe(ctx, c, changesQuery, map[string]any{"match": append([]string{}, match...), "peers": peers},
+		func(data struct{ Changes *Change }) error {
+			if data.Changes == nil {
+				return nil
+			}
+			return yield(*data.Changes)
+		})
+}
+
+// Tapped is a call, and how many before it are not told.
+type Tapped struct {
+	Call   CallFields `json:"call"`
+	Missed int        `json:"missed,omitempty"`
+}
+
+const tapQuery = `subscription ($filter: CallFilter!) { tap(filter: $filter) { missed call {
+  number at took seen envoy service method path status grpcStatus flags reason outcome caller organisation way upstream sent received
+  trace principal policies decision } } }`
+
+// Tap calls yield for each call that a filter takes as it ends, until it returns an error, the node stops or ctx ends.
+func (c *Client) Tap(ctx context.Context, filter CallFilter, yield func(Tapped) error) error {
+	return subscribe(ctx, c, tapQuery, map[string]any{"filter": filter}, func(data struct{ Tap *Tapped }) error {
+		if data.Tap == nil {
+			return nil
+		}
+		return yield(*data.Tap)
+	})
+}
+
+// subscribe calls yield with the data of each event of a subscription (GraphQL over server-sent events).
+func subscribe[T any](ctx context.Context, c *Client, query string, variables map[string]any, yield func(T) error) error {
+	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	if err != nil {
 		return err
 	}
@@ -166,7 +196,7 @@ func (c *Client) Changes(ctx context.Context, match []string, peers bool, yield 
 			continue
 		}
 		var event struct {
-			Data   struct{ Changes *Change }
+			Data   T
 			Errors []struct{ Message string }
 		}
 		if err := json.Unmarshal([]byte(data), &event); err != nil {
@@ -175,10 +205,8 @@ func (c *Client) Changes(ctx context.Context, match []string, peers bool, yield 
 		if len(event.Errors) > 0 {
 			return errors.New(event.Errors[0].Message)
 		}
-		if event.Data.Changes != nil {
-			if err := yield(*event.Data.Changes); err != nil {
-				return err
-			}
+		if err := yield(event.Data); err != nil {
+			return err
 		}
 	}
 	if err := lines.Err(); !errors.Is(err, io.ErrUnexpectedEOF) {

@@ -544,6 +544,151 @@ func (v *BundleEndpointInput) GetProfile() string { return v.Profile }
 // GetServer returns BundleEndpointInput.Server, and is useful for accessing the field via an interface.
 func (v *BundleEndpointInput) GetServer() string { return v.Server }
 
+// CallFields includes the GraphQL fields of Call requested by the fragment CallFields.
+// The GraphQL type's documentation follows.
+//
+// A request, or a connection to a TCP service, as an Envoy of this node saw it.
+type CallFields struct {
+	// Counts the calls at this node since it was started.
+	Number int    `json:"number"`
+	At     string `json:"at"`
+	// Milliseconds from its first byte to the last one of the answer.
+	Took float64 `json:"took"`
+	// Where it was seen: http-egress or tcp (from an application beside this node), or mesh-ingress (from another node).
+	Seen    string `json:"seen"`
+	Envoy   string `json:"envoy"`
+	Service string `json:"service"`
+	// CONNECT for a stream to a TCP service, empty for a connection.
+	Method string `json:"method"`
+	// Without its query.
+	Path string `json:"path"`
+	// Of HTTP; 0 if there was no answer.
+	Status     int    `json:"status"`
+	GrpcStatus string `json:"grpcStatus"`
+	// Envoy's reasons, such as upstream_connection_failure.
+	Flags  []string `json:"flags"`
+	Reason string   `json:"reason"`
+	// ok, denied or failed
+	Outcome string `json:"outcome"`
+	// SPIFFE ID of the node that sent it; empty for an application beside this node.
+	Caller       string `json:"caller"`
+	Organisation string `json:"organisation"`
+	// The nodes that it crossed, the caller's first, as far as this node knows.
+	Way []string `json:"way"`
+	// Address that Envoy sent it to; empty if it went nowhere.
+	Upstream string `json:"upstream"`
+	Sent     int    `json:"sent"`
+	Received int    `json:"received"`
+	Trace    string `json:"trace"`
+	// Of the policy's decision: whom it took the caller for, the policies that made it, and its id.
+	Principal string `json:"principal"`
+	Policies  string `json:"policies"`
+	Decision  string `json:"decision"`
+}
+
+// GetNumber returns CallFields.Number, and is useful for accessing the field via an interface.
+func (v *CallFields) GetNumber() int { return v.Number }
+
+// GetAt returns CallFields.At, and is useful for accessing the field via an interface.
+func (v *CallFields) GetAt() string { return v.At }
+
+// GetTook returns CallFields.Took, and is useful for accessing the field via an interface.
+func (v *CallFields) GetTook() float64 { return v.Took }
+
+// GetSeen returns CallFields.Seen, and is useful for accessing the field via an interface.
+func (v *CallFields) GetSeen() string { return v.Seen }
+
+// GetEnvoy returns CallFields.Envoy, and is useful for accessing the field via an interface.
+func (v *CallFields) GetEnvoy() string { return v.Envoy }
+
+// GetService returns CallFields.Service, and is useful for accessing the field via an interface.
+func (v *CallFields) GetService() string { return v.Service }
+
+// GetMethod returns CallFields.Method, and is useful for accessing the field via an interface.
+func (v *CallFields) GetMethod() string { return v.Method }
+
+// GetPath returns CallFields.Path, and is useful for accessing the field via an interface.
+func (v *CallFields) GetPath() string { return v.Path }
+
+// GetStatus returns CallFields.Status, and is useful for accessing the field via an interface.
+func (v *CallFields) GetStatus() int { return v.Status }
+
+// GetGrpcStatus returns CallFields.GrpcStatus, and is useful for accessing the field via an interface.
+func (v *CallFields) GetGrpcStatus() string { return v.GrpcStatus }
+
+// GetFlags returns CallFields.Flags, and is useful for accessing the field via an interface.
+func (v *CallFields) GetFlags() []string { return v.Flags }
+
+// GetReason returns CallFields.Reason, and is useful for accessing the field via an interface.
+func (v *CallFields) GetReason() string { return v.Reason }
+
+// GetOutcome returns CallFields.Outcome, and is useful for accessing the field via an interface.
+func (v *CallFields) GetOutcome() string { return v.Outcome }
+
+// GetCaller returns CallFields.Caller, and is useful for accessing the field via an interface.
+func (v *CallFields) GetCaller() string { return v.Caller }
+
+// GetOrganisation returns CallFields.Organisation, and is useful for accessing the field via an interface.
+func (v *CallFields) GetOrganisation() string { return v.Organisation }
+
+// GetWay returns CallFields.Way, and is useful for accessing the field via an interface.
+func (v *CallFields) GetWay() []string { return v.Way }
+
+// GetUpstream returns CallFields.Upstream, and is useful for accessing the field via an interface.
+func (v *CallFields) GetUpstream() string { return v.Upstream }
+
+// GetSent returns CallFields.Sent, and is useful for accessing the field via an interface.
+func (v *CallFields) GetSent() int { return v.Sent }
+
+// GetReceived returns CallFields.Received, and is useful for accessing the field via an interface.
+func (v *CallFields) GetReceived() int { return v.Received }
+
+// GetTrace returns CallFields.Trace, and is useful for accessing the field via an interface.
+func (v *CallFields) GetTrace() string { return v.Trace }
+
+// GetPrincipal returns CallFields.Principal, and is useful for accessing the field via an interface.
+func (v *CallFields) GetPrincipal() string { return v.Principal }
+
+// GetPolicies returns CallFields.Policies, and is useful for accessing the field via an interface.
+func (v *CallFields) GetPolicies() string { return v.Policies }
+
+// GetDecision returns CallFields.Decision, and is useful for accessing the field via an interface.
+func (v *CallFields) GetDecision() string { return v.Decision }
+
+// What calls have to be, all of it together.
+type CallFilter struct {
+	// A service, or *.NAME for all below NAME; empty for any.
+	Service string `json:"service"`
+	// ORGANISATION, or ORGANISATION/NODE, of the caller; empty for any.
+	From string `json:"from"`
+	// A status such as 503, or a class such as 5xx; empty for any.
+	Code string `json:"code"`
+	// ok, denied or failed; empty for any.
+	Outcome string `json:"outcome"`
+	// Milliseconds that it took at least.
+	Slower int `json:"slower"`
+	// Of the last seconds; 0 for any.
+	Seconds int `json:"seconds"`
+}
+
+// GetService returns CallFilter.Service, and is useful for accessing the field via an interface.
+func (v *CallFilter) GetService() string { return v.Service }
+
+// GetFrom returns CallFilter.From, and is useful for accessing the field via an interface.
+func (v *CallFilter) GetFrom() string { return v.From }
+
+// GetCode returns CallFilter.Code, and is useful for accessing the field via an interface.
+func (v *CallFilter) GetCode() string { return v.Code }
+
+// GetOutcome returns CallFilter.Outcome, and is useful for accessing the field via an interface.
+func (v *CallFilter) GetOutcome() string { return v.Outcome }
+
+// GetSlower returns CallFilter.Slower, and is useful for accessing the field via an interface.
+func (v *CallFilter) GetSlower() int { return v.Slower }
+
+// GetSeconds returns CallFilter.Seconds, and is useful for accessing the field via an interface.
+func (v *CallFilter) GetSeconds() int { return v.Seconds }
+
 // CheckPolicyCheckPolicyPolicyProblem includes the requested fields of the GraphQL type PolicyProblem.
 type CheckPolicyCheckPolicyPolicyProblem struct {
 	Document string `json:"document"`
@@ -3036,6 +3181,202 @@ type ListAttestationsResponse struct {
 func (v *ListAttestationsResponse) GetAttestations() []*ListAttestationsAttestationsAttestation {
 	return v.Attestations
 }
+
+// ListCallsCallsCall includes the requested fields of the GraphQL type Call.
+// The GraphQL type's documentation follows.
+//
+// A request, or a connection to a TCP service, as an Envoy of this node saw it.
+type ListCallsCallsCall struct {
+	CallFields `json:"-"`
+}
+
+// GetNumber returns ListCallsCallsCall.Number, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetNumber() int { return v.CallFields.Number }
+
+// GetAt returns ListCallsCallsCall.At, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetAt() string { return v.CallFields.At }
+
+// GetTook returns ListCallsCallsCall.Took, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetTook() float64 { return v.CallFields.Took }
+
+// GetSeen returns ListCallsCallsCall.Seen, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetSeen() string { return v.CallFields.Seen }
+
+// GetEnvoy returns ListCallsCallsCall.Envoy, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetEnvoy() string { return v.CallFields.Envoy }
+
+// GetService returns ListCallsCallsCall.Service, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetService() string { return v.CallFields.Service }
+
+// GetMethod returns ListCallsCallsCall.Method, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetMethod() string { return v.CallFields.Method }
+
+// GetPath returns ListCallsCallsCall.Path, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetPath() string { return v.CallFields.Path }
+
+// GetStatus returns ListCallsCallsCall.Status, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetStatus() int { return v.CallFields.Status }
+
+// GetGrpcStatus returns ListCallsCallsCall.GrpcStatus, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetGrpcStatus() string { return v.CallFields.GrpcStatus }
+
+// GetFlags returns ListCallsCallsCall.Flags, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetFlags() []string { return v.CallFields.Flags }
+
+// GetReason returns ListCallsCallsCall.Reason, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetReason() string { return v.CallFields.Reason }
+
+// GetOutcome returns ListCallsCallsCall.Outcome, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetOutcome() string { return v.CallFields.Outcome }
+
+// GetCaller returns ListCallsCallsCall.Caller, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetCaller() string { return v.CallFields.Caller }
+
+// GetOrganisation returns ListCallsCallsCall.Organisation, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetOrganisation() string { return v.CallFields.Organisation }
+
+// GetWay returns ListCallsCallsCall.Way, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetWay() []string { return v.CallFields.Way }
+
+// GetUpstream returns ListCallsCallsCall.Upstream, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetUpstream() string { return v.CallFields.Upstream }
+
+// GetSent returns ListCallsCallsCall.Sent, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetSent() int { return v.CallFields.Sent }
+
+// GetReceived returns ListCallsCallsCall.Received, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetReceived() int { return v.CallFields.Received }
+
+// GetTrace returns ListCallsCallsCall.Trace, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetTrace() string { return v.CallFields.Trace }
+
+// GetPrincipal returns ListCallsCallsCall.Principal, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetPrincipal() string { return v.CallFields.Principal }
+
+// GetPolicies returns ListCallsCallsCall.Policies, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetPolicies() string { return v.CallFields.Policies }
+
+// GetDecision returns ListCallsCallsCall.Decision, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetDecision() string { return v.CallFields.Decision }
+
+func (v *ListCallsCallsCall) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ListCallsCallsCall
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ListCallsCallsCall = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.CallFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalListCallsCallsCall struct {
+	Number int `json:"number"`
+
+	At string `json:"at"`
+
+	Took float64 `json:"took"`
+
+	Seen string `json:"seen"`
+
+	Envoy string `json:"envoy"`
+
+	Service string `json:"service"`
+
+	Method string `json:"method"`
+
+	Path string `json:"path"`
+
+	Status int `json:"status"`
+
+	GrpcStatus string `json:"grpcStatus"`
+
+	Flags []string `json:"flags"`
+
+	Reason string `json:"reason"`
+
+	Outcome string `json:"outcome"`
+
+	Caller string `json:"caller"`
+
+	Organisation string `json:"organisation"`
+
+	Way []string `json:"way"`
+
+	Upstream string `json:"upstream"`
+
+	Sent int `json:"sent"`
+
+	Received int `json:"received"`
+
+	Trace string `json:"trace"`
+
+	Principal string `json:"principal"`
+
+	Policies string `json:"policies"`
+
+	Decision string `json:"decision"`
+}
+
+func (v *ListCallsCallsCall) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ListCallsCallsCall) __premarshalJSON() (*__premarshalListCallsCallsCall, error) {
+	var retval __premarshalListCallsCallsCall
+
+	retval.Number = v.CallFields.Number
+	retval.At = v.CallFields.At
+	retval.Took = v.CallFields.Took
+	retval.Seen = v.CallFields.Seen
+	retval.Envoy = v.CallFields.Envoy
+	retval.Service = v.CallFields.Service
+	retval.Method = v.CallFields.Method
+	retval.Path = v.CallFields.Path
+	retval.Status = v.CallFields.Status
+	retval.GrpcStatus = v.CallFields.GrpcStatus
+	retval.Flags = v.CallFields.Flags
+	retval.Reason = v.CallFields.Reason
+	retval.Outcome = v.CallFields.Outcome
+	retval.Caller = v.CallFields.Caller
+	retval.Organisation = v.CallFields.Organisation
+	retval.Way = v.CallFields.Way
+	retval.Upstream = v.CallFields.Upstream
+	retval.Sent = v.CallFields.Sent
+	retval.Received = v.CallFields.Received
+	retval.Trace = v.CallFields.Trace
+	retval.Principal = v.CallFields.Principal
+	retval.Policies = v.CallFields.Policies
+	retval.Decision = v.CallFields.Decision
+	return &retval, nil
+}
+
+// ListCallsResponse is returned by ListCalls on success.
+type ListCallsResponse struct {
+	// Calls of a while ago, newest first: as many as the node's memory for them holds.
+	Calls []*ListCallsCallsCall `json:"calls"`
+}
+
+// GetCalls returns ListCallsResponse.Calls, and is useful for accessing the field via an interface.
+func (v *ListCallsResponse) GetCalls() []*ListCallsCallsCall { return v.Calls }
 
 // ListDecisionsDecisionsPolicyDecision includes the requested fields of the GraphQL type PolicyDecision.
 type ListDecisionsDecisionsPolicyDecision struct {
@@ -7924,6 +8265,18 @@ type __GraphHistoryInput struct {
 // GetFirst returns __GraphHistoryInput.First, and is useful for accessing the field via an interface.
 func (v *__GraphHistoryInput) GetFirst() int { return v.First }
 
+// __ListCallsInput is used internally by genqlient
+type __ListCallsInput struct {
+	Filter *CallFilter `json:"filter,omitempty"`
+	First  int         `json:"first"`
+}
+
+// GetFilter returns __ListCallsInput.Filter, and is useful for accessing the field via an interface.
+func (v *__ListCallsInput) GetFilter() *CallFilter { return v.Filter }
+
+// GetFirst returns __ListCallsInput.First, and is useful for accessing the field via an interface.
+func (v *__ListCallsInput) GetFirst() int { return v.First }
+
 // __ListDecisionsInput is used internally by genqlient
 type __ListDecisionsInput struct {
 	First  int  `json:"first"`
@@ -9594,6 +9947,67 @@ func ListAttestations(
 	}
 
 	data_ = &ListAttestationsResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ListCalls.
+const ListCalls_Operation = `
+query ListCalls ($filter: CallFilter!, $first: Int!) {
+	calls(filter: $filter, first: $first) {
+		... CallFields
+	}
+}
+fragment CallFields on Call {
+	number
+	at
+	took
+	seen
+	envoy
+	service
+	method
+	path
+	status
+	grpcStatus
+	flags
+	reason
+	outcome
+	caller
+	organisation
+	way
+	upstream
+	sent
+	received
+	trace
+	principal
+	policies
+	decision
+}
+`
+
+func ListCalls(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	filter *CallFilter,
+	first int,
+) (data_ *ListCallsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListCalls",
+		Query:  ListCalls_Operation,
+		Variables: &__ListCallsInput{
+			Filter: filter,
+			First:  first,
+		},
+	}
+
+	data_ = &ListCallsResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

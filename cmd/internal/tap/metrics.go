@@ -1,0 +1,80 @@
+package tap
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+)
+
+// maxSeries is how many pairs of a service and a caller have time series of their own.
+const maxSeries = 500
+
+type pair struct{ service, caller string }
+
+// metrics count what Envoy tells of, by who calls what.
+type metrics struct {
+	calls    metric.Int64Counter
+	duration metric.Float64Histogram
+
+	mu    sync.Mutex
+	pairs map[pair]bool // with series; guarded by mu
+}
+
+func newMetrics(m metric.Meter, t *Tap) (*metrics, error) {
+	if m == nil {
+		m = noop.Meter{}
+	}
+	x := &metrics{pairs: map[pair]bool{}}
+	var errs [3]error
+	x.calls, errs[0] = m.Int64Counter("catalyst.tap.calls", metric.WithDescription("calls that Envoy told of, by "+
+		"{service}, {caller} (the node that sent it, or local), where it was {seen} and {outcome} (ok, denied, failed); "+
+		"500 pairs of service and caller by name, the later ones as other"))
+	x.duration, errs[1] = m.Float64Histogram("catalyst.tap.duration", metric.WithUnit("s"), metric.WithDescription(
+		"how long they took, by {service}, {caller} and where it was {seen}"),
+		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60))
+	_, errs[2] = m.Int64ObservableGauge("catalyst.tap.bytes", metric.WithUnit("By"),
+		metric.WithDescription("memory that the calls of a while ago take, about"),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			o.Observe(int64(t.ordinary.bytes + t.others.bytes))
+			return nil
+		}))
+	return x, errors.Join(errs[:]...)
+}
+
+func (x *metrics) ended(c *Call) {
+	p := x.series(c)
+	by := []attribute.KeyValue{attribute.String("service", p.service), attribute.String("caller", p.caller),
+		attribute.String("seen", c.Seen)}
+	ctx := context.Background()
+	x.duration.Record(ctx, c.Took.Seconds(), metric.WithAttributes(by...))
+	x.calls.Add(ctx, 1, metric.WithAttributes(append(by, attribute.String("outcome", string(c.Outcome)))...))
+}
+
+// series is the service and the caller of a call, as long as there is room for another pair. What found no route may
+// have any name, and has none.
+func (x *metrics) series(c *Call) pair {
+	p := pair{string(c.Service), "local"}
+	if n := c.callerNode(); !n.IsZero() {
+		p.caller = n.String()
+	}
+	for _, f := range c.Flags {
+		if f == "no_route_found" {
+			return pair{"other", p.caller}
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.pairs[p] {
+		if len(x.pairs) == maxSeries {
+			return pair{"other", "other"}
+		}
+		x.pairs[p] = true
+	}
+	return p
+}

@@ -1,0 +1,17 @@
+package operator
+
+import "context"
+
+// TapBackend does what the API is asked for about calls.
+type TapBackend interface {
+	Calls(ctx context.Context, f CallFilter, first int) ([]Call, error)
+	Tap(ctx context.Context, f CallFilter) (<-chan *Tapped, error)
+}
+
+func (q query) Calls(ctx context.Context, filter CallFilter, first int) ([]Call, error) {
+	return allowed(ctx, q.resolver, "calls", func() ([]Call, error) { return q.b.Calls(ctx, filter, first) })
+}
+
+func (s subscription) Tap(ctx context.Context, filter CallFilter) (<-chan *Tapped, error) {
+	return allowed(ctx, s.resolver, "tap", func() (<-chan *Tapped, error) { return s.b.Tap(ctx, filter) })
+}
