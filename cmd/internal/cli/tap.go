@@ -35,7 +35,9 @@ func (a *app) tapCommand() *cobra.Command {
 	recent := f.Int("recent", 0, "the newest so many of those that are remembered, 1 to 1000 (100 with --last)")
 	cmd.MarkFlagsMutuallyExclusive("denied", "failed")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		filter := client.CallFilter{From: *from, Code: *code, Slower: int(slower.Milliseconds()), Seconds: int(last.Seconds())}
+		filter := client.CallFilter{
+			From: *from, Code: *code, Slower: int(slower.Milliseconds()), Seconds: int(last.Seconds()),
+		}
 		switch {
 		case *denied:
 			filter.Outcome = "denied"

@@ -169,7 +169,9 @@ func (c *Client) Tap(ctx context.Context, filter CallFilter, yield func(Tapped) 
 }
 
 // subscribe calls yield with the data of each event of a subscription (GraphQL over server-sent events).
-func subscribe[T any](ctx context.Context, c *Client, query string, variables map[string]any, yield func(T) error) error {
+func subscribe[T any](
+	ctx context.Context, c *Client, query string, variables map[string]any, yield func(T) error,
+) error {
 	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	if err != nil {
 		return err
