@@ -314,7 +314,7 @@ func routingScenarios() []scenario {
 			one("a watch that is full counts what it loses", "bgp/peering TestSlowWatchOfSessions", feedFile,
 				"\t\tw.lost.Add(1)\n", ""),
 			one("a feed that is full is passed over", "bgp/peering TestWatchersUnderChurn", feedFile,
-				"if len(f.c) > 0 || !f.cursor", "if !f.cursor"),
+				"if len(f.next) > 0 || !f.cursor", "if !f.cursor"),
 		}},
 		{27, "replay", "The same events give the same tables and messages.", []guard{
 			one("chance is recorded", "bgp/record TestReplayIsExact", replayFile,

@@ -183,7 +183,7 @@ func flags(f *data.ResponseFlags) (all []string) {
 	if f == nil {
 		return nil
 	}
-	f.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+	f.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
 		all = append(all, string(field.Name()))
 		return true
 	})
@@ -192,15 +192,15 @@ func flags(f *data.ResponseFlags) (all []string) {
 }
 
 const (
-	unauthorized  = "unauthorized_details"              // ext_authz said no
-	callerLeft    = "downstream_connection_termination" // nobody's fault
-	callerReset   = "downstream_remote_reset"
-	rbacRefused   = "rbac_access_denied" // begins the details of whom the list of peers keeps out
-	grpcDenied    = "7"
-	grpcUnknown   = "16" // UNAUTHENTICATED
-	statusUnknown = 401
-	statusDenied  = 403
-	statusFailed  = 500
+	refusedByPolicy = "unauthorized_details"              // ext_authz said no
+	callerLeft      = "downstream_connection_termination" // nobody's fault
+	callerReset     = "downstream_remote_reset"
+	rbacRefused     = "rbac_access_denied" // begins the details of whom the list of peers keeps out
+	grpcDenied      = "7"
+	grpcUnknown     = "16" // UNAUTHENTICATED
+	statusUnknown   = 401
+	statusDenied    = 403
+	statusFailed    = 500
 )
 
 // failures are the gRPC statuses of a server or a way that failed; what a caller did wrong is none.
@@ -208,7 +208,7 @@ func failures() []string { return []string{"2", "4", "8", "13", "14", "15"} }
 
 func (c *Call) outcome() Outcome {
 	switch {
-	case slices.Contains(c.Flags, unauthorized), strings.HasPrefix(c.Reason, rbacRefused),
+	case slices.Contains(c.Flags, refusedByPolicy), strings.HasPrefix(c.Reason, rbacRefused),
 		c.Status == statusUnknown, c.Status == statusDenied, c.GRPC == grpcDenied, c.GRPC == grpcUnknown:
 		return Denied
 	case c.Status >= statusFailed, slices.Contains(failures(), c.GRPC):
