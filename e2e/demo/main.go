@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -54,12 +55,18 @@ func run(ctx context.Context, once bool) (err error) {
 	defer func() { err = errors.Join(err, l.Close()) }()
 	s := &show{Lab: l}
 	for _, act := range []func(context.Context) error{s.nodes, s.services, s.calls, s.crash, s.live, s.graph, s.drain,
-		s.broken, s.policies, s.tokens, s.organisations, s.gone} {
+		s.broken, s.policies, s.seen, s.tokens, s.organisations, s.gone} {
 		if err := act(ctx); err != nil {
 			return err
 		}
 	}
 	say("That was it, in %s.", time.Since(began).Round(time.Second))
+	page, err := s.c.CLI(ctx, "web")
+	if err != nil {
+		return err
+	}
+	say("What c knows is on a page for a browser, with a map of the nodes and the way of each service: catalyst web")
+	shows("%s", strings.TrimSpace(page))
 	if once {
 		return nil
 	}
@@ -70,6 +77,7 @@ func run(ctx context.Context, once bool) (err error) {
 	shows("%s --socket %s route explain books", binary, filepath.Join(s.c.Dir, "data", "catalyst.sock"))
 	shows("curl -H 'Content-Type: application/json' -d '{\"query\": \"{ books { title } }\"}' http://%s/graphql    # "+
 		"or open http://%s/ in a browser", s.c.Gateway, s.c.Gateway)
+	shows("%s --socket %s tap", binary, filepath.Join(s.c.Dir, "data", "catalyst.sock"))
 	shows("%s --socket %s watch", binary, filepath.Join(s.b.Dir, "data", "catalyst.sock"))
 	<-ctx.Done()
 	return nil

@@ -24,7 +24,8 @@ func (s *show) nodes(ctx context.Context) error {
 		name string
 		at   **lab.Node
 	}{{"a", &s.a}, {"b", &s.b}, {"c", &s.c}} {
-		node, err := s.Add(ctx, n.name, "--policy-enforce", "on", "--policy-tokens", "organisation")
+		node, err := s.Add(ctx, n.name, "--policy-enforce", "on", "--policy-tokens", "organisation", "--tap-enabled",
+			"--web", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
