@@ -122,13 +122,16 @@ func (a Asker) spiffe(by *bundle.Bundle, id string) *tls.Config {
 		},
 		VerifyConnection: func(s tls.ConnectionState) error {
 			shown, err := identity.Judge(s.PeerCertificates[0])
+			if err == nil && shown != id {
+				err = fmt.Errorf("whoever answers there is %s, want %s", bgp.Printable(shown), id)
+			}
+			if err == nil {
+				err = Chain(s.PeerCertificates, by)
+			}
 			if err != nil {
-				return err
+				return &NotProved{err, s.PeerCertificates}
 			}
-			if shown != id {
-				return fmt.Errorf("whoever answers there is %s, want %s", bgp.Printable(shown), id)
-			}
-			return Chain(s.PeerCertificates, by)
+			return nil
 		},
 	}
 }
@@ -169,7 +172,7 @@ func (a Asker) call(ctx context.Context, method, at string, secure *tls.Config, 
 	if resp.StatusCode != http.StatusOK {
 		var p problem
 		if resp.StatusCode == http.StatusForbidden && json.Unmarshal(b, &p) == nil && p.Kind != "" {
-			return nil, &Misuse{bgp.Printable(clip(p.Kind, 32)), bgp.Printable(clip(p.Text, 500))}
+			return nil, &Misuse{bgp.Printable(clip(p.Kind, 32)), bgp.Printable(clip(p.Text, 500)), p.Handshake}
 		}
 		return nil, fmt.Errorf("it answers %s", resp.Status)
 	}

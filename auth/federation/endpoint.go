@@ -165,7 +165,7 @@ func (e *Endpoint) redeem(w http.ResponseWriter, r *http.Request) {
 	var bad *Misuse
 	switch {
 	case errors.As(err, &bad):
-		WriteJSON(w, http.StatusForbidden, problem{bad.Kind, bad.Text})
+		WriteJSON(w, http.StatusForbidden, problem{Kind: bad.Kind, Text: bad.Text})
 		return
 	case err == nil && p != nil:
 		err = e.made(r.Context(), p)
@@ -182,6 +182,8 @@ func (e *Endpoint) redeem(w http.ResponseWriter, r *http.Request) {
 type problem struct {
 	Kind string `json:"kind"`
 	Text string `json:"text"`
+	// Handshake is told to whoever shows a certificate that names a neighbour.
+	Handshake *Handshake `json:"handshake,omitempty"`
 }
 
 // ReadJSON reads the body of a request; false if it is bad, which the caller has been told then.
@@ -191,7 +193,7 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, into any) bool {
 		err = json.Unmarshal(b, into)
 	}
 	if err != nil {
-		WriteJSON(w, http.StatusBadRequest, problem{"malformed", fmt.Sprintf("the body is no %T", into)})
+		WriteJSON(w, http.StatusBadRequest, problem{Kind: "malformed", Text: fmt.Sprintf("the body is no %T", into)})
 		return false
 	}
 	return true

@@ -33,6 +33,8 @@ type View struct {
 	Until time.Time `json:"until"`
 	// Refused is the kind of fault for which the receiver's last bundle was not taken; "" if it was.
 	Refused string `json:"refused,omitempty"`
+	// Handshakes are those in which the sender did not believe the receiver's certificate, the latest first.
+	Handshakes []Handshake `json:"handshakes,omitempty"`
 }
 
 // Keys are a bundle in short.
@@ -118,8 +120,10 @@ func (b *Book) Neighbour(r *http.Request) (*Peering, bgp.NodeID, *bundle.Bundle,
 		return p, node, nil, misuse(FaultNoBundle, "no bundle of %s is held here", node.Org)
 	}
 	if err := verify(chain, held, node); err != nil {
-		return p, node, held, &Misuse{KindOf(err, p, held), fmt.Sprintf(
-			"the certificate of %s is not believed here: %v (bundle of sequence %d)", node, err, held.Sequence)}
+		bad := misuse(KindOf(err, p, held), "the certificate of %s is not believed here: %v (bundle of sequence %d)", node,
+			err, held.Sequence)
+		bad.Handshake = handshake(b.cfg.Node, node, chain, held, bad.Kind, err.Error(), b.cfg.Now())
+		return p, node, held, bad
 	}
 	return p, node, held, nil
 }
@@ -139,5 +143,5 @@ func ReadExchange(w http.ResponseWriter, r *http.Request, from bgp.NodeID) (*Exc
 
 // Refuse answers a request with why it is refused.
 func Refuse(w http.ResponseWriter, m *Misuse) {
-	WriteJSON(w, http.StatusForbidden, problem{m.Kind, m.Text})
+	WriteJSON(w, http.StatusForbidden, problem{m.Kind, m.Text, m.Handshake})
 }

@@ -32,13 +32,15 @@ type Answer struct {
 type Misuse struct {
 	Kind string // malformed, secret, used, expired, withdrawn, organisation, certificate, bundle, role
 	Text string
+	// Handshake is the certificate that is not believed; nil where it is about something else.
+	Handshake *Handshake
 }
 
 // Error implements error.
 func (m *Misuse) Error() string { return m.Text }
 
 func misuse(kind, format string, args ...any) *Misuse {
-	return &Misuse{kind, fmt.Sprintf(format, args...)}
+	return &Misuse{Kind: kind, Text: fmt.Sprintf(format, args...)}
 }
 
 // Redeem spends an invitation and keeps the peering that it makes, in one transaction. chain is the certificate that

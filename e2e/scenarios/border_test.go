@@ -51,5 +51,12 @@ func acrossTheBorder() []scenario {
 			one("it holds so many lines", "cmd/internal/ledger TestItDoesNotGrow", ledgerFile,
 				"if len(l.lines) >= MaxLines {", "if false {"),
 		}},
+		{321, "a refused handshake", "One side shows a certificate that the other does not believe: both read which, by what " +
+			"and why.", []guard{
+			one("who refuses tells the other", "cmd/internal/trust TestARefusedHandshakeIsOneStory",
+				"auth/federation/exchange.go", "problem{m.Kind, m.Text, m.Handshake}", "problem{m.Kind, m.Text, nil}"),
+			one("a neighbour tells of its own refusals alone", "auth/federation TestWhatIsToldOfHandshakes",
+				"auth/federation/handshake.go", "h.By != neighbour || h.Of != self || h.check() != nil", "h.check() != nil"),
+		}},
 	}
 }

@@ -498,6 +498,7 @@ type ComplexityRoot struct {
 	Peering struct {
 		BundleEndpoint func(childComplexity int) int
 		Faults         func(childComplexity int) int
+		Handshakes     func(childComplexity int) int
 		Invitation     func(childComplexity int) int
 		Label          func(childComplexity int) int
 		Nodes          func(childComplexity int) int
@@ -668,6 +669,23 @@ type ComplexityRoot struct {
 		Resource func(childComplexity int) int
 		Service  func(childComplexity int) int
 		Version  func(childComplexity int) int
+	}
+
+	RefusedHandshake struct {
+		By       func(childComplexity int) int
+		First    func(childComplexity int) int
+		From     func(childComplexity int) int
+		Kind     func(childComplexity int) int
+		Last     func(childComplexity int) int
+		Name     func(childComplexity int) int
+		Of       func(childComplexity int) int
+		Roots    func(childComplexity int) int
+		Sequence func(childComplexity int) int
+		Serial   func(childComplexity int) int
+		Sha256   func(childComplexity int) int
+		Text     func(childComplexity int) int
+		Times    func(childComplexity int) int
+		Until    func(childComplexity int) int
 	}
 
 	Report struct {
@@ -3137,6 +3155,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Peering.Faults(childComplexity), true
+	case "Peering.handshakes":
+		if e.ComplexityRoot.Peering.Handshakes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Peering.Handshakes(childComplexity), true
 	case "Peering.invitation":
 		if e.ComplexityRoot.Peering.Invitation == nil {
 			break
@@ -4001,6 +4025,91 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Refused.Version(childComplexity), true
+
+	case "RefusedHandshake.by":
+		if e.ComplexityRoot.RefusedHandshake.By == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefusedHandshake.By(childComplexity), true
+	case "RefusedHandshake.first":
+		if e.ComplexityRoot.RefusedHandshake.First == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefusedHandshake.First(childComplexity), true
+	case "RefusedHandshake.from":
+		if e.ComplexityRoot.RefusedHandshake.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefusedHandshake.From(childComplexity), true
+	case "RefusedHandshake.kind":
+		if e.ComplexityRoot.RefusedHandshake.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefusedHandshake.Kind(childComplexity), true
+	case "RefusedHandshake.last":
+		if e.ComplexityRoot.RefusedHandshake.Last == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefusedHandshake.Last(childComplexity), true
+	case "RefusedHandshake.name":
+		if e.ComplexityRoot.RefusedHandshake.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefusedHandshake.Name(childComplexity), true
+	case "RefusedHandshake.of":
+		if e.ComplexityRoot.RefusedHandshake.Of == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefusedHandshake.Of(childComplexity), true
+	case "RefusedHandshake.roots":
+		if e.ComplexityRoot.RefusedHandshake.Roots == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefusedHandshake.Roots(childComplexity), true
+	case "RefusedHandshake.sequence":
+		if e.ComplexityRoot.RefusedHandshake.Sequence == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefusedHandshake.Sequence(childComplexity), true
+	case "RefusedHandshake.serial":
+		if e.ComplexityRoot.RefusedHandshake.Serial == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefusedHandshake.Serial(childComplexity), true
+	case "RefusedHandshake.sha256":
+		if e.ComplexityRoot.RefusedHandshake.Sha256 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefusedHandshake.Sha256(childComplexity), true
+	case "RefusedHandshake.text":
+		if e.ComplexityRoot.RefusedHandshake.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefusedHandshake.Text(childComplexity), true
+	case "RefusedHandshake.times":
+		if e.ComplexityRoot.RefusedHandshake.Times == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefusedHandshake.Times(childComplexity), true
+	case "RefusedHandshake.until":
+		if e.ComplexityRoot.RefusedHandshake.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RefusedHandshake.Until(childComplexity), true
 
 	case "Report.kind":
 		if e.ComplexityRoot.Report.Kind == nil {
@@ -5803,6 +5912,8 @@ func (ec *executionContext) childFields_Peering(ctx context.Context, field graph
 		return ec.fieldContext_Peering_label(ctx, field)
 	case "faults":
 		return ec.fieldContext_Peering_faults(ctx, field)
+	case "handshakes":
+		return ec.fieldContext_Peering_handshakes(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Peering", field.Name)
 }
@@ -6051,6 +6162,40 @@ func (ec *executionContext) childFields_Refused(ctx context.Context, field graph
 		return ec.fieldContext_Refused_at(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Refused", field.Name)
+}
+
+func (ec *executionContext) childFields_RefusedHandshake(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "by":
+		return ec.fieldContext_RefusedHandshake_by(ctx, field)
+	case "of":
+		return ec.fieldContext_RefusedHandshake_of(ctx, field)
+	case "name":
+		return ec.fieldContext_RefusedHandshake_name(ctx, field)
+	case "serial":
+		return ec.fieldContext_RefusedHandshake_serial(ctx, field)
+	case "sha256":
+		return ec.fieldContext_RefusedHandshake_sha256(ctx, field)
+	case "from":
+		return ec.fieldContext_RefusedHandshake_from(ctx, field)
+	case "until":
+		return ec.fieldContext_RefusedHandshake_until(ctx, field)
+	case "sequence":
+		return ec.fieldContext_RefusedHandshake_sequence(ctx, field)
+	case "roots":
+		return ec.fieldContext_RefusedHandshake_roots(ctx, field)
+	case "kind":
+		return ec.fieldContext_RefusedHandshake_kind(ctx, field)
+	case "text":
+		return ec.fieldContext_RefusedHandshake_text(ctx, field)
+	case "first":
+		return ec.fieldContext_RefusedHandshake_first(ctx, field)
+	case "last":
+		return ec.fieldContext_RefusedHandshake_last(ctx, field)
+	case "times":
+		return ec.fieldContext_RefusedHandshake_times(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RefusedHandshake", field.Name)
 }
 
 func (ec *executionContext) childFields_Report(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -16221,6 +16366,38 @@ func (ec *executionContext) fieldContext_Peering_faults(_ context.Context, field
 	return fc, nil
 }
 
+func (ec *executionContext) _Peering_handshakes(ctx context.Context, field graphql.CollectedField, obj *Peering) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Peering_handshakes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Handshakes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []RefusedHandshake) graphql.Marshaler {
+			return ec.marshalNRefusedHandshake2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐRefusedHandshakeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Peering_handshakes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Peering",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RefusedHandshake(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _PeeringNode_node(ctx context.Context, field graphql.CollectedField, obj *PeeringNode) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -19580,6 +19757,328 @@ func (ec *executionContext) _Refused_at(ctx context.Context, field graphql.Colle
 }
 func (ec *executionContext) fieldContext_Refused_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Refused", field, false, false, "String")
+}
+
+func (ec *executionContext) _RefusedHandshake_by(ctx context.Context, field graphql.CollectedField, obj *RefusedHandshake) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefusedHandshake_by(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.By, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RefusedHandshake_by(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RefusedHandshake", field, false, false, "String")
+}
+
+func (ec *executionContext) _RefusedHandshake_of(ctx context.Context, field graphql.CollectedField, obj *RefusedHandshake) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefusedHandshake_of(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Of, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RefusedHandshake_of(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RefusedHandshake", field, false, false, "String")
+}
+
+func (ec *executionContext) _RefusedHandshake_name(ctx context.Context, field graphql.CollectedField, obj *RefusedHandshake) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefusedHandshake_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RefusedHandshake_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RefusedHandshake", field, false, false, "String")
+}
+
+func (ec *executionContext) _RefusedHandshake_serial(ctx context.Context, field graphql.CollectedField, obj *RefusedHandshake) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefusedHandshake_serial(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Serial, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RefusedHandshake_serial(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RefusedHandshake", field, false, false, "String")
+}
+
+func (ec *executionContext) _RefusedHandshake_sha256(ctx context.Context, field graphql.CollectedField, obj *RefusedHandshake) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefusedHandshake_sha256(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Sha256, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RefusedHandshake_sha256(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RefusedHandshake", field, false, false, "String")
+}
+
+func (ec *executionContext) _RefusedHandshake_from(ctx context.Context, field graphql.CollectedField, obj *RefusedHandshake) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefusedHandshake_from(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.From, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RefusedHandshake_from(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RefusedHandshake", field, false, false, "String")
+}
+
+func (ec *executionContext) _RefusedHandshake_until(ctx context.Context, field graphql.CollectedField, obj *RefusedHandshake) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefusedHandshake_until(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Until, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RefusedHandshake_until(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RefusedHandshake", field, false, false, "String")
+}
+
+func (ec *executionContext) _RefusedHandshake_sequence(ctx context.Context, field graphql.CollectedField, obj *RefusedHandshake) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefusedHandshake_sequence(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Sequence, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RefusedHandshake_sequence(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RefusedHandshake", field, false, false, "String")
+}
+
+func (ec *executionContext) _RefusedHandshake_roots(ctx context.Context, field graphql.CollectedField, obj *RefusedHandshake) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefusedHandshake_roots(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Roots, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RefusedHandshake_roots(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RefusedHandshake", field, false, false, "String")
+}
+
+func (ec *executionContext) _RefusedHandshake_kind(ctx context.Context, field graphql.CollectedField, obj *RefusedHandshake) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefusedHandshake_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RefusedHandshake_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RefusedHandshake", field, false, false, "String")
+}
+
+func (ec *executionContext) _RefusedHandshake_text(ctx context.Context, field graphql.CollectedField, obj *RefusedHandshake) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefusedHandshake_text(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Text, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RefusedHandshake_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RefusedHandshake", field, false, false, "String")
+}
+
+func (ec *executionContext) _RefusedHandshake_first(ctx context.Context, field graphql.CollectedField, obj *RefusedHandshake) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefusedHandshake_first(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.First, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RefusedHandshake_first(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RefusedHandshake", field, false, false, "String")
+}
+
+func (ec *executionContext) _RefusedHandshake_last(ctx context.Context, field graphql.CollectedField, obj *RefusedHandshake) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefusedHandshake_last(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Last, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RefusedHandshake_last(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RefusedHandshake", field, false, false, "String")
+}
+
+func (ec *executionContext) _RefusedHandshake_times(ctx context.Context, field graphql.CollectedField, obj *RefusedHandshake) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefusedHandshake_times(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Times, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RefusedHandshake_times(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RefusedHandshake", field, false, false, "Int")
 }
 
 func (ec *executionContext) _Report_node(ctx context.Context, field graphql.CollectedField, obj *Report) (ret graphql.Marshaler) {
@@ -27806,6 +28305,11 @@ func (ec *executionContext) _Peering(ctx context.Context, sel ast.SelectionSet, 
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "handshakes":
+			out.Values[i] = ec._Peering_handshakes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -28879,6 +29383,104 @@ func (ec *executionContext) _Refused(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "at":
 			out.Values[i] = ec._Refused_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var refusedHandshakeImplementors = []string{"RefusedHandshake"}
+
+func (ec *executionContext) _RefusedHandshake(ctx context.Context, sel ast.SelectionSet, obj *RefusedHandshake) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, refusedHandshakeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RefusedHandshake")
+		case "by":
+			out.Values[i] = ec._RefusedHandshake_by(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "of":
+			out.Values[i] = ec._RefusedHandshake_of(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "name":
+			out.Values[i] = ec._RefusedHandshake_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serial":
+			out.Values[i] = ec._RefusedHandshake_serial(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "sha256":
+			out.Values[i] = ec._RefusedHandshake_sha256(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "from":
+			out.Values[i] = ec._RefusedHandshake_from(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "until":
+			out.Values[i] = ec._RefusedHandshake_until(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "sequence":
+			out.Values[i] = ec._RefusedHandshake_sequence(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "roots":
+			out.Values[i] = ec._RefusedHandshake_roots(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "kind":
+			out.Values[i] = ec._RefusedHandshake_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "text":
+			out.Values[i] = ec._RefusedHandshake_text(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "first":
+			out.Values[i] = ec._RefusedHandshake_first(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "last":
+			out.Values[i] = ec._RefusedHandshake_last(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "times":
+			out.Values[i] = ec._RefusedHandshake_times(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -31440,6 +32042,26 @@ func (ec *executionContext) marshalNRefused2ᚕgithubᚗcomᚋcatalystᚑrouter�
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNRefused2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐRefused(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNRefusedHandshake2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐRefusedHandshake(ctx context.Context, sel ast.SelectionSet, v RefusedHandshake) graphql.Marshaler {
+	return ec._RefusedHandshake(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNRefusedHandshake2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐRefusedHandshakeᚄ(ctx context.Context, sel ast.SelectionSet, v []RefusedHandshake) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRefusedHandshake2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐRefusedHandshake(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {

@@ -678,6 +678,8 @@ type Peering struct {
 	Label      string `json:"label"`
 	// What is wrong, or will be: worst first.
 	Faults []TrustFault `json:"faults"`
+	// Handshakes that either side refused since this node started, the latest first.
+	Handshakes []RefusedHandshake `json:"handshakes"`
 }
 
 type PeeringInput struct {
@@ -845,6 +847,28 @@ type Refused struct {
 	Version  string `json:"version"`
 	Error    string `json:"error"`
 	At       string `json:"at"`
+}
+
+// A certificate that one side showed and the other did not believe, as both sides tell it.
+type RefusedHandshake struct {
+	// The node that refused, and the one that was to be proved.
+	By string `json:"by"`
+	Of string `json:"of"`
+	// The URI in the certificate, its serial number in hex, its SHA-256, and when it is valid.
+	Name   string `json:"name"`
+	Serial string `json:"serial"`
+	Sha256 string `json:"sha256"`
+	From   string `json:"from"`
+	Until  string `json:"until"`
+	// The bundle that it was judged by: its sequence, and the SHA-256 of its roots.
+	Sequence string   `json:"sequence"`
+	Roots    []string `json:"roots"`
+	// stale-bundle, wrong-pin, expired-leaf, clock and others
+	Kind  string `json:"kind"`
+	Text  string `json:"text"`
+	First string `json:"first"`
+	Last  string `json:"last"`
+	Times int    `json:"times"`
 }
 
 // What a node cannot do with a service, in its own words.

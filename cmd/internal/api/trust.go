@@ -146,6 +146,7 @@ func (a *API) peeringOf(ctx context.Context, p *federation.Peering) (*operator.P
 	standing := a.cfg.Trust.Standing(p)
 	out.Trust.CheckedAt = stamp(standing.Checked)
 	out.Trust.Refused, out.Trust.RefusedAt = standing.Refused, stamp(standing.RefusedAt)
+	out.Handshakes = handshakesOf(standing.Handshakes)
 	for i, f := range standing.Faults {
 		view := operator.TrustFault{
 			Kind:     f.Kind,
@@ -174,6 +175,19 @@ func (a *API) peeringOf(ctx context.Context, p *federation.Peering) (*operator.P
 		}
 	})
 	return out, err
+}
+
+func handshakesOf(all []federation.Handshake) []operator.RefusedHandshake {
+	out := []operator.RefusedHandshake{}
+	for _, h := range all {
+		out = append(out, operator.RefusedHandshake{
+			By: h.By.String(), Of: h.Of.String(), Name: h.Name, Serial: h.Serial, Sha256: h.SHA256, From: stamp(h.From),
+			Until: stamp(h.Until), Sequence: strconv.FormatUint(h.Tried.Sequence, 10),
+			Roots: append([]string{}, h.Tried.Pins...), Kind: h.Kind, Text: h.Text, First: stamp(h.First),
+			Last: stamp(h.Last), Times: h.Times,
+		})
+	}
+	return out
 }
 
 func trustView(t *federation.Trust, held *bundle.Bundle) operator.BundleView {

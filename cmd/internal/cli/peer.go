@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -244,7 +245,14 @@ func (a *app) peerShow() *cobra.Command {
 			if resp.Peer == nil {
 				return fmt.Errorf("%s is not a peer: see catalyst peer list", args[0])
 			}
-			err = a.print(resp.Peer, func(w io.Writer) { showPeer(w, resp.Peer.PeerFields) })
+			refused, err := a.refusedHandshakes(cmd.Context(), resp.Peer.Node)
+			if err != nil {
+				return err
+			}
+			err = a.print(resp.Peer, func(w io.Writer) {
+				showPeer(w, resp.Peer.PeerFields)
+				showHandshakes(w, refused)
+			})
 			if err != nil || a.output != "table" {
 				return err
 			}
@@ -252,6 +260,24 @@ func (a *app) peerShow() *cobra.Command {
 				showRules(a.io.Out, "export", resp.Peer.Config.Export))
 		},
 	}
+}
+
+// refusedHandshakes are those with the organisation of a node; none without a peering.
+func (a *app) refusedHandshakes(
+	ctx context.Context, node string,
+) ([]*client.PeeringFieldsHandshakesRefusedHandshake, error) {
+	org, _, _ := strings.Cut(node, "/")
+	resp, err := client.GetPeering(ctx, a.client(), org)
+	if err != nil || resp.Peering == nil {
+		return nil, err
+	}
+	var all []*client.PeeringFieldsHandshakesRefusedHandshake
+	for _, h := range resp.Peering.Handshakes {
+		if h.By == node || h.Of == node {
+			all = append(all, h)
+		}
+	}
+	return all, nil
 }
 
 // showRules prints a filter chain as the file that --import and --export read; nothing where there is none.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -317,8 +318,18 @@ func showPeering(w io.Writer, p *client.PeeringFields) {
 	if p.Theirs != nil {
 		showTerms(w, "its side", &p.Theirs.TermsFields)
 	}
+	showHandshakes(w, p.Handshakes)
 	for _, f := range p.Faults {
 		row(w, f.Severity, fmt.Sprintf("%s: %s (seen by %s): %s", f.Kind, f.Text, f.SeenBy, f.Advice))
+	}
+}
+
+// showHandshakes says of each certificate that one side did not believe whose it was, and by which bundle.
+func showHandshakes(w io.Writer, all []*client.PeeringFieldsHandshakesRefusedHandshake) {
+	for _, h := range all {
+		row(w, "refused", fmt.Sprintf("by %s, %d times, last %s: the certificate of %s (%s, serial %s, %s to %s) by the bundle "+
+			"of sequence %s (%s): %s: %s", h.By, h.Times, h.Last, h.Of, cmp.Or(h.Name, "no single name"), h.Serial, h.From,
+			h.Until, h.Sequence, listed(h.Roots, "no roots"), h.Kind, h.Text))
 	}
 }
 

@@ -33,6 +33,16 @@ type state struct {
 	poll    error
 	polled  time.Time
 	since   map[string]time.Time // of faults, by kind
+	// refusals are handshakes that were refused, by either side, the latest first.
+	refusals []federation.Handshake
+}
+
+// note remembers a handshake that was refused.
+func (r *Room) note(org bgp.Org, h federation.Handshake) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.state(org)
+	s.refusals = federation.Remember(s.refusals, h)
 }
 
 // state returns that of an organisation. The caller holds mu.
@@ -134,6 +144,15 @@ func (r *Room) exchange(ctx context.Context, p *federation.Peering, n federation
 	r.mu.Lock()
 	r.state(p.Org).err = err
 	r.mu.Unlock()
+	if h := federation.RefusedBy(r.cfg.Node, p, n.Node, held, err, time.Now()); h != nil {
+		r.note(p.Org, *h)
+	}
+	var bad *federation.Misuse
+	if errors.As(err, &bad) && bad.Handshake != nil {
+		for _, h := range federation.ToldBy(n.Node, r.cfg.Node, []federation.Handshake{*bad.Handshake}) {
+			r.note(p.Org, h)
+		}
+	}
 	if err == nil {
 		r.hear(ctx, p, held, theirs)
 	}
@@ -166,6 +185,11 @@ func (r *Room) mine(p *federation.Peering) (*federation.Exchange, error) {
 			out.View.Refused = federation.FaultOlderSequence
 		}
 	}
+	for _, h := range r.state(p.Org).refusals {
+		if h.By == r.cfg.Node {
+			out.View.Handshakes = append(out.View.Handshakes, h)
+		}
+	}
 	return out, nil
 }
 
@@ -177,6 +201,9 @@ func (r *Room) hear(ctx context.Context, p *federation.Peering, held *bundle.Bun
 	}
 	if e := r.book.Declared(ctx, p.Org, in.View.Terms); e != nil {
 		r.cfg.Log.Error("what another organisation declares is not kept", "organisation", string(p.Org), "error", e)
+	}
+	for _, h := range slices.Backward(federation.ToldBy(in.View.Node, r.cfg.Node, in.View.Handshakes)) {
+		r.note(p.Org, h)
 	}
 	now := time.Now()
 	r.mu.Lock()
@@ -217,6 +244,9 @@ func (r *Room) answer(w http.ResponseWriter, req *http.Request) {
 			r.mu.Lock()
 			r.state(p.Org).err = bad
 			r.mu.Unlock()
+			if bad.Handshake != nil {
+				r.note(p.Org, *bad.Handshake)
+			}
 			r.cfg.Log.Warn("a neighbour is not believed", "node", node.String(), "kind", bad.Kind, "reason", bad.Text,
 				"from", req.RemoteAddr)
 		}
@@ -321,6 +351,8 @@ type Standing struct {
 	RefusedAt time.Time
 	Faults    []federation.Fault
 	Since     []time.Time // of each fault
+	// Handshakes are those that either side refused, the latest first.
+	Handshakes []federation.Handshake
 }
 
 // Standing tells how it stands with a peering.
@@ -335,7 +367,7 @@ func (r *Room) Standing(p *federation.Peering) Standing {
 	defer r.mu.Unlock()
 	s := r.state(p.Org)
 	now := time.Now()
-	out := Standing{Checked: s.checked, Faults: federation.Faults(&federation.Seen{
+	out := Standing{Checked: s.checked, Handshakes: s.refusals, Faults: federation.Faults(&federation.Seen{
 		Now: now, Node: r.cfg.Node, Peering: p, Own: own, Held: r.book.Held(p.Org), From: m.Issued, Until: m.Expires,
 		Root: r.signer(own), View: s.view, Heard: s.heard, Begun: s.begun, Err: s.err, Refused: s.refused, Poll: s.poll,
 	})}

@@ -70,6 +70,11 @@ func (v *AcceptPeeringAcceptPeering) GetFaults() []*PeeringFieldsFaultsTrustFaul
 	return v.PeeringFields.Faults
 }
 
+// GetHandshakes returns AcceptPeeringAcceptPeering.Handshakes, and is useful for accessing the field via an interface.
+func (v *AcceptPeeringAcceptPeering) GetHandshakes() []*PeeringFieldsHandshakesRefusedHandshake {
+	return v.PeeringFields.Handshakes
+}
+
 func (v *AcceptPeeringAcceptPeering) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -115,6 +120,8 @@ type __premarshalAcceptPeeringAcceptPeering struct {
 	BundleEndpoint *PeeringFieldsBundleEndpoint `json:"bundleEndpoint"`
 
 	Faults []*PeeringFieldsFaultsTrustFault `json:"faults"`
+
+	Handshakes []*PeeringFieldsHandshakesRefusedHandshake `json:"handshakes"`
 }
 
 func (v *AcceptPeeringAcceptPeering) MarshalJSON() ([]byte, error) {
@@ -138,6 +145,7 @@ func (v *AcceptPeeringAcceptPeering) __premarshalJSON() (*__premarshalAcceptPeer
 	retval.Trust = v.PeeringFields.Trust
 	retval.BundleEndpoint = v.PeeringFields.BundleEndpoint
 	retval.Faults = v.PeeringFields.Faults
+	retval.Handshakes = v.PeeringFields.Handshakes
 	return &retval, nil
 }
 
@@ -2061,6 +2069,11 @@ func (v *GetPeeringPeering) GetFaults() []*PeeringFieldsFaultsTrustFault {
 	return v.PeeringFields.Faults
 }
 
+// GetHandshakes returns GetPeeringPeering.Handshakes, and is useful for accessing the field via an interface.
+func (v *GetPeeringPeering) GetHandshakes() []*PeeringFieldsHandshakesRefusedHandshake {
+	return v.PeeringFields.Handshakes
+}
+
 func (v *GetPeeringPeering) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -2106,6 +2119,8 @@ type __premarshalGetPeeringPeering struct {
 	BundleEndpoint *PeeringFieldsBundleEndpoint `json:"bundleEndpoint"`
 
 	Faults []*PeeringFieldsFaultsTrustFault `json:"faults"`
+
+	Handshakes []*PeeringFieldsHandshakesRefusedHandshake `json:"handshakes"`
 }
 
 func (v *GetPeeringPeering) MarshalJSON() ([]byte, error) {
@@ -2129,6 +2144,7 @@ func (v *GetPeeringPeering) __premarshalJSON() (*__premarshalGetPeeringPeering, 
 	retval.Trust = v.PeeringFields.Trust
 	retval.BundleEndpoint = v.PeeringFields.BundleEndpoint
 	retval.Faults = v.PeeringFields.Faults
+	retval.Handshakes = v.PeeringFields.Handshakes
 	return &retval, nil
 }
 
@@ -3857,6 +3873,11 @@ func (v *ListPeeringsPeeringsPeering) GetFaults() []*PeeringFieldsFaultsTrustFau
 	return v.PeeringFields.Faults
 }
 
+// GetHandshakes returns ListPeeringsPeeringsPeering.Handshakes, and is useful for accessing the field via an interface.
+func (v *ListPeeringsPeeringsPeering) GetHandshakes() []*PeeringFieldsHandshakesRefusedHandshake {
+	return v.PeeringFields.Handshakes
+}
+
 func (v *ListPeeringsPeeringsPeering) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -3902,6 +3923,8 @@ type __premarshalListPeeringsPeeringsPeering struct {
 	BundleEndpoint *PeeringFieldsBundleEndpoint `json:"bundleEndpoint"`
 
 	Faults []*PeeringFieldsFaultsTrustFault `json:"faults"`
+
+	Handshakes []*PeeringFieldsHandshakesRefusedHandshake `json:"handshakes"`
 }
 
 func (v *ListPeeringsPeeringsPeering) MarshalJSON() ([]byte, error) {
@@ -3925,6 +3948,7 @@ func (v *ListPeeringsPeeringsPeering) __premarshalJSON() (*__premarshalListPeeri
 	retval.Trust = v.PeeringFields.Trust
 	retval.BundleEndpoint = v.PeeringFields.BundleEndpoint
 	retval.Faults = v.PeeringFields.Faults
+	retval.Handshakes = v.PeeringFields.Handshakes
 	return &retval, nil
 }
 
@@ -5462,6 +5486,8 @@ type PeeringFields struct {
 	BundleEndpoint *PeeringFieldsBundleEndpoint  `json:"bundleEndpoint"`
 	// What is wrong, or will be: worst first.
 	Faults []*PeeringFieldsFaultsTrustFault `json:"faults"`
+	// Handshakes that either side refused since this node started, the latest first.
+	Handshakes []*PeeringFieldsHandshakesRefusedHandshake `json:"handshakes"`
 }
 
 // GetOrganisation returns PeeringFields.Organisation, and is useful for accessing the field via an interface.
@@ -5493,6 +5519,11 @@ func (v *PeeringFields) GetBundleEndpoint() *PeeringFieldsBundleEndpoint { retur
 
 // GetFaults returns PeeringFields.Faults, and is useful for accessing the field via an interface.
 func (v *PeeringFields) GetFaults() []*PeeringFieldsFaultsTrustFault { return v.Faults }
+
+// GetHandshakes returns PeeringFields.Handshakes, and is useful for accessing the field via an interface.
+func (v *PeeringFields) GetHandshakes() []*PeeringFieldsHandshakesRefusedHandshake {
+	return v.Handshakes
+}
 
 // PeeringFieldsBundleEndpoint includes the requested fields of the GraphQL type BundleEndpoint.
 type PeeringFieldsBundleEndpoint struct {
@@ -5540,6 +5571,73 @@ func (v *PeeringFieldsFaultsTrustFault) GetSince() string { return v.Since }
 
 // GetSeenBy returns PeeringFieldsFaultsTrustFault.SeenBy, and is useful for accessing the field via an interface.
 func (v *PeeringFieldsFaultsTrustFault) GetSeenBy() string { return v.SeenBy }
+
+// PeeringFieldsHandshakesRefusedHandshake includes the requested fields of the GraphQL type RefusedHandshake.
+// The GraphQL type's documentation follows.
+//
+// A certificate that one side showed and the other did not believe, as both sides tell it.
+type PeeringFieldsHandshakesRefusedHandshake struct {
+	// The node that refused, and the one that was to be proved.
+	By string `json:"by"`
+	Of string `json:"of"`
+	// The URI in the certificate, its serial number in hex, its SHA-256, and when it is valid.
+	Name   string `json:"name"`
+	Serial string `json:"serial"`
+	Sha256 string `json:"sha256"`
+	From   string `json:"from"`
+	Until  string `json:"until"`
+	// The bundle that it was judged by: its sequence, and the SHA-256 of its roots.
+	Sequence string   `json:"sequence"`
+	Roots    []string `json:"roots"`
+	// stale-bundle, wrong-pin, expired-leaf, clock and others
+	Kind  string `json:"kind"`
+	Text  string `json:"text"`
+	First string `json:"first"`
+	Last  string `json:"last"`
+	Times int    `json:"times"`
+}
+
+// GetBy returns PeeringFieldsHandshakesRefusedHandshake.By, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsHandshakesRefusedHandshake) GetBy() string { return v.By }
+
+// GetOf returns PeeringFieldsHandshakesRefusedHandshake.Of, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsHandshakesRefusedHandshake) GetOf() string { return v.Of }
+
+// GetName returns PeeringFieldsHandshakesRefusedHandshake.Name, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsHandshakesRefusedHandshake) GetName() string { return v.Name }
+
+// GetSerial returns PeeringFieldsHandshakesRefusedHandshake.Serial, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsHandshakesRefusedHandshake) GetSerial() string { return v.Serial }
+
+// GetSha256 returns PeeringFieldsHandshakesRefusedHandshake.Sha256, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsHandshakesRefusedHandshake) GetSha256() string { return v.Sha256 }
+
+// GetFrom returns PeeringFieldsHandshakesRefusedHandshake.From, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsHandshakesRefusedHandshake) GetFrom() string { return v.From }
+
+// GetUntil returns PeeringFieldsHandshakesRefusedHandshake.Until, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsHandshakesRefusedHandshake) GetUntil() string { return v.Until }
+
+// GetSequence returns PeeringFieldsHandshakesRefusedHandshake.Sequence, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsHandshakesRefusedHandshake) GetSequence() string { return v.Sequence }
+
+// GetRoots returns PeeringFieldsHandshakesRefusedHandshake.Roots, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsHandshakesRefusedHandshake) GetRoots() []string { return v.Roots }
+
+// GetKind returns PeeringFieldsHandshakesRefusedHandshake.Kind, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsHandshakesRefusedHandshake) GetKind() string { return v.Kind }
+
+// GetText returns PeeringFieldsHandshakesRefusedHandshake.Text, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsHandshakesRefusedHandshake) GetText() string { return v.Text }
+
+// GetFirst returns PeeringFieldsHandshakesRefusedHandshake.First, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsHandshakesRefusedHandshake) GetFirst() string { return v.First }
+
+// GetLast returns PeeringFieldsHandshakesRefusedHandshake.Last, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsHandshakesRefusedHandshake) GetLast() string { return v.Last }
+
+// GetTimes returns PeeringFieldsHandshakesRefusedHandshake.Times, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsHandshakesRefusedHandshake) GetTimes() int { return v.Times }
 
 // PeeringFieldsNodesPeeringNode includes the requested fields of the GraphQL type PeeringNode.
 type PeeringFieldsNodesPeeringNode struct {
@@ -7199,6 +7297,11 @@ func (v *SetPeeringSetPeering) GetFaults() []*PeeringFieldsFaultsTrustFault {
 	return v.PeeringFields.Faults
 }
 
+// GetHandshakes returns SetPeeringSetPeering.Handshakes, and is useful for accessing the field via an interface.
+func (v *SetPeeringSetPeering) GetHandshakes() []*PeeringFieldsHandshakesRefusedHandshake {
+	return v.PeeringFields.Handshakes
+}
+
 func (v *SetPeeringSetPeering) UnmarshalJSON(b []byte) error {
 
 	if string(b) == "null" {
@@ -7244,6 +7347,8 @@ type __premarshalSetPeeringSetPeering struct {
 	BundleEndpoint *PeeringFieldsBundleEndpoint `json:"bundleEndpoint"`
 
 	Faults []*PeeringFieldsFaultsTrustFault `json:"faults"`
+
+	Handshakes []*PeeringFieldsHandshakesRefusedHandshake `json:"handshakes"`
 }
 
 func (v *SetPeeringSetPeering) MarshalJSON() ([]byte, error) {
@@ -7267,6 +7372,7 @@ func (v *SetPeeringSetPeering) __premarshalJSON() (*__premarshalSetPeeringSetPee
 	retval.Trust = v.PeeringFields.Trust
 	retval.BundleEndpoint = v.PeeringFields.BundleEndpoint
 	retval.Faults = v.PeeringFields.Faults
+	retval.Handshakes = v.PeeringFields.Handshakes
 	return &retval, nil
 }
 
@@ -8556,6 +8662,22 @@ fragment PeeringFields on Peering {
 		since
 		seenBy
 	}
+	handshakes {
+		by
+		of
+		name
+		serial
+		sha256
+		from
+		until
+		sequence
+		roots
+		kind
+		text
+		first
+		last
+		times
+	}
 }
 fragment TermsFields on Terms {
 	take
@@ -9526,6 +9648,22 @@ fragment PeeringFields on Peering {
 		since
 		seenBy
 	}
+	handshakes {
+		by
+		of
+		name
+		serial
+		sha256
+		from
+		until
+		sequence
+		roots
+		kind
+		text
+		first
+		last
+		times
+	}
 }
 fragment TermsFields on Terms {
 	take
@@ -10265,6 +10403,22 @@ fragment PeeringFields on Peering {
 		advice
 		since
 		seenBy
+	}
+	handshakes {
+		by
+		of
+		name
+		serial
+		sha256
+		from
+		until
+		sequence
+		roots
+		kind
+		text
+		first
+		last
+		times
 	}
 }
 fragment TermsFields on Terms {
@@ -11336,6 +11490,22 @@ fragment PeeringFields on Peering {
 		advice
 		since
 		seenBy
+	}
+	handshakes {
+		by
+		of
+		name
+		serial
+		sha256
+		from
+		until
+		sequence
+		roots
+		kind
+		text
+		first
+		last
+		times
 	}
 }
 fragment TermsFields on Terms {
