@@ -25,7 +25,9 @@ import (
 // ordered without TLS, or over the wrong protocol, says what it speaks and what to order, and that helps.
 func TestWorkloadsOverTLSAndTheWrongProtocol(t *testing.T) {
 	_, n := world(t, "a c", "a-c")
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "over TLS") }))
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "over TLS")
+	}))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -72,7 +74,8 @@ func TestWorkloadsOverTLSAndTheWrongProtocol(t *testing.T) {
 		}
 	}
 	traced("films", "it speaks HTTP/1.1 over TLS", "catalyst route update films.acme.example -p https with --tls-ca")
-	traced("stock", "it speaks HTTP/2, the service is ordered as HTTP/1.1", "catalyst route update stock.acme.example -p grpc")
+	traced("stock", "it speaks HTTP/2, the service is ordered as HTTP/1.1",
+		"catalyst route update stock.acme.example -p grpc")
 	cli("route", "update", "films", "-p", "https", "--tls-ca", ca)
 	called("films", "over TLS")
 	out, err := n("a").CLI(t.Context(), "route", "update", "films", "-p", "https", "--tls-ca", "none")

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"regexp"
+	"slices"
 
 	cncf "github.com/cncf/xds/go/xds/core/v3"
 	match "github.com/cncf/xds/go/xds/type/matcher/v3"
@@ -25,6 +26,27 @@ type Admission struct {
 	Peers        []Admitted
 	// Refused nodes, and their Envoys, do not come in whatever the others say: their certificates are revoked.
 	Refused []bgp.NodeID
+}
+
+// Admits tells whether a caller may reach a service: what the guard decides, for a request that is under way. The
+// caller is the URI name of its certificate; own is this node's organisation.
+func (a *Admission) Admits(own bgp.Org, caller string, svc bgp.Service) bool {
+	node, err := bgp.ParseNodeID(caller)
+	if e, envoyErr := bgp.ParseEnvoyID(caller); envoyErr == nil {
+		node, err = e.Node, nil
+	}
+	if err != nil || slices.Contains(a.Refused, node) {
+		return false
+	}
+	if a.Organisation && node.Org == own {
+		return true
+	}
+	i := slices.IndexFunc(a.Peers, func(p Admitted) bool { return p.Node == node })
+	if i < 0 {
+		return false
+	}
+	_, found := slices.BinarySearch(a.Peers[i].Services, svc)
+	return a.Peers[i].Everything || found
 }
 
 // Admitted is one node, and its Envoys.

@@ -107,6 +107,9 @@ func (c *Compiler) Start(id Identity) (Delta, error) {
 	if c.cfg.Policy != nil {
 		b.set(TypeCluster, hopsPrefix+policyName, c.policyCluster())
 	}
+	if c.cfg.Underway != "" && c.cfg.Ingress != "" {
+		b.set(TypeCluster, hopsPrefix+underwayName, c.underwayCluster())
+	}
 	for _, name := range listeners {
 		l, err := c.httpListener(name)
 		if err != nil {

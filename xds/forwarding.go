@@ -141,6 +141,9 @@ type Config struct {
 	// Policy has requests and connections decided by the node; nil for whoever may come in may call everything.
 	Policy *PolicyCheck
 	Limits Limits
+	// Underway is the path of the Unix socket where the node says which requests of other nodes may not go on (package
+	// underway); "" for nowhere: what is under way goes on when its right ends.
+	Underway string
 	// Pings is how often Envoy pings other nodes over connections that carry nothing. Zero means KeepaliveInterval.
 	Pings time.Duration
 }

@@ -32,6 +32,10 @@ type Limits struct {
 	// WorkloadIdle is how long a connection to an HTTP/1 workload is kept without a request. 0 means 4 s: common servers
 	// close theirs after 5 s and more, and a request that is sent at that very moment would be lost.
 	WorkloadIdle time.Duration
+	// MeshStream is how long a request or connection of another node may last, MeshConnection how old a connection to
+	// another node becomes before requests go over a new one, made with the certificates of that moment: what is under way
+	// on the old one goes on. 0 means 7 days and an hour, a negative value no bound.
+	MeshStream, MeshConnection time.Duration
 }
 
 const (
@@ -39,6 +43,9 @@ const (
 	defaultDescriptors = 20_000
 	defaultHeaderKiB   = 128
 	defaultIdle        = 4 * time.Second
+
+	defaultMeshStream     = 7 * 24 * time.Hour
+	defaultMeshConnection = time.Hour
 
 	maxWindow = 1<<31 - 1 // of a connection, RFC 9113 §6.9.1
 	// hopStreams is how many streams share a connection between two Envoys. For more, there are more connections.
@@ -66,6 +73,12 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.HeaderKiB, defaultHeaderKiB)
 	if l.WorkloadIdle == 0 {
 		l.WorkloadIdle = defaultIdle
+	}
+	if l.MeshStream == 0 {
+		l.MeshStream = defaultMeshStream
+	}
+	if l.MeshConnection == 0 {
+		l.MeshConnection = defaultMeshConnection
 	}
 	return l
 }

@@ -45,6 +45,8 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 		return l, nil
 	}
 	manager := c.meshManager(name, byCertificate, guardFilter(), c.comingIn())
+	manager.HttpFilters = slices.Insert(manager.HttpFilters, 2, c.watchUnderway()...)
+	c.boundMesh(manager.CommonHttpProtocolOptions)
 	manager.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE_SET
 	manager.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}
 	c.fairly(l, &listener.FilterChain{

@@ -1,6 +1,13 @@
 package scenarios
 
-const workloadFile = "xds/workload.go"
+const (
+	workloadFile  = "xds/workload.go"
+	underwayFile  = "xds/underway.go"
+	admissionOf   = "xds/admission.go"
+	admittedFile  = "cmd/internal/forwarding/refused.go"
+	watchServer   = "xds/underway/underway.go"
+	underwayTests = "xds/ads TestWhatIsUnderWayEndsWithItsRight"
+)
 
 // hopScenarios are about next hops: who is left, and who is let go on.
 func hopScenarios() []scenario {
@@ -39,6 +46,21 @@ func hopScenarios() []scenario {
 			one("a server of TLS that answers 400 in clear is one", "cmd/internal/offer/probe TestSpeaks",
 				"cmd/internal/offer/probe/speaks.go", "should.heard(first) && !bytes.HasSuffix(first, []byte(\" 400\"))",
 				"should.heard(first) && !bytes.HasSuffix(first, []byte(\" 499\"))"),
+		}},
+		{240, "a right ends while a stream lasts", "A peer is removed, a node revoked, a service taken from another " +
+			"organisation, while connections, WebSockets and streams are open. These end at once, others stay.", []guard{
+			one("what is watched ends when the list changes", underwayTests, watchServer,
+				"if may, changed = s.judge(caller, svc); !may {",
+				"if may, changed = s.judge(caller, svc); !may && caller == \"\" {"),
+			one("connections and upgrades are watched from their beginning", underwayTests, underwayFile,
+				"not(either(connection, upgrade, both(grpc, not(over))))", "not(both(grpc, not(over)))"),
+			one("answers that last are watched", underwayTests, underwayFile,
+				"late.ProcessingMode.ResponseHeaderMode = extproc.ProcessingMode_SEND", "_ = late.ProcessingMode"),
+			one("a revoked node reaches nothing", underwayTests, admissionOf, "exact[n.URI()] = deny()", "_ = n"),
+			one("short calls are not told of", "xds/ads TestShortCallsAreNotWatched", underwayFile,
+				"both(grpc, not(over))", "grpc"),
+			one("revocations come to the list", "e2e TestConnectionsEndWithTheirRight", admittedFile, "a.refused = nodes",
+				"_ = a.refused"),
 		}},
 	}
 }

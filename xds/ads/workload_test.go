@@ -35,7 +35,8 @@ func secured(t *testing.T, http2 bool, change func(*tls.Config)) (at, ca string)
 	change(s.TLS)
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	return s.Listener.Addr().String(), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
+	block := &pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}
+	return s.Listener.Addr().String(), string(pem.EncodeToMemory(block))
 }
 
 // A workload that speaks TLS is reached over TLS, and only if its certificate is what the operator said: by its CA and

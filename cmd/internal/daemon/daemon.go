@@ -36,6 +36,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/trust"
 	"github.com/catalyst-router/catalyst/envoy"
 	"github.com/catalyst-router/catalyst/xds"
+	"github.com/catalyst-router/catalyst/xds/underway"
 )
 
 // Daemon is a node.
@@ -60,7 +61,8 @@ type Daemon struct {
 	mesh      *api.Mesh        // nil unless gateway.operator
 	recorder  *record.Recorder // nil if nothing is recorded
 	judge     *judge.Judge
-	tap       *tap.Tap       // nil if calls are not told of
+	tap       *tap.Tap // nil if calls are not told of
+	underway  *underway.Server
 	tokens    *tokens.Tokens // nil if tokens are not looked at
 	trust     *trust.Room
 	ledger    *ledger.Ledger
@@ -74,6 +76,7 @@ const (
 	adminSocket  = "envoy-admin.sock"
 	tcpSocket    = "tcp.sock"
 	policySocket = "policy.sock"
+	watchSocket  = "underway.sock"
 	recordings   = "recording"
 	maxDataPath  = 85 // a Unix socket's path may have 107 characters
 )
@@ -181,8 +184,8 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	}
 	return met.Observe(metrics.Sources{
 		Query: d.router.Query, Damage: len(d.journal.Damage()), Checked: d.offer.Checked, Problems: d.forwarder.Problems,
-		Validity: d.id.Validities,
-		CutOff:   func() int { return len(d.forwarder.ADS().CutOffs()) }, Ports: func() (taken, free int) {
+		Validity: d.id.Validities, Underway: d.underway.Counts,
+		CutOff: func() int { return len(d.forwarder.ADS().CutOffs()) }, Ports: func() (taken, free int) {
 			all, free, _ := d.ports.List()
 			return len(all), free
 		},
@@ -278,6 +281,7 @@ func (d *Daemon) policies(ctx context.Context) (err error) {
 func (d *Daemon) forwarding(
 	compiler xds.Config, kept []xds.Resource, restarted bool, met *metrics.Metrics, peers []journal.Peer,
 ) *forwarding.Forwarder {
+	d.underway = underway.New(underway.Config{Org: d.self.Org, Log: d.tel.Log})
 	cfg := forwarding.Config{
 		Node:       d.self,
 		Data:       d.data,
@@ -288,7 +292,7 @@ func (d *Daemon) forwarding(
 		Log:        d.tel.Log,
 		Tracer:     d.tel.Tracer,
 		Supervised: d.envoy != nil, Kept: kept, Ports: d.ports, Envoys: d.whichEnvoy,
-		Compiler: compiler,
+		Compiler: compiler, Admitted: d.underway.Admit,
 		Dialled: func(svc bgp.Service) {
 			if d.names != nil {
 				d.names.Dialled(svc)

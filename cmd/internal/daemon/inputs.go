@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/catalyst-router/catalyst/cmd/internal/admin"
 	"github.com/catalyst-router/catalyst/cmd/internal/judge"
@@ -28,7 +29,7 @@ func (d *Daemon) compiler(limits xds.Limits) xds.Config {
 	return xds.Config{
 		Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress,
 		AccessLog: d.cfg.Envoy.AccessLog, TunnelsTo: to, TunnelsFrom: from, Policy: d.policyCheck(),
-		Limits: limits, Tap: d.tapShare(),
+		Limits: limits, Tap: d.tapShare(), Underway: d.underwaySocket(),
 	}
 }
 
@@ -50,6 +51,15 @@ func (d *Daemon) calls() (err error) {
 		Caller: func(ctx context.Context) (string, error) { return d.forwarder.ADS().Caller(ctx) },
 	})
 	return err
+}
+
+// underwaySocket is where Envoy tells of what other nodes have under way; "" where it does not: an Envoy on another
+// machine does not reach it.
+func (d *Daemon) underwaySocket() string {
+	if d.cfg.Envoy.Ingress == "" || d.cfg.Envoy.ADS != "" {
+		return ""
+	}
+	return filepath.Join(d.data, watchSocket)
 }
 
 // policyCheck is where Envoy asks; nil if it does not.
@@ -86,7 +96,16 @@ func (d *Daemon) limits() xds.Limits {
 		Descriptors:  descriptors,
 		HeaderKiB:    uint32(c.Headers), //nolint:gosec // as above
 		RefuseHTTP10: !c.HTTP10, WorkloadIdle: c.WorkloadIdle,
+		MeshStream: orNone(c.MeshStream), MeshConnection: orNone(c.MeshConnection),
 	}
+}
+
+// orNone is a bound as the compiler has it: 0 there means its default.
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 // overload returns what this node's own Envoy may take of the machine.

@@ -12,8 +12,8 @@ import (
 
 // listeners are what a node listens on; nil for what is not asked for.
 type listeners struct {
-	peering, ads, remoteADS, api, remoteAPI, admin, policy, web net.Listener
-	dns                                                         *nameserver.Listener
+	peering, ads, remoteADS, api, remoteAPI, admin, policy, underway, web net.Listener
+	dns                                                                   *nameserver.Listener
 }
 
 // listen opens all listeners, or none.
@@ -34,6 +34,7 @@ func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
 		{&l.remoteAPI, "tcp", d.cfg.API, "api"},
 		{&l.admin, "tcp", d.cfg.Admin, "admin"},
 		{&l.policy, "unix", policy, "data"},
+		{&l.underway, "unix", d.underwaySocket(), "data"},
 		{&l.web, "tcp", d.cfg.Web, "web"},
 	} {
 		var err error
@@ -78,7 +79,9 @@ func (l *listeners) secure(c *config.Config) error {
 }
 
 func (l *listeners) close() {
-	for _, o := range []net.Listener{l.peering, l.ads, l.remoteADS, l.api, l.remoteAPI, l.admin, l.policy, l.web} {
+	for _, o := range []net.Listener{
+		l.peering, l.ads, l.remoteADS, l.api, l.remoteAPI, l.admin, l.policy, l.underway, l.web,
+	} {
 		if o != nil {
 			_ = o.Close()
 		}

@@ -72,6 +72,9 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 	tasks.Go(func() error { return offerers.Keep(ctx, d.router, d.journal) })
 	tasks.Go(func() error { return d.attested().Keep(ctx) })
 	tasks.Go(func() error { return d.judge.Run(ctx, l.policy) })
+	if l.underway != nil {
+		tasks.Go(func() error { return d.underway.Serve(ctx, l.underway) })
+	}
 	if d.tokens != nil {
 		tasks.Go(func() error { return d.tokens.Run(ctx) })
 	}

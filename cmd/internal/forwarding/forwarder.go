@@ -101,6 +101,8 @@ type Config struct {
 	Peers []bgp.NodeID
 	// AdmitOrganisation lets every node of this organisation in at the mesh ingress, not only peers.
 	AdmitOrganisation bool
+	// Admitted is told who may come in at the mesh ingress, at first and whenever that changes; nil for nobody.
+	Admitted func(xds.Admission)
 	// Envoys says which Envoy connects by TLS; nil takes none.
 	Envoys ads.Who
 	// Supervised tells that this node runs an Envoy of its own. Without one nothing is compiled before an Envoy connects.
@@ -143,9 +145,12 @@ func New(cfg Config) *Forwarder {
 		portless: map[bgp.Service]bool{}, problems: map[bgp.Service]string{},
 	}
 	f.admission = newAdmission(&cfg, func(a xds.Admission) error {
-		return f.publish(func(c *xds.Compiler) (xds.Delta, error) { return c.Admit(a) })
+		err := f.publish(func(c *xds.Compiler) (xds.Delta, error) { return c.Admit(a) })
+		f.tellAdmitted(a)
+		return err
 	})
 	f.cfg.Compiler.Admission = f.admission.now()
+	f.tellAdmitted(f.cfg.Compiler.Admission)
 	f.compiler = xds.NewCompiler(f.cfg.Compiler)
 	f.store = fib.New(fib.Config{
 		Path: filepath.Join(cfg.Data, fibFile),
@@ -284,6 +289,13 @@ func (f *Forwarder) Believe(ctx context.Context, org bgp.Org, roots []byte) bool
 			return false
 		case <-tick.C:
 		}
+	}
+}
+
+// tellAdmitted tells of who may come in, once Envoys are told.
+func (f *Forwarder) tellAdmitted(a xds.Admission) {
+	if f.cfg.Admitted != nil {
+		f.cfg.Admitted(a)
 	}
 }
 

@@ -29,6 +29,8 @@ type Metrics struct {
 	updates                             metric.Int64ObservableCounter
 	table, ports, health, serviceUp     metric.Int64ObservableGauge
 	problems, cutOff, damage, contested metric.Int64ObservableGauge
+	underway                            metric.Int64ObservableGauge
+	ended                               metric.Int64ObservableCounter
 	expiry, lifetime                    map[string]metric.Float64ObservableGauge  // by what ends
 	kinds                               map[reflect.Type]metric.MeasurementOption // of events; owned by the speaker's loop
 	err                                 error
@@ -74,6 +76,10 @@ func New(m metric.Meter) *Metrics {
 	var err error
 	x.updates, err = m.Int64ObservableCounter("catalyst.updates",
 		metric.WithDescription("UPDATE messages by {peer} and {direction}: in, out"))
+	x.keep(err)
+	x.underway = gauge("catalyst.underway", "requests and connections of other nodes that last and are watched")
+	x.ended, err = m.Int64ObservableCounter("catalyst.underway.ended",
+		metric.WithDescription("of these, those that were ended because their caller may not reach the service any more"))
 	x.keep(err)
 	x.queue = gauge("catalyst.queue.length",
 		"services that a {peer} has yet to hear of")
@@ -165,6 +171,7 @@ type Sources struct {
 	CutOff   func() int // Envoys that are turned away
 	Ports    func() (taken, free int)
 	Validity func() []identity.Validity // of certificates and roots
+	Underway func() (open, ended int64) // requests of other nodes that last, and those that were ended
 	Damage   int                        // records of the journal that were found damaged
 }
 
@@ -202,12 +209,15 @@ func (x *Metrics) Observe(src Sources) error {
 		o.ObserveInt64(x.damage, int64(src.Damage))
 		x.validity(o, src.Validity())
 		o.ObserveInt64(x.cutOff, int64(src.CutOff()))
+		open, ended := src.Underway()
+		o.ObserveInt64(x.underway, open)
+		o.ObserveInt64(x.ended, ended)
 		taken, free := src.Ports()
 		o.ObserveInt64(x.ports, int64(taken), metric.WithAttributes(attribute.String("use", "taken")))
 		o.ObserveInt64(x.ports, int64(free), metric.WithAttributes(attribute.String("use", "free")))
 		return nil
 	}, x.sessions, x.sessionUp, x.routes, x.updates, x.queue, x.table, x.ports, x.health, x.serviceUp, x.problems,
-		x.cutOff, x.damage, x.contested,
+		x.cutOff, x.damage, x.contested, x.underway, x.ended,
 		x.expiry[identity.OfSVID], x.expiry[identity.OfCA], x.expiry[identity.OfRoots],
 		x.lifetime[identity.OfSVID], x.lifetime[identity.OfCA], x.lifetime[identity.OfRoots])
 	return err

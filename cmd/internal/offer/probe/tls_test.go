@@ -100,12 +100,13 @@ func TestSpeaks(t *testing.T) {
 	} {
 		got, err := Asker{}.Speaks(t.Context(), Target{Service: "books.acme.example", Protocol: tt.protocol,
 			Address: tt.address, TLS: tt.tls})
-		if err != nil || got.Wrong != tt.wrong || !strings.Contains(got.Text, tt.text) || (got.Text == "") != (tt.text == "") ||
-			!strings.Contains(got.Order, tt.order) {
+		if err != nil || got.Wrong != tt.wrong || !strings.Contains(got.Text, tt.text) ||
+			(got.Text == "") != (tt.text == "") || !strings.Contains(got.Order, tt.order) {
 			t.Errorf("%s: got %+v, %v; want %q, %q", tt.protocol, got, err, tt.text, tt.order)
 		}
 	}
-	if _, err := (Asker{}).Speaks(t.Context(), Target{Protocol: bgp.HTTP, Address: tlsOne, TLS: TLS{CA: ca, Name: "x"}}); err == nil {
+	misnamed := Target{Protocol: bgp.HTTP, Address: tlsOne, TLS: TLS{CA: ca, Name: "x"}}
+	if _, err := (Asker{}).Speaks(t.Context(), misnamed); err == nil {
 		t.Error("a certificate for another name is taken")
 	}
 }
