@@ -101,6 +101,7 @@ func (s *state) keep(dir string, key *ecdsa.PrivateKey, out *authv1.Issued) erro
 		return fmt.Errorf("the identity service's answer: roots: %w", err)
 	}
 	s.Continuity, s.Issuer, s.Token, s.Alarm = out.GetContinuity(), out.GetIssuer(), out.GetToken(), out.GetAlarm()
+	s.Returns, s.Anew = int(out.GetReturnsLeft()), out.GetReturnsAnew()
 	b, err := json.Marshal(issued{*s, out.GetChain(), out.GetRoots()})
 	if err != nil {
 		return err

@@ -41,6 +41,10 @@ type state struct {
 	Continuity []byte  `json:"continuity"` // secret
 	Token      string  `json:"token"`      // of the node, bound to its certificate
 	Alarm      string  `json:"alarm,omitempty"`
+	// Returns is how often it may come back after its certificate ended, and Anew when that is counted anew, in Unix
+	// seconds; 0 if none of them is used.
+	Returns int   `json:"returns"`
+	Anew    int64 `json:"returns_anew,omitempty"`
 }
 
 // Joined tells whether a node joined in a directory.

@@ -116,6 +116,10 @@ type Status struct {
 	Heard      time.Time // when they last came
 	Seq        int64
 	Continuity string // the alarm of the organisation; "" for none
+	// Returns is how often the node may come back after its certificate ended; Anew is when that is counted anew, zero
+	// if none of them is used.
+	Returns int
+	Anew    time.Time
 }
 
 // Status tells how it stands.
@@ -124,8 +128,12 @@ func (m *Member) Status() Status {
 	heard, _ := set.Freshness()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	var anew time.Time
+	if m.state.Anew != 0 {
+		anew = time.Unix(m.state.Anew, 0)
+	}
 	return Status{
-		Expires: m.expires, Renew: m.half(), Err: m.err, Feed: m.feed.Err(), Heard: heard, Seq: set.Seq(),
+		Returns: m.state.Returns, Anew: anew, Expires: m.expires, Renew: m.half(), Err: m.err, Feed: m.feed.Err(), Heard: heard, Seq: set.Seq(),
 		Continuity: m.state.Alarm,
 	}
 }
@@ -139,6 +147,11 @@ func (m *Member) Warnings() []string {
 	if m.state.Alarm != "" {
 		all = append(all, "the organisation suspects that this node's identity is copied ("+m.state.Alarm+
 			"): revoke it with catalyst org revoke-node, and let it join anew")
+	}
+	if m.state.Anew != 0 {
+		all = append(all, fmt.Sprintf("the node was off for longer than its certificate, and came back by itself: it may %d "+
+			"times more until %s, and needs a join token then", m.state.Returns,
+			time.Unix(m.state.Anew, 0).UTC().Format(time.RFC3339)))
 	}
 	if m.err != nil {
 		all = append(all, fmt.Sprintf("the certificate, which ends at %s, is not renewed: %v",

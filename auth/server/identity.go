@@ -108,9 +108,16 @@ func (i *identity) issued(out *service.Issued, err error) (*authv1.Issued, error
 	}
 	return &authv1.Issued{
 		Chain: out.Chain, Roots: out.Roots, Continuity: out.Continuity, Issuer: i.cfg.Service.Issuer(), Token: out.Token,
-		Carried: out.Carried,
-		Alarm:   out.Alarm,
+		Carried: out.Carried, Alarm: out.Alarm, ReturnsLeft: int32(out.ReturnsLeft), ReturnsAnew: unix(out.ReturnsAnew),
 	}, nil
+}
+
+// unix is a time in seconds; 0 for none.
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
 }
 
 func (i *identity) status(err error) error {

@@ -5,8 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/bearer"
 	"github.com/catalyst-router/catalyst/auth/ca"
+	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/auth/keys"
 	"github.com/catalyst-router/catalyst/auth/member"
 	"github.com/catalyst-router/catalyst/auth/secret"
@@ -47,12 +50,58 @@ func TestSleepersReturn(t *testing.T) {
 			if err != nil || n.Credits != service.Credits-1 {
 				t.Errorf("credits %d, %v; want one less than %d", n.Credits, err, service.Credits)
 			}
+			if st := m.Status(); st.Returns != service.Credits-1 || st.Anew.Before(s.clock.now()) ||
+				!strings.Contains(strings.Join(m.Warnings(), "\n"), "it may 2 times more until") {
+				t.Errorf("at the node: %d left, anew at %s, %v", st.Returns, st.Anew, m.Warnings())
+			}
+			if err := peer(t, dir, s.enrol("edge-2")); err != nil {
+				t.Errorf("it does not peer with a node that did not sleep: %v", err)
+			}
+			s.clock.skip(31 * 24 * time.Hour)
+			if err := m.Awake(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Renew(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 			if roots := s.service.Roots(); !bytes.Equal(firstPEM(roots),
 				firstPEM(mustRead(t, filepath.Join(dir, "acme.example.bundle.pem")))) {
 				t.Error("it does not know the root that signs")
 			}
 		})
 	}
+}
+
+// peer has the nodes of two directories make a handshake, as they do to peer.
+func peer(t *testing.T, dialler, listener string) error {
+	t.Helper()
+	a, err := identity.Open(dialler)
+	if err != nil {
+		return err
+	}
+	b, err := identity.Open(listener)
+	if err != nil {
+		return err
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", b.ServerTLS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	done := make(chan error, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err == nil {
+			err = conn.(*tls.Conn).Handshake()
+			_ = conn.Close()
+		}
+		done <- err
+	}()
+	conn, err := tls.Dial("tcp", l.Addr().String(), a.ClientTLS(b.Material().Node))
+	if err != nil {
+		return err
+	}
+	return errors.Join(<-done, conn.Close())
 }
 
 // sleep lets lives of the CA pass: each is followed by a root that it signed, and forgotten.

@@ -442,12 +442,18 @@ func TestCopiedIdentity(t *testing.T) {
 	if err := copied.Renew(t.Context()); err == nil || !strings.Contains(err.Error(), "identity is copied") {
 		t.Fatalf("the copy renewed: %v", err)
 	}
+	if all := strings.Join(copied.Warnings(), "\n"); !strings.Contains(all, "identity is copied") {
+		t.Errorf("the copy is not warned: %s", all)
+	}
 	n, err := s.store.Node(t.Context(), "edge-1")
 	if err != nil || n.Alarm == "" {
 		t.Fatalf("no alarm: %+v, %v", n, err)
 	}
 	if err := own.Renew(t.Context()); err != nil || own.Status().Continuity == "" {
 		t.Errorf("the owner is not told: %v, %+v", err, own.Status())
+	}
+	if all := strings.Join(own.Warnings(), "\n"); !strings.Contains(all, "identity is copied") {
+		t.Errorf("the owner is not warned: %s", all)
 	}
 	if err := s.service.RevokeNode(t.Context(), service.Owner(), "edge-1", "copied"); err != nil {
 		t.Fatal(err)

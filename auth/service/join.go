@@ -137,6 +137,10 @@ type Issued struct {
 	Token        string
 	Carried      []string
 	Alarm        string
+	// ReturnsLeft is how often the node may come back after its certificate ended; ReturnsAnew is when that is counted
+	// anew, zero if none of them is used.
+	ReturnsLeft int
+	ReturnsAnew time.Time
 }
 
 // Join redeems a permission, or a token of an external issuer, for the first certificate of a node.
@@ -233,6 +237,7 @@ func (s *Service) again(ctx context.Context, tx *store.Tx, id bgp.NodeID, r Join
 		return nil, errors.Join(err, errors.New("the node is not there"))
 	}
 	out := &Issued{Chain: []byte(j.Chain)}
+	out.credits(n)
 	out.Continuity = newContinuity(n, n.Continuity, req.RawSubjectPublicKeyInfo)
 	tx.Note("the answer once more")
 	return out, tx.PutNode(ctx, *n)
@@ -307,11 +312,19 @@ func (s *Service) certify(ctx context.Context, tx *store.Tx, id bgp.NodeID, n *s
 	n.Renewed, n.Expires, n.Serial, n.Thumbprint = s.cfg.Now(), leaf.NotAfter, revoke.SerialText(leaf),
 		token.ThumbprintOf(leaf).String()
 	out := &Issued{Chain: svid.PEM(), Continuity: newContinuity(n, shown, leaf.RawSubjectPublicKeyInfo), Alarm: n.Alarm}
+	out.credits(n)
 	err = tx.AddCertificate(ctx, store.Certificate{
 		Serial: n.Serial, Subject: id.URI(), Thumbprint: n.Thumbprint, Authority: authorityID, Issued: s.cfg.Now(),
 		Expires: leaf.NotAfter,
 	})
 	return out, errors.Join(err, tx.PutNode(ctx, *n))
+}
+
+// credits says how often a node may come back.
+func (i *Issued) credits(n *store.Node) {
+	if i.ReturnsLeft = n.Credits; n.Credits < Credits {
+		i.ReturnsAnew = n.CreditsAt.Add(creditsEvery)
+	}
 }
 
 // complete adds the roots, and a token of the node that is bound to its certificate.
@@ -413,11 +426,11 @@ func (s *Service) mayRenew(n *store.Node, r RenewRequest) error {
 		return no(reasonContinuity, "somebody else has renewed as node %s since: its identity is copied. "+
 			"Find out who has it, run catalyst org revoke-node %s, and let it join anew", r.Node, r.Node.Name)
 	}
-	if !r.Returning {
-		return nil
-	}
 	if now.Sub(n.CreditsAt) >= creditsEvery {
 		n.Credits, n.CreditsAt = Credits, now
+	}
+	if !r.Returning {
+		return nil
 	}
 	if n.Credits <= 0 {
 		return no(reasonCredits, "node %s came back %d times after its certificate had ended, and may not again before %s: "+

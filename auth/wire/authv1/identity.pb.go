@@ -101,13 +101,15 @@ func (x *JoinRequest) GetCsr() []byte {
 
 type Issued struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Chain         []byte                 `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`           // PEM, the leaf first
-	Roots         []byte                 `protobuf:"bytes,2,opt,name=roots,proto3" json:"roots,omitempty"`           // PEM
-	Continuity    []byte                 `protobuf:"bytes,3,opt,name=continuity,proto3" json:"continuity,omitempty"` // to be shown at the next renewal, 32 bytes
-	Issuer        string                 `protobuf:"bytes,4,opt,name=issuer,proto3" json:"issuer,omitempty"`         // iss of the organisation's tokens
-	Token         string                 `protobuf:"bytes,5,opt,name=token,proto3" json:"token,omitempty"`           // a NODE token that is bound to the new certificate
-	Carried       []string               `protobuf:"bytes,6,rep,name=carried,proto3" json:"carried,omitempty"`       // in the order of RenewRequest.tokens; "" for one that could not be carried
-	Alarm         string                 `protobuf:"bytes,7,opt,name=alarm,proto3" json:"alarm,omitempty"`           // "" unless the organisation suspects that this identity is copied
+	Chain         []byte                 `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`                                 // PEM, the leaf first
+	Roots         []byte                 `protobuf:"bytes,2,opt,name=roots,proto3" json:"roots,omitempty"`                                 // PEM
+	Continuity    []byte                 `protobuf:"bytes,3,opt,name=continuity,proto3" json:"continuity,omitempty"`                       // to be shown at the next renewal, 32 bytes
+	Issuer        string                 `protobuf:"bytes,4,opt,name=issuer,proto3" json:"issuer,omitempty"`                               // iss of the organisation's tokens
+	Token         string                 `protobuf:"bytes,5,opt,name=token,proto3" json:"token,omitempty"`                                 // a NODE token that is bound to the new certificate
+	Carried       []string               `protobuf:"bytes,6,rep,name=carried,proto3" json:"carried,omitempty"`                             // in the order of RenewRequest.tokens; "" for one that could not be carried
+	Alarm         string                 `protobuf:"bytes,7,opt,name=alarm,proto3" json:"alarm,omitempty"`                                 // "" unless the organisation suspects that this identity is copied
+	ReturnsLeft   int32                  `protobuf:"varint,8,opt,name=returns_left,json=returnsLeft,proto3" json:"returns_left,omitempty"` // how often the node may come back after its certificate ended
+	ReturnsAnew   int64                  `protobuf:"varint,9,opt,name=returns_anew,json=returnsAnew,proto3" json:"returns_anew,omitempty"` // when that is counted anew, in Unix seconds; 0 if none of them is used
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -189,6 +191,20 @@ func (x *Issued) GetAlarm() string {
 		return x.Alarm
 	}
 	return ""
+}
+
+func (x *Issued) GetReturnsLeft() int32 {
+	if x != nil {
+		return x.ReturnsLeft
+	}
+	return 0
+}
+
+func (x *Issued) GetReturnsAnew() int64 {
+	if x != nil {
+		return x.ReturnsAnew
+	}
+	return 0
 }
 
 type RenewRequest struct {
@@ -523,7 +539,7 @@ const file_catalyst_auth_v1_identity_proto_rawDesc = "" +
 	"\x06secret\x18\x03 \x01(\fR\x06secret\x12\x1d\n" +
 	"\n" +
 	"oidc_token\x18\x04 \x01(\tR\toidcToken\x12\x10\n" +
-	"\x03csr\x18\x05 \x01(\fR\x03csr\"\xb2\x01\n" +
+	"\x03csr\x18\x05 \x01(\fR\x03csr\"\xf8\x01\n" +
 	"\x06Issued\x12\x14\n" +
 	"\x05chain\x18\x01 \x01(\fR\x05chain\x12\x14\n" +
 	"\x05roots\x18\x02 \x01(\fR\x05roots\x12\x1e\n" +
@@ -533,7 +549,9 @@ const file_catalyst_auth_v1_identity_proto_rawDesc = "" +
 	"\x06issuer\x18\x04 \x01(\tR\x06issuer\x12\x14\n" +
 	"\x05token\x18\x05 \x01(\tR\x05token\x12\x18\n" +
 	"\acarried\x18\x06 \x03(\tR\acarried\x12\x14\n" +
-	"\x05alarm\x18\a \x01(\tR\x05alarm\"l\n" +
+	"\x05alarm\x18\a \x01(\tR\x05alarm\x12!\n" +
+	"\freturns_left\x18\b \x01(\x05R\vreturnsLeft\x12!\n" +
+	"\freturns_anew\x18\t \x01(\x03R\vreturnsAnew\"l\n" +
 	"\fRenewRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x10\n" +
 	"\x03csr\x18\x02 \x01(\fR\x03csr\x12\x1e\n" +
