@@ -137,7 +137,8 @@ func readAxe(t *testing.T) string {
 // services with their paths, a trace, the map, Envoys, the graph, a denial and its reason; and sees at once when a
 // node goes away and when the connection does.
 func TestLookingGlass(t *testing.T) {
-	_, n := world(t, "a b c", "a-b c-b", "--web", "127.0.0.1:0", "--policy-enforce", "on", "--policy-sample", "100")
+	_, n := world(t, "a b c", "a-b c-b", "--web", "127.0.0.1:0", "--policy-enforce", "on", "--policy-sample", "100",
+		"--tap-enabled")
 	a, b := n("a"), n("b")
 	offer(t, a, "books", "one")
 	graphService(t, a, "products", products.Handler())
@@ -188,7 +189,17 @@ func TestLookingGlass(t *testing.T) {
 	page.follows("Graph")
 	page.reads("products.acme.example")
 	page.looks("graph")
+	page.follows("Organisations")
+	page.reads("No peering with another organisation")
+	page.looks("organisations")
 	open(a)
+	page.follows("Calls")
+	page.reads("b → a")
+	page.do("those that were denied", chromedp.SetValue(`select[name=outcome]`, "denied"), chromedp.Submit(`form`))
+	page.reads("denied")
+	page.looks("calls")
+	page.follows("why")
+	page.reads("The policy that came closest")
 	page.follows("Policy")
 	page.reads("nothing matched")
 	page.looks("policy")

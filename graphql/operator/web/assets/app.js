@@ -9,12 +9,14 @@ import {services, service} from './pages/services.js';
 import {peers, peer} from './pages/peers.js';
 import {envoys} from './pages/envoys.js';
 import {graph} from './pages/graph.js';
+import {calls} from './pages/calls.js';
+import {organisations} from './pages/organisations.js';
 import {policy, why} from './pages/policy.js';
 
 const pages = [
   ['overview', 'Overview', overview], ['map', 'Map', map], ['services', 'Services', services, service],
   ['peers', 'Peers', peers, peer], ['envoys', 'Envoys', envoys], ['graph', 'Graph', graph],
-  ['policy', 'Policy', policy, why],
+  ['calls', 'Calls', calls], ['organisations', 'Organisations', organisations], ['policy', 'Policy', policy, why],
 ];
 
 const main = document.getElementById('main');
