@@ -215,28 +215,8 @@ func chunksOf(entries []Entry) [][]byte {
 	return all
 }
 
-func decodeChunk(org bgp.Org, b []byte, dst []Entry) ([]Entry, error) {
-	if len(b) > MaxChunk {
-		return nil, fmt.Errorf("chunk of %d bytes: the limit is %d", len(b), MaxChunk)
-	}
-	err := fields(b, noNumber, func(f int, v []byte) error {
-		if f != fieldEntry {
-			return fmt.Errorf("field %d is not allowed", f)
-		}
-		e, err := decodeEntry(v)
-		if err == nil {
-			err = e.check(org)
-		}
-		dst = append(dst, e)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("chunk: %w", err)
-	}
-	return dst, nil
-}
-
-func decodeEntry(b []byte) (Entry, error) {
+// decodeRules reads what an entry says after its names.
+func decodeRules(b []byte) (Entry, error) {
 	var e Entry
 	err := fields(b, func(f int, v uint64) error {
 		if f != fieldProtocol || len(e.Protocols) >= int(bgp.GraphQL) || v > uint64(bgp.GraphQL) {
@@ -246,8 +226,6 @@ func decodeEntry(b []byte) (Entry, error) {
 		return nil
 	}, func(f int, v []byte) error {
 		switch {
-		case f == fieldNames && e.Names == "":
-			e.Names = string(v)
 		case f == fieldOrigin && len(e.Origins) < MaxList:
 			e.Origins = append(e.Origins, string(v))
 		case f == fieldCarrier && len(e.Carriers) < MaxList:

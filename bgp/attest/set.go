@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
-	"github.com/catalyst-router/catalyst/bgp/filter"
 )
 
 // Limits of a set. They are enforced before anything is allocated for it.
@@ -72,12 +71,25 @@ func (s *Set) Check() error {
 }
 
 func (e *Entry) check(org bgp.Org) error {
-	if err := bgp.Service(e.Names).Check(); err != nil && e.Names != "*."+string(org) {
-		return fmt.Errorf("names: %w", err)
+	if err := checkNames(e.Names, org); err != nil {
+		return err
 	}
-	if !bgp.Service(e.Names).Below(org) {
+	return e.checkRules()
+}
+
+func checkNames(names string, org bgp.Org) error {
+	if below, _ := strings.CutPrefix(names, "*."); below != string(org) {
+		if err := bgp.Service(names).Check(); err != nil {
+			return fmt.Errorf("names: %w", err)
+		}
+	}
+	if !bgp.Service(names).Below(org) {
 		return fmt.Errorf("names: do not lie below %s", org)
 	}
+	return nil
+}
+
+func (e *Entry) checkRules() error {
 	if len(e.Protocols) > int(bgp.GraphQL) || len(e.Origins) > MaxList || len(e.Carriers) > MaxList ||
 		len(e.Neighbours) > MaxList {
 		return fmt.Errorf("a list is too long: at most %d protocols, and %d origins, carriers and neighbours", bgp.GraphQL,
@@ -154,39 +166,6 @@ func why(field string, r *Route) string {
 		return fmt.Sprintf("%s does not let %s carry %s on", r.Origin.Org, strings.Join(via, ", "), r.Service)
 	}
 	return fmt.Sprintf("%s does not attest %s", r.Origin.Org, r.Service)
-}
-
-// index finds the entries of a name.
-type index struct{ by map[string][]*Entry }
-
-func newIndex(entries []Entry) index {
-	ix := index{make(map[string][]*Entry, len(entries))}
-	for i := range entries {
-		e := &entries[i]
-		ix.by[e.Names] = append(ix.by[e.Names], e)
-	}
-	return ix
-}
-
-// find calls yield with the entries that cover a name, until it returns false. It costs a look-up a label.
-func (ix *index) find(svc bgp.Service, yield func(*Entry) bool) {
-	key := string(svc)
-	for {
-		for _, e := range ix.by[key] {
-			if !filter.Covers(e.Names, svc) {
-				continue
-			}
-			if !yield(e) {
-				return
-			}
-		}
-		rest, _ := strings.CutPrefix(key, "*.")
-		dot := strings.IndexByte(rest, '.')
-		if dot < 0 {
-			return
-		}
-		key = "*" + rest[dot:]
-	}
 }
 
 // sortEntries brings entries into the order in which they are signed: by names, then in the order given.

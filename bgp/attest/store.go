@@ -179,14 +179,11 @@ func (s *Store) Finish(now time.Time, in *Incoming) error {
 	if h.manifest != nil && in.m.serial <= h.manifest.serial {
 		return fmt.Errorf("%w: %d is known", ErrOlder, h.manifest.serial)
 	}
-	var entries []Entry
-	var err error
-	for _, c := range in.chunks {
-		if entries, err = decodeChunk(in.m.org, c, entries); err != nil {
-			return fmt.Errorf("%w: %w", ErrMalformed, err)
-		}
+	ix, err := newIndex(in.m.org, in.chunks)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	h.manifest, h.signed, h.chunks, h.index, h.entries = in.m, in.signed, in.chunks, newIndex(entries), len(entries)
+	h.manifest, h.signed, h.chunks, h.index, h.entries = in.m, in.signed, in.chunks, ix, len(ix.refs)
 	h.digest = sumOf(in.m.encode())
 	h.judge(now)
 	return nil

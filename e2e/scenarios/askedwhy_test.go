@@ -36,6 +36,8 @@ func askedWhy() []scenario {
 			"keys change, time passes, a border restarts.", []guard{
 			one("what is not signed is not used", pathTest, inputFile,
 				"p.cfg.PathAttested && sum.Orgs > 1 && !t.pathSigned(b):", "false && !t.pathSigned(b):"),
+			one("nor called, through the Envoys of three organisations", "e2e TestAServiceIsCarriedByASignedPath", inputFile,
+				"p.cfg.PathAttested && sum.Orgs > 1 && !t.pathSigned(b):", "false && !t.pathSigned(b):"),
 			one("a signature is for the list that counts", pathLies, hopFile, "h.active && h.digest == p.Set", "h.active"),
 			one("one signature is enough for all names", pathTest, hopsFile,
 				"if p.hops[string(key)] != nil || len(p.hops) >= maxHops {", "if len(p.hops) >= maxHops {"),
