@@ -83,3 +83,32 @@ func TestLifeOfAPolicy(t *testing.T) {
 	says(t, b, "books", 200, "one")
 	prints(t, a, "back to version 0", "policy", "list")
 }
+
+// A policy that forbids a peer's routes takes them out of use at once and puts them back, with the session up all the
+// while; explain names it.
+func TestPolicyOnRoutes(t *testing.T) {
+	_, n := world(t, "a b", "a-b", "--policy-enforce", "on")
+	a, b := n("a"), n("b")
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "one") }))
+	t.Cleanup(srv.Close)
+	_, err := b.CLI(t.Context(), "route", "add", "books", "--addr", srv.Listener.Addr().String())
+	must(t, err)
+	says(t, a, "books", 200, "one")
+	file := filepath.Join(t.TempDir(), "no.cedar")
+	must(t, os.WriteFile(file, []byte(`@id("open") permit (principal, action == CATALYST::Action::"REQUEST", resource);
+		@id("no-books") forbid (principal, action == CATALYST::Action::"ROUTE_IMPORT", resource == CATALYST::Service::"books.acme.example");`),
+		0o600))
+	_, err = a.CLI(t.Context(), "policy", "apply", file)
+	must(t, err)
+	says(t, a, "books", 404, "")
+	must(t, lab.Eventually(t.Context(), "an explanation", func(ctx context.Context) error {
+		out, err := a.CLI(ctx, "route", "explain", "books")
+		if err == nil && !strings.Contains(out, "policy no-books") {
+			err = fmt.Errorf("got %s", out)
+		}
+		return err
+	}))
+	_, err = a.CLI(t.Context(), "policy", "rollback", "0")
+	must(t, err)
+	says(t, a, "books", 200, "one")
+}

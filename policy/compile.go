@@ -29,6 +29,9 @@ var defaultsText string //nolint:gochecknoglobals // embed sets variables only
 //go:embed open.cedar
 var openText string //nolint:gochecknoglobals // embed sets variables only
 
+//go:embed routes.cedar
+var routesText string //nolint:gochecknoglobals // embed sets variables only
+
 // Schema returns the Cedar schema of the namespace CATALYST.
 func Schema() string { return schemaText }
 
@@ -50,18 +53,23 @@ type Snapshot struct {
 	shapes   *validate.Validator
 	texts    map[types.PolicyID]string
 	uses     uses // of calls
+	source   Source
+	routes   routes
 }
 
 // Hash names the snapshot: the same policies and entities have the same.
 func (s *Snapshot) Hash() string { return s.hash }
 
 // Level is how much of the vocabulary of calls this version knows. It grows with every attribute that the schema gets:
-// 2 is policyAge.
-const Level = 2
+// 2 is policyAge, 3 are decisions on routes.
+const Level = 3
 
 // Level is how much of the vocabulary a node has to know to read the set.
 func (s *Snapshot) Level() int {
-	if s.uses.names["policyAge"] {
+	switch {
+	case s.routes.judged:
+		return 3
+	case s.uses.names["policyAge"]:
 		return 2
 	}
 	return 1
@@ -112,12 +120,18 @@ func Compile(src Source) (*Snapshot, error) {
 	for _, doc := range documents {
 		c.document(doc)
 	}
+	open := !c.snap.permitsRoutes()
+	if open {
+		c.document(Document{"routes.cedar", routesText})
+	}
 	c.total()
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
 	c.snap.ids = slices.Sorted(maps.Keys(c.snap.policies))
 	c.snap.hash = hashOf(documents, src.Entities)
+	c.snap.source = src
+	c.snap.findRoutes(open)
 	return c.snap, nil
 }
 

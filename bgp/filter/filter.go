@@ -59,6 +59,8 @@ type Chain struct {
 	Terms []Term
 	// Default decides what no term did: Accept or Reject; Next counts as Accept.
 	Default Action
+
+	guard Guard // asked about what is accepted; nil for none
 }
 
 // Term is one rule. Its name is shown where it rejects a route.
@@ -120,10 +122,15 @@ type Set struct {
 func (s *Set) IsEmpty() bool { return reflect.ValueOf(*s).IsZero() }
 
 // IsTrivial tells whether the chain takes every route as it is.
-func (c *Chain) IsTrivial() bool { return len(c.Terms) == 0 && c.Default != Reject }
+func (c *Chain) IsTrivial() bool { return len(c.Terms) == 0 && c.Default != Reject && c.guard == nil }
 
-// Equal tells whether two chains are the same rules.
-func (c *Chain) Equal(d *Chain) bool { return reflect.DeepEqual(c, d) }
+// Equal tells whether two chains are the same rules, with the same guard.
+func (c *Chain) Equal(d *Chain) bool {
+	if c == nil || d == nil {
+		return c == d
+	}
+	return c.guard == d.guard && c.Default == d.Default && reflect.DeepEqual(c.Terms, d.Terms)
+}
 
 // Verdict is the outcome for one route.
 type Verdict struct {
@@ -135,6 +142,10 @@ type Verdict struct {
 
 // Apply runs the chain on a route, changing a as the terms on the way say. Slices of a are replaced, not written to.
 func (c *Chain) Apply(svc bgp.Service, a *bgp.Attributes, f Facts) Verdict {
+	return c.guarded(c.apply(svc, a, f), svc, a)
+}
+
+func (c *Chain) apply(svc bgp.Service, a *bgp.Attributes, f Facts) Verdict {
 	var v Verdict
 	for i := range c.Terms {
 		t := &c.Terms[i]

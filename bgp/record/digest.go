@@ -98,6 +98,8 @@ func eventText(ev speaker.Event, n names) string {
 		return fmt.Sprintf("peer %s at %v", ev.Peer.Node, ev.Peer.Addresses)
 	case speaker.PeerRemoved:
 		return fmt.Sprintf("remove peer %s", ev.Node)
+	case speaker.Guarded:
+		return fmt.Sprintf("routes are guarded by %q, made of %d bytes", ev.Set, len(ev.Source))
 	case speaker.Say:
 		return fmt.Sprintf("say to %s: %s", ev.Peer, messageText(ev.Msg))
 	}

@@ -38,6 +38,7 @@ const (
 	kindAttestSet      = 22
 	kindAttestPath     = 23
 	kindHopSigned      = 24
+	kindGuarded        = 25
 	kindFeed           = 100 // a consumer of the Loc-RIB came, took something, or went
 )
 
@@ -119,6 +120,8 @@ func kindOf(ev speaker.Event) byte {
 		return kindAttestPath
 	case speaker.HopSigned:
 		return kindHopSigned
+	case speaker.Guarded:
+		return kindGuarded
 	}
 	return 0
 }
@@ -258,6 +261,8 @@ func decodePlain(kind byte, body []byte) (speaker.Event, error) {
 		return plain(body, unchecked[speaker.AttestPath])
 	case kindHopSigned:
 		return plain(body, unchecked[speaker.HopSigned])
+	case kindGuarded:
+		return plain(body, unchecked[speaker.Guarded])
 	}
 	return nil, fmt.Errorf("event of unknown kind %d: the recording is of another version", kind)
 }

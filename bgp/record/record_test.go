@@ -161,7 +161,7 @@ func play(t interface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, err = Play(files...); err != nil {
+	if p, err = Play(nil, files...); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = p.Close() }()
@@ -536,6 +536,7 @@ func everyEvent() []speaker.Event {
 		speaker.Restored{},
 		speaker.Say{Peer: node(1), Msg: &bgp.TraceReply{ID: 7}}, speaker.Tick{}, speaker.Shutdown{Restart: true, Text: "bye"},
 		speaker.Problem{Service: "books.acme.example", Kind: bgp.ReportRefused, Text: "no"},
+		speaker.Guarded{Set: "1f", Source: []byte("permit")},
 	}
 }
 

@@ -60,16 +60,18 @@ type Player struct {
 	// rebuilt tells that the tables come from a checkpoint.
 	rebuilt bool
 	cutOff  bool
+	guards  func(speaker.Guarded) speaker.Guards
 	// Stop tells that a step, by its number and time, is not to be taken, nor any after it; nil for none.
 	Stop func(n int, at time.Time) bool
 }
 
-// Play begins to replay files, in their order.
-func Play(files ...string) (*Player, error) {
+// Play begins to replay files, in their order. Guards is that of the speaker's configuration, which no file holds; nil
+// lets all routes pass.
+func Play(guards func(speaker.Guarded) speaker.Guards, files ...string) (*Player, error) {
 	if len(files) == 0 {
 		return nil, errors.New("there is nothing recorded there")
 	}
-	p := &Player{files: files}
+	p := &Player{files: files, guards: guards}
 	return p, p.open()
 }
 
@@ -141,6 +143,7 @@ func (p *Player) begin() error {
 	if err := p.chance.UnmarshalBinary(s.Chance); err != nil {
 		return fmt.Errorf("generator: %w", err)
 	}
+	s.Config.Guards = p.guards
 	p.first, p.cfg, p.now, p.rebuilt = s, s.Config, s.At, s.Checkpoint
 	p.sp = speaker.New(s.Config, rand.New(p.chance)) //nolint:gosec // it has to be the same chance again
 	p.sp.Start(s.At)

@@ -24,11 +24,13 @@ type Fate struct {
 }
 
 // Try calls yield for each route of a peer that other rules would change, and changes nothing: of up to n services from
-// number from on. It returns the number to go on from; 0 at the end. The decision is the table's own.
+// number from on, with the guards of its own. It returns the number to go on from; 0 at the end. The decision is the
+// table's own.
 func (t *Table) Try(id PeerID, imports, exports *filter.Chain, from uint32, n int, yield func(Trial)) (next uint32) {
 	p := t.peers[id]
 	was := p.cfg
 	other := was
+	imports, exports = imports.GuardedAs(was.Import), exports.GuardedAs(was.Export)
 	other.Import, other.Export = imports, exports
 	defer func() { p.cfg = was }()
 	for svc := from; int(svc) < len(t.svcs); svc++ {
@@ -147,6 +149,7 @@ func (t *Table) Trace(id PeerID, name bgp.Service, imports, exports *filter.Chai
 	p := t.peers[id]
 	was := p.cfg
 	defer func() { p.cfg = was }()
+	imports, exports = imports.GuardedAs(was.Import), exports.GuardedAs(was.Export)
 	p.cfg.Import, p.cfg.Export = imports, exports
 	var all []Traced
 	for i := t.svcs[svc].head; i != none; i = t.paths[i].next {

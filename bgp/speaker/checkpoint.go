@@ -40,6 +40,9 @@ func (s *Speaker) Checkpoint(now time.Time, yield func(Timed)) {
 	})
 	s.checkpointOffers(now, yield)
 	s.checkpointAttested(now, yield)
+	if s.guardedBy.Set != "" {
+		yield(Timed{now, s.guardedBy})
+	}
 	stray := strayConn
 	for _, p := range s.order {
 		yield(Timed{now, PeerSet{Peer: p.cfg}})

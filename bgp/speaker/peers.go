@@ -14,6 +14,7 @@ func (s *Speaker) setPeer(now time.Time, cfg Peer) {
 	p := s.peers[cfg.Node]
 	if p == nil {
 		p = &peer{cfg: cfg, id: s.takeID(), backoff: fsm.Backoff{Min: s.cfg.DialMin, Max: s.cfg.DialMax}}
+		p.imports, p.exports = s.guardsOf(cfg.Node)
 		s.peers[cfg.Node] = p
 		s.order = append(s.order, p)
 		slices.SortFunc(s.order, func(a, b *peer) int { return a.cfg.Node.Compare(b.cfg.Node) })
@@ -101,10 +102,11 @@ func (s *Speaker) external(p *peer) bool { return p.cfg.Node.Org != s.cfg.Self.O
 
 func (s *Speaker) ribConfig(p *peer) rib.PeerConfig {
 	routes, bytes := s.tableLimits(p.cfg)
+	imports, exports := s.guardedRules(p)
 	return rib.PeerConfig{
 		Node: p.cfg.Node, External: s.external(p), Role: p.cfg.Role, Client: p.cfg.Client,
 		Namespaces: p.cfg.Namespaces, Attested: p.cfg.Attested, PathAttested: p.cfg.PathAttested, Pins: p.cfg.Pins,
-		Hub: p.caps.Client && !s.external(p), Import: p.cfg.Import, Export: p.cfg.Export,
+		Hub: p.caps.Client && !s.external(p), Import: imports, Export: exports,
 		MaxLocalPref: p.cfg.MaxLocalPref, MaxRoutes: routes, MaxBytes: bytes, MaxRouteBytes: s.limits(p).MaxRouteBytes,
 		AddPath: int(p.caps.AddPath), PathsIn: max(1, int(p.cfg.AddPath)),
 	}

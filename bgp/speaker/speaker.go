@@ -7,6 +7,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/attest"
+	"github.com/catalyst-router/catalyst/bgp/filter"
 	"github.com/catalyst-router/catalyst/bgp/fsm"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 )
@@ -43,6 +44,8 @@ type Config struct {
 	// Learned tells that this node has read its peers' first tables before, so that whoever offers another's name from
 	// now on is new.
 	Learned bool
+	// Guards makes what decides on routes of a Guarded; nil to let them all pass.
+	Guards func(Guarded) Guards `json:"-"`
 	// DialMin and DialMax bound the dialler's back-off. Zero means 1s and 60s.
 	DialMin, DialMax time.Duration
 }
@@ -69,6 +72,9 @@ type Speaker struct {
 	nextID rib.PeerID
 	freed  []rib.PeerID // numbers of removed peers, until the table lets go of them
 	spare  []rib.PeerID
+
+	guards    Guards  // nil for none
+	guardedBy Guarded // of which they were made
 
 	reports     reports
 	attestAt    time.Time // when a set begins to count, or ends
@@ -99,6 +105,7 @@ type peer struct {
 	// Graceful restart as helper: until when its stale routes are kept, and when as last resort.
 	staleUntil, lastUntil time.Time
 	damping               damping
+	imports, exports      filter.Guard     // besides the rules; nil for none
 	refreshAt             time.Time        // when to ask for what was left out over the limit; zero for never
 	caps                  bgp.Capabilities // of its last OPEN
 	rules                 *bgp.Rules       // what it says of its own rules; nil if nothing
@@ -215,6 +222,8 @@ func (s *Speaker) Step(now time.Time, ev Event) []Effect {
 		}
 	case Say:
 		s.say(now, ev)
+	case Guarded:
+		s.guard(ev)
 	case Drain:
 		if s.draining != ev.On {
 			s.draining = ev.On

@@ -25,5 +25,15 @@ func rights() []scenario {
 			one("the refusal is kept under the id that it names", "cmd/internal/judge TestRefusedOrdersAreExplained",
 				"policy/record.go", "\tif r.Order != nil {\n\t\treturn r.Order.Request()\n\t}\n", ""),
 		}},
+		{282, "a route that policy forbids", "A peer announces what the policies forbid it, or would be told what they keep " +
+			"from it; the policies change while sessions are up.", []guard{
+			one("what rules accept the policies are asked about", "cmd/internal/judge TestPoliciesDecideOnRoutes",
+				"bgp/filter/guard.go", "if why := c.guard.Refuses(svc, a); why != \"\" {",
+				"if why := c.guard.Refuses(svc, a); false {"),
+			one("another set is another chain", "cmd/internal/judge TestPoliciesDecideOnRoutes", "bgp/filter/filter.go",
+				"return c.guard == d.guard && c.Default", "return c.Default"),
+			one("a recording has the policies in it", "cmd/internal/judge TestGuardsAreReplayed",
+				"cmd/internal/judge/routes.go", "\t\t\tsnap = made\n", "\t\t\t_ = made\n"),
+		}},
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/record"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/cmd/internal/judge"
 )
 
 // replayOptions are the flags of catalyst replay.
@@ -67,7 +68,7 @@ func (o *replayOptions) play(name string) (*playing, error) {
 			return nil, err
 		}
 	}
-	player, err := record.Play(files...)
+	player, err := record.Play(judge.Replayed, files...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -255,6 +255,7 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 			Self: d.self, BootID: boot, Ingress: d.cfg.Envoy.Advertise, GracefulRestart: d.cfg.Peering.GracefulRestart,
 			LongLivedStale: d.cfg.Peering.LongLivedStale, Deferral: d.cfg.Peering.Deferral, Restarting: restarted,
 			HoldNames: d.cfg.Peering.HoldNames, Explain: explain, PathKey: pathKey,
+			Guards: func(ev speaker.Guarded) speaker.Guards { return d.judge.Guards(ev) },
 		},
 	})
 	return nil
@@ -269,6 +270,7 @@ func (d *Daemon) policies(ctx context.Context) (err error) {
 	cfg := judge.Config{
 		Data: d.data, Log: d.tel.Log, Meter: d.tel.Meter, ServiceHeader: xds.ServiceHeader, Headers: c.Headers,
 		Shadow: c.Enforce == "shadow", Sample: c.Sample, Egress: c.Egress && c.Enforce == "on",
+		Routes: c.Enforce == "on",
 		Sharing: d.sharing(),
 	}
 	if d.tokens != nil {

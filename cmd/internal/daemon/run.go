@@ -75,6 +75,7 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 	if l.underway != nil {
 		tasks.Go(func() error { return d.underway.Serve(ctx, l.underway) })
 	}
+	tasks.Go(func() error { return d.judge.FollowRoutes(ctx, d.router) })
 	if d.tokens != nil {
 		tasks.Go(func() error { return d.tokens.Run(ctx) })
 	}
@@ -140,6 +141,9 @@ func (d *Daemon) restore(ctx context.Context) error {
 		return err
 	}
 	if err := d.offer.Restore(ctx); err != nil {
+		return err
+	}
+	if err := d.judge.GuardRoutes(ctx, d.router); err != nil {
 		return err
 	}
 	peers, err := d.journal.Peers(ctx)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -38,6 +39,8 @@ type Config struct {
 	Tokens        Tokens
 	// Egress tells that this node's own applications are asked about as well.
 	Egress bool
+	// Routes tells that policies decide on routes as well.
+	Routes bool
 	// Sample is how many of a hundred allowances are kept, 0 to 100. Every denial is.
 	Sample int
 	// Sharing has the node share its policies with those of its organisation; nil for policies of its own.
@@ -59,7 +62,9 @@ type Judge struct {
 	server  *extauthz.Server
 	metrics *metrics
 	changed chan struct{}
-	spread  *spread.Spread // nil if policies are not shared
+	// guarding: the speaker was told of policies that decide on routes.
+	guarding atomic.Bool
+	spread   *spread.Spread // nil if policies are not shared
 
 	applying sync.Mutex // held from compiling to publishing: the newest version is the one in force
 	version  int        // in force; 0 for the defaults; guarded by applying
