@@ -3,6 +3,7 @@ package scenarios
 // acrossTheBorder is what happens to calls and trust between organisations, at real nodes and Envoys.
 func acrossTheBorder() []scenario {
 	const (
+		applyFile  = "cmd/internal/api/applypeering.go"
 		borderFile = "xds/border.go"
 		ledgerFile = "cmd/internal/ledger/ledger.go"
 		tokensFile = "cmd/internal/tokens/tokens.go"
@@ -57,6 +58,13 @@ func acrossTheBorder() []scenario {
 				"auth/federation/exchange.go", "problem{m.Kind, m.Text, m.Handshake}", "problem{m.Kind, m.Text, nil}"),
 			one("a neighbour tells of its own refusals alone", "auth/federation TestWhatIsToldOfHandshakes",
 				"auth/federation/handshake.go", "h.By != neighbour || h.Of != self || h.check() != nil", "h.check() != nil"),
+		}},
+		{322, "peerings in files", "Both sides stand in files: they are applied twice, exported and applied, and one is taken " +
+			"out.", []guard{
+			one("an older bundle in a file takes nothing back", "e2e TestPeeringsFromFiles", applyFile,
+				"g.bundle.Sequence <= held {", "false {"),
+			one("a peering's peers are its own", "e2e TestPeeringsFromFiles", "cmd/internal/api/apply.go",
+				"&& p.Label == in.Label && !apart[p.Node] {", "&& p.Label == in.Label {"),
 		}},
 	}
 }

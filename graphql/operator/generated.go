@@ -24236,6 +24236,9 @@ func (ec *executionContext) unmarshalInputApplyInput(ctx context.Context, obj an
 	if _, present := asMap["services"]; !present {
 		asMap["services"] = []any{}
 	}
+	if _, present := asMap["peerings"]; !present {
+		asMap["peerings"] = []any{}
+	}
 	if _, present := asMap["prune"]; !present {
 		asMap["prune"] = false
 	}
@@ -24243,7 +24246,7 @@ func (ec *executionContext) unmarshalInputApplyInput(ctx context.Context, obj an
 		asMap["dryRun"] = false
 	}
 
-	fieldsInOrder := [...]string{"label", "peers", "services", "prune", "dryRun"}
+	fieldsInOrder := [...]string{"label", "peers", "services", "peerings", "prune", "dryRun"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -24271,6 +24274,13 @@ func (ec *executionContext) unmarshalInputApplyInput(ctx context.Context, obj an
 				return it, err
 			}
 			it.Services = data
+		case "peerings":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("peerings"))
+			data, err := ec.unmarshalNPeeringInput2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Peerings = data
 		case "prune":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("prune"))
 			data, err := ec.unmarshalNBoolean2bool(ctx, v)
@@ -31760,6 +31770,20 @@ func (ec *executionContext) marshalNPeering2ᚖgithubᚗcomᚋcatalystᚑrouter�
 func (ec *executionContext) unmarshalNPeeringInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringInput(ctx context.Context, v any) (PeeringInput, error) {
 	res, err := ec.unmarshalInputPeeringInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNPeeringInput2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringInputᚄ(ctx context.Context, v any) ([]PeeringInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]PeeringInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNPeeringInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
 }
 
 func (ec *executionContext) marshalNPeeringNode2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringNode(ctx context.Context, sel ast.SelectionSet, v PeeringNode) graphql.Marshaler {

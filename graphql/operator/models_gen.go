@@ -11,7 +11,7 @@ type AcceptInput struct {
 
 // What was done to a peer or a service.
 type Applied struct {
-	// peer or service
+	// peer, service or peering
 	Kind string `json:"kind"`
 	Name string `json:"name"`
 	// created, updated, removed or unchanged
@@ -24,7 +24,9 @@ type ApplyInput struct {
 	Label    string         `json:"label"`
 	Peers    []PeerInput    `json:"peers"`
 	Services []ServiceInput `json:"services"`
-	// Also removes peers and services that have the label and are not given.
+	// Nodes, if none are given, stay as they are; a bundle counts where none is held, or an older one.
+	Peerings []PeeringInput `json:"peerings"`
+	// Also removes peers, services and peerings that have the label and are not given.
 	Prune bool `json:"prune"`
 	// Changes nothing.
 	DryRun bool `json:"dryRun"`

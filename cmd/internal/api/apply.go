@@ -33,19 +33,43 @@ type step struct {
 }
 
 // Apply implements operator.Backend. What is given is checked whole before the first change; then peers and services
-// are set, and at last what is pruned is removed, so that a service that moves from one name to another is never
-// without either.
+// are set, and what is pruned is removed, so that a service that moves from one name to another is never without
+// either; and at last peerings, which make peers of their own.
 func (a *API) Apply(ctx context.Context, in operator.ApplyInput) ([]operator.Applied, error) {
-	a.applying.Lock()
-	defer a.applying.Unlock()
-	steps, err := a.plan(ctx, &in)
+	peerings, err := a.peeringsGiven(&in)
+	if err != nil {
+		return nil, operator.Input(err)
+	}
+	set, gone, err := a.planPeerings(&in, peerings)
 	if err != nil {
 		return nil, err
 	}
+	all, err := a.applyPeers(ctx, &in, a.ofPeerings(peerings))
+	if err != nil {
+		return nil, err
+	}
+	more, err := carryOut(ctx, slices.Concat(set, gone), in.DryRun)
+	return append(all, more...), err
+}
+
+// applyPeers applies all but peerings.
+func (a *API) applyPeers(
+	ctx context.Context, in *operator.ApplyInput, apart map[bgp.NodeID]bool,
+) ([]operator.Applied, error) {
+	a.applying.Lock()
+	defer a.applying.Unlock()
+	steps, err := a.plan(ctx, in, apart)
+	if err != nil {
+		return nil, err
+	}
+	return carryOut(ctx, steps, in.DryRun)
+}
+
+func carryOut(ctx context.Context, steps []step, dryRun bool) ([]operator.Applied, error) {
 	all := make([]operator.Applied, 0, len(steps))
 	for i := range steps {
 		s := &steps[i]
-		if !in.DryRun && s.Action != unchanged {
+		if !dryRun && s.Action != unchanged {
 			if err := s.do(ctx); err != nil {
 				return nil, fmt.Errorf("%s %s: %w; %d of %d were done, apply again for the rest", s.Kind, s.Name, err, i,
 					len(steps))
@@ -56,8 +80,8 @@ func (a *API) Apply(ctx context.Context, in operator.ApplyInput) ([]operator.App
 	return all, nil
 }
 
-// plan returns what has to be done, or every problem of what is given.
-func (a *API) plan(ctx context.Context, in *operator.ApplyInput) ([]step, error) {
+// plan returns what has to be done, or every problem of what is given. Nodes that are apart stay as they are.
+func (a *API) plan(ctx context.Context, in *operator.ApplyInput, apart map[bgp.NodeID]bool) ([]step, error) {
 	errs := checkLabel(in)
 	peers, err := a.peersGiven(in)
 	errs = append(errs, err)
@@ -66,7 +90,12 @@ func (a *API) plan(ctx context.Context, in *operator.ApplyInput) ([]step, error)
 	if err := errors.Join(errs...); err != nil {
 		return nil, operator.Input(err)
 	}
-	peerSteps, peersGone, err := a.planPeers(ctx, in, peers)
+	for n := range peers {
+		if apart[n] {
+			return nil, operator.Input(fmt.Errorf("peers: %s is part of the peering with %s: say so there", n, n.Org))
+		}
+	}
+	peerSteps, peersGone, err := a.planPeers(ctx, in, peers, apart)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +153,7 @@ func (a *API) servicesGiven(in *operator.ApplyInput) (map[bgp.Service]journal.Se
 }
 
 func (a *API) planPeers(
-	ctx context.Context, in *operator.ApplyInput, given map[bgp.NodeID]journal.Peer,
+	ctx context.Context, in *operator.ApplyInput, given map[bgp.NodeID]journal.Peer, apart map[bgp.NodeID]bool,
 ) (set, gone []step, err error) {
 	kept, err := a.cfg.Journal.Peers(ctx)
 	if err != nil {
@@ -133,7 +162,7 @@ func (a *API) planPeers(
 	before := map[bgp.NodeID]journal.Peer{}
 	for _, p := range kept {
 		before[p.Node] = p
-		if _, stays := given[p.Node]; !stays && in.Prune && p.Label == in.Label {
+		if _, stays := given[p.Node]; !stays && in.Prune && p.Label == in.Label && !apart[p.Node] {
 			gone = append(gone, step{operator.Applied{
 				Kind:    "peer",
 				Name:    p.Node.String(),

@@ -306,6 +306,9 @@ func (a *API) SetPeering(ctx context.Context, in operator.PeeringInput) (*operat
 	if err != nil {
 		return nil, operator.Input(err)
 	}
+	if old := a.cfg.Trust.Book().Peering(p.Org); old != nil {
+		p.Label = old.Label
+	}
 	if err := a.cfg.Trust.Set(ctx, p, by); err != nil {
 		return nil, operator.Input(err)
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type manifest struct {
 	Label    string                `json:"label,omitempty"`
 	Peers    []manifestPeer        `json:"peers,omitempty"`
 	Services []client.ServiceInput `json:"services,omitempty"`
+	Peerings []client.PeeringInput `json:"peerings,omitempty"`
 }
 
 // manifestPeer is a peer whose rules stand in the file itself.
@@ -38,10 +40,10 @@ func (a *app) applyCommand() *cobra.Command {
 			"export > site.yaml",
 		Long: "Make peers and services what files say. What is so already is left alone, so that applying twice changes " +
 			"nothing; sessions are not reset.\n\n" +
-			"A file has the keys label, peers and services; their fields are those of the operator API (catalyst config " +
+			"A file has the keys label, peers, services and peerings; their fields are those of the operator API (catalyst config " +
 			"export shows them), and a peer's\n" +
 			"import and export hold its rules. Everything is checked before anything is changed.\n\n" +
-			"With --prune, peers and services that carry the file's label and are not in the files are removed.",
+			"With --prune, peers, services and peerings that carry the file's label and are not in the files are removed.",
 	}
 	files := cmd.Flags().StringArrayP("file", "f", nil, "YAML or JSON file, - for standard input; as often as needed")
 	dryRun := cmd.Flags().Bool("dry-run", false, "print what would change, and change nothing")
@@ -55,6 +57,7 @@ func (a *app) applyCommand() *cobra.Command {
 			DryRun:   *dryRun,
 			Peers:    []*client.PeerInput{},
 			Services: []*client.ServiceInput{},
+			Peerings: []*client.PeeringInput{},
 		}
 		for _, path := range *files {
 			if err := a.addManifest(&in, path); err != nil {
@@ -119,6 +122,20 @@ func (m *manifest) addTo(in *client.ApplyInput) error {
 			s.Protocol = "http"
 		}
 		in.Services = append(in.Services, s)
+	}
+	for i := range m.Peerings {
+		p := &m.Peerings[i]
+		if p.Terms == nil {
+			p.Terms = &client.TermsInput{}
+		}
+		t := p.Terms
+		t.Take, t.Offer = append([]string{}, t.Take...), append([]string{}, t.Offer...)
+		t.Tokens = append([]string{}, t.Tokens...)
+		p.Nodes = append([]*client.PeeringNodeInput{}, p.Nodes...)
+		for _, n := range p.Nodes {
+			n.Addresses = append([]string{}, n.Addresses...)
+		}
+		in.Peerings = append(in.Peerings, p)
 	}
 	return nil
 }
@@ -210,8 +227,12 @@ func (a *app) exportCommand() *cobra.Command {
 		if *label != "" {
 			out["label"] = *label
 		}
+		ofPeerings, err := a.exportPeerings(cmd.Context(), *label, out)
+		if err != nil {
+			return err
+		}
 		for _, p := range peers.Peers {
-			if *label != "" && p.Config.Label != *label {
+			if *label != "" && p.Config.Label != *label || ofPeerings[p.Node] {
 				continue
 			}
 			fields, err := setFields(p.Config, "label")
@@ -252,6 +273,34 @@ func (a *app) exportCommand() *cobra.Command {
 		return a.print(out, nil)
 	}
 	return cmd
+}
+
+// exportPeerings adds the peerings, and returns the nodes that are peers because of one. Bundles are not written: each
+// side is told of newer ones over the peering.
+func (a *app) exportPeerings(ctx context.Context, label string, out map[string]any) (map[string]bool, error) {
+	peerings, err := client.ListPeerings(ctx, a.client())
+	if err != nil {
+		return nil, err
+	}
+	nodes := map[string]bool{}
+	for _, p := range peerings.Peerings {
+		for _, n := range p.Nodes {
+			nodes[n.Node] = true
+		}
+		if label != "" && p.Label != label {
+			continue
+		}
+		in := peeringInput(&p.PeeringFields)
+		fields, err := setFields(in)
+		if err != nil {
+			return nil, err
+		}
+		if fields["terms"], err = setFields(in.Terms); err != nil {
+			return nil, err
+		}
+		out["peerings"] = append(entries(out["peerings"]), fields)
+	}
+	return nodes, nil
 }
 
 func entries(v any) []any {

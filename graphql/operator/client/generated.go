@@ -175,7 +175,7 @@ func (v *AgreeNameResponse) GetAgreeName() bool { return v.AgreeName }
 //
 // What was done to a peer or a service.
 type ApplyApplyApplied struct {
-	// peer or service
+	// peer, service or peering
 	Kind string `json:"kind"`
 	Name string `json:"name"`
 	// created, updated, removed or unchanged
@@ -217,7 +217,9 @@ type ApplyInput struct {
 	Label    string          `json:"label"`
 	Peers    []*PeerInput    `json:"peers,omitempty"`
 	Services []*ServiceInput `json:"services,omitempty"`
-	// Also removes peers and services that have the label and are not given.
+	// Nodes, if none are given, stay as they are; a bundle counts where none is held, or an older one.
+	Peerings []*PeeringInput `json:"peerings,omitempty"`
+	// Also removes peers, services and peerings that have the label and are not given.
 	Prune bool `json:"prune"`
 	// Changes nothing.
 	DryRun bool `json:"dryRun"`
@@ -231,6 +233,9 @@ func (v *ApplyInput) GetPeers() []*PeerInput { return v.Peers }
 
 // GetServices returns ApplyInput.Services, and is useful for accessing the field via an interface.
 func (v *ApplyInput) GetServices() []*ServiceInput { return v.Services }
+
+// GetPeerings returns ApplyInput.Peerings, and is useful for accessing the field via an interface.
+func (v *ApplyInput) GetPeerings() []*PeeringInput { return v.Peerings }
 
 // GetPrune returns ApplyInput.Prune, and is useful for accessing the field via an interface.
 func (v *ApplyInput) GetPrune() bool { return v.Prune }
