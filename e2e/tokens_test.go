@@ -207,7 +207,8 @@ func TestTokensOfAnOrganisation(t *testing.T) {
 }
 
 // How long a revoked token lives on, from the API's answer to the first refusal, where it was revoked, at an Envoy of
-// the organisation and at one of another that follows. BENCH_REVOCATIONS says how many are measured; the bounds are docs/identity.md's.
+// the organisation and at one of another that follows. BENCH_REVOCATIONS says how many are measured; the bounds are
+// those of docs/identity.md.
 func TestRevocationBounds(t *testing.T) {
 	same, org, foreign := 50*time.Millisecond, time.Second, 5*time.Second
 	if os.Getenv("BENCH_REVOCATIONS") == "" {

@@ -70,12 +70,18 @@ func SaveCA(dir string, a *ca.Authority) error {
 	return Replace(filepath.Join(dir, RootFile), a.ChainPEM(), 0o644)
 }
 
-// LoadCA reads the CA in dir. A key that others may read is refused.
+// LoadCA reads the CA in dir, whose key lies there in clear. A key that others may read is refused.
 func LoadCA(dir string) (*ca.Authority, error) {
-	key, err := ReadPrivate(filepath.Join(dir, KeyFile))
-	if errors.Is(err, fs.ErrNotExist) {
+	return LoadSealedCA(dir, func() (Sealer, error) { return nil, errors.New("no sealing key was given") })
+}
+
+// LoadSealedCA is LoadCA for a key that may be sealed; open is asked for what opens it if it is.
+func LoadSealedCA(dir string, open func() (Sealer, error)) (*ca.Authority, error) {
+	path := filepath.Join(dir, KeyFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s holds no CA: make one with catalyst org init ORGANISATION --dir %s", dir, dir)
 	}
+	key, err := ReadKey(path, open)
 	if err != nil {
 		return nil, err
 	}

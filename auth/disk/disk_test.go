@@ -1,11 +1,15 @@
 package disk
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/catalyst-router/catalyst/auth/seal"
 )
 
 func TestACAIsNotOverwritten(t *testing.T) {
@@ -88,5 +92,62 @@ func TestWhatIsNotRead(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// A CA's key that lies in clear, as those before it was sealed do, is read, and sealed where it lies; then it is read
+// with the sealing key alone.
+func TestACAIsSealedWhereItLies(t *testing.T) {
+	dir := t.TempDir()
+	if err := InitCA(dir, "acme.example"); err != nil {
+		t.Fatal(err)
+	}
+	clear, err := LoadCA(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer := func() *seal.Sealer {
+		key, err := seal.Generate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := seal.New(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := sealer()
+	for i, want := range []bool{true, false} { // again changes nothing
+		if did, err := SealCA(dir, s); err != nil || did != want {
+			t.Errorf("sealing %d: %v, %v", i+1, did, err)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, KeyFile))
+	if err != nil || strings.Contains(string(text), "PRIVATE KEY") {
+		t.Errorf("the key lies in clear: %v", err)
+	}
+	for name, c := range map[string]struct {
+		open func() (Sealer, error)
+		want string
+	}{
+		"the key":     {func() (Sealer, error) { return s, nil }, ""},
+		"another key": {func() (Sealer, error) { return sealer(), nil }, "sealed under key"},
+		"no key":      {func() (Sealer, error) { return nil, errors.New("none was given") }, "is sealed: none was given"},
+	} {
+		a, err := LoadSealedCA(dir, c.open)
+		if c.want == "" && (err != nil || !bytes.Equal(a.Roots(), clear.Roots())) ||
+			c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := LoadCA(dir); err == nil {
+		t.Error("it is read without a key")
+	}
+	if err := os.WriteFile(filepath.Join(dir, KeyFile), text[:len(text)-10], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadSealedCA(dir, func() (Sealer, error) { return s, nil }); err == nil {
+		t.Error("a damaged key is read")
 	}
 }

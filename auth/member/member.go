@@ -133,7 +133,8 @@ func (m *Member) Status() Status {
 		anew = time.Unix(m.state.Anew, 0)
 	}
 	return Status{
-		Returns: m.state.Returns, Anew: anew, Expires: m.expires, Renew: m.half(), Err: m.err, Feed: m.feed.Err(), Heard: heard, Seq: set.Seq(),
+		Returns: m.state.Returns, Anew: anew,
+		Expires: m.expires, Renew: m.half(), Err: m.err, Feed: m.feed.Err(), Heard: heard, Seq: set.Seq(),
 		Continuity: m.state.Alarm,
 	}
 }

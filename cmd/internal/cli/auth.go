@@ -62,7 +62,10 @@ func (a *app) authFlags(cmd *cobra.Command, dir *string) *authAt {
 
 // open opens the store and the service over it.
 func (at *authAt) open(ctx context.Context, a *app, cfg service.Config) (*service.Service, *store.Store, error) {
-	authority, err := disk.LoadCA(*at.dir)
+	authority, err := at.authority()
+	if err == nil {
+		err = at.sealAuthority()
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -85,6 +88,29 @@ func (at *authAt) open(ctx context.Context, a *app, cfg service.Config) (*servic
 		}
 	}
 	return nil, nil, errors.Join(err, st.Close())
+}
+
+// authority reads the CA in the directory.
+func (at *authAt) authority() (*ca.Authority, error) {
+	return disk.LoadSealedCA(*at.dir, at.opener)
+}
+
+// opener is what opens a sealed file: never a key that is made for it.
+func (at *authAt) opener() (disk.Sealer, error) {
+	if *at.seal == "" && os.Getenv("CATALYST_AUTH_SEAL_KEY") == "" {
+		return seal.FromFile(filepath.Join(*at.dir, sealFile), false)
+	}
+	return at.sealer()
+}
+
+// sealAuthority seals the CA's key, if it lies in clear.
+func (at *authAt) sealAuthority() error {
+	s, err := at.sealer()
+	if err != nil {
+		return err
+	}
+	_, err = disk.SealCA(*at.dir, s)
+	return err
 }
 
 // sealer reads the key that private keys are sealed under: from a file that the operator names, the environment, or

@@ -169,7 +169,7 @@ func (a *app) orgIssueOperator(at *authAt) *cobra.Command {
 	out := cmd.Flags().String("out", "", "directory (default: the operator's name)")
 	life := cmd.Flags().Duration("life", ca.ByHand, "how long the certificate is valid, 1m to 2160h")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		authority, err := disk.LoadCA(*at.dir)
+		authority, err := at.authority()
 		if err != nil {
 			return err
 		}
