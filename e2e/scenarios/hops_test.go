@@ -47,6 +47,10 @@ func hopScenarios() []scenario {
 				"cmd/internal/offer/probe/speaks.go", "should.heard(first) && !bytes.HasSuffix(first, []byte(\" 400\"))",
 				"should.heard(first) && !bytes.HasSuffix(first, []byte(\" 499\"))"),
 		}},
+		{247, "memory of a stalled stream", "Streams are begun and never read, whatever their workload has to say.", []guard{
+			one("a stream has a window", "xds/ads TestAStalledStreamIsBounded", limitsFile,
+				"InitialStreamWindowSize: wrapperspb.UInt32(window)", "InitialStreamWindowSize: wrapperspb.UInt32(8 << 20)"),
+		}},
 		{240, "a right ends while a stream lasts", "A peer is removed, a node revoked, a service taken from another " +
 			"organisation, while connections, WebSockets and streams are open. These end at once, others stay.", []guard{
 			one("what is watched ends when the list changes", underwayTests, watchServer,
