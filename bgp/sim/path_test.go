@@ -247,6 +247,38 @@ func TestPathsThatLie(t *testing.T) {
 	}
 }
 
+// More hops come than are verified in a short time: what was left out is asked for again, once there is room.
+func TestPathsThatWereTooManyComeAgain(t *testing.T) {
+	n := New(1)
+	o := newOrganisations(t, n, "acme", "mallory", "dave")
+	evil, d := id("m@mallory"), id("d@dave")
+	o.add(d)
+	n.Add(evil, nil)
+	peered(n, d, evil, bgp.RoleNone, bgp.RoleNone)
+	n.Run(3 * time.Second)
+	view, _ := n.Node(evil).sp.Peer(d)
+	before := view.Counters.UpdatesOut
+	for i := range 300 {
+		h := withKey(o, attest.Hop{
+			From: "mallory.example", To: "dave.example", Set: attest.Digest{byte(i), byte(i >> 8)}, Until: n.Now.Add(time.Hour),
+		})
+		forged := attest.JoinHop(h.Encode(), make([]byte, 96))
+		n.Do(d, speaker.Received{Conn: n.Node(d).sp.ConnOf(evil), Msg: &bgp.Hops{Signed: [][]byte{forged}}})
+	}
+	view, _ = n.Node(d).sp.Peer(evil)
+	kinds := map[string]uint64{}
+	for kind, count := range view.Counters.Faults {
+		kinds[kind.Attribute] = count
+	}
+	if kinds["path: bad signature"] < 190 || kinds["path: bad signature"] > 210 || kinds["path: too many"] < 90 {
+		t.Errorf("%v, want some 200 verified and the rest left out", kinds)
+	}
+	n.Run(30 * time.Second)
+	if view, _ = n.Node(evil).sp.Peer(d); view.Counters.UpdatesOut == before || view.Counters.Sessions != 1 {
+		t.Errorf("%+v, want it asked again, in the same session", view.Counters)
+	}
+}
+
 // withKey is a hop as the organisation that it is of signs it.
 func withKey(o *organisations, h attest.Hop) attest.Hop {
 	h.KeyID = o.paths[h.From].pub.ID

@@ -184,12 +184,14 @@ func (s *Speaker) owePaths(p *peer) {
 	}
 }
 
+var errBusy = errors.New("too many hops to verify in a short time") //nolint:gochecknoglobals // a sentinel
+
 // takeHops takes a signed path from a peer.
 func (s *Speaker) takeHops(now time.Time, p *peer, m *bgp.Hops) {
 	store := s.table.Attested()
 	path, fresh, err := store.AddPath(now, s.cfg.Self.Org, m.Signed, func() error {
 		if !p.budget.free(now) {
-			return errors.New("too many hops to verify in a short time")
+			return errBusy
 		}
 		p.budget.spend(attestLooks)
 		return nil
@@ -200,6 +202,9 @@ func (s *Speaker) takeHops(now time.Time, p *peer, m *bgp.Hops) {
 	case err != nil:
 		p.fault(Fault{At: now, Degree: AttributeDropped, Attribute: "path: " + attestKind(err), Reason: err.Error()}, nil)
 		s.emit(AttestRefused{From: p.cfg.Node, Err: fmt.Errorf("a signed path: %w", err)})
+		if errors.Is(err, errBusy) && p.refreshAt.IsZero() {
+			p.refreshAt = now.Add(roomPause) // with its table it sends its paths again
+		}
 		return
 	case !fresh:
 		return
