@@ -66,5 +66,15 @@ func acrossTheBorder() []scenario {
 			one("a peering's peers are its own", "e2e TestPeeringsFromFiles", "cmd/internal/api/apply.go",
 				"&& p.Label == in.Label && !apart[p.Node] {", "&& p.Label == in.Label {"),
 		}},
+		{323, "paths through other organisations", "Two organisations carry the calls of a third: the one in use is drained, " +
+			"is restarted, and dies with its Envoy.", []guard{
+			one("what a peering names is let in under its name", "e2e TestPathsThroughOtherOrganisations",
+				"cmd/internal/api/trust.go", "slices.Sort(all)\n\treturn slices.Compact(all)", "slices.Sort(all)\n\treturn nil"),
+		}},
+		{324, "a forged certificate", "Somebody with a CA of the same name shows a certificate of a partner's node.", []guard{
+			one("a certificate is judged by the roots that are held of its organisation",
+				"e2e TestAnotherOrganisationsCertificate", "xds/listener.go", "ValidationContextType: &tls."+
+					"CommonTlsContext_ValidationContextSdsSecretConfig{ValidationContextSdsSecretConfig: sds(secretTrust)},", ""),
+		}},
 	}
 }
