@@ -195,8 +195,14 @@ func TestLookingGlass(t *testing.T) {
 	open(a)
 	page.follows("Calls")
 	page.reads("b → a")
-	page.do("those that were denied", chromedp.SetValue(`select[name=outcome]`, "denied"), chromedp.Submit(`form`))
-	page.reads("denied")
+	page.do("those that were denied", chromedp.SetValue(`select[name=outcome]`, "denied"))
+	page.presses("Show")
+	must(t, lab.Eventually(t.Context(), "calls that went well are gone", func(context.Context) error {
+		if text := page.text(); !strings.Contains(text, "denied\t403") || strings.Contains(text, "ok\t200") {
+			return fmt.Errorf("the page says:\n%s", text)
+		}
+		return nil
+	}))
 	page.looks("calls")
 	page.follows("why")
 	page.reads("The policy that came closest")

@@ -15,7 +15,8 @@ function way(nodes) {
 }
 
 const columns = [
-  ['When', (c) => new Date(c.at).toLocaleTimeString(undefined, {hour12: false, fractionalSecondDigits: 3})],
+  ['When', (c) => new Date(c.at).toLocaleTimeString(undefined,
+    {hour12: false, hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3})],
   ['Took', (c) => `${c.took.toFixed(1)} ms`, 'n'],
   ['Outcome', (c) => state(kinds[c.outcome], c.outcome)],
   ['Status', (c) => `${c.status || '–'}${c.grpcStatus ? ` / gRPC ${c.grpcStatus}` : ''}`],
