@@ -71,7 +71,9 @@ func TestPeeringsFromFiles(t *testing.T) {
 	must(t, os.WriteFile(again, []byte(exported), 0o600))
 	apply(a, "unchanged", "-f", again)
 
-	wider := file("wider.yaml", side(x, "bravo.example", m{"offer": []string{"books.acme.example", "prices.acme.example"}}))
+	wider := file("wider.yaml", side(x, "bravo.example", m{
+		"offer": []string{"books.acme.example", "prices.acme.example"},
+	}))
 	apply(a, "updated", "-f", wider)
 	answers(t, x, "prices", "two")
 	both := file("both.yaml", m{"label": "partners", "peers": []m{{"node": "bravo.example/x"}}})

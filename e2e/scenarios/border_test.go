@@ -52,22 +52,22 @@ func acrossTheBorder() []scenario {
 			one("it holds so many lines", "cmd/internal/ledger TestItDoesNotGrow", ledgerFile,
 				"if len(l.lines) >= MaxLines {", "if false {"),
 		}},
-		{321, "a refused handshake", "One side shows a certificate that the other does not believe: both read which, by what " +
-			"and why.", []guard{
+		{321, "a refused handshake", "One side shows a certificate that the other does not believe: both read which, by " +
+			"what and why.", []guard{
 			one("who refuses tells the other", "cmd/internal/trust TestARefusedHandshakeIsOneStory",
 				"auth/federation/exchange.go", "problem{m.Kind, m.Text, m.Handshake}", "problem{m.Kind, m.Text, nil}"),
 			one("a neighbour tells of its own refusals alone", "auth/federation TestWhatIsToldOfHandshakes",
 				"auth/federation/handshake.go", "h.By != neighbour || h.Of != self || h.check() != nil", "h.check() != nil"),
 		}},
-		{322, "peerings in files", "Both sides stand in files: they are applied twice, exported and applied, and one is taken " +
-			"out.", []guard{
+		{322, "peerings in files", "Both sides stand in files: they are applied twice, exported and applied, and one is " +
+			"taken out.", []guard{
 			one("an older bundle in a file takes nothing back", "e2e TestPeeringsFromFiles", applyFile,
 				"g.bundle.Sequence <= held {", "false {"),
 			one("a peering's peers are its own", "e2e TestPeeringsFromFiles", "cmd/internal/api/apply.go",
 				"&& p.Label == in.Label && !apart[p.Node] {", "&& p.Label == in.Label {"),
 		}},
-		{323, "paths through other organisations", "Two organisations carry the calls of a third: the one in use is drained, " +
-			"is restarted, and dies with its Envoy.", []guard{
+		{323, "paths through other organisations", "Two organisations carry the calls of a third: the one in use is " +
+			"drained, is restarted, and dies with its Envoy.", []guard{
 			one("what a peering names is let in under its name", "e2e TestPathsThroughOtherOrganisations",
 				"cmd/internal/api/trust.go", "slices.Sort(all)\n\treturn slices.Compact(all)", "slices.Sort(all)\n\treturn nil"),
 		}},

@@ -40,8 +40,8 @@ func (a *app) applyCommand() *cobra.Command {
 			"export > site.yaml",
 		Long: "Make peers and services what files say. What is so already is left alone, so that applying twice changes " +
 			"nothing; sessions are not reset.\n\n" +
-			"A file has the keys label, peers, services and peerings; their fields are those of the operator API (catalyst config " +
-			"export shows them), and a peer's\n" +
+			"A file has the keys label, peers, services and peerings; their fields are those of the operator API (catalyst " +
+			"config export shows them), and a peer's\n" +
 			"import and export hold its rules. Everything is checked before anything is changed.\n\n" +
 			"With --prune, peers, services and peerings that carry the file's label and are not in the files are removed.",
 	}

@@ -328,8 +328,8 @@ func showPeering(w io.Writer, p *client.PeeringFields) {
 func showHandshakes(w io.Writer, all []*client.PeeringFieldsHandshakesRefusedHandshake) {
 	for _, h := range all {
 		row(w, "refused", fmt.Sprintf("by %s, %d times, last %s: the certificate of %s (%s, serial %s, %s to %s) by the "+
-			"bundle of sequence %s (%s): %s: %s", h.By, h.Times, h.Last, h.Of, cmp.Or(h.Name, "no single name"), h.Serial, h.From,
-			h.Until, h.Sequence, listed(h.Roots, "no roots"), h.Kind, h.Text))
+			"bundle of sequence %s (%s): %s: %s", h.By, h.Times, h.Last, h.Of, cmp.Or(h.Name, "no single name"), h.Serial,
+			h.From, h.Until, h.Sequence, listed(h.Roots, "no roots"), h.Kind, h.Text))
 	}
 }
 
