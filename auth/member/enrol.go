@@ -70,7 +70,7 @@ func Enrol(ctx context.Context, r Request) error {
 		return callError(r.Token.Address, err)
 	}
 	s := &state{Org: r.Token.Org, Node: r.Token.Node, Address: r.Token.Address}
-	return s.keep(r.Dir, key, out)
+	return s.keep(r.Dir, key, out, nil)
 }
 
 // pending returns the key of the certificate that is asked for and its signing request.
@@ -86,7 +86,9 @@ func pending(dir string) (*ecdsa.PrivateKey, []byte, error) {
 // keep checks what was issued, writes it down as one file, and puts it in place from there: whenever the process is
 // killed, either the former certificate is whole and the pending key is there to ask again with, or finish completes
 // the new one.
-func (s *state) keep(dir string, key *ecdsa.PrivateKey, out *authv1.Issued) error {
+//
+// bound names the files of the tokens that went along, in their order.
+func (s *state) keep(dir string, key *ecdsa.PrivateKey, out *authv1.Issued, bound []string) error {
 	chain, err := parseCerts(out.GetChain())
 	if err != nil {
 		return fmt.Errorf("the identity service's answer: %w", err)
@@ -102,7 +104,13 @@ func (s *state) keep(dir string, key *ecdsa.PrivateKey, out *authv1.Issued) erro
 	}
 	s.Continuity, s.Issuer, s.Token, s.Alarm = out.GetContinuity(), out.GetIssuer(), out.GetToken(), out.GetAlarm()
 	s.Returns, s.Anew = int(out.GetReturnsLeft()), out.GetReturnsAnew()
-	b, err := json.Marshal(issued{*s, out.GetChain(), out.GetRoots()})
+	in := issued{State: *s, Chain: out.GetChain(), Roots: out.GetRoots(), Bound: map[string]string{}}
+	for i, name := range bound {
+		if i < len(out.GetCarried()) && out.GetCarried()[i] != "" {
+			in.Bound[name] = out.GetCarried()[i]
+		}
+	}
+	b, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
@@ -117,6 +125,8 @@ type issued struct {
 	State state  `json:"state"`
 	Chain []byte `json:"chain"`
 	Roots []byte `json:"roots"`
+	// Bound are the tokens that were minted anew for the certificate, by the names of their files.
+	Bound map[string]string `json:"bound,omitempty"`
 }
 
 // finish puts in place what was issued and written down; nothing if nothing was. It may be done again from anywhere.
@@ -165,6 +175,14 @@ func (in *issued) writes(dir string) []func() error {
 			return disk.Replace(filepath.Join(dir, disk.SVIDKey), text, 0o600)
 		},
 		func() error { return disk.Replace(filepath.Join(dir, disk.SVIDFile), in.Chain, 0o644) },
+		func() error {
+			for name, token := range in.Bound {
+				if err := disk.Replace(filepath.Join(dir, boundDir, filepath.Base(name)), []byte(token+"\n"), 0o600); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
 		func() error { return remove(pendingKey) },
 		func() error { return remove(issuedFile) },
 	}

@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/ca"
@@ -29,6 +30,7 @@ const (
 	memberFile  = "member.json"     // what it has to know; mode 0600
 	nodeKeyFile = "node-key.pem"    // the key that it joined with and comes back with; mode 0600
 	pendingKey  = "pending-key.pem" // of the certificate that is asked for; mode 0600
+	boundDir    = "bound"           // tokens that are bound to the certificate, a file each; they are minted anew with it
 	issuedFile  = "issued.json"     // what was issued, until all of it is in its place; mode 0600
 )
 
@@ -75,6 +77,29 @@ func (s *state) write(dir string) error {
 		return err
 	}
 	return disk.Replace(filepath.Join(dir, memberFile), b, 0o600)
+}
+
+// mostBound is how many tokens go along with a renewal.
+const mostBound = 16
+
+// boundTokens are the files in which somebody keeps tokens that are bound to the node's certificate, and what is in
+// them. None if there is no such directory.
+func boundTokens(dir string) (names, tokens []string, err error) {
+	entries, err := os.ReadDir(filepath.Join(dir, boundDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() || strings.HasPrefix(e.Name(), ".") || len(names) == mostBound {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(dir, boundDir, e.Name()))
+		if err != nil {
+			return nil, nil, fmt.Errorf("read a token that is bound to the certificate: %w", err)
+		}
+		names, tokens = append(names, e.Name()), append(tokens, strings.TrimSpace(string(text)))
+	}
+	return names, tokens, err
 }
 
 func (s *state) id() bgp.NodeID { return bgp.NodeID{Org: s.Org, Name: s.Node} }

@@ -18,7 +18,7 @@ import (
 // A node that is killed between any two writes of a new certificate starts again with one that is whole: the former
 // until the answer is written down, the new one from then on.
 func TestKilledWhileAnswerIsKept(t *testing.T) {
-	const writes = 6
+	const writes = 7
 	for done := range writes + 1 {
 		t.Run(fmt.Sprint(done), func(t *testing.T) {
 			a, err := ca.NewRoot("acme.example", ca.RootLife)
@@ -43,11 +43,14 @@ func TestKilledWhileAnswerIsKept(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.keep(dir, key, out); err != nil {
+			if err := s.keep(dir, key, out, nil); err != nil {
 				t.Fatal(err)
 			}
 			former := serialIn(t, dir)
-			next := issued{*s, answer().GetChain(), a.Roots()}
+			if err := os.MkdirAll(filepath.Join(dir, boundDir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			next := issued{*s, answer().GetChain(), a.Roots(), map[string]string{"books": "anew"}}
 			next.State.Continuity = []byte{2}
 			if got := serialIn(t, dir); got != former { // killed before the answer was written down
 				t.Errorf("serial %s, want %s", got, former)
@@ -76,6 +79,9 @@ func TestKilledWhileAnswerIsKept(t *testing.T) {
 			}
 			if kept, err := readState(dir); err != nil || kept.Continuity[0] != 2 {
 				t.Errorf("%+v, %v; want the continuity that came with the certificate", kept, err)
+			}
+			if text, err := os.ReadFile(filepath.Join(dir, boundDir, "books")); err != nil || string(text) != "anew\n" {
+				t.Errorf("the token that goes along is %q, %v", text, err)
 			}
 			for _, left := range []string{issuedFile, pendingKey} {
 				if _, err := os.Stat(filepath.Join(dir, left)); err == nil {

@@ -348,11 +348,17 @@ func (m *Member) renew(ctx context.Context) error {
 	if over {
 		call = client.Return
 	}
-	out, err := call(ctx, &authv1.RenewRequest{Node: s.Node, Csr: csr, Continuity: s.Continuity})
+	var bound, tokens []string
+	if !over { // those of a certificate that has ended are worth nothing
+		if bound, tokens, err = boundTokens(m.dir); err != nil {
+			return err
+		}
+	}
+	out, err := call(ctx, &authv1.RenewRequest{Node: s.Node, Csr: csr, Continuity: s.Continuity, Tokens: tokens})
 	if err != nil {
 		return callError(s.Address, err)
 	}
-	if err := s.keep(m.dir, key, out); err != nil {
+	if err := s.keep(m.dir, key, out, bound); err != nil {
 		return err
 	}
 	m.mu.Lock()

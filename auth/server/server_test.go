@@ -414,6 +414,56 @@ func TestRenewThreeTimes(t *testing.T) {
 	}
 }
 
+// TestBoundTokensGoAlong keeps a token that is bound to a node's certificate in a file beside it: at each of three
+// renewals it is minted anew for the next certificate, the same in all else; what is no such token stays as it is.
+func TestBoundTokensGoAlong(t *testing.T) {
+	s := start(t, options{})
+	dir := s.enrol("edge-1")
+	m, err := member.Open(dir, log(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mint := func(leaf *x509.Certificate) string {
+		r := service.MintRequest{Principal: token.User, Subject: "ada", Audience: []string{org}, Scopes: []string{"read"}}
+		if leaf != nil {
+			r.Bound = token.ThumbprintOf(leaf)
+		}
+		raw, _, err := s.service.Mint(t.Context(), service.Owner(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	file := func(name string) string { return filepath.Join(dir, "bound", name) }
+	unbound := mint(nil)
+	err = errors.Join(os.Mkdir(filepath.Join(dir, "bound"), 0o700),
+		os.WriteFile(file("ada"), []byte(mint(leafOf(t, dir))+"\n"), 0o600),
+		os.WriteFile(file("unbound"), []byte(unbound), 0o600), os.WriteFile(file("nonsense"), []byte("x"), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		before := leafOf(t, dir)
+		if err := m.Renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		raw := strings.TrimSpace(string(mustRead(t, file("ada"))))
+		c, err := s.service.Verifier().Verify(t.Context(), raw, token.ThumbprintOf(leafOf(t, dir)))
+		if err != nil || c.Subject != "ada" || c.Scopes[0] != "read" {
+			t.Errorf("the token after a renewal: %+v, %v", c, err)
+		}
+		if _, err := s.service.Verifier().Verify(t.Context(), raw, token.ThumbprintOf(before)); err == nil {
+			t.Error("it is good with the certificate before")
+		}
+		if got := string(mustRead(t, file("unbound"))); got != unbound {
+			t.Errorf("a token that is not bound is %q", got)
+		}
+		if got := string(mustRead(t, file("nonsense"))); got != "x" {
+			t.Errorf("what is no token is %q", got)
+		}
+	}
+}
+
 // TestCopiedIdentity has a machine's disk copied: whoever of the two renews second is refused, and an alarm stands on
 // the node for both to see.
 func TestCopiedIdentity(t *testing.T) {

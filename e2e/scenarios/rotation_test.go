@@ -41,5 +41,14 @@ func rotation() []scenario {
 			one("no more wait than a second's work", "auth/token TestFloodOfTokens", verifyFile,
 				"if v.waiting.Add(1) > maxWaiting {", "if v.waiting.Add(1) < 0 {"),
 		}},
+		{262, "a bound token at a renewal", "Somebody sends through a node with a token that is bound to its certificate, " +
+			"and the certificate is renewed.", []guard{
+			one("the token is minted anew for the next one", "auth/server TestBoundTokensGoAlong", "auth/member/enrol.go",
+				"in.Bound[name] = out.GetCarried()[i]", "_ = name"),
+		}},
+		{268, "a copy of the CA's directory", "Somebody has the CA's key file, and not what it is sealed under.", []guard{
+			one("the key does not lie in clear", "auth/disk TestACAIsSealedWhereItLies", "auth/disk/sealed.go",
+				"return true, Replace(path, []byte(sealedMark+s.Seal(key, KeyFile)+\"\\n\"), 0o600)", "return true, nil"),
+		}},
 	}
 }
