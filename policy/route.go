@@ -72,7 +72,8 @@ func (s *Snapshot) Source() Source { return s.source }
 // JudgesRoutes tells whether a policy could refuse a route: otherwise nobody needs to ask.
 func (s *Snapshot) JudgesRoutes() bool { return s.routes.judged }
 
-// RoutesByName tells whether all routes of a service that a peer announces, or that it would be told, are decided alike.
+// RoutesByName tells whether all routes of a service that a peer announces, or that it would be told, are decided
+// alike.
 func (s *Snapshot) RoutesByName() bool { return !s.routes.context }
 
 // ofRoutes is the set of the actions on routes.

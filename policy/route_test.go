@@ -13,24 +13,30 @@ func TestRoutes(t *testing.T) {
 		action == CATALYST::Action::"ROUTE_IMPORT", resource == CATALYST::Service::"books.bravo.example");`
 	near := `@id("far") forbid (principal, action == CATALYST::Action::"ROUTE_IMPORT", resource) when { context.pathLength > 2 };`
 	both := named + `@id("told") permit (principal, action == CATALYST::Action::"ROUTE_EXPORT", resource);`
+	calls := `permit (principal, action == CATALYST::Action::"REQUEST", resource);`
+	of := func(peer, service string) Announcement {
+		return Announcement{Peer: peer, Service: service + ".bravo.example"}
+	}
+	told := func(service string) Announcement { a := of(bravo, service); a.Export = true; return a }
+	path := func(n int) Announcement { a := of(bravo, "films"); a.PathLength = n; return a }
 	for name, tt := range map[string]struct {
 		text           string
 		a              Announcement
 		judged, byName bool
 		allow          bool
 	}{
-		"the defaults":              {"", Announcement{Peer: bravo, Service: "films.bravo.example"}, false, true, true},
-		"policies on calls":         {`permit (principal, action == CATALYST::Action::"REQUEST", resource);`, Announcement{Peer: bravo, Service: "films.bravo.example"}, false, true, true},
-		"what is permitted by name": {named, Announcement{Peer: bravo, Service: "books.bravo.example"}, true, true, true},
-		"of another service":        {named, Announcement{Peer: bravo, Service: "films.bravo.example"}, true, true, false},
-		"of another peer":           {named, Announcement{Peer: charlie, Service: "books.bravo.example"}, true, true, false},
-		"in the other direction":    {named, Announcement{Peer: bravo, Service: "books.bravo.example", Export: true}, true, true, false},
-		"where that is permitted":   {both, Announcement{Peer: bravo, Service: "films.acme.example", Export: true}, true, true, true},
-		"a short path":              {near, Announcement{Peer: bravo, Service: "films.bravo.example", PathLength: 2}, true, false, true},
-		"a long path":               {near, Announcement{Peer: bravo, Service: "films.bravo.example", PathLength: 3}, true, false, false},
-		"no SPIFFE id":              {"", Announcement{Peer: "bravo", Service: "films.bravo.example"}, false, true, false},
+		"the defaults":              {"", of(bravo, "films"), false, true, true},
+		"policies on calls":         {calls, of(bravo, "films"), false, true, true},
+		"what is permitted by name": {named, of(bravo, "books"), true, true, true},
+		"of another service":        {named, of(bravo, "films"), true, true, false},
+		"of another peer":           {named, of(charlie, "books"), true, true, false},
+		"in the other direction":    {named, told("books"), true, true, false},
+		"where that is permitted":   {both, told("films"), true, true, true},
+		"a short path":              {near, path(2), true, false, true},
+		"a long path":               {near, path(3), true, false, false},
+		"no SPIFFE id":              {"", of("bravo", "films"), false, true, false},
 		"everything is forbidden": {`@id("no") forbid (principal, action, resource);`,
-			Announcement{Peer: bravo, Service: "films.bravo.example"}, true, true, false},
+			of(bravo, "films"), true, true, false},
 	} {
 		src := Source{}
 		if tt.text != "" {

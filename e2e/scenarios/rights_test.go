@@ -25,8 +25,8 @@ func rights() []scenario {
 			one("the refusal is kept under the id that it names", "cmd/internal/judge TestRefusedOrdersAreExplained",
 				"policy/record.go", "\tif r.Order != nil {\n\t\treturn r.Order.Request()\n\t}\n", ""),
 		}},
-		{282, "a route that policy forbids", "A peer announces what the policies forbid it, or would be told what they keep " +
-			"from it; the policies change while sessions are up.", []guard{
+		{282, "a route that policy forbids", "A peer announces what the policies forbid it, or would be told what they " +
+			"keep from it; the policies change while sessions are up.", []guard{
 			one("what rules accept the policies are asked about", "cmd/internal/judge TestPoliciesDecideOnRoutes",
 				"bgp/filter/guard.go", "if why := c.guard.Refuses(svc, a); why != \"\" {",
 				"if why := c.guard.Refuses(svc, a); false {"),

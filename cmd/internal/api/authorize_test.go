@@ -237,8 +237,8 @@ func TestOrdersByPolicy(t *testing.T) {
 		}
 	}
 	for text := range operations() {
-		if got := asked(t, operator.Handler(reached{}, decider, operator.LargestOwn), policy.Bearer{}, text); !strings.Contains(
-			got, operator.Forbidden) {
+		plain := operator.Handler(reached{}, decider, operator.LargestOwn)
+		if got := asked(t, plain, policy.Bearer{}, text); !strings.Contains(got, operator.Forbidden) {
 			t.Errorf("nobody may %s: %s", text, got)
 		}
 	}

@@ -450,7 +450,8 @@ func (a *app) policyDecisions() *cobra.Command {
 				if d.Allow {
 					result = "allow"
 				}
-				row(w, d.Id, d.At, result, d.Principal, d.Service, strings.Join(strings.Fields(d.Action+" "+d.Method+" "+d.Path), " "),
+				row(w, d.Id, d.At, result, d.Principal, d.Service,
+					strings.Join(strings.Fields(d.Action+" "+d.Method+" "+d.Path), " "),
 					strings.Join(append(d.Policies, d.Errors...), ", "))
 			}
 		})

@@ -181,8 +181,8 @@ func (j *Judge) record(r policy.Record) {
 	allowed := r.Decision.Allow
 	if !allowed {
 		j.cfg.Log.Info("denied", "decision", r.ID, "principal", bgp.Printable(r.Principal()), "action", r.Action(),
-			"resource", r.Resource(), "method", r.Call.Method, "policies", r.Decision.Policies, "errors", r.Decision.Errors, "shadow",
-			r.Shadow)
+			"resource", r.Resource(), "method", r.Call.Method, "policies", r.Decision.Policies, "errors", r.Decision.Errors,
+			"shadow", r.Shadow)
 	}
 	if !allowed || rand.IntN(100) < j.cfg.Sample { //nolint:gosec // no secret
 		j.store.Log(r)
