@@ -9,7 +9,7 @@ func orderScenarios() []scenario {
 				"graphql/operator/authorize.go",
 				"\t\t\treturn zero, err\n", "\t\t\tbreak\n"),
 			one("the policies of the node decide", "cmd/internal/api TestOrdersByPolicy", "cmd/internal/api/authorize.go",
-				"if d.Allow {", "if d.Allow || r.Principal.Subject != \"\" {"),
+				"if d.Decision.Allow {", "if d.Decision.Allow || r.Principal.Subject != \"\" {"),
 			one("policies have one name for a peer", "cmd/internal/api TestResourcesHaveOneName",
 				"cmd/internal/api/authorize.go",
 				"return id.String(), err", "return r.ID, err"),
