@@ -290,8 +290,9 @@ func (c *Compiler) tcpListeners(f *Forwarding) []*listener.Listener {
 		StatPrefix:         "tcp-egress",
 		ClusterSpecifier:   &tcpproxy.TcpProxy_Cluster{Cluster: target},
 		IdleTimeout:        durationpb.New(0),
-		MaxConnectAttempts: wrapperspb.UInt32(12), AccessLog: c.tcpLogs(f.Service),
-		// Long enough, 1.4 s in the mean, for a target that is not reached to be left by then (see outliers).
+		MaxConnectAttempts: wrapperspb.UInt32(20), AccessLog: c.tcpLogs(f.Service),
+		// Long enough, 2.4 s in the mean, for a target that is not reached to be left by then (see outliers): that takes a
+		// second where something went well in the half second before.
 		BackoffOptions: &core.BackoffStrategy{
 			BaseInterval: durationpb.New(25 * time.Millisecond),
 			MaxInterval:  durationpb.New(300 * time.Millisecond),
