@@ -192,7 +192,7 @@ func flags(f *data.ResponseFlags) (all []string) {
 }
 
 const (
-	refusedByPolicy = "unauthorized_details"              // ext_authz said no
+	refusedByPolicy = "unauthorized_details"              //nolint:misspell // Envoy's word: ext_authz said no
 	callerLeft      = "downstream_connection_termination" // nobody's fault
 	callerReset     = "downstream_remote_reset"
 	rbacRefused     = "rbac_access_denied" // begins the details of whom the list of peers keeps out
