@@ -19,12 +19,12 @@ func webScenarios() []scenario {
 			one("good calls have memory of their own", "cmd/internal/tap TestMemoryIsBoundedAndFailuresStay",
 				"cmd/internal/tap/tap.go", "if c.Outcome == OK {", "if c.Outcome == OK || true {"),
 			one("the oldest go when there is no room", "cmd/internal/tap TestMemoryIsBoundedAndFailuresStay",
-				"cmd/internal/tap/ring.go", "r.bytes > r.most && r.head", "r.bytes > 2*r.most && r.head"),
+				"cmd/internal/tap/ring.go", "r.bytes > r.most && r.head", "r.bytes > 4*r.most && r.head"),
 		}},
 		{359, "slow reader of calls", "Somebody watches calls and reads nothing: " +
 			"calls, Envoys and other watchers do not wait.",
-			[]guard{one("what does not fit is counted, not waited for", "cmd/internal/tap TestASlowWatcherMissesSome",
+			[]guard{one("what does not fit is counted", "cmd/internal/tap TestASlowWatcherMissesSome",
 				"cmd/internal/tap/tap.go",
-				"\tcase w.calls <- c:\n\tdefault:\n\t\tw.missed++\n\t}", "\tcase w.calls <- c:\n\t}")}},
+				"\t\tw.missed++\n", "")}},
 	}
 }
