@@ -16,8 +16,6 @@ func hopScenarios() []scenario {
 			one("resets in a row count nothing", "xds/ads TestResetsOfAServiceEjectNoNextHop", clusterFile,
 				"EnforcingConsecutiveLocalOriginFailure: never,",
 				"ConsecutiveLocalOriginFailure: wrapperspb.UInt32(2),"),
-			one("the only target is not left", "xds/ads TestADeadTCPWorkloadEjectsNoNextHop", clusterFile,
-				"return len(tiers) > 1 || len(tiers) == 1 && len(tiers[0]) > 1", "return true"),
 			one("a dead target is left all the same", "xds/ads TestADeadNextHopCostsNoCall", clusterFile,
 				"EnforcingFailurePercentageLocalOrigin: wrapperspb.UInt32(100)",
 				"EnforcingFailurePercentageLocalOrigin: never"),

@@ -30,7 +30,7 @@ func rights() []scenario {
 			one("what rules accept the policies are asked about", "cmd/internal/judge TestPoliciesDecideOnRoutes",
 				"bgp/filter/guard.go", "if why := c.guard.Refuses(svc, a); why != \"\" {",
 				"if why := c.guard.Refuses(svc, a); false {"),
-			one("another set is another chain", "cmd/internal/judge TestPoliciesDecideOnRoutes", "bgp/filter/filter.go",
+			one("another set is another chain", "bgp/filter TestAGuardMakesAnotherChain", "bgp/filter/filter.go",
 				"return c.guard == d.guard && c.Default", "return c.Default"),
 			one("a recording has the policies in it", "cmd/internal/judge TestGuardsAreReplayed",
 				"cmd/internal/judge/routes.go", "\t\t\tsnap = made\n", "\t\t\t_ = made\n"),

@@ -21,8 +21,6 @@ func rotation() []scenario {
 			"renewal, a mint, a revocation or a rotation.", []guard{
 			one("what was issued is put in its place at the next start", "auth/member TestKilledWhileAnswerIsKept", memberFile,
 				"if err := finish(dir); err != nil {", "if err := error(nil); err != nil {"),
-			one("a signing key is kept before it signs", "auth/server TestKilledAtEveryWrite", "auth/service/keys.go",
-				"	return tx.SetSigningKeys(ctx, sealed)\n", "	_ = sealed\n	return nil\n"),
 			one("an answer can be fetched again by whoever it was for", "auth/server TestKilledAtEveryWrite", joinFile,
 				"now.Sub(j.Used) <= lostAnswer:", "now.Sub(j.Used) < 0:"),
 		}},
