@@ -36,6 +36,12 @@ type Changes interface {
 	Changed() <-chan struct{}
 }
 
+// Revocations are asked about every token, and tell when they change. revoke.Set and revoke.Book are some.
+type Revocations interface {
+	token.Revocations
+	Changes
+}
+
 // Config is what a Guard is made of.
 type Config struct {
 	Verifier *token.Verifier // required
@@ -101,24 +107,42 @@ func (g *Guard) watch(
 	ctx context.Context, cancel context.CancelCauseFunc, changed <-chan struct{}, raw string, cert token.Thumbprint,
 	expires time.Time,
 ) {
-	end := time.NewTimer(time.Until(expires))
-	defer end.Stop()
+	if err := Watch(ctx, g.cfg.Verifier, g.cfg.Revocations, changed, raw, cert, expires); err != nil {
+		if ctx.Err() == nil {
+			g.cfg.Refused(ctx, err)
+		}
+		cancel(err)
+	}
+}
+
+// Watch returns why a token that was good is not any more, or nil when ctx ends. It looks at the token whenever
+// something is revoked, and when it expires; zero leaves that to the caller. Changed is what revoked.Changed returned
+// before the token was verified, so that no change is missed.
+func Watch(
+	ctx context.Context, v *token.Verifier, revoked Changes, changed <-chan struct{}, raw string, cert token.Thumbprint,
+	expires time.Time,
+) error {
+	var expired <-chan time.Time
+	var end *time.Timer
+	if !expires.IsZero() {
+		end = time.NewTimer(time.Until(expires))
+		defer end.Stop()
+		expired = end.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-end.C:
+			return nil
+		case <-expired:
 		case <-changed:
 		}
-		changed = g.cfg.Revocations.Changed()
-		if _, err := g.cfg.Verifier.Verify(ctx, raw, cert); err != nil && !errors.Is(err, token.ErrUnavailable) {
-			if ctx.Err() == nil {
-				g.cfg.Refused(ctx, err)
-			}
-			cancel(err)
-			return
+		changed = revoked.Changed()
+		if _, err := v.Verify(ctx, raw, cert); err != nil && !errors.Is(err, token.ErrUnavailable) {
+			return err
 		}
-		end.Reset(max(time.Until(expires), time.Second))
+		if end != nil {
+			end.Reset(max(time.Until(expires), time.Second))
+		}
 	}
 }
 

@@ -56,9 +56,29 @@ func (q *questions[R]) answer(k question, r R) {
 	}
 }
 
-// await sends a question and waits for its reply or the end of ctx.
-func await[R any](ctx context.Context, r *Router, peer bgp.NodeID, m bgp.Message, reply <-chan R) (R, error) {
+// ask puts a question to a peer with an established session that answers such ones (can; declines says that it does
+// not), and waits for its reply or the end of ctx. Put is called before the question goes out.
+func ask[R any](ctx context.Context, r *Router, peer bgp.NodeID, m bgp.Message, can func(bgp.Capabilities) bool,
+	declines error, put func() (<-chan R, func(), bool)) (R, error) {
 	var no R
+	var err error
+	query := r.Query(ctx, func(s *speaker.Speaker) {
+		v, known := s.Peer(peer)
+		switch {
+		case !known || v.State != fsm.Established:
+			err = fmt.Errorf("there is no session with %s to ask it over", peer)
+		case !can(v.Caps):
+			err = fmt.Errorf("%s %w", peer, declines)
+		}
+	})
+	if err := errors.Join(query, err); err != nil {
+		return no, err
+	}
+	reply, done, ok := put()
+	if !ok {
+		return no, fmt.Errorf("%s is being asked already", peer)
+	}
+	defer done()
 	if err := r.Do(ctx, speaker.Say{Peer: peer, Msg: m}); err != nil {
 		return no, err
 	}
@@ -83,26 +103,9 @@ var ErrTooOften = errors.New("is asked too often just now: try again in a few " 
 // Why asks a peer with an established session what it tells this node of a service and what it takes, and waits for
 // its answer or the end of ctx.
 func (r *Router) Why(ctx context.Context, peer bgp.NodeID, svc bgp.Service) (*bgp.WhyReply, error) {
-	var err error
-	query := r.Query(ctx, func(s *speaker.Speaker) {
-		v, known := s.Peer(peer)
-		switch {
-		case !known || v.State != fsm.Established:
-			err = fmt.Errorf("there is no session with %s to ask it over", peer)
-		case !v.Caps.Why:
-			err = fmt.Errorf("%s %w", peer, ErrDeclines)
-		}
-	})
-	if err := errors.Join(query, err); err != nil {
-		return nil, err
-	}
 	req := &bgp.WhyRequest{ID: NewTraceID(), Service: svc}
-	reply, done, ok := r.whys.put(question{peer, req.ID})
-	if !ok {
-		return nil, fmt.Errorf("%s is being asked already", peer)
-	}
-	defer done()
-	answer, err := await(ctx, r, peer, req, reply)
+	answer, err := ask(ctx, r, peer, req, func(c bgp.Capabilities) bool { return c.Why }, ErrDeclines,
+		func() (<-chan *bgp.WhyReply, func(), bool) { return r.whys.put(question{peer, req.ID}) })
 	switch {
 	case err != nil:
 		return nil, err

@@ -3,7 +3,6 @@ package peering
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/catalyst-router/catalyst/bgp"
-	"github.com/catalyst-router/catalyst/bgp/fsm"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
@@ -62,28 +60,16 @@ func NewTraceID() uint64 { return rand.Uint64() | 1 } //nolint:gosec // a name, 
 
 // Ask puts a question to a peer with an established session, and waits for its answer or the end of ctx.
 func (r *Router) Ask(ctx context.Context, peer bgp.NodeID, req bgp.TraceRequest) ([]bgp.TraceHop, error) {
-	var err error
-	query := r.Query(ctx, func(s *speaker.Speaker) {
-		v, known := s.Peer(peer)
-		switch {
-		case !known || v.State != fsm.Established:
-			err = fmt.Errorf("there is no session with %s to ask it over", peer)
-		case !v.Caps.Trace:
-			err = fmt.Errorf("%s %w", peer, ErrNoAnswers)
+	put := func() (<-chan []bgp.TraceHop, func(), bool) {
+		reply, done, ok := r.traces.asked.put(question{peer, req.ID})
+		if ok {
+			r.traces.mu.Lock()
+			r.traces.remember(time.Now(), req.ID)
+			r.traces.mu.Unlock()
 		}
-	})
-	if err := errors.Join(query, err); err != nil {
-		return nil, err
+		return reply, done, ok
 	}
-	reply, done, ok := r.traces.asked.put(question{peer, req.ID})
-	if !ok {
-		return nil, fmt.Errorf("%s is being asked already", peer)
-	}
-	defer done()
-	r.traces.mu.Lock()
-	r.traces.remember(time.Now(), req.ID)
-	r.traces.mu.Unlock()
-	return await(ctx, r, peer, &req, reply)
+	return ask(ctx, r, peer, &req, func(c bgp.Capabilities) bool { return c.Trace }, ErrNoAnswers, put)
 }
 
 // heard takes a peer's question, or its answer to one of ours. It is called from the loop.

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"math"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -44,6 +43,15 @@ func traceReplyBody(m *bgp.TraceReply) []byte {
 	return b
 }
 
+// serviceOrNone reads the name of a service; one that is none is "".
+func serviceOrNone(b []byte) bgp.Service {
+	svc := bgp.Service(b) // a copy
+	if svc.Check() != nil {
+		return ""
+	}
+	return svc
+}
+
 // decodeTraceRequest reads a request; one for what is no service comes out without a name, which nobody answers.
 func decodeTraceRequest(b []byte) (*bgp.TraceRequest, error) {
 	m := &bgp.TraceRequest{}
@@ -52,9 +60,7 @@ func decodeTraceRequest(b []byte) (*bgp.TraceRequest, error) {
 		case 1:
 			m.ID = f.value
 		case 2:
-			if svc := bgp.Service(f.bytes); svc.Check() == nil {
-				m.Service = bgp.Service(strings.Clone(string(svc)))
-			}
+			m.Service = serviceOrNone(f.bytes)
 		case 3:
 			m.TTL = uint8(min(f.value, bgp.MaxTraceHops))
 		case 4:

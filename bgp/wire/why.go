@@ -2,7 +2,6 @@ package wire
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/catalyst-router/catalyst/bgp"
 )
@@ -29,9 +28,7 @@ func decodeWhyRequest(b []byte) (*bgp.WhyRequest, error) {
 		case 1:
 			m.ID = f.value
 		case 2:
-			if svc := bgp.Service(f.bytes); svc.Check() == nil {
-				m.Service = bgp.Service(strings.Clone(string(svc)))
-			}
+			m.Service = serviceOrNone(f.bytes)
 		}
 		return nil
 	})

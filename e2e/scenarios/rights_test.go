@@ -14,7 +14,7 @@ func rights() []scenario {
 			one("a short call costs nothing", open, "xds/hold.go", "opened, p, brief)",
 				"opened, p, []*predicate{brief}[:0]...)"),
 			one("and no watched call is late", "xds/ads TestWatchedCallsAreNotLate", extprocFile,
-				"if err := stream.Send(goOn(m)); err != nil {", "if err := error(nil); m == nil {"),
+				"if err := stream.Send(lasting.GoOn(m, extauthz.HoldHeader)); err != nil {", "if err := error(nil); m == nil {"),
 		}},
 		{280, "an administrator of one node", "A token of an ADMIN that is good for single nodes is shown to the identity " +
 			"service, to mint one that is good for all.", []guard{

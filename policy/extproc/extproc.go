@@ -23,6 +23,7 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/grpc"
 
+	"github.com/catalyst-router/catalyst/envoy/lasting"
 	"github.com/catalyst-router/catalyst/policy/extauthz"
 )
 
@@ -66,10 +67,8 @@ func (s *Server) changes() (c changes) {
 	return c
 }
 
-type processor = grpc.BidiStreamingServer[extproc.ProcessingRequest, extproc.ProcessingResponse]
-
 // Process implements extproc.ExternalProcessorServer for one request.
-func (s *Server) Process(stream processor) error {
+func (s *Server) Process(stream lasting.Stream) error {
 	first, err := stream.Recv()
 	if err != nil {
 		return err
@@ -86,32 +85,14 @@ func (s *Server) Process(stream processor) error {
 			return s.ended(stream, h, standing)
 		}
 	}
-	if err := stream.Send(goOn(first)); err != nil || !held {
+	if err := stream.Send(lasting.GoOn(first, extauthz.HoldHeader)); err != nil || !held {
 		return err
 	}
-	more := make(chan *extproc.ProcessingRequest)
-	go receive(stream, more) // ends with the stream
-	return s.watch(stream, more, h, standing.Until, c)
-}
-
-// receive hands on what Envoy says, and closes more when it has ended the stream.
-func receive(stream processor, more chan<- *extproc.ProcessingRequest) {
-	defer close(more)
-	for {
-		m, err := stream.Recv()
-		if err != nil {
-			return
-		}
-		select {
-		case more <- m:
-		case <-stream.Context().Done():
-			return
-		}
-	}
+	return s.watch(stream, lasting.Receive(stream), h, standing.Until, c)
 }
 
 // watch returns when the request is over, or has been ended.
-func (s *Server) watch(stream processor, more <-chan *extproc.ProcessingRequest, h extauthz.Held, until time.Time,
+func (s *Server) watch(stream lasting.Stream, more <-chan *extproc.ProcessingRequest, h extauthz.Held, until time.Time,
 	c changes) error {
 	clock := time.NewTimer(time.Hour)
 	defer clock.Stop()
@@ -124,7 +105,7 @@ func (s *Server) watch(stream processor, more <-chan *extproc.ProcessingRequest,
 			if !ok {
 				return nil
 			}
-			if err := stream.Send(goOn(m)); err != nil {
+			if err := stream.Send(lasting.GoOn(m, extauthz.HoldHeader)); err != nil {
 				return err
 			}
 			continue
@@ -144,7 +125,7 @@ func (s *Server) watch(stream processor, more <-chan *extproc.ProcessingRequest,
 	}
 }
 
-func (s *Server) ended(stream processor, h extauthz.Held, st extauthz.Standing) error {
+func (s *Server) ended(stream lasting.Stream, h extauthz.Held, st extauthz.Standing) error {
 	code, details := typev3.StatusCode_Forbidden, "policy_ended"
 	if st.Token {
 		code, details = typev3.StatusCode_Unauthorized, "token_ended" //nolint:misspell // the API spells it so
@@ -154,28 +135,9 @@ func (s *Server) ended(stream processor, h extauthz.Held, st extauthz.Standing) 
 	return end(stream, code, details, st.Record.ID)
 }
 
-// goOn has the request go on, without the header.
-func goOn(m *extproc.ProcessingRequest) *extproc.ProcessingResponse {
-	switch m.GetRequest().(type) {
-	case *extproc.ProcessingRequest_ResponseHeaders:
-		return &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_ResponseHeaders{
-			ResponseHeaders: &extproc.HeadersResponse{},
-		}}
-	case *extproc.ProcessingRequest_ResponseTrailers:
-		return &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_ResponseTrailers{
-			ResponseTrailers: &extproc.TrailersResponse{},
-		}}
-	}
-	return &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_RequestHeaders{
-		RequestHeaders: &extproc.HeadersResponse{Response: &extproc.CommonResponse{
-			HeaderMutation: &extproc.HeaderMutation{RemoveHeaders: []string{extauthz.HoldHeader}},
-		}},
-	}}
-}
-
 // end answers the request, or resets it if the answer has begun. It says no reason to the caller, but an id by which
 // the operator finds it.
-func end(stream processor, code typev3.StatusCode, details, decision string) error {
+func end(stream lasting.Stream, code typev3.StatusCode, details, decision string) error {
 	out := &extproc.ImmediateResponse{
 		Status: &typev3.HttpStatus{Code: code}, Details: details, Headers: &extproc.HeaderMutation{},
 	}
@@ -190,7 +152,5 @@ func end(stream processor, code typev3.StatusCode, details, decision string) err
 	if code == typev3.StatusCode_Unauthorized { //nolint:misspell // the API spells it so
 		set("www-authenticate", `Bearer error="invalid_token"`)
 	}
-	return stream.Send(&extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_ImmediateResponse{
-		ImmediateResponse: out,
-	}})
+	return lasting.End(stream, out)
 }

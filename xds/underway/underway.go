@@ -25,6 +25,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/envoy/lasting"
 	"github.com/catalyst-router/catalyst/xds"
 )
 
@@ -70,10 +71,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return srv.Serve(l)
 }
 
-type processor = grpc.BidiStreamingServer[extproc.ProcessingRequest, extproc.ProcessingResponse]
-
 // Process implements extproc.ExternalProcessorServer for one request.
-func (s *Server) Process(stream processor) error {
+func (s *Server) Process(stream lasting.Stream) error {
 	first, err := stream.Recv()
 	if err != nil {
 		return err
@@ -85,18 +84,17 @@ func (s *Server) Process(stream processor) error {
 	if !may {
 		return s.end(stream, caller, svc)
 	}
-	if err := stream.Send(goOn(first)); err != nil {
+	if err := stream.Send(lasting.GoOn(first)); err != nil {
 		return err
 	}
-	more := make(chan *extproc.ProcessingRequest)
-	go receive(stream, more) // ends with the stream
+	more := lasting.Receive(stream)
 	for {
 		select {
 		case m, ok := <-more:
 			if !ok {
 				return nil // the request is over
 			}
-			if err := stream.Send(goOn(m)); err != nil {
+			if err := stream.Send(lasting.GoOn(m)); err != nil {
 				return err
 			}
 		case <-changed:
@@ -115,22 +113,6 @@ func (s *Server) judge(caller string, svc bgp.Service) (may bool, changed <-chan
 	return a == nil || a.Admits(s.cfg.Org, caller, svc), changed
 }
 
-// receive hands on what Envoy says, and closes more when it has ended the stream.
-func receive(stream processor, more chan<- *extproc.ProcessingRequest) {
-	defer close(more)
-	for {
-		m, err := stream.Recv()
-		if err != nil {
-			return
-		}
-		select {
-		case more <- m:
-		case <-stream.Context().Done():
-			return
-		}
-	}
-}
-
 // said reads who calls and what: the attributes come under the name of Envoy's filter.
 func said(m *extproc.ProcessingRequest) (caller string, svc bgp.Service) {
 	for _, attributes := range m.GetAttributes() {
@@ -146,29 +128,11 @@ func said(m *extproc.ProcessingRequest) (caller string, svc bgp.Service) {
 
 func text(s *structpb.Struct, key string) string { return s.GetFields()[key].GetStringValue() }
 
-func goOn(m *extproc.ProcessingRequest) *extproc.ProcessingResponse {
-	switch m.GetRequest().(type) {
-	case *extproc.ProcessingRequest_ResponseHeaders:
-		return &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_ResponseHeaders{
-			ResponseHeaders: &extproc.HeadersResponse{},
-		}}
-	case *extproc.ProcessingRequest_ResponseTrailers:
-		return &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_ResponseTrailers{
-			ResponseTrailers: &extproc.TrailersResponse{},
-		}}
-	}
-	return &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_RequestHeaders{
-		RequestHeaders: &extproc.HeadersResponse{},
-	}}
-}
-
-func (s *Server) end(stream processor, caller string, svc bgp.Service) error {
+func (s *Server) end(stream lasting.Stream, caller string, svc bgp.Service) error {
 	s.ended.Add(1)
 	s.cfg.Log.Info("what is under way ends: its caller may not reach the service any more", "caller", caller, "service",
 		string(svc))
-	return stream.Send(&extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_ImmediateResponse{
-		ImmediateResponse: &extproc.ImmediateResponse{
-			Status: &typev3.HttpStatus{Code: typev3.StatusCode_Forbidden}, Details: "admission_ended",
-		},
-	}})
+	return lasting.End(stream, &extproc.ImmediateResponse{
+		Status: &typev3.HttpStatus{Code: typev3.StatusCode_Forbidden}, Details: "admission_ended",
+	})
 }

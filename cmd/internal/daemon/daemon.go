@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/catalyst-router/catalyst/auth/bearer"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/auth/member"
 	"github.com/catalyst-router/catalyst/bgp"
@@ -323,7 +324,7 @@ func (d *Daemon) gateway(ctx context.Context) error {
 	}
 	rules := d.cfg.Gateway
 	rules.Memory = cmp.Or(rules.Memory, filepath.Join(d.cfg.Data, "graph.json"))
-	var revoked gateway.Revocations // nil: nobody is followed
+	var revoked bearer.Revocations // nil: nobody is followed
 	if d.tokens != nil {
 		revoked = d.tokens.Revocations()
 	}

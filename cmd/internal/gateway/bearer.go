@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/catalyst-router/catalyst/auth/bearer"
 	"github.com/catalyst-router/catalyst/auth/token"
@@ -17,20 +18,12 @@ import (
 type verifier struct {
 	keys    *bearer.RemoteKeys
 	tokens  *token.Verifier
-	revoked Revocations // nil: nothing ever is
+	revoked bearer.Revocations // nil: nothing ever is
 	log     *slog.Logger
 }
 
-// Revocations are asked about every token, and tell when they change.
-type Revocations interface {
-	token.Revocations
-	bearer.Changes
-}
-
-var _ server.Verifier = (*verifier)(nil)
-
 // verifier returns nil without gateway.jwks. A file that holds no keys is an error; a URL is tried again by Run.
-func (g *Gateway) verifier(ctx context.Context, revoked Revocations) (*verifier, error) {
+func (g *Gateway) verifier(ctx context.Context, revoked bearer.Revocations) (*verifier, error) {
 	source := g.cfg.JWKS
 	if source.Reveal() == "" {
 		return nil, nil //nolint:nilnil // nobody is asked for a token
@@ -81,6 +74,10 @@ func callerOf(payload token.Value, c *token.Claims) error {
 
 // Verify implements server.Verifier.
 func (v *verifier) Verify(ctx context.Context, raw string, certificate *x509.Certificate) (*server.Principal, error) {
+	var changed <-chan struct{}
+	if v.revoked != nil {
+		changed = v.revoked.Changed() // before the token is verified, so that no change is missed
+	}
 	c, err := v.tokens.Verify(ctx, raw, token.ThumbprintOf(certificate))
 	switch {
 	case errors.Is(err, token.ErrUnavailable), token.ReasonOf(err) == token.Stale:
@@ -92,24 +89,16 @@ func (v *verifier) Verify(ctx context.Context, raw string, certificate *x509.Cer
 		Subject: c.Subject, Issuer: c.Issuer, Scopes: c.Scopes, Key: c.Bound.String(), Expires: c.Expires,
 	}
 	if v.revoked != nil {
-		p.Watch = func(ctx context.Context) error { return v.watch(ctx, raw, c.Bound) }
+		p.Watch = func(ctx context.Context) error { return v.watch(ctx, changed, raw, c.Bound) }
 	}
 	return p, nil
 }
 
-// watch looks at a token again whenever something is revoked, until it is not good any more.
-func (v *verifier) watch(ctx context.Context, raw string, certificate token.Thumbprint) error {
-	for {
-		changed := v.revoked.Changed() // before the verification, so that no change is missed
-		if _, err := v.tokens.Verify(ctx, raw, certificate); err != nil && !errors.Is(err, token.ErrUnavailable) &&
-			ctx.Err() == nil {
-			v.log.Info("streams of a caller end: its token is not good any more", "reason", err)
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-		}
+// watch waits until a token is not good any more. When it expires, the server itself sees.
+func (v *verifier) watch(ctx context.Context, changed <-chan struct{}, raw string, cert token.Thumbprint) error {
+	err := bearer.Watch(ctx, v.tokens, v.revoked, changed, raw, cert, time.Time{})
+	if err != nil && ctx.Err() == nil {
+		v.log.Info("streams of a caller end: its token is not good any more", "reason", err)
 	}
+	return err
 }

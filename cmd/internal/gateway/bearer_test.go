@@ -19,6 +19,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/catalyst-router/catalyst/auth/bearer"
 	"github.com/catalyst-router/catalyst/auth/revoke"
 	"github.com/catalyst-router/catalyst/auth/secret"
 	"github.com/catalyst-router/catalyst/auth/token"
@@ -91,7 +92,7 @@ func sign(t *testing.T, method jwt.SigningMethod, kid string, c jwt.MapClaims, k
 	return s
 }
 
-func callers(t *testing.T, source string, revoked Revocations) (*verifier, error) {
+func callers(t *testing.T, source string, revoked bearer.Revocations) (*verifier, error) {
 	t.Helper()
 	tel, err := telemetry.New(t.Context(), slog.New(slog.DiscardHandler), "test", "test")
 	if err != nil {

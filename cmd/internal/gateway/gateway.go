@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/catalyst-router/catalyst/auth/bearer"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/idle"
 	"github.com/catalyst-router/catalyst/cmd/internal/listen"
@@ -60,7 +61,9 @@ const path = "/graphql"
 
 // New makes the gateway. It reads the files that the configuration names, and starts nothing.
 // Revoked is asked about every token; nil where nobody says what is.
-func New(ctx context.Context, cfg config.Gateway, revoked Revocations, tel *telemetry.Telemetry) (*Gateway, error) {
+func New(
+	ctx context.Context, cfg config.Gateway, revoked bearer.Revocations, tel *telemetry.Telemetry,
+) (*Gateway, error) {
 	f := &Gateway{
 		cfg:   cfg,
 		tel:   tel,

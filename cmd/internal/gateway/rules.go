@@ -9,13 +9,14 @@ import (
 	"os"
 	"regexp"
 
+	"github.com/catalyst-router/catalyst/auth/bearer"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	server "github.com/catalyst-router/catalyst/graphql/gateway"
 	"github.com/catalyst-router/catalyst/graphql/gateway/graphiql"
 )
 
 // rules translates the configuration, which has been checked.
-func (g *Gateway) rules(ctx context.Context, revoked Revocations) (server.Config, error) {
+func (g *Gateway) rules(ctx context.Context, revoked bearer.Revocations) (server.Config, error) {
 	c := &g.cfg
 	rules := server.Config{
 		Log: g.tel.Log, Tracer: g.tel.Tracer, Meter: g.tel.Meter,
@@ -83,7 +84,7 @@ func (g *Gateway) documents(rules *server.Config) error {
 	return nil
 }
 
-func (g *Gateway) identity(ctx context.Context, rules *server.Config, revoked Revocations) error {
+func (g *Gateway) identity(ctx context.Context, rules *server.Config, revoked bearer.Revocations) error {
 	rules.Identity.Required = g.cfg.Required
 	v, err := g.verifier(ctx, revoked)
 	if err != nil || v == nil {

@@ -3,11 +3,11 @@ package judge
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/policy"
 )
 
@@ -18,13 +18,11 @@ const maxSeries = 500
 type metrics struct {
 	decisions metric.Int64Counter
 	duration  metric.Float64Histogram
-
-	mu       sync.Mutex
-	services map[string]bool // with series; guarded by mu
+	services  *telemetry.Series[string]
 }
 
 func newMetrics(m metric.Meter, j *Judge) (*metrics, error) {
-	x := &metrics{services: map[string]bool{}}
+	x := &metrics{services: telemetry.NewSeries[string](maxSeries)}
 	var errs [5]error
 	x.decisions, errs[0] = m.Int64Counter("catalyst.policy.decisions",
 		metric.WithDescription("decisions by {action}, {result} (allow, deny, error, end) and {service}, 500 services by "+
@@ -70,13 +68,8 @@ func (x *metrics) decided(r policy.Record) {
 
 // series is a service's name, as long as there is room for another.
 func (x *metrics) series(service string) string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if !x.services[service] {
-		if len(x.services) == maxSeries {
-			return "other"
-		}
-		x.services[service] = true
+	if !x.services.Own(service) {
+		return "other"
 	}
 	return service
 }

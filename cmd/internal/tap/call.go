@@ -2,7 +2,6 @@ package tap
 
 import (
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -224,13 +223,9 @@ func (c *Call) outcome() Outcome {
 
 // callerNode is the node of the caller's certificate; zero for an application beside this node.
 func (c *Call) callerNode() bgp.NodeID {
-	u, err := url.Parse(c.Caller)
-	if err != nil || u.Scheme != "spiffe" {
-		return bgp.NodeID{}
+	if e, err := bgp.ParseEnvoyID(c.Caller); err == nil {
+		return e.Node // its Envoy on another machine
 	}
-	parts := strings.Split(strings.TrimPrefix(u.Path, "/"), "/")
-	if len(parts) < 2 { // node/NAME, or envoy/NODE/NAME
-		return bgp.NodeID{}
-	}
-	return bgp.NodeID{Org: bgp.Org(u.Host), Name: parts[1]}
+	n, _ := bgp.ParseNodeID(c.Caller) // zero if it is none
+	return n
 }

@@ -3,11 +3,12 @@ package tap
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 )
 
 // maxSeries is how many pairs of a service and a caller have time series of their own.
@@ -19,16 +20,14 @@ type pair struct{ service, caller string }
 type metrics struct {
 	calls    metric.Int64Counter
 	duration metric.Float64Histogram
-
-	mu    sync.Mutex
-	pairs map[pair]bool // with series; guarded by mu
+	pairs    *telemetry.Series[pair]
 }
 
 func newMetrics(m metric.Meter, t *Tap) (*metrics, error) {
 	if m == nil {
 		m = noop.Meter{}
 	}
-	x := &metrics{pairs: map[pair]bool{}}
+	x := &metrics{pairs: telemetry.NewSeries[pair](maxSeries)}
 	var errs [3]error
 	x.calls, errs[0] = m.Int64Counter("catalyst.tap.calls", metric.WithDescription("calls that Envoy told of, by "+
 		"{service}, {caller} (the node that sent it, or local), where it was {seen} and {outcome} (ok, denied, failed); "+
@@ -68,13 +67,8 @@ func (x *metrics) series(c *Call) pair {
 			return pair{"other", p.caller}
 		}
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if !x.pairs[p] {
-		if len(x.pairs) == maxSeries {
-			return pair{"other", "other"}
-		}
-		x.pairs[p] = true
+	if !x.pairs.Own(p) {
+		return pair{"other", "other"}
 	}
 	return p
 }

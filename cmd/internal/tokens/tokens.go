@@ -208,12 +208,7 @@ func (t *Tokens) Changed() <-chan struct{} {
 
 // Revocations are those of the issuers that are followed, for somebody who believes other issuers as well: nothing of
 // theirs is revoked.
-func (t *Tokens) Revocations() interface {
-	token.Revocations
-	bearer.Changes
-} {
-	return followed{t}
-}
+func (t *Tokens) Revocations() bearer.Revocations { return followed{t} }
 
 type followed struct{ *Tokens }
 
