@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/catalyst-router/catalyst/e2e/examples"
 	"github.com/catalyst-router/catalyst/e2e/lab"
@@ -132,17 +133,23 @@ func get(t *testing.T, at *lab.Node, service, path string, want int) {
 	}))
 }
 
-// watchCalls gives the first line of catalyst tap books, which is at work when watchCalls returns.
+// watchCalls gives the first line of catalyst tap books that has a query, which the calls before have not: Envoy may
+// tell of those later. It is at work when watchCalls returns.
 func watchCalls(t *testing.T, n *lab.Node) <-chan string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), n.Lab().Binary, "--socket", filepath.Join(n.Dir, "data", "catalyst.sock"),
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, n.Lab().Binary, "--socket", filepath.Join(n.Dir, "data", "catalyst.sock"),
 		"tap", "books")
 	out, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
 	line := make(chan string, 1)
 	go func() {
-		text, _ := bufio.NewReader(out).ReadString('\n')
+		text := ""
+		for lines := bufio.NewScanner(out); !strings.Contains(text, "?") && lines.Scan(); {
+			text = lines.Text()
+		}
 		_ = cmd.Cancel()
 		_ = cmd.Wait() // it was killed
 		line <- text

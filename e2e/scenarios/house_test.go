@@ -12,5 +12,12 @@ func maintenance() []scenario {
 			one("who waits longer than he may is told", "cmd/internal/drain TestWaitEnds", drainFile,
 				"\t\tcase <-ctx.Done():\n\t\t\treturn ctx.Err()\n", "\t\tcase <-ctx.Done():\n\t\t\treturn nil\n"),
 		}},
+		{325, "a request is being tried again", "A next hop dies; while a request waits to be tried at another, the " +
+			"cluster by which it was sent goes out of use.", []guard{
+			one("an Envoy keeps a cluster that nothing names for a while", "xds/ads TestAClusterLingers",
+				"xds/ads/lingering.go", "case linger == 0, waits && !at.After(now):", "default:"),
+			one("as one that is told the state of the world does", "xds/ads TestAClusterLingersInTheWorld", "xds/ads/sotw.go",
+				"if at.After(now) {", "if false {"),
+		}},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -62,6 +63,7 @@ type plant struct {
 	known    map[version]*xds.Resource
 	state    map[bgp.Service]xds.Forwarding
 	kept     map[xds.Ref]*xds.Resource // as a file would have it
+	linger   time.Duration             // of clusters
 }
 
 // Set and Remove make it a Store.
@@ -82,7 +84,7 @@ func (p *plant) start() {
 		Socket:  "/s",
 	})
 	p.server = quiet()
-	p.server.cfg.Store = p
+	p.server.cfg.Store, p.server.cfg.Linger = p, p.linger
 	d, err := p.compiler.Start(xds.Identity{})
 	if err != nil {
 		p.t.Fatal(err)
@@ -295,8 +297,20 @@ func (p *plant) say() bool {
 }
 
 func (p *plant) settle() {
-	for p.send() || p.read() || p.say() {
+	for p.send() || p.read() || p.say() || p.outlive() {
 	}
+}
+
+// outlive has the time of those clusters be over that linger, and tells whether there are any.
+func (p *plant) outlive() bool {
+	l := &p.envoy.st.lingering
+	over := time.Now().Add(-time.Second)
+	for i := range l.order {
+		if first := &l.order[i]; l.until[first.name].Equal(first.at) {
+			first.at, l.until[first.name] = over, over
+		}
+	}
+	return len(l.until) > 0
 }
 
 // draw gives a service another way, by some of these targets.
@@ -373,8 +387,14 @@ func (p *plant) spoilt(r *xds.Resource) bool {
 func TestEnvoyIsNeverLeftWithAHole(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		p := newPlant(rt)
+		if rapid.Bool().Draw(rt, "clusters linger") {
+			p.linger = time.Hour
+			p.server.cfg.Linger = p.linger
+		}
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
-			switch rapid.IntRange(0, 13).Draw(rt, "step") {
+			switch rapid.IntRange(0, 14).Draw(rt, "step") {
+			case 14:
+				p.outlive()
 			case 0, 1, 2, 3:
 				p.draw(rt, "a", "b", bad)
 			case 4, 5, 6:

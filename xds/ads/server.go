@@ -37,6 +37,9 @@ type Config struct {
 	Register func(grpc.ServiceRegistrar)
 	// Pings is how often Envoys ping the server (envoy.BootstrapConfig), and it them. Zero means xds.KeepaliveInterval.
 	Pings time.Duration
+	// Linger is how long an Envoy keeps a cluster that nothing names any more: requests that are tried again find it.
+	// Zero means not at all.
+	Linger time.Duration
 }
 
 // Store keeps what is to be served again after a restart, before anything is compiled (see Server.Restore).

@@ -31,6 +31,7 @@ type stream struct {
 	waiting     map[string]map[xds.Ref]bool // by what the Envoy has to have first
 	held        map[string]bool             // types of which something waits for an answer, as state of the world
 	bytes       int
+	lingering   lingering
 	removeAfter time.Time // until when removals wait for acknowledgements; zero if none wait
 }
 

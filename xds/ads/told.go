@@ -37,6 +37,7 @@ func (tl *told) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Durati
 		return nil, 0
 	}
 	retry := tl.quarantine.retries(st)
+	st.outlived()
 	if set := tl.quarantine.nextGroup(st); set != nil {
 		return st.respond(set[0].Type, set, nil), 0
 	}
@@ -48,10 +49,15 @@ func (tl *told) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Durati
 		return resp, 0
 	}
 	resp, wait := tl.removals(st)
-	if wait == 0 || retry > 0 && retry < wait {
-		wait = retry
+	return resp, sooner(wait, sooner(retry, st.lingering.wait(time.Now())))
+}
+
+// sooner is the shorter of two waits, of which 0 is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
 	}
-	return resp, wait
+	return a
 }
 
 // addition builds the next response with what is new or changed; nil if there is none. What is done for one type may
@@ -107,6 +113,9 @@ func (tl *told) due(st *stream, sub *subscription, typeURL string, named bool, s
 			continue
 		}
 		queue.remove(name)
+		if typeURL == xds.TypeCluster {
+			st.lingering.forget(name)
+		}
 		if n := tl.waits.lacks(st, r.Needs); n != "" {
 			if st.await(n, ref); !tl.waits.early(st, sub, r) {
 				continue
@@ -157,6 +166,11 @@ func (tl *told) removals(st *stream) (*discovery.DeltaDiscoveryResponse, time.Du
 			}
 		}
 		st.removeAfter = time.Time{}
+		if t == xds.TypeCluster {
+			if gone = st.linger(gone, tl.cfg.Linger); len(gone) == 0 {
+				continue
+			}
+		}
 		st.lose(t, gone)
 		return st.respond(t, nil, gone), 0
 	}
@@ -174,6 +188,9 @@ func (st *stream) lose(typeURL string, names []string) {
 		st.pending[typeURL].remove(name)
 		delete(sub.known, name)
 		delete(sub.acked, name)
+		if typeURL == xds.TypeCluster {
+			st.lingering.forget(name)
+		}
 		if ref, ok := xds.Scouted(name); ok && typeURL == xds.TypeScope && st.subs[ref.Type] != nil {
 			routes = append(routes, ref.Name)
 		}

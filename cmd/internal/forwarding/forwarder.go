@@ -138,6 +138,10 @@ type Forwarder struct {
 	gone     departures             // guarded by mu
 }
 
+// clusterLinger is longer than a request goes on being tried at a next hop that does not answer: the connect time-out
+// of xds, twice, and the pauses between.
+const clusterLinger = 5 * time.Second
+
 // New returns a forwarder, with the ADS server that Envoys connect to. It starts nothing.
 func New(cfg Config) *Forwarder {
 	f := &Forwarder{
@@ -165,6 +169,7 @@ func New(cfg Config) *Forwarder {
 		OnNack:       f.refused,
 		Who:          cfg.Envoys,
 		Register:     cfg.Register,
+		Linger:       clusterLinger,
 	})
 	return f
 }
