@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/e2e/lab"
 )
 
@@ -43,9 +44,7 @@ func rulesFile(t *testing.T, text string) string {
 // asNode speaks to a mesh ingress with a node's own certificate, whatever it was offered.
 func asNode(t *testing.T, n *lab.Node) *http.Client {
 	t.Helper()
-	cert, err := tls.LoadX509KeyPair(
-		filepath.Join(n.Dir, "identity", "svid.pem"), filepath.Join(n.Dir, "identity", "key.pem"),
-	)
+	cert, err := disk.Own(filepath.Join(n.Dir, "identity")).Pair()
 	must(t, err)
 	cfg := &tls.Config{ //nolint:gosec // it is the attacker
 		Certificates:       []tls.Certificate{cert},

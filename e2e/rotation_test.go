@@ -197,8 +197,7 @@ func (r *rotating) wire(n, as *lab.Node, holds func(leaf *x509.Certificate) erro
 	r.t.Helper()
 	var out *x509.Certificate
 	must(r.t, lab.Eventually(r.t.Context(), "what "+n.Name+" shows", func(context.Context) error {
-		pair, err := tls.LoadX509KeyPair(filepath.Join(n.Dir, "identity", disk.SVIDFile),
-			filepath.Join(n.Dir, "identity", disk.SVIDKey))
+		pair, err := disk.Own(filepath.Join(n.Dir, "identity")).Pair()
 		if err != nil {
 			return err
 		}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/ca"
+	"github.com/catalyst-router/catalyst/auth/seal"
 	"github.com/catalyst-router/catalyst/bgp"
 )
 
@@ -72,11 +73,11 @@ func SaveCA(dir string, a *ca.Authority) error {
 
 // LoadCA reads the CA in dir, whose key lies there in clear. A key that others may read is refused.
 func LoadCA(dir string) (*ca.Authority, error) {
-	return LoadSealedCA(dir, func() (Sealer, error) { return nil, errors.New("no sealing key was given") })
+	return LoadSealedCA(dir, func() (*seal.Sealer, error) { return nil, errors.New("no sealing key was given") })
 }
 
 // LoadSealedCA is LoadCA for a key that may be sealed; open is asked for what opens it if it is.
-func LoadSealedCA(dir string, open func() (Sealer, error)) (*ca.Authority, error) {
+func LoadSealedCA(dir string, open func() (*seal.Sealer, error)) (*ca.Authority, error) {
 	path := filepath.Join(dir, KeyFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s holds no CA: make one with catalyst org init ORGANISATION --dir %s", dir, dir)

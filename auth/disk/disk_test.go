@@ -128,12 +128,14 @@ func TestACAIsSealedWhereItLies(t *testing.T) {
 		t.Errorf("the key lies in clear: %v", err)
 	}
 	for name, c := range map[string]struct {
-		open func() (Sealer, error)
+		open func() (*seal.Sealer, error)
 		want string
 	}{
-		"the key":     {func() (Sealer, error) { return s, nil }, ""},
-		"another key": {func() (Sealer, error) { return sealer(), nil }, "sealed under key"},
-		"no key":      {func() (Sealer, error) { return nil, errors.New("none was given") }, "is sealed: none was given"},
+		"the key":     {func() (*seal.Sealer, error) { return s, nil }, ""},
+		"another key": {func() (*seal.Sealer, error) { return sealer(), nil }, "sealed under key"},
+		"no key": {
+			func() (*seal.Sealer, error) { return nil, errors.New("none was given") }, "is sealed: none was given",
+		},
 	} {
 		a, err := LoadSealedCA(dir, c.open)
 		if c.want == "" && (err != nil || !bytes.Equal(a.Roots(), clear.Roots())) ||
@@ -147,7 +149,7 @@ func TestACAIsSealedWhereItLies(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, KeyFile), text[:len(text)-10], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadSealedCA(dir, func() (Sealer, error) { return s, nil }); err == nil {
+	if _, err := LoadSealedCA(dir, func() (*seal.Sealer, error) { return s, nil }); err == nil {
 		t.Error("a damaged key is read")
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -87,7 +86,7 @@ func certificate(t *testing.T, root *ca.Authority, name string) tls.Certificate 
 	if _, _, err := disk.IssueNode(root, dir, name, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, disk.SVIDFile), filepath.Join(dir, disk.SVIDKey))
+	cert, err := disk.Own(dir).Pair()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@
 package identity
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -49,9 +50,15 @@ func (m *Material) String() string {
 // LogValue keeps the key out of logs.
 func (m *Material) LogValue() slog.Value { return slog.StringValue(m.String()) }
 
+// holds tells whether two materials are the same.
+func (m *Material) holds(o *Material) bool {
+	return m != nil && bytes.Equal(m.Chain, o.Chain) && bytes.Equal(m.Key, o.Key) &&
+		maps.EqualFunc(m.Roots, o.Roots, bytes.Equal)
+}
+
 // Source is a node's identity. It is safe for concurrent use.
 type Source struct {
-	dir    string
+	v      disk.Vault
 	refuse atomic.Pointer[func(leaf *x509.Certificate) error] // nil: nothing is revoked
 
 	mu      sync.RWMutex
@@ -59,13 +66,17 @@ type Source struct {
 	bundles *x509bundle.Set
 	now     *Material
 	print   string // what the files looked like
+	sealed  string // what they looked like when the key was seen to be sealed, or could not be
 	err     error  // of the last look; nil if it was good
 	watch   []chan struct{}
 }
 
-// Open reads the bundle directory of a node.
-func Open(dir string) (*Source, error) {
-	s := &Source{dir: dir}
+// Open reads the bundle directory of a node. A key that is sealed there is opened with the machine's own sealing key.
+func Open(dir string) (*Source, error) { return OpenVault(disk.Own(dir)) }
+
+// OpenVault is Open for a directory whose key is sealed as the operator says. Run seals a key that lies in clear there.
+func OpenVault(v disk.Vault) (*Source, error) {
+	s := &Source{v: v}
 	if _, err := s.reload(); err != nil {
 		return nil, err
 	}
@@ -77,9 +88,10 @@ func (s *Source) Run(ctx context.Context, log *slog.Logger) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	var ending reminder
+	s.sealKey(log)
 	for {
 		for _, warning := range ending.due(time.Now(), s.Validities()) {
-			log.Warn(warning, "dir", s.dir)
+			log.Warn(warning, "dir", s.v.Dir)
 		}
 		select {
 		case <-ctx.Done():
@@ -90,11 +102,34 @@ func (s *Source) Run(ctx context.Context, log *slog.Logger) error {
 		changed, err := s.reload()
 		switch {
 		case err != nil && (before == nil || before.Error() != err.Error()):
-			log.Error("identity not reloaded, the last good one stays", "dir", s.dir, "error", err)
+			log.Error("identity not reloaded, the last good one stays", "dir", s.v.Dir, "error", err)
 		case changed:
 			log.Info("identity reloaded", "identity", s.Material())
+		case err == nil: // whoever replaces the files has finished
+			s.sealKey(log)
 		}
 	}
+}
+
+// sealKey seals the certificate's key, if it lies in clear: it was issued elsewhere, or before keys were sealed.
+func (s *Source) sealKey(log *slog.Logger) {
+	s.mu.RLock()
+	print, tried := s.print, s.sealed
+	s.mu.RUnlock()
+	if print == tried {
+		return
+	}
+	did, err := s.v.SealAll(disk.SVIDKey)
+	if len(did) > 0 {
+		log.Info("the node's private key is sealed", "file", filepath.Join(s.v.Dir, disk.SVIDKey), "under", s.v.Seal)
+	}
+	if err != nil {
+		log.Warn("the node's private key stays in clear: make its directory writable, or set seal-key to none if it is to",
+			"error", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sealed = print
 }
 
 // Material returns the current identity. It is not to be changed.
@@ -284,7 +319,7 @@ func (s *Source) Refuse(refuse func(leaf *x509.Certificate) error) { s.refuse.St
 func (s *Source) Reload() (changed bool, err error) { return s.reload() }
 
 // Dir is where the files are.
-func (s *Source) Dir() string { return s.dir }
+func (s *Source) Dir() string { return s.v.Dir }
 
 // reload reads the files if they changed.
 func (s *Source) reload() (changed bool, err error) {
@@ -303,11 +338,16 @@ func (s *Source) reload() (changed bool, err error) {
 	if same {
 		return false, nil
 	}
-	m, svid, bundles, err := read(s.dir)
+	m, svid, bundles, err := read(s.v)
 	if err != nil {
 		return false, err
 	}
 	s.mu.Lock()
+	if s.now.holds(m) { // a key was sealed where it lies, for example
+		s.print = print
+		s.mu.Unlock()
+		return false, nil
+	}
 	s.now, s.svid, s.bundles, s.print = m, svid, bundles, print
 	watch := slices.Clone(s.watch)
 	s.mu.Unlock()
@@ -322,7 +362,7 @@ func (s *Source) reload() (changed bool, err error) {
 
 // fingerprint tells whether the files are the same as before, by size and time.
 func (s *Source) fingerprint() (string, error) {
-	entries, err := os.ReadDir(s.dir)
+	entries, err := os.ReadDir(s.v.Dir)
 	if err != nil {
 		return "", fmt.Errorf("read the node's bundle: %w", err)
 	}
@@ -337,8 +377,9 @@ func (s *Source) fingerprint() (string, error) {
 	return b.String(), nil
 }
 
-func read(dir string) (*Material, *x509svid.SVID, *x509bundle.Set, error) {
-	m, svid, err := readSVID(dir)
+func read(v disk.Vault) (*Material, *x509svid.SVID, *x509bundle.Set, error) {
+	dir := v.Dir
+	m, svid, err := readSVID(v)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -357,7 +398,7 @@ func read(dir string) (*Material, *x509svid.SVID, *x509bundle.Set, error) {
 
 // Envoy returns whose bundle is in a directory: that of an Envoy on another machine than its node.
 func Envoy(dir string) (bgp.EnvoyID, error) {
-	m, svid, err := readSVID(dir)
+	m, svid, err := readSVID(disk.Own(dir))
 	if err != nil {
 		return bgp.EnvoyID{}, err
 	}
@@ -377,12 +418,13 @@ func Envoy(dir string) (bgp.EnvoyID, error) {
 }
 
 // readSVID reads a certificate and its key, whosever they are.
-func readSVID(dir string) (*Material, *x509svid.SVID, error) {
+func readSVID(v disk.Vault) (*Material, *x509svid.SVID, error) {
+	dir := v.Dir
 	chain, err := os.ReadFile(filepath.Join(dir, disk.SVIDFile))
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the certificate: %w: issue one with catalyst org issue-node", err)
 	}
-	key, err := disk.ReadPrivate(filepath.Join(dir, disk.SVIDKey))
+	key, err := v.Read(disk.SVIDKey)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the key: %w", err)
 	}

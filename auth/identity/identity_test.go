@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,5 +120,52 @@ func TestMaterialDoesNotPrintItsKey(t *testing.T) {
 	}
 	if b, err := json.Marshal(s.Material()); err == nil && bytes.Contains(b, []byte("Key\":\"")) {
 		t.Errorf("marshals %.80s", b)
+	}
+}
+
+// A key that was issued in clear is sealed where it lies, once nobody writes there any more; nothing changes for who
+// uses the identity. Where it cannot be sealed the node goes on.
+func TestKeyIsSealedWhereItLies(t *testing.T) {
+	a, dir := bundle(t)
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := s.Changed()
+	log := slog.New(slog.DiscardHandler)
+	lies := func() string {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(dir, disk.SVIDKey))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for range 2 {
+		s.sealKey(log)
+		if again, err := s.reload(); again || err != nil {
+			t.Errorf("the same key, sealed, is no other: %v, %v", again, err)
+		}
+	}
+	if strings.Contains(lies(), "PRIVATE KEY") {
+		t.Error("the key lies in clear")
+	}
+	select {
+	case <-changed:
+		t.Error("somebody was told")
+	default:
+	}
+	if o, err := Open(dir); err != nil || !bytes.Equal(o.Material().Key, s.Material().Key) {
+		t.Errorf("after a restart: %v", err)
+	}
+	if _, _, err := disk.IssueNode(a, dir, "a", 2*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.reload(); !again || err != nil {
+		t.Errorf("a renewed bundle: %v, %v", again, err)
+	}
+	s.sealKey(log)
+	if strings.Contains(lies(), "PRIVATE KEY") {
+		t.Error("the key that was issued next lies in clear")
 	}
 }

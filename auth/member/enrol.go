@@ -17,6 +17,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/follow"
 	"github.com/catalyst-router/catalyst/auth/join"
+	"github.com/catalyst-router/catalyst/auth/seal"
 	"github.com/catalyst-router/catalyst/auth/wire/authv1"
 )
 
@@ -28,6 +29,8 @@ type Request struct {
 	// OIDC is a token of an external issuer in place of the secret. The rest of Token says where to join, and as whom.
 	OIDC string
 	Dir  string // where the identity shall be kept
+	// Seal says under which key its secrets are sealed; the zero value writes them in clear.
+	Seal seal.Place
 }
 
 // Refused is why the organisation does not take a node, or does not renew its certificate.
@@ -44,7 +47,8 @@ func Enrol(ctx context.Context, r Request) error {
 	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the identity's directory: %w", err)
 	}
-	nodeKey, err := keyIn(filepath.Join(r.Dir, nodeKeyFile))
+	v := disk.Vault{Dir: r.Dir, Seal: r.Seal}
+	nodeKey, err := keyIn(v, nodeKeyFile)
 	if err != nil {
 		return err
 	}
@@ -52,7 +56,7 @@ func Enrol(ctx context.Context, r Request) error {
 	if err != nil {
 		return err
 	}
-	key, csr, err := pending(r.Dir)
+	key, csr, err := pending(v)
 	if err != nil {
 		return err
 	}
@@ -70,12 +74,12 @@ func Enrol(ctx context.Context, r Request) error {
 		return callError(r.Token.Address, err)
 	}
 	s := &state{Org: r.Token.Org, Node: r.Token.Node, Address: r.Token.Address}
-	return s.keep(r.Dir, key, out, nil)
+	return s.keep(v, key, out, nil)
 }
 
 // pending returns the key of the certificate that is asked for and its signing request.
-func pending(dir string) (*ecdsa.PrivateKey, []byte, error) {
-	key, err := keyIn(filepath.Join(dir, pendingKey))
+func pending(v disk.Vault) (*ecdsa.PrivateKey, []byte, error) {
+	key, err := keyIn(v, pendingKey)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -88,7 +92,7 @@ func pending(dir string) (*ecdsa.PrivateKey, []byte, error) {
 // the new one.
 //
 // bound names the files of the tokens that went along, in their order.
-func (s *state) keep(dir string, key *ecdsa.PrivateKey, out *authv1.Issued, bound []string) error {
+func (s *state) keep(v disk.Vault, key *ecdsa.PrivateKey, out *authv1.Issued, bound []string) error {
 	chain, err := parseCerts(out.GetChain())
 	if err != nil {
 		return fmt.Errorf("the identity service's answer: %w", err)
@@ -114,10 +118,10 @@ func (s *state) keep(dir string, key *ecdsa.PrivateKey, out *authv1.Issued, boun
 	if err != nil {
 		return err
 	}
-	if err := disk.Replace(filepath.Join(dir, issuedFile), b, 0o600); err != nil {
+	if err := v.Write(issuedFile, b); err != nil {
 		return err
 	}
-	return finish(dir)
+	return finish(v)
 }
 
 // issued is an answer of the identity service as it is written down first.
@@ -130,8 +134,8 @@ type issued struct {
 }
 
 // finish puts in place what was issued and written down; nothing if nothing was. It may be done again from anywhere.
-func finish(dir string) error {
-	b, err := disk.ReadPrivate(filepath.Join(dir, issuedFile))
+func finish(v disk.Vault) error {
+	b, err := v.Read(issuedFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -140,9 +144,9 @@ func finish(dir string) error {
 	}
 	in := &issued{}
 	if err := json.Unmarshal(b, in); err != nil {
-		return fmt.Errorf("%s: %w", filepath.Join(dir, issuedFile), err)
+		return fmt.Errorf("%s: %w", filepath.Join(v.Dir, issuedFile), err)
 	}
-	for _, write := range in.writes(dir) {
+	for _, write := range in.writes(v) {
 		if err := write(); err != nil {
 			return err
 		}
@@ -152,32 +156,32 @@ func finish(dir string) error {
 
 // writes are the steps of finish, in their order: a reader of the identity sees roots before what they vouch for, and
 // the key before its certificate.
-func (in *issued) writes(dir string) []func() error {
+func (in *issued) writes(v disk.Vault) []func() error {
 	remove := func(name string) error {
-		if err := os.Remove(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(filepath.Join(v.Dir, name)); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		return nil
 	}
 	return []func() error{
 		func() error {
-			return disk.Replace(filepath.Join(dir, disk.BundleFile(in.State.Org)), in.Roots, 0o644)
+			return disk.Replace(filepath.Join(v.Dir, disk.BundleFile(in.State.Org)), in.Roots, 0o644)
 		},
-		func() error { return in.State.write(dir) },
+		func() error { return in.State.write(v) },
 		func() error {
-			text, err := disk.ReadPrivate(filepath.Join(dir, pendingKey))
+			text, err := v.Read(pendingKey)
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // it is in its place
 			}
 			if err != nil {
 				return err
 			}
-			return disk.Replace(filepath.Join(dir, disk.SVIDKey), text, 0o600)
+			return v.Write(disk.SVIDKey, text)
 		},
-		func() error { return disk.Replace(filepath.Join(dir, disk.SVIDFile), in.Chain, 0o644) },
+		func() error { return disk.Replace(filepath.Join(v.Dir, disk.SVIDFile), in.Chain, 0o644) },
 		func() error {
 			for name, token := range in.Bound {
-				if err := disk.Replace(filepath.Join(dir, boundDir, filepath.Base(name)), []byte(token+"\n"), 0o600); err != nil {
+				if err := disk.Replace(filepath.Join(v.Dir, boundDir, filepath.Base(name)), []byte(token+"\n"), 0o600); err != nil {
 					return err
 				}
 			}

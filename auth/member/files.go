@@ -27,12 +27,17 @@ import (
 
 // Files of a member's directory, besides those of package disk.
 const (
-	memberFile  = "member.json"     // what it has to know; mode 0600
-	nodeKeyFile = "node-key.pem"    // the key that it joined with and comes back with; mode 0600
-	pendingKey  = "pending-key.pem" // of the certificate that is asked for; mode 0600
+	memberFile  = "member.json"     // what it has to know; sealed, mode 0600
+	nodeKeyFile = "node-key.pem"    // the key that it joined with and comes back with; sealed, mode 0600
+	pendingKey  = "pending-key.pem" // of the certificate that is asked for; sealed, mode 0600
 	boundDir    = "bound"           // tokens that are bound to the certificate, a file each; they are minted anew with it
-	issuedFile  = "issued.json"     // what was issued, until all of it is in its place; mode 0600
+	issuedFile  = "issued.json"     // what was issued, until all of it is in its place; sealed, mode 0600
 )
+
+// secretFiles are those that are sealed.
+func secretFiles() []string {
+	return []string{nodeKeyFile, pendingKey, memberFile, issuedFile, disk.SVIDKey}
+}
 
 // state is member.json.
 type state struct {
@@ -59,24 +64,24 @@ func Joined(dir string) bool {
 	return false
 }
 
-func readState(dir string) (*state, error) {
-	b, err := disk.ReadPrivate(filepath.Join(dir, memberFile))
+func readState(v disk.Vault) (*state, error) {
+	b, err := v.Read(memberFile)
 	if err != nil {
 		return nil, err
 	}
 	s := &state{}
 	if err := json.Unmarshal(b, s); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, memberFile), err)
+		return nil, fmt.Errorf("%s: %w", filepath.Join(v.Dir, memberFile), err)
 	}
 	return s, nil
 }
 
-func (s *state) write(dir string) error {
+func (s *state) write(v disk.Vault) error {
 	b, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	return disk.Replace(filepath.Join(dir, memberFile), b, 0o600)
+	return v.Write(memberFile, b)
 }
 
 // mostBound is how many tokens go along with a renewal.
@@ -105,8 +110,9 @@ func boundTokens(dir string) (names, tokens []string, err error) {
 func (s *state) id() bgp.NodeID { return bgp.NodeID{Org: s.Org, Name: s.Node} }
 
 // keyIn returns the key in a file, and makes it if it is not there: it is on the disk before anybody hears of it.
-func keyIn(path string) (*ecdsa.PrivateKey, error) {
-	b, err := disk.ReadPrivate(path)
+func keyIn(v disk.Vault, name string) (*ecdsa.PrivateKey, error) {
+	path := filepath.Join(v.Dir, name)
+	b, err := v.Read(name)
 	if err == nil {
 		block, _ := pem.Decode(b)
 		if block == nil {
@@ -133,7 +139,7 @@ func keyIn(path string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, disk.Replace(path, text, 0o600)
+	return key, v.Write(name, text)
 }
 
 // selfSigned is how a key is shown in TLS that no certificate stands for.
@@ -237,4 +243,27 @@ func verifyService(org bgp.Org, chain []*x509.Certificate, pool *x509.CertPool) 
 		return fmt.Errorf("whoever answers there is not the identity service of %s", org)
 	}
 	return nil
+}
+
+// Reseal writes the secrets in a directory as after says, which were sealed as before says or lay in clear, and returns
+// the files that there are. Each is replaced whole; one that after opens already stays as it is, so that it may be done
+// again.
+func Reseal(before, after disk.Vault) (did []string, err error) {
+	for _, name := range secretFiles() {
+		if _, err := os.Stat(filepath.Join(before.Dir, name)); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		secret, err := before.Read(name)
+		if err != nil {
+			if _, opened := after.Read(name); opened != nil {
+				return did, err
+			}
+			continue
+		}
+		if err := after.Write(name, secret); err != nil {
+			return did, err
+		}
+		did = append(did, name)
+	}
+	return did, nil
 }

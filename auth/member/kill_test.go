@@ -25,10 +25,11 @@ func TestKilledWhileAnswerIsKept(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			dir := t.TempDir()
+			v := disk.Own(t.TempDir())
+			dir := v.Dir
 			s := &state{Org: "acme.example", Node: "edge-1", Address: "127.0.0.1:1", Issuer: "https://auth.acme.example"}
 			answer := func() *authv1.Issued {
-				_, csr, err := pending(dir)
+				_, csr, err := pending(v)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -39,11 +40,11 @@ func TestKilledWhileAnswerIsKept(t *testing.T) {
 				return &authv1.Issued{Chain: svid.PEM(), Roots: a.Roots(), Continuity: []byte{1}, Issuer: s.Issuer}
 			}
 			out := answer()
-			key, err := keyIn(filepath.Join(dir, pendingKey))
+			key, err := keyIn(v, pendingKey)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.keep(dir, key, out, nil); err != nil {
+			if err := s.keep(v, key, out, nil); err != nil {
 				t.Fatal(err)
 			}
 			former := serialIn(t, dir)
@@ -59,10 +60,10 @@ func TestKilledWhileAnswerIsKept(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := disk.Replace(filepath.Join(dir, issuedFile), b, 0o600); err != nil {
+			if err := v.Write(issuedFile, b); err != nil {
 				t.Fatal(err)
 			}
-			all := next.writes(dir)
+			all := next.writes(v)
 			if len(all) != writes {
 				t.Fatalf("%d writes, want %d", len(all), writes)
 			}
@@ -77,7 +78,7 @@ func TestKilledWhileAnswerIsKept(t *testing.T) {
 			if got := serialIn(t, dir); got == former {
 				t.Error("the former certificate is there")
 			}
-			if kept, err := readState(dir); err != nil || kept.Continuity[0] != 2 {
+			if kept, err := readState(v); err != nil || kept.Continuity[0] != 2 {
 				t.Errorf("%+v, %v; want the continuity that came with the certificate", kept, err)
 			}
 			if text, err := os.ReadFile(filepath.Join(dir, boundDir, "books")); err != nil || string(text) != "anew\n" {
@@ -95,7 +96,7 @@ func TestKilledWhileAnswerIsKept(t *testing.T) {
 // serialIn starts as a node does and returns its certificate's serial number.
 func serialIn(t *testing.T, dir string) string {
 	t.Helper()
-	m, err := Open(dir, slog.New(slog.DiscardHandler))
+	m, err := Open(disk.Own(dir), slog.New(slog.DiscardHandler))
 	if err != nil || m == nil {
 		t.Fatalf("it does not start: %v", err)
 	}

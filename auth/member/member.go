@@ -3,7 +3,7 @@
 // revoked. Private keys are made here and never leave the machine.
 //
 //	err := member.Enrol(ctx, member.Request{Token: t, Dir: "data/identity"})   // once
-//	m, err := member.Open("data/identity", log)                                // at every start
+//	m, err := member.Open(disk.Own("data/identity"), log)                      // at every start
 //	go m.Run(ctx)
 package member
 
@@ -43,7 +43,7 @@ const (
 
 // Member is a node that joined, while it runs. It is safe for concurrent use.
 type Member struct {
-	dir  string
+	v    disk.Vault
 	log  *slog.Logger
 	now  func() time.Time
 	feed *follow.Feed
@@ -64,26 +64,29 @@ type Member struct {
 }
 
 // Open reads a member's directory; nil if nobody joined there, which is so for a bundle that catalyst org issue-node
-// wrote.
-func Open(dir string, log *slog.Logger) (*Member, error) { return OpenAt(dir, log, time.Now) }
+// wrote. Secrets that lie in clear there are sealed, if they are to be.
+func Open(v disk.Vault, log *slog.Logger) (*Member, error) { return OpenAt(v, log, time.Now) }
 
 // OpenAt is Open with a clock, which says whether the certificate has ended.
-func OpenAt(dir string, log *slog.Logger, now func() time.Time) (*Member, error) {
-	if err := finish(dir); err != nil {
+func OpenAt(v disk.Vault, log *slog.Logger, now func() time.Time) (*Member, error) {
+	if err := finish(v); err != nil {
 		return nil, fmt.Errorf("put the certificate that was issued in its place: %w", err)
 	}
-	s, err := readState(dir)
+	s, err := readState(v)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // nobody joined
 	}
 	if err != nil {
 		return nil, err
 	}
-	m := &Member{dir: dir, log: log, now: now, state: *s, renewed: make(chan struct{}), turned: make(chan struct{}),
+	if _, err := v.SealAll(secretFiles()...); err != nil {
+		return nil, err
+	}
+	m := &Member{v: v, log: log, now: now, state: *s, renewed: make(chan struct{}), turned: make(chan struct{}),
 		wrote: make(chan struct{})}
 	m.feed = follow.New(follow.Config{
 		Issuer: s.Issuer, Org: s.Org, Log: log, Connect: m.connectFeed, KeepRoots: m.keepRoots,
-		Roots: func() ([]byte, error) { _, text, err := rootsOf(dir, s.Org); return text, err },
+		Roots: func() ([]byte, error) { _, text, err := rootsOf(v.Dir, s.Org); return text, err },
 		Again: func() <-chan struct{} { m.mu.Lock(); defer m.mu.Unlock(); return m.renewed }, // it may go at once
 	})
 	return m, m.look()
@@ -176,7 +179,7 @@ func (m *Member) look() error {
 	if err != nil {
 		return err
 	}
-	roots, _, err := rootsOf(m.dir, m.Node().Org)
+	roots, _, err := rootsOf(m.v.Dir, m.Node().Org)
 	if err != nil {
 		return fmt.Errorf("read the organisation's roots: %w", err)
 	}
@@ -201,7 +204,7 @@ func signedUnder(root *x509.Certificate, cert tls.Certificate) bool {
 }
 
 func (m *Member) current() (tls.Certificate, error) {
-	cert, err := tls.LoadX509KeyPair(filepath.Join(m.dir, disk.SVIDFile), filepath.Join(m.dir, disk.SVIDKey))
+	cert, err := m.v.Pair()
 	if err != nil {
 		return cert, fmt.Errorf("read the node's certificate: %w", err)
 	}
@@ -329,7 +332,7 @@ func (m *Member) renew(ctx context.Context) error {
 	s := m.state
 	over := !m.now().Before(m.expires)
 	m.mu.Unlock()
-	key, csr, err := pending(m.dir)
+	key, csr, err := pending(m.v)
 	if err != nil {
 		return err
 	}
@@ -350,7 +353,7 @@ func (m *Member) renew(ctx context.Context) error {
 	}
 	var bound, tokens []string
 	if !over { // those of a certificate that has ended are worth nothing
-		if bound, tokens, err = boundTokens(m.dir); err != nil {
+		if bound, tokens, err = boundTokens(m.v.Dir); err != nil {
 			return err
 		}
 	}
@@ -358,7 +361,7 @@ func (m *Member) renew(ctx context.Context) error {
 	if err != nil {
 		return callError(s.Address, err)
 	}
-	if err := s.keep(m.dir, key, out, bound); err != nil {
+	if err := s.keep(m.v, key, out, bound); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -374,7 +377,7 @@ func (m *Member) renew(ctx context.Context) error {
 // while it slept.
 func (m *Member) dialTLS(ctx context.Context, over bool) (*tls.Config, error) {
 	s := m.Node()
-	roots, _, err := rootsOf(m.dir, s.Org)
+	roots, _, err := rootsOf(m.v.Dir, s.Org)
 	if err != nil {
 		return nil, err
 	}
@@ -385,7 +388,7 @@ func (m *Member) dialTLS(ctx context.Context, over bool) (*tls.Config, error) {
 		}
 		return serviceTLS(s.Org, roots, mine), nil
 	}
-	key, err := keyIn(filepath.Join(m.dir, nodeKeyFile))
+	key, err := keyIn(m.v, nodeKeyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -443,10 +446,10 @@ func (m *Member) keepRoots(text []byte) error {
 	if _, err := parseCerts(text); err != nil {
 		return fmt.Errorf("roots: %w", err)
 	}
-	if _, before, err := rootsOf(m.dir, org); err == nil && bytes.Equal(text, before) {
+	if _, before, err := rootsOf(m.v.Dir, org); err == nil && bytes.Equal(text, before) {
 		return nil
 	}
-	if err := disk.Replace(filepath.Join(m.dir, disk.BundleFile(org)), text, 0o644); err != nil {
+	if err := disk.Replace(filepath.Join(m.v.Dir, disk.BundleFile(org)), text, 0o644); err != nil {
 		return err
 	}
 	sum := sha256.Sum256(text)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/bearer"
 	"github.com/catalyst-router/catalyst/auth/ca"
+	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/auth/keys"
 	"github.com/catalyst-router/catalyst/auth/member"
@@ -38,7 +39,7 @@ func TestSleepersReturn(t *testing.T) {
 		t.Run(fmt.Sprint(lives), func(t *testing.T) {
 			s := start(t, options{})
 			dir := s.enrol("edge-1")
-			m, err := member.OpenAt(dir, log(t), s.clock.now)
+			m, err := member.OpenAt(disk.Own(dir), log(t), s.clock.now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,7 +141,7 @@ func TestWhoMayNotReturn(t *testing.T) {
 		if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
 			t.Fatal(err)
 		}
-		for _, f := range []string{"key.pem", "node-key.pem", "member.json"} {
+		for _, f := range []string{"key.pem", "node-key.pem", "member.json", "seal.key"} {
 			if err := os.Chmod(filepath.Join(to, f), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -153,7 +154,7 @@ func TestWhoMayNotReturn(t *testing.T) {
 		return to
 	}
 	back := func(dir string) error {
-		m, err := member.OpenAt(dir, log(t), s.clock.now)
+		m, err := member.OpenAt(disk.Own(dir), log(t), s.clock.now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +195,7 @@ func TestWhoMayNotReturn(t *testing.T) {
 	if err := s.service.RotateCA(t.Context(), service.Owner(), true, true); err != nil {
 		t.Fatal(err)
 	}
-	m, err := member.OpenAt(other, log(t), s.clock.now)
+	m, err := member.OpenAt(disk.Own(other), log(t), s.clock.now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +331,7 @@ func TestTwoReplicas(t *testing.T) {
 	first := tok
 	tok.Address = b.address
 	dir := filepath.Join(t.TempDir(), "edge-1")
-	if err := member.Enrol(t.Context(), member.Request{Token: tok, Dir: dir}); err != nil {
+	if err := member.Enrol(t.Context(), member.Request{Token: tok, Dir: dir, Seal: disk.Own(dir).Seal}); err != nil {
 		t.Fatal(err)
 	}
 	if err := member.Enrol(t.Context(), member.Request{Token: first, Dir: t.TempDir()}); err == nil {

@@ -172,7 +172,8 @@ func (s *site) joinToken(node string) join.Token {
 func (s *site) enrol(node string) string {
 	s.t.Helper()
 	dir := filepath.Join(s.t.TempDir(), node)
-	if err := member.Enrol(s.t.Context(), member.Request{Token: s.joinToken(node), Dir: dir}); err != nil {
+	in := member.Request{Token: s.joinToken(node), Dir: dir, Seal: disk.Own(dir).Seal}
+	if err := member.Enrol(s.t.Context(), in); err != nil {
 		s.t.Fatal(err)
 	}
 	return dir
@@ -181,7 +182,7 @@ func (s *site) enrol(node string) string {
 // member runs a node that joined, until the test ends.
 func (s *site) member(dir string) *member.Member {
 	s.t.Helper()
-	m, err := member.Open(dir, log(s.t))
+	m, err := member.Open(disk.Own(dir), log(s.t))
 	if err != nil || m == nil {
 		s.t.Fatal(m, err)
 	}
@@ -228,7 +229,7 @@ func (s *site) audit(outcome string) (all []store.Entry) {
 
 func leafOf(t *testing.T, dir string) *x509.Certificate {
 	t.Helper()
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, disk.SVIDFile), filepath.Join(dir, disk.SVIDKey))
+	pair, err := disk.Own(dir).Pair()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,6 +247,10 @@ func TestJoin(t *testing.T) {
 		info, err := os.Stat(filepath.Join(dir, f))
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v; want mode 0600", f, info.Mode(), err)
+		}
+		text, err := os.ReadFile(filepath.Join(dir, f))
+		if err != nil || !strings.HasPrefix(string(text), "catalyst sealed key\n") {
+			t.Errorf("%s is not sealed: %v", f, err)
 		}
 	}
 	m := s.member(dir)
@@ -324,7 +329,7 @@ func TestJoinMisused(t *testing.T) {
 func enrolAs(t *testing.T, s *site, tok join.Token, dir string) error {
 	t.Helper()
 	if tok.Org == org {
-		return member.Enrol(t.Context(), member.Request{Token: tok, Dir: dir})
+		return member.Enrol(t.Context(), member.Request{Token: tok, Dir: dir, Seal: disk.Own(dir).Seal})
 	}
 	key := leafOf(t, s.enrol("helper"))
 	_, err := s.service.Join(t.Context(), service.JoinRequest{Org: string(tok.Org), Node: tok.Node, Secret: tok.Secret,
@@ -340,14 +345,21 @@ func enrolAs(t *testing.T, s *site, tok join.Token, dir string) error {
 func TestJoinAnswerLost(t *testing.T) {
 	s := start(t, options{})
 	tok, dir := s.joinToken("edge-1"), t.TempDir()
-	enrol := func() error { return member.Enrol(t.Context(), member.Request{Token: tok, Dir: dir}) }
+	enrol := func() error {
+		return member.Enrol(t.Context(), member.Request{Token: tok, Dir: dir, Seal: disk.Own(dir).Seal})
+	}
 	if err := enrol(); err != nil {
 		t.Fatal(err)
 	}
 	leaf := leafOf(t, dir)
 	// As if it had been killed before it kept the answer: the pending key is there still.
 	back := func() {
-		if err := os.Rename(filepath.Join(dir, disk.SVIDKey), filepath.Join(dir, "pending-key.pem")); err != nil {
+		v := disk.Own(dir)
+		key, err := v.Read(disk.SVIDKey)
+		if err == nil {
+			err = v.Write("pending-key.pem", key)
+		}
+		if err = errors.Join(err, os.Remove(filepath.Join(dir, disk.SVIDKey))); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Remove(filepath.Join(dir, disk.SVIDFile)); err != nil {
@@ -361,7 +373,7 @@ func TestJoinAnswerLost(t *testing.T) {
 	if again := leafOf(t, dir); !again.Equal(leaf) {
 		t.Error("another certificate was issued")
 	}
-	m, err := member.Open(dir, log(t))
+	m, err := member.Open(disk.Own(dir), log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,7 +406,7 @@ func TestJoinToTheWrongService(t *testing.T) {
 func TestRenewThreeTimes(t *testing.T) {
 	s := start(t, options{})
 	dir := s.enrol("edge-1")
-	m, err := member.Open(dir, log(t))
+	m, err := member.Open(disk.Own(dir), log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -419,7 +431,7 @@ func TestRenewThreeTimes(t *testing.T) {
 func TestBoundTokensGoAlong(t *testing.T) {
 	s := start(t, options{})
 	dir := s.enrol("edge-1")
-	m, err := member.Open(dir, log(t))
+	m, err := member.Open(disk.Own(dir), log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -473,16 +485,16 @@ func TestCopiedIdentity(t *testing.T) {
 	if err := os.CopyFS(thief, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []string{disk.SVIDKey, "node-key.pem", "member.json"} { // CopyFS widens modes
+	for _, f := range []string{disk.SVIDKey, "node-key.pem", "member.json", disk.SealFile} { // CopyFS widens modes
 		if err := os.Chmod(filepath.Join(thief, f), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	own, err := member.Open(dir, log(t))
+	own, err := member.Open(disk.Own(dir), log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	copied, err := member.Open(thief, log(t))
+	copied, err := member.Open(disk.Own(thief), log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -514,10 +526,11 @@ func TestCopiedIdentity(t *testing.T) {
 		}
 	}
 	// It joins anew, and the alarm is over.
-	if err := member.Enrol(t.Context(), member.Request{Token: s.joinToken("edge-1"), Dir: dir}); err != nil {
+	again := member.Request{Token: s.joinToken("edge-1"), Dir: dir, Seal: disk.Own(dir).Seal}
+	if err := member.Enrol(t.Context(), again); err != nil {
 		t.Fatal(err)
 	}
-	if own, err = member.Open(dir, log(t)); err != nil {
+	if own, err = member.Open(disk.Own(dir), log(t)); err != nil {
 		t.Fatal(err)
 	}
 	if err := own.Renew(t.Context()); err != nil || own.Status().Continuity != "" {
@@ -627,7 +640,7 @@ func TestRenewedWhenAnotherRootSigns(t *testing.T) {
 
 // readLeaf returns a node's certificate; nil while it is being replaced.
 func readLeaf(dir string) *x509.Certificate {
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, disk.SVIDFile), filepath.Join(dir, disk.SVIDKey))
+	pair, err := disk.Own(dir).Pair()
 	if err != nil {
 		return nil
 	}
@@ -647,7 +660,7 @@ func (s *site) client(dir string) *http.Client {
 	pool.AppendCertsFromPEM(s.service.Roots())
 	cfg := &tls.Config{RootCAs: pool}
 	if dir != "" {
-		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, disk.SVIDFile), filepath.Join(dir, disk.SVIDKey))
+		pair, err := disk.Own(dir).Pair()
 		if err != nil {
 			s.t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ func rotation() []scenario {
 		{259, "killed while something is issued", "The identity service or a node is killed at any write of a join, a " +
 			"renewal, a mint, a revocation or a rotation.", []guard{
 			one("what was issued is put in its place at the next start", "auth/member TestKilledWhileAnswerIsKept", memberFile,
-				"if err := finish(dir); err != nil {", "if err := error(nil); err != nil {"),
+				"if err := finish(v); err != nil {", "if err := error(nil); err != nil {"),
 			one("an answer can be fetched again by whoever it was for", "auth/server TestKilledAtEveryWrite", joinFile,
 				"now.Sub(j.Used) <= lostAnswer:", "now.Sub(j.Used) < 0:"),
 		}},

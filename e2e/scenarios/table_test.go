@@ -53,7 +53,7 @@ func scenarios() []scenario {
 		webScenarios(),
 		addressScenarios(),
 		nameScenarios(),
-		identityScenarios(), rotation(),
+		identityScenarios(), atRest(), rotation(),
 		deliveries(), maintenance(),
 		ingressScenarios(),
 		abuse(), held(), betweenOrganisations(), acrossTheBorder(),

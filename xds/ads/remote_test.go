@@ -111,7 +111,7 @@ func (e *elsewhere) dial(t *testing.T, bundle, id string) (
 	discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesClient, error,
 ) {
 	t.Helper()
-	cert, err := tls.LoadX509KeyPair(filepath.Join(bundle, disk.SVIDFile), filepath.Join(bundle, disk.SVIDKey))
+	cert, err := disk.Own(bundle).Pair()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,11 +5,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -142,7 +140,7 @@ func (k *believer) Changed() <-chan struct{} { return k.set.Changed() }
 // leaf is the certificate that a plane shows.
 func (p *plane) leaf() token.Thumbprint {
 	p.t.Helper()
-	pair, err := tls.LoadX509KeyPair(filepath.Join(p.bundle, disk.SVIDFile), filepath.Join(p.bundle, disk.SVIDKey))
+	pair, err := disk.Own(p.bundle).Pair()
 	if err != nil {
 		p.t.Fatal(err)
 	}

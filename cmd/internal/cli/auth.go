@@ -32,7 +32,6 @@ import (
 const (
 	authStore  = "auth.db"
 	authSocket = "auth.sock"
-	sealFile   = "seal.key"
 	adminDir   = "admin"
 )
 
@@ -78,7 +77,7 @@ func (at *authAt) open(ctx context.Context, a *app, cfg service.Config) (*servic
 		return nil, nil, err
 	}
 	cfg.Store, cfg.Org, cfg.Authority = st, authority.Org, authority
-	if cfg.Sealer, err = at.sealer(); err == nil {
+	if cfg.Sealer, err = at.sealing().Sealer(); err == nil {
 		if cfg.Log == nil {
 			cfg.Log = telemetry.Logger(a.io.Err, "warn", "text")
 		}
@@ -92,37 +91,27 @@ func (at *authAt) open(ctx context.Context, a *app, cfg service.Config) (*servic
 
 // authority reads the CA in the directory.
 func (at *authAt) authority() (*ca.Authority, error) {
-	return disk.LoadSealedCA(*at.dir, at.opener)
+	return disk.LoadSealedCA(*at.dir, at.sealing().Opener)
 }
 
-// opener is what opens a sealed file: never a key that is made for it.
-func (at *authAt) opener() (disk.Sealer, error) {
-	if *at.seal == "" && os.Getenv("CATALYST_AUTH_SEAL_KEY") == "" {
-		return seal.FromFile(filepath.Join(*at.dir, sealFile), false)
+// sealing says where the key is that private keys are sealed under: in a file that the operator names, the environment,
+// or the machine's own file.
+func (at *authAt) sealing() seal.Place {
+	p := seal.Place{File: *at.seal, Own: filepath.Join(*at.dir, disk.SealFile)}
+	if p.File == "" {
+		p.Key = os.Getenv("CATALYST_AUTH_SEAL_KEY")
 	}
-	return at.sealer()
+	return p
 }
 
 // sealAuthority seals the CA's key, if it lies in clear.
 func (at *authAt) sealAuthority() error {
-	s, err := at.sealer()
+	s, err := at.sealing().Sealer()
 	if err != nil {
 		return err
 	}
 	_, err = disk.SealCA(*at.dir, s)
 	return err
-}
-
-// sealer reads the key that private keys are sealed under: from a file that the operator names, the environment, or
-// the machine's own file.
-func (at *authAt) sealer() (*seal.Sealer, error) {
-	if *at.seal != "" {
-		return seal.FromFile(*at.seal, false)
-	}
-	if key := os.Getenv("CATALYST_AUTH_SEAL_KEY"); key != "" {
-		return seal.New(key)
-	}
-	return seal.FromFile(filepath.Join(*at.dir, sealFile), true)
 }
 
 // client reaches the identity service: the one elsewhere that the flags name, that which runs over the directory, or
@@ -150,7 +139,7 @@ func (at *authAt) remote() (*server.Client, func(), error) {
 		return nil, nil, usageError{errors.New("--auth wants --as: the directory of the certificate to show, such " +
 			"as org/admin")}
 	}
-	pair, err := tls.LoadX509KeyPair(filepath.Join(*at.identity, disk.SVIDFile), filepath.Join(*at.identity, disk.SVIDKey))
+	pair, err := vaultIn(*at.identity, "").Pair()
 	if err != nil {
 		return nil, nil, usageError{err}
 	}

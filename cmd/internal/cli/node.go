@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/auth/join"
 	"github.com/catalyst-router/catalyst/auth/member"
@@ -67,7 +68,7 @@ func (a *app) nodeCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		peers, err := a.join(cmd.Context(), cfg.Identity, *token, *oidc)
+		peers, err := a.join(cmd.Context(), nodeVault(cfg), *token, *oidc)
 		if err != nil {
 			return err
 		}
@@ -86,8 +87,8 @@ func (a *app) runNode(ctx context.Context, cfg *config.Config, peers []join.Peer
 
 // join gets a node's first certificate, unless it has joined already: a restart with the same flags changes nothing. It
 // returns whom the token says to peer with.
-func (a *app) join(ctx context.Context, dir, text, oidc string) ([]join.Peer, error) {
-	if text == "" || member.Joined(dir) {
+func (a *app) join(ctx context.Context, v disk.Vault, text, oidc string) ([]join.Peer, error) {
+	if text == "" || member.Joined(v.Dir) {
 		return nil, nil
 	}
 	text, err := a.given(text)
@@ -98,7 +99,7 @@ func (a *app) join(ctx context.Context, dir, text, oidc string) ([]join.Peer, er
 	if err != nil {
 		return nil, usageError{err}
 	}
-	r := member.Request{Token: t, Dir: dir}
+	r := member.Request{Token: t, Dir: v.Dir, Seal: v.Seal}
 	if oidc != "" {
 		if r.OIDC, err = a.given("@" + oidc); err != nil {
 			return nil, err
@@ -111,8 +112,11 @@ func (a *app) join(ctx context.Context, dir, text, oidc string) ([]join.Peer, er
 	return t.Peers, nil
 }
 
+// nodeVault is where a node's secrets are, and how they are sealed.
+func nodeVault(cfg *config.Config) disk.Vault { return vaultIn(cfg.Identity, cfg.SealKey) }
+
 func (a *app) serveNode(ctx context.Context, cfg *config.Config, peers []join.Peer, log *slog.Logger) error {
-	m, err := member.Open(cfg.Identity, log)
+	m, err := member.Open(nodeVault(cfg), log)
 	if err != nil {
 		return err
 	}
@@ -121,7 +125,7 @@ func (a *app) serveNode(ctx context.Context, cfg *config.Config, peers []join.Pe
 			return err
 		}
 	}
-	id, err := identity.Open(cfg.Identity)
+	id, err := identity.OpenVault(nodeVault(cfg))
 	if err != nil {
 		return err
 	}

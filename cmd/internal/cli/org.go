@@ -85,7 +85,7 @@ func adopt(at *authAt, org bgp.Org, chain, key string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	private, err := disk.ReadKey(key, at.opener)
+	private, err := disk.ReadKey(key, at.sealing().Opener)
 	if err != nil {
 		return usageError{err}
 	}

@@ -25,7 +25,7 @@ import (
 // orgMembers are the commands about who belongs to the organisation.
 func (a *app) orgMembers(at *authAt) []*cobra.Command {
 	return []*cobra.Command{a.orgJoinToken(at), a.orgNodes(at), a.orgRevokeNode(at), a.orgRotateCA(at),
-		a.orgIssueOperator(at)}
+		a.orgIssueOperator(at), a.orgSeal(), a.orgOpenKey()}
 }
 
 func (a *app) orgJoinToken(at *authAt) *cobra.Command {

@@ -85,7 +85,7 @@ func nodeTLS(dir string) (*tls.Config, error) {
 	var mine tls.Certificate
 	cert := filepath.Join(dir, disk.SVIDFile)
 	if _, err := os.Stat(cert); err == nil {
-		if mine, err = tls.LoadX509KeyPair(cert, filepath.Join(dir, disk.SVIDKey)); err != nil {
+		if mine, err = vaultIn(dir, "").Pair(); err != nil {
 			return nil, err
 		}
 	}

@@ -26,6 +26,7 @@ import (
 // Config is all that a node is told. The tags give the name, the default and the text of the reference.
 type Config struct {
 	Identity      string    `yaml:"identity" doc:"directory of the node's bundle, as catalyst org issue-node writes it" default:"identity"`
+	SealKey       string    `yaml:"seal-key" doc:"file with the key that the node's private keys are sealed under on its disk, mode 0600 (head -c 32 /dev/urandom | base64 makes one); empty: the key in CATALYST_NODE_SEAL_KEY, or seal.key in the identity directory, which is made; none: they lie in clear" default:""`
 	Data          string    `yaml:"data" doc:"directory for the journal, Envoy's files and sockets" default:"data"`
 	API           string    `yaml:"api" doc:"HOST:PORT of the operator API over TLS, for operators of this organisation who show their certificate or a token (policy.tokens), as policies permit; empty: the Unix socket alone" default:""`
 	Socket        string    `yaml:"socket" doc:"Unix socket of the operator API; empty for catalyst.sock in the data directory" default:""`
