@@ -273,11 +273,12 @@ func TestCallersClaimsReachNoWorkload(t *testing.T) {
 		default:
 		}
 		w.WriteHeader(http.StatusServiceUnavailable) // which x-envoy-retry-on would have tried again
+		_, _ = w.Write([]byte("from the workload"))
 	}))
 	t.Cleanup(s.Close)
 	a.apply(to(books, bgp.HTTP, []xds.Target{backend(strings.TrimPrefix(s.URL, "http://"))}))
 	c.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}))
-	c.eventually(books, 503, "")
+	c.eventually(books, 503, "from the workload")
 	claims := map[string]string{
 		"X-Catalyst-Path": "<acme.example/forged>", "X-Catalyst-Service": "other", "X-Catalyst-Principal": "admin",
 		"Forwarded":       "for=192.0.2.1",
@@ -304,6 +305,9 @@ func TestCallersClaimsReachNoWorkload(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
+		if len(seen) == 0 {
+			t.Fatalf("answered %s, and not by the workload", resp.Status)
+		}
 		h := <-seen
 		select {
 		case <-seen:
