@@ -19,9 +19,9 @@ func faultScenarios() []scenario {
 			}},
 		{244, "a backup that was away a moment ago", "A next hop that was left as dead is back, and then the other one " +
 			"restarts: not one call that may be sent twice fails.", []guard{
-			one("workers learn of a target's health when it changes, not a second later", "xds TestGoldenTunnels",
+			one("workers learn of a target's health when it changes, not a second later", "xds TestGolden",
 				"xds/cluster.go", " UpdateMergeWindow: durationpb.New(0),", ""),
-			one("a relay says whether the request had been sent", "xds TestGoldenTunnels", "xds/tunnel.go",
+			one("a relay says whether the request had been sent", "xds TestGolden", "xds/tunnel.go",
 				"Flags: []string{\"UC\", \"UR\"}", "Flags: []string{\"UC\"}"),
 		}},
 		{245, "long lists", "A peer asks for 10,000 other names, again and again: the loop is held up no longer than by " +

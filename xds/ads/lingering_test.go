@@ -79,7 +79,8 @@ func TestAClusterLingersInTheWorld(t *testing.T) {
 		}
 		last := map[string]*whole{}
 		ask := func(nonce string) {
-			if err := s.wholeRequest(st, last, &discovery.DiscoveryRequest{TypeUrl: xds.TypeCluster, ResponseNonce: nonce}); err != nil {
+			req := &discovery.DiscoveryRequest{TypeUrl: xds.TypeCluster, ResponseNonce: nonce}
+			if err := s.wholeRequest(st, last, req); err != nil {
 				t.Fatal(err)
 			}
 		}
