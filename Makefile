@@ -39,7 +39,7 @@ race: tools postgres ## the tests under the race detector (wants a C compiler, a
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 .PHONY: e2e
-e2e: tools build chromium clients $(PYJWT) $(PROMETHEUS) ## the end-to-end scenarios: real nodes, real Envoys
+e2e: tools build chromium clients docker $(PYJWT) $(PROMETHEUS) ## the end-to-end scenarios: real nodes, real Envoys
 	CATALYST_PROMETHEUS=$(PROMETHEUS) $(GO) test -tags e2e -count=1 -timeout 20m ./e2e/...
 
 .PHONY: soak
@@ -127,6 +127,11 @@ chromium: ## install Chromium with apt-get if it is missing
 clients: ## install dig, psql, redis, dnsmasq and unbound with apt-get if one is missing
 	@PATH=$$PATH:/usr/sbin; [ $$(command -v dig psql redis-cli redis-server dnsmasq unbound | wc -l) = 6 ] || \
 		e2e/tools/debian.sh bind9-dnsutils postgresql-client redis-server redis-tools dnsmasq-base unbound
+
+# Tests start a Docker Engine of their own, in namespaces of its own.
+.PHONY: docker
+docker: ## install Docker and docker-compose with apt-get if one is missing
+	@PATH=$$PATH:/usr/sbin; [ $$(command -v dockerd docker docker-compose | wc -l) = 3 ] || e2e/tools/debian.sh docker.io docker-compose
 
 $(ENVOY): e2e/tools/envoy.txt
 	@echo 'installing Envoy into .tools/envoy'

@@ -85,6 +85,14 @@ type Service struct {
 	Idle time.Duration `json:"idle,omitempty"`
 	// TLS says that the workload speaks TLS, and whom the node believes there; nil for one that does not.
 	TLS *WorkloadTLS `json:"tls,omitempty"`
+	// Found says what found the service; nil for one that an operator ordered.
+	Found *Found `json:"found,omitempty"`
+}
+
+// Found is where discovery found a service.
+type Found struct {
+	By string `json:"by"` // the source, as it stands in the configuration: docker, or dir=/etc/catalyst/services.d
+	In string `json:"in"` // what in it: the names of containers, or that of a file
 }
 
 // WorkloadTLS is how the node, and its Envoy, know the workload of a service that speaks TLS. One of CA, ID and

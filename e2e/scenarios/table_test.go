@@ -54,6 +54,7 @@ func scenarios() []scenario {
 		addressScenarios(),
 		nameScenarios(),
 		identityScenarios(), atRest(), rotation(),
+		discoveries(),
 		deliveries(), maintenance(),
 		ingressScenarios(),
 		abuse(), held(), betweenOrganisations(), acrossTheBorder(),

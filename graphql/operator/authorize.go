@@ -117,7 +117,7 @@ func rights() map[string]func(args) []right {
 		"endPeering": all("MANAGE"), "withdrawInvitation": all("MANAGE"),
 
 		"routes": all("ROUTE_LIST"), "services": all("ROUTE_LIST"), "ports": all("ROUTE_LIST"),
-		"names": all("ROUTE_LIST"), "resolve": all("ROUTE_LIST"),
+		"names": all("ROUTE_LIST"), "resolve": all("ROUTE_LIST"), "discovery": all("ROUTE_LIST"),
 		"route": of("ROUTE_LIST", "Route", "service"), "service": of("ROUTE_LIST", "Route", "service"),
 		"explain": of("ROUTE_LIST", "Route", "service"), "trace": of("ROUTE_LIST", "Route", "service"),
 		"setService":    func(a args) []right { in, _ := a["input"].(ServiceInput); return setService(in) },

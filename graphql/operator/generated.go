@@ -151,6 +151,28 @@ type ComplexityRoot struct {
 		Why      func(childComplexity int) int
 	}
 
+	Discovery struct {
+		Away      func(childComplexity int) int
+		Conflicts func(childComplexity int) int
+		Problems  func(childComplexity int) int
+		Services  func(childComplexity int) int
+		Since     func(childComplexity int) int
+		Source    func(childComplexity int) int
+		Until     func(childComplexity int) int
+	}
+
+	DiscoveryConflict struct {
+		In      func(childComplexity int) int
+		Service func(childComplexity int) int
+		Why     func(childComplexity int) int
+		With    func(childComplexity int) int
+	}
+
+	DiscoveryProblem struct {
+		In  func(childComplexity int) int
+		Why func(childComplexity int) int
+	}
+
 	Envoy struct {
 		Bytes       func(childComplexity int) int
 		CutOff      func(childComplexity int) int
@@ -622,6 +644,7 @@ type ComplexityRoot struct {
 		CheckPolicy    func(childComplexity int, input PolicyInput) int
 		CheckSubgraph  func(childComplexity int, name string, sdl string) int
 		Decisions      func(childComplexity int, first int, denied bool) int
+		Discovery      func(childComplexity int) int
 		Envoys         func(childComplexity int) int
 		Explain        func(childComplexity int, service string, ask bool) int
 		FilterDiff     func(childComplexity int, input FilterInput) int
@@ -706,6 +729,8 @@ type ComplexityRoot struct {
 	Route struct {
 		Contested   func(childComplexity int) int
 		Envoys      func(childComplexity int) int
+		FoundBy     func(childComplexity int) int
+		FoundIn     func(childComplexity int) int
 		Health      func(childComplexity int) int
 		HealthError func(childComplexity int) int
 		HealthSince func(childComplexity int) int
@@ -734,6 +759,8 @@ type ComplexityRoot struct {
 		Address         func(childComplexity int) int
 		Addresses       func(childComplexity int) int
 		Communities     func(childComplexity int) int
+		FoundBy         func(childComplexity int) int
+		FoundIn         func(childComplexity int) int
 		Health          func(childComplexity int) int
 		HealthError     func(childComplexity int) int
 		HealthFall      func(childComplexity int) int
@@ -940,6 +967,7 @@ type QueryResolver interface {
 	PeerRoutes(ctx context.Context, node string, view string, match []string, after int, first int) (*PeerRoutePage, error)
 	Attestations(ctx context.Context) ([]Attestation, error)
 	Calls(ctx context.Context, filter CallFilter, first int) ([]Call, error)
+	Discovery(ctx context.Context) ([]Discovery, error)
 }
 type SubscriptionResolver interface {
 	Changes(ctx context.Context, match []string, peers bool) (<-chan *Change, error)
@@ -1454,6 +1482,87 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DNSName.Why(childComplexity), true
+
+	case "Discovery.away":
+		if e.ComplexityRoot.Discovery.Away == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Discovery.Away(childComplexity), true
+	case "Discovery.conflicts":
+		if e.ComplexityRoot.Discovery.Conflicts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Discovery.Conflicts(childComplexity), true
+	case "Discovery.problems":
+		if e.ComplexityRoot.Discovery.Problems == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Discovery.Problems(childComplexity), true
+	case "Discovery.services":
+		if e.ComplexityRoot.Discovery.Services == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Discovery.Services(childComplexity), true
+	case "Discovery.since":
+		if e.ComplexityRoot.Discovery.Since == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Discovery.Since(childComplexity), true
+	case "Discovery.source":
+		if e.ComplexityRoot.Discovery.Source == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Discovery.Source(childComplexity), true
+	case "Discovery.until":
+		if e.ComplexityRoot.Discovery.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Discovery.Until(childComplexity), true
+
+	case "DiscoveryConflict.in":
+		if e.ComplexityRoot.DiscoveryConflict.In == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DiscoveryConflict.In(childComplexity), true
+	case "DiscoveryConflict.service":
+		if e.ComplexityRoot.DiscoveryConflict.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DiscoveryConflict.Service(childComplexity), true
+	case "DiscoveryConflict.why":
+		if e.ComplexityRoot.DiscoveryConflict.Why == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DiscoveryConflict.Why(childComplexity), true
+	case "DiscoveryConflict.with":
+		if e.ComplexityRoot.DiscoveryConflict.With == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DiscoveryConflict.With(childComplexity), true
+
+	case "DiscoveryProblem.in":
+		if e.ComplexityRoot.DiscoveryProblem.In == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DiscoveryProblem.In(childComplexity), true
+	case "DiscoveryProblem.why":
+		if e.ComplexityRoot.DiscoveryProblem.Why == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DiscoveryProblem.Why(childComplexity), true
 
 	case "Envoy.bytes":
 		if e.ComplexityRoot.Envoy.Bytes == nil {
@@ -3681,6 +3790,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Decisions(childComplexity, args["first"].(int), args["denied"].(bool)), true
+	case "Query.discovery":
+		if e.ComplexityRoot.Query.Discovery == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Discovery(childComplexity), true
 	case "Query.envoys":
 		if e.ComplexityRoot.Query.Envoys == nil {
 			break
@@ -4179,6 +4294,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Route.Envoys(childComplexity), true
+	case "Route.foundBy":
+		if e.ComplexityRoot.Route.FoundBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Route.FoundBy(childComplexity), true
+	case "Route.foundIn":
+		if e.ComplexityRoot.Route.FoundIn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Route.FoundIn(childComplexity), true
 	case "Route.health":
 		if e.ComplexityRoot.Route.Health == nil {
 			break
@@ -4296,6 +4423,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Service.Communities(childComplexity), true
+	case "Service.foundBy":
+		if e.ComplexityRoot.Service.FoundBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.FoundBy(childComplexity), true
+	case "Service.foundIn":
+		if e.ComplexityRoot.Service.FoundIn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.FoundIn(childComplexity), true
 	case "Service.health":
 		if e.ComplexityRoot.Service.Health == nil {
 			break
@@ -4999,7 +5138,7 @@ func newExecutionContext(
 	}
 }
 
-//go:embed "schema.graphqls" "graph.graphqls" "policy.graphqls" "trust.graphqls" "filter.graphqls" "tap.graphqls"
+//go:embed "schema.graphqls" "graph.graphqls" "policy.graphqls" "trust.graphqls" "filter.graphqls" "tap.graphqls" "discover.graphqls"
 var sourcesFS embed.FS
 
 func sourceData(filename string) string {
@@ -5017,6 +5156,7 @@ var sources = []*ast.Source{
 	{Name: "trust.graphqls", Input: sourceData("trust.graphqls"), BuiltIn: false},
 	{Name: "filter.graphqls", Input: sourceData("filter.graphqls"), BuiltIn: false},
 	{Name: "tap.graphqls", Input: sourceData("tap.graphqls"), BuiltIn: false},
+	{Name: "discover.graphqls", Input: sourceData("discover.graphqls"), BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -5248,6 +5388,50 @@ func (ec *executionContext) childFields_DNSName(ctx context.Context, field graph
 		return ec.fieldContext_DNSName_why(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DNSName", field.Name)
+}
+
+func (ec *executionContext) childFields_Discovery(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "source":
+		return ec.fieldContext_Discovery_source(ctx, field)
+	case "away":
+		return ec.fieldContext_Discovery_away(ctx, field)
+	case "since":
+		return ec.fieldContext_Discovery_since(ctx, field)
+	case "until":
+		return ec.fieldContext_Discovery_until(ctx, field)
+	case "services":
+		return ec.fieldContext_Discovery_services(ctx, field)
+	case "problems":
+		return ec.fieldContext_Discovery_problems(ctx, field)
+	case "conflicts":
+		return ec.fieldContext_Discovery_conflicts(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Discovery", field.Name)
+}
+
+func (ec *executionContext) childFields_DiscoveryConflict(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "service":
+		return ec.fieldContext_DiscoveryConflict_service(ctx, field)
+	case "in":
+		return ec.fieldContext_DiscoveryConflict_in(ctx, field)
+	case "with":
+		return ec.fieldContext_DiscoveryConflict_with(ctx, field)
+	case "why":
+		return ec.fieldContext_DiscoveryConflict_why(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DiscoveryConflict", field.Name)
+}
+
+func (ec *executionContext) childFields_DiscoveryProblem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "in":
+		return ec.fieldContext_DiscoveryProblem_in(ctx, field)
+	case "why":
+		return ec.fieldContext_DiscoveryProblem_why(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DiscoveryProblem", field.Name)
 }
 
 func (ec *executionContext) childFields_Envoy(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6246,6 +6430,10 @@ func (ec *executionContext) childFields_Route(ctx context.Context, field graphql
 		return ec.fieldContext_Route_healthSince(ctx, field)
 	case "healthError":
 		return ec.fieldContext_Route_healthError(ctx, field)
+	case "foundBy":
+		return ec.fieldContext_Route_foundBy(ctx, field)
+	case "foundIn":
+		return ec.fieldContext_Route_foundIn(ctx, field)
 	case "reports":
 		return ec.fieldContext_Route_reports(ctx, field)
 	case "contested":
@@ -6330,6 +6518,10 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_yields(ctx, field)
 	case "label":
 		return ec.fieldContext_Service_label(ctx, field)
+	case "foundBy":
+		return ec.fieldContext_Service_foundBy(ctx, field)
+	case "foundIn":
+		return ec.fieldContext_Service_foundIn(ctx, field)
 	case "idleTimeout":
 		return ec.fieldContext_Service_idleTimeout(ctx, field)
 	case "tls":
@@ -9482,6 +9674,323 @@ func (ec *executionContext) _DNSName_why(ctx context.Context, field graphql.Coll
 }
 func (ec *executionContext) fieldContext_DNSName_why(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DNSName", field, false, false, "String")
+}
+
+func (ec *executionContext) _Discovery_source(ctx context.Context, field graphql.CollectedField, obj *Discovery) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Discovery_source(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Source, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Discovery_source(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Discovery", field, false, false, "String")
+}
+
+func (ec *executionContext) _Discovery_away(ctx context.Context, field graphql.CollectedField, obj *Discovery) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Discovery_away(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Away, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Discovery_away(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Discovery", field, false, false, "String")
+}
+
+func (ec *executionContext) _Discovery_since(ctx context.Context, field graphql.CollectedField, obj *Discovery) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Discovery_since(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Since, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Discovery_since(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Discovery", field, false, false, "String")
+}
+
+func (ec *executionContext) _Discovery_until(ctx context.Context, field graphql.CollectedField, obj *Discovery) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Discovery_until(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Until, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Discovery_until(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Discovery", field, false, false, "String")
+}
+
+func (ec *executionContext) _Discovery_services(ctx context.Context, field graphql.CollectedField, obj *Discovery) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Discovery_services(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Services, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Discovery_services(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Discovery", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Discovery_problems(ctx context.Context, field graphql.CollectedField, obj *Discovery) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Discovery_problems(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Problems, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []DiscoveryProblem) graphql.Marshaler {
+			return ec.marshalNDiscoveryProblem2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDiscoveryProblemᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Discovery_problems(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Discovery",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DiscoveryProblem(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Discovery_conflicts(ctx context.Context, field graphql.CollectedField, obj *Discovery) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Discovery_conflicts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Conflicts, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []DiscoveryConflict) graphql.Marshaler {
+			return ec.marshalNDiscoveryConflict2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDiscoveryConflictᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Discovery_conflicts(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Discovery",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DiscoveryConflict(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DiscoveryConflict_service(ctx context.Context, field graphql.CollectedField, obj *DiscoveryConflict) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DiscoveryConflict_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DiscoveryConflict_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DiscoveryConflict", field, false, false, "String")
+}
+
+func (ec *executionContext) _DiscoveryConflict_in(ctx context.Context, field graphql.CollectedField, obj *DiscoveryConflict) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DiscoveryConflict_in(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.In, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DiscoveryConflict_in(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DiscoveryConflict", field, false, false, "String")
+}
+
+func (ec *executionContext) _DiscoveryConflict_with(ctx context.Context, field graphql.CollectedField, obj *DiscoveryConflict) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DiscoveryConflict_with(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.With, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DiscoveryConflict_with(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DiscoveryConflict", field, false, false, "String")
+}
+
+func (ec *executionContext) _DiscoveryConflict_why(ctx context.Context, field graphql.CollectedField, obj *DiscoveryConflict) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DiscoveryConflict_why(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Why, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DiscoveryConflict_why(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DiscoveryConflict", field, false, false, "String")
+}
+
+func (ec *executionContext) _DiscoveryProblem_in(ctx context.Context, field graphql.CollectedField, obj *DiscoveryProblem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DiscoveryProblem_in(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.In, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DiscoveryProblem_in(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DiscoveryProblem", field, false, false, "String")
+}
+
+func (ec *executionContext) _DiscoveryProblem_why(ctx context.Context, field graphql.CollectedField, obj *DiscoveryProblem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DiscoveryProblem_why(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Why, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DiscoveryProblem_why(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DiscoveryProblem", field, false, false, "String")
 }
 
 func (ec *executionContext) _Envoy_node(ctx context.Context, field graphql.CollectedField, obj *Envoy) (ret graphql.Marshaler) {
@@ -19453,6 +19962,38 @@ func (ec *executionContext) fieldContext_Query_calls(ctx context.Context, field 
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_discovery(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_discovery(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Discovery(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Discovery) graphql.Marshaler {
+			return ec.marshalNDiscovery2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDiscoveryᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_discovery(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Discovery(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query___type(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -20472,6 +21013,52 @@ func (ec *executionContext) fieldContext_Route_healthError(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Route", field, false, false, "String")
 }
 
+func (ec *executionContext) _Route_foundBy(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Route_foundBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FoundBy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Route_foundBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Route", field, false, false, "String")
+}
+
+func (ec *executionContext) _Route_foundIn(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Route_foundIn(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FoundIn, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Route_foundIn(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Route", field, false, false, "String")
+}
+
 func (ec *executionContext) _Route_reports(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -21282,6 +21869,52 @@ func (ec *executionContext) _Service_label(ctx context.Context, field graphql.Co
 	)
 }
 func (ec *executionContext) fieldContext_Service_label(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_foundBy(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_foundBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FoundBy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_foundBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_foundIn(ctx context.Context, field graphql.CollectedField, obj *Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_foundIn(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FoundIn, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_foundIn(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
 }
 
@@ -26119,6 +26752,155 @@ func (ec *executionContext) _DNSName(ctx context.Context, sel ast.SelectionSet, 
 	return out
 }
 
+var discoveryImplementors = []string{"Discovery"}
+
+func (ec *executionContext) _Discovery(ctx context.Context, sel ast.SelectionSet, obj *Discovery) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, discoveryImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Discovery")
+		case "source":
+			out.Values[i] = ec._Discovery_source(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "away":
+			out.Values[i] = ec._Discovery_away(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "since":
+			out.Values[i] = ec._Discovery_since(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "until":
+			out.Values[i] = ec._Discovery_until(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "services":
+			out.Values[i] = ec._Discovery_services(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "problems":
+			out.Values[i] = ec._Discovery_problems(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "conflicts":
+			out.Values[i] = ec._Discovery_conflicts(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var discoveryConflictImplementors = []string{"DiscoveryConflict"}
+
+func (ec *executionContext) _DiscoveryConflict(ctx context.Context, sel ast.SelectionSet, obj *DiscoveryConflict) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, discoveryConflictImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DiscoveryConflict")
+		case "service":
+			out.Values[i] = ec._DiscoveryConflict_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "in":
+			out.Values[i] = ec._DiscoveryConflict_in(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "with":
+			out.Values[i] = ec._DiscoveryConflict_with(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "why":
+			out.Values[i] = ec._DiscoveryConflict_why(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var discoveryProblemImplementors = []string{"DiscoveryProblem"}
+
+func (ec *executionContext) _DiscoveryProblem(ctx context.Context, sel ast.SelectionSet, obj *DiscoveryProblem) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, discoveryProblemImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DiscoveryProblem")
+		case "in":
+			out.Values[i] = ec._DiscoveryProblem_in(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "why":
+			out.Values[i] = ec._DiscoveryProblem_why(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var envoyImplementors = []string{"Envoy"}
 
 func (ec *executionContext) _Envoy(ctx context.Context, sel ast.SelectionSet, obj *Envoy) graphql.Marshaler {
@@ -29276,6 +30058,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_calls(ctx, field)
 				})
+		case "discovery":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_discovery(ctx, field)
+				})
 		case "__type":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Query___type(ctx, field)
@@ -29663,6 +30451,16 @@ func (ec *executionContext) _Route(ctx context.Context, sel ast.SelectionSet, ob
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "foundBy":
+			out.Values[i] = ec._Route_foundBy(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "foundIn":
+			out.Values[i] = ec._Route_foundIn(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "reports":
 			out.Values[i] = ec._Route_reports(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -29909,6 +30707,16 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "label":
 			out.Values[i] = ec._Service_label(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "foundBy":
+			out.Values[i] = ec._Service_foundBy(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "foundIn":
+			out.Values[i] = ec._Service_foundIn(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -31235,6 +32043,66 @@ func (ec *executionContext) marshalNDNSName2ᚕgithubᚗcomᚋcatalystᚑrouter�
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNDNSName2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDNSName(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDiscovery2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDiscovery(ctx context.Context, sel ast.SelectionSet, v Discovery) graphql.Marshaler {
+	return ec._Discovery(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNDiscovery2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDiscoveryᚄ(ctx context.Context, sel ast.SelectionSet, v []Discovery) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDiscovery2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDiscovery(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDiscoveryConflict2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDiscoveryConflict(ctx context.Context, sel ast.SelectionSet, v DiscoveryConflict) graphql.Marshaler {
+	return ec._DiscoveryConflict(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNDiscoveryConflict2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDiscoveryConflictᚄ(ctx context.Context, sel ast.SelectionSet, v []DiscoveryConflict) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDiscoveryConflict2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDiscoveryConflict(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDiscoveryProblem2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDiscoveryProblem(ctx context.Context, sel ast.SelectionSet, v DiscoveryProblem) graphql.Marshaler {
+	return ec._DiscoveryProblem(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNDiscoveryProblem2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDiscoveryProblemᚄ(ctx context.Context, sel ast.SelectionSet, v []DiscoveryProblem) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDiscoveryProblem2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDiscoveryProblem(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {

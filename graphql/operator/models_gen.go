@@ -196,6 +196,39 @@ type DNSName struct {
 	Why string `json:"why"`
 }
 
+type Discovery struct {
+	// As it stands in the configuration, such as docker or dir=/etc/catalyst/services.d.
+	Source string `json:"source"`
+	// Why nothing is found at the moment; empty while the source is there.
+	Away string `json:"away"`
+	// When it came or went.
+	Since string `json:"since"`
+	// Until when what it found is offered all the same (discover-hold); empty while it is there.
+	Until string `json:"until"`
+	// How many services are offered because it found them.
+	Services int `json:"services"`
+	// What it has found and that cannot be offered.
+	Problems []DiscoveryProblem `json:"problems"`
+	// Services whose name an operator, or another source, has already.
+	Conflicts []DiscoveryConflict `json:"conflicts"`
+}
+
+type DiscoveryConflict struct {
+	Service string `json:"service"`
+	// Where it was found.
+	In string `json:"in"`
+	// The source that has the name, and where it found it; empty for an operator's order.
+	With string `json:"with"`
+	Why  string `json:"why"`
+}
+
+type DiscoveryProblem struct {
+	// A file, container or service of the source.
+	In string `json:"in"`
+	// With the place in a file, as LINE:COLUMN.
+	Why string `json:"why"`
+}
+
 type Envoy struct {
 	// Its node id; of one that is turned away, what its certificate names or the socket that it came by.
 	Node string `json:"node"`
@@ -907,6 +940,9 @@ type Route struct {
 	// Since when, and what the last failed check said; for services of this node only.
 	HealthSince string `json:"healthSince"`
 	HealthError string `json:"healthError"`
+	// What found this node's service (a source of discovery), and where in it; empty for one that an operator ordered, and for those of other nodes.
+	FoundBy string `json:"foundBy"`
+	FoundIn string `json:"foundIn"`
 	// What other nodes have against this node's service.
 	Reports []Report `json:"reports"`
 	// A node offers the name that was another's, and no operator has agreed to it (agreeName).
@@ -965,6 +1001,9 @@ type Service struct {
 	Yields bool `json:"yields"`
 	// Names the file that manages the service (catalyst apply); empty for none.
 	Label string `json:"label"`
+	// What found the service (a source of discovery), and where in it: containers or a file; empty for one that an operator ordered.
+	FoundBy string `json:"foundBy"`
+	FoundIn string `json:"foundIn"`
 	// How long a connection to the workload is kept without a request, such as 4s; empty for the node's default.
 	IdleTimeout string `json:"idleTimeout"`
 	// The workload speaks TLS; the fields below say how it is known.

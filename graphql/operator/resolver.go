@@ -17,6 +17,7 @@ type Backend interface {
 	TrustBackend
 	FilterBackend
 	TapBackend
+	DiscoverBackend
 	Node(ctx context.Context) (*Node, error)
 	Peers(ctx context.Context) ([]Peer, error)
 	Peer(ctx context.Context, node string) (*Peer, error)

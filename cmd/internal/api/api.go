@@ -24,6 +24,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/cmd/internal/attested"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
+	"github.com/catalyst-router/catalyst/cmd/internal/discover"
 	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
 	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
 	"github.com/catalyst-router/catalyst/cmd/internal/judge"
@@ -61,6 +62,7 @@ type Config struct {
 	Ledger    *ledger.Ledger
 	Names     *nameserver.Server // nil if no names are answered
 	Tap       *tap.Tap           // nil if calls are not told
+	Discover  *discover.Room     // nil if nothing is found
 	// Missing says what is missing before the node serves.
 	Missing func(ctx context.Context) []string
 	// Warnings are what an operator has to look after; nil for those of Identity.
@@ -277,6 +279,9 @@ func (a *API) complete(r *operator.Route, svc bgp.Service, tiers [][]rib.Path) {
 	if r.Problem == "" {
 		r.Problem = a.cfg.Offer.Stale(svc)
 	}
+	if s, ok := a.cfg.Offer.Get(svc); ok && s.Found != nil {
+		r.FoundBy, r.FoundIn = s.Found.By, s.Found.In
+	}
 	if st, ok := a.cfg.Offer.Health(svc); ok {
 		r.HealthSince, r.HealthError = stamp(st.Since), st.Error
 	}
@@ -419,6 +424,7 @@ func (a *API) SetService(ctx context.Context, in operator.ServiceInput, create b
 	if was, ok := a.cfg.Offer.Get(s.Name); ok {
 		s.Label = was.Label
 	}
+	defer a.ordersChanged()
 	if err := a.putService(ctx, s); err != nil {
 		return nil, err
 	}
@@ -438,8 +444,12 @@ func (a *API) putService(ctx context.Context, s journal.Service) error {
 }
 
 func (a *API) existing(name bgp.Service, create bool) error {
-	exists := a.cfg.Offer.Has(name)
+	was, exists := a.cfg.Offer.Get(name)
 	switch {
+	case create && was.Found != nil: // it becomes the operator's
+		return nil
+	case exists && was.Found != nil:
+		return foundElsewhere(&was)
 	case create && exists:
 		return fmt.Errorf("service %s exists already: change it with catalyst route update", name)
 	case !create && !exists:
@@ -559,6 +569,14 @@ func (a *API) RemoveService(ctx context.Context, service string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	a.applying.Lock()
+	defer a.applying.Unlock()
+	if s, ok := a.cfg.Offer.Get(name); ok {
+		if err := foundElsewhere(&s); err != nil {
+			return false, err
+		}
+	}
+	defer a.ordersChanged()
 	return a.cfg.Offer.Remove(ctx, name)
 }
 

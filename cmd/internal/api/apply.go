@@ -62,6 +62,7 @@ func (a *API) applyPeers(
 	if err != nil {
 		return nil, err
 	}
+	defer a.ordersChanged()
 	return carryOut(ctx, steps, in.DryRun)
 }
 
@@ -198,7 +199,7 @@ func (a *API) planServices(
 	before := map[bgp.Service]journal.Service{}
 	for _, s := range kept {
 		before[s.Name] = s
-		if _, stays := given[s.Name]; !stays && in.Prune && s.Label == in.Label {
+		if _, stays := given[s.Name]; !stays && in.Prune && s.Label == in.Label && s.Found == nil {
 			gone = append(gone, step{operator.Applied{
 				Kind:    "service",
 				Name:    string(s.Name),

@@ -33,6 +33,9 @@ func serviceOf(s journal.Service) operator.Service {
 		Tags: append([]string{}, s.Tags...), Communities: []string{}, Weight: int(s.Weight), Med: int(s.MED), Label: s.Label,
 		Yields: s.Yields,
 	}
+	if s.Found != nil {
+		out.FoundBy, out.FoundIn = s.Found.By, s.Found.In
+	}
 	out.IdleTimeout = period(s.Idle)
 	if t := s.TLS; t != nil {
 		out.TLS, out.TLSCa, out.TLSName, out.TLSID, out.TLSInsecure = true, t.CA, t.Name, t.ID, t.Insecure

@@ -253,8 +253,8 @@ func (a *app) exportCommand() *cobra.Command {
 		}
 		for _, x := range services.Services {
 			s := &x.ServiceFields
-			if *label != "" && s.Label != *label {
-				continue
+			if *label != "" && s.Label != *label || s.FoundBy != "" {
+				continue // what was found is found again
 			}
 			fields, err := setFields(s, "label", "health", "healthSince", "healthError", "healthHeldUntil", "workloads")
 			if err != nil {

@@ -140,7 +140,7 @@ func (a *app) root() *cobra.Command {
 		a.keysCommand(), a.auditCommand(),
 		a.peerCommand(), a.peeringCommand(), a.filterCommand(), a.attestationCommand(), a.routeCommand(), a.envoyCommand(),
 		a.graphCommand(), a.statusCommand(), a.webCommand(), a.watchCommand(), a.tapCommand(),
-		a.traceCommand(), a.dnsCommand(), a.policyCommand(), a.authzCommand(),
+		a.traceCommand(), a.dnsCommand(), a.discoverCommand(), a.policyCommand(), a.authzCommand(),
 		a.replayCommand(),
 		a.drainCommand(), a.renewCommand(), a.applyCommand(), a.configCommand(), a.versionCommand())
 	groups(root)

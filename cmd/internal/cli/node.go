@@ -28,6 +28,10 @@ func settings(cmd *cobra.Command) func() (*config.Config, error) {
 		if f.Key == "socket" {
 			continue // it is everybody's
 		}
+		if f.List() {
+			cmd.Flags().Var(&listFlag{f.Default, false}, f.Flag(), f.Doc)
+			continue
+		}
 		cmd.Flags().String(f.Flag(), f.Default, f.Doc)
 		if f.Bool() {
 			cmd.Flags().Lookup(f.Flag()).NoOptDefVal = "true"
@@ -46,6 +50,24 @@ func settings(cmd *cobra.Command) func() (*config.Config, error) {
 		}
 		return c, nil
 	}
+}
+
+// listFlag is a list of text: given once in the notation of YAML, or as often as there are entries.
+type listFlag struct {
+	text  string
+	given bool
+}
+
+func (f *listFlag) String() string { return f.text }
+
+func (f *listFlag) Type() string { return "list" }
+
+func (f *listFlag) Set(text string) error {
+	if f.given {
+		text = f.text + "," + text
+	}
+	f.text, f.given = text, true
+	return nil
 }
 
 func (a *app) nodeCommand() *cobra.Command {

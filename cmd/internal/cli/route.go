@@ -195,7 +195,7 @@ func (a *app) routeList() *cobra.Command {
 				best := r.Paths[0]
 				via := best.Peer
 				if best.Local {
-					via = "local"
+					via = foundWords("local", r.FoundBy)
 				}
 				port := ""
 				if r.Port > 0 {
@@ -240,14 +240,15 @@ func (a *app) localList(cmd *cobra.Command) error {
 		return err
 	}
 	return a.print(resp.Services, func(w io.Writer) {
-		row(w, "SERVICE", "PROTOCOL", "ADDRESS", "CHECK", "HEALTH", "REGION", "TAGS")
+		row(w, "SERVICE", "PROTOCOL", "ADDRESS", "CHECK", "HEALTH", "REGION", "TAGS", "FOUND BY")
 		for _, s := range resp.Services {
 			check := s.HealthPath
 			if check == "" {
 				check = "none"
 			}
 			row(w, s.Service, spoken(&s.ServiceFields), strings.Join(s.Addresses, ","), check,
-				healthWords(s.Health, s.HealthSince, s.HealthError), s.Region, strings.Join(s.Tags, ","))
+				healthWords(s.Health, s.HealthSince, s.HealthError), s.Region, strings.Join(s.Tags, ","),
+				foundWords(s.FoundBy, s.FoundIn))
 		}
 		fmt.Fprintln(w)
 		row(w, "SERVICE", "WORKLOAD", "REACHED AT", "HEALTH", "NOTE")
@@ -321,6 +322,9 @@ func head(w io.Writer, r *client.RouteFields) {
 		row(w, "TCP port", r.Port)
 	}
 	row(w, "health", healthWords(r.Health, r.HealthSince, r.HealthError))
+	if r.FoundBy != "" {
+		row(w, "found by", foundWords(r.FoundBy, r.FoundIn))
+	}
 	if r.Problem != "" {
 		row(w, "problem", r.Problem)
 	}
@@ -333,6 +337,14 @@ func head(w io.Writer, r *client.RouteFields) {
 	for _, c := range r.Reports {
 		row(w, "problem", fmt.Sprintf("%s at node %s for %s: %s", c.Kind, c.Node, since(c.Since), c.Text))
 	}
+}
+
+// foundWords adds in brackets where something was found, if it was.
+func foundWords(text, in string) string {
+	if in == "" {
+		return text
+	}
+	return text + " (" + in + ")"
 }
 
 // healthWords is a service's health in one line.

@@ -25,31 +25,35 @@ import (
 
 // Config is all that a node is told. The tags give the name, the default and the text of the reference.
 type Config struct {
-	Identity      string    `yaml:"identity" doc:"directory of the node's bundle, as catalyst org issue-node writes it" default:"identity"`
-	SealKey       string    `yaml:"seal-key" doc:"file with the key that the node's private keys are sealed under on its disk, mode 0600 (head -c 32 /dev/urandom | base64 makes one); empty: the key in CATALYST_NODE_SEAL_KEY, or seal.key in the identity directory, which is made; none: they lie in clear" default:""`
-	Data          string    `yaml:"data" doc:"directory for the journal, Envoy's files and sockets" default:"data"`
-	API           string    `yaml:"api" doc:"HOST:PORT of the operator API over TLS, for operators of this organisation who show their certificate or a token (policy.tokens), as policies permit; empty: the Unix socket alone" default:""`
-	Socket        string    `yaml:"socket" doc:"Unix socket of the operator API; empty for catalyst.sock in the data directory" default:""`
-	Admin         string    `yaml:"admin" doc:"HOST:PORT of /metrics, /healthz and /readyz; empty for none; beyond loopback only with admin-tls-cert" default:"127.0.0.1:9464"`
-	AdminTLSCert  string    `yaml:"admin-tls-cert" doc:"PEM file of the certificate chain of admin; read again when it changes" default:""`
-	AdminTLSKey   string    `yaml:"admin-tls-key" doc:"PEM file of its key" default:""`
-	AdminClientCA string    `yaml:"admin-client-ca" doc:"PEM file of authorities: only clients with a certificate of theirs are answered at admin; empty for everybody" default:""`
-	Web           string    `yaml:"web" doc:"HOST:PORT of the looking glass, a page for a browser, for whoever has the token in the data directory (catalyst web); empty for none; beyond loopback only with web-tls-cert" default:""`
-	WebTLSCert    string    `yaml:"web-tls-cert" doc:"PEM file of the certificate chain of web; read again when it changes" default:""`
-	WebTLSKey     string    `yaml:"web-tls-key" doc:"PEM file of its key" default:""`
-	WebHosts      []string  `yaml:"web-hosts" doc:"names by which browsers reach web beyond loopback, such as [edge-1.acme.example]; requests under others are refused" default:"[]"`
-	DNS           string    `yaml:"dns" doc:"IP:PORT where the names of services are answered over UDP and TCP, such as 127.0.0.1:5300: loopback, or an address of a private network; empty for no DNS, and no addresses of TCP services' own" default:""`
-	DNSAddresses  string    `yaml:"dns-addresses" doc:"range of IPv4 addresses, of loopback or a private network, in which each TCP service has one of its own at which Envoy takes connections at the service's own port; the same range on all nodes gives the same addresses" default:"127.64.0.0/10"`
-	DNSLowPorts   bool      `yaml:"dns-low-ports" doc:"take connections for TCP services at ports below 1024 as well, if their originators say so" default:"false"`
-	Peering       Peering   `yaml:"peering"`
-	Envoy         Envoy     `yaml:"envoy"`
-	Names         Names     `yaml:"names"`
-	Gateway       Gateway   `yaml:"gateway"`
-	Log           Log       `yaml:"log"`
-	Recording     Recording `yaml:"recording"`
-	Tap           Tap       `yaml:"tap"`
-	Stop          Stop      `yaml:"stop"`
-	Policy        Policy    `yaml:"policy"`
+	Identity      string   `yaml:"identity" doc:"directory of the node's bundle, as catalyst org issue-node writes it" default:"identity"`
+	SealKey       string   `yaml:"seal-key" doc:"file with the key that the node's private keys are sealed under on its disk, mode 0600 (head -c 32 /dev/urandom | base64 makes one); empty: the key in CATALYST_NODE_SEAL_KEY, or seal.key in the identity directory, which is made; none: they lie in clear" default:""`
+	Data          string   `yaml:"data" doc:"directory for the journal, Envoy's files and sockets" default:"data"`
+	API           string   `yaml:"api" doc:"HOST:PORT of the operator API over TLS, for operators of this organisation who show their certificate or a token (policy.tokens), as policies permit; empty: the Unix socket alone" default:""`
+	Socket        string   `yaml:"socket" doc:"Unix socket of the operator API; empty for catalyst.sock in the data directory" default:""`
+	Admin         string   `yaml:"admin" doc:"HOST:PORT of /metrics, /healthz and /readyz; empty for none; beyond loopback only with admin-tls-cert" default:"127.0.0.1:9464"`
+	AdminTLSCert  string   `yaml:"admin-tls-cert" doc:"PEM file of the certificate chain of admin; read again when it changes" default:""`
+	AdminTLSKey   string   `yaml:"admin-tls-key" doc:"PEM file of its key" default:""`
+	AdminClientCA string   `yaml:"admin-client-ca" doc:"PEM file of authorities: only clients with a certificate of theirs are answered at admin; empty for everybody" default:""`
+	Web           string   `yaml:"web" doc:"HOST:PORT of the looking glass, a page for a browser, for whoever has the token in the data directory (catalyst web); empty for none; beyond loopback only with web-tls-cert" default:""`
+	WebTLSCert    string   `yaml:"web-tls-cert" doc:"PEM file of the certificate chain of web; read again when it changes" default:""`
+	WebTLSKey     string   `yaml:"web-tls-key" doc:"PEM file of its key" default:""`
+	WebHosts      []string `yaml:"web-hosts" doc:"names by which browsers reach web beyond loopback, such as [edge-1.acme.example]; requests under others are refused" default:"[]"`
+	DNS           string   `yaml:"dns" doc:"IP:PORT where the names of services are answered over UDP and TCP, such as 127.0.0.1:5300: loopback, or an address of a private network; empty for no DNS, and no addresses of TCP services' own" default:""`
+	DNSAddresses  string   `yaml:"dns-addresses" doc:"range of IPv4 addresses, of loopback or a private network, in which each TCP service has one of its own at which Envoy takes connections at the service's own port; the same range on all nodes gives the same addresses" default:"127.64.0.0/10"`
+	DNSLowPorts   bool     `yaml:"dns-low-ports" doc:"take connections for TCP services at ports below 1024 as well, if their originators say so" default:"false"`
+
+	Discover     []string      `yaml:"discover" doc:"where services of this node are found by themselves: docker or docker=SOCKET, dir=DIRECTORY; several with commas between" default:"[]"`
+	DiscoverHold time.Duration `yaml:"discover-hold" doc:"how long what a source found is offered after the source has gone away, 0s to 168h" default:"5m"`
+
+	Peering   Peering   `yaml:"peering"`
+	Envoy     Envoy     `yaml:"envoy"`
+	Names     Names     `yaml:"names"`
+	Gateway   Gateway   `yaml:"gateway"`
+	Log       Log       `yaml:"log"`
+	Recording Recording `yaml:"recording"`
+	Tap       Tap       `yaml:"tap"`
+	Stop      Stop      `yaml:"stop"`
+	Policy    Policy    `yaml:"policy"`
 }
 
 // Peering is how the node speaks with its peers.
@@ -95,7 +99,7 @@ type Envoy struct {
 // Names is how the hosts of workloads are looked up.
 type Names struct {
 	Server   string        `yaml:"server" doc:"IP:PORT of the DNS server to ask; empty for those of the system" default:""`
-	Interval time.Duration `yaml:"interval" doc:"how often the host of a workload is looked up, 1s to 1h" default:"5s"`
+	Interval time.Duration `yaml:"interval" doc:"how often the host of a workload is looked up if the time to live of its records is not known, or there are none, 1s to 1h" default:"5s"`
 	Keep     time.Duration `yaml:"keep" doc:"how long the addresses of a host are used after its records have gone, or no DNS server answers; 0s to 168h" default:"10m"`
 }
 
@@ -160,6 +164,9 @@ func (f Field) Flag() string { return strings.ReplaceAll(f.Key, ".", "-") }
 
 // Bool tells whether the field is true or false.
 func (f Field) Bool() bool { return f.goType == "bool" }
+
+// List tells whether the field is a list of text.
+func (f Field) List() bool { return f.goType == "[]string" }
 
 // Kind is what the field wants, in words.
 func (f Field) Kind() string { return kindOf(f.goType) }
@@ -275,11 +282,20 @@ func (c *Config) set(f Field, text, from string) error {
 		if text == "" {
 			return nil
 		}
+		if list, ok := p.(*[]string); ok && plain(text) {
+			*list = strings.Split(text, ",")
+			return nil
+		}
 		if err := yaml.UnmarshalWithOptions([]byte(text), p, yaml.Strict()); err != nil {
 			return fmt.Errorf("%s (%s): %s", f.Key, from, inWords(err))
 		}
 	}
 	return nil
+}
+
+// plain tells whether a list of text is written as words with commas between them, and not in the notation of YAML.
+func plain(text string) bool {
+	return !strings.ContainsAny(text, "[]\n\"'# ") && !strings.HasPrefix(text, "-")
 }
 
 // check reports every problem, each with the field and the rule.
@@ -295,6 +311,12 @@ func (c *Config) check() []error {
 	c.Gateway.check(bad)
 	c.checkPolicy(bad)
 	c.checkRun(bad)
+	if d := c.DiscoverHold; d < 0 || d > 168*time.Hour {
+		bad("discover-hold", "%s: want 0s to 168h", d)
+	}
+	if _, err := c.Sources(); err != nil {
+		bad("discover", "%w", err)
+	}
 	return errs
 }
 

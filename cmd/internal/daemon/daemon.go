@@ -22,6 +22,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/admin"
 	"github.com/catalyst-router/catalyst/cmd/internal/api"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
+	"github.com/catalyst-router/catalyst/cmd/internal/discover"
 	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
 	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
 	"github.com/catalyst-router/catalyst/cmd/internal/judge"
@@ -68,6 +69,7 @@ type Daemon struct {
 	trust     *trust.Room
 	ledger    *ledger.Ledger
 	names     *nameserver.Server // nil without dns
+	found     *discover.Room
 }
 
 // Paths of a node's files below its data directory.
@@ -163,6 +165,9 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	if err := d.gateway(ctx); err != nil {
 		return err
 	}
+	if err := d.discovery(); err != nil {
+		return err
+	}
 	d.api = api.New(api.Config{
 		Node:     d.self,
 		Version:  version,
@@ -176,7 +181,8 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Attested: d.attested(),
 		Offer:    d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
 		Warnings: d.warnings, Renew: d.renew(), Judge: d.judge, Trust: d.trust, Ledger: d.used(), Names: d.names, Tap: d.tap,
-		Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
+		Discover: d.found,
+		Missing:  func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
 	if d.envoy != nil {
 		if err := d.tel.Collect(metrics.NewCalls(d.envoy.Admin().Get, d.tel.Log)); err != nil {

@@ -14,7 +14,7 @@ import (
 // warnings are what an operator has to look after: certificates that end, revocations that do not come, an identity
 // that somebody else may have.
 func (d *Daemon) warnings() []string {
-	all := d.id.Warnings()
+	all := append(d.id.Warnings(), d.found.Warnings()...)
 	if d.tokens != nil {
 		all = append(all, d.tokens.Warnings()...)
 	}

@@ -49,6 +49,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		stopRouter()
 		return errors.Join(err, tasks.Wait())
 	}
+	d.discover(ctx, tasks)
 	d.tel.Log.Info("node is up", "node", d.self.String(), "peering", d.cfg.Peering.Listen, "egress", d.cfg.Envoy.Egress,
 		"ingress", d.cfg.Envoy.Ingress, "socket", d.cfg.Socket)
 	<-ctx.Done()

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -177,7 +178,18 @@ func (o *Offer) Has(svc bgp.Service) bool {
 	return ok
 }
 
-// Kept returns the services that the operator ordered, by name.
+// All returns every service of this node, by name: those that are kept, and its own (SetForNow).
+func (o *Offer) All() []journal.Service {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := make([]journal.Service, 0, len(o.services))
+	for _, name := range slices.Sorted(maps.Keys(o.services)) {
+		all = append(all, o.services[name])
+	}
+	return all
+}
+
+// Kept returns the services that the operator ordered or discovery found, by name.
 func (o *Offer) Kept(ctx context.Context) ([]journal.Service, error) {
 	return o.cfg.Journal.Services(ctx)
 }

@@ -1125,6 +1125,12 @@ type ExplainExplainExplanationRoute struct {
 // GetService returns ExplainExplainExplanationRoute.Service, and is useful for accessing the field via an interface.
 func (v *ExplainExplainExplanationRoute) GetService() string { return v.RouteFields.Service }
 
+// GetFoundBy returns ExplainExplainExplanationRoute.FoundBy, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetFoundBy() string { return v.RouteFields.FoundBy }
+
+// GetFoundIn returns ExplainExplainExplanationRoute.FoundIn, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetFoundIn() string { return v.RouteFields.FoundIn }
+
 // GetProtocol returns ExplainExplainExplanationRoute.Protocol, and is useful for accessing the field via an interface.
 func (v *ExplainExplainExplanationRoute) GetProtocol() string { return v.RouteFields.Protocol }
 
@@ -1197,6 +1203,10 @@ func (v *ExplainExplainExplanationRoute) UnmarshalJSON(b []byte) error {
 type __premarshalExplainExplainExplanationRoute struct {
 	Service string `json:"service"`
 
+	FoundBy string `json:"foundBy"`
+
+	FoundIn string `json:"foundIn"`
+
 	Protocol string `json:"protocol"`
 
 	Revision int `json:"revision"`
@@ -1234,6 +1244,8 @@ func (v *ExplainExplainExplanationRoute) __premarshalJSON() (*__premarshalExplai
 	var retval __premarshalExplainExplainExplanationRoute
 
 	retval.Service = v.RouteFields.Service
+	retval.FoundBy = v.RouteFields.FoundBy
+	retval.FoundIn = v.RouteFields.FoundIn
 	retval.Protocol = v.RouteFields.Protocol
 	retval.Revision = v.RouteFields.Revision
 	retval.Port = v.RouteFields.Port
@@ -2316,6 +2328,12 @@ type GetRouteRoute struct {
 // GetService returns GetRouteRoute.Service, and is useful for accessing the field via an interface.
 func (v *GetRouteRoute) GetService() string { return v.RouteFields.Service }
 
+// GetFoundBy returns GetRouteRoute.FoundBy, and is useful for accessing the field via an interface.
+func (v *GetRouteRoute) GetFoundBy() string { return v.RouteFields.FoundBy }
+
+// GetFoundIn returns GetRouteRoute.FoundIn, and is useful for accessing the field via an interface.
+func (v *GetRouteRoute) GetFoundIn() string { return v.RouteFields.FoundIn }
+
 // GetProtocol returns GetRouteRoute.Protocol, and is useful for accessing the field via an interface.
 func (v *GetRouteRoute) GetProtocol() string { return v.RouteFields.Protocol }
 
@@ -2380,6 +2398,10 @@ func (v *GetRouteRoute) UnmarshalJSON(b []byte) error {
 type __premarshalGetRouteRoute struct {
 	Service string `json:"service"`
 
+	FoundBy string `json:"foundBy"`
+
+	FoundIn string `json:"foundIn"`
+
 	Protocol string `json:"protocol"`
 
 	Revision int `json:"revision"`
@@ -2417,6 +2439,8 @@ func (v *GetRouteRoute) __premarshalJSON() (*__premarshalGetRouteRoute, error) {
 	var retval __premarshalGetRouteRoute
 
 	retval.Service = v.RouteFields.Service
+	retval.FoundBy = v.RouteFields.FoundBy
+	retval.FoundIn = v.RouteFields.FoundIn
 	retval.Protocol = v.RouteFields.Protocol
 	retval.Revision = v.RouteFields.Revision
 	retval.Port = v.RouteFields.Port
@@ -2517,6 +2541,12 @@ func (v *GetServiceService) GetYields() bool { return v.ServiceFields.Yields }
 // GetLabel returns GetServiceService.Label, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetLabel() string { return v.ServiceFields.Label }
 
+// GetFoundBy returns GetServiceService.FoundBy, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetFoundBy() string { return v.ServiceFields.FoundBy }
+
+// GetFoundIn returns GetServiceService.FoundIn, and is useful for accessing the field via an interface.
+func (v *GetServiceService) GetFoundIn() string { return v.ServiceFields.FoundIn }
+
 // GetIdleTimeout returns GetServiceService.IdleTimeout, and is useful for accessing the field via an interface.
 func (v *GetServiceService) GetIdleTimeout() string { return v.ServiceFields.IdleTimeout }
 
@@ -2607,6 +2637,10 @@ type __premarshalGetServiceService struct {
 
 	Label string `json:"label"`
 
+	FoundBy string `json:"foundBy"`
+
+	FoundIn string `json:"foundIn"`
+
 	IdleTimeout string `json:"idleTimeout"`
 
 	Tls bool `json:"tls"`
@@ -2654,6 +2688,8 @@ func (v *GetServiceService) __premarshalJSON() (*__premarshalGetServiceService, 
 	retval.Med = v.ServiceFields.Med
 	retval.Yields = v.ServiceFields.Yields
 	retval.Label = v.ServiceFields.Label
+	retval.FoundBy = v.ServiceFields.FoundBy
+	retval.FoundIn = v.ServiceFields.FoundIn
 	retval.IdleTimeout = v.ServiceFields.IdleTimeout
 	retval.Tls = v.ServiceFields.Tls
 	retval.TlsCa = v.ServiceFields.TlsCa
@@ -3546,6 +3582,94 @@ func (v *ListDecisionsResponse) GetDecisions() []*ListDecisionsDecisionsPolicyDe
 	return v.Decisions
 }
 
+// ListDiscoveryDiscovery includes the requested fields of the GraphQL type Discovery.
+type ListDiscoveryDiscovery struct {
+	// As it stands in the configuration, such as docker or dir=/etc/catalyst/services.d.
+	Source string `json:"source"`
+	// Why nothing is found at the moment; empty while the source is there.
+	Away string `json:"away"`
+	// When it came or went.
+	Since string `json:"since"`
+	// Until when what it found is offered all the same (discover-hold); empty while it is there.
+	Until string `json:"until"`
+	// How many services are offered because it found them.
+	Services int `json:"services"`
+	// What it has found and that cannot be offered.
+	Problems []*ListDiscoveryDiscoveryProblemsDiscoveryProblem `json:"problems"`
+	// Services whose name an operator, or another source, has already.
+	Conflicts []*ListDiscoveryDiscoveryConflictsDiscoveryConflict `json:"conflicts"`
+}
+
+// GetSource returns ListDiscoveryDiscovery.Source, and is useful for accessing the field via an interface.
+func (v *ListDiscoveryDiscovery) GetSource() string { return v.Source }
+
+// GetAway returns ListDiscoveryDiscovery.Away, and is useful for accessing the field via an interface.
+func (v *ListDiscoveryDiscovery) GetAway() string { return v.Away }
+
+// GetSince returns ListDiscoveryDiscovery.Since, and is useful for accessing the field via an interface.
+func (v *ListDiscoveryDiscovery) GetSince() string { return v.Since }
+
+// GetUntil returns ListDiscoveryDiscovery.Until, and is useful for accessing the field via an interface.
+func (v *ListDiscoveryDiscovery) GetUntil() string { return v.Until }
+
+// GetServices returns ListDiscoveryDiscovery.Services, and is useful for accessing the field via an interface.
+func (v *ListDiscoveryDiscovery) GetServices() int { return v.Services }
+
+// GetProblems returns ListDiscoveryDiscovery.Problems, and is useful for accessing the field via an interface.
+func (v *ListDiscoveryDiscovery) GetProblems() []*ListDiscoveryDiscoveryProblemsDiscoveryProblem {
+	return v.Problems
+}
+
+// GetConflicts returns ListDiscoveryDiscovery.Conflicts, and is useful for accessing the field via an interface.
+func (v *ListDiscoveryDiscovery) GetConflicts() []*ListDiscoveryDiscoveryConflictsDiscoveryConflict {
+	return v.Conflicts
+}
+
+// ListDiscoveryDiscoveryConflictsDiscoveryConflict includes the requested fields of the GraphQL type DiscoveryConflict.
+type ListDiscoveryDiscoveryConflictsDiscoveryConflict struct {
+	Service string `json:"service"`
+	// Where it was found.
+	In string `json:"in"`
+	// The source that has the name, and where it found it; empty for an operator's order.
+	With string `json:"with"`
+	Why  string `json:"why"`
+}
+
+// GetService returns ListDiscoveryDiscoveryConflictsDiscoveryConflict.Service, and is useful for accessing the field via an interface.
+func (v *ListDiscoveryDiscoveryConflictsDiscoveryConflict) GetService() string { return v.Service }
+
+// GetIn returns ListDiscoveryDiscoveryConflictsDiscoveryConflict.In, and is useful for accessing the field via an interface.
+func (v *ListDiscoveryDiscoveryConflictsDiscoveryConflict) GetIn() string { return v.In }
+
+// GetWith returns ListDiscoveryDiscoveryConflictsDiscoveryConflict.With, and is useful for accessing the field via an interface.
+func (v *ListDiscoveryDiscoveryConflictsDiscoveryConflict) GetWith() string { return v.With }
+
+// GetWhy returns ListDiscoveryDiscoveryConflictsDiscoveryConflict.Why, and is useful for accessing the field via an interface.
+func (v *ListDiscoveryDiscoveryConflictsDiscoveryConflict) GetWhy() string { return v.Why }
+
+// ListDiscoveryDiscoveryProblemsDiscoveryProblem includes the requested fields of the GraphQL type DiscoveryProblem.
+type ListDiscoveryDiscoveryProblemsDiscoveryProblem struct {
+	// A file, container or service of the source.
+	In string `json:"in"`
+	// With the place in a file, as LINE:COLUMN.
+	Why string `json:"why"`
+}
+
+// GetIn returns ListDiscoveryDiscoveryProblemsDiscoveryProblem.In, and is useful for accessing the field via an interface.
+func (v *ListDiscoveryDiscoveryProblemsDiscoveryProblem) GetIn() string { return v.In }
+
+// GetWhy returns ListDiscoveryDiscoveryProblemsDiscoveryProblem.Why, and is useful for accessing the field via an interface.
+func (v *ListDiscoveryDiscoveryProblemsDiscoveryProblem) GetWhy() string { return v.Why }
+
+// ListDiscoveryResponse is returned by ListDiscovery on success.
+type ListDiscoveryResponse struct {
+	// The sources that this node finds services in, in the order of its configuration.
+	Discovery []*ListDiscoveryDiscovery `json:"discovery"`
+}
+
+// GetDiscovery returns ListDiscoveryResponse.Discovery, and is useful for accessing the field via an interface.
+func (v *ListDiscoveryResponse) GetDiscovery() []*ListDiscoveryDiscovery { return v.Discovery }
+
 // ListEnvoysEnvoysEnvoy includes the requested fields of the GraphQL type Envoy.
 type ListEnvoysEnvoysEnvoy struct {
 	// Its node id; of one that is turned away, what its certificate names or the socket that it came by.
@@ -4430,6 +4554,12 @@ type ListRoutesRoutesRoutePageRoutesRoute struct {
 // GetService returns ListRoutesRoutesRoutePageRoutesRoute.Service, and is useful for accessing the field via an interface.
 func (v *ListRoutesRoutesRoutePageRoutesRoute) GetService() string { return v.RouteFields.Service }
 
+// GetFoundBy returns ListRoutesRoutesRoutePageRoutesRoute.FoundBy, and is useful for accessing the field via an interface.
+func (v *ListRoutesRoutesRoutePageRoutesRoute) GetFoundBy() string { return v.RouteFields.FoundBy }
+
+// GetFoundIn returns ListRoutesRoutesRoutePageRoutesRoute.FoundIn, and is useful for accessing the field via an interface.
+func (v *ListRoutesRoutesRoutePageRoutesRoute) GetFoundIn() string { return v.RouteFields.FoundIn }
+
 // GetProtocol returns ListRoutesRoutesRoutePageRoutesRoute.Protocol, and is useful for accessing the field via an interface.
 func (v *ListRoutesRoutesRoutePageRoutesRoute) GetProtocol() string { return v.RouteFields.Protocol }
 
@@ -4506,6 +4636,10 @@ func (v *ListRoutesRoutesRoutePageRoutesRoute) UnmarshalJSON(b []byte) error {
 type __premarshalListRoutesRoutesRoutePageRoutesRoute struct {
 	Service string `json:"service"`
 
+	FoundBy string `json:"foundBy"`
+
+	FoundIn string `json:"foundIn"`
+
 	Protocol string `json:"protocol"`
 
 	Revision int `json:"revision"`
@@ -4543,6 +4677,8 @@ func (v *ListRoutesRoutesRoutePageRoutesRoute) __premarshalJSON() (*__premarshal
 	var retval __premarshalListRoutesRoutesRoutePageRoutesRoute
 
 	retval.Service = v.RouteFields.Service
+	retval.FoundBy = v.RouteFields.FoundBy
+	retval.FoundIn = v.RouteFields.FoundIn
 	retval.Protocol = v.RouteFields.Protocol
 	retval.Revision = v.RouteFields.Revision
 	retval.Port = v.RouteFields.Port
@@ -4647,6 +4783,12 @@ func (v *ListServicesServicesService) GetYields() bool { return v.ServiceFields.
 // GetLabel returns ListServicesServicesService.Label, and is useful for accessing the field via an interface.
 func (v *ListServicesServicesService) GetLabel() string { return v.ServiceFields.Label }
 
+// GetFoundBy returns ListServicesServicesService.FoundBy, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetFoundBy() string { return v.ServiceFields.FoundBy }
+
+// GetFoundIn returns ListServicesServicesService.FoundIn, and is useful for accessing the field via an interface.
+func (v *ListServicesServicesService) GetFoundIn() string { return v.ServiceFields.FoundIn }
+
 // GetIdleTimeout returns ListServicesServicesService.IdleTimeout, and is useful for accessing the field via an interface.
 func (v *ListServicesServicesService) GetIdleTimeout() string { return v.ServiceFields.IdleTimeout }
 
@@ -4737,6 +4879,10 @@ type __premarshalListServicesServicesService struct {
 
 	Label string `json:"label"`
 
+	FoundBy string `json:"foundBy"`
+
+	FoundIn string `json:"foundIn"`
+
 	IdleTimeout string `json:"idleTimeout"`
 
 	Tls bool `json:"tls"`
@@ -4784,6 +4930,8 @@ func (v *ListServicesServicesService) __premarshalJSON() (*__premarshalListServi
 	retval.Med = v.ServiceFields.Med
 	retval.Yields = v.ServiceFields.Yields
 	retval.Label = v.ServiceFields.Label
+	retval.FoundBy = v.ServiceFields.FoundBy
+	retval.FoundIn = v.ServiceFields.FoundIn
 	retval.IdleTimeout = v.ServiceFields.IdleTimeout
 	retval.Tls = v.ServiceFields.Tls
 	retval.TlsCa = v.ServiceFields.TlsCa
@@ -6402,7 +6550,10 @@ func (v *RollbackPolicyRollbackPolicyPolicyVersion) __premarshalJSON() (*__prema
 
 // RouteFields includes the GraphQL fields of Route requested by the fragment RouteFields.
 type RouteFields struct {
-	Service  string `json:"service"`
+	Service string `json:"service"`
+	// What found this node's service (a source of discovery), and where in it; empty for one that an operator ordered, and for those of other nodes.
+	FoundBy  string `json:"foundBy"`
+	FoundIn  string `json:"foundIn"`
 	Protocol string `json:"protocol"`
 	Revision int    `json:"revision"`
 	// The TCP port on loopback, 0 for services that are reached by HTTP.
@@ -6426,6 +6577,12 @@ type RouteFields struct {
 
 // GetService returns RouteFields.Service, and is useful for accessing the field via an interface.
 func (v *RouteFields) GetService() string { return v.Service }
+
+// GetFoundBy returns RouteFields.FoundBy, and is useful for accessing the field via an interface.
+func (v *RouteFields) GetFoundBy() string { return v.FoundBy }
+
+// GetFoundIn returns RouteFields.FoundIn, and is useful for accessing the field via an interface.
+func (v *RouteFields) GetFoundIn() string { return v.FoundIn }
 
 // GetProtocol returns RouteFields.Protocol, and is useful for accessing the field via an interface.
 func (v *RouteFields) GetProtocol() string { return v.Protocol }
@@ -6726,6 +6883,9 @@ type ServiceFields struct {
 	Yields bool `json:"yields"`
 	// Names the file that manages the service (catalyst apply); empty for none.
 	Label string `json:"label"`
+	// What found the service (a source of discovery), and where in it: containers or a file; empty for one that an operator ordered.
+	FoundBy string `json:"foundBy"`
+	FoundIn string `json:"foundIn"`
 	// How long a connection to the workload is kept without a request, such as 4s; empty for the node's default.
 	IdleTimeout string `json:"idleTimeout"`
 	// The workload speaks TLS; the fields below say how it is known.
@@ -6808,6 +6968,12 @@ func (v *ServiceFields) GetYields() bool { return v.Yields }
 
 // GetLabel returns ServiceFields.Label, and is useful for accessing the field via an interface.
 func (v *ServiceFields) GetLabel() string { return v.Label }
+
+// GetFoundBy returns ServiceFields.FoundBy, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetFoundBy() string { return v.FoundBy }
+
+// GetFoundIn returns ServiceFields.FoundIn, and is useful for accessing the field via an interface.
+func (v *ServiceFields) GetFoundIn() string { return v.FoundIn }
 
 // GetIdleTimeout returns ServiceFields.IdleTimeout, and is useful for accessing the field via an interface.
 func (v *ServiceFields) GetIdleTimeout() string { return v.IdleTimeout }
@@ -7466,6 +7632,12 @@ func (v *SetServiceSetService) GetYields() bool { return v.ServiceFields.Yields 
 // GetLabel returns SetServiceSetService.Label, and is useful for accessing the field via an interface.
 func (v *SetServiceSetService) GetLabel() string { return v.ServiceFields.Label }
 
+// GetFoundBy returns SetServiceSetService.FoundBy, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetFoundBy() string { return v.ServiceFields.FoundBy }
+
+// GetFoundIn returns SetServiceSetService.FoundIn, and is useful for accessing the field via an interface.
+func (v *SetServiceSetService) GetFoundIn() string { return v.ServiceFields.FoundIn }
+
 // GetIdleTimeout returns SetServiceSetService.IdleTimeout, and is useful for accessing the field via an interface.
 func (v *SetServiceSetService) GetIdleTimeout() string { return v.ServiceFields.IdleTimeout }
 
@@ -7556,6 +7728,10 @@ type __premarshalSetServiceSetService struct {
 
 	Label string `json:"label"`
 
+	FoundBy string `json:"foundBy"`
+
+	FoundIn string `json:"foundIn"`
+
 	IdleTimeout string `json:"idleTimeout"`
 
 	Tls bool `json:"tls"`
@@ -7603,6 +7779,8 @@ func (v *SetServiceSetService) __premarshalJSON() (*__premarshalSetServiceSetSer
 	retval.Med = v.ServiceFields.Med
 	retval.Yields = v.ServiceFields.Yields
 	retval.Label = v.ServiceFields.Label
+	retval.FoundBy = v.ServiceFields.FoundBy
+	retval.FoundIn = v.ServiceFields.FoundIn
 	retval.IdleTimeout = v.ServiceFields.IdleTimeout
 	retval.Tls = v.ServiceFields.Tls
 	retval.TlsCa = v.ServiceFields.TlsCa
@@ -9100,6 +9278,8 @@ query Explain ($service: String!, $ask: Boolean!) {
 }
 fragment RouteFields on Route {
 	service
+	foundBy
+	foundIn
 	protocol
 	revision
 	port
@@ -9796,6 +9976,8 @@ query GetRoute ($service: String!) {
 }
 fragment RouteFields on Route {
 	service
+	foundBy
+	foundIn
 	protocol
 	revision
 	port
@@ -9923,6 +10105,8 @@ fragment ServiceFields on Service {
 	med
 	yields
 	label
+	foundBy
+	foundIn
 	idleTimeout
 	tls
 	tlsCa
@@ -10202,6 +10386,50 @@ func ListDecisions(
 	}
 
 	data_ = &ListDecisionsResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ListDiscovery.
+const ListDiscovery_Operation = `
+query ListDiscovery {
+	discovery {
+		source
+		away
+		since
+		until
+		services
+		problems {
+			in
+			why
+		}
+		conflicts {
+			service
+			in
+			with
+			why
+		}
+	}
+}
+`
+
+func ListDiscovery(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *ListDiscoveryResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListDiscovery",
+		Query:  ListDiscovery_Operation,
+	}
+
+	data_ = &ListDiscoveryResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -10689,6 +10917,8 @@ query ListRoutes ($after: Int!) {
 }
 fragment RouteFields on Route {
 	service
+	foundBy
+	foundIn
 	protocol
 	revision
 	port
@@ -10816,6 +11046,8 @@ fragment ServiceFields on Service {
 	med
 	yields
 	label
+	foundBy
+	foundIn
 	idleTimeout
 	tls
 	tlsCa
@@ -11588,6 +11820,8 @@ fragment ServiceFields on Service {
 	med
 	yields
 	label
+	foundBy
+	foundIn
 	idleTimeout
 	tls
 	tlsCa

@@ -1,6 +1,7 @@
 // Package names follows the addresses of the hosts that workloads are given by: each DNS name is looked up again and
 // again, in both families, and whoever uses it is told when its addresses change. So the node's checks, its traces
-// and its Envoy all have the same addresses.
+// and its Envoy all have the same addresses. A name is looked up again when the time to live of its records is over
+// (RFC 1035 §3.2.1).
 //
 //	s := names.New(names.Config{Changed: func(ctx context.Context, owner string) { … }})
 //	go s.Run(ctx)
@@ -28,6 +29,8 @@ const (
 	DefaultInterval = 5 * time.Second
 	DefaultKeep     = 10 * time.Minute
 	timeout         = 5 * time.Second // of one lookup
+	minTTL          = time.Second     // sooner no name is looked up again, whatever its records say
+	maxTTL          = 5 * time.Minute // after that every name is
 	maxAddresses    = 64              // of a name; further ones are not used
 	maxAtOnce       = 16              // lookups under way at a moment
 )
@@ -38,12 +41,23 @@ type Config struct {
 	// Changed is told of each owner of a name whose addresses, or whose trouble, changed. It is called from the name's
 	// own goroutine and may block.
 	Changed func(ctx context.Context, owner string) // required
-	// Lookup returns the addresses of a host; nil for the system's resolver, see Server.
-	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
-	// Interval is from one lookup of a name to the next; zero means DefaultInterval. Keep is how long addresses outlive
+	// Lookup finds the addresses of a host; nil for the system's resolver, see Server.
+	Lookup Lookup
+	// Interval is from one lookup to the next of a name that failed, or whose time to live is not known; zero means
+	// DefaultInterval. Keep is how long addresses outlive
 	// their records; negative for not at all, zero means DefaultKeep.
 	Interval, Keep time.Duration
 }
+
+// Found are the addresses of a host.
+type Found struct {
+	Addresses []netip.Addr
+	// TTL is how long the records may be used; negative if that is not known, as of a host in /etc/hosts.
+	TTL time.Duration
+}
+
+// Lookup finds the addresses of a host.
+type Lookup func(ctx context.Context, host string) (Found, error)
 
 // State is what is known of a name.
 type State struct {
@@ -87,19 +101,6 @@ func New(cfg Config) *Set {
 	}
 	cfg.Interval = cmp.Or(cfg.Interval, DefaultInterval)
 	return &Set{cfg: cfg, slots: make(chan struct{}, maxAtOnce), hosts: map[string]*watch{}, owners: map[string][]string{}}
-}
-
-// Server returns a lookup that asks the DNS server at IP:PORT, or with "" as the system is configured. /etc/hosts
-// comes first in either case.
-func Server(address string) func(ctx context.Context, host string) ([]netip.Addr, error) {
-	r := &net.Resolver{}
-	if address != "" {
-		r.PreferGo = true
-		r.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, address)
-		}
-	}
-	return func(ctx context.Context, host string) ([]netip.Addr, error) { return r.LookupNetIP(ctx, "ip", host) }
 }
 
 // Run looks names up until ctx ends, and waits for the lookups that are under way.
@@ -203,7 +204,7 @@ func (s *Set) watch(ctx context.Context, w *watch) {
 		}
 		s.mu.Lock()
 		before := w.state
-		w.state = next(before, found, err, time.Now(), s.cfg.Keep)
+		w.state = next(before, found.Addresses, err, time.Now(), s.cfg.Keep)
 		after := w.state
 		owners := make([]string, 0, len(w.owners))
 		for o := range w.owners {
@@ -219,15 +220,23 @@ func (s *Set) watch(ctx context.Context, w *watch) {
 				s.cfg.Changed(ctx, o)
 			}
 		}
-		timer.Reset(s.cfg.Interval)
+		timer.Reset(s.after(found, err))
 	}
 }
 
-func (s *Set) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+// after is how long what a lookup found is used.
+func (s *Set) after(found Found, err error) time.Duration {
+	if err != nil || len(found.Addresses) == 0 || found.TTL < 0 {
+		return s.cfg.Interval
+	}
+	return min(max(found.TTL, minTTL), maxTTL)
+}
+
+func (s *Set) lookup(ctx context.Context, host string) (Found, error) {
 	select {
 	case s.slots <- struct{}{}:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return Found{}, ctx.Err()
 	}
 	defer func() { <-s.slots }()
 	ctx, cancel := context.WithTimeout(ctx, timeout)

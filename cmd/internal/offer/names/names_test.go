@@ -27,6 +27,7 @@ type zone struct {
 	records map[string][]netip.Addr
 	err     error
 	asked   int
+	ttl     time.Duration
 }
 
 func (z *zone) set(host string, found ...string) {
@@ -35,17 +36,17 @@ func (z *zone) set(host string, found ...string) {
 	z.records[host] = addrs(found...)
 }
 
-func (z *zone) lookup(_ context.Context, host string) ([]netip.Addr, error) {
+func (z *zone) lookup(_ context.Context, host string) (Found, error) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.asked++
 	if z.err != nil {
-		return nil, z.err
+		return Found{}, z.err
 	}
 	if len(z.records[host]) == 0 {
-		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+		return Found{}, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
-	return z.records[host], nil
+	return Found{z.records[host], z.ttl}, nil
 }
 
 func TestNext(t *testing.T) {
@@ -83,7 +84,7 @@ func TestNext(t *testing.T) {
 // no longer.
 func TestNamesAreFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		z := &zone{records: map[string][]netip.Addr{"web.internal": addrs("10.0.0.1")}}
+		z := &zone{ttl: -1, records: map[string][]netip.Addr{"web.internal": addrs("10.0.0.1")}}
 		var mu sync.Mutex
 		var told []string // guarded by mu
 		s := New(Config{Log: slog.New(slog.DiscardHandler), Lookup: z.lookup, Interval: time.Second, Keep: time.Minute,
@@ -139,4 +140,38 @@ func TestNamesAreFollowed(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A name is looked up again when its records' time to live is over, within bounds; one that fails, every interval.
+func TestTimeToLive(t *testing.T) {
+	for _, c := range []struct{ ttl, want time.Duration }{
+		{-1, 5 * time.Second}, {0, minTTL}, {30 * time.Second, 30 * time.Second}, {24 * time.Hour, maxTTL},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			z := &zone{ttl: c.ttl, records: map[string][]netip.Addr{"web.internal": addrs("10.0.0.1")}}
+			s := New(Config{Log: slog.New(slog.DiscardHandler), Lookup: z.lookup, Interval: 5 * time.Second,
+				Changed: func(context.Context, string) {}})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go func() { _ = s.Run(ctx) }()
+			s.Follow("books", []string{"web.internal"})
+			asked := func(after time.Duration, want int) {
+				t.Helper()
+				time.Sleep(after)
+				synctest.Wait()
+				z.mu.Lock()
+				defer z.mu.Unlock()
+				if z.asked != want {
+					t.Errorf("TTL %s: asked %d times after %s, want %d", c.ttl, z.asked, after, want)
+				}
+			}
+			asked(c.want-1, 1)
+			asked(1, 2)
+			z.mu.Lock()
+			z.err = errors.New("refused")
+			z.mu.Unlock()
+			asked(c.want, 3)
+			asked(5*time.Second, 4)
+		})
+	}
 }
