@@ -80,8 +80,13 @@ func (c *Config) setValue(f Field, v any) error {
 	return c.set(f, fmt.Sprint(v), "file")
 }
 
-// nearest suggests a key that is much like one that there is not.
+// nearest suggests what may have been meant by a key that there is not: one of that name in another section, or one
+// that is spelt much like it.
 func nearest(key string, fields []Field) string {
+	const few = 3 // more are no help
+	if elsewhere := namesakes(key, fields); len(elsewhere) > 0 && len(elsewhere) <= few {
+		return "; did you mean " + strings.Join(elsewhere, " or ") + "?"
+	}
 	best, far := "", 1+len(key)/3
 	for _, f := range fields {
 		for at := 0; at <= len(f.Key); at++ { // the sections as well
@@ -97,6 +102,17 @@ func nearest(key string, fields []Field) string {
 		return ""
 	}
 	return "; did you mean " + best + "?"
+}
+
+// namesakes are the keys that end as a key does, such as envoy.tcp-ports for tcp-ports.
+func namesakes(key string, fields []Field) (keys []string) {
+	name := key[strings.LastIndexByte(key, '.')+1:]
+	for _, f := range fields {
+		if strings.HasSuffix(f.Key, "."+name) || f.Key == name && key != name {
+			keys = append(keys, f.Key)
+		}
+	}
+	return keys
 }
 
 // inWords says what the YAML reader complains of, without the names of Go's types and without the value.

@@ -74,6 +74,8 @@ type Gateway struct {
 	ShareEvents    bool          `yaml:"share-subscriptions" doc:"let equal subscriptions of one caller be one towards the subgraph" default:"false"`
 	EventSilence   time.Duration `yaml:"event-silence" doc:"how long a subgraph's stream of server-sent events may bring nothing, not even a comment, before it is given up; 0s for ever" default:"0s"`
 
+	EventReconnects int `yaml:"event-reconnects" doc:"how often in succession a subgraph's stream of events that was lost is opened again, at most 100; what happens meanwhile is not told to the client; 0 ends the client's stream with an error" default:"0"`
+
 	NameOperations bool `yaml:"name-operations" doc:"name operations to subgraphs after the client's: Client__subgraph__0" default:"true"`
 
 	JWKS     secret.URL `yaml:"jwks" doc:"file or URL of the keys of bearer tokens (ES384 only); empty leaves every caller anonymous" default:""`
@@ -152,6 +154,9 @@ func (g *Gateway) check(bad func(key, format string, args ...any)) {
 	}
 	if g.EventSilence < 0 {
 		bad("gateway.event-silence", "%s: must not be negative", g.EventSilence)
+	}
+	if g.EventReconnects < 0 || g.EventReconnects > 100 {
+		bad("gateway.event-reconnects", "%d: want 0 to 100", g.EventReconnects)
 	}
 	for i, r := range g.ResponseHeaders {
 		r.check(fmt.Sprintf("gateway.response-headers[%d]", i), bad)

@@ -115,7 +115,7 @@ func (g *Gateway) options(why string, reach map[string]exec.Subgraph) server.Sna
 	}
 	for name, s := range reach {
 		s.Timeout, s.Retries = cmp.Or(s.Timeout, g.cfg.FetchTimeout), cmp.Or(s.Retries, g.cfg.FetchRetries)
-		s.Subscription.Share, s.Subscription.Silence = g.cfg.ShareEvents, g.cfg.EventSilence
+		s.Subscription = g.events(s.Subscription)
 		opts.Subgraphs[name] = s
 	}
 	return opts
@@ -138,11 +138,9 @@ func (g *Gateway) reach(s config.Subgraph) exec.Subgraph {
 		Header:  http.Header{},
 	}
 	how.Idle, how.Compress = s.Idle, s.Compress
-	how.Subscription = exec.Subscription{
+	how.Subscription = g.events(exec.Subscription{
 		Protocol: map[string]exec.Protocol{"ws": exec.WebSocket, "sse": exec.SSE}[s.EventProtocol],
-		Share:    g.cfg.ShareEvents,
-		Silence:  g.cfg.EventSilence,
-	}
+	})
 	if s.EventURL.Reveal() != "" {
 		how.Subscription.URL, _ = s.EventURL.Bare() // user and password are those of url
 	}
@@ -159,6 +157,12 @@ func (g *Gateway) reach(s config.Subgraph) exec.Subgraph {
 		password, _ := user.Password()
 		how.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password)))
 	}
+	return how
+}
+
+// events adds to how a subgraph's events are got what is set for all subgraphs.
+func (g *Gateway) events(how exec.Subscription) exec.Subscription {
+	how.Share, how.Silence, how.Reconnects = g.cfg.ShareEvents, g.cfg.EventSilence, g.cfg.EventReconnects
 	return how
 }
 
