@@ -84,6 +84,24 @@ func (s *state) write(v disk.Vault) error {
 	return v.Write(memberFile, b)
 }
 
+// Service returns where the identity service is that the node of a directory joined by, HOST:PORT, and how it is
+// dialled there. It is an error if nobody joined in the directory.
+func Service(dir string) (address string, secure *tls.Config, err error) {
+	s, err := readState(dir)
+	if err != nil {
+		return "", nil, err
+	}
+	mine, err := tls.LoadX509KeyPair(filepath.Join(dir, disk.SVIDFile), filepath.Join(dir, disk.SVIDKey))
+	if err != nil {
+		return "", nil, err
+	}
+	roots, _, err := rootsOf(dir, s.Org)
+	if err != nil {
+		return "", nil, err
+	}
+	return s.Address, serviceTLS(s.Org, roots, mine), nil
+}
+
 // mostBound is how many tokens go along with a renewal.
 const mostBound = 16
 

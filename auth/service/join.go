@@ -377,7 +377,11 @@ func (s *Service) Renew(ctx context.Context, r RenewRequest) (*Issued, error) {
 			if err != nil {
 				return err
 			}
-			if err := s.mayRenew(n, r); err != nil {
+			lost, err := s.lostContinuity(ctx, tx, n, r)
+			if err != nil {
+				return err
+			}
+			if err := s.mayRenew(n, r, lost); err != nil {
 				alarm = errors.As(err, &refusal) && refusal.Reason == reasonContinuity
 				return err
 			}
@@ -399,8 +403,9 @@ func (s *Service) Renew(ctx context.Context, r RenewRequest) (*Issued, error) {
 	return s.complete(ctx, r.Node, out)
 }
 
-// mayRenew decides whether a node gets its next certificate, and counts a return.
-func (s *Service) mayRenew(n *store.Node, r RenewRequest) error {
+// mayRenew decides whether a node gets its next certificate, and counts a return. With forgotten, its continuity went
+// with a former store.
+func (s *Service) mayRenew(n *store.Node, r RenewRequest, forgotten bool) error {
 	no := func(reason, format string, args ...any) error {
 		return &Error{Code: Forbidden, Reason: reason, Text: fmt.Sprintf(format, args...)}
 	}
@@ -422,7 +427,7 @@ func (s *Service) mayRenew(n *store.Node, r RenewRequest) error {
 	// Its answer was lost, or it was killed before it kept it: it asks again with the same key.
 	again := formerly(shown, req.RawSubjectPublicKeyInfo)
 	lost := subtle.ConstantTimeCompare([]byte(again), []byte(n.Former)) == 1
-	if !current && !lost {
+	if !current && !lost && !forgotten {
 		return no(reasonContinuity, "somebody else has renewed as node %s since: its identity is copied. "+
 			"Find out who has it, run catalyst org revoke-node %s, and let it join anew", r.Node, r.Node.Name)
 	}

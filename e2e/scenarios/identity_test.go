@@ -70,7 +70,7 @@ func identityScenarios() []scenario {
 		}},
 		{218, "a copied disk", "Two machines use one identity.", []guard{
 			one("whoever renews second does not know what the first was told", "auth/server TestCopiedIdentity", joinFile,
-				"if !current && !lost {", "if false && !current && !lost {"),
+				"if !current && !lost && !forgotten {", "if false && !current && !lost && !forgotten {"),
 		}},
 		{219, "an impostor of the service", "Somebody else answers where the identity service should be.", []guard{
 			one("the join token's pin is the service's root", "auth/server TestJoinToTheWrongService", memberTLS,

@@ -58,7 +58,7 @@ func scenarios() []scenario {
 		deliveries(), maintenance(),
 		ingressScenarios(),
 		abuse(), held(), betweenOrganisations(), acrossTheBorder(),
-		dataPlaneScenarios(),
+		dataPlaneScenarios(), machineScenarios(),
 		gatewayScenarios(),
 		orderScenarios(),
 		hopScenarios(),

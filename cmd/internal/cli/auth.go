@@ -44,7 +44,7 @@ type authAt struct {
 func (a *app) authFlags(cmd *cobra.Command, dir *string) *authAt {
 	f := cmd.PersistentFlags()
 	if dir == nil {
-		dir = f.String("dir", "org", "directory of the organisation, as catalyst org init made it")
+		dir = f.String("dir", defaultOrg(), "directory of the organisation, as catalyst org init made it")
 	}
 	return &authAt{
 		dir: dir,

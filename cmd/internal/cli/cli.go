@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -114,6 +113,9 @@ func message(err error) string {
 	return err.Error()
 }
 
+// Commands returns the command line, for manual pages and completions. It is not to be run.
+func Commands(version string) *cobra.Command { return (&app{version: version}).root() }
+
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "catalyst",
@@ -129,18 +131,20 @@ func (a *app) root() *cobra.Command {
 	}
 	socket := os.Getenv("CATALYST_SOCKET")
 	if socket == "" {
-		socket = filepath.Join("data", "catalyst.sock")
+		socket = defaultSocket()
 	}
 	root.PersistentFlags().StringVar(&a.socket, "socket", socket,
 		"Unix socket of the node's operator API ($CATALYST_SOCKET)")
 	a.remoteFlags(root.PersistentFlags())
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(a.nodeCommand(), a.gatewayCommand(), a.orgCommand(), a.authCommand(), a.tokenCommand(),
+	root.AddCommand(a.siteCommand(), a.nodeCommand(), a.gatewayCommand(), a.orgCommand(), a.authCommand(),
+		a.tokenCommand(),
 		a.keysCommand(), a.auditCommand(),
 		a.peerCommand(), a.peeringCommand(), a.filterCommand(), a.attestationCommand(), a.routeCommand(), a.envoyCommand(),
 		a.graphCommand(), a.statusCommand(), a.webCommand(), a.watchCommand(), a.tapCommand(),
 		a.traceCommand(), a.dnsCommand(), a.discoverCommand(), a.policyCommand(), a.authzCommand(),
+		a.doctorCommand(), a.backupCommand(), a.restoreCommand(),
 		a.replayCommand(),
 		a.drainCommand(), a.renewCommand(), a.applyCommand(), a.configCommand(), a.versionCommand())
 	groups(root)

@@ -17,7 +17,7 @@ import (
 
 func (a *app) orgCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "org", Short: "The organisation: its certificate authority, and who belongs to it"}
-	dir := cmd.PersistentFlags().String("dir", "org", "directory of the CA; keep it off the nodes")
+	dir := cmd.PersistentFlags().String("dir", defaultOrg(), "directory of the CA; keep it off the nodes")
 	at := a.authFlags(cmd, dir)
 	cmd.AddCommand(a.orgInit(at), a.orgIssueNode(at), a.orgIssueEnvoy(at))
 	cmd.AddCommand(a.orgMembers(at)...)

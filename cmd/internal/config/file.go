@@ -37,6 +37,12 @@ func (c *Config) read(text []byte) error {
 	return errors.Join(c.take(tree, "", Fields())...)
 }
 
+// Empty tells whether the text of a configuration file says nothing: comments at the most.
+func Empty(text []byte) bool {
+	doc, err := Document(text)
+	return err == nil && (doc == nil || string(bytes.TrimSpace(doc)) == "null")
+}
+
 // take takes what stands below a key; "" for the whole file.
 func (c *Config) take(tree map[string]any, prefix string, fields []Field) []error {
 	var errs []error
