@@ -72,6 +72,7 @@ type Compiler struct {
 	sent   map[Ref]string                       // versions
 	most   struct{ services, owners, sent int } // that these maps have had
 	roots  map[bgp.Org][]byte
+	last   *lastHops // of this batch
 	// peerOrgs are those whose nodes are next hops, or were: each has a secret of its own.
 	peerOrgs map[bgp.Org]bool
 }
@@ -133,6 +134,7 @@ func (c *Compiler) Apply(change Change) (Delta, []Problem) {
 	b := builder{c: c}
 	var problems []Problem
 	var dropped []Ref
+	c.last = nil
 	for i := range change.Services {
 		f := &change.Services[i]
 		old := c.services[f.Service]
@@ -204,7 +206,12 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 	out := &compiled{}
 	c.trust(b, f)
 	for _, cl := range clusters {
-		b.set(TypeCluster, cl.GetName(), cl, needs(f, cl, clusters)...)
+		if c.last == nil || cl != c.last.cluster || !c.last.set {
+			b.set(TypeCluster, cl.GetName(), cl, needs(f, cl, clusters)...)
+		}
+		if c.last != nil && cl == c.last.cluster {
+			c.last.set = true
+		}
 		out.uses = append(out.uses, Ref{TypeCluster, cl.GetName()})
 	}
 	if f.Protocol != bgp.TCP || target == clusterName(f) {
@@ -326,7 +333,7 @@ func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 	}
 	var names []string
 	for n, r := range runs {
-		build := c.hopCluster
+		build := c.hops
 		if r.local {
 			name := localPrefix + string(f.Service)
 			if slices.Contains(names, name) {
@@ -350,6 +357,26 @@ func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 		return all, nil
 	}
 	return append(all, c.alias(clusterName(f), names...)), nil
+}
+
+// lastHops are the next hops that were compiled last, and whether they are in the batch. Services that change together
+// most often have the same, and to make and encode a cluster is most of what such a service costs.
+type lastHops struct {
+	tiers   [][]Target
+	cluster *cluster.Cluster
+	set     bool
+}
+
+// hops is hopCluster, for which it remembers the last answer in a batch.
+func (c *Compiler) hops(tiers [][]Target) (*cluster.Cluster, error) {
+	if c.last != nil && slices.EqualFunc(c.last.tiers, tiers, slices.Equal[[]Target]) {
+		return c.last.cluster, nil
+	}
+	cl, err := c.hopCluster(tiers)
+	if err == nil {
+		c.last = &lastHops{tiers: tiers, cluster: cl}
+	}
+	return cl, err
 }
 
 // contentName names a message by what is in it.

@@ -45,17 +45,17 @@ func TestNothingIsOvertaken(t *testing.T) {
 	r.ctx, r.running = t.Context(), true
 	mail := r.in.newBox()
 	for range 2 {
-		if !mail.put(t.Context(), speaker.Restored{}) || r.takeNow(speaker.Restored{}) {
+		if !mail.put(t.Context(), speaker.Restored{}) || r.takeNow(r.own, speaker.Restored{}) {
 			t.Fatal("an event has overtaken those before it")
 		}
 	}
 	r.turn.Lock()
-	if mail.put(t.Context(), speaker.Restored{}); r.takeNow(speaker.Restored{}) {
+	if mail.put(t.Context(), speaker.Restored{}); r.takeNow(r.own, speaker.Restored{}) {
 		t.Fatal("an event was taken while another one is")
 	}
 	r.drain()
 	r.turn.Unlock()
-	if !r.takeNow(speaker.Restored{}) {
+	if !r.takeNow(r.own, speaker.Restored{}) {
 		t.Error("nobody is at it, and all the same it was left for the loop")
 	}
 }

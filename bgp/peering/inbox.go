@@ -24,6 +24,7 @@ type inbox struct {
 // box is the part of an inbox that one stream fills.
 type box struct {
 	in    *inbox
+	cost  account         // of what is taken from it
 	room  chan struct{}   // something was taken
 	queue []speaker.Event // guarded by in.mu
 }
@@ -59,12 +60,12 @@ func (b *box) tryPut(ev speaker.Event) bool {
 	return true
 }
 
-// take returns the next event of the box whose turn it is.
-func (in *inbox) take() (speaker.Event, bool) {
+// take returns the next event of the box whose turn it is, and that box; nil if nothing waits.
+func (in *inbox) take() (speaker.Event, *box) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if len(in.ready) == 0 {
-		return nil, false
+		return nil, nil
 	}
 	b := in.ready[0]
 	in.ready[0] = nil
@@ -76,7 +77,7 @@ func (in *inbox) take() (speaker.Event, bool) {
 	}
 	in.n--
 	poke(b.room)
-	return ev, true
+	return ev, b
 }
 
 // waiting returns how many events wait, and in how many boxes.

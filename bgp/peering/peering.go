@@ -47,6 +47,9 @@ type Config struct {
 	// Admit is told of a verified node that dials and is no peer, and may make it one (speaker.PeerSet) before it
 	// returns. Nil admits nobody. It may block.
 	Admit func(ctx context.Context, remote bgp.NodeID)
+	// Serving tells whether applications are served on this machine at the moment, so that they may feel what peers that
+	// send much make it do; nil for unknown. It must not block.
+	Serving func() bool
 	// Endpoint takes the connections that come to the peering's address and speak HTTP/1.1; nil closes them.
 	Endpoint Endpoint
 }
@@ -103,6 +106,7 @@ type Router struct {
 	armed      time.Time // guarded by turn; when the loop's timer is due
 	running    bool      // guarded by turn
 
+	pace     pace
 	in       *inbox // what readers left for the loop
 	own      *box   // the part of it that belongs to no stream
 	ops      chan *op
@@ -138,7 +142,7 @@ func New(cfg Config) *Router {
 	chance := rand.NewPCG(rand.Uint64(), rand.Uint64())
 	in := newInbox()
 	return &Router{
-		cfg: cfg, chance: chance, sp: speaker.New(cfg.Speaker, rand.New(chance)), //nolint:gosec // jitter, not secrets
+		cfg: cfg, pace: pace{serving: cfg.Serving}, chance: chance, sp: speaker.New(cfg.Speaker, rand.New(chance)), //nolint:gosec // jitter, not secrets
 		in: in, own: in.newBox(), ops: make(chan *op), wake: make(chan struct{}, 1), offers: make(chan struct{}, 1),
 		attested: make(chan struct{}, 1),
 		ready:    make(chan struct{}), done: make(chan struct{}), conns: map[speaker.ConnID]*conn{}, traces: newTraces(),
@@ -275,6 +279,7 @@ func (r *Router) operate(o *op) {
 	}
 	if o.ev != nil {
 		r.step(o.ev)
+		r.pace.heard(time.Now())
 	} else {
 		o.do(r.sp)
 	}
@@ -299,11 +304,11 @@ func (r *Router) drain() {
 
 func (r *Router) takePosted(n int) {
 	for range n {
-		ev, ok := r.in.take()
-		if !ok {
+		ev, from := r.in.take()
+		if from == nil {
 			return
 		}
-		r.step(ev)
+		r.stepFor(from, ev)
 	}
 }
 
@@ -320,7 +325,7 @@ func (r *Router) arm(timer *time.Timer) {
 
 // takeNow gives the speaker an event of a stream in the caller's goroutine if nothing waits and nobody is at the
 // speaker, which spares the way over the loop. It returns false if the event has to wait its turn.
-func (r *Router) takeNow(ev speaker.Event) bool {
+func (r *Router) takeNow(from *box, ev speaker.Event) bool {
 	if n, _ := r.in.waiting(); n > 0 || !r.turn.TryLock() {
 		return false
 	}
@@ -328,13 +333,24 @@ func (r *Router) takeNow(ev speaker.Event) bool {
 	if n, _ := r.in.waiting(); n > 0 || !r.running {
 		return false
 	}
-	r.step(ev)
+	r.stepFor(from, ev)
 	r.feed()
 	r.judge()
 	if d := r.sp.NextDeadline(time.Now()); !d.IsZero() && d.Before(r.armed) {
 		r.poke()
 	}
 	return true
+}
+
+// stepFor takes an event of a box, which is charged for what follows.
+func (r *Router) stepFor(from *box, ev speaker.Event) {
+	began := time.Now()
+	r.step(ev)
+	now := time.Now()
+	little := !isOwn(ev) || from.cost.charge(now, now.Sub(began))
+	if little && isNews(ev) {
+		r.pace.heard(now)
+	}
 }
 
 // step takes an event, and then that streams took at once what they were to be sent of it. What they are sent of that

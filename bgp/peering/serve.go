@@ -139,7 +139,11 @@ func (r *Router) serve(ctx context.Context, s *stream.Stream, remote bgp.NodeID,
 // read hands every message of a stream to the speaker, and reads no further while too many wait to be taken.
 func (r *Router) read(ctx context.Context, s *stream.Stream, id speaker.ConnID, mail *box) error {
 	for {
+		if err := r.pace.await(ctx, &mail.cost); err != nil {
+			return err
+		}
 		b, err := s.Receive()
+		began := time.Now()
 		var ev speaker.Event
 		if long, ok := errors.AsType[stream.TooLong](err); ok {
 			ev = speaker.Undecodable{
@@ -157,7 +161,11 @@ func (r *Router) read(ctx context.Context, s *stream.Stream, id speaker.ConnID, 
 			}
 			ev = got
 		}
-		if len(b) <= sizeOfOne && r.takeNow(ev) {
+		now := time.Now()
+		if isOwn(ev) {
+			mail.cost.charge(now, now.Sub(began))
+		}
+		if len(b) <= sizeOfOne && r.takeNow(mail, ev) {
 			continue
 		}
 		if !mail.put(ctx, ev) {

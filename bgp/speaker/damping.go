@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Damping of a session that is lost again and again (after RFC 2439, and what BFD implementations do): the first loss
-// costs nothing, each further one twice the time of the one before, until the peer has kept quiet for long enough.
+// Damping of a session that is lost again and again, or ended for what the peer sends (after RFC 2439, RFC 4271 §8.1
+// DampPeerOscillations, and what BFD implementations do): the first loss costs nothing, each further one twice the time of the one before, until the peer has kept quiet for long enough.
 const (
 	holdDownMin = 2 * time.Second
 	holdDownMax = 2 * time.Minute
@@ -15,13 +15,13 @@ const (
 
 // damping is a peer's penalty.
 type damping struct {
-	losses int       // sessions lost to silence, each within forgetAfter of the one before
+	losses int       // sessions lost to silence or to an error of the peer's, each within forgetAfter of the one before
 	last   time.Time // when
 	until  time.Time // neither dialled nor let in before; zero if never held down
 	why    string
 }
 
-// lost enters a session that ended in silence.
+// lost enters a session that ended in silence, or for an error of the peer's.
 func (d *damping) lost(now time.Time) {
 	if now.Sub(d.last) > forgetAfter {
 		d.losses = 0

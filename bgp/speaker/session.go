@@ -320,7 +320,8 @@ func (s *Speaker) fail(now time.Time, c *conn, n *bgp.Notification, remote bool)
 	// Only what was not said on purpose leaves the routes in place (RFC 4724 §4, with RFC 8538 for an expired hold timer).
 	kept := n.Code == bgp.HoldTimerExpired || n.Code == bgp.SendHoldExpired ||
 		n.Code == bgp.Cease && n.Subcode == bgp.LivenessLost
-	if kept && c == c.peer.session {
+	broken := !remote && (n.Code == bgp.UpdateMessageError || n.Code == bgp.MessageHeaderError)
+	if (kept || broken) && c == c.peer.session {
 		c.peer.damping.lost(now)
 	}
 	s.ended(now, c, n.Error(), remote, kept)

@@ -57,7 +57,7 @@ func scenarios() []scenario {
 		discoveries(),
 		deliveries(), maintenance(),
 		ingressScenarios(),
-		abuse(), held(), betweenOrganisations(), acrossTheBorder(),
+		abuse(), floods(), held(), betweenOrganisations(), acrossTheBorder(),
 		dataPlaneScenarios(), machineScenarios(),
 		gatewayScenarios(),
 		orderScenarios(),

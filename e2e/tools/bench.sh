@@ -6,7 +6,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 out=$root/.tools/bench
 mkdir -p "$out"
 cd "$root/e2e/bench"
-go build -o "$out/" ./routing ./dataplane ./throughput ./graphql github.com/osrg/gobgp/v4/cmd/gobgpd
+go build -o "$out/" ./routing ./dataplane ./throughput ./graphql ./floods github.com/osrg/gobgp/v4/cmd/gobgpd
 rivals=catalyst,gobgp
 PATH=$PATH:/usr/sbin:/sbin
 if command -v bird >/dev/null; then rivals+=,bird; else echo 'BIRD is not installed (apt-get install bird2): its column is missing' >&2; fi
@@ -19,6 +19,10 @@ echo '== with a real Envoy: from the declaration of a service to its acknowledge
 echo
 echo '== over two Envoys, 32 connections (ours writes an access log)'
 "$out/throughput" -catalyst "$root/bin/catalyst"
+
+echo
+echo '== floods: what honest peers and applications notice while another peer floods a node'
+"$out/floods" -catalyst "$root/bin/catalyst" -for "${FLOOD_FOR:-10s}"
 
 echo
 echo '== policy: one Envoy that asks, 16 connections, a bound token on every request (the floor says yes to all)'

@@ -258,6 +258,7 @@ func (d *Daemon) routing(boot uint64, version string, restarted bool, met *metri
 		Admit:    func(ctx context.Context, remote bgp.NodeID) { d.api.Admit(ctx, remote) },
 		Endpoint: d.trust, SignHop: signHop,
 		Bulletin: func(from bgp.NodeID, body []byte) { d.judge.Heard(from, body) },
+		Serving:  d.serving(),
 		Speaker: speaker.Config{
 			Self: d.self, BootID: boot, Ingress: d.cfg.Envoy.Advertise, GracefulRestart: d.cfg.Peering.GracefulRestart,
 			LongLivedStale: d.cfg.Peering.LongLivedStale, Deferral: d.cfg.Peering.Deferral, Restarting: restarted,

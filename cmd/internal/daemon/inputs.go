@@ -214,3 +214,12 @@ func (d *Daemon) sharing() *judge.Sharing {
 		Peers: judge.Neighbours{Org: d.self.Org, Router: d.router},
 	}
 }
+
+// serving tells the peering whether this node's Envoy carries traffic; nil for a node that runs none.
+func (d *Daemon) serving() func() bool {
+	if d.envoy == nil {
+		return nil
+	}
+	s := &envoy.Serving{PID: d.envoy.Running}
+	return s.Now
+}

@@ -1,0 +1,142 @@
+package peering
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attr"
+	"github.com/catalyst-router/catalyst/bgp/speaker"
+)
+
+// What one peer sends of its own is worked off at full speed as long as that is felt by nobody. It may be felt while
+// somebody else is there, and the machine has no core to spare: a timer that goes off late says so. Then the stream's
+// reader pauses after each message for a multiple of the work that the message made, so that TCP pushes back, and all
+// that follows behind the speaker (other peers, the compiler, Envoy) is put off with it. The multiple doubles each
+// time that a pause ends late and shrinks when one ends in time. Example: a peer announces a million routes, of which
+// 1,000 take a millisecond of the speaker, and ten of everybody else on this machine; at a multiple of 30 they use a
+// third of a core.
+const (
+	mostPause  = 60                     // the greatest multiple
+	firstPause = 4                      // a stream's first
+	tooLate    = time.Millisecond       // a pause that ends so much too late says that cores are wanting
+	inTime     = 400 * time.Microsecond // at least so long is a pause, and so late may it end
+	unpaid     = 2 * time.Millisecond   // work after which a pause is due
+	othersLast = 2 * time.Second        // so long somebody counts as there after his last word
+	longest    = time.Second            // pause
+)
+
+// A pace knows whether anybody but those who send much is there.
+type pace struct {
+	serving func() bool // tells whether applications are served at the moment; nil for unknown
+
+	mu sync.Mutex
+	at time.Time // guarded by mu: the last word of somebody who sends little
+}
+
+// heard notes that somebody who sends little said something.
+func (p *pace) heard(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at = now
+}
+
+// others tells whether somebody would notice how long others' work takes.
+func (p *pace) others(now time.Time) bool {
+	p.mu.Lock()
+	at := p.at
+	p.mu.Unlock()
+	return now.Sub(at) < othersLast || p.serving != nil && p.serving()
+}
+
+// An account is what one stream has cost since its last pause.
+type account struct {
+	mu    sync.Mutex
+	work  time.Duration // guarded by mu: that no pause has followed yet
+	since time.Time     // guarded by mu: when it was 0
+	times float64       // guarded by mu: the multiple; 0 before the first pause
+}
+
+// charge enters work, and tells whether the stream sends little.
+func (a *account) charge(now time.Time, took time.Duration) (little bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.work == 0 || now.Sub(a.since) > time.Second {
+		a.work, a.since = 0, now.Add(-took)
+	}
+	a.work += took
+	return a.work < unpaid || a.work < now.Sub(a.since)/20
+}
+
+// pause returns how long a pause is due; 0 for none.
+func (a *account) pause(now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.work < unpaid || a.work < now.Sub(a.since)/(mostPause+1) {
+		return 0
+	}
+	if a.times == 0 {
+		a.times = firstPause
+	}
+	d := time.Duration(float64(a.work) * a.times)
+	a.work = 0
+	return min(max(inTime, d), longest)
+}
+
+// paused tells how much too late a pause ended.
+func (a *account) paused(late time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case late > tooLate:
+		a.times = min(2*max(a.times, 0.5), mostPause)
+	case late < inTime:
+		a.times *= 0.9
+	}
+}
+
+// await waits until the stream's next message may be read. It returns an error if ctx ends first.
+func (p *pace) await(ctx context.Context, a *account) error {
+	now := time.Now()
+	due := a.pause(now)
+	if due == 0 || !p.others(now) {
+		return nil
+	}
+	timer := time.NewTimer(due)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		a.paused(time.Since(now) - due)
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// isOwn tells whether a message is the sender's own doing. Routes that it passes on are not: whom they come from has
+// slowed them down already, and a pause would put off what others further behind it say.
+func isOwn(ev speaker.Event) bool {
+	got, ok := ev.(speaker.Received)
+	if !ok {
+		return false
+	}
+	u, ok := got.Msg.(*bgp.Update)
+	if !ok || len(u.Announced) == 0 {
+		return true
+	}
+	first, last := u.Announced[0].Attributes, u.Announced[len(u.Announced)-1].Attributes
+	sum, _ := attr.Check(first)
+	end, _ := attr.Check(last)
+	return sum.Hops <= 1 || end.Hops <= 1
+}
+
+// isNews tells whether an event of a stream changes routes, so that somebody waits for what follows.
+func isNews(ev speaker.Event) bool {
+	got, ok := ev.(speaker.Received)
+	if !ok {
+		return false
+	}
+	u, ok := got.Msg.(*bgp.Update)
+	return ok && len(u.Announced)+len(u.Withdrawn) > 0
+}

@@ -1,0 +1,107 @@
+package peering
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/attr"
+	"github.com/catalyst-router/catalyst/bgp/speaker"
+)
+
+// took is how long the next message of a stream is put off.
+func took(t *testing.T, p *pace, a *account) time.Duration {
+	t.Helper()
+	began := time.Now()
+	if err := p.await(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	return time.Since(began)
+}
+
+// Who sends much is put off while somebody else is there, and not otherwise.
+func TestWhoSendsMuchIsPutOffForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := false
+		p := &pace{serving: func() bool { return calls }}
+		a, b := &account{}, &account{}
+		<-time.After(time.Minute)
+		flood := func() time.Duration { a.charge(time.Now(), 10*time.Millisecond); return took(t, p, a) }
+		if d := flood(); d != 0 {
+			t.Errorf("nobody is there, and a message is put off for %s", d)
+		}
+		if !b.charge(time.Now(), 100*time.Microsecond) {
+			t.Error("one message in a while is much")
+		}
+		p.heard(time.Now())
+		if d := flood(); d < firstPause*10*time.Millisecond {
+			t.Errorf("another peer said something, and a message is put off for %s alone", d)
+		}
+		if b.charge(time.Now(), 100*time.Microsecond); took(t, p, b) != 0 {
+			t.Error("who sends little is put off")
+		}
+		<-time.After(othersLast)
+		if d := flood(); d != 0 {
+			t.Errorf("the other peer said nothing for long, and a message is put off for %s", d)
+		}
+		if calls = true; flood() == 0 {
+			t.Error("applications are served, and a message is not put off")
+		}
+	})
+}
+
+// Pauses grow while cores are wanting, up to a limit, and shrink when they are not.
+func TestPausesFollowTheMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &account{}
+		pause := func() time.Duration {
+			<-time.After(time.Millisecond)
+			a.charge(time.Now(), unpaid)
+			return a.pause(time.Now())
+		}
+		first := pause()
+		a.paused(5 * time.Millisecond)
+		if second := pause(); second != 2*first {
+			t.Errorf("a pause ended late, and the next is %s after %s", second, first)
+		}
+		for range 20 {
+			a.paused(5 * time.Millisecond)
+		}
+		if d := pause(); d != mostPause*unpaid {
+			t.Errorf("the longest pause is %s", d)
+		}
+		for range 100 {
+			a.paused(0)
+		}
+		if d := pause(); d != inTime {
+			t.Errorf("a machine with room still puts a message off for %s", d)
+		}
+		a.charge(time.Now(), time.Minute)
+		a.paused(time.Second)
+		a.paused(time.Second)
+		if d := a.pause(time.Now()); d > longest {
+			t.Errorf("a pause of %s", d)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		p := &pace{at: time.Now()}
+		a.charge(time.Now(), time.Second)
+		if p.await(ctx, a) == nil {
+			t.Error("a pause outlasts its session")
+		}
+	})
+}
+
+// A peer is put off for what it says of itself, and not for what it passes on.
+func TestWhatIsPassedOnIsNotPutOff(t *testing.T) {
+	crowd, far := bgp.NodeID{Org: "acme.example", Name: "crowd"}, bgp.NodeID{Org: "acme.example", Name: "far"}
+	update := func(path ...bgp.NodeID) speaker.Event {
+		set := attr.Append(nil, &bgp.Attributes{Protocol: bgp.HTTP, NodePath: path})
+		return speaker.Received{Msg: &bgp.Update{Announced: []bgp.Group{{Attributes: set, Routes: []bgp.NLRI{{Service: "x.acme.example"}}}}}}
+	}
+	if !isOwn(update(crowd)) || isOwn(update(crowd, far)) || !isOwn(speaker.Received{Msg: &bgp.Subscribe{}}) {
+		t.Error("own routes and requests count, and nothing else")
+	}
+}

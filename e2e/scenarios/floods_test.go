@@ -1,0 +1,31 @@
+package scenarios
+
+// floods are what one peer may send until others feel it, and what does not return to them.
+func floods() []scenario {
+	const (
+		paceFile    = "bgp/peering/pace.go"
+		dampingFile = "bgp/speaker/damping.go"
+		servingFile = "envoy/serving.go"
+	)
+	return []scenario{
+		{248, "a flood that others would feel", "A peer sends routes without end, while others announce services and applications " +
+			"call, on a machine that has no core to spare.", []guard{
+			one("it is read no faster than the others feel nothing", "bgp/peering TestWhoSendsMuchIsPutOffForOthers", paceFile,
+				"due == 0 || !p.others(now)", "due == 0 || p.others(now) || !p.others(now)"),
+			one("and at full speed while nobody is there", "bgp/peering TestWhoSendsMuchIsPutOffForOthers", paceFile,
+				"due == 0 || !p.others(now)", "due == 0"),
+			one("applications that are served count", "envoy TestServingIsWhatWorkersDo", servingFile,
+				`!strings.HasPrefix(string(name), "wrk:")`, `strings.HasPrefix(string(name), "wrk:")`),
+			one("pauses grow while cores are wanting", "bgp/peering TestPausesFollowTheMachine", paceFile,
+				"late > tooLate", "late > time.Hour"),
+			one("what others say on the same stream is not put off", "bgp/peering TestWhatIsPassedOnIsNotPutOff", paceFile,
+				"return sum.Hops <= 1 || end.Hops <= 1", "return sum.Hops+end.Hops >= 0"),
+		}},
+		{249, "errors again and again", "A peer's session ends for what it sends, and it comes back at once.", []guard{
+			one("each further time it is let in later", "bgp/speaker TestErrorsOfAPeerAreDamped", sessionFile,
+				"if (kept || broken) && c == c.peer.session", "if kept && c == c.peer.session"),
+			one("the first one costs nothing", "bgp/speaker TestErrorsOfAPeerAreDamped", dampingFile,
+				"if d.losses > 1 {", "if d.losses > 0 {"),
+		}},
+	}
+}
