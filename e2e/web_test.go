@@ -138,21 +138,12 @@ func readAxe(t *testing.T) string {
 // node goes away and when the connection does.
 func TestLookingGlass(t *testing.T) {
 	_, n := world(t, "a b c", "a-b c-b", "--web", "127.0.0.1:0", "--policy-enforce", "on", "--policy-sample", "100",
-		"--tap-enabled")
+		"--tap-enabled", "--gateway-operator", "--gateway-jwks", newIssuer(t).jwks, "--gateway-issuer",
+		"https://auth.acme.example", "--gateway-audience", "mesh")
 	a, b := n("a"), n("b")
 	offer(t, a, "books", "one")
 	graphService(t, a, "products", products.Handler())
 	answers(t, b, "books", "one")
-	policies := filepath.Join(t.TempDir(), "none.cedar")
-	must(t, os.WriteFile(policies, []byte(`@id("only-c") permit (principal == CATALYST::NODE::"spiffe://acme.example/node/c",
-		action, resource);`), 0o600))
-	_, err := a.CLI(t.Context(), "policy", "apply", policies)
-	must(t, err)
-	status, _, err := b.Get(t.Context(), "books.acme.example", "/books")
-	if must(t, err); status != http.StatusForbidden {
-		t.Fatalf("status %d, want 403", status)
-	}
-
 	page := openBrowser(t)
 	open := func(node *lab.Node) {
 		link, err := node.CLI(t.Context(), "web", "--data", filepath.Join(node.Dir, "data"))
@@ -164,15 +155,28 @@ func TestLookingGlass(t *testing.T) {
 	page.reads("acme.example/b")
 	page.reads("2 of 2")
 	page.looks("overview")
+	page.follows("Nodes")
+	page.reads("4 of 4")
+	page.reads("every node answers, serves and has its sessions")
+	page.looks("nodes")
+	policies := filepath.Join(t.TempDir(), "none.cedar")
+	must(t, os.WriteFile(policies, []byte(`@id("only-c") permit (principal == CATALYST::NODE::"spiffe://acme.example/node/c",
+		action, resource);`), 0o600))
+	_, err := a.CLI(t.Context(), "policy", "apply", policies)
+	must(t, err)
+	status, _, err := b.Get(t.Context(), "books.acme.example", "/books")
+	if must(t, err); status != http.StatusForbidden {
+		t.Fatalf("status %d, want 403", status)
+	}
 	page.follows("Peers")
 	page.reads("Established")
 	page.looks("peers")
 	page.follows("acme.example/a")
 	page.reads("Import: no rule")
 	page.follows("Services")
-	page.reads("2 of 2 services")
+	page.reads("5 of 5 services")
 	page.do("search", chromedp.SendKeys(`input[type=search]`, "book"))
-	page.reads("1 of 2 services")
+	page.reads("1 of 5 services")
 	page.looks("services")
 	page.follows("books.acme.example")
 	page.reads("carries traffic")
@@ -216,6 +220,9 @@ func TestLookingGlass(t *testing.T) {
 	open(b)
 	must(t, n("c").Stop(syscall.SIGINT))
 	page.reads("No session with acme.example/c")
+	page.follows("Nodes")
+	page.reads("no way to it; acme.example/b has no session with it")
+	page.follows("Overview")
 	page.presses("Drain…")
 	page.reads("will be asked to prefer other paths")
 	page.presses("Drain")

@@ -19,7 +19,11 @@ func (d *Daemon) serveWeb(ctx context.Context, l net.Listener) error {
 	for _, name := range d.cfg.WebHosts {
 		hosts = append(hosts, strings.ToLower(name))
 	}
-	h, err := web.Handler(web.Config{API: d.api.Handler(), Token: token, Hosts: hosts})
+	cfg := web.Config{API: d.api.Handler(), Token: token, Hosts: hosts}
+	if d.mesh != nil {
+		cfg.Mesh = d.mesh.ForOperator()
+	}
+	h, err := web.Handler(cfg)
 	if err != nil {
 		return err
 	}

@@ -50,16 +50,19 @@ type ComplexityRoot struct {
 	}
 
 	MeshNode struct {
-		Draining   func(childComplexity int) int
-		EnvoyReady func(childComplexity int) int
-		Error      func(childComplexity int) int
-		ID         func(childComplexity int) int
-		Peers      func(childComplexity int) int
-		Routes     func(childComplexity int) int
-		Services   func(childComplexity int) int
-		StartedAt  func(childComplexity int) int
-		Table      func(childComplexity int, after int, first int) int
-		Version    func(childComplexity int) int
+		CertificateExpiresAt func(childComplexity int) int
+		Draining             func(childComplexity int) int
+		EnvoyReady           func(childComplexity int) int
+		Error                func(childComplexity int) int
+		ID                   func(childComplexity int) int
+		Missing              func(childComplexity int) int
+		Peers                func(childComplexity int) int
+		Routes               func(childComplexity int) int
+		Services             func(childComplexity int) int
+		StartedAt            func(childComplexity int) int
+		Table                func(childComplexity int, after int, first int) int
+		Version              func(childComplexity int) int
+		Warnings             func(childComplexity int) int
 	}
 
 	MeshPeer struct {
@@ -130,6 +133,9 @@ type MeshNodeResolver interface {
 	Routes(ctx context.Context, obj *Node) (*int, error)
 	Draining(ctx context.Context, obj *Node) (*bool, error)
 	EnvoyReady(ctx context.Context, obj *Node) (*bool, error)
+	CertificateExpiresAt(ctx context.Context, obj *Node) (*string, error)
+	Missing(ctx context.Context, obj *Node) ([]string, error)
+	Warnings(ctx context.Context, obj *Node) ([]string, error)
 	Peers(ctx context.Context, obj *Node) ([]MeshPeer, error)
 	Services(ctx context.Context, obj *Node) ([]MeshService, error)
 	Table(ctx context.Context, obj *Node, after int, first int) ([]MeshRoute, error)
@@ -226,6 +232,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Entity.FindMeshSessionByID(childComplexity, args["id"].(string)), true
 
+	case "MeshNode.certificateExpiresAt":
+		if e.ComplexityRoot.MeshNode.CertificateExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MeshNode.CertificateExpiresAt(childComplexity), true
 	case "MeshNode.draining":
 		if e.ComplexityRoot.MeshNode.Draining == nil {
 			break
@@ -250,6 +262,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.MeshNode.ID(childComplexity), true
+	case "MeshNode.missing":
+		if e.ComplexityRoot.MeshNode.Missing == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MeshNode.Missing(childComplexity), true
 	case "MeshNode.peers":
 		if e.ComplexityRoot.MeshNode.Peers == nil {
 			break
@@ -291,6 +309,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.MeshNode.Version(childComplexity), true
+	case "MeshNode.warnings":
+		if e.ComplexityRoot.MeshNode.Warnings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MeshNode.Warnings(childComplexity), true
 
 	case "MeshPeer.advertised":
 		if e.ComplexityRoot.MeshPeer.Advertised == nil {
@@ -677,6 +701,12 @@ func (ec *executionContext) childFields_MeshNode(ctx context.Context, field grap
 		return ec.fieldContext_MeshNode_draining(ctx, field)
 	case "envoyReady":
 		return ec.fieldContext_MeshNode_envoyReady(ctx, field)
+	case "certificateExpiresAt":
+		return ec.fieldContext_MeshNode_certificateExpiresAt(ctx, field)
+	case "missing":
+		return ec.fieldContext_MeshNode_missing(ctx, field)
+	case "warnings":
+		return ec.fieldContext_MeshNode_warnings(ctx, field)
 	case "peers":
 		return ec.fieldContext_MeshNode_peers(ctx, field)
 	case "services":
@@ -1486,6 +1516,75 @@ func (ec *executionContext) _MeshNode_envoyReady(ctx context.Context, field grap
 }
 func (ec *executionContext) fieldContext_MeshNode_envoyReady(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("MeshNode", field, true, true, "Boolean")
+}
+
+func (ec *executionContext) _MeshNode_certificateExpiresAt(ctx context.Context, field graphql.CollectedField, obj *Node) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MeshNode_certificateExpiresAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.MeshNode().CertificateExpiresAt(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_MeshNode_certificateExpiresAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MeshNode", field, true, true, "String")
+}
+
+func (ec *executionContext) _MeshNode_missing(ctx context.Context, field graphql.CollectedField, obj *Node) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MeshNode_missing(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.MeshNode().Missing(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_MeshNode_missing(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MeshNode", field, true, true, "String")
+}
+
+func (ec *executionContext) _MeshNode_warnings(ctx context.Context, field graphql.CollectedField, obj *Node) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MeshNode_warnings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.MeshNode().Warnings(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_MeshNode_warnings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MeshNode", field, true, true, "String")
 }
 
 func (ec *executionContext) _MeshNode_peers(ctx context.Context, field graphql.CollectedField, obj *Node) (ret graphql.Marshaler) {
@@ -3775,6 +3874,24 @@ func (ec *executionContext) _MeshNode(ctx context.Context, sel ast.SelectionSet,
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._MeshNode_envoyReady(ctx, field, obj)
+				})
+		case "certificateExpiresAt":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._MeshNode_certificateExpiresAt(ctx, field, obj)
+				})
+		case "missing":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._MeshNode_missing(ctx, field, obj)
+				})
+		case "warnings":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._MeshNode_warnings(ctx, field, obj)
 				})
 		case "peers":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,

@@ -322,6 +322,26 @@ func (n node) EnvoyReady(ctx context.Context, obj *Node) (*bool, error) {
 	return of(ctx, obj, func(n *client.GetNodeNode) bool { return n.EnvoyReady })
 }
 
+func (n node) CertificateExpiresAt(ctx context.Context, obj *Node) (*string, error) {
+	return of(ctx, obj, func(n *client.GetNodeNode) string { return n.CertificateExpiresAt })
+}
+
+func (n node) Missing(ctx context.Context, obj *Node) ([]string, error) {
+	return list(of(ctx, obj, func(n *client.GetNodeNode) []string { return n.Missing }))
+}
+
+func (n node) Warnings(ctx context.Context, obj *Node) ([]string, error) {
+	return list(of(ctx, obj, func(n *client.GetNodeNode) []string { return n.Warnings }))
+}
+
+// list is what of returns, as a list that is null if the node does not answer.
+func list(v *[]string, err error) ([]string, error) {
+	if v == nil {
+		return nil, err
+	}
+	return *v, err
+}
+
 func (n node) Peers(ctx context.Context, obj *Node) ([]MeshPeer, error) {
 	peers, err := peersOf(ctx, obj.ID)
 	if err != nil {

@@ -30,6 +30,7 @@ var assets embed.FS //nolint:gochecknoglobals // the compiler fills it
 // Config is what the page is served with.
 type Config struct {
 	API   http.Handler // the operator API, asked at /graphql
+	Mesh  http.Handler // every node of the organisation, asked at /mesh (package mesh); nil if this node asks no others
 	Token secret.Text  // wanted of every request to the API, as a bearer token
 	Hosts []string     // names under which the page is reached, without a port; others are refused
 }
@@ -38,7 +39,7 @@ type Config struct {
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// Handler serves the page at / and the operator API at /graphql.
+// Handler serves the page at /, the operator API at /graphql, and what it tells of the organisation's nodes at /mesh.
 func Handler(cfg Config) (http.Handler, error) {
 	if cfg.Token.Reveal() == "" {
 		return nil, errors.New("web: a token is wanted")
@@ -50,6 +51,13 @@ func Handler(cfg Config) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(files))
 	mux.Handle("POST /graphql", withToken(cfg.Token, cfg.API))
+	others := cfg.Mesh
+	if others == nil {
+		others = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "this node asks no others: set gateway.operator at each node", http.StatusNotFound)
+		})
+	}
+	mux.Handle("POST /mesh", withToken(cfg.Token, others))
 	return knownHost(cfg.Hosts, mux), nil
 }
 

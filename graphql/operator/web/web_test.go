@@ -37,6 +37,9 @@ func TestWhoIsAnswered(t *testing.T) {
 		{"POST", "/graphql", "localhost", "Bearer ", 401},
 		{"POST", "/graphql", "localhost", "right", 401},
 		{"GET", "/graphql", "localhost", "Bearer right", 404},
+		{"POST", "/mesh", "localhost", "Bearer right", 404}, // a node that asks no others
+		{"POST", "/mesh", "localhost", "Bearer wrong", 401},
+		{"POST", "/mesh", "evil.example", "Bearer right", 421},
 		{"POST", "/graphql", "evil.example", "Bearer right", 421},
 		{"GET", "/", "localhost.evil.example", "", 421},
 		{"GET", "/", "", "", 421},

@@ -5,8 +5,8 @@ export class Refused extends Error {}
 export class Api {
   constructor(token) { this.token = token; }
 
-  async post(query, variables, accept, signal) {
-    const response = await fetch('graphql', {
+  async post(query, variables, accept, signal, path = 'graphql') {
+    const response = await fetch(path, {
       method: 'POST', signal,
       headers: {'Content-Type': 'application/json', Accept: accept, Authorization: `Bearer ${this.token}`},
       body: JSON.stringify({query, variables}),
@@ -19,12 +19,15 @@ export class Api {
   }
 
   /** query resolves to the data, and throws what the node says is wrong. */
-  async query(query, variables = {}, signal) {
-    const response = await this.post(query, variables, 'application/json', signal);
+  async query(query, variables = {}, signal, path = 'graphql') {
+    const response = await this.post(query, variables, 'application/json', signal, path);
     const {data, errors} = await response.json();
     if (errors?.length) throw new Error(errors.map((e) => e.message).join('; '));
     return data;
   }
+
+  /** mesh asks every node of the organisation, through this one. */
+  get mesh() { return {query: (query, variables, signal) => this.query(query, variables, signal, 'mesh')}; }
 
   /** subscribe calls each with every element, until the node ends the stream or signal aborts. */
   async subscribe(query, variables, signal, each) {

@@ -4,6 +4,7 @@ import {Api, Refused} from './api.js';
 import {h} from './dom.js';
 import {Store} from './store.js';
 import {overview} from './pages/overview.js';
+import {nodes} from './pages/nodes.js';
 import {map} from './pages/map.js';
 import {services, service} from './pages/services.js';
 import {peers, peer} from './pages/peers.js';
@@ -14,7 +15,7 @@ import {organisations} from './pages/organisations.js';
 import {policy, why} from './pages/policy.js';
 
 const pages = [
-  ['overview', 'Overview', overview], ['map', 'Map', map], ['services', 'Services', services, service],
+  ['overview', 'Overview', overview], ['nodes', 'Nodes', nodes], ['map', 'Map', map], ['services', 'Services', services, service],
   ['peers', 'Peers', peers, peer], ['envoys', 'Envoys', envoys], ['graph', 'Graph', graph],
   ['calls', 'Calls', calls], ['organisations', 'Organisations', organisations], ['policy', 'Policy', policy, why],
 ];
