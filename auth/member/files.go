@@ -86,16 +86,16 @@ func (s *state) write(v disk.Vault) error {
 
 // Service returns where the identity service is that the node of a directory joined by, HOST:PORT, and how it is
 // dialled there. It is an error if nobody joined in the directory.
-func Service(dir string) (address string, secure *tls.Config, err error) {
-	s, err := readState(dir)
+func Service(v disk.Vault) (address string, secure *tls.Config, err error) {
+	s, err := readState(v)
 	if err != nil {
 		return "", nil, err
 	}
-	mine, err := tls.LoadX509KeyPair(filepath.Join(dir, disk.SVIDFile), filepath.Join(dir, disk.SVIDKey))
+	mine, err := v.Pair()
 	if err != nil {
 		return "", nil, err
 	}
-	roots, _, err := rootsOf(dir, s.Org)
+	roots, _, err := rootsOf(v.Dir, s.Org)
 	if err != nil {
 		return "", nil, err
 	}

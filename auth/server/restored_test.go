@@ -2,12 +2,15 @@ package server_test
 
 import (
 	"database/sql"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/member"
 	"github.com/catalyst-router/catalyst/auth/service"
 	"github.com/catalyst-router/catalyst/auth/store"
@@ -16,9 +19,12 @@ import (
 // atAnother has the member of a directory find its identity service at another address, as a name in DNS would.
 func atAnother(t *testing.T, dir, before, now string) {
 	t.Helper()
-	path := filepath.Join(dir, "member.json")
-	text := strings.ReplaceAll(string(mustRead(t, path)), before, now)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	v := disk.Own(dir)
+	text, err := v.Read("member.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Write("member.json", []byte(strings.ReplaceAll(string(text), before, now))); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -30,8 +36,9 @@ func copied(t *testing.T, dir string) string {
 	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"key.pem", "node-key.pem", "member.json"} {
-		if err := os.Chmod(filepath.Join(to, name), 0o600); err != nil {
+	for _, name := range []string{"key.pem", "node-key.pem", "member.json", disk.SealFile} {
+		err := os.Chmod(filepath.Join(to, name), 0o600)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
 	}
@@ -107,7 +114,7 @@ func TestAStoreThatWasPutBack(t *testing.T) {
 // renew has the member of a directory ask for its next certificate once.
 func renew(t *testing.T, s *site, dir string) error {
 	t.Helper()
-	m, err := member.OpenAt(dir, log(t), s.clock.now)
+	m, err := member.OpenAt(disk.Own(dir), log(t), s.clock.now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,13 +104,17 @@ func (a *app) backupNode() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		id, err := identity.Open(cfg.Identity)
+		id, err := identity.OpenVault(nodeVault(cfg))
 		if err != nil {
 			return err
 		}
 		m := backup.Manifest{ID: id.Material().Node.String(), Made: time.Now().UTC(), Version: a.version}
 		if member.Joined(cfg.Identity) {
 			m.Renews = backup.Renews(id.Material().Issued, id.Material().Expires).UTC()
+		}
+		if os.Getenv(nodeSealKey) != "" && cfg.SealKey == "" {
+			m.Notes = append(m.Notes, "the sealing key is that of $"+nodeSealKey+": keep it, the backup is worth nothing "+
+				"without it")
 		}
 		file := cmd.Flags().Lookup("config").Value.String()
 		if file == "-" {
@@ -129,7 +133,8 @@ func (a *app) backupNode() *cobra.Command {
 // namedFiles are those that a configuration names, and that lie neither in the identity nor in the data directory.
 func namedFiles(c *config.Config) []string {
 	var all []string
-	for _, path := range []string{c.Peering.PathKey, c.AdminTLSCert, c.AdminTLSKey, c.AdminClientCA, c.WebTLSCert,
+	for _, path := range []string{c.SealKey, c.Peering.PathKey, c.AdminTLSCert, c.AdminTLSKey, c.AdminClientCA,
+		c.WebTLSCert,
 		c.WebTLSKey,
 		c.Policy.JWKS.Reveal(), c.Gateway.JWKS.Reveal()} {
 		info, err := os.Stat(path)

@@ -60,7 +60,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		found := doctor.Examine(cmd.Context(), doctor.Config{Node: cfg, File: cmd.Flags().Lookup("config").Value.String(),
+		found := doctor.Examine(cmd.Context(), doctor.Config{Node: cfg, Vault: nodeVault(cfg),
+			File:    cmd.Flags().Lookup("config").Value.String(),
 			Running: running})
 		if err := a.printFindings(found, *all); err != nil {
 			return err

@@ -18,6 +18,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/store"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/cmd/internal/backup"
+	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/site"
 )
 
@@ -151,7 +152,16 @@ func (a *app) restoredNode(ctx context.Context, m *backup.Manifest, at map[strin
 		}
 		return nil
 	}
-	if err := member.Enrol(ctx, member.Request{Token: *token, Dir: at[backup.PlaceIdentity]}); err != nil {
+	sealed := ""
+	if path := at[backup.PlaceConfig]; path != "" {
+		cfg, err := config.Load(path, os.LookupEnv, nil)
+		if err != nil {
+			return err
+		}
+		sealed = cfg.SealKey
+	}
+	v := vaultIn(at[backup.PlaceIdentity], sealed)
+	if err := member.Enrol(ctx, member.Request{Token: *token, Dir: v.Dir, Seal: v.Seal}); err != nil {
 		return fmt.Errorf("the files are in their places, but %s could not join anew: %w", m.ID, err)
 	}
 	if err := backup.Give(at[backup.PlaceIdentity], m.Owner); err != nil {

@@ -29,7 +29,7 @@ const (
 // (RFC 9110 §6.6.1).
 func (e *examination) clocks(ctx context.Context, id *identity.Source, peers []Peer) []reading {
 	var all []reading
-	if address, secure, err := member.Service(e.cfg.Node.Identity); err == nil && address != "" {
+	if address, secure, err := member.Service(e.cfg.Vault); err == nil && address != "" {
 		all = append(all, readClock(ctx, "the identity service at "+address, address, "/v1/roots.pem", secure))
 	}
 	for _, p := range peers {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 )
@@ -56,6 +57,8 @@ type Finding struct {
 // Config is what Examine has to know.
 type Config struct {
 	Node *config.Config // required
+	// Vault is the node's identity and how its secrets are sealed; required.
+	Vault disk.Vault
 	File string         // of the configuration; "" for none
 	// Running is what the node answered; nil if none runs.
 	Running *Running
@@ -95,7 +98,7 @@ func Examine(ctx context.Context, cfg Config) []Finding {
 	e := &examination{cfg: cfg, now: time.Now}
 	all := judgeNode(cfg.Running)
 	all = append(all, judgeFiles(e.files(), e.owner())...)
-	id, err := identity.Open(cfg.Node.Identity)
+	id, err := identity.OpenVault(cfg.Vault)
 	if err != nil {
 		all = append(all, Finding{checkCertificates, Wrong, cfg.Node.Identity, err.Error(),
 			"join with catalyst node --join, put back a backup (catalyst restore), or issue a bundle with catalyst org " +
