@@ -3,13 +3,17 @@ package xds
 import (
 	"regexp"
 	"slices"
+	"strings"
 
 	cncf "github.com/cncf/xds/go/xds/core/v3"
 	match "github.com/cncf/xds/go/xds/type/matcher/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	rbac "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
+	statevalue "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
 	rbacfilter "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	state "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
 	ssl "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/ssl/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
@@ -26,16 +30,66 @@ type Admission struct {
 	Peers        []Admitted
 	// Refused nodes, and their Envoys, do not come in whatever the others say: their certificates are revoked.
 	Refused []bgp.NodeID
+	// Leaves are certificates of the organisation that issued them which do not come in either, whoever shows them.
+	Leaves []Leaf
+}
+
+// Leaf is a certificate that is revoked by itself. The organisation speaks for its own alone.
+type Leaf struct {
+	Org bgp.Org
+	// Serial is its number, hexadecimal in lower case without zeros in front, or SHA256 the hash of it, 64 hexadecimal
+	// digits; one of them is "".
+	Serial string `json:",omitempty"`
+	SHA256 string `json:",omitempty"`
+}
+
+// leafHeader says by which certificate a request came in: its serial number, a colon and its SHA-256, as Envoy writes
+// them. It is set over whatever the caller sent, and removed before the request goes on. leafState says the same for as
+// long as the connection is there.
+const (
+	leafHeader = "x-catalyst-leaf"
+	leafState  = "catalyst.leaf"
+	leafFormat = "%DOWNSTREAM_PEER_SERIAL%:%DOWNSTREAM_PEER_FINGERPRINT_256%"
+)
+
+// rememberLeaf notes which certificate a connection showed, when its handshake is over.
+func rememberLeaf() *listener.Filter {
+	format := &core.SubstitutionFormatString{Format: &core.SubstitutionFormatString_TextFormatSource{
+		TextFormatSource: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: leafFormat}},
+	}}
+	return networkFilter("envoy.filters.network.set_filter_state", &state.Config{
+		OnDownstreamTlsHandshake: []*statevalue.FilterStateValue{{
+			Key: &statevalue.FilterStateValue_ObjectKey{ObjectKey: leafState}, FactoryKey: "envoy.string", ReadOnly: true,
+			Value: &statevalue.FilterStateValue_FormatString{FormatString: format},
+		}},
+	})
+}
+
+// is tells whether the certificate that Envoy wrote in leafFormat is this one.
+func (l *Leaf) is(shown string) bool {
+	serial, sum, _ := strings.Cut(shown, ":")
+	return l.Serial != "" && l.padded() == serial || l.SHA256 != "" && l.SHA256 == sum
+}
+
+// padded is the serial number as Envoy writes it, in whole bytes.
+func (l *Leaf) padded() string {
+	if len(l.Serial)%2 == 1 {
+		return "0" + l.Serial
+	}
+	return l.Serial
 }
 
 // Admits tells whether a caller may reach a service: what the guard decides, for a request that is under way. The
-// caller is the URI name of its certificate; own is this node's organisation.
-func (a *Admission) Admits(own bgp.Org, caller string, svc bgp.Service) bool {
+// caller is the URI name of its certificate, and shown what LeafAttribute says of it; own is this node's organisation.
+func (a *Admission) Admits(own bgp.Org, caller, shown string, svc bgp.Service) bool {
 	node, err := bgp.ParseNodeID(caller)
 	if e, envoyErr := bgp.ParseEnvoyID(caller); envoyErr == nil {
 		node, err = e.Node, nil
 	}
 	if err != nil || slices.Contains(a.Refused, node) {
+		return false
+	}
+	if slices.ContainsFunc(a.Leaves, func(l Leaf) bool { return l.Org == node.Org && l.is(shown) }) {
 		return false
 	}
 	if a.Organisation && node.Org == own {
@@ -117,10 +171,35 @@ func (c *Compiler) guard() *rbacfilter.RBAC {
 		first.OnNoMatch = &match.Matcher_OnMatch{OnMatch: &match.Matcher_OnMatch_Matcher{Matcher: rules}}
 		rules = first
 	}
+	rules = c.withoutLeaves(rules)
 	if rules == nil { // nobody
 		return &rbacfilter.RBAC{Rules: &rbac.RBAC{Action: rbac.RBAC_ALLOW}}
 	}
 	return &rbacfilter.RBAC{Matcher: rules}
+}
+
+// withoutLeaves denies whoever shows a certificate that is revoked by itself, and goes on to the rules for all others.
+func (c *Compiler) withoutLeaves(rules *match.Matcher) *match.Matcher {
+	if rules == nil || len(c.cfg.Admission.Leaves) == 0 {
+		return rules
+	}
+	list := &match.Matcher_MatcherList{}
+	shown := &matcher.HttpRequestHeaderMatchInput{HeaderName: leafHeader}
+	for _, l := range c.cfg.Admission.Leaves {
+		which := &match.StringMatcher{MatchPattern: &match.StringMatcher_Suffix{Suffix: ":" + l.SHA256}}
+		if l.Serial != "" {
+			which = &match.StringMatcher{MatchPattern: &match.StringMatcher_Prefix{Prefix: l.padded() + ":"}}
+		}
+		own := &match.StringMatcher{MatchPattern: &match.StringMatcher_Prefix{Prefix: "spiffe://" + string(l.Org) + "/"}}
+		list.Matchers = append(list.Matchers, &match.Matcher_MatcherList_FieldMatcher{
+			Predicate: both(onlyIf(uriNames(), own), onlyIf(input("envoy.matching.inputs.request_headers", shown), which)),
+			OnMatch:   deny(),
+		})
+	}
+	return &match.Matcher{
+		MatcherType: &match.Matcher_MatcherList_{MatcherList: list},
+		OnNoMatch:   &match.Matcher_OnMatch{OnMatch: &match.Matcher_OnMatch_Matcher{Matcher: rules}},
+	}
 }
 
 // mayReach is what follows when a node's certificate has matched; nil if it may reach nothing.

@@ -51,7 +51,9 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 	manager.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}
 	c.fairly(l, &listener.FilterChain{
 		TransportSocket: downstreamTLS(),
-		Filters:         []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)},
+		Filters: []*listener.Filter{
+			rememberLeaf(), networkFilter("envoy.filters.network.http_connection_manager", manager),
+		},
 	}, c.tunnelChains())
 	return l, nil
 }
@@ -91,6 +93,8 @@ func (c *Compiler) manager(name string) *hcm.HttpConnectionManager {
 func (c *Compiler) meshManager(name, caller string, guards ...*hcm.HttpFilter) *hcm.HttpConnectionManager {
 	m := c.manager(name)
 	m.CodecType = hcm.HttpConnectionManager_HTTP2
+	m.EarlyHeaderMutationExtensions = append(m.EarlyHeaderMutationExtensions,
+		earlyMutation(overwrite(leafHeader, leafFormat)))
 	m.Http2ProtocolOptions = c.http2(hopStreams)
 	m.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}, {UpgradeType: "websocket"}}
 	m.HttpFilters = append(guards, c.hopLimit())
@@ -231,7 +235,7 @@ func (c *Compiler) routesTo(name string, protocol bgp.Protocol, target string, r
 			Name:                   "services",
 			Domains:                []string{"*"},
 			RequestHeadersToAdd:    []*core.HeaderValueOption{c.hopHeader()},
-			RequestHeadersToRemove: []string{serviceHeader},
+			RequestHeadersToRemove: []string{serviceHeader, leafHeader},
 			Routes:                 append(routes, to(match())),
 		}},
 	}

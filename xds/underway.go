@@ -14,9 +14,10 @@ import (
 )
 
 // What Envoy tells the node of a request that lasts (Envoy's docs, "Attributes"): the URI name of the caller's
-// certificate, and the service.
+// certificate, which certificate that is, and the service.
 const (
 	CallerAttribute  = "connection.uri_san_peer_certificate"
+	LeafAttribute    = "filter_state['" + leafState + "']"
 	ServiceAttribute = "request.host"
 )
 
@@ -43,9 +44,9 @@ func (c *Compiler) watchUnderway() []*hcm.HttpFilter {
 	brief := header(&matcher.HttpResponseHeaderMatchInput{HeaderName: "content-length"}, short)
 	early, late := c.watcher(), c.watcher()
 	early.ProcessingMode.RequestHeaderMode = extproc.ProcessingMode_SEND
-	early.RequestAttributes = []string{CallerAttribute, ServiceAttribute}
+	early.RequestAttributes = []string{CallerAttribute, LeafAttribute, ServiceAttribute}
 	late.ProcessingMode.ResponseHeaderMode = extproc.ProcessingMode_SEND
-	late.ResponseAttributes = []string{CallerAttribute, ServiceAttribute}
+	late.ResponseAttributes = []string{CallerAttribute, LeafAttribute, ServiceAttribute}
 	return []*hcm.HttpFilter{
 		unless("catalyst.underway.long", either(connection, upgrade, grpc), late, brief),
 		unless("catalyst.underway", not(either(connection, upgrade, both(grpc, not(over)))), early),

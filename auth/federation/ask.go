@@ -28,9 +28,11 @@ func Shown(r *http.Request) []*x509.Certificate {
 	return r.TLS.PeerCertificates
 }
 
-// Asker asks other organisations' endpoints. Mine is what this node shows of itself; nil for nothing.
+// Asker asks other organisations' endpoints.
 type Asker struct {
-	Mine func() (*tls.Certificate, error)
+	Mine func() (*tls.Certificate, error) // what this node shows of itself; nil for nothing
+	// Refused returns why the certificate of whoever answers is not believed though it is valid; nil for none.
+	Refused func(leaf *x509.Certificate) error
 }
 
 // Redeem redeems an invitation at the node that made it. A *Misuse is the other side's refusal.
@@ -127,6 +129,9 @@ func (a Asker) spiffe(by *bundle.Bundle, id string) *tls.Config {
 			}
 			if err == nil {
 				err = Chain(s.PeerCertificates, by)
+			}
+			if err == nil && a.Refused != nil {
+				err = a.Refused(s.PeerCertificates[0])
 			}
 			if err != nil {
 				return &NotProved{err, s.PeerCertificates}

@@ -52,7 +52,10 @@ type Config struct {
 	KeepRoots func(pem []byte) error
 	// Again, if it is not nil, returns a channel whose closing ends a wait: something that kept the feed down changed.
 	Again func() <-chan struct{}
-	Log   *slog.Logger // required
+	// Keep is a file, or "" for none, where what was revoked is kept for a restart: a node that is cut off then refuses
+	// what it knew.
+	Keep string
+	Log  *slog.Logger // required
 }
 
 // Feed follows one identity service. It is safe for concurrent use.
@@ -73,6 +76,7 @@ var errNotYet = errors.New("the identity service has not answered yet") //nolint
 // New returns a feed that knows nothing yet: until Run has heard of the service, no token of it is believed.
 func New(cfg Config) *Feed {
 	f := &Feed{cfg: cfg, set: revoke.NewSet(cfg.Issuer), err: errNotYet}
+	f.recall()
 	f.keys.Store(&token.KeySet{})
 	f.issuer = &token.Issuer{Name: cfg.Issuer, Keys: keys{f}, TrustDomain: string(cfg.Org)}
 	return f
@@ -130,8 +134,17 @@ func Dial(address string, cfg *tls.Config) (client authv1.IdentityClient, end fu
 	return authv1.NewIdentityClient(conn), func() { _ = conn.Close() }, nil
 }
 
-// Run keeps the feed open until ctx ends.
+// Run keeps the feed open until ctx ends, and what it told on the disk.
 func (f *Feed) Run(ctx context.Context) error {
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	if f.cfg.Keep != "" {
+		keeping.Go(func() { f.keep(ctx) })
+	}
+	return f.follow(ctx)
+}
+
+func (f *Feed) follow(ctx context.Context) error {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		begun := time.Now()
 		err := f.once(ctx)

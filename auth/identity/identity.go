@@ -191,7 +191,7 @@ func (s *Source) OwnServerTLS() *tls.Config {
 }
 
 // EndpointTLS returns that of an endpoint which anybody may ask, showing a certificate or none. None is verified but
-// for its key: whoever decides by it verifies it.
+// for its key, and one that is revoked is refused: whoever decides by it verifies it.
 func (s *Source) EndpointTLS() *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS12, // SPIFFE Federation §5.2.2: any client of today
@@ -199,6 +199,7 @@ func (s *Source) EndpointTLS() *tls.Config {
 		ClientAuth:             tls.RequestClientCert,
 		SessionTicketsDisabled: true,
 		GetCertificate:         tlsconfig.GetCertificate(s),
+		VerifyConnection:       s.notRefused,
 	}
 }
 
@@ -303,12 +304,25 @@ func (s *Source) harden(c *tls.Config, judge func(tls.ConnectionState) error) *t
 		if err := judge(state); err != nil {
 			return err
 		}
-		if refuse := s.refuse.Load(); refuse != nil && len(state.PeerCertificates) > 0 {
-			return (*refuse)(state.PeerCertificates[0])
-		}
-		return nil
+		return s.notRefused(state)
 	}
 	return c
+}
+
+// notRefused returns an error if the other side showed a certificate that is to be refused.
+func (s *Source) notRefused(state tls.ConnectionState) error {
+	if len(state.PeerCertificates) == 0 {
+		return nil
+	}
+	return s.Refused(state.PeerCertificates[0])
+}
+
+// Refused returns why a certificate is to be refused though it is valid, as Refuse has it; nil if it is not.
+func (s *Source) Refused(leaf *x509.Certificate) error {
+	if refuse := s.refuse.Load(); refuse != nil {
+		return (*refuse)(leaf)
+	}
+	return nil
 }
 
 // Refuse has every handshake from now on ask whether the other side's certificate is to be refused though it is

@@ -31,6 +31,7 @@ const (
 	nodeKeyFile = "node-key.pem"    // the key that it joined with and comes back with; sealed, mode 0600
 	pendingKey  = "pending-key.pem" // of the certificate that is asked for; sealed, mode 0600
 	boundDir    = "bound"           // tokens that are bound to the certificate, a file each; they are minted anew with it
+	revokedFile = "revoked.json"    // what the organisation revoked, as it was heard last; mode 0600
 	issuedFile  = "issued.json"     // what was issued, until all of it is in its place; sealed, mode 0600
 )
 

@@ -85,9 +85,10 @@ func OpenAt(v disk.Vault, log *slog.Logger, now func() time.Time) (*Member, erro
 	m := &Member{v: v, log: log, now: now, state: *s, renewed: make(chan struct{}), turned: make(chan struct{}),
 		wrote: make(chan struct{})}
 	m.feed = follow.New(follow.Config{
-		Issuer: s.Issuer, Org: s.Org, Log: log, Connect: m.connectFeed, KeepRoots: m.keepRoots,
-		Roots: func() ([]byte, error) { _, text, err := rootsOf(v.Dir, s.Org); return text, err },
-		Again: func() <-chan struct{} { m.mu.Lock(); defer m.mu.Unlock(); return m.renewed }, // it may go at once
+		Issuer: s.Issuer, Org: s.Org, Log: log, Keep: filepath.Join(v.Dir, revokedFile), Connect: m.connectFeed,
+		KeepRoots: m.keepRoots,
+		Roots:     func() ([]byte, error) { _, text, err := rootsOf(v.Dir, s.Org); return text, err },
+		Again:     func() <-chan struct{} { m.mu.Lock(); defer m.mu.Unlock(); return m.renewed }, // it may go at once
 	})
 	return m, m.look()
 }

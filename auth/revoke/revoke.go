@@ -97,6 +97,8 @@ type Set struct {
 	changed  chan struct{} // closed at each change, and replaced
 	tell     []func()      // are called at each change, without mu
 	prune    time.Time
+	// recalled tells that the entries are those of before a restart, until all of them have come anew.
+	recalled bool
 }
 
 var _ token.Revocations = (*Set)(nil)
@@ -156,6 +158,9 @@ func (s *Set) apply(d *Delta, interval time.Duration, now time.Time) (tell []fun
 		return nil, nil // an old one, again: it says nothing about now
 	}
 	changed := false
+	if s.recalled { // the first delta after a restart is all that there is: nothing is asked for after a number
+		s.entries, s.bound, s.recalled, changed = map[id]Entry{}, 0, false, true
+	}
 	for _, e := range d.Entries {
 		if e.Seq > s.seq && e.Seq <= d.Seq {
 			s.take(e)
@@ -174,6 +179,42 @@ func (s *Set) apply(d *Delta, interval time.Duration, now time.Time) (tell []fun
 	}
 	s.forget(now)
 	return tell, nil
+}
+
+// Recall takes over what was known before a restart, as State returned it. It is looked at as any other, and is as old
+// as it says; the first delta, which tells all, takes its place. A set that has heard already stays as it is.
+func (s *Set) Recall(k *Known, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k.Issuer != s.issuer || !s.heard.IsZero() || k.Interval <= 0 || k.Interval > int64(maxInterval/time.Second) {
+		return
+	}
+	for _, e := range k.Entries {
+		s.take(e)
+	}
+	s.heard, s.interval, s.recalled = earliest(now, time.Unix(k.Heard, 0)), time.Duration(k.Interval)*time.Second, true
+}
+
+// Known is what a set knows at one moment, to be kept for a restart.
+type Known struct {
+	Issuer   string  `json:"iss"`
+	Heard    int64   `json:"heard"`       // seconds since 1970
+	Interval int64   `json:"next_update"` // seconds
+	Entries  []Entry `json:"revocations"` // in no order
+}
+
+// State returns what is known; nil if nothing was heard.
+func (s *Set) State() *Known {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.heard.IsZero() {
+		return nil
+	}
+	k := &Known{Issuer: s.issuer, Heard: s.heard.Unix(), Interval: int64(s.interval / time.Second)}
+	for _, e := range s.entries {
+		k.Entries = append(k.Entries, e)
+	}
+	return k
 }
 
 // notify has f called at each change from now on.
@@ -317,12 +358,12 @@ func (s *Set) CheckCertificate(leaf *x509.Certificate) error {
 	return nil
 }
 
-// Nodes returns the SPIFFE ids of those that are revoked as a whole.
-func (s *Set) Nodes() (all []string) {
+// Values returns what is revoked of one kind, in no order.
+func (s *Set) Values(kind Kind) (all []string) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for k := range s.entries {
-		if k.kind == Node {
+		if k.kind == kind {
 			all = append(all, k.value)
 		}
 	}

@@ -2,6 +2,7 @@ package peering
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +33,8 @@ type conn struct {
 	link   link
 	signal chan struct{}
 	over   chan struct{} // closed when the stream is to end
+	remote bgp.NodeID
+	shown  []*x509.Certificate // what the other side showed, its own first; empty where there is no TLS
 
 	mu      sync.Mutex
 	queue   []bgp.Message // guarded by mu; a few UPDATEs, by the speaker's credits, and what goes ahead of them

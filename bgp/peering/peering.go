@@ -16,6 +16,7 @@ package peering
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -124,6 +125,8 @@ type Router struct {
 	mu       sync.Mutex
 	nextConn speaker.ConnID           // guarded by mu
 	conns    map[speaker.ConnID]*conn // guarded by mu
+	// refuse is what Review was called with last; nil before. Guarded by mu.
+	refuse func(leaf *x509.Certificate) error
 }
 
 // op is something to be done in the loop.

@@ -3,8 +3,10 @@ package peering
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -103,6 +105,26 @@ func (r *Router) dial(eff speaker.Dial) {
 	r.serve(r.ctx, s, eff.Peer, true)
 }
 
+// Review ends the sessions whose other side showed a certificate that is refused now, and returns whose they were. A
+// peer may dial again, and has to show another. Sessions that begin while it looks are looked at as they do.
+func (r *Router) Review(ctx context.Context, refuse func(leaf *x509.Certificate) error) []bgp.NodeID {
+	var ended []bgp.NodeID
+	r.mu.Lock()
+	r.refuse = refuse
+	for _, c := range r.conns {
+		if len(c.shown) > 0 && refuse(c.shown[0]) != nil && !slices.Contains(ended, c.remote) {
+			ended = append(ended, c.remote)
+		}
+	}
+	r.mu.Unlock()
+	slices.SortFunc(ended, bgp.NodeID.Compare)
+	for _, n := range ended {
+		// An error says that there is no session any more, or that the router is stopping.
+		_ = r.Do(ctx, speaker.PeerReset{Node: n, Text: "the certificate is revoked"})
+	}
+	return ended
+}
+
 // serve runs one stream until it is over, with a reader and a writer, and returns when they have ended.
 func (r *Router) serve(ctx context.Context, s *stream.Stream, remote bgp.NodeID, dialled bool) {
 	if !dialled {
@@ -112,17 +134,25 @@ func (r *Router) serve(ctx context.Context, s *stream.Stream, remote bgp.NodeID,
 	var both sync.WaitGroup
 	defer func() { cancel(); s.Close(); both.Wait() }()
 	c := newConn(s)
+	c.remote, c.shown = remote, s.TLS().PeerCertificates
 	mail := r.in.newBox()
 	r.mu.Lock()
 	r.nextConn++
 	c.id = r.nextConn
 	r.conns[c.id] = c
+	refuse := r.refuse
 	r.mu.Unlock()
 	defer func() {
 		r.mu.Lock()
 		delete(r.conns, c.id)
 		r.mu.Unlock()
 	}()
+	if refuse != nil && len(c.shown) > 0 {
+		if err := refuse(c.shown[0]); err != nil { // since the handshake
+			s.End(codes.Unauthenticated, err.Error())
+			return
+		}
+	}
 	if !mail.put(r.ctx, speaker.ConnUp{Conn: c.id, Remote: remote, Dialled: dialled}) {
 		return
 	}

@@ -15,5 +15,25 @@ func atRest() []scenario {
 				"func (p Place) Opener() (*Sealer, error) { return p.sealer(false) }",
 				"func (p Place) Opener() (*Sealer, error) { return p.sealer(true) }"),
 		}},
+		{270, "one certificate leaked", "A node's key was copied: its certificate is revoked by number, and the node stays.",
+			[]guard{
+				one("sessions that it was shown in end", "bgp/peering TestSessionsEndWithTheirCertificate",
+					"bgp/peering/serve.go", "if len(c.shown) > 0 && refuse(c.shown[0]) != nil && !",
+					"if len(c.shown) > 1000 && refuse(c.shown[0]) != nil && !"),
+				one("requests on connections that are there are refused", "xds/ads TestRevokedCertificatesAtEnvoy",
+					"xds/admission.go", "	rules = c.withoutLeaves(rules)\n", ""),
+				one("what is under way ends", "xds/ads TestRevokedCertificatesAtEnvoy", "xds/admission.go",
+					"return l.Org == node.Org && l.is(shown)", "return l.Org == node.Org && l.is(shown) && false"),
+				one("for its own organisation alone", "xds/ads TestRevokedCertificatesAtEnvoy", "xds/admission.go",
+					"return l.Org == node.Org && l.is(shown)", "return l.is(shown)"),
+			}},
+		{271, "cut off after a restart", "A node restarts, and cannot reach whoever knows what is revoked.", []guard{
+			one("it refuses what it knew", "auth/follow TestRestartedAndCutOff", "auth/follow/follow.go",
+				"	f.recall()\n", ""),
+			one("which is as old as it is", "auth/follow TestRestartedAndCutOff", "auth/revoke/revoke.go",
+				"earliest(now, time.Unix(k.Heard, 0))", "now"),
+			one("what is heard takes its place", "auth/follow TestRestartedAndCutOff", "auth/revoke/revoke.go",
+				"	if s.recalled { // the", "	if false { // the"),
+		}},
 	}
 }

@@ -3,6 +3,8 @@ package ads_test
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"log/slog"
 	"net"
@@ -14,6 +16,8 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/auth/revoke"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/xds"
 	"github.com/catalyst-router/catalyst/xds/underway"
@@ -176,6 +180,58 @@ func TestWhatIsUnderWayEndsWithItsRight(t *testing.T) {
 	planes["e"].eventually(ticks, 403, "")
 	if now := a.stat("listener.mesh-ingress.downstream_cx_total"); now != connections {
 		t.Errorf("%d connections were made anew", now-connections)
+	}
+}
+
+// A certificate that is revoked by its serial number, or its hash, comes in no more, and what is under way by it ends;
+// the node that has another comes in with that. What another organisation says of the same number means nothing.
+func TestRevokedCertificatesAtEnvoy(t *testing.T) {
+	org := newAuthority(t, "acme.example")
+	id := func(name string) xds.Admitted {
+		return xds.Admitted{Node: bgp.NodeID{Org: "acme.example", Name: name}, Everything: true}
+	}
+	in := xds.Admission{Peers: []xds.Admitted{id("c"), id("d")}}
+	a, s := watched(t, org, "a", func(p *plane) { p.cfg.Admission = in })
+	c, d := newPlane(t, org, "c"), newPlane(t, org, "d")
+	for _, p := range []*plane{a, c, d} {
+		p.server.Open()
+	}
+	a.apply(to(ticks, bgp.HTTP, []xds.Target{backend(newStoppable(t, ticking()).address)}),
+		to(books, bgp.HTTP, []xds.Target{backend(newStoppable(t, says("one")).address)}))
+	open := map[*plane]func() error{}
+	for _, p := range []*plane{c, d} {
+		p.apply(to(ticks, bgp.HTTP, []xds.Target{a.hop()}), to(books, bgp.HTTP, []xds.Target{a.hop()}))
+		p.eventually(books, 200, "one")
+		p.answers(ticks)
+		open[p] = p.stream(ticks)
+	}
+	waitFor(t, "what lasts is watched", func() bool { open, _ := s.Counts(); return open >= 2 })
+	pair, err := disk.Own(c.bundle).Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := pair.Leaf
+	sum := sha256.Sum256(leaf.Raw)
+	serial := xds.Leaf{Org: "acme.example", Serial: revoke.SerialText(leaf)}
+	in.Leaves = []xds.Leaf{{Org: "bravo.example", Serial: serial.Serial}}
+	a.admit(s, in)
+	c.eventually(books, 200, "one")
+	if err := open[c](); err != nil {
+		t.Errorf("what another organisation says of the number: %v", err)
+	}
+	for _, one := range []xds.Leaf{serial, {Org: "acme.example", SHA256: hex.EncodeToString(sum[:])}} {
+		in.Leaves = []xds.Leaf{one}
+		a.admit(s, in)
+		c.eventually(books, 403, "")
+		d.eventually(books, 200, "one")
+		waitFor(t, "what is under way ends", func() bool { return open[c]() != nil })
+		if err := open[d](); err != nil {
+			t.Errorf("another node's: %v", err)
+		}
+		in.Leaves = nil
+		a.admit(s, in)
+		c.eventually(books, 200, "one")
+		open[c] = c.stream(ticks)
 	}
 }
 

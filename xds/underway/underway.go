@@ -77,10 +77,10 @@ func (s *Server) Process(stream lasting.Stream) error {
 	if err != nil {
 		return err
 	}
-	caller, svc := said(first)
+	caller, leaf, svc := said(first)
 	s.open.Add(1)
 	defer s.open.Add(-1)
-	may, changed := s.judge(caller, svc)
+	may, changed := s.judge(caller, leaf, svc)
 	if !may {
 		return s.end(stream, caller, svc)
 	}
@@ -98,7 +98,7 @@ func (s *Server) Process(stream lasting.Stream) error {
 				return err
 			}
 		case <-changed:
-			if may, changed = s.judge(caller, svc); !may {
+			if may, changed = s.judge(caller, leaf, svc); !may {
 				return s.end(stream, caller, svc)
 			}
 		}
@@ -106,24 +106,24 @@ func (s *Server) Process(stream lasting.Stream) error {
 }
 
 // judge tells whether a request may go on, and when to ask again.
-func (s *Server) judge(caller string, svc bgp.Service) (may bool, changed <-chan struct{}) {
+func (s *Server) judge(caller, leaf string, svc bgp.Service) (may bool, changed <-chan struct{}) {
 	s.mu.Lock()
 	a, changed := s.admission, s.changed
 	s.mu.Unlock()
-	return a == nil || a.Admits(s.cfg.Org, caller, svc), changed
+	return a == nil || a.Admits(s.cfg.Org, caller, leaf, svc), changed
 }
 
-// said reads who calls and what: the attributes come under the name of Envoy's filter.
-func said(m *extproc.ProcessingRequest) (caller string, svc bgp.Service) {
+// said reads who calls, by which certificate, and what: the attributes come under the name of Envoy's filter.
+func said(m *extproc.ProcessingRequest) (caller, leaf string, svc bgp.Service) {
 	for _, attributes := range m.GetAttributes() {
-		caller = text(attributes, xds.CallerAttribute)
+		caller, leaf = text(attributes, xds.CallerAttribute), text(attributes, xds.LeafAttribute)
 		host := strings.ToLower(text(attributes, xds.ServiceAttribute))
 		if name, _, err := net.SplitHostPort(host); err == nil {
 			host = name
 		}
 		svc = bgp.Service(strings.TrimSuffix(host, "."))
 	}
-	return caller, svc
+	return caller, leaf, svc
 }
 
 func text(s *structpb.Struct, key string) string { return s.GetFields()[key].GetStringValue() }

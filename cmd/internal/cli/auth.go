@@ -23,6 +23,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/server"
 	"github.com/catalyst-router/catalyst/auth/service"
 	"github.com/catalyst-router/catalyst/auth/store"
+	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/listen"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/policy"
@@ -139,7 +140,7 @@ func (at *authAt) remote() (*server.Client, func(), error) {
 		return nil, nil, usageError{errors.New("--auth wants --as: the directory of the certificate to show, such " +
 			"as org/admin")}
 	}
-	pair, err := vaultIn(*at.identity, "").Pair()
+	pair, err := config.VaultIn(*at.identity, "").Pair()
 	if err != nil {
 		return nil, nil, usageError{err}
 	}

@@ -104,7 +104,7 @@ func (a *app) backupNode() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		id, err := identity.OpenVault(nodeVault(cfg))
+		id, err := identity.OpenVault(cfg.Vault())
 		if err != nil {
 			return err
 		}
@@ -112,8 +112,8 @@ func (a *app) backupNode() *cobra.Command {
 		if member.Joined(cfg.Identity) {
 			m.Renews = backup.Renews(id.Material().Issued, id.Material().Expires).UTC()
 		}
-		if os.Getenv(nodeSealKey) != "" && cfg.SealKey == "" {
-			m.Notes = append(m.Notes, "the sealing key is that of $"+nodeSealKey+": keep it, the backup is worth nothing "+
+		if os.Getenv(config.NodeSealKey) != "" && cfg.SealKey == "" {
+			m.Notes = append(m.Notes, "the sealing key is that of $"+config.NodeSealKey+": keep it, the backup is worth nothing "+
 				"without it")
 		}
 		file := cmd.Flags().Lookup("config").Value.String()

@@ -60,7 +60,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		found := doctor.Examine(cmd.Context(), doctor.Config{Node: cfg, Vault: nodeVault(cfg),
+		found := doctor.Examine(cmd.Context(), doctor.Config{Node: cfg, Vault: cfg.Vault(),
 			File:    cmd.Flags().Lookup("config").Value.String(),
 			Running: running})
 		if err := a.printFindings(found, *all); err != nil {

@@ -90,7 +90,7 @@ func (a *app) nodeCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		peers, err := a.join(cmd.Context(), nodeVault(cfg), *token, *oidc)
+		peers, err := a.join(cmd.Context(), cfg.Vault(), *token, *oidc)
 		if err != nil {
 			return err
 		}
@@ -134,11 +134,8 @@ func (a *app) join(ctx context.Context, v disk.Vault, text, oidc string) ([]join
 	return t.Peers, nil
 }
 
-// nodeVault is where a node's secrets are, and how they are sealed.
-func nodeVault(cfg *config.Config) disk.Vault { return vaultIn(cfg.Identity, cfg.SealKey) }
-
 func (a *app) serveNode(ctx context.Context, cfg *config.Config, peers []join.Peer, log *slog.Logger) error {
-	m, err := member.Open(nodeVault(cfg), log)
+	m, err := member.Open(cfg.Vault(), log)
 	if err != nil {
 		return err
 	}
@@ -147,7 +144,7 @@ func (a *app) serveNode(ctx context.Context, cfg *config.Config, peers []join.Pe
 			return err
 		}
 	}
-	id, err := identity.OpenVault(nodeVault(cfg))
+	id, err := identity.OpenVault(cfg.Vault())
 	if err != nil {
 		return err
 	}

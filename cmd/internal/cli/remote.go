@@ -15,6 +15,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
+	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/graphql/operator/client"
 )
 
@@ -85,7 +86,7 @@ func nodeTLS(dir string) (*tls.Config, error) {
 	var mine tls.Certificate
 	cert := filepath.Join(dir, disk.SVIDFile)
 	if _, err := os.Stat(cert); err == nil {
-		if mine, err = vaultIn(dir, "").Pair(); err != nil {
+		if mine, err = config.VaultIn(dir, "").Pair(); err != nil {
 			return nil, err
 		}
 	}

@@ -160,7 +160,7 @@ func (a *app) restoredNode(ctx context.Context, m *backup.Manifest, at map[strin
 		}
 		sealed = cfg.SealKey
 	}
-	v := vaultIn(at[backup.PlaceIdentity], sealed)
+	v := config.VaultIn(at[backup.PlaceIdentity], sealed)
 	if err := member.Enrol(ctx, member.Request{Token: *token, Dir: v.Dir, Seal: v.Seal}); err != nil {
 		return fmt.Errorf("the files are in their places, but %s could not join anew: %w", m.ID, err)
 	}

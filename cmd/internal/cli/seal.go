@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -9,25 +8,8 @@ import (
 	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/member"
 	"github.com/catalyst-router/catalyst/auth/seal"
+	"github.com/catalyst-router/catalyst/cmd/internal/config"
 )
-
-// nodeSealKey is the variable with the key, base64, that a node's secrets are sealed under.
-const nodeSealKey = "CATALYST_NODE_SEAL_KEY"
-
-// sealNone has secrets written in clear.
-const sealNone = "none"
-
-// vaultIn are the secrets in a node's or an operator's directory. key is as the option seal-key takes it.
-func vaultIn(dir, key string) disk.Vault {
-	p := seal.Place{Own: filepath.Join(dir, disk.SealFile), Clear: key == sealNone}
-	switch key {
-	case "", sealNone:
-		p.Key = os.Getenv(nodeSealKey)
-	default:
-		p.File = key
-	}
-	return disk.Vault{Dir: dir, Seal: p}
-}
 
 func (a *app) orgSeal() *cobra.Command {
 	cmd := &cobra.Command{
@@ -42,7 +24,7 @@ func (a *app) orgSeal() *cobra.Command {
 	key := sealFlag(cmd, "under", "to seal under")
 	from := sealFlag(cmd, "from", "that they are sealed under now")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		before, after := vaultIn(args[0], *from), vaultIn(args[0], *key)
+		before, after := config.VaultIn(args[0], *from), config.VaultIn(args[0], *key)
 		did, err := member.Reseal(before, after)
 		if err != nil {
 			return usageError{err}
@@ -63,7 +45,7 @@ func sealedHow(p seal.Place) string {
 }
 
 func sealFlag(cmd *cobra.Command, name, which string) *string {
-	return cmd.Flags().String(name, "", "file with the key "+which+"; empty for $"+nodeSealKey+
+	return cmd.Flags().String(name, "", "file with the key "+which+"; empty for $"+config.NodeSealKey+
 		", or seal.key in the directory; none: in clear")
 }
 
@@ -77,7 +59,7 @@ func (a *app) orgOpenKey() *cobra.Command {
 	}
 	key := sealFlag(cmd, "under", "that it is sealed under")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		b, err := vaultIn(args[0], *key).Read(disk.SVIDKey)
+		b, err := config.VaultIn(args[0], *key).Read(disk.SVIDKey)
 		if err != nil {
 			return usageError{err}
 		}

@@ -178,7 +178,7 @@ func (d *Daemon) believed(ctx context.Context) (*tokens.Tokens, error) {
 	cfg := tokens.Config{
 		Audience: cmp.Or(c.Audience, string(d.self.Org)), Identity: d.id,
 		Peerings: d.trust.Book(), JWKS: c.JWKS, Issuer: c.Issuer, Log: d.tel.Log,
-		Meter: d.tel.Meter,
+		Meter: d.tel.Meter, Data: d.data,
 	}
 	others, err := c.Others()
 	if err != nil {

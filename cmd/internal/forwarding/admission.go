@@ -51,7 +51,7 @@ type admission struct {
 	mu    sync.Mutex
 	peers map[bgp.NodeID]*admitted // guarded by mu
 	// refused are let in no more, peers or not; guarded by mu
-	refused []bgp.NodeID
+	refused refused
 }
 
 // admitted is one peer. Its fields are exported for the file.
@@ -95,7 +95,7 @@ func newAdmission(cfg *Config, publish func(xds.Admission) error) *admission {
 
 // now is the admission as it is. The caller holds mu, or nothing runs yet.
 func (a *admission) now() xds.Admission {
-	out := xds.Admission{Organisation: a.organisation, Refused: a.refused}
+	out := xds.Admission{Organisation: a.organisation, Refused: a.refused.Nodes, Leaves: a.refused.Leaves}
 	for _, n := range slices.SortedFunc(maps.Keys(a.peers), bgp.NodeID.Compare) {
 		p := a.peers[n]
 		out.Organisation = out.Organisation || p.Everything && p.Reflects

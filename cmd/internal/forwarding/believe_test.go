@@ -2,8 +2,10 @@ package forwarding
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -82,9 +84,11 @@ func envoyOf(t *testing.T, n *node) discovery.AggregatedDiscoveryService_DeltaAg
 // Whose certificates are revoked is kept out after a restart, before anybody has said it again.
 func TestRevokedNodesAreKeptOutAfterARestart(t *testing.T) {
 	x, y := bgp.NodeID{Org: "acme.example", Name: "x"}, bgp.NodeID{Org: "bravo.example", Name: "y"}
+	leaves := []xds.Leaf{{Org: "bravo.example", Serial: "ab12"}}
 	var dir string
 	n := start(t, func(c *Config) { dir = c.Data })
-	err := errors.Join(n.Refuse("acme.example", []bgp.NodeID{x, x}), n.Refuse("bravo.example", []bgp.NodeID{y}))
+	err := errors.Join(n.Refuse("acme.example", []bgp.NodeID{x, x}, nil),
+		n.Refuse("bravo.example", []bgp.NodeID{y}, leaves))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,10 +98,24 @@ func TestRevokedNodesAreKeptOutAfterARestart(t *testing.T) {
 	if got := again.now().Refused; !slices.Equal(got, []bgp.NodeID{x, y}) {
 		t.Errorf("kept out: %v", got)
 	}
-	if err := again.refuse("acme.example", nil); err != nil {
+	if got := again.now().Leaves; !slices.Equal(got, leaves) {
+		t.Errorf("certificates kept out: %v", got)
+	}
+	if err := again.refuse("acme.example", nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := again.now().Refused; !slices.Equal(got, []bgp.NodeID{y}) {
 		t.Errorf("kept out after x joined anew: %v", got)
+	}
+	text, err := json.Marshal([]bgp.NodeID{x}) // as it was before certificates were among them
+	if err == nil {
+		err = os.WriteFile(again.refusedPath(), text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := newAdmission(&cfg, func(xds.Admission) error { return nil })
+	if got := older.now().Refused; !slices.Equal(got, []bgp.NodeID{x}) {
+		t.Errorf("of a file of before: %v", got)
 	}
 }

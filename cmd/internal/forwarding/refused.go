@@ -1,6 +1,8 @@
 package forwarding
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,36 +13,51 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/xds"
 )
 
 // refusedFile holds whose certificates were revoked when that was last heard, below the data directory: a node that
 // restarts knows it before the first revocation reaches it again.
 const refusedFile = "refused.json"
 
-// Refuse has the mesh ingress let these nodes of an organisation in no more, peers or not; those of it that were
-// refused before and are not named may come in again. It returns when Envoys are told; requests that are under way go
-// on.
-func (f *Forwarder) Refuse(org bgp.Org, nodes []bgp.NodeID) error {
-	return f.admission.refuse(org, nodes)
+// refused is the content of the file.
+type refused struct {
+	Nodes  []bgp.NodeID
+	Leaves []xds.Leaf
 }
 
-func (a *admission) refuse(org bgp.Org, nodes []bgp.NodeID) error {
+// Refuse has the mesh ingress let these nodes and certificates of an organisation in no more, peers or not; those of it
+// that were refused before and are not named may come in again. It returns when Envoys are told.
+func (f *Forwarder) Refuse(org bgp.Org, nodes []bgp.NodeID, leaves []xds.Leaf) error {
+	return f.admission.refuse(org, nodes, leaves)
+}
+
+func (a *admission) refuse(org bgp.Org, nodes []bgp.NodeID, leaves []xds.Leaf) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	nodes = slices.Clone(nodes)
-	for _, n := range a.refused {
+	now := refused{slices.Clone(nodes), slices.Clone(leaves)}
+	for _, n := range a.refused.Nodes {
 		if n.Org != org {
-			nodes = append(nodes, n)
+			now.Nodes = append(now.Nodes, n)
 		}
 	}
-	slices.SortFunc(nodes, bgp.NodeID.Compare)
-	nodes = slices.Compact(nodes)
-	if slices.Equal(nodes, a.refused) {
+	for _, l := range a.refused.Leaves {
+		if l.Org != org {
+			now.Leaves = append(now.Leaves, l)
+		}
+	}
+	slices.SortFunc(now.Nodes, bgp.NodeID.Compare)
+	now.Nodes = slices.Compact(now.Nodes)
+	slices.SortFunc(now.Leaves, func(a, b xds.Leaf) int {
+		return cmp.Or(cmp.Compare(a.Org, b.Org), cmp.Compare(a.Serial, b.Serial), cmp.Compare(a.SHA256, b.SHA256))
+	})
+	now.Leaves = slices.Compact(now.Leaves)
+	if slices.Equal(now.Nodes, a.refused.Nodes) && slices.Equal(now.Leaves, a.refused.Leaves) {
 		return nil
 	}
-	a.refused = nodes
+	a.refused = now
 	err := a.tell()
-	text, e := json.Marshal(nodes)
+	text, e := json.Marshal(now)
 	if e == nil {
 		e = disk.Replace(a.refusedPath(), text, 0o600)
 	}
@@ -55,12 +72,14 @@ func (a *admission) readRefused() {
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	if err == nil {
+	if err == nil && bytes.HasPrefix(text, []byte("[")) { // as it was when there were nodes alone
+		err = json.Unmarshal(text, &a.refused.Nodes)
+	} else if err == nil {
 		err = json.Unmarshal(text, &a.refused)
 	}
 	if err != nil {
-		a.refused = nil
-		a.log.Error("which nodes are revoked is not known until the organisation says it",
+		a.refused = refused{}
+		a.log.Error("who is revoked is not known until the organisation says it",
 			"error", fmt.Errorf("%s: %w", a.refusedPath(), err))
 	}
 }

@@ -5,8 +5,12 @@ package membership
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
 	"log/slog"
+	"math/big"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,18 +18,19 @@ import (
 	"github.com/catalyst-router/catalyst/auth/member"
 	"github.com/catalyst-router/catalyst/auth/revoke"
 	"github.com/catalyst-router/catalyst/bgp"
-	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/xds"
 )
 
-// Router closes sessions.
+// Router closes sessions. peering.Router is one.
 type Router interface {
-	Do(ctx context.Context, ev speaker.Event) error
+	// Review ends the sessions whose other side showed a certificate that is refused now, and returns whose they were.
+	Review(ctx context.Context, refuse func(leaf *x509.Certificate) error) []bgp.NodeID
 }
 
 // Ingress keeps nodes out of the data plane. forwarding.Forwarder is one.
 type Ingress interface {
-	// Refuse replaces the nodes of one organisation that are kept out.
-	Refuse(org bgp.Org, nodes []bgp.NodeID) error
+	// Refuse replaces the nodes and the certificates of one organisation that are kept out.
+	Refuse(org bgp.Org, nodes []bgp.NodeID, leaves []xds.Leaf) error
 }
 
 // Config is what a membership needs; all of it is required but for what says otherwise.
@@ -80,19 +85,19 @@ func show(ctx context.Context, cfg Config) error {
 	}
 }
 
-// expel keeps an organisation's nodes out as it revokes them, and ends their sessions. They may dial again, and are
-// refused in the handshake.
+// expel keeps an organisation's nodes and certificates out as it revokes them, and ends their sessions. They may dial
+// again, and are refused in the handshake unless they show another certificate.
 func expel(ctx context.Context, cfg Config, org bgp.Org, set *revoke.Set) error {
-	gone := map[bgp.NodeID]bool{}
 	for {
 		changed := set.Changed()
 		// Until something was heard, what was known before a restart stays.
 		if heard, _ := set.Freshness(); !heard.IsZero() {
-			now := revoked(org, set)
-			if err := cfg.Ingress.Refuse(org, now); err != nil {
-				cfg.Log.Error("revoked nodes are kept out of sessions, and maybe not of the mesh ingress", "error", err)
+			if err := cfg.Ingress.Refuse(org, revokedNodes(org, set), cfg.revokedLeaves(org, set)); err != nil {
+				cfg.Log.Error("what is revoked is kept out of sessions, and maybe not of the mesh ingress", "error", err)
 			}
-			gone = cfg.end(ctx, now, gone)
+			for _, id := range cfg.Router.Review(ctx, cfg.refuse) {
+				cfg.Log.Warn("a certificate is revoked: the session ends", "node", id.String())
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -102,9 +107,9 @@ func expel(ctx context.Context, cfg Config, org bgp.Org, set *revoke.Set) error 
 	}
 }
 
-// revoked returns the organisation's own nodes that it revoked.
-func revoked(org bgp.Org, set *revoke.Set) (all []bgp.NodeID) {
-	for _, uri := range set.Nodes() {
+// revokedNodes returns the organisation's own nodes that it revoked.
+func revokedNodes(org bgp.Org, set *revoke.Set) (all []bgp.NodeID) {
+	for _, uri := range set.Values(revoke.Node) {
 		if id, err := bgp.ParseNodeID(uri); err == nil && id.Org == org {
 			all = append(all, id)
 		}
@@ -112,19 +117,29 @@ func revoked(org bgp.Org, set *revoke.Set) (all []bgp.NodeID) {
 	return all
 }
 
-// end ends the sessions of nodes that were not revoked before, and returns those that are now.
-func (cfg *Config) end(ctx context.Context, now []bgp.NodeID, before map[bgp.NodeID]bool) map[bgp.NodeID]bool {
-	gone := map[bgp.NodeID]bool{}
-	for _, id := range now {
-		gone[id] = true
-		if before[id] {
-			continue
-		}
-		cfg.Log.Warn("node is revoked: its session ends", "node", id.String())
-		err := cfg.Router.Do(ctx, speaker.PeerReset{Node: id, Text: "the certificate is revoked"})
-		if err != nil && ctx.Err() == nil {
-			cfg.Log.Debug("no session to end", "node", id.String(), "reason", err)
+// mostLeaves is how many certificates of an organisation Envoys are told of one by one: each costs every request of its
+// nodes some nanoseconds. Sessions know no such limit.
+const mostLeaves = 1000
+
+// longestSerial is the most bytes of a serial number (RFC 5280 §4.1.2.2).
+const longestSerial = 20
+
+// revokedLeaves returns the certificates that it revoked one by one.
+func (cfg *Config) revokedLeaves(org bgp.Org, set *revoke.Set) (all []xds.Leaf) {
+	for _, text := range set.Values(revoke.Serial) {
+		if serial, ok := new(big.Int).SetString(text, 16); ok && serial.Sign() > 0 && len(text) <= 2*longestSerial {
+			all = append(all, xds.Leaf{Org: org, Serial: serial.Text(16)})
 		}
 	}
-	return gone
+	for _, text := range set.Values(revoke.Certificate) {
+		if sum, err := base64.RawURLEncoding.DecodeString(text); err == nil && len(sum) == sha256.Size {
+			all = append(all, xds.Leaf{Org: org, SHA256: hex.EncodeToString(sum)})
+		}
+	}
+	if len(all) > mostLeaves {
+		cfg.Log.Error("more certificates are revoked one by one than the mesh ingress looks at: revoke their nodes",
+			"organisation", org, "certificates", len(all), "looked_at", mostLeaves)
+		all = all[:mostLeaves]
+	}
+	return all
 }

@@ -3,6 +3,7 @@ package membership
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -17,7 +18,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/auth/revoke"
 	"github.com/catalyst-router/catalyst/bgp"
-	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/xds"
 )
 
 // told is a router and an ingress that note what they are told.
@@ -25,23 +26,30 @@ type told struct {
 	mu      sync.Mutex
 	reset   []bgp.NodeID             // guarded by mu
 	refused map[bgp.Org][]bgp.NodeID // guarded by mu
+	leaves  []xds.Leaf               // guarded by mu; what it was told last
+	// leaf is what node showed in a session; nil for none. Guarded by mu.
+	leaf *x509.Certificate
+	node bgp.NodeID
 }
 
-// Do implements Router.
-func (r *told) Do(_ context.Context, ev speaker.Event) error {
+// Review implements Router: x has a session.
+func (r *told) Review(_ context.Context, refuse func(leaf *x509.Certificate) error) []bgp.NodeID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if e, ok := ev.(speaker.PeerReset); ok {
-		r.reset = append(r.reset, e.Node)
+	if r.leaf == nil || refuse(r.leaf) == nil {
+		return nil
 	}
-	return nil
+	r.leaf = nil
+	r.reset = append(r.reset, r.node)
+	return []bgp.NodeID{r.node}
 }
 
 // Refuse implements Ingress.
-func (r *told) Refuse(org bgp.Org, nodes []bgp.NodeID) error {
+func (r *told) Refuse(org bgp.Org, nodes []bgp.NodeID, leaves []xds.Leaf) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refused[org] = nodes
+	r.leaves = leaves
 	return nil
 }
 
@@ -136,6 +144,9 @@ func TestRevokedNodesOfAnotherOrganisation(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaf := cert.Certificates[0]
+	r.mu.Lock()
+	r.leaf, r.node = leaf, x.Material().Node
+	r.mu.Unlock()
 	apply := func(set *revoke.Set, issuer string, all ...revoke.Entry) {
 		t.Helper()
 		now := time.Now()
@@ -175,10 +186,20 @@ func TestRevokedNodesOfAnotherOrganisation(t *testing.T) {
 	apply(other, "https://auth.bravo.example",
 		revoke.Entry{Kind: revoke.Node, Value: x.Material().Node.URI(), Lifted: true})
 	await(t, "it comes in again", func() bool { _, _, there := r.say(); return len(there) == 0 })
+	r.mu.Lock()
+	r.leaf, r.reset = leaf, nil
+	r.mu.Unlock()
 	apply(other, "https://auth.bravo.example", revoke.Entry{Kind: revoke.Serial, Value: revoke.SerialText(leaf)})
 	if err := shake(t, a, x); !errors.As(err, &revoked) {
 		t.Errorf("one certificate is revoked: %v", err)
 	}
+	await(t, "the session with that certificate ends, and the ingress is told", func() bool {
+		reset, _, there := r.say()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return slices.Equal(reset, []bgp.NodeID{r.node}) && len(there) == 0 &&
+			slices.Equal(r.leaves, []xds.Leaf{{Org: "bravo.example", Serial: revoke.SerialText(leaf)}})
+	})
 }
 
 // await waits until something holds.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -62,8 +63,10 @@ type Config struct {
 	// JWKS is a file or an https URL with the keys of one more issuer, which has no feed of revocations; "" for none.
 	JWKS   secret.URL
 	Issuer string
-	Log    *slog.Logger // required
-	Meter  metric.Meter // nil for no figures
+	// Data is the directory where what Others revoked is kept for a restart; "" for nowhere.
+	Data  string
+	Log   *slog.Logger // required
+	Meter metric.Meter // nil for no figures
 }
 
 // Tokens verifies. It is safe for concurrent use.
@@ -93,7 +96,7 @@ func New(ctx context.Context, cfg Config) (*Tokens, error) {
 			return nil, fmt.Errorf("tokens of %s: %s is the issuer of another organisation's already", o.Org, o.Issuer)
 		}
 		f := follow.New(follow.Config{
-			Issuer: o.Issuer, Org: o.Org, Log: cfg.Log,
+			Issuer: o.Issuer, Org: o.Org, Log: cfg.Log, Keep: cfg.kept(o.Org),
 			Connect: func(context.Context) (authv1.IdentityClient, func(), error) {
 				return follow.Dial(o.Address, cfg.Identity.ServiceTLS(o.Org))
 			},
@@ -114,6 +117,13 @@ func New(ctx context.Context, cfg Config) (*Tokens, error) {
 		return nil, err
 	}
 	return t, t.measure()
+}
+
+func (cfg *Config) kept(org bgp.Org) string {
+	if cfg.Data == "" {
+		return ""
+	}
+	return filepath.Join(cfg.Data, "revoked-"+string(org)+".json")
 }
 
 // foreign are the principals that another organisation may speak for: nobody else's administrator is one here.

@@ -34,6 +34,7 @@ type Identity interface {
 	Material() *identity.Material
 	Certificate() (*tls.Certificate, error)
 	EndpointTLS() *tls.Config
+	Refused(leaf *x509.Certificate) error
 	Changed() <-chan struct{}
 	Reload() (bool, error)
 	Dir() string
@@ -97,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Room, error) {
 		cfg:    cfg,
 		audit:  newAudit(filepath.Join(cfg.Data, auditFile), cfg.Log),
 	}
-	r.asker = federation.Asker{Mine: cfg.Identity.Certificate}
+	r.asker = federation.Asker{Mine: cfg.Identity.Certificate, Refused: cfg.Identity.Refused}
 	var err error
 	r.book, err = federation.Open(ctx, federation.Config{
 		Node: cfg.Node, Store: cfg.Store, Now: time.Now, Log: cfg.Log, Audit: r.audit.write,
