@@ -155,6 +155,9 @@ func (c *Compiler) Apply(change Change) (Delta, []Problem) {
 	return b.d, problems
 }
 
+// Has tells whether a service was compiled, and is not gone.
+func (c *Compiler) Has(svc bgp.Service) bool { return c.services[svc] != nil }
+
 // shrink gives back the room of services that are gone.
 func (c *Compiler) shrink() {
 	c.services = shrink.Map(c.services, &c.most.services)
@@ -236,14 +239,19 @@ func (c *Compiler) routes(b *builder, f *Forwarding, target string) []Ref {
 			services.Routes = append(services.Routes, c.notHTTP(f))
 		}
 		c.aboutService(scope.RouteConfiguration, f.Service)
+		c.warm(scope.RouteConfiguration, target, false)
 		b.set(TypeScope, scope.GetName(), scope, target)
 		return []Ref{{TypeScope, scope.GetName()}}
 	}
 	via := Ref{TypeRoute, viaPrefix + target}
+	if f.Watched {
+		via.Name = watchPrefix + target
+	}
 	ahead := Ref{TypeScope, scoutPrefix + via.Name}
 	if c.sent[via] == "" { // its name says what is in it
 		b.set(TypeScope, ahead.Name, scout(via.Name), target)
-		b.set(TypeRoute, via.Name, c.serviceRoutes(f, via.Name, target), target, ahead.Name)
+		routes := c.warm(c.serviceRoutes(f, via.Name, target), target, f.Watched)
+		b.set(TypeRoute, via.Name, routes, target, ahead.Name)
 	}
 	scope.RouteConfigurationName = via.Name
 	b.set(TypeScope, scope.GetName(), scope, target, ahead.Name, via.Name)

@@ -37,6 +37,8 @@ type Forwarding struct {
 	Idle time.Duration
 	// TLS is how those workloads are known; nil where they do not speak TLS.
 	TLS *WorkloadTLS
+	// Watched has Envoy tell of calls, of a service that has no workload beside this node (Config, OnDemand).
+	Watched bool
 	// Revision is that of the Loc-RIB.
 	Revision uint64
 	Trace    bgp.Trace
@@ -144,6 +146,9 @@ type Config struct {
 	// Underway is the path of the Unix socket where the node says which requests of other nodes may not go on (package
 	// underway); "" for nowhere: what is under way goes on when its right ends.
 	Underway string
+	// OnDemand has Envoy ask the node for services that it has no routes for (see AskService), and tell it of calls of
+	// those that are watched.
+	OnDemand bool
 	// Pings is how often Envoy pings other nodes over connections that carry nothing. Zero means KeepaliveInterval.
 	Pings time.Duration
 }

@@ -64,7 +64,7 @@ func (c *Compiler) egressManager() *hcm.HttpConnectionManager {
 	m.EarlyHeaderMutationExtensions = append(m.EarlyHeaderMutationExtensions, c.ownCaller())
 	m.HttpProtocolOptions, m.Http2ProtocolOptions = c.http1Egress(), c.http2(egressStreams)
 	m.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}}
-	m.HttpFilters = append(m.HttpFilters, lowerCaseHost())
+	m.HttpFilters = append(append(m.HttpFilters, lowerCaseHost()), c.askWhenCold()...)
 	c.askPolicy(egressName, besideNode, m)
 	m.HttpFilters = append(m.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
 	return m
@@ -97,7 +97,7 @@ func (c *Compiler) meshManager(name, caller string, guards ...*hcm.HttpFilter) *
 		earlyMutation(overwrite(leafHeader, leafFormat)))
 	m.Http2ProtocolOptions = c.http2(hopStreams)
 	m.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}, {UpgradeType: "websocket"}}
-	m.HttpFilters = append(guards, c.hopLimit())
+	m.HttpFilters = append(append(guards, c.hopLimit()), c.askWhenCold()...)
 	c.askPolicy(ingressName, caller, m)
 	m.HttpFilters = append(m.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
 	return m

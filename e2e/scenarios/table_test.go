@@ -65,6 +65,7 @@ func scenarios() []scenario {
 		policyScenarios(),
 		faultScenarios(),
 		askedWhy(),
+		onDemand(),
 	)
 }
 

@@ -116,13 +116,14 @@ func rights() map[string]func(args) []right {
 		"offerPeering": all("MANAGE"), "acceptPeering": all("MANAGE"), "setPeering": all("MANAGE"),
 		"endPeering": all("MANAGE"), "withdrawInvitation": all("MANAGE"),
 
-		"routes": all("ROUTE_LIST"), "services": all("ROUTE_LIST"), "ports": all("ROUTE_LIST"),
+		"routes": all("ROUTE_LIST"), "services": all("ROUTE_LIST"), "table": all("ROUTE_LIST"), "ports": all("ROUTE_LIST"),
 		"names": all("ROUTE_LIST"), "resolve": all("ROUTE_LIST"), "discovery": all("ROUTE_LIST"),
 		"route": of("ROUTE_LIST", "Route", "service"), "service": of("ROUTE_LIST", "Route", "service"),
 		"explain": of("ROUTE_LIST", "Route", "service"), "trace": of("ROUTE_LIST", "Route", "service"),
 		"setService":    func(a args) []right { in, _ := a["input"].(ServiceInput); return setService(in) },
 		"removeService": of("ROUTE_DELETE", "Route", "service"),
 		"pinPort":       of("ROUTE_CREATE", "Route", "service"), "freePort": of("ROUTE_DELETE", "Route", "service"),
+		"useService": of("ROUTE_CREATE", "Route", "service"), "forgetService": of("ROUTE_DELETE", "Route", "service"),
 		"agreeName": of("ROUTE_CREATE", "Route", "service"),
 		"changes":   changes, "apply": apply,
 

@@ -327,6 +327,7 @@ type ComplexityRoot struct {
 		Attest             func(childComplexity int, set string) int
 		Drain              func(childComplexity int, on bool) int
 		EndPeering         func(childComplexity int, organisation string, text string) int
+		ForgetService      func(childComplexity int, service string) int
 		FreePort           func(childComplexity int, service string) int
 		OfferPeering       func(childComplexity int, input OfferInput) int
 		PinPort            func(childComplexity int, service string, port int) int
@@ -340,6 +341,7 @@ type ComplexityRoot struct {
 		SetPeering         func(childComplexity int, input PeeringInput) int
 		SetService         func(childComplexity int, input ServiceInput, create bool) int
 		TrustOrigin        func(childComplexity int, organisation string, keys string) int
+		UseService         func(childComplexity int, service string) int
 		WithdrawInvitation func(childComplexity int, id string) int
 	}
 
@@ -673,6 +675,7 @@ type ComplexityRoot struct {
 		Service        func(childComplexity int, service string) int
 		Services       func(childComplexity int) int
 		SimulatePolicy func(childComplexity int, input PolicyInput, seconds int) int
+		Table          func(childComplexity int) int
 		Trace          func(childComplexity int, service string) int
 		Traffic        func(childComplexity int) int
 		Why            func(childComplexity int, decision string) int
@@ -727,6 +730,7 @@ type ComplexityRoot struct {
 	}
 
 	Route struct {
+		Called      func(childComplexity int) int
 		Contested   func(childComplexity int) int
 		Envoys      func(childComplexity int) int
 		FoundBy     func(childComplexity int) int
@@ -742,6 +746,7 @@ type ComplexityRoot struct {
 		Reports     func(childComplexity int) int
 		Revision    func(childComplexity int) int
 		Service     func(childComplexity int) int
+		Used        func(childComplexity int) int
 	}
 
 	RoutePage struct {
@@ -820,6 +825,18 @@ type ComplexityRoot struct {
 	Subscription struct {
 		Changes func(childComplexity int, match []string, peers bool) int
 		Tap     func(childComplexity int, filter CallFilter) int
+	}
+
+	Table struct {
+		Envoys func(childComplexity int) int
+		Known  func(childComplexity int) int
+		Mode   func(childComplexity int) int
+		Used   func(childComplexity int) int
+	}
+
+	TableEnvoy struct {
+		Envoy func(childComplexity int) int
+		Used  func(childComplexity int) int
 	}
 
 	Tapped struct {
@@ -914,6 +931,8 @@ type MutationResolver interface {
 	SetService(ctx context.Context, input ServiceInput, create bool) (*Service, error)
 	RemoveService(ctx context.Context, service string) (bool, error)
 	PinPort(ctx context.Context, service string, port int) (*Port, error)
+	UseService(ctx context.Context, service string) (bool, error)
+	ForgetService(ctx context.Context, service string) (bool, error)
 	FreePort(ctx context.Context, service string) (bool, error)
 	AgreeName(ctx context.Context, service string, node string) (bool, error)
 	Drain(ctx context.Context, on bool) (bool, error)
@@ -941,6 +960,7 @@ type QueryResolver interface {
 	Services(ctx context.Context) ([]Service, error)
 	Service(ctx context.Context, service string) (*Service, error)
 	Envoys(ctx context.Context) ([]Envoy, error)
+	Table(ctx context.Context) (*Table, error)
 	Ports(ctx context.Context) (*Ports, error)
 	Traffic(ctx context.Context) (*Traffic, error)
 	Names(ctx context.Context, after string, first int) (*NamePage, error)
@@ -2233,6 +2253,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.EndPeering(childComplexity, args["organisation"].(string), args["text"].(string)), true
+	case "Mutation.forgetService":
+		if e.ComplexityRoot.Mutation.ForgetService == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_forgetService_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ForgetService(childComplexity, args["service"].(string)), true
 	case "Mutation.freePort":
 		if e.ComplexityRoot.Mutation.FreePort == nil {
 			break
@@ -2366,6 +2397,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.TrustOrigin(childComplexity, args["organisation"].(string), args["keys"].(string)), true
+	case "Mutation.useService":
+		if e.ComplexityRoot.Mutation.UseService == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_useService_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UseService(childComplexity, args["service"].(string)), true
 	case "Mutation.withdrawInvitation":
 		if e.ComplexityRoot.Mutation.WithdrawInvitation == nil {
 			break
@@ -4050,6 +4092,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.SimulatePolicy(childComplexity, args["input"].(PolicyInput), args["seconds"].(int)), true
+	case "Query.table":
+		if e.ComplexityRoot.Query.Table == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Table(childComplexity), true
 	case "Query.trace":
 		if e.ComplexityRoot.Query.Trace == nil {
 			break
@@ -4282,6 +4330,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Resolution.Why(childComplexity), true
 
+	case "Route.called":
+		if e.ComplexityRoot.Route.Called == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Route.Called(childComplexity), true
 	case "Route.contested":
 		if e.ComplexityRoot.Route.Contested == nil {
 			break
@@ -4372,6 +4426,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Route.Service(childComplexity), true
+	case "Route.used":
+		if e.ComplexityRoot.Route.Used == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Route.Used(childComplexity), true
 
 	case "RoutePage.next":
 		if e.ComplexityRoot.RoutePage.Next == nil {
@@ -4731,6 +4791,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.Tap(childComplexity, args["filter"].(CallFilter)), true
+
+	case "Table.envoys":
+		if e.ComplexityRoot.Table.Envoys == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Table.Envoys(childComplexity), true
+	case "Table.known":
+		if e.ComplexityRoot.Table.Known == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Table.Known(childComplexity), true
+	case "Table.mode":
+		if e.ComplexityRoot.Table.Mode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Table.Mode(childComplexity), true
+	case "Table.used":
+		if e.ComplexityRoot.Table.Used == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Table.Used(childComplexity), true
+
+	case "TableEnvoy.envoy":
+		if e.ComplexityRoot.TableEnvoy.Envoy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TableEnvoy.Envoy(childComplexity), true
+	case "TableEnvoy.used":
+		if e.ComplexityRoot.TableEnvoy.Used == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TableEnvoy.Used(childComplexity), true
 
 	case "Tapped.call":
 		if e.ComplexityRoot.Tapped.Call == nil {
@@ -6424,6 +6522,10 @@ func (ec *executionContext) childFields_Route(ctx context.Context, field graphql
 		return ec.fieldContext_Route_port(ctx, field)
 	case "problem":
 		return ec.fieldContext_Route_problem(ctx, field)
+	case "used":
+		return ec.fieldContext_Route_used(ctx, field)
+	case "called":
+		return ec.fieldContext_Route_called(ctx, field)
 	case "health":
 		return ec.fieldContext_Route_health(ctx, field)
 	case "healthSince":
@@ -6592,6 +6694,30 @@ func (ec *executionContext) childFields_Subgraph(ctx context.Context, field grap
 		return ec.fieldContext_Subgraph_errors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Subgraph", field.Name)
+}
+
+func (ec *executionContext) childFields_Table(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "mode":
+		return ec.fieldContext_Table_mode(ctx, field)
+	case "known":
+		return ec.fieldContext_Table_known(ctx, field)
+	case "used":
+		return ec.fieldContext_Table_used(ctx, field)
+	case "envoys":
+		return ec.fieldContext_Table_envoys(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Table", field.Name)
+}
+
+func (ec *executionContext) childFields_TableEnvoy(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "envoy":
+		return ec.fieldContext_TableEnvoy_envoy(ctx, field)
+	case "used":
+		return ec.fieldContext_TableEnvoy_used(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TableEnvoy", field.Name)
 }
 
 func (ec *executionContext) childFields_Tapped(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7008,6 +7134,20 @@ func (ec *executionContext) field_Mutation_endPeering_args(ctx context.Context, 
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_forgetService_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "service",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["service"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_freePort_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -7207,6 +7347,20 @@ func (ec *executionContext) field_Mutation_trustOrigin_args(ctx context.Context,
 		return nil, err
 	}
 	args["keys"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_useService_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "service",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["service"] = arg0
 	return args, nil
 }
 
@@ -12601,6 +12755,94 @@ func (ec *executionContext) fieldContext_Mutation_pinPort(ctx context.Context, f
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_pinPort_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_useService(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_useService(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UseService(ctx, fc.Args["service"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_useService(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type Boolean does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_useService_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_forgetService(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_forgetService(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ForgetService(ctx, fc.Args["service"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_forgetService(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type Boolean does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_forgetService_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -18935,6 +19177,38 @@ func (ec *executionContext) fieldContext_Query_envoys(_ context.Context, field g
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_table(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_table(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Table(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Table) graphql.Marshaler {
+			return ec.marshalNTable2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTable(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_table(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Table(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_ports(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -20944,6 +21218,52 @@ func (ec *executionContext) fieldContext_Route_problem(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Route", field, false, false, "String")
 }
 
+func (ec *executionContext) _Route_used(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Route_used(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Used, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Route_used(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Route", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Route_called(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Route_called(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Called, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Route_called(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Route", field, false, false, "String")
+}
+
 func (ec *executionContext) _Route_health(ctx context.Context, field graphql.CollectedField, obj *Route) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -22588,6 +22908,153 @@ func (ec *executionContext) fieldContext_Subscription_tap(ctx context.Context, f
 		return fc, err
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Table_mode(ctx context.Context, field graphql.CollectedField, obj *Table) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Table_mode(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Mode, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Table_mode(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Table", field, false, false, "String")
+}
+
+func (ec *executionContext) _Table_known(ctx context.Context, field graphql.CollectedField, obj *Table) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Table_known(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Known, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Table_known(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Table", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Table_used(ctx context.Context, field graphql.CollectedField, obj *Table) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Table_used(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Used, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Table_used(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Table", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Table_envoys(ctx context.Context, field graphql.CollectedField, obj *Table) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Table_envoys(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Envoys, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []TableEnvoy) graphql.Marshaler {
+			return ec.marshalNTableEnvoy2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTableEnvoyᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Table_envoys(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Table",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TableEnvoy(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TableEnvoy_envoy(ctx context.Context, field graphql.CollectedField, obj *TableEnvoy) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TableEnvoy_envoy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Envoy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TableEnvoy_envoy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TableEnvoy", field, false, false, "String")
+}
+
+func (ec *executionContext) _TableEnvoy_used(ctx context.Context, field graphql.CollectedField, obj *TableEnvoy) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TableEnvoy_used(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Used, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TableEnvoy_used(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TableEnvoy", field, false, false, "Int")
 }
 
 func (ec *executionContext) _Tapped_call(ctx context.Context, field graphql.CollectedField, obj *Tapped) (ret graphql.Marshaler) {
@@ -27914,6 +28381,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "useService":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_useService(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "forgetService":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_forgetService(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "freePort":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_freePort(ctx, field)
@@ -29902,6 +30383,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_envoys(ctx, field)
 				})
+		case "table":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_table(ctx, field)
+				})
 		case "ports":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
@@ -30436,6 +30923,16 @@ func (ec *executionContext) _Route(ctx context.Context, sel ast.SelectionSet, ob
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "used":
+			out.Values[i] = ec._Route_used(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "called":
+			out.Values[i] = ec._Route_called(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "health":
 			out.Values[i] = ec._Route_health(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -30966,6 +31463,92 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 	default:
 		panic("unknown field " + strconv.Quote(fields[0].Name))
 	}
+}
+
+var tableImplementors = []string{"Table"}
+
+func (ec *executionContext) _Table(ctx context.Context, sel ast.SelectionSet, obj *Table) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, tableImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Table")
+		case "mode":
+			out.Values[i] = ec._Table_mode(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "known":
+			out.Values[i] = ec._Table_known(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "used":
+			out.Values[i] = ec._Table_used(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "envoys":
+			out.Values[i] = ec._Table_envoys(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var tableEnvoyImplementors = []string{"TableEnvoy"}
+
+func (ec *executionContext) _TableEnvoy(ctx context.Context, sel ast.SelectionSet, obj *TableEnvoy) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, tableEnvoyImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TableEnvoy")
+		case "envoy":
+			out.Values[i] = ec._TableEnvoy_envoy(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "used":
+			out.Values[i] = ec._TableEnvoy_used(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
 }
 
 var tappedImplementors = []string{"Tapped"}
@@ -33160,6 +33743,34 @@ func (ec *executionContext) marshalNSubgraph2ᚕgithubᚗcomᚋcatalystᚑrouter
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSubgraph2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐSubgraph(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNTable2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTable(ctx context.Context, sel ast.SelectionSet, v *Table) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Table!")
+		return graphql.Null
+	}
+	return ec._Table(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNTableEnvoy2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTableEnvoy(ctx context.Context, sel ast.SelectionSet, v TableEnvoy) graphql.Marshaler {
+	return ec._TableEnvoy(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNTableEnvoy2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTableEnvoyᚄ(ctx context.Context, sel ast.SelectionSet, v []TableEnvoy) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTableEnvoy2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTableEnvoy(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {

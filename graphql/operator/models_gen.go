@@ -935,6 +935,10 @@ type Route struct {
 	Port int `json:"port"`
 	// Why the data plane could not be given the service; empty if it could.
 	Problem string `json:"problem"`
+	// An Envoy has it or is given it: always so with envoy.table: all.
+	Used bool `json:"used"`
+	// When it was last called, as far as that is known; empty where it is not (envoy.table: all, or nobody has called).
+	Called string `json:"called"`
 	// What its workload's own node says: unknown, up, down or draining; of the best path.
 	Health string `json:"health"`
 	// Since when, and what the last failed check said; for services of this node only.
@@ -1086,6 +1090,23 @@ type Subgraph struct {
 }
 
 type Subscription struct {
+}
+
+type Table struct {
+	// all or used (envoy.table)
+	Mode string `json:"mode"`
+	// Services that this node knows.
+	Known int `json:"known"`
+	// Of those, the ones that an Envoy has, or is given.
+	Used int `json:"used"`
+	// What each Envoy is given for being called through it; empty with mode all.
+	Envoys []TableEnvoy `json:"envoys"`
+}
+
+type TableEnvoy struct {
+	// The name of its certificate; local for Envoys on the node's socket, which share a table.
+	Envoy string `json:"envoy"`
+	Used  int    `json:"used"`
 }
 
 type Tapped struct {

@@ -27,6 +27,7 @@ type Backend interface {
 	Service(ctx context.Context, service string) (*Service, error)
 	Envoys(ctx context.Context) ([]Envoy, error)
 	Ports(ctx context.Context) (*Ports, error)
+	Table(ctx context.Context) (*Table, error)
 	Traffic(ctx context.Context) (*Traffic, error)
 	// Names returns a page of what is answered over DNS, after a name.
 	Names(ctx context.Context, after string, first int) (*NamePage, error)
@@ -38,6 +39,8 @@ type Backend interface {
 	RemoveService(ctx context.Context, service string) (bool, error)
 	PinPort(ctx context.Context, service string, port int) (*Port, error)
 	FreePort(ctx context.Context, service string) (bool, error)
+	UseService(ctx context.Context, service string) (bool, error)
+	ForgetService(ctx context.Context, service string) (bool, error)
 	AgreeName(ctx context.Context, service, node string) (bool, error)
 	Drain(ctx context.Context, on bool) (bool, error)
 	// RenewCertificate returns when the new one ends (RFC 3339).
@@ -116,6 +119,10 @@ func (q query) Envoys(ctx context.Context) ([]Envoy, error) {
 	return allowed(ctx, q.resolver, "envoys", func() ([]Envoy, error) { return q.b.Envoys(ctx) })
 }
 
+func (q query) Table(ctx context.Context) (*Table, error) {
+	return allowed(ctx, q.resolver, "table", func() (*Table, error) { return q.b.Table(ctx) })
+}
+
 func (q query) Ports(ctx context.Context) (*Ports, error) {
 	return allowed(ctx, q.resolver, "ports", func() (*Ports, error) { return q.b.Ports(ctx) })
 }
@@ -164,6 +171,14 @@ func (m mutation) RemoveService(ctx context.Context, service string) (bool, erro
 
 func (m mutation) PinPort(ctx context.Context, service string, port int) (*Port, error) {
 	return allowed(ctx, m.resolver, "pinPort", func() (*Port, error) { return m.b.PinPort(ctx, service, port) })
+}
+
+func (m mutation) UseService(ctx context.Context, service string) (bool, error) {
+	return allowed(ctx, m.resolver, "useService", func() (bool, error) { return m.b.UseService(ctx, service) })
+}
+
+func (m mutation) ForgetService(ctx context.Context, service string) (bool, error) {
+	return allowed(ctx, m.resolver, "forgetService", func() (bool, error) { return m.b.ForgetService(ctx, service) })
 }
 
 func (m mutation) FreePort(ctx context.Context, service string) (bool, error) {

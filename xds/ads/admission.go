@@ -42,6 +42,10 @@ const (
 	// (protobuf encoding, "Maps").
 	perName = 12
 
+	// maxCalls is how many calls one connection carries at a time: one stream of configuration, and what Envoy asks of
+	// services that are called for the first time.
+	maxCalls = 1024
+
 	handshakePatience = 10 * time.Second // for TLS and the HTTP/2 preface
 	acceptPause       = 50 * time.Millisecond
 	cutOffAfter       = 30 * time.Second // an Envoy that has not tried again for so long has gone
@@ -239,7 +243,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 func (s *Server) serveConn(ctx context.Context, conn net.Conn, opts []grpc.ServerOption) {
 	local := conn.LocalAddr().Network() == "unix"
 	srv := grpc.NewServer(append(slices.Clip(opts), grpc.MaxRecvMsgSize(s.requestLimit(local)),
-		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxConcurrentStreams(maxCalls),
 		grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(1<<20), grpc.ConnectionTimeout(handshakePatience),
 		grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: s.cfg.Pings, Timeout: xds.KeepaliveTimeout}),

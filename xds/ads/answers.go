@@ -54,6 +54,7 @@ func (a *answers) taken(st *stream, sub *subscription, r *xds.Resource, sent tim
 	sub.acked[r.Name] = ack{r.Version, time.Now().UnixNano()}
 	a.quarantine.absolve(st.node, versionOf(r))
 	st.answeredFor(ref)
+	a.stir(ref)
 	if a.view.proven(r, true) && a.cfg.Store != nil {
 		a.tell(func() { a.cfg.Store.Set(r) })
 	}

@@ -64,7 +64,7 @@ type quarantine struct {
 func (q *quarantine) serves(st *stream, ref xds.Ref) *xds.Resource {
 	e := q.view.get(ref)
 	switch {
-	case e == nil:
+	case e == nil || !st.uses(ref):
 		return nil
 	case e.now != nil && q.usable(st, e.now):
 		return e.now
@@ -96,6 +96,7 @@ func (q *quarantine) refuse(st *stream, sub *subscription, r *xds.Resource, word
 	words = printable(words)
 	st.declined(sub, r)
 	st.changed(refOf(r))
+	q.stirAll()
 	st.answeredFor(refOf(r))
 	if q.view.proven(r, false) {
 		q.dropped()

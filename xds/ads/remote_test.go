@@ -47,7 +47,7 @@ type elsewhere struct {
 	until time.Time // of the certificate that an Envoy showed last; guarded by mu
 }
 
-func newElsewhere(t *testing.T, org authority) *elsewhere {
+func newElsewhere(t *testing.T, org authority, change ...func(*ads.Config)) *elsewhere {
 	t.Helper()
 	if _, _, err := disk.IssueNode(org.Authority, filepath.Join(org.dir, "a"), "a", time.Hour); err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func newElsewhere(t *testing.T, org authority) *elsewhere {
 		Egress:    fmt.Sprintf("127.0.0.1:%d", freePort(t)),
 		Socket:    filepath.Join(t.TempDir(), "tcp.sock"),
 	})
-	e.server = ads.NewServer(ads.Config{Log: slog.New(slog.DiscardHandler),
+	cfg := ads.Config{Log: slog.New(slog.DiscardHandler),
 		Who: func(s tls.ConnectionState) (string, error) {
 			e.mu.Lock()
 			e.until = s.PeerCertificates[0].NotAfter
@@ -75,7 +75,11 @@ func newElsewhere(t *testing.T, org authority) *elsewhere {
 				err = fmt.Errorf("an Envoy of %s", id.Node)
 			}
 			return id.String(), err
-		}})
+		}}
+	for _, change := range change {
+		change(&cfg)
+	}
+	e.server = ads.NewServer(cfg)
 	d, err := e.compiler.Start(xds.Identity{Chain: m.Chain, Key: m.Key, Roots: m.Roots})
 	if err != nil {
 		t.Fatal(err)

@@ -35,6 +35,10 @@ type Config struct {
 	// Register adds other services that an Envoy may call on its connections; nil for none. They serve whoever connects:
 	// Caller tells who that is.
 	Register func(grpc.ServiceRegistrar)
+	// Uses tells whether the Envoys of a seat, "" for those on the Unix socket and otherwise the name of a certificate,
+	// are given the scope of a service that is published; nil gives each of them all. It is asked under a lock: it must
+	// neither block nor ask the server anything. Reconsider tells of what it says differently.
+	Uses func(seat string, svc bgp.Service) bool
 	// Pings is how often Envoys ping the server (envoy.BootstrapConfig), and it them. Zero means xds.KeepaliveInterval.
 	Pings time.Duration
 	// Linger is how long an Envoy keeps a cluster that nothing names any more: requests that are tried again find it.
@@ -90,18 +94,19 @@ type books struct {
 	cfg Config
 
 	mu      sync.Mutex
-	view    view             // what there is; guarded by mu
-	streams map[*stream]bool // guarded by mu
-	opened  bool             // guarded by mu
-	left    bool             // something may be of an earlier process; guarded by mu
-	news    []func()         // to be told when mu is released; guarded by mu
-	telling bool             // a goroutine tells them; guarded by mu
+	view    view                      // what there is; guarded by mu
+	streams map[*stream]bool          // guarded by mu
+	opened  bool                      // guarded by mu
+	left    bool                      // something may be of an earlier process; guarded by mu
+	news    []func()                  // to be told when mu is released; guarded by mu
+	telling bool                      // a goroutine tells them; guarded by mu
+	awaited map[xds.Ref]chan struct{} // closed when something is different; guarded by mu
 }
 
 // NewServer returns a server that has nothing and answers nobody.
 func NewServer(cfg Config) *Server {
 	cfg.Pings = cmp.Or(cfg.Pings, xds.KeepaliveInterval)
-	b := &books{cfg: cfg, view: newView(), streams: map[*stream]bool{}}
+	b := &books{cfg: cfg, view: newView(), streams: map[*stream]bool{}, awaited: map[xds.Ref]chan struct{}{}}
 	q := &quarantine{books: b, refusals: map[string]map[version]*refusal{}, refused: map[xds.Ref]int{}}
 	w := &waits{books: b, quarantine: q}
 	return &Server{
@@ -130,6 +135,7 @@ func (s *Server) Publish(d xds.Delta) {
 	for _, ref := range d.Removed {
 		s.view.remove(ref)
 		s.changed(ref) // it may stay, in an earlier version
+		s.stir(ref)
 	}
 	s.quarantine.dropped()
 }

@@ -264,6 +264,9 @@ func (tl *told) wanted(st *stream, sub *subscription, t string,
 	sent map[string]*xds.Resource) map[string]*xds.Resource {
 	set := map[string]*xds.Resource{}
 	for name, e := range tl.view.byType[t] {
+		if !st.uses(xds.Ref{Type: t, Name: name}) {
+			continue
+		}
 		r := tl.quarantine.serves(st, xds.Ref{Type: t, Name: name})
 		if r != nil && r == e.now && r != e.good && !st.sentAlready(sub, r) && st.subs[xds.TypeCluster].knows() &&
 			tl.waits.ahead(st, sub, r) {

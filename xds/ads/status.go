@@ -71,7 +71,7 @@ func (s *Server) Service(svc bgp.Service) []ServiceStatus {
 	var all []ServiceStatus
 	for _, ref := range s.refsOf(svc) {
 		for st := range s.streams {
-			if sub := st.subs[ref.Type]; sub != nil && sub.covers(ref.Name) {
+			if sub := st.subs[ref.Type]; sub != nil && sub.covers(ref.Name) && st.uses(ref) {
 				all = append(all, s.quarantine.statusOf(st, sub, ref, svc))
 			}
 		}

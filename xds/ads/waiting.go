@@ -104,7 +104,7 @@ func (w *waits) settle(ref xds.Ref) {
 	}
 	now, taken := w.view.get(ref).now, false
 	for st := range w.streams {
-		if sub := st.subs[ref.Type]; sub != nil && sub.covers(ref.Name) {
+		if sub := st.subs[ref.Type]; sub != nil && sub.covers(ref.Name) && st.uses(ref) {
 			if sub.acked[ref.Name].version != now.Version || !w.quarantine.usable(st, now) || w.lacks(st, now.Needs) != "" {
 				return
 			}

@@ -32,6 +32,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/localports"
 	"github.com/catalyst-router/catalyst/cmd/internal/nameserver"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
+	"github.com/catalyst-router/catalyst/cmd/internal/ondemand"
 	"github.com/catalyst-router/catalyst/cmd/internal/tap"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
 	"github.com/catalyst-router/catalyst/cmd/internal/trust"
@@ -55,6 +56,7 @@ type Config struct {
 	Forwarder *forwarding.Forwarder
 	Tracer    *trace.Tracer
 	Ports     *localports.Book
+	Demand    *ondemand.Room    // nil where Envoy has all services
 	Envoy     *envoy.Supervisor // nil without an Envoy of this node's own
 	Graph     *gateway.Routes   // nil without a gateway
 	Judge     *judge.Judge
@@ -268,6 +270,7 @@ func (a *API) newRoute(svc bgp.Service) *operator.Route {
 		Envoys:  []operator.EnvoyRoute{},
 		Reports: []operator.Report{}, Offerers: []operator.Offerer{},
 		Problem: a.cfg.Forwarder.Problem(svc),
+		Used:    a.used(svc), Called: a.called(svc),
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 
 func (a *app) envoyCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "envoy", Short: "The Envoys beside this node"}
-	cmd.AddCommand(a.envoyBootstrap(), a.envoyStatus(), a.envoyPorts())
+	cmd.AddCommand(a.envoyBootstrap(), a.envoyStatus(), a.envoyPorts(), a.envoyTable())
 	return cmd
 }
 
@@ -102,6 +102,10 @@ func (a *app) envoyStatus() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			table, err := client.GetTable(cmd.Context(), a.client())
+			if err != nil {
+				return err
+			}
 			return a.print(resp.Envoys, func(w io.Writer) {
 				if len(resp.Envoys) == 0 {
 					fmt.Fprintln(w, "no Envoy is connected: see the node's log, and envoy.log in its data directory")
@@ -111,6 +115,9 @@ func (a *app) envoyStatus() *cobra.Command {
 					if e.CutOff != "" {
 						fmt.Fprintf(w, "%s is cut off since %s: %s\n", e.Node, since(e.Since), e.CutOff)
 					}
+				}
+				if t := table.Table; t.Mode == "used" {
+					fmt.Fprintf(w, "%d of %d services in use (catalyst envoy table)\n", t.Used, t.Known)
 				}
 				row(w, "ENVOY", "CONNECTED", "TYPE", "SENT", "ACKNOWLEDGED")
 				for _, e := range resp.Envoys {

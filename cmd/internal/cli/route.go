@@ -190,7 +190,12 @@ func (a *app) routeList() *cobra.Command {
 			routes = slices.DeleteFunc(routes, func(r client.RouteFields) bool { return !r.Contested })
 		}
 		return a.print(routes, func(w io.Writer) {
-			row(w, "SERVICE", "PROTOCOL", "HEALTH", "VIA", "PATH", "PATHS", "TCP PORT", "PROBLEM")
+			some := slices.ContainsFunc(routes, func(r client.RouteFields) bool { return !r.Used })
+			columns := []any{"SERVICE", "PROTOCOL", "HEALTH", "VIA", "PATH", "PATHS", "TCP PORT", "PROBLEM"}
+			if some {
+				columns = append(columns, "USED")
+			}
+			row(w, columns...)
 			for _, r := range routes {
 				best := r.Paths[0]
 				via := best.Peer
@@ -208,7 +213,11 @@ func (a *app) routeList() *cobra.Command {
 				if best.Stale {
 					problem = strings.TrimPrefix(problem+"; "+staleWords(best.StaleSince, best.StaleUntil), "; ")
 				}
-				row(w, r.Service, r.Protocol, r.Health, via, short(best.NodePath), len(r.Paths), port, problem)
+				columns := []any{r.Service, r.Protocol, r.Health, via, short(best.NodePath), len(r.Paths), port, problem}
+				if some {
+					columns = append(columns, usedWords(&r))
+				}
+				row(w, columns...)
 			}
 		})
 	}
@@ -315,6 +324,17 @@ func (a *app) routeShow() *cobra.Command {
 	}
 }
 
+// usedWords says whether Envoy has a service, and since when it was not called.
+func usedWords(r *client.RouteFields) string {
+	switch {
+	case !r.Used:
+		return "no"
+	case r.Called == "":
+		return "always"
+	}
+	return "called " + since(r.Called) + " ago"
+}
+
 func head(w io.Writer, r *client.RouteFields) {
 	row(w, "service", r.Service)
 	row(w, "protocol", r.Protocol)
@@ -324,6 +344,9 @@ func head(w io.Writer, r *client.RouteFields) {
 	row(w, "health", healthWords(r.Health, r.HealthSince, r.HealthError))
 	if r.FoundBy != "" {
 		row(w, "found by", foundWords(r.FoundBy, r.FoundIn))
+	}
+	if !r.Used || r.Called != "" {
+		row(w, "used", usedWords(r))
 	}
 	if r.Problem != "" {
 		row(w, "problem", r.Problem)

@@ -79,11 +79,15 @@ type Envoy struct {
 	Egress    string     `yaml:"egress" doc:"IP:PORT of the plain HTTP egress; whoever reaches it may use every service" default:"127.0.0.1:8080"`
 	ADS       string     `yaml:"ads" doc:"HOST:PORT where Envoys on other machines of this organisation get their configuration, over mutual TLS; empty for the Unix socket alone" default:""`
 	TCPPorts  ports.Pool `yaml:"tcp-ports" doc:"loopback ports of TCP services: a list of ports and [first, last] pairs" default:"[[10000, 10999]]"`
+	Table     string     `yaml:"table" doc:"which services of other nodes Envoy has: all, or used (those that are called through it; the first call of any other has it ask the node, see docs/on-demand.md)" default:"all"`
 	AccessLog string     `yaml:"access-log" doc:"file of Envoy's access log in JSON; empty for none, /dev/stdout for Envoy's own log" default:""`
 	Workers   int        `yaml:"workers" doc:"worker threads of Envoy, 1 to 256" default:"2"`
 	// TunnelsTo and TunnelsFrom are read by Tunnels.
 	TunnelsTo   []string `yaml:"tunnels-to" doc:"for a node that cannot be dialled: peers to whose mesh ingress its Envoy holds tunnels, by which they reach it, such as [acme.example/hub=hub.acme.example:8443]" default:"[]"`
 	TunnelsFrom []string `yaml:"tunnels-from" doc:"peers that cannot be dialled and are reached by the tunnels that they hold to the mesh ingress here, such as [acme.example/site]" default:"[]"`
+
+	KeepUnused time.Duration `yaml:"keep-unused" doc:"with table used: how long Envoy keeps a service without a call, and twice that at most, 1s to 8760h" default:"1h"`
+	MostUsed   int           `yaml:"most-used" doc:"with table used: how many services one Envoy has at most, besides those beside this node, 100 to 1000000; one more has the one forgotten whose last call is longest ago" default:"100000"`
 
 	StreamWindow int           `yaml:"stream-window" doc:"bytes of one HTTP/2 stream that are under way or wait for a slow reader, in each direction at each Envoy, 65535 to 8388608; a stream carries at most that much in a round trip" default:"1048576"`
 	Descriptors  int           `yaml:"descriptors" doc:"how many files and sockets Envoy may have open, 512 to 1048576; its limits of connections follow from that; 0 for as many as the node itself may have (ulimit -Hn)" default:"0"`
@@ -406,6 +410,15 @@ func (e *Envoy) check(bad func(key, format string, args ...any)) {
 	}
 	if e.Admit != "peers" && e.Admit != "organisation" {
 		bad("envoy.admit", "%q: want peers or organisation", e.Admit)
+	}
+	if e.Table != "all" && e.Table != "used" {
+		bad("envoy.table", "%q: want all or used", e.Table)
+	}
+	if d := e.KeepUnused; d < time.Second || d > 8760*time.Hour {
+		bad("envoy.keep-unused", "%s: want 1s to 8760h", d)
+	}
+	if n := e.MostUsed; n < 100 || n > 1_000_000 {
+		bad("envoy.most-used", "%d: want 100 to 1000000", n)
 	}
 	if n := e.Workers; n < 1 || n > 256 {
 		bad("envoy.workers", "%d: want 1 to 256", n)

@@ -31,6 +31,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/metrics"
 	"github.com/catalyst-router/catalyst/cmd/internal/nameserver"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
+	"github.com/catalyst-router/catalyst/cmd/internal/ondemand"
 	"github.com/catalyst-router/catalyst/cmd/internal/tap"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
@@ -56,6 +57,7 @@ type Daemon struct {
 	offer     *offer.Offer
 	ports     *localports.Book
 	envoy     *envoy.Supervisor // nil without Envoy
+	demand    *ondemand.Room    // nil where Envoy has all services
 	forwarder *forwarding.Forwarder
 	tracer    *trace.Tracer
 	api       *api.API
@@ -80,6 +82,7 @@ const (
 	tcpSocket    = "tcp.sock"
 	policySocket = "policy.sock"
 	watchSocket  = "underway.sock"
+	usedFile     = "used.json"
 	recordings   = "recording"
 	maxDataPath  = 85 // a Unix socket's path may have 107 characters
 )
@@ -150,6 +153,9 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	if err := d.calls(); err != nil {
 		return err
 	}
+	if d.demand, err = d.demanded(kept); err != nil {
+		return err
+	}
 	d.forwarder = d.forwarding(compiler, kept, restarted, met, peers)
 	if err := d.nameserver(peers); err != nil {
 		return err
@@ -179,7 +185,8 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Router:   d.router,
 		Journal:  d.journal,
 		Attested: d.attested(),
-		Offer:    d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Envoy: d.envoy, Graph: d.graph,
+		Offer:    d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Demand: d.demand, Envoy: d.envoy,
+		Graph:    d.graph,
 		Warnings: d.warnings, Renew: d.renew(), Judge: d.judge, Trust: d.trust, Ledger: d.used(), Names: d.names, Tap: d.tap,
 		Discover: d.found,
 		Missing:  func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
@@ -302,7 +309,7 @@ func (d *Daemon) forwarding(
 		Log:        d.tel.Log,
 		Tracer:     d.tel.Tracer,
 		Supervised: d.envoy != nil, Kept: kept, Ports: d.ports, Envoys: d.whichEnvoy,
-		Compiler: compiler, Admitted: d.underway.Admit,
+		Compiler: compiler, Admitted: d.underway.Admit, Demand: d.demand,
 		Dialled: func(svc bgp.Service) {
 			if d.names != nil {
 				d.names.Dialled(svc)

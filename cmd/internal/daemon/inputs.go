@@ -13,9 +13,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/cmd/internal/admin"
 	"github.com/catalyst-router/catalyst/cmd/internal/judge"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer/names"
+	"github.com/catalyst-router/catalyst/cmd/internal/ondemand"
 	"github.com/catalyst-router/catalyst/cmd/internal/tap"
 	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
 	"github.com/catalyst-router/catalyst/envoy"
@@ -29,8 +31,31 @@ func (d *Daemon) compiler(limits xds.Limits) xds.Config {
 	return xds.Config{
 		Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress,
 		AccessLog: d.cfg.Envoy.AccessLog, TunnelsTo: to, TunnelsFrom: from, Policy: d.policyCheck(),
-		Limits: limits, Tap: d.tapShare(), Underway: d.underwaySocket(),
+		Limits: limits, Tap: d.tapShare(), Underway: d.underwaySocket(), OnDemand: d.onDemand(),
 	}
+}
+
+// onDemand tells whether Envoy is given those services alone that are called through it.
+func (d *Daemon) onDemand() bool { return d.cfg.Envoy.Table == "used" }
+
+// demanded makes what knows which services are used; nil if Envoy is given all.
+func (d *Daemon) demanded(kept []xds.Resource) (*ondemand.Room, error) {
+	if !d.onDemand() {
+		return nil, nil //nolint:nilnil // all are used
+	}
+	return ondemand.Open(ondemand.Config{
+		Path: filepath.Join(d.data, usedFile), Idle: d.cfg.Envoy.KeepUnused, Most: d.cfg.Envoy.MostUsed,
+		Log: d.tel.Log, Meter: d.tel.Meter,
+		Kept: func() []bgp.Service {
+			var all []bgp.Service
+			for i := range kept {
+				if svc, ok := xds.Scoped(xds.Ref{Type: kept[i].Type, Name: kept[i].Name}); ok {
+					all = append(all, svc)
+				}
+			}
+			return all
+		},
+	})
 }
 
 // tapShare is of which calls Envoy tells; nil if of none.

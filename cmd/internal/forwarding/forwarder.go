@@ -30,6 +30,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
+	"github.com/catalyst-router/catalyst/cmd/internal/ondemand"
 	"github.com/catalyst-router/catalyst/xds"
 	"github.com/catalyst-router/catalyst/xds/ads"
 	"github.com/catalyst-router/catalyst/xds/fib"
@@ -112,6 +113,8 @@ type Config struct {
 	// Dialled is told of TCP services whose own address may be another, or was taken or refused by an Envoy; nil for
 	// nobody. It must not block.
 	Dialled func(svc bgp.Service)
+	// Demand says which services Envoys use; nil gives every Envoy all of them. The compiler has to be told (OnDemand).
+	Demand *ondemand.Room
 	// Kept is what Envoy took before this process was started. Optional.
 	Kept []xds.Resource
 	// Deferral is until when a restarted node waits for the tables of all peers before it changes what Envoy has; zero
@@ -161,7 +164,7 @@ func New(cfg Config) *Forwarder {
 		Log:  cfg.Log,
 		All:  func() []*xds.Resource { return f.ads.Taken() },
 	})
-	f.ads = ads.NewServer(ads.Config{
+	envoys := ads.Config{
 		Log:          cfg.Log,
 		Store:        f.store,
 		OnQuarantine: f.quarantine.poke,
@@ -170,7 +173,12 @@ func New(cfg Config) *Forwarder {
 		Who:          cfg.Envoys,
 		Register:     cfg.Register,
 		Linger:       clusterLinger,
-	})
+	}
+	f.demanded(&envoys)
+	f.ads = ads.NewServer(envoys)
+	if cfg.Demand != nil {
+		cfg.Demand.Connect(f.ads)
+	}
 	return f
 }
 
@@ -231,6 +239,9 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	tasks.Go(func() error { return f.constants(ctx) })
 	tasks.Go(func() error { return f.quarantine.run(ctx, f.cfg.Router, f.look) })
 	tasks.Go(func() error { return f.store.Run(ctx) })
+	if f.cfg.Demand != nil {
+		tasks.Go(func() error { return f.cfg.Demand.Run(ctx) })
+	}
 	return tasks.Wait()
 }
 
@@ -313,7 +324,7 @@ func (f *Forwarder) run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	if !f.wanted(ctx) || !f.published(ctx) || !f.told(ctx) {
+	if !f.needed(ctx) || !f.published(ctx) || !f.told(ctx) {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -324,6 +335,7 @@ func (f *Forwarder) run(ctx context.Context) error {
 	}
 	synced := false
 	published := f.cfg.Router.Published()
+	asked := f.asked()
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
 	for {
@@ -346,6 +358,8 @@ func (f *Forwarder) run(ctx context.Context) error {
 			}
 		case svc := <-f.cfg.Offer.Moved():
 			f.recompile(ctx, []bgp.Service{svc})
+		case <-asked:
+			f.lookUp(ctx)
 		case <-published:
 			published = nil
 			f.open(synced)
@@ -353,9 +367,9 @@ func (f *Forwarder) run(ctx context.Context) error {
 	}
 }
 
-// wanted waits for an Envoy, this node's own or one that connects, and tells whether there is one. Before that
+// needed waits for an Envoy, this node's own or one that connects, and tells whether there is one. Before that
 // nothing is compiled: a node that only passes routes on holds no view of them.
-func (f *Forwarder) wanted(ctx context.Context) bool {
+func (f *Forwarder) needed(ctx context.Context) bool {
 	if f.cfg.Supervised {
 		return true
 	}
@@ -423,7 +437,11 @@ func (f *Forwarder) apply(ctx context.Context, batch []rib.Selected) {
 	began := time.Now()
 	change := xds.Change{Services: make([]xds.Forwarding, 0, len(batch))}
 	for i := range batch {
-		change.Services = append(change.Services, f.forwarding(&batch[i]))
+		next, wanted := f.wanted(&batch[i])
+		if !wanted {
+			continue
+		}
+		change.Services = append(change.Services, next)
 		f.span(ctx, "route.compile", batch[i].Service, batch[i].Trace)
 	}
 	served, problems := f.cfg.Ports.Allot(ctx, change.Services)

@@ -1143,6 +1143,12 @@ func (v *ExplainExplainExplanationRoute) GetPort() int { return v.RouteFields.Po
 // GetProblem returns ExplainExplainExplanationRoute.Problem, and is useful for accessing the field via an interface.
 func (v *ExplainExplainExplanationRoute) GetProblem() string { return v.RouteFields.Problem }
 
+// GetUsed returns ExplainExplainExplanationRoute.Used, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetUsed() bool { return v.RouteFields.Used }
+
+// GetCalled returns ExplainExplainExplanationRoute.Called, and is useful for accessing the field via an interface.
+func (v *ExplainExplainExplanationRoute) GetCalled() string { return v.RouteFields.Called }
+
 // GetHealth returns ExplainExplainExplanationRoute.Health, and is useful for accessing the field via an interface.
 func (v *ExplainExplainExplanationRoute) GetHealth() string { return v.RouteFields.Health }
 
@@ -1215,6 +1221,10 @@ type __premarshalExplainExplainExplanationRoute struct {
 
 	Problem string `json:"problem"`
 
+	Used bool `json:"used"`
+
+	Called string `json:"called"`
+
 	Health string `json:"health"`
 
 	HealthSince string `json:"healthSince"`
@@ -1250,6 +1260,8 @@ func (v *ExplainExplainExplanationRoute) __premarshalJSON() (*__premarshalExplai
 	retval.Revision = v.RouteFields.Revision
 	retval.Port = v.RouteFields.Port
 	retval.Problem = v.RouteFields.Problem
+	retval.Used = v.RouteFields.Used
+	retval.Called = v.RouteFields.Called
 	retval.Health = v.RouteFields.Health
 	retval.HealthSince = v.RouteFields.HealthSince
 	retval.HealthError = v.RouteFields.HealthError
@@ -1439,6 +1451,15 @@ func (v *FilterInput) GetImport() *string { return v.Import }
 
 // GetExport returns FilterInput.Export, and is useful for accessing the field via an interface.
 func (v *FilterInput) GetExport() *string { return v.Export }
+
+// ForgetServiceResponse is returned by ForgetService on success.
+type ForgetServiceResponse struct {
+	// Has Envoys lose a service until it is called again; false if none had it for being called.
+	ForgetService bool `json:"forgetService"`
+}
+
+// GetForgetService returns ForgetServiceResponse.ForgetService, and is useful for accessing the field via an interface.
+func (v *ForgetServiceResponse) GetForgetService() bool { return v.ForgetService }
 
 // FreePortResponse is returned by FreePort on success.
 type FreePortResponse struct {
@@ -2346,6 +2367,12 @@ func (v *GetRouteRoute) GetPort() int { return v.RouteFields.Port }
 // GetProblem returns GetRouteRoute.Problem, and is useful for accessing the field via an interface.
 func (v *GetRouteRoute) GetProblem() string { return v.RouteFields.Problem }
 
+// GetUsed returns GetRouteRoute.Used, and is useful for accessing the field via an interface.
+func (v *GetRouteRoute) GetUsed() bool { return v.RouteFields.Used }
+
+// GetCalled returns GetRouteRoute.Called, and is useful for accessing the field via an interface.
+func (v *GetRouteRoute) GetCalled() string { return v.RouteFields.Called }
+
 // GetHealth returns GetRouteRoute.Health, and is useful for accessing the field via an interface.
 func (v *GetRouteRoute) GetHealth() string { return v.RouteFields.Health }
 
@@ -2410,6 +2437,10 @@ type __premarshalGetRouteRoute struct {
 
 	Problem string `json:"problem"`
 
+	Used bool `json:"used"`
+
+	Called string `json:"called"`
+
 	Health string `json:"health"`
 
 	HealthSince string `json:"healthSince"`
@@ -2445,6 +2476,8 @@ func (v *GetRouteRoute) __premarshalJSON() (*__premarshalGetRouteRoute, error) {
 	retval.Revision = v.RouteFields.Revision
 	retval.Port = v.RouteFields.Port
 	retval.Problem = v.RouteFields.Problem
+	retval.Used = v.RouteFields.Used
+	retval.Called = v.RouteFields.Called
 	retval.Health = v.RouteFields.Health
 	retval.HealthSince = v.RouteFields.HealthSince
 	retval.HealthError = v.RouteFields.HealthError
@@ -2698,6 +2731,52 @@ func (v *GetServiceService) __premarshalJSON() (*__premarshalGetServiceService, 
 	retval.TlsInsecure = v.ServiceFields.TlsInsecure
 	return &retval, nil
 }
+
+// GetTableResponse is returned by GetTable on success.
+type GetTableResponse struct {
+	// Which of the services that this node knows its Envoys have.
+	Table *GetTableTable `json:"table"`
+}
+
+// GetTable returns GetTableResponse.Table, and is useful for accessing the field via an interface.
+func (v *GetTableResponse) GetTable() *GetTableTable { return v.Table }
+
+// GetTableTable includes the requested fields of the GraphQL type Table.
+type GetTableTable struct {
+	// all or used (envoy.table)
+	Mode string `json:"mode"`
+	// Services that this node knows.
+	Known int `json:"known"`
+	// Of those, the ones that an Envoy has, or is given.
+	Used int `json:"used"`
+	// What each Envoy is given for being called through it; empty with mode all.
+	Envoys []*GetTableTableEnvoysTableEnvoy `json:"envoys"`
+}
+
+// GetMode returns GetTableTable.Mode, and is useful for accessing the field via an interface.
+func (v *GetTableTable) GetMode() string { return v.Mode }
+
+// GetKnown returns GetTableTable.Known, and is useful for accessing the field via an interface.
+func (v *GetTableTable) GetKnown() int { return v.Known }
+
+// GetUsed returns GetTableTable.Used, and is useful for accessing the field via an interface.
+func (v *GetTableTable) GetUsed() int { return v.Used }
+
+// GetEnvoys returns GetTableTable.Envoys, and is useful for accessing the field via an interface.
+func (v *GetTableTable) GetEnvoys() []*GetTableTableEnvoysTableEnvoy { return v.Envoys }
+
+// GetTableTableEnvoysTableEnvoy includes the requested fields of the GraphQL type TableEnvoy.
+type GetTableTableEnvoysTableEnvoy struct {
+	// The name of its certificate; local for Envoys on the node's socket, which share a table.
+	Envoy string `json:"envoy"`
+	Used  int    `json:"used"`
+}
+
+// GetEnvoy returns GetTableTableEnvoysTableEnvoy.Envoy, and is useful for accessing the field via an interface.
+func (v *GetTableTableEnvoysTableEnvoy) GetEnvoy() string { return v.Envoy }
+
+// GetUsed returns GetTableTableEnvoysTableEnvoy.Used, and is useful for accessing the field via an interface.
+func (v *GetTableTableEnvoysTableEnvoy) GetUsed() int { return v.Used }
 
 // GetTrafficResponse is returned by GetTraffic on success.
 type GetTrafficResponse struct {
@@ -4572,6 +4651,12 @@ func (v *ListRoutesRoutesRoutePageRoutesRoute) GetPort() int { return v.RouteFie
 // GetProblem returns ListRoutesRoutesRoutePageRoutesRoute.Problem, and is useful for accessing the field via an interface.
 func (v *ListRoutesRoutesRoutePageRoutesRoute) GetProblem() string { return v.RouteFields.Problem }
 
+// GetUsed returns ListRoutesRoutesRoutePageRoutesRoute.Used, and is useful for accessing the field via an interface.
+func (v *ListRoutesRoutesRoutePageRoutesRoute) GetUsed() bool { return v.RouteFields.Used }
+
+// GetCalled returns ListRoutesRoutesRoutePageRoutesRoute.Called, and is useful for accessing the field via an interface.
+func (v *ListRoutesRoutesRoutePageRoutesRoute) GetCalled() string { return v.RouteFields.Called }
+
 // GetHealth returns ListRoutesRoutesRoutePageRoutesRoute.Health, and is useful for accessing the field via an interface.
 func (v *ListRoutesRoutesRoutePageRoutesRoute) GetHealth() string { return v.RouteFields.Health }
 
@@ -4648,6 +4733,10 @@ type __premarshalListRoutesRoutesRoutePageRoutesRoute struct {
 
 	Problem string `json:"problem"`
 
+	Used bool `json:"used"`
+
+	Called string `json:"called"`
+
 	Health string `json:"health"`
 
 	HealthSince string `json:"healthSince"`
@@ -4683,6 +4772,8 @@ func (v *ListRoutesRoutesRoutePageRoutesRoute) __premarshalJSON() (*__premarshal
 	retval.Revision = v.RouteFields.Revision
 	retval.Port = v.RouteFields.Port
 	retval.Problem = v.RouteFields.Problem
+	retval.Used = v.RouteFields.Used
+	retval.Called = v.RouteFields.Called
 	retval.Health = v.RouteFields.Health
 	retval.HealthSince = v.RouteFields.HealthSince
 	retval.HealthError = v.RouteFields.HealthError
@@ -6560,6 +6651,10 @@ type RouteFields struct {
 	Port int `json:"port"`
 	// Why the data plane could not be given the service; empty if it could.
 	Problem string `json:"problem"`
+	// An Envoy has it or is given it: always so with envoy.table: all.
+	Used bool `json:"used"`
+	// When it was last called, as far as that is known; empty where it is not (envoy.table: all, or nobody has called).
+	Called string `json:"called"`
 	// What its workload's own node says: unknown, up, down or draining; of the best path.
 	Health string `json:"health"`
 	// Since when, and what the last failed check said; for services of this node only.
@@ -6595,6 +6690,12 @@ func (v *RouteFields) GetPort() int { return v.Port }
 
 // GetProblem returns RouteFields.Problem, and is useful for accessing the field via an interface.
 func (v *RouteFields) GetProblem() string { return v.Problem }
+
+// GetUsed returns RouteFields.Used, and is useful for accessing the field via an interface.
+func (v *RouteFields) GetUsed() bool { return v.Used }
+
+// GetCalled returns RouteFields.Called, and is useful for accessing the field via an interface.
+func (v *RouteFields) GetCalled() string { return v.Called }
 
 // GetHealth returns RouteFields.Health, and is useful for accessing the field via an interface.
 func (v *RouteFields) GetHealth() string { return v.Health }
@@ -8150,6 +8251,15 @@ type TrustOriginResponse struct {
 // GetTrustOrigin returns TrustOriginResponse.TrustOrigin, and is useful for accessing the field via an interface.
 func (v *TrustOriginResponse) GetTrustOrigin() bool { return v.TrustOrigin }
 
+// UseServiceResponse is returned by UseService on success.
+type UseServiceResponse struct {
+	// Has this node's own Envoy have a service before it is called (envoy.table: used); returns when Envoy has taken it.
+	UseService bool `json:"useService"`
+}
+
+// GetUseService returns UseServiceResponse.UseService, and is useful for accessing the field via an interface.
+func (v *UseServiceResponse) GetUseService() bool { return v.UseService }
+
 // WhyResponse is returned by Why on success.
 type WhyResponse struct {
 	// Why a decision was made.
@@ -8486,6 +8596,14 @@ func (v *__FilterExplainInput) GetInput() *FilterInput { return v.Input }
 // GetService returns __FilterExplainInput.Service, and is useful for accessing the field via an interface.
 func (v *__FilterExplainInput) GetService() string { return v.Service }
 
+// __ForgetServiceInput is used internally by genqlient
+type __ForgetServiceInput struct {
+	Service string `json:"service"`
+}
+
+// GetService returns __ForgetServiceInput.Service, and is useful for accessing the field via an interface.
+func (v *__ForgetServiceInput) GetService() string { return v.Service }
+
 // __FreePortInput is used internally by genqlient
 type __FreePortInput struct {
 	Service string `json:"service"`
@@ -8777,6 +8895,14 @@ func (v *__TrustOriginInput) GetOrganisation() string { return v.Organisation }
 
 // GetKeys returns __TrustOriginInput.Keys, and is useful for accessing the field via an interface.
 func (v *__TrustOriginInput) GetKeys() string { return v.Keys }
+
+// __UseServiceInput is used internally by genqlient
+type __UseServiceInput struct {
+	Service string `json:"service"`
+}
+
+// GetService returns __UseServiceInput.Service, and is useful for accessing the field via an interface.
+func (v *__UseServiceInput) GetService() string { return v.Service }
 
 // __WhyInput is used internally by genqlient
 type __WhyInput struct {
@@ -9284,6 +9410,8 @@ fragment RouteFields on Route {
 	revision
 	port
 	problem
+	used
+	called
 	health
 	healthSince
 	healthError
@@ -9447,6 +9575,38 @@ func FilterExplain(
 	}
 
 	data_ = &FilterExplainResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by ForgetService.
+const ForgetService_Operation = `
+mutation ForgetService ($service: String!) {
+	forgetService(service: $service)
+}
+`
+
+func ForgetService(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	service string,
+) (data_ *ForgetServiceResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ForgetService",
+		Query:  ForgetService_Operation,
+		Variables: &__ForgetServiceInput{
+			Service: service,
+		},
+	}
+
+	data_ = &ForgetServiceResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -9982,6 +10142,8 @@ fragment RouteFields on Route {
 	revision
 	port
 	problem
+	used
+	called
 	health
 	healthSince
 	healthError
@@ -10130,6 +10292,42 @@ func GetService(
 	}
 
 	data_ = &GetServiceResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by GetTable.
+const GetTable_Operation = `
+query GetTable {
+	table {
+		mode
+		known
+		used
+		envoys {
+			envoy
+			used
+		}
+	}
+}
+`
+
+func GetTable(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *GetTableResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetTable",
+		Query:  GetTable_Operation,
+	}
+
+	data_ = &GetTableResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -10923,6 +11121,8 @@ fragment RouteFields on Route {
 	revision
 	port
 	problem
+	used
+	called
 	health
 	healthSince
 	healthError
@@ -11979,6 +12179,38 @@ func TrustOrigin(
 	}
 
 	data_ = &TrustOriginResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by UseService.
+const UseService_Operation = `
+mutation UseService ($service: String!) {
+	useService(service: $service)
+}
+`
+
+func UseService(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	service string,
+) (data_ *UseServiceResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "UseService",
+		Query:  UseService_Operation,
+		Variables: &__UseServiceInput{
+			Service: service,
+		},
+	}
+
+	data_ = &UseServiceResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

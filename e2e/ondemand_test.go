@@ -1,0 +1,91 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/catalyst-router/catalyst/e2e/lab"
+)
+
+// Three nodes whose Envoys have what is used alone. The first call of a service crosses all three, the one in the
+// middle among them, which has nothing of it either; the others are not there. It stays so over the crash of a node,
+// and a call of something new that comes meanwhile waits for it.
+func TestServicesOnDemand(t *testing.T) {
+	_, node := world(t, "a b c", "a-b c-b", "--envoy-table", "used")
+	a, b, c := node("a"), node("b"), node("c")
+	const all = 12
+	for n := range all {
+		offer(t, a, fmt.Sprintf("s%d", n), "one")
+	}
+	routed(t, c, all)
+	var callers sync.WaitGroup
+	for n := range all / 2 {
+		callers.Go(func() { first(t, c, n) })
+	}
+	callers.Wait()
+	for _, n := range []*lab.Node{b, c} {
+		used(t, n, all/2, all)
+	}
+	if status, body, err := c.Get(t.Context(), "nobody.acme.example", "/"); status != http.StatusNotFound || err != nil {
+		t.Errorf("a name that nobody announces: %d %s %v, want 404", status, body, err)
+	}
+
+	must(t, lab.Eventually(t.Context(), "c has written down what is in use", func(context.Context) error {
+		text, err := os.ReadFile(filepath.Join(c.Dir, "data", "used.json"))
+		if n := strings.Count(string(text), `"service"`); err == nil && n < all/2 {
+			err = fmt.Errorf("%d", n)
+		}
+		return err
+	}))
+	must(t, c.Stop(syscall.SIGKILL))
+	if status, _, err := c.Get(t.Context(), "s0.acme.example", "/books"); status != 200 || err != nil {
+		t.Errorf("a service in use while its node is away: %d %v", status, err)
+	}
+	callers.Go(func() { first(t, c, all-1) }) // comes while the node is away
+
+	must(t, c.Start(t.Context()))
+	callers.Wait()
+	used(t, c, all/2+1, all)
+}
+
+// first calls a service once.
+func first(t *testing.T, n *lab.Node, service int) {
+	t.Helper()
+	status, body, err := n.Get(t.Context(), fmt.Sprintf("s%d.acme.example", service), "/books")
+	if err != nil || status != http.StatusOK {
+		t.Errorf("service %d: %d %s %v, want 200 at the first call", service, status, body, err)
+	}
+}
+
+// routed waits until a node knows so many services.
+func routed(t *testing.T, n *lab.Node, services int) {
+	t.Helper()
+	what := fmt.Sprintf("%d services at %s", services, n.Name)
+	must(t, lab.Eventually(t.Context(), what, func(ctx context.Context) error {
+		var routes []json.RawMessage
+		err := n.JSON(ctx, &routes, "route", "list")
+		if err == nil && len(routes) < services {
+			err = fmt.Errorf("%d", len(routes))
+		}
+		return err
+	}))
+}
+
+// used fails unless a node says that its Envoy uses so many of the services that it knows.
+func used(t *testing.T, n *lab.Node, some, all int) {
+	t.Helper()
+	text, err := n.CLI(t.Context(), "envoy", "status")
+	if want := fmt.Sprintf("%d of %d services", some, all); err != nil || !strings.Contains(text, want) {
+		t.Errorf("%s says of its Envoy:\n%s(%v)\nwant %q in it", n.Name, text, err, want)
+	}
+}
