@@ -418,7 +418,7 @@ func (r *Router) carryOut(eff speaker.Effect) {
 			eff.To.String(), "reason", eff.Reason, "by_peer", eff.Remote)
 	case speaker.LimitReached:
 		log.Warn("peer announces more than it may", "peer", eff.Peer.String(), "routes", eff.Limit, "bytes", eff.Bytes,
-			"closed", eff.Closed)
+			"closed", eff.Closed, "most", eff.Most)
 	case speaker.Rejected:
 		if len(eff.Malformed) > 0 {
 			m := eff.Malformed[0]

@@ -33,6 +33,7 @@ const (
 	RejectLimit             // the peer announces more than it may
 	RejectPinned            // the name is pinned to other neighbours
 	RejectPath              // not every organisation on its path has signed that, and this peer's have to
+	RejectShare             // the peer's limit is reached, and its originator has more routes than others behind the peer
 	rejectCount      = iota
 )
 
@@ -51,7 +52,9 @@ var rejectTexts = [...]string{
 	RejectUnattested: "no attestation of it can be verified (attested)",
 	RejectPinned:     "the name may arrive through other neighbours alone (pins)",
 	RejectPath:       "not every organisation on its path has signed it (attested-path)",
-	RejectLimit:      "the peer announces more than it may (max-routes, max-bytes, add-path)",
+	RejectShare: "left out for those of other nodes: its originator has most of what the peer may announce " +
+		"(max-routes, max-bytes)",
+	RejectLimit: "the peer announces more than it may (max-routes, max-bytes, add-path)",
 }
 
 // String says the reason in words.
@@ -188,8 +191,9 @@ func (t *Table) announce(p *peer, n *bgp.NLRI, set uint32, verdict Reject, res *
 	defer t.releaseName(svc)
 	verdict = t.vetName(p, n.Service, set, verdict)
 	i := t.lookup(svc, p.id, n.PathID)
-	if over := t.overLimit(p, svc, i, set); over || i == none && t.hasAllPaths(p, svc) {
-		res.OverLimit = res.OverLimit || over
+	over := t.overLimit(p, svc, i, set)
+	res.OverLimit = res.OverLimit || over
+	if over && !t.makeRoom(p, svc, i, set, res) || i == none && t.hasAllPaths(p, svc) {
 		res.Blocked++
 		p.count.Blocked++
 		if i != none { // what it replaces is not announced any more
@@ -279,6 +283,8 @@ func (t *Table) assign(p *peer, i uint32, set uint32, verdict Reject) {
 	}
 	p.count.Rejected += min(1, int(x.reject)) - min(1, int(was))
 	p.count.Bytes += t.weight(x.svc, x.raw) - t.weight(x.svc, oldRaw)
+	t.book(p, x.svc, oldRaw, -1)
+	t.book(p, x.svc, x.raw, 1)
 	if x.reject == Accepted {
 		t.offered(i)
 	}
@@ -464,6 +470,10 @@ func (t *Table) unlink(p *peer, i uint32) {
 	p.count.Received--
 	p.count.Rejected -= min(1, int(x.reject))
 	p.count.Bytes -= t.weight(x.svc, x.raw)
+	t.book(p, x.svc, x.raw, -1)
+	if p.search == i {
+		p.search = x.peerNext
+	}
 	if x.gen != p.gen {
 		p.count.Stale--
 	}

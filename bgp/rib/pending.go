@@ -40,13 +40,15 @@ type source struct {
 func (s *source) slot() uint32 { return uint32(s.by) * 2654435761 >> 26 }
 
 // lane returns the number of the source's lane.
-func (s *source) lane() uint32 {
+func (s *source) lane() uint32 { return uint32(s.by)<<6 | originHash(s.origin)>>16%64 }
+
+// originHash is the same at each start, as a replay wants it.
+func originHash(origin string) uint32 {
 	h := uint32(2166136261) // FNV-1a
-	for i := range len(s.origin) {
-		h = (h ^ uint32(s.origin[i])) * 16777619
+	for i := range len(origin) {
+		h = (h ^ uint32(origin[i])) * 16777619
 	}
-	h = (h ^ h>>15) * 2246822519 // so that a last letter counts (xxHash)
-	return uint32(s.by)<<6 | h>>16%64
+	return (h ^ h>>15) * 2246822519 // so that a last letter counts (xxHash)
 }
 
 // lane holds what one source has changed beyond its room in the common queue.

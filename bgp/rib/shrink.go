@@ -130,6 +130,9 @@ func (t *Table) movePath(i uint32) bool {
 			p.walks[w].at = j
 		}
 	}
+	if p.search == i {
+		p.search = j
+	}
 	t.paths[j] = *x
 	*x = path{next: none, svc: none, attrs: none, raw: none}
 	return true

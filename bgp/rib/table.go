@@ -148,6 +148,9 @@ type peer struct {
 	walks      []walk
 	count      PeerCounts
 	leftOut    map[bgp.NLRI]Reject // see noteLeftOut
+	shares     map[uint16]share    // by class of originators
+	search     uint32              // where findOf goes on
+	crowd      string              // the originator that had most when the limit was reached; "" for none
 	// Adj-RIB-Out.
 	up     bool
 	out    []uint32 // by service id: number of the set it was sent, plus 1; 0 for none
@@ -184,7 +187,7 @@ func New(cfg Config) *Table {
 		cfg: cfg, self: cfg.Self.String(), names: newInterner(), attrs: newInterner(), spare: none, least: leastShrunk,
 		traces: map[uint32]bgp.Trace{}, recent: recent{seed: maphash.MakeSeed()},
 	}
-	t.peers = append(t.peers, &peer{id: Local, first: none, usable: true, cfg: PeerConfig{Node: cfg.Self}, short: t.self})
+	t.peers = append(t.peers, &peer{id: Local, first: none, search: none, usable: true, cfg: PeerConfig{Node: cfg.Self}, short: t.self})
 	return t
 }
 
@@ -194,7 +197,7 @@ func (t *Table) AddPeer(id PeerID, cfg PeerConfig) {
 		t.peers = append(t.peers, nil)
 	}
 	t.peers[id] = &peer{
-		id: id, cfg: cfg, short: cfg.Node.String(), first: none, usable: true,
+		id: id, cfg: cfg, short: cfg.Node.String(), first: none, search: none, usable: true,
 		facts: filter.Facts{Neighbour: cfg.Node.Org},
 	}
 	t.findHub()

@@ -154,7 +154,10 @@ func (t *Table) Clear(id PeerID) {
 }
 
 // ResetBlocked counts what a peer's limit leaves out from zero again.
-func (t *Table) ResetBlocked(id PeerID) { t.peers[id].count.Blocked, t.peers[id].leftOut = 0, nil }
+func (t *Table) ResetBlocked(id PeerID) {
+	p := t.peers[id]
+	p.count.Blocked, p.leftOut, p.crowd = 0, nil, ""
+}
 
 // SetNextHop says whether a peer's data plane can be reached, and at what cost; lower is better, any unit.
 func (t *Table) SetNextHop(id PeerID, usable bool, cost uint32) {

@@ -231,9 +231,10 @@ type SessionChanged struct {
 // LimitReached tells that a peer announces more routes than it may.
 type LimitReached struct {
 	Peer   bgp.NodeID
-	Limit  int  // routes
-	Bytes  int  // of all of them; either limit was reached
-	Closed bool // the session; otherwise the rest is left out, or taken if the peer's OverLimit is warn
+	Limit  int    // routes
+	Bytes  int    // of all of them; either limit was reached
+	Most   string // which originator has most of them, in words; "" where none was left out for others
+	Closed bool   // the session; otherwise the rest is left out, or taken if the peer's OverLimit is warn
 }
 
 // Rejected tells of routes of one UPDATE that were not accepted, or were malformed, for the log.

@@ -301,10 +301,13 @@ func (s *Speaker) overLimit(now time.Time, c *conn) {
 	p := c.peer
 	limit := s.limits(p)
 	closing := p.cfg.OverLimit == OverLimitClose
-	if !p.count.overLimit || closing {
-		s.emit(LimitReached{Peer: p.cfg.Node, Limit: limit.MaxRoutes, Bytes: limit.MaxBytes, Closed: closing})
+	crowd := s.table.Crowd(p.id)
+	if !p.count.overLimit || closing || crowd != "" && !p.count.crowded {
+		s.emit(LimitReached{
+			Peer: p.cfg.Node, Limit: limit.MaxRoutes, Bytes: limit.MaxBytes, Most: crowd, Closed: closing,
+		})
 	}
-	p.count.overLimit = true
+	p.count.overLimit, p.count.crowded = true, crowd != ""
 	if closing {
 		p.damping.until, p.damping.why = now.Add(limitPause), fmt.Sprintf("it announced more than %s", limit.words())
 		s.fail(now, c, bgp.Notify(bgp.Cease, bgp.MaxRoutesReached, "more than %s", limit.words()), false)

@@ -20,7 +20,7 @@ type Counters struct {
 	Malformed                 uint64 // routes and messages
 	Faults                    map[FaultKind]uint64
 	Rejected                  map[int]uint64
-	overLimit                 bool
+	overLimit, crowded        bool
 }
 
 func (c *Counters) sent(u *bgp.Update) {
@@ -176,7 +176,11 @@ func (s *Speaker) notice(p *peer) string {
 	case p.session != nil && s.external(p) && p.cfg.Role != bgp.RoleNone && p.session.fsm.Peer().Role == bgp.RoleNone:
 		return "the other side names no role: only this side keeps to " + p.cfg.Role.String() + " (RFC 9234)"
 	case p.count.overLimit:
-		return "announces more than it may: raise max-routes or max-bytes, and the rest is asked for"
+		said := "announces more than it may: raise max-routes or max-bytes, and the rest is asked for"
+		if crowd := s.table.Crowd(p.id); crowd != "" {
+			said += "; " + crowd
+		}
+		return said
 	case len(p.cfg.Addresses) == 0 && p.session == nil:
 		return "has no address: waiting for it to dial"
 	}

@@ -5,6 +5,7 @@ func floods() []scenario {
 	const (
 		paceFile    = "bgp/peering/pace.go"
 		dampingFile = "bgp/speaker/damping.go"
+		sharesFile  = "bgp/rib/shares.go"
 		servingFile = "envoy/serving.go"
 	)
 	return []scenario{
@@ -26,6 +27,12 @@ func floods() []scenario {
 				"if (kept || broken) && c == c.peer.session", "if kept && c == c.peer.session"),
 			one("the first one costs nothing", "bgp/speaker TestErrorsOfAPeerAreDamped", dampingFile,
 				"if d.losses > 1 {", "if d.losses > 0 {"),
+		}},
+		{250, "a flood behind a peer", "One of the nodes behind a peer announces more than that peer may.", []guard{
+			one("the others' routes are taken", "bgp/peering TestANodeBehindAPeerCrowdsOutNobody", inputFile,
+				"over && !t.makeRoom(p, svc, i, set, res)", "over"),
+			one("nobody loses to one that has as many", "bgp/rib TestAFloodCrowdsOutNobodyElse", sharesFile,
+				"most == mine || size <= measure(p.shares[mine])+one", "most == mine && size < 0"),
 		}},
 	}
 }
