@@ -173,11 +173,19 @@ compose-image: tools ## the images of the Compose files from binaries built here
 	mkdir -p dist/image
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o dist/image/ ./cmd/catalyst ./e2e/examples/serve
 	docker build -q -f compose/prebuilt.Dockerfile -t catalyst dist/image
-	rm -rf dist/node && mkdir -p dist/node/org dist/node/data dist/node/usr/local/bin
+	rm -rf dist/node && mkdir -p dist/node/org dist/node/data dist/node/identity dist/node/join dist/node/authz dist/node/usr/local/bin
 	cp dist/image/catalyst dist/image/serve dist/node/
 	cp $(CATALYST_ENVOY) dist/node/usr/local/bin/envoy
 	ldd $(CATALYST_ENVOY) | grep -o '/[^ ]*' | sort -u | while read -r lib; do mkdir -p dist/node$$(dirname $$lib) && cp -L $$lib dist/node$$lib; done
 	docker build -q -f compose/prebuilt-node.Dockerfile -t catalyst-node dist/node
+
+.PHONY: compose-test
+compose-test: tools build docker ## boot every Compose file of nodes with a Docker Engine of its own, and call a service across it
+	$(GO) test -tags e2e -count=1 -timeout 15m ./e2e/containers -v -run TestCompose -args -all
+
+.PHONY: containers
+containers: tools build docker ## containers come and go under load for FOR (default 10m): no call to one that is gone, nothing twice, nothing left
+	$(GO) test -tags e2e -count=1 -timeout 0 ./e2e/containers -v -run TestContainersComeAndGo -args -for $(or $(FOR),10m)
 
 .PHONY: clean
 clean: ## remove what was built

@@ -5,7 +5,7 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -o /out/ ./cmd/catalyst ./e2e/examples/serve && mkdir /out/org /out/data
+RUN CGO_ENABLED=0 go build -trimpath -o /out/ ./cmd/catalyst ./e2e/examples/serve && mkdir /out/org /out/data /out/identity /out/join /out/authz
 
 FROM envoyproxy/envoy:distroless-v1.40.0
 COPY --from=build --chown=65532:65532 /out/ /

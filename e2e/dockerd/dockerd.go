@@ -27,6 +27,9 @@ import (
 	"time"
 )
 
+// User is whom the images of the Compose files run as.
+const User = 65532
+
 // apart is set in the process that Apart starts.
 const apart = "CATALYST_TEST_APART"
 
@@ -184,7 +187,8 @@ func (e *Engine) Image(ctx context.Context, name string, programs ...string) err
 	return e.Import(ctx, name, files, `ENTRYPOINT ["/`+filepath.Base(programs[0])+`"]`)
 }
 
-// Import makes an image of files, by their paths in it, and instructions of a Dockerfile.
+// Import makes an image of files, by their paths in it, and instructions of a Dockerfile. A path without a file is a
+// directory.
 func (e *Engine) Import(ctx context.Context, name string, files map[string]string, instructions ...string) error {
 	r, w := io.Pipe()
 	go func() { _ = w.CloseWithError(archive(w, files)) }() // ends when Exec has read it all, or closed it
@@ -200,8 +204,9 @@ func (e *Engine) Import(ctx context.Context, name string, files map[string]strin
 func archive(w io.Writer, files map[string]string) error {
 	t := tar.NewWriter(w)
 	for at, path := range files {
-		if path == "" { // a directory that everybody may write
-			if err := t.WriteHeader(&tar.Header{Name: at + "/", Typeflag: tar.TypeDir, Mode: 0o777}); err != nil {
+		if path == "" { // a directory of the user that images run as
+			h := &tar.Header{Name: at + "/", Typeflag: tar.TypeDir, Mode: 0o755, Uid: User, Gid: User}
+			if err := t.WriteHeader(h); err != nil {
 				return err
 			}
 			continue

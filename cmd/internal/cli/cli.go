@@ -146,7 +146,7 @@ func (a *app) root() *cobra.Command {
 		a.traceCommand(), a.dnsCommand(), a.discoverCommand(), a.policyCommand(), a.authzCommand(),
 		a.doctorCommand(), a.backupCommand(), a.restoreCommand(),
 		a.replayCommand(),
-		a.drainCommand(), a.renewCommand(), a.applyCommand(), a.configCommand(), a.versionCommand())
+		a.probeCommand(), a.drainCommand(), a.renewCommand(), a.applyCommand(), a.configCommand(), a.versionCommand())
 	groups(root)
 	a.completion(root)
 	return root

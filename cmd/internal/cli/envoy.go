@@ -16,7 +16,7 @@ import (
 
 func (a *app) envoyCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "envoy", Short: "The Envoys beside this node"}
-	cmd.AddCommand(a.envoyBootstrap(), a.envoyStatus(), a.envoyPorts(), a.envoyTable())
+	cmd.AddCommand(a.envoyBootstrap(), a.envoyRun(), a.envoyStatus(), a.envoyPorts(), a.envoyTable())
 	return cmd
 }
 

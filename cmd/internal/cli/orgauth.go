@@ -41,6 +41,7 @@ func (a *app) orgJoinToken(at *authAt) *cobra.Command {
 	peers := cmd.Flags().StringArray("peer", nil,
 		"NODE=HOST:PORT of a node that it peers with once it has joined; as often as needed. That node has to know it "+
 			"too: peer add there, or peering.accept")
+	file := outFlag(cmd)
 	wait := cmd.Flags().Duration("wait", 0, "wait for the identity service to be there, for at most this long")
 	cmd.Flags().Lookup("wait").NoOptDefVal = "1m"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -59,10 +60,27 @@ func (a *app) orgJoinToken(at *authAt) *cobra.Command {
 			if out.Token, err = introduced(out.Token, *peers); err != nil {
 				return err
 			}
+			if *file != "" {
+				return a.writeSecret(*file, out.Token)
+			}
 			return a.print(out, func(w io.Writer) { row(w, out.Token) })
 		})
 	}
 	return cmd
+}
+
+// outFlag is for what is printed once and is secret: containers whose images have no shell cannot redirect it.
+func outFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().String("out", "", "file to write it to (mode 0600), in place of printing it")
+}
+
+// writeSecret writes a line that is secret into a file.
+func (a *app) writeSecret(path, text string) error {
+	if err := disk.Replace(path, []byte(text+"\n"), 0o600); err != nil {
+		return err
+	}
+	a.say("written to %s.", path)
+	return nil
 }
 
 // introduced adds the peers of a joining node to its token.

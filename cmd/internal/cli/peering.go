@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -78,9 +79,16 @@ func (a *app) peeringOffer() *cobra.Command {
 	f.StringVar(&in.Address, "address", "", "HOST:PORT by which it reaches this node's peering (default peering.listen)")
 	f.DurationVar(&life, "life", 24*time.Hour, "how long the invitation can be accepted, 1m to 720h")
 	terms.add(f)
+	file := outFlag(cmd)
+	keep := keepFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if in.With == "" {
 			return usageError{errors.New("want --with ORGANISATION")}
+		}
+		if *keep {
+			if is, err := a.peersWith(cmd.Context(), in.With); is || err != nil {
+				return err
+			}
 		}
 		in.Terms, in.Life = terms.given(in.With), life.String()
 		resp, err := client.OfferPeering(cmd.Context(), a.client(), in)
@@ -90,6 +98,9 @@ func (a *app) peeringOffer() *cobra.Command {
 		inv := resp.OfferPeering.InvitationFields
 		if a.output != "table" {
 			return a.print(inv, nil)
+		}
+		if *file != "" {
+			return a.writeSecret(*file, inv.Text)
 		}
 		fmt.Fprintln(a.io.Out, inv.Text) // alone, so that it can go into a file
 		fmt.Fprintf(a.io.Err, "\nThe operator of %s runs, until %s:\n\n    catalyst peering accept INVITATION\n\n",
@@ -117,6 +128,7 @@ func (a *app) peeringAccept() *cobra.Command {
 	f.StringVar(&in.Address, "address", "",
 		"HOST:PORT by which the other side may dial this node (default: this node dials)")
 	yes := f.Bool("yes", false, "do not ask")
+	keep := keepFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
 		if in.Invitation, err = a.given(args[0]); err != nil {
@@ -128,6 +140,11 @@ func (a *app) peeringAccept() *cobra.Command {
 		}
 		inv := read.ReadInvitation.InvitationFields
 		org, _, _ := strings.Cut(inv.Node, "/")
+		if *keep {
+			if is, err := a.peersWith(cmd.Context(), org); is || err != nil {
+				return err
+			}
+		}
 		in.Terms = terms.given(org)
 		if terms.role == "" {
 			in.Terms.Role = opposite(inv.Terms.Role)
@@ -147,6 +164,25 @@ func (a *app) peeringAccept() *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+func keepFlag(cmd *cobra.Command) *bool {
+	return cmd.Flags().Bool("keep", false, "content oneself with a peering with that organisation that is there already")
+}
+
+// peersWith tells whether there is a peering with an organisation, and says so.
+func (a *app) peersWith(ctx context.Context, org string) (bool, error) {
+	resp, err := client.ListPeerings(ctx, a.client())
+	if err != nil {
+		return false, err
+	}
+	for _, p := range resp.Peerings {
+		if p.Organisation == org {
+			a.say("there is a peering with %s already.", org)
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // opposite is what the invited side takes the inviting one for.
