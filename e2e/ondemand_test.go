@@ -89,3 +89,26 @@ func used(t *testing.T, n *lab.Node, some, all int) {
 		t.Errorf("%s says of its Envoy:\n%s(%v)\nwant %q in it", n.Name, text, err, want)
 	}
 }
+
+// A node's setting is changed while its Envoy runs: what is called goes on being answered, in both directions.
+func TestTheTableIsChanged(t *testing.T) {
+	_, node := world(t, "a b", "a-b")
+	a, b := node("a"), node("b")
+	for n := range 3 {
+		offer(t, a, fmt.Sprintf("s%d", n), "one")
+	}
+	answers(t, b, "s2", "one")
+	for _, table := range []string{"used", "all"} {
+		must(t, b.Stop(syscall.SIGTERM))
+		b.Flags = append(b.Flags, "--envoy-table", table)
+		must(t, b.Start(t.Context()))
+		for n := range 3 {
+			answers(t, b, fmt.Sprintf("s%d", n), "one")
+		}
+		var shown struct{ Mode string }
+		must(t, b.JSON(t.Context(), &shown, "envoy", "table"))
+		if shown.Mode != table {
+			t.Errorf("the table is %q, want %q", shown.Mode, table)
+		}
+	}
+}

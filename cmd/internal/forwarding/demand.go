@@ -29,6 +29,9 @@ func (f *Forwarder) demanded(cfg *ads.Config) {
 	}
 }
 
+// Used tells whether Envoys have a service before it is called.
+func (f *Forwarder) Used(svc bgp.Service) bool { return f.cfg.Demand == nil || f.cfg.Demand.Used(svc) }
+
 // asked is readable when Envoys ask for services, or use others than before; nil where they have all.
 func (f *Forwarder) asked() <-chan struct{} {
 	if f.cfg.Demand == nil {

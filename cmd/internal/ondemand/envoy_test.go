@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -629,4 +630,29 @@ func TestAClusterIsWaitedFor(t *testing.T) {
 	m.eventually("Envoy has the scope", func() bool { return m.server.Using()[""] == 1 })
 	m.server.Publish(clusters)
 	<-answered
+}
+
+// An Envoy that dies while it asks is given what it asked for when it is back, and nothing is left of the question.
+func TestEnvoyRestartsWhileItAsks(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, 1)
+	sup := m.envoy(1, false)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	m.mu.Lock()
+	m.looking = func(bgp.Service) { close(asked); <-answer }
+	m.mu.Unlock()
+	called := make(chan struct{})
+	go func() { defer close(called); m.get(serviceN(0), nil) }()
+	<-asked
+	m.mu.Lock()
+	m.looking = func(bgp.Service) {}
+	m.mu.Unlock()
+	must(t, syscall.Kill(sup.Running(), syscall.SIGKILL))
+	close(answer)
+	<-called // with an error: its connection is gone
+	before := m.looked.Load()
+	m.eventually("it is answered", func() bool { status, _ := m.get(serviceN(0), nil); return status == http.StatusOK })
+	if n := m.looked.Load() - before; n != 0 || m.room.Waiting() != 0 {
+		t.Errorf("%d look-ups more and %d that wait, want none", n, m.room.Waiting())
+	}
 }

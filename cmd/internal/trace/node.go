@@ -43,6 +43,8 @@ type Offer interface {
 // Forwarding knows what was made of the routes. forwarding.Forwarder and its ADS server are one.
 type Forwarding interface {
 	NotCompiled(svc bgp.Service) string
+	// Used tells whether Envoys have a service before it is called.
+	Used(svc bgp.Service) bool
 	ADS() *ads.Server
 }
 
@@ -84,6 +86,7 @@ func (n *Node) Facts(ctx context.Context, svc bgp.Service) (*Facts, error) {
 	server := n.cfg.Forwarding.ADS()
 	f := &Facts{
 		Service:    svc,
+		Unused:     !n.cfg.Forwarding.Used(svc),
 		Problem:    n.cfg.Forwarding.NotCompiled(svc),
 		Compiled:   server.Compiled(svc),
 		Envoys:     server.Service(svc),

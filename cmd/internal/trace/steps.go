@@ -210,6 +210,9 @@ func published(f *Facts) []bgp.TraceStep {
 		s := step("compiled", bgp.TraceFailed, "%s", f.Problem)
 		s.Advice = "what Envoy had before stays; catalyst route explain shows the paths"
 		return []bgp.TraceStep{s}
+	case f.Unused:
+		return []bgp.TraceStep{step("compiled", bgp.TraceOK,
+			"not in use here: Envoy asks this node for it when it is called (envoy.table)")}
 	case len(f.Compiled) == 0:
 		s := step("compiled", bgp.TraceFailed, "nothing was compiled for it")
 		s.Advice = "a node without an Envoy compiles nothing: see catalyst status"

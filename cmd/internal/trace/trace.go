@@ -50,6 +50,7 @@ type Facts struct {
 	Paths    []rib.Candidate
 	Exports  []rib.Export
 	Peers    []speaker.PeerView
+	Unused   bool   // Envoy is given it when it is called
 	Problem  string // why nothing could be compiled
 	Compiled []xds.Ref
 	Envoys   []ads.ServiceStatus

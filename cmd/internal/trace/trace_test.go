@@ -377,3 +377,16 @@ func TestNoAddressIsTriedForAPeer(t *testing.T) {
 		})
 	}
 }
+
+// A service that is in nobody's Envoy because nobody has called it is not broken (envoy.table: used).
+func TestAServiceThatIsNotInUseIsNotBroken(t *testing.T) {
+	w := line(Organisation, "c", "b", "a")
+	for _, name := range []string{"b", "c"} {
+		f := &w.nodes[id(name)].facts
+		f.Unused, f.Compiled, f.Envoys = true, nil, nil
+	}
+	hops := w.trace(t, "c")
+	if Broken(hops) != nil || !strings.Contains(text(hops), "not in use here") {
+		t.Errorf("broken %+v\n%s", Broken(hops), text(hops))
+	}
+}

@@ -26,11 +26,14 @@ const org = bgp.Org("acme.example")
 
 // catalyst is our node, without an Envoy, as the BGP daemons have none.
 type catalyst struct {
-	binary string
-	envoy  bool // with one, in front of nothing
-	dir    string
-	listen []netip.AddrPort
-	ca     *ca.Authority
+	binary  string
+	envoy   bool     // with one
+	flags   []string // of the node besides
+	answers bool     // peers have a mesh ingress that answers; otherwise Envoy is in front of nothing
+	egress  string   // of the last node's Envoy
+	dir     string
+	listen  []netip.AddrPort
+	ca      *ca.Authority
 }
 
 func newCatalyst(binary string) router { return &catalyst{binary: binary} }
@@ -99,10 +102,14 @@ func (c *catalyst) node(ctx context.Context, i int) (*os.Process, error) {
 				return nil, err
 			}
 			cmd.Args = append(cmd.Args, flag, at.String())
+			if flag == "--envoy-egress" {
+				c.egress = at.String()
+			}
 		}
 	} else {
 		cmd.Args = append(cmd.Args, "--no-envoy")
 	}
+	cmd.Args = append(cmd.Args, c.flags...)
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -138,15 +145,21 @@ func (c *catalyst) Peer(ctx context.Context, l line, i int) (peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &session{stream: st, self: src.Material().Node}
+	p := &session{stream: st, self: src.Material().Node, ingress: "127.0.0.1:1"}
+	if c.answers {
+		if p.ingress, err = c.ingress(ctx, i); err != nil {
+			return nil, err
+		}
+	}
 	return p, p.handshake(uint64(i + 1))
 }
 
 // session speaks the peering protocol just enough to load a node and to count what comes out.
 type session struct {
-	stream *stream.Stream
-	self   bgp.NodeID
-	held   []uint32 // by route: its newest variant; nil if nobody asks
+	stream  *stream.Stream
+	self    bgp.NodeID
+	ingress string
+	held    []uint32 // by route: its newest variant; nil if nobody asks
 }
 
 func (s *session) send(m bgp.Message) error { return s.stream.Send(wire.Append(nil, m)) }
@@ -168,7 +181,7 @@ func (s *session) handshake(boot uint64) error {
 		Version:  bgp.Version,
 		Node:     s.self,
 		HoldTime: 240 * time.Second,
-		Ingress:  "127.0.0.1:1",
+		Ingress:  s.ingress,
 		BootID:   boot,
 	}); err != nil {
 		return err

@@ -59,7 +59,7 @@ const (
 
 // node asks the node under test.
 func (b *bench) node() *client.Client {
-	return client.New(filepath.Join(b.router.(withEnvoy).data(0), "catalyst.sock"))
+	return client.New(filepath.Join(b.router.(interface{ data(i int) string }).data(0), "catalyst.sock"))
 }
 
 // How often the node is asked whether Envoy has got there. The answer says since when, so that asking seldom costs no

@@ -17,7 +17,7 @@ import (
 func main() {
 	routes := flag.String("routes", "10000,100000", "sizes of the table, comma separated")
 	only := flag.String("only", "catalyst,gobgp,bird", "routers to run, comma separated")
-	scenarios := flag.String("scenarios", "hop,envoy,chain,crowd,stuck", "what to measure, comma separated")
+	scenarios := flag.String("scenarios", "hop,envoy,demand,chain,crowd,stuck", "what to measure, comma separated")
 	binary := flag.String("catalyst", "bin/catalyst", "our binary")
 	gobgpd := flag.String("gobgpd", "gobgpd", "GoBGP's daemon")
 	birdd := flag.String("bird", "bird", "BIRD's daemon")
@@ -70,6 +70,11 @@ func (m *measurement) run(ctx context.Context, scenarios []string, sizes string,
 				title := fmt.Sprintf("the same hop with a real Envoy, which acknowledges, %d routes", n)
 				alone := &measurement{routers: []router{newWithEnvoy(binary)}, keep: m.keep}
 				errs = errors.Join(errs, alone.table(ctx, title, setup{n: n, daemons: 1, receivers: 1, steps: acknowledging()}))
+			case "demand":
+				title := fmt.Sprintf("an Envoy through which %d of %d services are called", inUse, n)
+				some := &measurement{keep: m.keep, routers: []router{newOnDemand(binary, "table: used", "used", 0),
+					newOnDemand(binary, "table: all", "all", 0), newOnDemand(binary, "knows those alone", "all", inUse)}}
+				errs = errors.Join(errs, some.table(ctx, title, setup{n: n, daemons: 1, receivers: 1, steps: demanded()}))
 			case "chain":
 				title := fmt.Sprintf("three transit hops, %d routes", n)
 				errs = errors.Join(errs, m.table(ctx, title, setup{n: n, daemons: 3, receivers: 1, steps: chain()}))
@@ -78,7 +83,7 @@ func (m *measurement) run(ctx context.Context, scenarios []string, sizes string,
 	}
 	for _, s := range scenarios {
 		switch s {
-		case "hop", "envoy", "chain":
+		case "hop", "envoy", "demand", "chain":
 		case "crowd":
 			title := fmt.Sprintf("one transit hop, %d routes, %d receivers", crowd, crowdSize)
 			errs = errors.Join(errs, m.table(ctx, title, setup{n: crowd, daemons: 1, receivers: crowdSize, steps: hop()}))
@@ -87,7 +92,7 @@ func (m *measurement) run(ctx context.Context, scenarios []string, sizes string,
 			errs = errors.Join(errs, m.table(ctx, title,
 				setup{n: crowd, daemons: 1, receivers: crowdSize, steps: besideStuck()}))
 		default:
-			return fmt.Errorf("scenario %q: want hop, envoy, chain, crowd or stuck", s)
+			return fmt.Errorf("scenario %q: want hop, envoy, demand, chain, crowd or stuck", s)
 		}
 	}
 	return errs
