@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -53,9 +54,16 @@ func newRotating(t *testing.T, auth ...string) *rotating {
 	must(t, err)
 	r.old = r.mint()
 	answeredTo(t, r.b, "books.acme.example", r.old, 200, `USER::"ada"`)
+	must(t, os.MkdirAll(filepath.Dir(r.carried()), 0o700))
+	bound := r.mint("--bind", filepath.Join(r.b.Dir, "identity", disk.SVIDFile))
+	must(t, os.WriteFile(r.carried(), []byte(bound), 0o600))
+	answeredTo(t, r.b, "books.acme.example", bound, 200, `USER::"ada"`)
 	r.load = r.begin()
 	return r
 }
+
+// carried is the file of a token that is bound to b's certificate, and is minted anew with it.
+func (r *rotating) carried() string { return filepath.Join(r.b.Dir, "identity", "bound", "books") }
 
 func (r *rotating) mint(more ...string) string {
 	r.t.Helper()
@@ -118,6 +126,14 @@ func (r *rotating) begin() *steadyLoad {
 			return r.call(ctx, fresh, "http://"+r.b.Egress, r.old)
 		})
 	}
+	kept := &http.Client{Transport: &http.Transport{}}
+	repeat("a token that is bound to b's certificate", 5*time.Millisecond, func(ctx context.Context) (int, string, error) {
+		token, err := os.ReadFile(r.carried()) // over connections of b's Envoy, made with this certificate or a former
+		if err != nil {
+			return 0, "", err
+		}
+		return r.call(ctx, kept, "http://"+r.b.Egress, strings.TrimSpace(string(token)))
+	})
 	repeat("a new handshake", 50*time.Millisecond, func(ctx context.Context) (int, string, error) {
 		return r.handshake(ctx, r.old)
 	})

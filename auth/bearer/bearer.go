@@ -18,6 +18,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -55,7 +56,10 @@ type Config struct {
 }
 
 // Guard lets callers with a good token through.
-type Guard struct{ cfg Config }
+type Guard struct {
+	cfg      Config
+	handlers sync.WaitGroup // of streams
+}
 
 // NewGuard returns a guard.
 func NewGuard(cfg Config) (*Guard, error) {
@@ -65,7 +69,7 @@ func NewGuard(cfg Config) (*Guard, error) {
 	if cfg.Refused == nil {
 		cfg.Refused = func(context.Context, error) {}
 	}
-	return &Guard{cfg}, nil
+	return &Guard{cfg: cfg}, nil
 }
 
 type claimsKey struct{}
@@ -221,7 +225,9 @@ func (g *Guard) Stream(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, n
 	}
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- next(srv, &held{s, ctx}) }() // ends when the stream does, which returning from here makes it do
+	// A handler that waits for a message hears of the end of the stream alone, which returning from here makes: Wait
+	// waits for it.
+	g.handlers.Go(func() { ended <- next(srv, &held{s, ctx}) })
 	select {
 	case err := <-ended:
 		return err
@@ -232,6 +238,10 @@ func (g *Guard) Stream(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, n
 		return status.Error(codes.Unauthenticated, "the bearer token is not valid any more")
 	}
 }
+
+// Wait returns when every handler of a stream has returned, also those whose stream was ended because its token is not
+// valid any more. It is for after the server has stopped.
+func (g *Guard) Wait() { g.handlers.Wait() }
 
 // held is a stream with another context.
 type held struct {

@@ -100,6 +100,44 @@ func TestInterceptorsRefuse(t *testing.T) {
 	}
 }
 
+// deaf is a stream on which nothing comes until it ends.
+type deaf struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (d deaf) Context() context.Context { return d.ctx }
+
+func (d deaf) RecvMsg(any) error { <-d.ctx.Done(); return d.ctx.Err() }
+
+// A handler that waits for a message does not keep a stream open whose token is revoked, and is waited for.
+func TestHandlersAreWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(nil)
+		md := metadata.Pairs("authorization", "Bearer "+mint(w.signer, claims("1", time.Hour)))
+		ctx, end := context.WithCancel(metadata.NewIncomingContext(t.Context(), md))
+		handled := false
+		ended := make(chan error, 1)
+		go func() {
+			ended <- w.guard.Stream(nil, deaf{ctx: ctx}, nil, func(_ any, s grpc.ServerStream) error {
+				err := s.RecvMsg(nil)
+				handled = true
+				return err
+			})
+		}()
+		synctest.Wait()
+		w.revoke("1")
+		if err := <-ended; status.Code(err) != codes.Unauthenticated || handled {
+			t.Errorf("the stream: %v, its handler returned: %t", err, handled)
+		}
+		end() // as gRPC does when the stream is over
+		w.guard.Wait()
+		if !handled {
+			t.Error("the handler is not waited for")
+		}
+	})
+}
+
 // An open stream of gRPC ends when its token expires, to the second, and when it is revoked; another goes on.
 func TestStreamsEndWithTheirTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

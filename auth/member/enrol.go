@@ -73,7 +73,7 @@ func Enrol(ctx context.Context, r Request) error {
 	if err != nil {
 		return callError(r.Token.Address, err)
 	}
-	s := &state{Org: r.Token.Org, Node: r.Token.Node, Address: r.Token.Address}
+	s := &state{Org: r.Token.Org, Node: r.Token.Node, Address: r.Token.Address, Peers: r.Token.Peers}
 	return s.keep(v, key, out, nil)
 }
 
@@ -155,7 +155,8 @@ func finish(v disk.Vault) error {
 }
 
 // writes are the steps of finish, in their order: a reader of the identity sees roots before what they vouch for, and
-// the key before its certificate.
+// the key before its certificate; and who sends bound tokens has the new ones, which are good with the former certificate
+// too, before the new one is shown.
 func (in *issued) writes(v disk.Vault) []func() error {
 	remove := func(name string) error {
 		if err := os.Remove(filepath.Join(v.Dir, name)); !errors.Is(err, fs.ErrNotExist) {
@@ -169,6 +170,14 @@ func (in *issued) writes(v disk.Vault) []func() error {
 		},
 		func() error { return in.State.write(v) },
 		func() error {
+			for name, token := range in.Bound {
+				if err := disk.Replace(filepath.Join(v.Dir, boundDir, filepath.Base(name)), []byte(token+"\n"), 0o600); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		func() error {
 			text, err := v.Read(pendingKey)
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // it is in its place
@@ -179,14 +188,6 @@ func (in *issued) writes(v disk.Vault) []func() error {
 			return v.Write(disk.SVIDKey, text)
 		},
 		func() error { return disk.Replace(filepath.Join(v.Dir, disk.SVIDFile), in.Chain, 0o644) },
-		func() error {
-			for name, token := range in.Bound {
-				if err := disk.Replace(filepath.Join(v.Dir, boundDir, filepath.Base(name)), []byte(token+"\n"), 0o600); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
 		func() error { return remove(pendingKey) },
 		func() error { return remove(issuedFile) },
 	}

@@ -53,6 +53,8 @@ type state struct {
 	// seconds; 0 if none of them is used.
 	Returns int   `json:"returns"`
 	Anew    int64 `json:"returns_anew,omitempty"`
+	// Peers are whom the join token says to peer with, until the node has taken them over.
+	Peers []join.Peer `json:"peers,omitempty"`
 }
 
 // Joined tells whether a node joined in a directory.

@@ -3,15 +3,18 @@ package member
 import (
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/disk"
+	"github.com/catalyst-router/catalyst/auth/join"
 	"github.com/catalyst-router/catalyst/auth/wire/authv1"
 )
 
@@ -90,6 +93,53 @@ func TestKilledWhileAnswerIsKept(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A node that is killed after it joined, before it has taken over whom the token says to peer with, is told again at its
+// next start; and no more once it has.
+func TestKilledBeforeThePeersAreKept(t *testing.T) {
+	a, err := ca.NewRoot("acme.example", ca.RootLife)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := disk.Own(t.TempDir())
+	peers := []join.Peer{{Node: "a", Address: "192.0.2.1:7443"}, {Node: "b", Address: "192.0.2.2:7443"}}
+	s := &state{Org: "acme.example", Node: "edge-1", Address: "127.0.0.1:1", Issuer: "https://auth.acme.example",
+		Peers: peers}
+	key, csr, err := pending(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	svid, err := a.Sign(csr, s.id(), time.Hour)
+	if err == nil {
+		err = s.keep(v, key, &authv1.Issued{Chain: svid.PEM(), Roots: a.Roots(), Issuer: s.Issuer}, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("the disk is full")
+	for i, want := range []int{0, 1, 2, 2} { // how many it takes until it is killed; the last time none are left
+		m, err := Open(v, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told []join.Peer
+		err = m.Introduce(func(p join.Peer) error {
+			if len(told) == want {
+				return full
+			}
+			told = append(told, p)
+			return nil
+		})
+		switch {
+		case i < 2 && !errors.Is(err, full):
+			t.Errorf("start %d: %v", i+1, err)
+		case i == 2 && (err != nil || !slices.Equal(told, peers)):
+			t.Errorf("start %d: told %v, %v; want %v", i+1, told, err, peers)
+		case i == 3 && (err != nil || len(told) > 0):
+			t.Errorf("told again: %v, %v", told, err)
+		}
 	}
 }
 

@@ -96,6 +96,32 @@ func OpenAt(v disk.Vault, log *slog.Logger, now func() time.Time) (*Member, erro
 // Node is who the member is.
 func (m *Member) Node() bgp.NodeID { m.mu.Lock(); defer m.mu.Unlock(); return m.state.id() }
 
+// Introduce hands over whom the join token says to peer with, once: a node that is killed before take has returned
+// without an error for each of them is told again at its next start.
+func (m *Member) Introduce(take func(p join.Peer) error) error {
+	m.renewing.Lock() // a renewal writes the state too
+	defer m.renewing.Unlock()
+	m.mu.Lock()
+	s := m.state
+	m.mu.Unlock()
+	if len(s.Peers) == 0 {
+		return nil
+	}
+	for _, p := range s.Peers {
+		if err := take(p); err != nil {
+			return err
+		}
+	}
+	s.Peers = nil
+	if err := s.write(m.v); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state = s
+	return nil
+}
+
 // Issuer is the organisation's, for verifiers on this node.
 func (m *Member) Issuer() *token.Issuer { return m.feed.Issuer() }
 

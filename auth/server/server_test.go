@@ -464,8 +464,13 @@ func TestBoundTokensGoAlong(t *testing.T) {
 		if err != nil || c.Subject != "ada" || c.Scopes[0] != "read" {
 			t.Errorf("the token after a renewal: %+v, %v", c, err)
 		}
-		if _, err := s.service.Verifier().Verify(t.Context(), raw, token.ThumbprintOf(before)); err == nil {
-			t.Error("it is good with the certificate before")
+		// Connections that were made with the certificate before go on, and it is sent over them too.
+		if _, err := s.service.Verifier().Verify(t.Context(), raw, token.ThumbprintOf(before)); err != nil {
+			t.Errorf("with the certificate before: %v", err)
+		}
+		if _, err := s.service.Verifier().Verify(t.Context(), raw, token.Thumbprint{1}); token.ReasonOf(err) !=
+			token.WrongBinding {
+			t.Errorf("with somebody else's: %v", err)
 		}
 		if got := string(mustRead(t, file("unbound"))); got != unbound {
 			t.Errorf("a token that is not bound is %q", got)

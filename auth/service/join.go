@@ -473,6 +473,8 @@ func (s *Service) carry(ctx context.Context, tx *store.Tx, r RenewRequest, out *
 			continue
 		}
 		c := *old
+		c.Former = append([]token.Thumbprint{old.Bound}, old.Former...)
+		c.Former = c.Former[:min(len(c.Former), token.MaxFormer)]
 		c.ID, c.Bound, c.IssuedAt = newID(), sha256.Sum256(block.Bytes), s.cfg.Now().Truncate(time.Second)
 		fresh, err := s.issue(ctx, tx, &c, "node "+r.Node.Name, old.ID)
 		if err != nil {

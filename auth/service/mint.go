@@ -159,7 +159,7 @@ func (s *Service) Exchange(ctx context.Context, c Caller, r ExchangeRequest) (st
 	fresh := *old
 	fresh.ID, fresh.Issuer, fresh.IssuedAt, fresh.NotBefore, fresh.External = newID(), s.cfg.Issuer, now, time.Time{},
 		false
-	fresh.Bound = c.Certificate
+	fresh.Bound, fresh.Former = c.Certificate, nil
 	if !own {
 		fresh.Actors = append([]string{c.Subject}, old.Actors...)
 	}

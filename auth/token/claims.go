@@ -2,6 +2,7 @@ package token
 
 import (
 	"crypto/sha256"
+	"crypto/subtle"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -18,6 +19,7 @@ const (
 	maxID       = 128     // characters of a jti
 	maxEntries  = 64      // audiences, trusted nodes, trusted domains
 	maxActors   = 4       // RFC 8693 §4.1: who acts for whom
+	MaxFormer   = 8       // former certificates of the holder
 	thumbprints = sha256.Size
 )
 
@@ -76,10 +78,23 @@ type Claims struct {
 	ClientID  string   // RFC 9068
 	Scopes    []string // RFC 9068 scope, split
 	Bound     Thumbprint
-	Actors    []string          // subjects of the act claim, the latest first (RFC 8693 §4.1)
-	KeyID     string            // of the key that it is signed with; not a claim
-	External  bool              // of an external issuer: claims were mapped, and it does not name a principal itself
-	Extra     map[string]string // of an external issuer: its claims that are texts, by name
+	// Former are certificates of the same holder before Bound: a token that was minted anew at a renewal is good on a
+	// connection that was made with one of them, as the token before it was. At most MaxFormer, the latest first.
+	Former   []Thumbprint
+	Actors   []string          // subjects of the act claim, the latest first (RFC 8693 §4.1)
+	KeyID    string            // of the key that it is signed with; not a claim
+	External bool              // of an external issuer: claims were mapped, and it does not name a principal itself
+	Extra    map[string]string // of an external issuer: its claims that are texts, by name
+}
+
+// boundTo tells whether the token may be used by who shows a certificate, and which of its bindings says so.
+func (c *Claims) boundTo(certificate Thumbprint) (by Thumbprint, ok bool) {
+	for _, b := range append([]Thumbprint{c.Bound}, c.Former...) {
+		if subtle.ConstantTimeCompare(b[:], certificate[:]) == 1 {
+			return b, true
+		}
+	}
+	return Thumbprint{}, false
 }
 
 // CheckBound refuses an unbound token, for an action that wants its holder to prove a key.
@@ -93,7 +108,7 @@ func (c *Claims) CheckBound() error {
 // claimNames are those whose meaning is fixed: a name that differs from one of them in case alone is refused, since a
 // careless reader would take it for it.
 var claimNames = []string{ //nolint:gochecknoglobals // a table
-	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "principal", "entity", "cnf", "act", "scope", "client_id",
+	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "principal", "entity", "cnf", "cnf_former", "act", "scope", "client_id",
 }
 
 // CheckNames refuses a payload with a claim name in another case.
@@ -126,6 +141,7 @@ func readClaims(v Value) (*Claims, error) {
 	}
 	c.Entity = r.entity()
 	c.Bound = r.binding()
+	c.Former = r.former(c.Bound)
 	c.Actors = r.actors()
 	if r.err != nil {
 		return nil, r.err
@@ -211,6 +227,19 @@ func (r *reader) binding() Thumbprint {
 	return t
 }
 
+// former reads cnf_former: thumbprints as in cnf.
+func (r *reader) former(bound Thumbprint) (all []Thumbprint) {
+	for _, text := range r.texts("cnf_former", false) {
+		t, err := ParseThumbprint(text)
+		if err != nil || t.IsZero() || bound.IsZero() || len(all) == MaxFormer {
+			r.fail("cnf_former")
+			return nil
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
 func (r *reader) actors() (all []string) {
 	at := r.v
 	for {
@@ -242,6 +271,7 @@ type payload struct {
 	ClientID  string   `json:"client_id,omitempty"`
 	Scope     string   `json:"scope,omitempty"`
 	Cnf       *cnf     `json:"cnf,omitempty"`
+	Former    []string `json:"cnf_former,omitempty"`
 	Act       *act     `json:"act,omitempty"`
 }
 
@@ -265,6 +295,9 @@ func (c *Claims) encode() ([]byte, error) {
 	}
 	if !c.Bound.IsZero() {
 		p.Cnf = &cnf{c.Bound.String()}
+	}
+	for _, f := range c.Former {
+		p.Former = append(p.Former, f.String())
 	}
 	for _, s := range slices.Backward(c.Actors) {
 		p.Act = &act{s, p.Act}

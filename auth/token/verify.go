@@ -3,7 +3,6 @@ package token
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"runtime"
@@ -297,8 +296,18 @@ func (v *Verifier) standing(ctx context.Context, c *Claims, issuer *Issuer, key 
 	if current == nil || key == nil || current != key {
 		return refuse(UnknownKey, "it is signed by a key that its issuer does not have, or not any more")
 	}
-	if certificate != nil && !c.Bound.IsZero() && subtle.ConstantTimeCompare(c.Bound[:], certificate[:]) != 1 {
-		return refuse(WrongBinding, "it is bound to another certificate than the caller's")
+	if certificate != nil && !c.Bound.IsZero() {
+		by, ok := c.boundTo(*certificate)
+		if !ok {
+			return refuse(WrongBinding, "it is bound to another certificate than the caller's")
+		}
+		if by != c.Bound { // whether that one is revoked counts too
+			former := *c
+			former.Bound = by
+			if err := v.cfg.Revocations.Check(&former, now); err != nil {
+				return err
+			}
+		}
 	}
 	return v.cfg.Revocations.Check(c, now)
 }

@@ -82,6 +82,66 @@ func TestCacheForgetsWhatIsOver(t *testing.T) {
 	}
 }
 
+// A token that was minted anew at a renewal is good with the certificates that its holder had before, as those before it
+// were, and with nobody else's; one of them that is revoked is worth nothing, and neither are more of them than there may
+// be.
+func TestFormerCertificates(t *testing.T) {
+	w := newWorld(t)
+	former, older := Thumbprint{1}, Thumbprint{2}
+	revoked := map[Thumbprint]bool{}
+	v := w.verifier(boundRevoked(revoked))
+	c := w.claims()
+	c.Bound, c.Former = w.leaf, []Thumbprint{former, older}
+	raw := w.mint(c)
+	for range 2 { // the second time it is remembered
+		for who, want := range map[Thumbprint]Reason{
+			w.leaf: "", former: "", older: "", w.stranger: WrongBinding, {}: WrongBinding,
+		} {
+			if _, err := v.Verify(t.Context(), raw, who); ReasonOf(err) != want {
+				t.Errorf("with %s: %v, want %q", who, err, want)
+			}
+		}
+	}
+	revoked[former] = true
+	for who, want := range map[Thumbprint]Reason{w.leaf: "", former: Revoked, older: ""} {
+		if _, err := v.Verify(t.Context(), raw, who); ReasonOf(err) != want {
+			t.Errorf("with %s when a former one is revoked: %v, want %q", who, err, want)
+		}
+	}
+	many := make([]string, MaxFormer+1)
+	for i := range many {
+		many[i] = Thumbprint{byte(i + 1)}.String()
+	}
+	for name, r := range map[string]reader{
+		"too many": {}, "of an unbound token": {}, "no thumbprint": {},
+	} {
+		text, bound := `{"cnf_former":["`+strings.Join(many, `","`)+`"]}`, w.leaf
+		switch name {
+		case "of an unbound token":
+			text, bound = `{"cnf_former":["`+former.String()+`"]}`, Thumbprint{}
+		case "no thumbprint":
+			text = `{"cnf_former":["x"]}`
+		}
+		var err error
+		if r.v, err = ParseJSON(text); err != nil {
+			t.Fatal(err)
+		}
+		if r.former(bound); ReasonOf(r.err) != BadClaim {
+			t.Errorf("%s: %v", name, r.err)
+		}
+	}
+}
+
+// boundRevoked revokes what is bound to certificates.
+type boundRevoked map[Thumbprint]bool
+
+func (r boundRevoked) Check(c *Claims, _ time.Time) error {
+	if r[c.Bound] {
+		return refuse(Revoked, "its certificate")
+	}
+	return nil
+}
+
 // TestTwinSignature has the twin (r, n−s) of a signature, which anybody can make: it is as good, takes no place of
 // its own in the cache, and a revocation hits both.
 func TestTwinSignature(t *testing.T) {

@@ -35,5 +35,18 @@ func atRest() []scenario {
 			one("what is heard takes its place", "auth/follow TestRestartedAndCutOff", "auth/revoke/revoke.go",
 				"	if s.recalled { // the", "	if false { // the"),
 		}},
+		{272, "a renewal under load", "A node renews, and its Envoy goes on over connections that it made with the " +
+			"certificate before.", []guard{
+			one("a token that went along is good there", "auth/server TestBoundTokensGoAlong", "auth/service/join.go",
+				"		c.Former = append([]token.Thumbprint{old.Bound}, old.Former...)\n", ""),
+			one("and nowhere else", "auth/token TestFormerCertificates", verifyFile, "		if !ok {\n", "		if false && !ok {\n"),
+			one("one of them that is revoked is worth nothing", "auth/token TestFormerCertificates", verifyFile,
+				"			former.Bound = by\n", ""),
+		}},
+		{273, "killed after joining", "A node is killed between its first certificate and the first word to its peers.",
+			[]guard{
+				one("whom the token names is kept until it is taken over", "auth/member TestKilledBeforeThePeersAreKept",
+					"auth/member/member.go", "		if err := take(p); err != nil {\n			return err\n		}\n", "		_ = take(p)\n"),
+			}},
 	}
 }

@@ -90,51 +90,50 @@ func (a *app) nodeCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		peers, err := a.join(cmd.Context(), cfg.Vault(), *token, *oidc)
+		err = a.join(cmd.Context(), cfg.Vault(), *token, *oidc)
 		if err != nil {
 			return err
 		}
 		cfg.Envoy.Enabled = cfg.Envoy.Enabled && !*noEnvoy
-		return a.runNode(cmd.Context(), cfg, peers)
+		return a.runNode(cmd.Context(), cfg)
 	}
 	return cmd
 }
 
 // runNode runs a node; what ends it is the last line of the log.
-func (a *app) runNode(ctx context.Context, cfg *config.Config, peers []join.Peer) error {
+func (a *app) runNode(ctx context.Context, cfg *config.Config) error {
 	log := telemetry.Logger(a.io.Err, cfg.Log.Level, cfg.Log.Format)
 	defer telemetry.CaptureStandardLog(log)()
-	return logged(cfg.Log.Format, log, a.serveNode(ctx, cfg, peers, log))
+	return logged(cfg.Log.Format, log, a.serveNode(ctx, cfg, log))
 }
 
-// join gets a node's first certificate, unless it has joined already: a restart with the same flags changes nothing. It
-// returns whom the token says to peer with.
-func (a *app) join(ctx context.Context, v disk.Vault, text, oidc string) ([]join.Peer, error) {
+// join gets a node's first certificate, unless it has joined already: a restart with the same flags changes nothing.
+func (a *app) join(ctx context.Context, v disk.Vault, text, oidc string) error {
 	if text == "" || member.Joined(v.Dir) {
-		return nil, nil
+		return nil
 	}
 	text, err := a.given(text)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t, err := join.ParseToken(text)
 	if err != nil {
-		return nil, usageError{err}
+		return usageError{err}
 	}
 	r := member.Request{Token: t, Dir: v.Dir, Seal: v.Seal}
 	if oidc != "" {
 		if r.OIDC, err = a.given("@" + oidc); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := member.Enrol(ctx, r); err != nil {
-		return nil, fmt.Errorf("join %s as node %s: %w", t.Org, t.Node, err)
+		return fmt.Errorf("join %s as node %s: %w", t.Org, t.Node, err)
 	}
 	a.say("joined %s as node %s.", t.Org, t.Node)
-	return t.Peers, nil
+	return nil
 }
 
-func (a *app) serveNode(ctx context.Context, cfg *config.Config, peers []join.Peer, log *slog.Logger) error {
+func (a *app) serveNode(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	m, err := member.Open(cfg.Vault(), log)
 	if err != nil {
 		return err
@@ -164,8 +163,8 @@ func (a *app) serveNode(ctx context.Context, cfg *config.Config, peers []join.Pe
 	if err != nil {
 		return err
 	}
-	for _, p := range peers {
-		if err := d.Introduce(ctx, p.Node, p.Address); err != nil {
+	if m != nil {
+		if err := m.Introduce(func(p join.Peer) error { return d.Introduce(ctx, p.Node, p.Address) }); err != nil {
 			return err
 		}
 	}
