@@ -3,9 +3,11 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,7 +15,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/catalyst-router/catalyst/e2e/examples"
 	"github.com/catalyst-router/catalyst/e2e/lab"
 )
 
@@ -111,4 +115,52 @@ func TestTheTableIsChanged(t *testing.T) {
 			t.Errorf("the table is %q, want %q", shown.Mode, table)
 		}
 	}
+}
+
+// A TCP service that nobody asked for has no port; once an operator asks for it, it has one, and it is reached over a
+// node in the middle that has nothing of it before. It keeps it over a restart, until an operator takes it away.
+func TestTCPOnDemand(t *testing.T) {
+	_, node := world(t, "a b c", "a-b c-b", "--envoy-table", "used", "--envoy-tcp", "[]")
+	a, b, c := node("a"), node("b"), node("c")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	go func() { _ = examples.ServeLines(t.Context(), l, "lines") }()
+	_, err = a.CLI(t.Context(), "route", "add", "lines", "-p", "tcp", "--addr", l.Addr().String())
+	must(t, err)
+	routed(t, c, 1)
+	if at, err := c.TCPPort(t.Context(), "lines"); err == nil {
+		t.Errorf("lines has port %s before anybody asked for it", at)
+	}
+	_, err = c.CLI(t.Context(), "envoy", "table", "use", "lines")
+	must(t, err)
+	linesAt(t, c, "lines")
+	if at, err := b.TCPPort(t.Context(), "lines"); err != nil {
+		t.Errorf("at b, over which a connection went: %s %v", at, err)
+	}
+	must(t, c.Stop(syscall.SIGTERM))
+	must(t, c.Start(t.Context()))
+	linesAt(t, c, "lines")
+	_, err = c.CLI(t.Context(), "envoy", "table", "forget", "lines")
+	must(t, err)
+	used(t, c, 0, 1)
+}
+
+// linesAt connects to a line server once, at the port that it has.
+func linesAt(t *testing.T, n *lab.Node, service string) {
+	t.Helper()
+	at, err := n.TCPPort(t.Context(), service)
+	must(t, err)
+	must(t, lab.Eventually(t.Context(), service+" at "+n.Name, func(context.Context) error {
+		conn, err := net.Dial("tcp", at)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		_, _ = fmt.Fprintln(conn, "hello")
+		if got, err := bufio.NewReader(conn).ReadString('\n'); got != service+": hello\n" {
+			return fmt.Errorf("got %q, %w", got, err)
+		}
+		return nil
+	}))
 }

@@ -46,6 +46,7 @@ type seat struct {
 type use struct {
 	service bgp.Service
 	last    time.Time // the last call that is known
+	held    bool      // it is kept without calls
 	watched time.Time // since when it is watched; zero if it is not
 }
 
@@ -84,7 +85,7 @@ func (s *Set) Use(name string, svc bgp.Service, now time.Time) Change {
 		return c
 	}
 	if len(at.uses) >= s.cfg.Most {
-		s.forget(name, at, at.order.Front(), &c)
+		s.evict(name, at, &c)
 	}
 	at.uses[svc] = at.order.PushBack(&use{service: svc, last: now})
 	if s.users[svc]++; s.users[svc] == 1 {
@@ -92,6 +93,14 @@ func (s *Set) Use(name string, svc bgp.Service, now time.Time) Change {
 	}
 	c.Gained = map[string][]bgp.Service{name: {svc}}
 	return c
+}
+
+// Hold keeps a use until it is forgotten at an operator's word: of a service whose calls are not told, such as one over
+// TCP.
+func (s *Set) Hold(name string, svc bgp.Service) {
+	if at := s.seats[name]; at != nil && at.uses[svc] != nil {
+		at.uses[svc].Value.(*use).held = true
+	}
 }
 
 // Restore takes a use that an earlier process knew of, whose last call was then. The earliest have to come first.
@@ -103,6 +112,10 @@ func (s *Set) Advance(now time.Time) Change {
 	for name, at := range s.seats {
 		for e := at.order.Front(); e != nil; {
 			u, next := e.Value.(*use), e.Next()
+			if u.held {
+				e = next
+				continue
+			}
 			if now.Sub(u.last) < s.cfg.Idle {
 				break // those after it were called later
 			}
@@ -124,6 +137,18 @@ func (s *Set) Advance(now time.Time) Change {
 	slices.Sort(c.Compile)
 	c.Compile = slices.Compact(c.Compile)
 	return c
+}
+
+// evict forgets the use whose last call is longest ago; one that is held only if all are.
+func (s *Set) evict(name string, at *seat, c *Change) {
+	e := at.order.Front()
+	for e != nil && e.Value.(*use).held {
+		e = e.Next()
+	}
+	if e == nil {
+		e = at.order.Front()
+	}
+	s.forget(name, at, e, c)
 }
 
 // Forget has a seat use a service no more, at an operator's word.
@@ -203,11 +228,11 @@ func (s *Set) Last(svc bgp.Service) (time.Time, bool) {
 func (s *Set) Services() []bgp.Service { return slices.Sorted(maps.Keys(s.users)) }
 
 // Each calls f for all uses of a seat, those of the earliest last call first.
-func (s *Set) Each(f func(seat string, svc bgp.Service, last time.Time)) {
+func (s *Set) Each(f func(seat string, svc bgp.Service, last time.Time, held bool)) {
 	for _, name := range slices.Sorted(maps.Keys(s.seats)) {
 		for e := s.seats[name].order.Front(); e != nil; e = e.Next() {
 			u := e.Value.(*use)
-			f(name, u.service, u.last)
+			f(name, u.service, u.last, u.held)
 		}
 	}
 }

@@ -84,6 +84,26 @@ func TestOneMoreThanTheMostForgetsTheOldest(t *testing.T) {
 	}
 }
 
+func TestWhatIsHeldStays(t *testing.T) {
+	s := newSet(2)
+	s.Use("", books, noon)
+	s.Hold("", books)
+	for _, svc := range []bgp.Service{"s1.acme.example", "s2.acme.example"} {
+		s.Use("", svc, noon.Add(time.Minute))
+	}
+	if !s.Uses("", books) || s.Len() != 2 {
+		t.Errorf("%v in use, want books and one more", s.Services())
+	}
+	s.Advance(noon.Add(2 * time.Hour))
+	s.Advance(noon.Add(4 * time.Hour))
+	if !s.Uses("", books) || s.Watched(books) || s.Len() != 1 {
+		t.Errorf("%v in use, want books, not watched", s.Services())
+	}
+	if c := s.Forget("", books); len(c.Lost[""]) != 1 || s.Len() != 0 {
+		t.Errorf("an operator's word: %+v", c)
+	}
+}
+
 // Whatever happens in whatever order, counts and uses agree, and what is told is what changed.
 func TestChangesAreTheDifference(t *testing.T) {
 	for seed := range uint64(50) {
@@ -113,7 +133,7 @@ func TestChangesAreTheDifference(t *testing.T) {
 				}
 			}
 			n := 0
-			s.Each(func(at string, x bgp.Service, last time.Time) {
+			s.Each(func(at string, x bgp.Service, last time.Time, _ bool) {
 				if n++; !state[at+string(x)] || last.After(now) || !s.Used(x) || !s.Uses(at, x) {
 					t.Fatalf("seed %d: %s uses %s, which was not told", seed, at, x)
 				}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/auth/secret"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/filter"
 	"github.com/catalyst-router/catalyst/envoy/addresses"
 	"github.com/catalyst-router/catalyst/envoy/ports"
 )
@@ -88,6 +89,7 @@ type Envoy struct {
 
 	KeepUnused time.Duration `yaml:"keep-unused" doc:"with table used: how long Envoy keeps a service without a call, and twice that at most, 1s to 8760h" default:"1h"`
 	MostUsed   int           `yaml:"most-used" doc:"with table used: how many services one Envoy has at most, besides those beside this node, 100 to 1000000; one more has the one forgotten whose last call is longest ago" default:"100000"`
+	TCP        []string      `yaml:"tcp" doc:"with table used: the TCP services of other nodes that have their local port from the beginning: names, *.NAME for all below NAME, or * for all; any other gets its port when an operator asks for it (catalyst envoy table use)" default:"['*']"`
 
 	StreamWindow int           `yaml:"stream-window" doc:"bytes of one HTTP/2 stream that are under way or wait for a slow reader, in each direction at each Envoy, 65535 to 8388608; a stream carries at most that much in a round trip" default:"1048576"`
 	Descriptors  int           `yaml:"descriptors" doc:"how many files and sockets Envoy may have open, 512 to 1048576; its limits of connections follow from that; 0 for as many as the node itself may have (ulimit -Hn)" default:"0"`
@@ -413,6 +415,11 @@ func (e *Envoy) check(bad func(key, format string, args ...any)) {
 	}
 	if e.Table != "all" && e.Table != "used" {
 		bad("envoy.table", "%q: want all or used", e.Table)
+	}
+	for _, pattern := range e.TCP {
+		if err := filter.CheckPattern(pattern); err != nil {
+			bad("envoy.tcp", "%q %w", pattern, err)
+		}
 	}
 	if d := e.KeepUnused; d < time.Second || d > 8760*time.Hour {
 		bad("envoy.keep-unused", "%s: want 1s to 8760h", d)

@@ -309,7 +309,7 @@ func (d *Daemon) forwarding(
 		Log:        d.tel.Log,
 		Tracer:     d.tel.Tracer,
 		Supervised: d.envoy != nil, Kept: kept, Ports: d.ports, Envoys: d.whichEnvoy,
-		Compiler: compiler, Admitted: d.underway.Admit, Demand: d.demand,
+		Compiler: compiler, Admitted: d.underway.Admit, Demand: d.demand, ListenTCP: d.cfg.Envoy.TCP,
 		Dialled: func(svc bgp.Service) {
 			if d.names != nil {
 				d.names.Dialled(svc)

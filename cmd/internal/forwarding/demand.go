@@ -2,6 +2,8 @@ package forwarding
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"google.golang.org/grpc"
 
@@ -55,7 +57,7 @@ func (f *Forwarder) lookUp(ctx context.Context) {
 		return // the node is stopping, and so do those who ask
 	}
 	for i := range found {
-		f.cfg.Demand.Grant(found[i].Service)
+		f.cfg.Demand.Grant(found[i].Service, protocolOf(&found[i]) == bgp.TCP)
 	}
 	if len(found) > 0 {
 		f.apply(ctx, found)
@@ -81,15 +83,29 @@ func (f *Forwarder) wanted(sel *rib.Selected) (xds.Forwarding, bool) {
 	return next, true
 }
 
-// always tells whether every Envoy has a service, used or not: one of this node's own, or a TCP service, whose
-// listener is there before anybody can call it.
+// always tells whether every Envoy has a service, used or not: one of this node's own, or a TCP service that is to have
+// its listener before anybody asks for it.
 func (f *Forwarder) always(sel *rib.Selected) bool {
+	return len(sel.Tiers) > 0 && f.cfg.Offer.Has(sel.Service) ||
+		protocolOf(sel) == bgp.TCP && slices.ContainsFunc(f.cfg.ListenTCP, func(pattern string) bool {
+			return covers(pattern, sel.Service)
+		})
+}
+
+// covers tells whether a pattern (filter.CheckPattern) is for a service: its name, *.NAME for all below NAME, or *.
+func covers(pattern string, svc bgp.Service) bool {
+	suffix, below := strings.CutPrefix(pattern, "*")
+	return below && strings.HasSuffix(string(svc), suffix) || pattern == string(svc)
+}
+
+// protocolOf is what a service speaks, as its best path says; 0 if there is none.
+func protocolOf(sel *rib.Selected) bgp.Protocol {
 	for _, tier := range sel.Tiers {
 		for i := range tier {
-			return tier[i].Attrs.Protocol == bgp.TCP || f.cfg.Offer.Has(sel.Service)
+			return tier[i].Attrs.Protocol
 		}
 	}
-	return false
+	return 0
 }
 
 // compiled tells whether something of a service is published.

@@ -115,6 +115,9 @@ type Config struct {
 	Dialled func(svc bgp.Service)
 	// Demand says which services Envoys use; nil gives every Envoy all of them. The compiler has to be told (OnDemand).
 	Demand *ondemand.Room
+	// ListenTCP are the TCP services of other nodes that every Envoy has, called or not, where Demand says what else they
+	// have: names, *.NAME or *.
+	ListenTCP []string
 	// Kept is what Envoy took before this process was started. Optional.
 	Kept []xds.Resource
 	// Deferral is until when a restarted node waits for the tables of all peers before it changes what Envoy has; zero

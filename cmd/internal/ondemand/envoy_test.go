@@ -229,7 +229,7 @@ func (m *mesh) follow(ctx context.Context, room *ondemand.Room) {
 		m.mu.Lock()
 		known := slices.DeleteFunc(slices.Clone(asked), func(svc bgp.Service) bool { return m.table[svc].Tiers == nil })
 		for _, svc := range known {
-			room.Grant(svc)
+			room.Grant(svc, false)
 		}
 		m.compileAll(known)
 		m.compileAll(again)

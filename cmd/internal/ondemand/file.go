@@ -21,6 +21,7 @@ type kept struct {
 type keptUse struct {
 	Service bgp.Service `json:"service"`
 	Last    int64       `json:"last"` // Unix seconds
+	Held    bool        `json:"held,omitempty"`
 }
 
 const fileVersion = 1
@@ -45,7 +46,9 @@ func (r *Room) read(now time.Time) {
 			if last.After(now) {
 				last = now // the clock was set back
 			}
-			r.set.Restore(seat, u.Service, last)
+			if r.set.Restore(seat, u.Service, last); u.Held {
+				r.set.Hold(seat, u.Service)
+			}
 		}
 	}
 }
@@ -81,8 +84,8 @@ func (r *Room) keep() error {
 	}
 	r.dirty = false
 	k := kept{Version: fileVersion, Seats: map[string][]keptUse{}}
-	r.set.Each(func(seat string, svc bgp.Service, last time.Time) {
-		k.Seats[seat] = append(k.Seats[seat], keptUse{svc, last.Unix()})
+	r.set.Each(func(seat string, svc bgp.Service, last time.Time, held bool) {
+		k.Seats[seat] = append(k.Seats[seat], keptUse{svc, last.Unix(), held})
 	})
 	r.mu.Unlock()
 	text, err := json.Marshal(k)

@@ -83,6 +83,7 @@ type Room struct {
 type flight struct {
 	seats   map[string]bool
 	granted bool // it is announced, and being compiled
+	hold    bool
 	done    chan struct{}
 }
 
@@ -325,15 +326,16 @@ func (r *Room) next(most int) (asked, again []bgp.Service, lost map[string][]bgp
 	return asked, again, lost
 }
 
-// Grant books that a service that was asked for is announced: it is compiled after that, for whoever asked.
-func (r *Room) Grant(svc bgp.Service) {
+// Grant books that a service that was asked for is announced: it is compiled after that, for whoever asked. One that is
+// held is kept without calls, of which nobody tells: a TCP service.
+func (r *Room) Grant(svc bgp.Service, hold bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f := r.asked[svc]
 	if f == nil {
 		return
 	}
-	f.granted = true
+	f.granted, f.hold = true, hold
 	for _, seat := range slices.Sorted(maps.Keys(f.seats)) {
 		r.grant(f, seat, svc)
 	}
@@ -346,6 +348,9 @@ func (r *Room) grant(f *flight, seat string, svc bgp.Service) {
 		return
 	}
 	c := r.set.Use(seat, svc, time.Now())
+	if f.hold {
+		r.set.Hold(seat, svc)
+	}
 	r.follow(&c)
 }
 

@@ -71,7 +71,7 @@ func follow(ctx context.Context, r *ondemand.Room, looked *[]bgp.Service) {
 		time.Sleep(time.Second)
 		for _, svc := range asked {
 			if !strings.HasPrefix(string(svc), "x") {
-				r.Grant(svc)
+				r.Grant(svc, false)
 			}
 		}
 		r.Done(asked)
