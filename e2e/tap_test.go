@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +108,11 @@ func TestTap(t *testing.T) {
 			}
 			return err
 		}))
+	}
+	edges, err := c.CLI(t.Context(), "tap", "books", "--edges")
+	must(t, err)
+	if !regexp.MustCompile(`(?m)^acme.example/b +acme.example/a +[1-9]`).MatchString(edges) {
+		t.Errorf("the calls between nodes are\n%s", edges)
 	}
 	line := <-watched
 	if !strings.Contains(line, "c → b → a: GET books.acme.example/books?…") || strings.Contains(line, "secret") {

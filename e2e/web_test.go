@@ -186,6 +186,7 @@ func TestLookingGlass(t *testing.T) {
 	page.looks("service")
 	page.follows("On the map")
 	page.reads("acme.example/b › acme.example/a")
+	page.reads("Calls between nodes")
 	page.looks("map")
 	page.follows("Envoys")
 	page.reads("Acknowledged")

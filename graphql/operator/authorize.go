@@ -133,7 +133,7 @@ func rights() map[string]func(args) []right {
 
 		"graph": all("ROUTE_LIST"), "plan": all("ROUTE_LIST"), "checkSubgraph": all("ROUTE_LIST"), "refreshGraph": gateway,
 
-		"calls": all("MANAGE"), "tap": all("MANAGE"),
+		"calls": all("MANAGE"), "callEdges": all("MANAGE"), "tap": all("MANAGE"),
 
 		"drain": all("MANAGE"), "renewCertificate": all("MANAGE"), "policy": all("MANAGE"),
 		"policyVersions": all("MANAGE"), "policyNodes": all("MANAGE"), "policyVersion": all("MANAGE"),

@@ -110,6 +110,16 @@ type ComplexityRoot struct {
 		Way          func(childComplexity int) int
 	}
 
+	CallEdge struct {
+		Calls  func(childComplexity int) int
+		Denied func(childComplexity int) int
+		Failed func(childComplexity int) int
+		From   func(childComplexity int) int
+		Median func(childComplexity int) int
+		P95    func(childComplexity int) int
+		To     func(childComplexity int) int
+	}
+
 	Change struct {
 		Kind    func(childComplexity int) int
 		Route   func(childComplexity int) int
@@ -642,6 +652,7 @@ type ComplexityRoot struct {
 
 	Query struct {
 		Attestations   func(childComplexity int) int
+		CallEdges      func(childComplexity int, filter CallFilter) int
 		Calls          func(childComplexity int, filter CallFilter, first int) int
 		CheckPolicy    func(childComplexity int, input PolicyInput) int
 		CheckSubgraph  func(childComplexity int, name string, sdl string) int
@@ -987,6 +998,7 @@ type QueryResolver interface {
 	PeerRoutes(ctx context.Context, node string, view string, match []string, after int, first int) (*PeerRoutePage, error)
 	Attestations(ctx context.Context) ([]Attestation, error)
 	Calls(ctx context.Context, filter CallFilter, first int) ([]Call, error)
+	CallEdges(ctx context.Context, filter CallFilter) ([]CallEdge, error)
 	Discovery(ctx context.Context) ([]Discovery, error)
 }
 type SubscriptionResolver interface {
@@ -1341,6 +1353,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Call.Way(childComplexity), true
+
+	case "CallEdge.calls":
+		if e.ComplexityRoot.CallEdge.Calls == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallEdge.Calls(childComplexity), true
+	case "CallEdge.denied":
+		if e.ComplexityRoot.CallEdge.Denied == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallEdge.Denied(childComplexity), true
+	case "CallEdge.failed":
+		if e.ComplexityRoot.CallEdge.Failed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallEdge.Failed(childComplexity), true
+	case "CallEdge.from":
+		if e.ComplexityRoot.CallEdge.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallEdge.From(childComplexity), true
+	case "CallEdge.median":
+		if e.ComplexityRoot.CallEdge.Median == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallEdge.Median(childComplexity), true
+	case "CallEdge.p95":
+		if e.ComplexityRoot.CallEdge.P95 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallEdge.P95(childComplexity), true
+	case "CallEdge.to":
+		if e.ComplexityRoot.CallEdge.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallEdge.To(childComplexity), true
 
 	case "Change.kind":
 		if e.ComplexityRoot.Change.Kind == nil {
@@ -3788,6 +3843,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Attestations(childComplexity), true
+	case "Query.callEdges":
+		if e.ComplexityRoot.Query.CallEdges == nil {
+			break
+		}
+
+		args, err := ec.field_Query_callEdges_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.CallEdges(childComplexity, args["filter"].(CallFilter)), true
 	case "Query.calls":
 		if e.ComplexityRoot.Query.Calls == nil {
 			break
@@ -5404,6 +5470,26 @@ func (ec *executionContext) childFields_Call(ctx context.Context, field graphql.
 		return ec.fieldContext_Call_decision(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Call", field.Name)
+}
+
+func (ec *executionContext) childFields_CallEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "from":
+		return ec.fieldContext_CallEdge_from(ctx, field)
+	case "to":
+		return ec.fieldContext_CallEdge_to(ctx, field)
+	case "calls":
+		return ec.fieldContext_CallEdge_calls(ctx, field)
+	case "denied":
+		return ec.fieldContext_CallEdge_denied(ctx, field)
+	case "failed":
+		return ec.fieldContext_CallEdge_failed(ctx, field)
+	case "median":
+		return ec.fieldContext_CallEdge_median(ctx, field)
+	case "p95":
+		return ec.fieldContext_CallEdge_p95(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CallEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_Change(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7392,6 +7478,20 @@ func (ec *executionContext) field_Query___type_args(ctx context.Context, rawArgs
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_callEdges_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (CallFilter, error) {
+			return ec.unmarshalNCallFilter2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_calls_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -9194,6 +9294,167 @@ func (ec *executionContext) _Call_decision(ctx context.Context, field graphql.Co
 }
 func (ec *executionContext) fieldContext_Call_decision(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Call", field, false, false, "String")
+}
+
+func (ec *executionContext) _CallEdge_from(ctx context.Context, field graphql.CollectedField, obj *CallEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallEdge_from(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.From, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallEdge_from(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _CallEdge_to(ctx context.Context, field graphql.CollectedField, obj *CallEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallEdge_to(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.To, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallEdge_to(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _CallEdge_calls(ctx context.Context, field graphql.CollectedField, obj *CallEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallEdge_calls(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Calls, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallEdge_calls(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallEdge", field, false, false, "Int")
+}
+
+func (ec *executionContext) _CallEdge_denied(ctx context.Context, field graphql.CollectedField, obj *CallEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallEdge_denied(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Denied, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallEdge_denied(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallEdge", field, false, false, "Int")
+}
+
+func (ec *executionContext) _CallEdge_failed(ctx context.Context, field graphql.CollectedField, obj *CallEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallEdge_failed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Failed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallEdge_failed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallEdge", field, false, false, "Int")
+}
+
+func (ec *executionContext) _CallEdge_median(ctx context.Context, field graphql.CollectedField, obj *CallEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallEdge_median(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Median, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallEdge_median(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallEdge", field, false, false, "Float")
+}
+
+func (ec *executionContext) _CallEdge_p95(ctx context.Context, field graphql.CollectedField, obj *CallEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallEdge_p95(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.P95, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallEdge_p95(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallEdge", field, false, false, "Float")
 }
 
 func (ec *executionContext) _Change_kind(ctx context.Context, field graphql.CollectedField, obj *Change) (ret graphql.Marshaler) {
@@ -20236,6 +20497,50 @@ func (ec *executionContext) fieldContext_Query_calls(ctx context.Context, field 
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_callEdges(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_callEdges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().CallEdges(ctx, fc.Args["filter"].(CallFilter))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []CallEdge) graphql.Marshaler {
+			return ec.marshalNCallEdge2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_callEdges(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CallEdge(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_callEdges_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_discovery(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -26949,6 +27254,69 @@ func (ec *executionContext) _Call(ctx context.Context, sel ast.SelectionSet, obj
 	return out
 }
 
+var callEdgeImplementors = []string{"CallEdge"}
+
+func (ec *executionContext) _CallEdge(ctx context.Context, sel ast.SelectionSet, obj *CallEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, callEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CallEdge")
+		case "from":
+			out.Values[i] = ec._CallEdge_from(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "to":
+			out.Values[i] = ec._CallEdge_to(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "calls":
+			out.Values[i] = ec._CallEdge_calls(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "denied":
+			out.Values[i] = ec._CallEdge_denied(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "failed":
+			out.Values[i] = ec._CallEdge_failed(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "median":
+			out.Values[i] = ec._CallEdge_median(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "p95":
+			out.Values[i] = ec._CallEdge_p95(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var changeImplementors = []string{"Change"}
 
 func (ec *executionContext) _Change(ctx context.Context, sel ast.SelectionSet, obj *Change) graphql.Marshaler {
@@ -30545,6 +30913,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_calls(ctx, field)
 				})
+		case "callEdges":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_callEdges(ctx, field)
+				})
 		case "discovery":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
@@ -32533,6 +32907,26 @@ func (ec *executionContext) marshalNCall2ᚕgithubᚗcomᚋcatalystᚑrouterᚋc
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNCall2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCall(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNCallEdge2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallEdge(ctx context.Context, sel ast.SelectionSet, v CallEdge) graphql.Marshaler {
+	return ec._CallEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNCallEdge2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []CallEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNCallEdge2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallEdge(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {

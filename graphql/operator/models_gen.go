@@ -130,6 +130,20 @@ type Call struct {
 	Decision  string `json:"decision"`
 }
 
+// Calls from one node to the next.
+type CallEdge struct {
+	// ORGANISATION/NODE; empty for applications beside the other.
+	From string `json:"from"`
+	To   string `json:"to"`
+	// With those of which Envoy did not tell (tap.share).
+	Calls  int `json:"calls"`
+	Denied int `json:"denied"`
+	Failed int `json:"failed"`
+	// Milliseconds that half of them, and 95 of 100, took at most.
+	Median float64 `json:"median"`
+	P95    float64 `json:"p95"`
+}
+
 // What calls have to be, all of it together.
 type CallFilter struct {
 	// A service, or *.NAME for all below NAME; empty for any.

@@ -66,6 +66,27 @@ func (a *API) Calls(ctx context.Context, in operator.CallFilter, first int) ([]o
 	return out, nil
 }
 
+// CallEdges implements operator.Backend. It shows no single call, so that nobody is told who looked.
+func (a *API) CallEdges(ctx context.Context, in operator.CallFilter) ([]operator.CallEdge, error) {
+	f, err := a.callFilter(in)
+	if err != nil {
+		return nil, err
+	}
+	ways := newWays(a)
+	out := []operator.CallEdge{}
+	for _, e := range a.cfg.Tap.Edges(a.cfg.Tap.Find(f, tap.MostOnEdges), func(c *tap.Call) []bgp.NodeID {
+		return c.Way(a.cfg.Node, ways.ahead(ctx, c))
+	}) {
+		edge := operator.CallEdge{To: e.To.String(), Calls: e.Calls, Denied: e.Denied, Failed: e.Failed,
+			Median: float64(e.Median.Microseconds()) / 1000, P95: float64(e.P95.Microseconds()) / 1000}
+		if !e.From.IsZero() {
+			edge.From = e.From.String()
+		}
+		out = append(out, edge)
+	}
+	return out, nil
+}
+
 // Tap implements operator.Backend.
 func (a *API) Tap(ctx context.Context, in operator.CallFilter) (<-chan *operator.Tapped, error) {
 	f, err := a.callFilter(in)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ func (a *app) tapCommand() *cobra.Command {
 			"that the node still remembers are searched, the newest at the end; those that failed or were denied are " +
 			"remembered for longer. A node is told of calls where tap.enabled is set. Queries are left out of paths, and " +
 			"no headers and bodies are told. With -o json one JSON object a line.",
-		Example: "  catalyst tap books --from bravo.example\n" +
+		Example: "  catalyst tap books --from bravo.example\n  catalyst tap --edges --last 1m\n" +
 			"  catalyst tap --denied --last 1h\n  catalyst tap --code 5xx --recent 20",
 		Args: atMostArgs(1, "at most one service"),
 	}
@@ -33,7 +34,9 @@ func (a *app) tapCommand() *cobra.Command {
 	slower := f.Duration("slower", 0, "those that took at least so long alone")
 	last := f.Duration("last", 0, "search the calls of this time instead of waiting for new ones")
 	recent := f.Int("recent", 0, "the newest so many of those that are remembered, 1 to 1000 (100 with --last)")
+	edges := f.Bool("edges", false, "how many went from each node to the next, of the last minute or of --last")
 	cmd.MarkFlagsMutuallyExclusive("denied", "failed")
+	cmd.MarkFlagsMutuallyExclusive("edges", "recent")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		filter := client.CallFilter{
 			From: *from, Code: *code, Slower: int(slower.Milliseconds()), Seconds: int(last.Seconds()),
@@ -49,6 +52,10 @@ func (a *app) tapCommand() *cobra.Command {
 		}
 		if *last < 0 || *last > 0 && *last < time.Second {
 			return usageError{fmt.Errorf("--last %s: want at least 1s", *last)}
+		}
+		if *edges {
+			filter.Seconds = cmp.Or(filter.Seconds, 60)
+			return a.callEdges(cmd, filter)
 		}
 		if *recent == 0 && *last > 0 {
 			*recent = 100
@@ -69,6 +76,20 @@ func (a *app) recentCalls(cmd *cobra.Command, filter client.CallFilter, n int) e
 	return a.print(resp.Calls, func(w io.Writer) {
 		for i := len(resp.Calls) - 1; i >= 0; i-- {
 			fmt.Fprintln(w, callLine(&resp.Calls[i].CallFields))
+		}
+	})
+}
+
+func (a *app) callEdges(cmd *cobra.Command, filter client.CallFilter) error {
+	resp, err := client.ListCallEdges(cmd.Context(), a.client(), &filter)
+	if err != nil {
+		return err
+	}
+	return a.print(resp.CallEdges, func(w io.Writer) {
+		fmt.Fprintln(w, "FROM\tTO\tCALLS\tDENIED\tFAILED\tMEDIAN\t95 OF 100")
+		for _, e := range resp.CallEdges {
+			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%.1fms\t%.1fms\n", cmp.Or(e.From, "applications"), e.To, e.Calls, e.Denied,
+				e.Failed, e.Median, e.P95)
 		}
 	})
 }

@@ -73,6 +73,7 @@ func (d *Daemon) calls() (err error) {
 	}
 	d.tap, err = tap.New(tap.Config{
 		Bytes: d.cfg.Tap.Megabytes << 20, At: d.ports.At, Log: d.tel.Log, Meter: d.tel.Meter,
+		Share: d.cfg.Tap.Share, Slow: d.cfg.Tap.Slow,
 		Caller: func(ctx context.Context) (string, error) { return d.forwarder.ADS().Caller(ctx) },
 	})
 	return err

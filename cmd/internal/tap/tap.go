@@ -18,6 +18,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	accesslog "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"go.opentelemetry.io/otel/metric"
@@ -30,6 +31,9 @@ import (
 // Config is what a tap needs.
 type Config struct {
 	Bytes int // of memory for calls, about; required
+	// Share is how many of a hundred calls that went well Envoy tells of, and Slow from when on of all (xds.Tap).
+	Share float64
+	Slow  time.Duration
 	// Caller says which Envoy has a connection, by its certificate, or "" for one on the node's own socket; an error
 	// refuses it. Required.
 	Caller func(context.Context) (string, error)

@@ -3318,6 +3318,53 @@ func (v *ListAttestationsResponse) GetAttestations() []*ListAttestationsAttestat
 	return v.Attestations
 }
 
+// ListCallEdgesCallEdgesCallEdge includes the requested fields of the GraphQL type CallEdge.
+// The GraphQL type's documentation follows.
+//
+// Calls from one node to the next.
+type ListCallEdgesCallEdgesCallEdge struct {
+	// ORGANISATION/NODE; empty for applications beside the other.
+	From string `json:"from"`
+	To   string `json:"to"`
+	// With those of which Envoy did not tell (tap.share).
+	Calls  int `json:"calls"`
+	Denied int `json:"denied"`
+	Failed int `json:"failed"`
+	// Milliseconds that half of them, and 95 of 100, took at most.
+	Median float64 `json:"median"`
+	P95    float64 `json:"p95"`
+}
+
+// GetFrom returns ListCallEdgesCallEdgesCallEdge.From, and is useful for accessing the field via an interface.
+func (v *ListCallEdgesCallEdgesCallEdge) GetFrom() string { return v.From }
+
+// GetTo returns ListCallEdgesCallEdgesCallEdge.To, and is useful for accessing the field via an interface.
+func (v *ListCallEdgesCallEdgesCallEdge) GetTo() string { return v.To }
+
+// GetCalls returns ListCallEdgesCallEdgesCallEdge.Calls, and is useful for accessing the field via an interface.
+func (v *ListCallEdgesCallEdgesCallEdge) GetCalls() int { return v.Calls }
+
+// GetDenied returns ListCallEdgesCallEdgesCallEdge.Denied, and is useful for accessing the field via an interface.
+func (v *ListCallEdgesCallEdgesCallEdge) GetDenied() int { return v.Denied }
+
+// GetFailed returns ListCallEdgesCallEdgesCallEdge.Failed, and is useful for accessing the field via an interface.
+func (v *ListCallEdgesCallEdgesCallEdge) GetFailed() int { return v.Failed }
+
+// GetMedian returns ListCallEdgesCallEdgesCallEdge.Median, and is useful for accessing the field via an interface.
+func (v *ListCallEdgesCallEdgesCallEdge) GetMedian() float64 { return v.Median }
+
+// GetP95 returns ListCallEdgesCallEdgesCallEdge.P95, and is useful for accessing the field via an interface.
+func (v *ListCallEdgesCallEdgesCallEdge) GetP95() float64 { return v.P95 }
+
+// ListCallEdgesResponse is returned by ListCallEdges on success.
+type ListCallEdgesResponse struct {
+	// How many of those went from each node to the next, the busiest first; of the newest 50,000.
+	CallEdges []*ListCallEdgesCallEdgesCallEdge `json:"callEdges"`
+}
+
+// GetCallEdges returns ListCallEdgesResponse.CallEdges, and is useful for accessing the field via an interface.
+func (v *ListCallEdgesResponse) GetCallEdges() []*ListCallEdgesCallEdgesCallEdge { return v.CallEdges }
+
 // ListCallsCallsCall includes the requested fields of the GraphQL type Call.
 // The GraphQL type's documentation follows.
 //
@@ -8672,6 +8719,14 @@ type __GraphHistoryInput struct {
 // GetFirst returns __GraphHistoryInput.First, and is useful for accessing the field via an interface.
 func (v *__GraphHistoryInput) GetFirst() int { return v.First }
 
+// __ListCallEdgesInput is used internally by genqlient
+type __ListCallEdgesInput struct {
+	Filter *CallFilter `json:"filter,omitempty"`
+}
+
+// GetFilter returns __ListCallEdgesInput.Filter, and is useful for accessing the field via an interface.
+func (v *__ListCallEdgesInput) GetFilter() *CallFilter { return v.Filter }
+
 // __ListCallsInput is used internally by genqlient
 type __ListCallsInput struct {
 	Filter *CallFilter `json:"filter,omitempty"`
@@ -10472,6 +10527,46 @@ func ListAttestations(
 	}
 
 	data_ = &ListAttestationsResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ListCallEdges.
+const ListCallEdges_Operation = `
+query ListCallEdges ($filter: CallFilter!) {
+	callEdges(filter: $filter) {
+		from
+		to
+		calls
+		denied
+		failed
+		median
+		p95
+	}
+}
+`
+
+func ListCallEdges(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	filter *CallFilter,
+) (data_ *ListCallEdgesResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListCallEdges",
+		Query:  ListCallEdges_Operation,
+		Variables: &__ListCallEdgesInput{
+			Filter: filter,
+		},
+	}
+
+	data_ = &ListCallEdgesResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
