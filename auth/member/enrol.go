@@ -155,8 +155,8 @@ func finish(v disk.Vault) error {
 }
 
 // writes are the steps of finish, in their order: a reader of the identity sees roots before what they vouch for, and
-// the key before its certificate; and who sends bound tokens has the new ones, which are good with the former certificate
-// too, before the new one is shown.
+// the key before its certificate; and who sends bound tokens has the new ones, which are good with the former
+// certificate too, before the new one is shown.
 func (in *issued) writes(v disk.Vault) []func() error {
 	remove := func(name string) error {
 		if err := os.Remove(filepath.Join(v.Dir, name)); !errors.Is(err, fs.ErrNotExist) {

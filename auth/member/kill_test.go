@@ -96,8 +96,8 @@ func TestKilledWhileAnswerIsKept(t *testing.T) {
 	}
 }
 
-// A node that is killed after it joined, before it has taken over whom the token says to peer with, is told again at its
-// next start; and no more once it has.
+// A node that is killed after it joined, before it has taken over whom the token says to peer with, is told again at
+// its next start; and no more once it has.
 func TestKilledBeforeThePeersAreKept(t *testing.T) {
 	a, err := ca.NewRoot("acme.example", ca.RootLife)
 	if err != nil {

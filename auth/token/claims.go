@@ -108,7 +108,8 @@ func (c *Claims) CheckBound() error {
 // claimNames are those whose meaning is fixed: a name that differs from one of them in case alone is refused, since a
 // careless reader would take it for it.
 var claimNames = []string{ //nolint:gochecknoglobals // a table
-	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "principal", "entity", "cnf", "cnf_former", "act", "scope", "client_id",
+	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "principal", "entity", "cnf", "cnf_former", "act", "scope",
+	"client_id",
 }
 
 // CheckNames refuses a payload with a claim name in another case.

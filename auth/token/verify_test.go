@@ -82,9 +82,9 @@ func TestCacheForgetsWhatIsOver(t *testing.T) {
 	}
 }
 
-// A token that was minted anew at a renewal is good with the certificates that its holder had before, as those before it
-// were, and with nobody else's; one of them that is revoked is worth nothing, and neither are more of them than there may
-// be.
+// A token that was minted anew at a renewal is good with the certificates that its holder had before, as those before
+// it were, and with nobody else's; one of them that is revoked is worth nothing, and neither are more of them than
+// there may be.
 func TestFormerCertificates(t *testing.T) {
 	w := newWorld(t)
 	former, older := Thumbprint{1}, Thumbprint{2}
