@@ -15,7 +15,7 @@ func discoveries() []scenario {
 				"ordered otherwise: the order stays, and the operator is told.",
 			[]guard{
 				one("what was ordered is not replaced", "cmd/internal/discover TestPlanProperties", plan,
-					"if offered && was.Found == nil {", "if false {"),
+					"if offered && was.Found == nil {", "if offered && was.Found == nil && false {"),
 				one("nor removed", "cmd/internal/discover TestPlan", plan, "!stays && s.Found != nil {", "!stays {"),
 			},
 		},
@@ -56,7 +56,7 @@ func discoveries() []scenario {
 		},
 		{287, "everybody may write the directory", "Whoever may write there offers services of this node.", []guard{
 			one("such a directory is not read", "cmd/internal/discover/dir TestADirectoryThatIsAway", files,
-				"info.Mode()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0", "false"),
+				"info.Mode()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0", "info == nil"),
 		}},
 		{
 			288,
