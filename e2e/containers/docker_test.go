@@ -40,8 +40,7 @@ func calls(t *testing.T, n *lab.Node, service string, want int) {
 }
 
 // Containers with labels are offered while they run and are healthy, replicas together, over restarts of the node and
-// of
-// Docker; an operator's order stays.
+// of Docker; an operator's order stays.
 func TestContainersAreOffered(t *testing.T) {
 	e := engine(t)
 	must(t, e.Image(t.Context(), "serve", program(t, "./e2e/examples/serve")))

@@ -6,8 +6,7 @@
 //	healthPath: http:/healthz
 //
 // A file counts once it has not changed for a quarter of a second, so that nobody sees half of what an editor writes.
-// One
-// with a mistake is named, and what it said before stays; the others are not touched by it.
+// One with a mistake is named, and what it said before stays; the others are not touched by it.
 package dir
 
 import (

@@ -1,6 +1,5 @@
-// Package docker finds services among the containers of a Docker Engine (Podman's API serves as well). A container with
-// the label catalyst.service is a workload of that service, for as long as it runs and, where it has a HEALTHCHECK, is
-// healthy:
+// Package docker finds services among the containers of a Docker Engine. A container with the label catalyst.service is
+// a workload of that service, for as long as it runs and, where it has a HEALTHCHECK, is healthy:
 //
 //	docker run --label catalyst.service=books --label catalyst.port=8080 …
 //
@@ -106,8 +105,7 @@ func (s *Source) follow(ctx context.Context, tell func(discover.Set, error)) err
 }
 
 // take notes who is told to stop, and tells whether an event may have changed what is found. One that has ended is
-// noted
-// as well: Docker tells of it while it still lists the container as running.
+// noted as well: Docker tells of it while it still lists the container as running.
 func (s *Source) take(ev event) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

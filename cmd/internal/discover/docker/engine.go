@@ -16,9 +16,7 @@ import (
 const largest = 64 << 20
 
 // engine is a Docker Engine, asked over its Unix socket (Docker Engine API, docs.docker.com/reference/api/engine).
-// Paths have no version, so that the engine answers as its own newest; of what it answers only fields are read that
-// have
-// been the same since 1.24.
+// Paths have no version, so that an engine answers as its own newest.
 type engine struct{ http *http.Client }
 
 func newEngine(socket string) *engine {
