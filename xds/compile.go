@@ -269,6 +269,8 @@ func (c *Compiler) serviceRoutes(f *Forwarding, name, target string) *route.Rout
 	}
 	if parts := f.runs(); len(parts) > 1 || len(f.Tiers) > 1 {
 		retryNextTier(rc, parts[0])
+	} else if !several(f.Tiers) {
+		retryOnce(rc)
 	}
 	return rc
 }

@@ -96,6 +96,19 @@ func retryNextTier(rc *route.RouteConfiguration, first run) {
 	}
 }
 
+// retryOnce has requests for the only target there is tried twice in all. Each attempt at one that takes connections
+// and answers nothing, or at an address where packets vanish, lasts for connectTimeout: a caller waits for twice that,
+// and not for four times.
+func retryOnce(rc *route.RouteConfiguration) {
+	for _, vh := range rc.GetVirtualHosts() {
+		for _, r := range vh.GetRoutes() {
+			if p := r.GetRoute().GetRetryPolicy(); p != nil {
+				p.NumRetries = wrapperspb.UInt32(1)
+			}
+		}
+	}
+}
+
 // previousTiers makes a retry leave the tiers that have been tried so many times.
 func previousTiers(attempts int32) *route.RetryPolicy_RetryPriority {
 	return &route.RetryPolicy_RetryPriority{Name: "envoy.retry_priorities.previous_priorities",

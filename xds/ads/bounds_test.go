@@ -1,0 +1,118 @@
+package ads_test
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/xds"
+)
+
+// mute takes connections and never says a word, as a machine does whose process hangs; packets that a firewall drops
+// are the same to Envoy, whose time for a connection counts TLS as well.
+func mute(t *testing.T) string {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	t.Cleanup(func() { _ = lis.Close(); wg.Wait() })
+	wg.Go(func() {
+		for {
+			c, err := lis.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { _, _ = io.Copy(io.Discard, c); _ = c.Close() })
+		}
+	})
+	return lis.Addr().String()
+}
+
+// The only next hop there is answers nothing. A call waits for two attempts and is told; the target is not left, which
+// would help nobody, so that the first call after it is back is answered.
+func TestTheOnlyTargetIsTriedTwiceAndNotLeft(t *testing.T) {
+	const dead = bgp.Service("dead.acme.example")
+	org := newAuthority(t, "acme.example")
+	c := newPlane(t, org, "c")
+	c.server.Open()
+	hop := func(name, address string) []xds.Target {
+		return []xds.Target{{NextHop: bgp.NextHop{Node: bgp.NodeID{Org: "acme.example", Name: name}, Address: address}}}
+	}
+	back := newStoppable(t, says("back"))
+	back.stop()
+	c.apply(to(books, bgp.HTTP, hop("mute", mute(t))), to(dead, bgp.HTTP, []xds.Target{backend(back.address)}))
+	c.acknowledged(books)
+	c.eventually(dead, 503, "")
+	began := time.Now()
+	code, body := c.get(books)
+	took := time.Since(began)
+	t.Logf("a hop that answers nothing: %d after %s", code, took)
+	if code != 503 || took < 3*time.Second || took > 7*time.Second {
+		t.Errorf("%d %s after %s", code, body, took)
+	}
+	for range 20 { // over several intervals in which Envoy looks for failures
+		c.get(dead)
+		<-time.After(60 * time.Millisecond)
+	}
+	if n := c.ejections(); n != 0 {
+		t.Errorf("the only target was left %d times", n)
+	}
+	back.start()
+	if code, body := c.get(dead); code != 200 || body != "back" {
+		t.Errorf("the first call after it is back: %d %s", code, body)
+	}
+}
+
+// A request of another node lasts no longer than mesh-stream says, and a connection takes new requests no longer than
+// mesh-connection says; what is under way on it goes on, and no call fails for that.
+func TestWhatLastsBetweenNodesIsBounded(t *testing.T) {
+	const long = bgp.Service("long.acme.example")
+	org := newAuthority(t, "acme.example")
+	short := newPlaneConfigured(t, org, "short", func(p *plane) { p.cfg.Limits = xds.Limits{MeshStream: time.Second} })
+	young := newPlaneConfigured(t, org, "young", func(p *plane) { p.cfg.Limits = xds.Limits{MeshConnection: time.Second} })
+	c := newPlane(t, org, "c")
+	for _, p := range []*plane{short, young, c} {
+		p.server.Open()
+	}
+	w := newResetting(t)
+	for _, p := range []*plane{short, young} {
+		p.apply(to(books, bgp.HTTP, []xds.Target{backend(workload(t, "one"))}), to(long, bgp.HTTP, []xds.Target{backend(w.address)}))
+	}
+	c.apply(to(long, bgp.HTTP, []xds.Target{short.hop()}))
+	c.eventuallyStreams(long)
+	began := time.Now()
+	if line := c.stream(long); line() != nil || line() == nil {
+		t.Error("a stream did not begin, or went on")
+	}
+	if took := time.Since(began); took < 900*time.Millisecond {
+		t.Errorf("a stream that may last for a second was ended after %s", took)
+	}
+	c.apply(to(long, bgp.HTTP, []xds.Target{young.hop()}), to(books, bgp.HTTP, []xds.Target{young.hop()}))
+	c.eventuallyStreams(long)
+	c.eventually(books, 200, "one")
+	line := c.stream(long)
+	if err := line(); err != nil {
+		t.Fatal(err)
+	}
+	const reached = "http.mesh-ingress.downstream_cx_max_duration_reached"
+	waitFor(t, "a connection becomes too old, and another takes its place", func() bool {
+		if code, body := c.get(books); code != 200 {
+			t.Errorf("a call meanwhile: %d %s", code, body)
+		}
+		return young.stat(reached) > 0 && young.stat("http.mesh-ingress.downstream_cx_total") > 1
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- line() }()
+	select {
+	case err := <-ended:
+		t.Errorf("what was under way ended: %v", err)
+	case <-time.After(1500 * time.Millisecond):
+	}
+	w.reset()
+	<-ended
+}
