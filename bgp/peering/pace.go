@@ -15,21 +15,23 @@ import (
 // reader pauses after each message for a multiple of the work that the message made, so that TCP pushes back, and all
 // that follows behind the speaker (other peers, the compiler, Envoy) is put off with it. The multiple doubles each
 // time that a pause ends late and shrinks when one ends in time. Example: a peer announces a million routes, of which
-// 1,000 take a millisecond of the speaker, and ten of everybody else on this machine; at a multiple of 30 they use a
-// third of a core.
+// 1,000 take a millisecond of the speaker, and ten of everybody else on this machine; at a multiple of 20 they use half
+// a core. A node that was restarted and has not got its tables back yet reads everything at full speed: what it does
+// not hear of in time is withdrawn.
 const (
-	mostPause  = 60                     // the greatest multiple
+	mostPause  = 20                     // the greatest multiple
 	firstPause = 4                      // a stream's first
 	tooLate    = time.Millisecond       // a pause that ends so much too late says that cores are wanting
 	inTime     = 400 * time.Microsecond // at least so long is a pause, and so late may it end
 	unpaid     = 2 * time.Millisecond   // work after which a pause is due
 	othersLast = 2 * time.Second        // so long somebody counts as there after his last word
-	longest    = time.Second            // pause
+	longest    = 200 * time.Millisecond // pause
 )
 
 // A pace knows whether anybody but those who send much is there.
 type pace struct {
-	serving func() bool // tells whether applications are served at the moment; nil for unknown
+	serving func() bool     // tells whether applications are served at the moment; nil for unknown
+	ready   <-chan struct{} // closed when the node has its tables, from its start or after a restart
 
 	mu sync.Mutex
 	at time.Time // guarded by mu: the last word of somebody who sends little
@@ -101,6 +103,11 @@ func (p *pace) await(ctx context.Context, a *account) error {
 	now := time.Now()
 	due := a.pause(now)
 	if due == 0 || !p.others(now) {
+		return nil
+	}
+	select {
+	case <-p.ready:
+	default:
 		return nil
 	}
 	timer := time.NewTimer(due)

@@ -25,7 +25,8 @@ func took(t *testing.T, p *pace, a *account) time.Duration {
 func TestWhoSendsMuchIsPutOffForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := false
-		p := &pace{serving: func() bool { return calls }}
+		ready := make(chan struct{})
+		p := &pace{serving: func() bool { return calls }, ready: ready}
 		a, b := &account{}, &account{}
 		<-time.After(time.Minute)
 		flood := func() time.Duration { a.charge(time.Now(), 10*time.Millisecond); return took(t, p, a) }
@@ -36,6 +37,10 @@ func TestWhoSendsMuchIsPutOffForOthers(t *testing.T) {
 			t.Error("one message in a while is much")
 		}
 		p.heard(time.Now())
+		if d := flood(); d != 0 {
+			t.Errorf("the node has not got its tables back, and a message is put off for %s", d)
+		}
+		close(ready)
 		if d := flood(); d < firstPause*10*time.Millisecond {
 			t.Errorf("another peer said something, and a message is put off for %s alone", d)
 		}
@@ -86,7 +91,9 @@ func TestPausesFollowTheMachine(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		p := &pace{at: time.Now()}
+		ready := make(chan struct{})
+		close(ready)
+		p := &pace{at: time.Now(), ready: ready}
 		a.charge(time.Now(), time.Second)
 		if p.await(ctx, a) == nil {
 			t.Error("a pause outlasts its session")

@@ -17,6 +17,8 @@ func floods() []scenario {
 				"due == 0 || !p.others(now)", "due == 0"),
 			one("applications that are served count", "envoy TestServingIsWhatWorkersDo", servingFile,
 				`!strings.HasPrefix(string(name), "wrk:")`, `strings.HasPrefix(string(name), "wrk:")`),
+			one("a restarted node hears its tables at full speed", "bgp/peering TestWhoSendsMuchIsPutOffForOthers", paceFile,
+				"\tcase <-p.ready:\n\tdefault:\n\t\treturn nil\n", "\tcase <-p.ready:\n\tdefault:\n"),
 			one("pauses grow while cores are wanting", "bgp/peering TestPausesFollowTheMachine", paceFile,
 				"late > tooLate", "late > time.Hour"),
 			one("what others say on the same stream is not put off", "bgp/peering TestWhatIsPassedOnIsNotPutOff", paceFile,
