@@ -85,7 +85,7 @@ function envoy_on_request(request)
     ask["%[12]s"] = tostring(round)
     local answer = request:httpCall("%[9]s", ask, "\0\0\0\0\0", %[13]d)
     local code = answer["grpc-status"] or "0"
-    if answer[":status"] ~= "200" then
+    if answer[":status"] ~= "200" or code == "14" then -- UNAVAILABLE, as Envoy itself says of a node that is away
       why = "the node did not answer"
       break
     elseif code == "5" then

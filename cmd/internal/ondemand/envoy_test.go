@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -515,10 +516,10 @@ func TestForgottenAndCalledAgain(t *testing.T) {
 	before := m.looked.Load()
 	m.eventually("service 1 is forgotten", func() bool {
 		m.wants(serviceN(0), "b")
-		return m.server.Using()[""] == 1
+		return !m.room.Used(serviceN(1))
 	})
-	if n := m.looked.Load(); n != before {
-		t.Errorf("a service in use was looked up again, %d times", n-before)
+	if n := m.looked.Load(); n != before || !m.room.Used(serviceN(0)) {
+		t.Errorf("a service in use was forgotten, and looked up again %d times", n-before)
 	}
 	m.eventually("service 1 is looked up again", func() bool { // Envoy may have it a moment longer
 		m.wants(serviceN(1), "b")
@@ -655,4 +656,26 @@ func TestEnvoyRestartsWhileItAsks(t *testing.T) {
 	if n := m.looked.Load() - before; n != 0 || m.room.Waiting() != 0 {
 		t.Errorf("%d look-ups more and %d that wait, want none", n, m.room.Waiting())
 	}
+}
+
+// A service that is not in use cannot be had while the node stays away: the caller is told so, in words and by when to
+// try again, after the seconds that a restart may take. What is in use goes on.
+func TestTheNodeStaysAway(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, 2)
+	m.envoy(1, false)
+	m.wants(serviceN(0), "b")
+	m.stop()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+m.egress()+"/", nil)
+	must(t, err)
+	req.Host = string(serviceN(1))
+	resp, err := client.Do(req)
+	must(t, err)
+	text, err := io.ReadAll(resp.Body)
+	must(t, errors.Join(err, resp.Body.Close()))
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" ||
+		!strings.Contains(string(text), "the node did not answer") {
+		t.Errorf("got %d %v %q, want 503 that says why and when to try again", resp.StatusCode, resp.Header, text)
+	}
+	m.wants(serviceN(0), "b")
 }
