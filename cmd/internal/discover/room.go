@@ -18,10 +18,11 @@ import (
 )
 
 // Again is how long after a failure, and after everything went well, all is compared once more: what was refused, such
-// as the name of a CA that was not known, may be all right by then.
+// as the name of a CA that was not known, may be all right by then. Sooner than soonest nothing is due.
 const (
 	againAfterFailure = 2 * time.Second
 	again             = 30 * time.Second
+	soonest           = 10 * time.Millisecond
 )
 
 // Item is one service that a source finds.
@@ -214,7 +215,7 @@ func (r *Room) compare(ctx context.Context, offers Offers, said *report) (time.D
 	said.log(r.cfg.Log, told, problems, change.Conflicts)
 	next := again
 	if !change.Until.IsZero() {
-		next = min(next, max(0, change.Until.Sub(now)))
+		next = min(next, max(soonest, change.Until.Sub(now)))
 	}
 	return next, err
 }
