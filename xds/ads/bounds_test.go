@@ -81,7 +81,8 @@ func TestWhatLastsBetweenNodesIsBounded(t *testing.T) {
 	}
 	w := newResetting(t)
 	for _, p := range []*plane{short, young} {
-		p.apply(to(books, bgp.HTTP, []xds.Target{backend(workload(t, "one"))}), to(long, bgp.HTTP, []xds.Target{backend(w.address)}))
+		p.apply(to(books, bgp.HTTP, []xds.Target{backend(workload(t, "one"))}),
+			to(long, bgp.HTTP, []xds.Target{backend(w.address)}))
 	}
 	c.apply(to(long, bgp.HTTP, []xds.Target{short.hop()}))
 	c.eventuallyStreams(long)
