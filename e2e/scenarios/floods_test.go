@@ -36,13 +36,15 @@ func floods() []scenario {
 			one("nobody loses to one that has as many", "bgp/rib TestAFloodCrowdsOutNobodyElse", sharesFile,
 				"most == mine || size <= measure(p.shares[mine])+one", "most == mine && size < 0"),
 		}},
-		{251, "the only way answers nothing", "The only next hop of a service takes connections and never says a word, or is away.", []guard{
+		{251, "the only way answers nothing", "The only next hop of a service takes connections and " +
+			"never says a word, or is away.", []guard{
 			one("a call waits for two attempts, and not for four", "xds/ads TestTheOnlyTargetIsTriedTwiceAndNotLeft",
 				"xds/compile.go", "\t\tretryOnce(rc)\n", ""),
 			one("the only target is not left", "xds/ads TestTheOnlyTargetIsTriedTwiceAndNotLeft", clusterFile,
 				"return len(tiers) > 1 || len(tiers) == 1 && len(tiers[0]) > 1", "return len(tiers) > 0"),
 		}},
-		{252, "bounds between nodes", "A request of another node lasts for days, a connection is older than the certificates it was made with.", []guard{
+		{252, "bounds between nodes", "A request of another node lasts for days, a connection is older than " +
+			"the certificates it was made with.", []guard{
 			one("a request ends with its time", "xds/ads TestWhatLastsBetweenNodesIsBounded", underwayFile,
 				"\tset(&o.MaxStreamDuration, c.cfg.Limits.MeshStream)\n", ""),
 			one("a connection takes no new requests after its time", "xds/ads TestWhatLastsBetweenNodesIsBounded", underwayFile,
