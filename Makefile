@@ -124,9 +124,9 @@ chromium: ## install Chromium with apt-get if it is missing
 
 # The end-to-end tests of names ask by them, as applications do.
 .PHONY: clients
-clients: ## install dig, psql, redis, dnsmasq and unbound with apt-get if one is missing
-	@PATH=$$PATH:/usr/sbin; [ $$(command -v dig psql redis-cli redis-server dnsmasq unbound | wc -l) = 6 ] || \
-		e2e/tools/debian.sh bind9-dnsutils postgresql-client redis-server redis-tools dnsmasq-base unbound
+clients: ## install dig, psql, redis, dnsmasq, unbound and systemd-analyze with apt-get if one is missing
+	@PATH=$$PATH:/usr/sbin; [ $$(command -v dig psql redis-cli redis-server dnsmasq unbound systemd-analyze | wc -l) = 7 ] || \
+		e2e/tools/debian.sh bind9-dnsutils postgresql-client redis-server redis-tools dnsmasq-base unbound systemd
 
 # Tests start a Docker Engine of their own, in namespaces of its own.
 .PHONY: docker
@@ -186,6 +186,15 @@ compose-test: tools build docker ## boot every Compose file of nodes with a Dock
 .PHONY: containers
 containers: tools build docker ## containers come and go under load for FOR (default 10m): no call to one that is gone, nothing twice, nothing left
 	$(GO) test -tags e2e -count=1 -timeout 0 ./e2e/containers -v -run TestContainersComeAndGo -args -for $(or $(FOR),10m)
+
+.PHONY: packages
+packages: tools ## .deb and .rpm of catalyst and of its Envoy into dist/packages
+	e2e/tools/packages.sh $(VERSION) dist/packages $(ARCH)
+
+.PHONY: packages-test
+packages-test: tools ## as root: two sites from empty Debians, an upgrade from OLD (default HEAD~1) and back under load, removal, purge
+	@for p in debootstrap rpm; do command -v $$p >/dev/null || e2e/tools/debian.sh $$p; done
+	e2e/tools/packages-test.sh $(or $(OLD),HEAD~1)
 
 .PHONY: clean
 clean: ## remove what was built

@@ -155,6 +155,9 @@ func TestNamesAtTheirOwnPorts(t *testing.T) {
 		"a restart of the node":         func() error { return again(c, syscall.SIGTERM) },
 		"a crash of its Envoy":          func() error { c.KillEnvoy(); return nil },
 		"a restart of the other node":   func() error { return again(n("a"), syscall.SIGTERM) },
+		"a crash of the other Envoy":    func() error { n("a").KillEnvoy(); return nil },
+		"a restart of the partner":      func() error { return again(x, syscall.SIGTERM) },
+		"a crash of the partner's":      func() error { x.KillEnvoy(); return nil },
 		"a restart of everything there": func() error { return again(c, syscall.SIGINT) },
 	} {
 		must(t, restart())

@@ -140,7 +140,7 @@ func (a *app) makeFirstSite(ctx context.Context, s site.Setup, org bgp.Org, node
 	if err := a.unit(ctx, "catalyst-auth"); err != nil {
 		return err
 	}
-	token, err := a.invitation(ctx, at, node)
+	token, err := a.invitation(ctx, node, nil, time.Hour, time.Minute)
 	if err != nil {
 		return err
 	}
@@ -168,14 +168,8 @@ func (a *app) siteInvite() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		dir, empty := site.Organisation, ""
-		at := &authAt{dir: &dir, store: &empty, seal: &empty, address: &empty, identity: &empty}
 		peer := id.Material().Node.Name + "=" + cfg.Peering.Listen
-		var token string
-		err = at.call(cmd, a, func(ctx context.Context, c *server.Client) error {
-			token, err = a.askInvitation(ctx, c, args[0], *ttl, []string{peer})
-			return err
-		})
+		token, err := a.invitation(cmd.Context(), args[0], []string{peer}, *ttl, 0)
 		if err != nil {
 			return err
 		}
@@ -185,26 +179,19 @@ func (a *app) siteInvite() *cobra.Command {
 	return cmd
 }
 
-// invitation makes a join token, once the identity service answers.
-func (a *app) invitation(ctx context.Context, at *authAt, node string) (token string, err error) {
-	err = retried(ctx, time.Minute, func(ctx context.Context) error {
-		c, end, err := at.client(ctx, a)
-		if err != nil {
-			return err
-		}
-		defer end()
-		token, err = a.askInvitation(ctx, c, node, time.Hour, nil)
-		return err
-	})
-	return token, err
-}
-
-func (a *app) askInvitation(ctx context.Context, c *server.Client, node string, ttl time.Duration,
-	peers []string) (string,
-	error) {
+// invitation makes a join token, once the identity service answers, for which it waits for at most a time. The service
+// alone is asked: whoever opened its store here would leave files in it that are root's.
+func (a *app) invitation(ctx context.Context, node string, peers []string, ttl, wait time.Duration) (string, error) {
+	c := server.NewOwnerClient(filepath.Join(site.Organisation, authSocket))
 	var out server.Joining
-	if err := c.Post(ctx, "/v1/joins", server.JoinToken{Node: node, Seconds: int64(ttl / time.Second)}, &out); err != nil {
-		return "", err
+	err := retried(ctx, wait, func(ctx context.Context) error {
+		return c.Post(ctx, "/v1/joins", server.JoinToken{Node: node, Seconds: int64(ttl / time.Second)}, &out)
+	})
+	if server.IsRefusal(err) {
+		return "", usageError{err}
+	}
+	if err != nil {
+		return "", fmt.Errorf("the identity service of this machine (catalyst-auth): %w", err)
 	}
 	return introduced(out.Token, peers)
 }

@@ -90,7 +90,8 @@ func (z *Zones) Complete() {
 	z.complete = true
 }
 
-// Put sets a name, whose Service has to lie below its Org.
+// Put sets a name, whose Service has to lie below its Org. The serial number, which everybody may ask for, does not
+// tell that a name came which is hidden.
 func (z *Zones) Put(n Name) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
@@ -98,12 +99,15 @@ func (z *Zones) Put(n Name) {
 	if z.names[name] == n || z.hidden[name] == n {
 		return
 	}
-	z.remove(name)
-	z.serial++
+	seen := z.remove(name)
 	if n.State == Hidden {
+		if seen {
+			z.serial++
+		}
 		z.hidden[name] = n
 		return
 	}
+	z.serial++
 	z.names[name] = n
 	z.count(n, 1)
 }
@@ -117,15 +121,15 @@ func (z *Zones) Remove(svc bgp.Service) {
 	}
 }
 
+// remove takes a name away, and tells whether anybody could see it.
 func (z *Zones) remove(name string) bool {
-	_, hidden := z.hidden[name]
 	delete(z.hidden, name)
 	old, had := z.names[name]
 	if had {
 		delete(z.names, name)
 		z.count(old, -1)
 	}
-	return had || hidden
+	return had
 }
 
 // count books a name with all that lie between it and its organisation.

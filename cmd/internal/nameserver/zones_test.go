@@ -205,3 +205,29 @@ func TestAgainstTheObviousTable(t *testing.T) {
 		}
 	})
 }
+
+// Whoever watches the serial number does not see that a name came, changed or went which is hidden; of one that begins
+// or ends to be hidden it tells, as the answers do.
+func TestTheSerialNumberTellsOfNoHiddenName(t *testing.T) {
+	z := NewZones(netip.MustParseAddr("127.0.0.1"), 1)
+	name := func(state State, why string) Name {
+		return Name{"secret.acme.example", "acme.example", bgp.HTTP, state, netip.AddrPort{}, 30, why}
+	}
+	for _, c := range []struct {
+		what string
+		do   func()
+		want uint32
+	}{
+		{"a hidden name comes", func() { z.Put(name(Hidden, "no policy")) }, 1},
+		{"it changes", func() { z.Put(name(Hidden, "no policies")) }, 1},
+		{"it goes", func() { z.Remove("secret.acme.example") }, 1},
+		{"it is there for all", func() { z.Put(name(NoAddress, "")) }, 2},
+		{"it is hidden", func() { z.Put(name(Hidden, "no policy")) }, 3},
+		{"it is not any more", func() { z.Put(name(NoAddress, "")) }, 4},
+		{"it goes, seen by all", func() { z.Remove("secret.acme.example") }, 5},
+	} {
+		if c.do(); z.serial != c.want {
+			t.Errorf("%s: serial number %d, want %d", c.what, z.serial, c.want)
+		}
+	}
+}
