@@ -196,6 +196,12 @@ packages-test: tools ## as root: two sites from empty Debians, an upgrade from O
 	@for p in debootstrap rpm; do command -v $$p >/dev/null || e2e/tools/debian.sh $$p; done
 	e2e/tools/packages-test.sh $(or $(OLD),HEAD~1)
 
+.PHONY: images
+images: ## an OCI image of catalyst for amd64 and arm64, with SBOMs, into dist/images; the same sources give the same digest
+	@for arch in amd64 arm64; do CGO_ENABLED=0 GOARCH=$$arch $(GO) build -trimpath -buildvcs=false \
+		-ldflags '-s -w -X main.version=$(VERSION)' -o dist/images/catalyst-$$arch ./cmd/catalyst || exit 1; done
+	@$(GO) run ./e2e/tools/images -version $(VERSION) -out dist/images amd64=dist/images/catalyst-amd64 arm64=dist/images/catalyst-arm64
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist .demo
