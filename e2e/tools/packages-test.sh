@@ -9,7 +9,7 @@ work=$(mktemp -d)
 base=$PWD/.tools/debian
 say() { echo "-- $*"; }
 fail() { echo "FAILED: $*" >&2; exit 1; }
-inside() { local site=$1; shift; ip netns exec "p-$site" chroot "$work/$site" "$@"; }
+inside() { local site=$1; shift; ip netns exec "p-$site" env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin chroot "$work/$site" "$@"; }
 cleanup() {
 	local code=$?
 	for site in one two; do
@@ -24,10 +24,14 @@ cleanup() {
 trap cleanup EXIT
 
 say 'packages of now and of the commit before'
-e2e/tools/packages.sh 2.0.0 "$work/new" >/dev/null
-git worktree add -q --detach "$work/before" "$old_ref"
-(cd "$work/before" && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=1.0.0' -o "$work/catalyst-before" ./cmd/catalyst)
-PROGRAM=$work/catalyst-before e2e/tools/packages.sh 1.0.0 "$work/old" >/dev/null
+if [ "${MADE:-}" ]; then # folders old and new with packages of versions 1.0.0 and 2.0.0 that were made before
+	cp -r "$MADE/old" "$MADE/new" "$work/"
+else
+	e2e/tools/packages.sh 2.0.0 "$work/new" >/dev/null
+	git worktree add -q --detach "$work/before" "$old_ref"
+	(cd "$work/before" && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=1.0.0' -o "$work/catalyst-before" ./cmd/catalyst)
+	PROGRAM=$work/catalyst-before e2e/tools/packages.sh 1.0.0 "$work/old" >/dev/null
+fi
 CGO_ENABLED=0 go build -trimpath -o "$work/serve" ./e2e/examples/serve
 
 [ -d "$base" ] || debootstrap --variant=minbase bookworm "$base.new" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >/dev/null

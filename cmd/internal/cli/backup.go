@@ -113,7 +113,8 @@ func (a *app) backupNode() *cobra.Command {
 			m.Renews = backup.Renews(id.Material().Issued, id.Material().Expires).UTC()
 		}
 		if os.Getenv(config.NodeSealKey) != "" && cfg.SealKey == "" {
-			m.Notes = append(m.Notes, "the sealing key is that of $"+config.NodeSealKey+": keep it, the backup is worth nothing "+
+			m.Notes = append(m.Notes, "the sealing key is that of $"+config.NodeSealKey+": keep it, the backup is worth "+
+				"nothing "+
 				"without it")
 		}
 		file := cmd.Flags().Lookup("config").Value.String()
