@@ -8,6 +8,7 @@ require (
 	github.com/catalyst-router/catalyst v0.0.0
 	github.com/envoyproxy/go-control-plane v0.14.0
 	github.com/envoyproxy/go-control-plane/envoy v1.40.0
+	github.com/miekg/dns v1.1.73
 	github.com/vektah/gqlparser/v2 v2.5.64
 	golang.org/x/net v0.62.0
 	google.golang.org/grpc v1.85.0

@@ -25,6 +25,11 @@ echo '== floods: what honest peers and applications notice while another peer fl
 "$out/floods" -catalyst "$root/bin/catalyst" -for "${FLOOD_FOR:-10s}"
 
 echo
+echo '== names over DNS, in turns with CoreDNS and its plugin file (ours ÷ theirs: answers above 1 and times below 1 are better than CoreDNS)'
+(cd dns/coredns && CGO_ENABLED=0 go build -trimpath -o "$out/coredns" .)
+"$out/dns" -catalyst "$root/bin/catalyst" -coredns "$out/coredns" -for "${DNS_FOR:-3s}" -rounds "${DNS_ROUNDS:-7}"
+
+echo
 echo '== policy: one Envoy that asks, 16 connections, a bound token on every request (the floor says yes to all)'
 (cd policy && go build -o "$out/policy" . && "$out/policy" -envoy "${CATALYST_ENVOY:-$root/.tools/envoy/bin/envoy}" -for "${POLICY_FOR:-2s}" -rounds "${POLICY_ROUNDS:-7}")
 (cd "$root" && go test -run '^$' -bench 'BenchmarkDecide/sliced|BenchmarkCheck' -benchmem -benchtime 20000x ./policy ./policy/extauthz | grep -E '^Benchmark')

@@ -9,11 +9,13 @@ work=$(mktemp -d)
 base=$PWD/.tools/debian
 say() { echo "-- $*"; }
 fail() { echo "FAILED: $*" >&2; exit 1; }
-inside() { local site=$1; shift; ip netns exec "p-$site" env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin chroot "$work/$site" "$@"; }
+declare -A init # process that is the first one of a site, by site
+inside() { local site=$1; shift; nsenter -t "${init[$site]}" --net --pid env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin chroot "$work/$site" "$@"; }
 cleanup() {
 	local code=$?
 	for site in one two; do
 		[ $code = 0 ] || tail -n 15 "$work/$site"/var/log/catalyst-*.log >&2 2>/dev/null || true
+		[ -z "${init[$site]:-}" ] || kill -KILL "${init[$site]}" || true
 		for pid in $(ip netns pids "p-$site" 2>/dev/null); do kill -KILL "$pid" 2>/dev/null || true; done
 		ip netns del "p-$site" 2>/dev/null || true
 		umount "$work/$site/proc" "$work/$site/dev" 2>/dev/null || true
@@ -44,7 +46,11 @@ done
 for site in one two; do
 	ip netns add "p-$site"
 	ip -n "p-$site" link set lo up
-	mount -t proc proc "$work/$site/proc"
+	# The first process of a machine reaps the others, as init does.
+	ip netns exec "p-$site" unshare --pid --fork --kill-child bash -c 'while :; do sleep 1 & wait $!; done' &
+	forked=$!
+	until init[$site]=$(pgrep -P "$forked" bash); do sleep 0.1; done
+	nsenter -t "${init[$site]}" --pid mount -t proc proc "$work/$site/proc"
 	mount --bind /dev "$work/$site/dev"
 done
 ip -n p-one link add eth0 type veth peer name eth0 netns p-two
