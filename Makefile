@@ -7,6 +7,7 @@ TOOLS    := $(CURDIR)/.tools
 ENVOY    := $(TOOLS)/envoy/bin/envoy
 BUF      := $(TOOLS)/buf/bin/buf
 PYJWT    := $(TOOLS)/pyjwt/bin/python
+CEDARPY  := $(TOOLS)/cedarpy/bin/python
 PROMETHEUS := $(TOOLS)/prometheus/bin
 LINT     := $(TOOLS)/bin/golangci-lint
 LINT_VERSION := v2.15.0
@@ -54,6 +55,10 @@ storms: ## 200 simulated speakers through SEEDS (default 5) storms of faults, fr
 properties: tools ## every random test with CHECKS (default 20000) draws instead of 100
 	$(GO) test -count=1 -timeout 0 $$(grep -rl --include='*_test.go' rapid.Check . | xargs -n 1 dirname | sort -u) -rapid.checks=$(or $(CHECKS),20000)
 
+.PHONY: interop
+interop: $(CEDARPY) ## other implementations beside ours: Cedar in Rust decides and validates the same
+	CATALYST_CEDARPY=$(abspath $(CEDARPY)) $(GO) test -tags interop -count=1 -run Reference ./policy
+
 .PHONY: mutants
 mutants: tools build ## remove each guard of docs/scenarios.md in turn: its test has to fail
 	$(GO) test -tags mutants -count=1 -timeout 0 -parallel 2 -v ./e2e/scenarios
@@ -87,6 +92,7 @@ nightly: ## what takes hours: fuzzing, random tests, storms, mutants, chaos, an 
 	$(MAKE) fuzz FUZZTIME=$(or $(FUZZTIME),2m)
 	$(MAKE) properties
 	$(MAKE) storms SEEDS=$(or $(SEEDS),10)
+	$(MAKE) interop
 	$(MAKE) mutants
 	$(MAKE) chaos FOR=$(or $(FOR),20m)
 	$(GO) test -count=1 -timeout 0 ./xds/ads -run TestIdleStreamsLast -args -idle 10m
@@ -149,6 +155,11 @@ $(PROMETHEUS): e2e/tools/prometheus.sh
 $(PYJWT): e2e/tools/pyjwt.txt
 	@python3 -m venv $(TOOLS)/pyjwt
 	@$(PYJWT) -m pip install --quiet --require-hashes --no-deps -r $< || $(PYJWT) -m pip install --quiet 'pyjwt[crypto]==2.15.1'
+	@touch $@
+
+$(CEDARPY): e2e/tools/cedarpy.txt
+	@python3 -m venv $(TOOLS)/cedarpy
+	@$(CEDARPY) -m pip install --quiet --require-hashes --no-deps -r $< || $(CEDARPY) -m pip install --quiet 'cedarpy==4.12.2'
 	@touch $@
 
 $(BUF): e2e/tools/buf.txt
