@@ -106,7 +106,9 @@ func TestWhatIsPassedOnIsNotPutOff(t *testing.T) {
 	crowd, far := bgp.NodeID{Org: "acme.example", Name: "crowd"}, bgp.NodeID{Org: "acme.example", Name: "far"}
 	update := func(path ...bgp.NodeID) speaker.Event {
 		set := attr.Append(nil, &bgp.Attributes{Protocol: bgp.HTTP, NodePath: path})
-		return speaker.Received{Msg: &bgp.Update{Announced: []bgp.Group{{Attributes: set, Routes: []bgp.NLRI{{Service: "x.acme.example"}}}}}}
+		return speaker.Received{Msg: &bgp.Update{Announced: []bgp.Group{{
+			Attributes: set, Routes: []bgp.NLRI{{Service: "x.acme.example"}},
+		}}}}
 	}
 	if !isOwn(update(crowd)) || isOwn(update(crowd, far)) || !isOwn(speaker.Received{Msg: &bgp.Subscribe{}}) {
 		t.Error("own routes and requests count, and nothing else")

@@ -145,7 +145,8 @@ func New(cfg Config) *Router {
 	chance := rand.NewPCG(rand.Uint64(), rand.Uint64())
 	in, ready := newInbox(), make(chan struct{})
 	return &Router{
-		cfg: cfg, pace: pace{serving: cfg.Serving, ready: ready}, chance: chance, sp: speaker.New(cfg.Speaker, rand.New(chance)), //nolint:gosec // jitter, not secrets
+		cfg: cfg, pace: pace{serving: cfg.Serving, ready: ready},
+		chance: chance, sp: speaker.New(cfg.Speaker, rand.New(chance)), //nolint:gosec // jitter, not secrets
 		in: in, own: in.newBox(), ops: make(chan *op), wake: make(chan struct{}, 1), offers: make(chan struct{}, 1),
 		attested: make(chan struct{}, 1),
 		ready:    ready, done: make(chan struct{}), conns: map[speaker.ConnID]*conn{}, traces: newTraces(),

@@ -53,7 +53,8 @@ func TestAFloodCrowdsOutNobodyElse(t *testing.T) {
 			}
 			announce(tab, "crowd", "flood", 500)
 			if usedOf(tab, "early") != 10 || usedOf(tab, "late") != 10 || usedOf(tab, "flood") < 60 {
-				t.Errorf("held are %d early, %d late, %d of the flood", usedOf(tab, "early"), usedOf(tab, "late"), usedOf(tab, "flood"))
+				t.Errorf("held are %d early, %d late, %d of the flood",
+					usedOf(tab, "early"), usedOf(tab, "late"), usedOf(tab, "flood"))
 			}
 			c := tab.PeerCounts(1)
 			if cfg.MaxRoutes > 0 && c.Received != cfg.MaxRoutes || cfg.MaxBytes > 0 && c.Bytes > cfg.MaxBytes {

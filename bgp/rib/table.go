@@ -187,7 +187,9 @@ func New(cfg Config) *Table {
 		cfg: cfg, self: cfg.Self.String(), names: newInterner(), attrs: newInterner(), spare: none, least: leastShrunk,
 		traces: map[uint32]bgp.Trace{}, recent: recent{seed: maphash.MakeSeed()},
 	}
-	t.peers = append(t.peers, &peer{id: Local, first: none, search: none, usable: true, cfg: PeerConfig{Node: cfg.Self}, short: t.self})
+	t.peers = append(t.peers, &peer{
+		id: Local, first: none, search: none, usable: true, cfg: PeerConfig{Node: cfg.Self}, short: t.self,
+	})
 	return t
 }
 

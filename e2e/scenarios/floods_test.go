@@ -9,8 +9,8 @@ func floods() []scenario {
 		servingFile = "envoy/serving.go"
 	)
 	return []scenario{
-		{248, "a flood that others would feel", "A peer sends routes without end, while others announce services and applications " +
-			"call, on a machine that has no core to spare.", []guard{
+		{248, "a flood that others would feel", "A peer sends routes without end, while others announce services " +
+			"and applications call, on a machine that has no core to spare.", []guard{
 			one("it is read no faster than the others feel nothing", "bgp/peering TestWhoSendsMuchIsPutOffForOthers", paceFile,
 				"due == 0 || !p.others(now)", "due == 0 || p.others(now) || !p.others(now)"),
 			one("and at full speed while nobody is there", "bgp/peering TestWhoSendsMuchIsPutOffForOthers", paceFile,

@@ -45,7 +45,8 @@ func exit(err error) {
 }
 
 func run(ctx context.Context, binary string, long time.Duration, only string) error {
-	fmt.Println("| flood | news p50/p99 without → with | × | calls p50/p99 without → with | × | MiB hub, far, their Envoys: before → most → after |")
+	fmt.Println("| flood | news p50/p99 without → with | × | calls p50/p99 without → with | × | " +
+		"MiB hub, far, their Envoys: before → most → after |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- |")
 	for _, k := range kinds() {
 		if only != "" && !slices.Contains(strings.Split(only, ","), k.name) {
@@ -108,7 +109,8 @@ func (w *world) flood(ctx context.Context, k kind) (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "attack", k.name, filepath.Join(w.lab.Dir, "crowd"), w.hub.ID().String(), w.hub.Peering)
+	cmd := exec.CommandContext(ctx, self, "attack", k.name, filepath.Join(w.lab.Dir, "crowd"), w.hub.ID().String(),
+		w.hub.Peering)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -125,7 +127,8 @@ func (w *world) recovered(ctx context.Context, known [2]int, before memory) (mem
 			return memory{}, err
 		}
 		m := w.memory()
-		back := m.hub < 1.3*before.hub && m.far < 1.3*before.far && m.hubEnvoy < 1.3*before.hubEnvoy && m.farEnvoy < 1.3*before.farEnvoy
+		back := m.hub < 1.3*before.hub && m.far < 1.3*before.far &&
+			m.hubEnvoy < 1.3*before.hubEnvoy && m.farEnvoy < 1.3*before.farEnvoy
 		switch {
 		case n == known && back:
 			return m, nil

@@ -55,9 +55,8 @@ func newWorld(ctx context.Context, binary string) (w *world, err error) {
 		return nil, err
 	}
 	go func() {
-		_ = (&http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-			_, _ = io.WriteString(rw, "books")
-		})}).Serve(w.workload)
+		says := func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "books") }
+		_ = (&http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(says)}).Serve(w.workload)
 	}()
 	if _, err = w.far.CLI(ctx, "route", "add", "books", "--addr", w.workload.Addr().String()); err != nil {
 		return nil, err
