@@ -59,7 +59,7 @@ type Config struct {
 	Node *config.Config // required
 	// Vault is the node's identity and how its secrets are sealed; required.
 	Vault disk.Vault
-	File string         // of the configuration; "" for none
+	File  string // of the configuration; "" for none
 	// Running is what the node answered; nil if none runs.
 	Running *Running
 }

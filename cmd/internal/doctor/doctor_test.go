@@ -242,9 +242,16 @@ func TestNames(t *testing.T) {
 	want(t, "another", with(func(n *named) { found(n); n.got = []string{"192.0.2.1"} }),
 		"wrong db.acme.example: programs of "+
 			"this machine are given 192.0.2.1, and the node says 127.64.0.9")
-	want(t, "not found", with(func(n *named) { found(n); n.lookup = errors.New("no such host") }),
+	want(t, "not found", with(func(n *named) {
+		found(n)
+		n.lookup, n.resolvers = errors.New("no such host"),
+			[]asked{{split: true}}
+	}),
 		"wrong db.acme.example: "+
 			"programs of this machine do not find it: no such host")
+	want(t, "not set up", with(func(n *named) { found(n); n.lookup = errors.New("no such host") }),
+		"warning db.acme.example: "+
+			"this machine's resolver does not ask the node for acme.example: no such host")
 	conf := filepath.Join(t.TempDir(), "resolv.conf")
 	if err := os.WriteFile(conf, []byte("# x\nsearch a\nnameserver 192.0.2.1\nnameserver fd00::1\nnameserver x\n"),
 		0o600); err != nil {

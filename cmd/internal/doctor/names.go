@@ -108,7 +108,11 @@ func judgeNames(n named) []Finding {
 	all := []Finding{{checkNames, OK, n.server, "the node answers for " + n.org, ""}}
 	if n.name != "" {
 		f := Finding{checkNames, OK, n.name, "programs of this machine are given " + n.want, ""}
+		split := slices.ContainsFunc(n.resolvers, func(r asked) bool { return r.split })
 		switch {
+		case n.lookup != nil && !split: // calls by Host and by local ports work
+			f.State, f.What = Warning, "this machine's resolver does not ask the node for "+n.org+": "+n.lookup.Error()
+			f.Advice = setup
 		case n.lookup != nil:
 			f.State, f.What, f.Advice = Wrong, "programs of this machine do not find it: "+n.lookup.Error(), setup
 		case !slices.Contains(n.got, n.want):
