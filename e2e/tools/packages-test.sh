@@ -18,10 +18,14 @@ cleanup() {
 		[ -z "${init[$site]:-}" ] || kill -KILL "${init[$site]}" || true
 		for pid in $(ip netns pids "p-$site" 2>/dev/null); do kill -KILL "$pid" 2>/dev/null || true; done
 		ip netns del "p-$site" 2>/dev/null || true
-		umount "$work/$site/proc" "$work/$site/dev" 2>/dev/null || true
+		umount "$work/$site/proc" 2>/dev/null || true
 	done
 	git worktree remove --force "$work/before" 2>/dev/null || true
-	rm -rf "$work"
+	if grep -q " $work/" /proc/mounts; then
+		echo "$work is left: something is mounted in it" >&2
+	else
+		rm -rf --one-file-system "$work"
+	fi
 }
 trap cleanup EXIT
 
@@ -41,7 +45,7 @@ CGO_ENABLED=0 go build -trimpath -o "$work/serve" ./e2e/examples/serve
 for site in one two rpm; do
 	cp -a "$base" "$work/$site"
 	mkdir -p "$work/$site/run/systemd/system"
-	install -m 755 e2e/tools/systemctl.sh "$work/$site/usr/local/bin/systemctl"
+	install -m 755 e2e/tools/systemctl.sh "$work/$site/usr/bin/systemctl" # rpm's scripts have /usr/bin on their PATH
 done
 for site in one two; do
 	ip netns add "p-$site"
@@ -51,7 +55,11 @@ for site in one two; do
 	forked=$!
 	until init[$site]=$(pgrep -P "$forked" bash); do sleep 0.1; done
 	nsenter -t "${init[$site]}" --pid mount -t proc proc "$work/$site/proc"
-	mount --bind /dev "$work/$site/dev"
+	# Nodes of its own: the machine's /dev is bound nowhere, so that removing the folder cannot reach it.
+	for node in 'null 1 3' 'zero 1 5' 'full 1 7' 'random 1 8' 'urandom 1 9'; do
+		read -r name major minor <<<"$node"
+		[ -e "$work/$site/dev/$name" ] || mknod -m 666 "$work/$site/dev/$name" c "$major" "$minor"
+	done
 done
 ip -n p-one link add eth0 type veth peer name eth0 netns p-two
 for site in one two; do
