@@ -26,8 +26,8 @@ type question struct {
 	Entities  types.EntityMap `json:"entities"`
 }
 
-// asking is what the oracle is given: the policies of a set with their ids, requests to decide by them, and documents to
-// validate against the schema, each by itself.
+// asking is what the oracle is given: the policies of a set with their ids, requests to decide by them, and documents
+// to validate against the schema, each by itself.
 type asking struct {
 	Schema   string     `json:"schema"`
 	Policies []string   `json:"policies"`
