@@ -259,6 +259,18 @@ func (d *deferred) isNull(i int, h uint64) bool {
 	return ok
 }
 
+// gone is isNull for block i as its printer wants it.
+func (d *deferred) gone(i int) func(h uint64) bool {
+	some := len(d.nulled) > 0
+	for p := d.root.Blocks[i].Parent; p >= 0 && !some; p = d.root.Blocks[p].Parent {
+		some = len(d.blocks[p].nulled) > 0
+	}
+	if !some {
+		return nil
+	}
+	return func(h uint64) bool { return d.isNull(i, h) }
+}
+
 // start begins to fetch the blocks that have not been dropped, each one after its parent. It returns false if the
 // executor is closed.
 func (d *deferred) start() bool {
@@ -314,6 +326,7 @@ func (d *deferred) incremental() *Response {
 			}
 			b.delivered = true
 			d.left--
+			p.gone = d.gone(i)
 			for k := range b.positions {
 				d.deliver(p, b, &b.positions[k], &pl)
 			}

@@ -176,7 +176,7 @@ func (r *execution) printer(sc *scope, out *buffer) *printer {
 	p := &r.print
 	p.t, p.buf, p.out, p.errs, p.base = &r.tree, out, out.b[:0], &sc.errs, nil
 	p.path, p.max, p.over = p.path[:0], r.e.cfg.MaxOperationBytes, false
-	p.vars, p.nulled, p.streaming, p.held = r.variable, nil, false, nil
+	p.vars, p.nulled, p.gone, p.streaming, p.held = r.variable, nil, nil, false, nil
 	return p
 }
 

@@ -26,6 +26,9 @@ type printer struct {
 	// nulled collects the hashes of the positions where there is null instead of what was found; nil if nobody wants to
 	// know.
 	nulled map[uint64]struct{}
+	// gone tells of a position, by its hash, whether an earlier payload has null there instead of what was found: it stays
+	// null. Nil if there is no such position.
+	gone func(h uint64) bool
 	// streaming says that lists may be delivered in parts; held is what was not printed of them.
 	streaming bool
 	held      []held
@@ -124,6 +127,12 @@ func (p *printer) typeName(o *plan.Object, id graph.TypeID) {
 // allowed.
 func (p *printer) value(n uint32, f *plan.Field, wrap []plan.Wrap) bool {
 	w := wrap[0]
+	if (w.List || f.Shape == plan.Composite) && p.gone != nil && p.gone(p.clientPath().last()) {
+		if !w.NonNull {
+			p.out = append(p.out, "null"...)
+		}
+		return !w.NonNull
+	}
 	if p.t.nodes[n].kind <= kindNull || f.Denied {
 		if !w.NonNull {
 			p.out = append(p.out, "null"...)

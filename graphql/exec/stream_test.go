@@ -129,6 +129,27 @@ func TestDefer(t *testing.T) {
 	}
 }
 
+// A deferred fragment further up has the same objects again: where the first payload has null, they stay null.
+func TestWhatWasNullStaysNull(t *testing.T) {
+	s := &subgraphs{answers: map[string]string{
+		"a": `{"data":{"books":[{"id":"1","title":"A"},{"id":"2","title":null}]}}`,
+		"b": `{"data":{"_entities":[{"price":1},{"price":2}]}}`,
+	}}
+	price := object("Book", field("price", "Int", nil))
+	p := query(&plan.Defer{
+		Primary: fetch(0, "a", "{books}", "books"),
+		Blocks: []plan.Block{{
+			Parent:   -1,
+			Response: object("Query", field("list:books", "[Book]", price)),
+			Node:     entityFetch(1, "b", "P", []plan.Rep{rep("Book", "id")}, path("books:list")),
+		}},
+	}, object("Query", field("list:books", "[Book]", object("Book", field("title", "String!", nil)))))
+	got := payloads(t, s.executor(t, nil), &Request{Plan: p})
+	if want := `{"data":{"list":[{"price":1},null]},"path":[]}`; !strings.Contains(strings.Join(got, "\n"), want) {
+		t.Errorf("want %s in\n%s", want, strings.Join(got, "\n"))
+	}
+}
+
 func TestDeferWithNothingToDeliver(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"data":{"books":[]}}`:                        `{"data":{"list":[]},"hasNext":false}`,

@@ -35,11 +35,59 @@ func execute(w *world, p *plan.Plan, vars map[string]any) any {
 	if !ok {
 		return map[string]any(nil)
 	}
+	first := copied(out)
 	for _, b := range blocks {
 		r.node(b.Node)
 		r.deliver(b, b.Path, r.tree, out)
 	}
+	keepNulls(out, first)
 	return out
+}
+
+// copied is a copy of an answer.
+func copied(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		m := map[string]any{}
+		for k, e := range v {
+			m[k] = copied(e)
+		}
+		return m
+	case []any:
+		l := make([]any, len(v))
+		for i, e := range v {
+			l[i] = copied(e)
+		}
+		return l
+	}
+	return v
+}
+
+// keepNulls has an answer be null where its first part was: nothing is delivered below a null.
+func keepNulls(v, first any) {
+	switch first := first.(type) {
+	case map[string]any:
+		m, ok := v.(map[string]any)
+		for k, e := range first {
+			if !ok {
+				return
+			}
+			if e == nil {
+				m[k] = nil
+			} else {
+				keepNulls(m[k], e)
+			}
+		}
+	case []any:
+		l, _ := v.([]any)
+		for i, e := range first[:min(len(first), len(l))] {
+			if e == nil {
+				l[i] = nil
+			} else {
+				keepNulls(l[i], e)
+			}
+		}
+	}
 }
 
 // deliver merges a deferred block into the answer: at is the object of the tree, into its answer.
