@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -60,7 +61,7 @@ func TestLostMachines(t *testing.T) {
 				name string
 			}{{b, "books"}, {a, "films"}} {
 				if status, body, err := call.at.Get(ctx, call.name+".acme.example", "/books"); err != nil || status != 200 {
-					return fmt.Errorf("%s at %s: %d %s, %v", call.name, call.at.Name, status, body, err)
+					return errors.Join(fmt.Errorf("%s at %s: %d %s", call.name, call.at.Name, status, body), err)
 				}
 			}
 			port, err = a.TCPPort(ctx, "db.acme.example")

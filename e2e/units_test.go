@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// The units of the package give away little: systemd-analyze gives each an exposure of 2 at the most, of 10.
+// The units of the package give away little: systemd judges each to be exposed by 2 at the most, of 10.
 func TestUnitsAreHardened(t *testing.T) {
 	const most = 2.0
 	units, err := filepath.Glob("../compose/packages/files/*.service")
@@ -26,8 +26,9 @@ func TestUnitsAreHardened(t *testing.T) {
 		must(t, err)
 		copied := filepath.Join(t.TempDir(), filepath.Base(unit))
 		must(t, os.WriteFile(copied, []byte(strings.Replace(string(text), "/usr/bin/catalyst", "/bin/true", 1)), 0o600))
-		out, err := exec.CommandContext(t.Context(), tool(t, "systemd-analyze", "systemd"), "security", "--no-pager",
-			"--offline=true", copied).CombinedOutput()
+		judge := tool(t, "systemd-analyze", "systemd") //nolint:misspell // its name
+		out, err := exec.CommandContext(t.Context(), judge, "security", "--no-pager", "--offline=true", copied).
+			CombinedOutput()
 		if err != nil {
 			t.Fatalf("%s: %v: %s", unit, err, out)
 		}
