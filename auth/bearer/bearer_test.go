@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/bearer"
@@ -183,33 +184,33 @@ func TestOpenStreamLosesItsRight(t *testing.T) {
 		"expired": {time.Second, func(*world) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(nil)
-			in, ended := make(chan struct{}), make(chan error, 1)
-			h := w.guard.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-				close(in)
-				<-r.Context().Done()
-				ended <- context.Cause(r.Context())
-			}))
-			raw := mint(w.signer, claims("1", over.life))
-			go func() {
-				r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(t.Context())
-				r.Header.Set("Authorization", "Bearer "+raw)
-				h.ServeHTTP(httptest.NewRecorder(), r)
-			}()
-			select {
-			case <-in:
-			case <-time.After(30 * time.Second):
-				t.Fatal("not let in")
-			}
-			over.end(w)
-			select {
-			case cause := <-ended:
-				if token.ReasonOf(cause) == "" {
-					t.Errorf("ended by %v", cause)
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(nil)
+				let, ended := false, make(chan error, 1)
+				h := w.guard.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					let = true
+					<-r.Context().Done()
+					ended <- context.Cause(r.Context())
+				}))
+				raw := mint(w.signer, claims("1", over.life))
+				go func() {
+					r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(t.Context())
+					r.Header.Set("Authorization", "Bearer "+raw)
+					h.ServeHTTP(httptest.NewRecorder(), r)
+				}()
+				if synctest.Wait(); !let {
+					t.Fatal("not let in")
 				}
-			case <-time.After(30 * time.Second):
-				t.Fatal("the stream goes on")
-			}
+				over.end(w)
+				select {
+				case cause := <-ended:
+					if token.ReasonOf(cause) == "" {
+						t.Errorf("ended by %v", cause)
+					}
+				case <-time.After(30 * time.Second):
+					t.Fatal("the stream goes on")
+				}
+			})
 		})
 	}
 }
