@@ -64,10 +64,10 @@ func TestEventsOfASubgraph(t *testing.T) {
 	}
 }
 
-// ticks are the events that a client of a gateway with this configuration gets.
-func ticks(t *testing.T, path string) string {
+// configured is a gateway as a file and flags say, with its rules.
+func configured(t *testing.T, path string, flags map[string]string) (*Gateway, config.Gateway) {
 	t.Helper()
-	cfg, err := config.Load(path, func(string) (string, bool) { return "", false }, nil)
+	cfg, err := config.Load(path, func(string) (string, bool) { return "", false }, flags)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,8 +79,15 @@ func ticks(t *testing.T, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.Server().Close()
-	graph := supergraph.Compose([]supergraph.Subgraph{{Name: "a", URL: cfg.Gateway.Subgraphs["a"].URL.Reveal(),
+	t.Cleanup(g.Server().Close)
+	return g, cfg.Gateway
+}
+
+// ticks are the events that a client of a gateway with this configuration gets.
+func ticks(t *testing.T, path string) string {
+	t.Helper()
+	g, cfg := configured(t, path, nil)
+	graph := supergraph.Compose([]supergraph.Subgraph{{Name: "a", URL: cfg.Subgraphs["a"].URL.Reveal(),
 		SDL: "type Query { a: Int } type Subscription { tick: Int }"}}, supergraph.Options{})
 	snapshot, err := g.Snapshot(graph.SDL, "test", nil)
 	if err != nil {

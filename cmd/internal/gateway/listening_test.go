@@ -2,30 +2,14 @@ package gateway
 
 import (
 	"context"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/catalyst-router/catalyst/cmd/internal/config"
-	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 )
 
 // A node is not ready before its gateway listens, nor after that has ended.
 func TestReadinessCountsTheListener(t *testing.T) {
-	cfg, err := config.Load("", func(string) (string, bool) { return "", false },
-		map[string]string{"gateway-listen": "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tel, err := telemetry.New(t.Context(), slog.New(slog.DiscardHandler), "test", "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := New(t.Context(), cfg.Gateway, nil, tel)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g, _ := configured(t, "", map[string]string{"gateway-listen": "127.0.0.1:0"})
 	silent := func(when string) {
 		t.Helper()
 		if why := g.NotListening(); !strings.Contains(why, "127.0.0.1:0 (gateway.listen)") {

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -9,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/catalyst-router/catalyst/cmd/internal/config"
-	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 	"github.com/catalyst-router/catalyst/graphql/supergraph"
 )
 
@@ -22,20 +19,7 @@ func TestPlanOfAGatewayAlone(t *testing.T) {
 	if err := os.WriteFile(path, []byte(r.SDL), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := config.Load("", func(string) (string, bool) { return "", false },
-		map[string]string{"gateway-listen": "127.0.0.1:0", "gateway-supergraph": path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tel, err := telemetry.New(t.Context(), slog.New(slog.DiscardHandler), "test", "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := New(t.Context(), cfg.Gateway, nil, tel)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer g.Server().Close()
+	g, _ := configured(t, "", map[string]string{"gateway-listen": "127.0.0.1:0", "gateway-supergraph": path})
 	ask := func(body string, status int, want string) {
 		t.Helper()
 		w := httptest.NewRecorder()
