@@ -40,7 +40,7 @@ else
 fi
 CGO_ENABLED=0 go build -trimpath -o "$work/serve" ./e2e/examples/serve
 
-[ -d "$base" ] || debootstrap --variant=minbase bookworm "$base.new" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >/dev/null
+[ -d "$base" ] || debootstrap --variant=minbase bookworm "$base.new" ${DEBIAN_MIRROR:-} >/dev/null
 [ -d "$base" ] || mv "$base.new" "$base"
 for site in one two rpm; do
 	cp -a "$base" "$work/$site"
