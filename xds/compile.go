@@ -209,11 +209,8 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 	out := &compiled{}
 	c.trust(b, f)
 	for _, cl := range clusters {
-		if c.last == nil || cl != c.last.cluster || !c.last.set {
+		if !c.last.again(cl) {
 			b.set(TypeCluster, cl.GetName(), cl, needs(f, cl, clusters)...)
-		}
-		if c.last != nil && cl == c.last.cluster {
-			c.last.set = true
 		}
 		out.uses = append(out.uses, Ref{TypeCluster, cl.GetName()})
 	}
@@ -375,6 +372,17 @@ type lastHops struct {
 	tiers   [][]Target
 	cluster *cluster.Cluster
 	set     bool
+}
+
+// again tells whether a cluster is that of the last next hops, and is in the batch already. If it is theirs, it is in
+// the batch from now on.
+func (l *lastHops) again(cl *cluster.Cluster) bool {
+	if l == nil || l.cluster != cl {
+		return false
+	}
+	was := l.set
+	l.set = true
+	return was
 }
 
 // hops is hopCluster, for which it remembers the last answer in a batch.

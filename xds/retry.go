@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"iter"
 	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -87,10 +88,19 @@ func retryNextTier(rc *route.RouteConfiguration, first run) {
 	if first.local || len(first.tiers[0]) > 1 {
 		attempts = 2
 	}
-	for _, vh := range rc.GetVirtualHosts() {
-		for _, r := range vh.GetRoutes() {
-			if p := r.GetRoute().GetRetryPolicy(); p != nil {
-				p.RetryPriority = previousTiers(attempts)
+	for p := range retries(rc) {
+		p.RetryPriority = previousTiers(attempts)
+	}
+}
+
+// retries ranges over how the requests of each route are tried again.
+func retries(rc *route.RouteConfiguration) iter.Seq[*route.RetryPolicy] {
+	return func(yield func(*route.RetryPolicy) bool) {
+		for _, vh := range rc.GetVirtualHosts() {
+			for _, r := range vh.GetRoutes() {
+				if p := r.GetRoute().GetRetryPolicy(); p != nil && !yield(p) {
+					return
+				}
 			}
 		}
 	}
@@ -100,12 +110,8 @@ func retryNextTier(rc *route.RouteConfiguration, first run) {
 // and answers nothing, or at an address where packets vanish, lasts for connectTimeout: a caller waits for twice that,
 // and not for four times.
 func retryOnce(rc *route.RouteConfiguration) {
-	for _, vh := range rc.GetVirtualHosts() {
-		for _, r := range vh.GetRoutes() {
-			if p := r.GetRoute().GetRetryPolicy(); p != nil {
-				p.NumRetries = wrapperspb.UInt32(1)
-			}
-		}
+	for p := range retries(rc) {
+		p.NumRetries = wrapperspb.UInt32(1)
 	}
 }
 

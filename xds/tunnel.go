@@ -270,11 +270,9 @@ func retryElsewhere(rc *route.RouteConfiguration) *route.RouteConfiguration {
 			twice.GetRoute().GetRetryPolicy().RetryOn = unsent + ",reset"
 			vh.Routes = slices.Insert(vh.GetRoutes(), last, twice)
 		}
-		for _, r := range vh.GetRoutes() {
-			if p := r.GetRoute().GetRetryPolicy(); p != nil {
-				elsewhere(p)
-			}
-		}
+	}
+	for p := range retries(rc) {
+		elsewhere(p)
 	}
 	return rc
 }

@@ -17,7 +17,7 @@ func maintenance() []scenario {
 			one("an Envoy keeps a cluster that nothing names for a while", "xds/ads TestAClusterLingers",
 				"xds/ads/lingering.go", "case linger == 0, waits && !at.After(now):", "default:"),
 			one("as one that is told the state of the world does", "xds/ads TestAClusterLingersInTheWorld", "xds/ads/sotw.go",
-				"if at.After(now) {", "if false {"),
+				"\t\t\tst.lingerWhole(w.sent, set, tl.cfg.Linger)\n", ""),
 		}},
 	}
 }

@@ -92,3 +92,31 @@ func (st *stream) linger(unused []string, linger time.Duration) []string {
 	}
 	return gone
 }
+
+// lingerWhole is linger for the state of the world: clusters that were sent and are not in a set any more stay in it
+// until their time is over.
+func (st *stream) lingerWhole(sent, set map[string]*xds.Resource, linger time.Duration) {
+	var unused []string
+	for name := range sent {
+		if set[name] == nil {
+			unused = append(unused, name)
+		} else {
+			st.lingering.forget(name)
+		}
+	}
+	gone := st.lingering.last(unused, time.Now(), linger)
+	for _, name := range unused {
+		set[name] = sent[name]
+	}
+	for _, name := range gone {
+		delete(set, name)
+		st.lingering.forget(name)
+	}
+}
+
+// lingers is how long it is until the time of a stream's next cluster is over; 0 if none lingers.
+func (tl *told) lingers(st *stream) time.Duration {
+	tl.mu.Lock()
+	defer tl.unlock()
+	return st.lingering.wait(time.Now())
+}

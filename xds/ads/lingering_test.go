@@ -90,16 +90,15 @@ func TestAClusterLingersInTheWorld(t *testing.T) {
 		if resp := s.told.nextWhole(st, last); resp != nil {
 			t.Fatalf("at once: %v", resp)
 		}
-		if wait := s.told.lingerWhole(last); wait != 5*time.Second {
+		if wait := s.told.lingers(st); wait != 5*time.Second {
 			t.Fatalf("next look in %s", wait)
 		}
 		time.Sleep(5 * time.Second)
-		s.told.outlivedWhole(st, last)
 		resp := s.told.nextWhole(st, last)
 		if resp == nil || len(resp.GetResources()) != 0 {
 			t.Fatalf("after five seconds: %v", resp)
 		}
-		if ask(resp.GetNonce()); s.told.lingerWhole(last) != 0 {
+		if ask(resp.GetNonce()); s.told.lingers(st) != 0 {
 			t.Error("it lingers on")
 		}
 	})

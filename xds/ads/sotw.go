@@ -23,8 +23,6 @@ type whole struct {
 	version string
 	sent    map[string]*xds.Resource
 	surplus bool // something of it is not wanted any more
-	// until when clusters stay that nothing names any more, by name
-	until map[string]time.Time
 }
 
 // StreamAggregatedResources serves one Envoy with the state-of-the-world variant: each change of a type sends all of
@@ -64,7 +62,6 @@ func (s *Server) serveWhole(st *stream,
 				return err
 			}
 		case <-over.C:
-			s.told.outlivedWhole(st, last)
 		case <-st.signal:
 		case <-opened:
 			opened = nil
@@ -74,29 +71,10 @@ func (s *Server) serveWhole(st *stream,
 				return err
 			}
 		}
-		if wait := s.told.lingerWhole(last); wait > 0 {
+		if wait := s.told.lingers(st); wait > 0 {
 			over.Reset(wait)
 		}
 	}
-}
-
-// outlivedWhole has a look at the clusters whose time is over.
-func (tl *told) outlivedWhole(st *stream, last map[string]*whole) {
-	tl.mu.Lock()
-	defer tl.unlock()
-	st.clear(last)
-}
-
-// lingerWhole is how long it is until a cluster's time is over; 0 if none lingers.
-func (tl *told) lingerWhole(last map[string]*whole) time.Duration {
-	tl.mu.Lock()
-	defer tl.unlock()
-	w := last[xds.TypeCluster]
-	if w == nil || len(w.until) == 0 {
-		return 0
-	}
-	first := slices.MinFunc(slices.Collect(maps.Values(w.until)), time.Time.Compare)
-	return max(time.Until(first), time.Nanosecond)
 }
 
 // wholeRequest takes a subscription, an acknowledgement or a refusal. Names replace those of the request before (xDS
@@ -156,6 +134,7 @@ func (tl *told) nextWhole(st *stream, last map[string]*whole) *discovery.Discove
 	if !tl.opened {
 		return nil
 	}
+	st.outlived()
 	for types := xds.Types(); len(types) > 0; {
 		t := types[0]
 		types = types[1:]
@@ -167,7 +146,7 @@ func (tl *told) nextWhole(st *stream, last map[string]*whole) *discovery.Discove
 		set := tl.wanted(st, sub, t, w.sent)
 		if t == xds.TypeCluster {
 			w.surplus = st.retain(last, set)
-			w.surplus = w.linger(set, time.Now(), tl.cfg.Linger) || w.surplus
+			st.lingerWhole(w.sent, set, tl.cfg.Linger)
 		}
 		version := wholeVersion(set)
 		if version == w.version && !sub.fresh {
@@ -235,26 +214,6 @@ func (st *stream) retain(last map[string]*whole, set map[string]*xds.Resource) b
 	for _, r := range maps.Clone(set) {
 		retain(r)
 	}
-	return len(set) > before
-}
-
-// linger adds clusters to a set that were sent before and are not in it, for a while (see lingering.go), and tells
-// whether there are any.
-func (w *whole) linger(set map[string]*xds.Resource, now time.Time, linger time.Duration) bool {
-	before, until := len(set), map[string]time.Time{}
-	for name, r := range w.sent {
-		if set[name] != nil || linger == 0 {
-			continue
-		}
-		at, waits := w.until[name]
-		if !waits {
-			at = now.Add(linger)
-		}
-		if at.After(now) {
-			set[name], until[name] = r, at
-		}
-	}
-	w.until = until
 	return len(set) > before
 }
 
