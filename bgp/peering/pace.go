@@ -132,10 +132,12 @@ func isOwn(ev speaker.Event) bool {
 	if !ok || len(u.Announced) == 0 {
 		return true
 	}
-	first, last := u.Announced[0].Attributes, u.Announced[len(u.Announced)-1].Attributes
-	sum, _ := attr.Check(first)
-	end, _ := attr.Check(last)
-	return sum.Hops <= 1 || end.Hops <= 1
+	own := func(g bgp.Group) bool {
+		sum, _ := attr.Check(g.Attributes)
+		return sum.Hops <= 1
+	}
+	last := len(u.Announced) - 1
+	return own(u.Announced[0]) || last > 0 && own(u.Announced[last])
 }
 
 // isNews tells whether an event of a stream changes routes, so that somebody waits for what follows.
