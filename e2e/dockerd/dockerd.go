@@ -37,13 +37,8 @@ const apart = "CATALYST_TEST_APART"
 // of the engine are not those of the machine, and end with the tests. It returns the exit status.
 func Apart(run func() int) int {
 	if os.Getenv(apart) != "" {
-		if out, err := exec.Command(
-			"ip",
-			"link",
-			"set",
-			"lo",
-			"up",
-		).CombinedOutput(); err != nil { //nolint:noctx // at once
+		out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput() //nolint:noctx // at once
+		if err != nil {
 			fmt.Fprintln(os.Stderr, "set loopback up:", err, string(out))
 			return 1
 		}

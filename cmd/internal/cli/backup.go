@@ -45,14 +45,16 @@ func (k *keyFlags) key() (*backup.Key, error) {
 	text, env := os.LookupEnv("CATALYST_BACKUP_PASSPHRASE")
 	var key *backup.Key
 	var err error
-	switch given := *k.file != ""; {
-	case given && *k.passphrase != "" || (given || *k.passphrase != "") && k.recipients != nil && len(*k.recipients) > 0:
+	file, passphrase := *k.file != "", *k.passphrase != ""
+	recipients := k.recipients != nil && len(*k.recipients) > 0
+	switch {
+	case file && passphrase, file && recipients, passphrase && recipients:
 		err = errors.New("want one of --key, --passphrase-file and --recipient")
-	case given:
+	case file:
 		key, err = backup.KeyFile(*k.file)
-	case k.recipients != nil && len(*k.recipients) > 0:
+	case recipients:
 		key, err = backup.Recipients(strings.NewReader(strings.Join(*k.recipients, "\n")))
-	case *k.passphrase != "":
+	case passphrase:
 		var b []byte
 		if b, err = disk.ReadPrivate(*k.passphrase); err == nil {
 			key, err = backup.Passphrase(string(b))
@@ -61,8 +63,7 @@ func (k *keyFlags) key() (*backup.Key, error) {
 		key, err = backup.Passphrase(text)
 	default:
 		err = errors.New("a backup is locked: want --passphrase-file, --key or $CATALYST_BACKUP_PASSPHRASE (catalyst " +
-			"backup " +
-			"key FILE makes a key)")
+			"backup key FILE makes a key)")
 	}
 	if err != nil {
 		return nil, usageError{err}
@@ -86,10 +87,8 @@ func (a *app) backupNode() *cobra.Command {
 		Use: "node FILE", Short: "Back up this machine's node: identity, what was ordered, policies, configuration",
 		Args: exactArgs(1, "the file to write, or - for standard output"),
 		Long: "Back up this machine's node into one encrypted file: its identity with its private keys, the journal, " +
-			"policies, " +
-			"tokens and configuration. The node may run.\n\nConfiguration is taken as catalyst node takes it; without any, " +
-			"that " +
-			"of " + packagedConfig + " if it is there.",
+			"policies, tokens and configuration. The node may run.\n\nConfiguration is taken as catalyst node takes it; " +
+			"without any, that of " + packagedConfig + " if it is there.",
 		Example: "  catalyst backup node --passphrase-file secret node-a.backup",
 	}
 	load := settings(cmd)
@@ -114,8 +113,7 @@ func (a *app) backupNode() *cobra.Command {
 		}
 		if os.Getenv(config.NodeSealKey) != "" && cfg.SealKey == "" {
 			m.Notes = append(m.Notes, "the sealing key is that of $"+config.NodeSealKey+": keep it, the backup is worth "+
-				"nothing "+
-				"without it")
+				"nothing without it")
 		}
 		file := cmd.Flags().Lookup("config").Value.String()
 		if file == "-" {
@@ -193,8 +191,7 @@ func (a *app) backupOrg() *cobra.Command {
 		}
 		if os.Getenv("CATALYST_AUTH_SEAL_KEY") != "" && *sealing == "" {
 			m.Notes = append(m.Notes, "the sealing key is that of $CATALYST_AUTH_SEAL_KEY: keep it, the backup is worth "+
-				"nothing "+
-				"without it")
+				"nothing without it")
 		}
 		set, err := backup.Organisation(*dir, *sealing, m)
 		if err != nil {
@@ -289,8 +286,7 @@ func (a *app) backupKey() *cobra.Command {
 		Use: "key FILE", Short: "Make a key of backups, and print its public half",
 		Args: exactArgs(1, "the file to write"),
 		Long: "Make a key of backups in a file, and print its public half: with that (--recipient) a machine locks " +
-			"backups that " +
-			"it cannot open. Keep the file elsewhere.",
+			"backups that it cannot open. Keep the file elsewhere.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			text, public, err := backup.NewKey()
 			if err != nil {

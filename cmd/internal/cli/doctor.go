@@ -36,9 +36,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use: "doctor", Short: "Examine this machine and its node: what is wrong, where, and what to do",
 		Args: exactArgs(0, "no arguments"),
 		Long: "Examine this machine and its node: files and their modes, clock, ports, limits, Envoy, certificates, " +
-			"peers, DNS, " +
-			"journal and disk.\n\nIt works while the node runs and while it does not, changes nothing, and takes the " +
-			"configuration as catalyst node does; without any, that of " + packagedConfig + " if it is there.\n" +
+			"peers, DNS, journal and disk.\n\nIt works while the node runs and while it does not, changes nothing, and " +
+			"takes the configuration as catalyst node does; without any, that of " + packagedConfig + " if it is there.\n" +
 			"The exit status is 1 if something is wrong; a warning alone leaves it 0.",
 		Example: "  catalyst doctor --config node.yaml\n  catalyst doctor -o json | jq '.[] | select(.state == \"wrong\")'",
 	}
@@ -98,8 +97,7 @@ func (a *app) answers(ctx context.Context) (*doctor.Running, error) {
 	conn, err := net.Dial("unix", a.socket) //nolint:noctx // the kernel answers
 	if errors.Is(err, os.ErrPermission) {
 		return nil, fmt.Errorf("%s: this user may not ask the node: run catalyst doctor as root, or as the user that "+
-			"the node "+
-			"runs as", a.socket)
+			"the node runs as", a.socket)
 	}
 	if err != nil {
 		return nil, nil //nolint:nilnil,nilerr // no node runs

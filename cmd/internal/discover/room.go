@@ -283,27 +283,13 @@ func (r *Room) logChange(ctx context.Context, c *Change) {
 	for i := range c.Put {
 		s := &c.Put[i]
 		r.changed(ctx, s.Found.By, "put")
-		r.cfg.Log.Info(
-			"service is offered as it was found",
-			"service",
-			string(s.Name),
-			"source",
-			s.Found.By,
-			"in",
-			s.Found.In,
-			"workloads",
-			1+len(s.Others),
-		)
+		r.cfg.Log.Info("service is offered as it was found", "service", string(s.Name), "source", s.Found.By, "in",
+			s.Found.In, "workloads", 1+len(s.Others))
 	}
 	for i := range c.Remove {
 		s := &c.Remove[i]
 		r.changed(ctx, s.Found.By, "removed")
-		r.cfg.Log.Info(
-			"service is found no longer, and not offered any more",
-			"service",
-			string(s.Name),
-			"source",
-			s.Found.By,
-		)
+		r.cfg.Log.Info("service is found no longer, and not offered any more", "service", string(s.Name), "source",
+			s.Found.By)
 	}
 }

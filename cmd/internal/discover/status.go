@@ -68,7 +68,7 @@ func (r *Room) Warnings() []string {
 			all = append(all, fmt.Sprintf("discover %s: %s: %s%s", st.Source, st.Problems[0].In, st.Problems[0].Why, more(n)))
 		}
 		if n := len(st.Conflicts); n > 0 {
-			all = append(all, fmt.Sprintf("discover %s: %s%s", st.Source, st.Conflicts[0].words(), more(n)))
+			all = append(all, fmt.Sprintf("discover %s: %s%s", st.Source, st.Conflicts[0].Why(), more(n)))
 		}
 	}
 	return all
@@ -81,8 +81,8 @@ func more(n int) string {
 	return fmt.Sprintf(" (and %d more: catalyst discover status)", n-1)
 }
 
-// words say what the conflict is, and what ends it.
-func (c *Conflict) words() string {
+// Why says what the conflict is, and what ends it.
+func (c *Conflict) Why() string {
 	if c.With == "" {
 		return fmt.Sprintf("%s, found in %s, is offered as an operator ordered it: catalyst route remove %s lets what is "+
 			"found take its place", c.Service, c.In, c.Service)
@@ -90,9 +90,6 @@ func (c *Conflict) words() string {
 	return fmt.Sprintf("%s, found in %s, is offered already as %s has it: give one of them another name", c.Service, c.In,
 		c.With)
 }
-
-// Why says it in words.
-func (c *Conflict) Why() string { return c.words() }
 
 // report is what was logged last, so that each thing is logged once.
 type report struct {
@@ -112,7 +109,7 @@ func (p *report) log(log *slog.Logger, told []Told, problems [][]Problem, confli
 	for _, c := range conflicts {
 		if nowConflicts[c] = true; !p.conflicts[c] {
 			log.Warn("what is found is not offered: the name is taken", "service", string(c.Service), "source", c.Source, "in",
-				c.In, "why", c.words())
+				c.In, "why", c.Why())
 		}
 	}
 	p.problems, p.conflicts = now, nowConflicts

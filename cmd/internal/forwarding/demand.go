@@ -3,11 +3,11 @@ package forwarding
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"google.golang.org/grpc"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/filter"
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/xds"
@@ -88,14 +88,8 @@ func (f *Forwarder) wanted(sel *rib.Selected) (xds.Forwarding, bool) {
 func (f *Forwarder) always(sel *rib.Selected) bool {
 	return len(sel.Tiers) > 0 && f.cfg.Offer.Has(sel.Service) ||
 		protocolOf(sel) == bgp.TCP && slices.ContainsFunc(f.cfg.ListenTCP, func(pattern string) bool {
-			return covers(pattern, sel.Service)
+			return filter.Covers(pattern, sel.Service)
 		})
-}
-
-// covers tells whether a pattern (filter.CheckPattern) is for a service: its name, *.NAME for all below NAME, or *.
-func covers(pattern string, svc bgp.Service) bool {
-	suffix, below := strings.CutPrefix(pattern, "*")
-	return below && strings.HasSuffix(string(svc), suffix) || pattern == string(svc)
 }
 
 // protocolOf is what a service speaks, as its best path says; 0 if there is none.

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
-	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/datafile"
 )
 
 // kept is the file: the uses of each seat, those of the earliest last call first.
@@ -24,7 +23,10 @@ type keptUse struct {
 	Held    bool        `json:"held,omitempty"`
 }
 
-const fileVersion = 1
+const (
+	fileVersion = 1
+	largest     = 1 << 30 // bytes of the file; a use takes some 60
+)
 
 // read takes what was in use. What happened in the moment before an earlier process crashed is not in it: these
 // services are asked for once more. Where the file cannot be read, everything counts as used that Envoys had.
@@ -54,7 +56,7 @@ func (r *Room) read(now time.Time) {
 }
 
 func load(path string) (*kept, error) {
-	text, err := os.ReadFile(path)
+	text, err := datafile.Read(path, largest)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +92,7 @@ func (r *Room) keep() error {
 	r.mu.Unlock()
 	text, err := json.Marshal(k)
 	if err == nil {
-		err = disk.Replace(r.cfg.Path, text, 0o600)
+		err = datafile.Replace(r.cfg.Path, text)
 	}
 	if err != nil {
 		r.mu.Lock()

@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/catalyst-router/catalyst/bgp/datafile"
 	"github.com/catalyst-router/catalyst/cmd/internal/discover"
 )
 
@@ -202,32 +202,18 @@ func (s *Source) look(name string, now time.Time) (*file, error) {
 	if f.taken || now.Sub(f.since) < settle {
 		return f, nil
 	}
-	text, err := content(path)
+	text, err := datafile.Read(path, largest)
 	if err != nil {
 		return nil, err
 	}
 	f.taken = true
-	o, err := read(text)
+	o, err := read(string(text))
 	if err != nil {
 		f.trouble = strings.ReplaceAll(err.Error(), "\n", "; ")
 		return f, nil
 	}
 	f.trouble, f.item = "", discover.Item{In: name, Order: o.service, At: o.at}
 	return f, nil
-}
-
-// content reads a file, and waits for nobody if it has become a pipe meanwhile.
-func content(path string) (string, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator says which directory
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = f.Close() }()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", errors.Join(err, errors.New("it is no file any more"))
-	}
-	text, err := io.ReadAll(io.LimitReader(f, largest))
-	return string(text), err
 }
 
 func stateOf(info fs.FileInfo) state {
