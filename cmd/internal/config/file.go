@@ -10,8 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 	"github.com/goccy/go-yaml"
+
+	"github.com/catalyst-router/catalyst/cmd/internal/nearest"
 )
 
 // read takes what a YAML file says. Every problem is named by its key, as it stands in the file, and without the
@@ -56,7 +57,7 @@ func (c *Config) take(tree map[string]any, prefix string, fields []Field) []erro
 		below, isMap := tree[name].(map[string]any)
 		switch {
 		case i < 0:
-			errs = append(errs, fmt.Errorf("%s: there is no such key%s", key, nearest(key, fields)))
+			errs = append(errs, fmt.Errorf("%s: there is no such key%s", key, suggest(key, fields)))
 		case isMap:
 			errs = append(errs, c.take(below, key+".", fields)...)
 		case tree[name] != nil:
@@ -86,28 +87,22 @@ func (c *Config) setValue(f Field, v any) error {
 	return c.set(f, fmt.Sprint(v), "file")
 }
 
-// nearest suggests what may have been meant by a key that there is not: one of that name in another section, or one
+// suggest says what may have been meant by a key that there is not: one of that name in another section, or one
 // that is spelt much like it.
-func nearest(key string, fields []Field) string {
+func suggest(key string, fields []Field) string {
 	const few = 3 // more are no help
 	if elsewhere := namesakes(key, fields); len(elsewhere) > 0 && len(elsewhere) <= few {
 		return "; did you mean " + strings.Join(elsewhere, " or ") + "?"
 	}
-	best, far := "", 1+len(key)/3
-	for _, f := range fields {
-		for at := 0; at <= len(f.Key); at++ { // the sections as well
-			if at < len(f.Key) && f.Key[at] != '.' {
-				continue
-			}
-			if d := levenshtein.ComputeDistance(key, f.Key[:at]); d < far {
-				best, far = f.Key[:at], d
+	return nearest.Hint(key, 1+len(key)/3, "", func(yield func(string) bool) {
+		for _, f := range fields {
+			for at := 0; at <= len(f.Key); at++ { // the sections as well
+				if (at == len(f.Key) || f.Key[at] == '.') && !yield(f.Key[:at]) {
+					return
+				}
 			}
 		}
-	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + best + "?"
+	})
 }
 
 // namesakes are the keys that end as a key does, such as envoy.tcp-ports for tcp-ports.

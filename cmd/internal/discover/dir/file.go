@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/catalyst-router/catalyst/cmd/internal/nearest"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 )
 
@@ -38,7 +38,8 @@ func read(text string) (order, error) {
 		field, known := fields[key.Value]
 		switch {
 		case !known:
-			errs = append(errs, fmt.Errorf("%s: %s: there is no such key%s", place(key), key.Value, nearest(key.Value, fields)))
+			errs = append(errs, fmt.Errorf("%s: %s: there is no such key%s", place(key), key.Value,
+				nearest.Hint(key.Value, 3, "", slices.Values(slices.Sorted(maps.Keys(fields))))))
 		case out.at[key.Value] != "":
 			errs = append(errs, fmt.Errorf("%s: %s: stands at %s already", place(key), key.Value, out.at[key.Value]))
 		default:
@@ -111,17 +112,4 @@ func fieldsOf(in *operator.ServiceInput) map[string]reflect.Value {
 		all[name] = v.Field(i)
 	}
 	return all
-}
-
-func nearest(key string, fields map[string]reflect.Value) string {
-	best, far := "", 3
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if d := levenshtein.ComputeDistance(key, name); d < far {
-			best, far = name, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + best + "?"
 }

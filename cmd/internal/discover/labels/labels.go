@@ -6,14 +6,14 @@ package labels
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
-
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/cmd/internal/nearest"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 )
 
@@ -148,7 +148,8 @@ func Read(all map[string]string, prefix string) (Order, error) {
 		}
 		i := slices.IndexFunc(known, func(k key) bool { return k.name == name })
 		if i < 0 {
-			return o, fmt.Errorf("%s: there is no such label%s", label, nearest(name, known, prefix))
+			return o, fmt.Errorf("%s: there is no such label%s", label,
+				nearest.Hint(name, 3, prefix, names(known)))
 		}
 		if err := known[i].take(&o, all[label]); err != nil {
 			return o, fmt.Errorf("%s: %w", label, err)
@@ -160,15 +161,12 @@ func Read(all map[string]string, prefix string) (Order, error) {
 	return o, nil
 }
 
-func nearest(name string, known []key, prefix string) string {
-	best, far := "", 3
-	for _, k := range known {
-		if d := levenshtein.ComputeDistance(name, k.name); d < far {
-			best, far = k.name, d
+func names(known []key) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, k := range known {
+			if !yield(k.name) {
+				return
+			}
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + prefix + best + "?"
 }
