@@ -126,28 +126,30 @@ func removeAll(path string) error {
 	return errors.Join(errs...)
 }
 
-// rescue copies the whole rows of a table, and names those that are not.
+// rescue copies the whole rows of a table in one transaction (ten thousand rows are not ten thousand writes to the
+// disk), and names those that are not whole.
 func (t table) rescue(ctx context.Context, from, into *sql.DB) (lost []Damage, err error) {
 	seen := map[string]bool{}
-	var all []record
-	for _, order := range []string{"ORDER BY rowid", "ORDER BY rowid DESC"} { // from both ends towards a damaged page
-		some, _ := t.read(ctx, from, order) // what it could not read is missing below
-		all = append(all, some...)
-	}
 	have := totals{}
-	for _, r := range all {
-		if seen[r.key] {
-			continue
+	err = within(ctx, into, func(tx *sql.Tx) error {
+		for _, r := range t.salvageable(ctx, from) {
+			if seen[r.key] {
+				continue
+			}
+			seen[r.key] = true
+			if err := t.wrong(r); err != nil {
+				lost = append(lost, Damage{Kind: t.one, Key: r.key, Why: err.Error()})
+				continue
+			}
+			if err := t.setIn(ctx, tx, r.key, r.value); err != nil {
+				return err
+			}
+			have = have.with(r.sum, 1)
 		}
-		seen[r.key] = true
-		if err := t.wrong(r); err != nil {
-			lost = append(lost, Damage{Kind: t.one, Key: r.key, Why: err.Error()})
-			continue
-		}
-		if err := t.set(ctx, into, r.key, r.value); err != nil {
-			return nil, err
-		}
-		have = have.with(r.sum, 1)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	for _, key := range t.indexed(ctx, from) {
 		if !seen[key] {
@@ -161,6 +163,15 @@ func (t table) rescue(ctx context.Context, from, into *sql.DB) (lost []Damage, e
 		lost = append(lost, Damage{Kind: t.one, Why: fmt.Sprintf("%d are missing, and their names are lost", missing)})
 	}
 	return lost, nil
+}
+
+// salvageable reads the table from both ends towards a damaged page; rows between may be read twice or not at all.
+func (t table) salvageable(ctx context.Context, from *sql.DB) (all []record) {
+	for _, order := range []string{"ORDER BY rowid", "ORDER BY rowid DESC"} {
+		some, _ := t.read(ctx, from, order) // what it could not read is missed by the totals
+		all = append(all, some...)
+	}
+	return all
 }
 
 // indexed returns the keys that the table's index has, as far as it can be read.
