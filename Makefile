@@ -31,17 +31,20 @@ help: ## list the targets
 build: ## compile catalyst into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/catalyst ./cmd/catalyst
 
+# Most tests that run real processes wait for them most of the time: more of these run at once than there are cores.
+PARALLEL ?= 6
+
 .PHONY: test
 test: tools postgres ## all set-up, then every unit and real-Envoy test
-	$(GO) test ./...
+	$(GO) test -parallel $(PARALLEL) ./...
 
 .PHONY: race
-race: tools postgres ## the tests under the race detector (wants a C compiler, as Go's detector does)
-	CGO_ENABLED=1 $(GO) test -race ./...
+race: tools postgres ## the tests under the race detector, those of scale at a smaller one (wants a C compiler, as Go's detector does)
+	CGO_ENABLED=1 $(GO) test -race -short -parallel $(PARALLEL) ./...
 
 .PHONY: e2e
 e2e: tools build chromium clients docker $(PYJWT) $(PROMETHEUS) ## the end-to-end scenarios: real nodes, real Envoys
-	CATALYST_PROMETHEUS=$(PROMETHEUS) $(GO) test -tags e2e -count=1 -timeout 20m ./e2e/...
+	CATALYST_PROMETHEUS=$(PROMETHEUS) $(GO) test -tags e2e -count=1 -timeout 20m -parallel 4 ./e2e/...
 
 .PHONY: soak
 soak: tools build ## churn around real nodes for FOR (default 1h): memory, goroutines and books must stay

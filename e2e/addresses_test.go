@@ -97,6 +97,7 @@ func listenAt(t *testing.T, host, instance string) (port string) {
 // A host with addresses in both families, whose workload listens on one: every call reaches it, whichever family that
 // is, and health and trace say the same.
 func TestAHostInBothFamilies(t *testing.T) {
+	t.Parallel()
 	z := newZone(t)
 	z.set("both.internal", "127.0.0.1", "::1")
 	_, n := world(t, "a", "", "--names-server", z.address, "--names-interval", "1s")
@@ -143,6 +144,7 @@ func TestAHostInBothFamilies(t *testing.T) {
 // A host's records are followed; one that has lost them keeps its last address for as long as was said, and route
 // list says so.
 func TestAHostThatMovesAndIsLost(t *testing.T) {
+	t.Parallel()
 	z := newZone(t)
 	z.set("web.internal", "127.0.0.1")
 	_, n := world(t, "a", "", "--names-server", z.address, "--names-interval", "1s", "--names-keep", "6s")
@@ -176,6 +178,7 @@ func TestAHostThatMovesAndIsLost(t *testing.T) {
 // Several addresses are replicas: they share the traffic, each has its health, and one that is down or gone costs no
 // call.
 func TestReplicas(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b", "b-a")
 	one, well := sick(t, "one")
 	two, _ := sick(t, "two")

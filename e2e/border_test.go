@@ -51,6 +51,7 @@ func forged(t *testing.T, c *http.Client, ingress, service string, add http.Head
 // what a foreign node claims of the caller is left, also one node further on. Nodes inside an organisation are not
 // named to another, and a request that has crossed too many nodes ends.
 func TestTheBorderSaysWhoCalls(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a inner", "inner-a")
 	a, inner := n("a"), n("inner")
 	x := organisation(t, "bravo.example", "x")

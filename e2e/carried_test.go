@@ -43,6 +43,7 @@ func reads(t *testing.T, n *lab.Node, text string, args ...string) {
 // Acme's service reaches carol over bravo, through three Envoys, by a path that acme and bravo have signed. Carol asks
 // bravo why another one is not there. Once bravo's signature does not count for carol any more, nothing is called.
 func TestAServiceIsCarriedByASignedPath(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	catalyst := func(args ...string) {

@@ -72,6 +72,7 @@ func both(t *testing.T, n *lab.Node, service string, instances ...string) {
 // Maintenance: a node is drained under load, all of its traffic moves, and then it stops for good. Not one request
 // fails. Undrained after it has come back, it has its share again.
 func TestDrainLosesNothing(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c d", "a-b d-b c-b")
 	offer(t, n("a"), "books", "one")
 	offer(t, n("d"), "books", "two")
@@ -94,6 +95,7 @@ func TestDrainLosesNothing(t *testing.T) {
 // catalyst drain --wait says what is under way, by hop, and returns when that is nothing: a call that takes long is
 // waited for, and ends well; who does not wait that long is told, and the node goes on draining.
 func TestDrainWaitsForALongCall(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c", "a-b c-b")
 	begun, finish := make(chan struct{}), make(chan struct{})
 	var once sync.Once

@@ -10,6 +10,7 @@ import (
 // The direct next hop dies, node and Envoy, while its calls go on: the backup was in the caller's Envoy before it was
 // needed, so that no call is lost but those that were under way. When it is back, it serves again.
 func TestFailoverUnderLoad(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c", "a-b b-c a-c")
 	offer(t, n("a"), "books", "one")
 	offer(t, n("b"), "books", "two")

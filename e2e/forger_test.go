@@ -17,6 +17,7 @@ import (
 // Somebody with a CA of his own makes himself a certificate of a partner's node. It is believed neither where peers
 // come in nor where calls do, nobody's session is hurt, and the partner goes on.
 func TestAnotherOrganisationsCertificate(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a", "")
 	a := n("a")
 	x := organisation(t, "bravo.example", "x")

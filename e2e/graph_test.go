@@ -53,6 +53,7 @@ func answersQuery(t *testing.T, n *lab.Node, operation, want string) {
 // graph serves; the plan says who is asked; a workload that dies costs its own fields, and once its route is
 // withdrawn they leave the graph. With the last one the graph goes as well.
 func TestGraphFollowsTheRoutes(t *testing.T) {
+	t.Parallel()
 	_, node := world(t, "a b c", "a-b c-b", "--gateway-linger", "2s")
 	a, b, c := node("a"), node("b"), node("c")
 	graphService(t, a, "books", books.Handler())
@@ -110,6 +111,7 @@ func TestGraphFollowsTheRoutes(t *testing.T) {
 // What stays is not touched by what comes and goes: under load, with a subgraph joining and leaving all the time, no
 // operation on the others fails.
 func TestRecompositionFailsNoOperation(t *testing.T) {
+	t.Parallel()
 	_, node := world(t, "a b", "b-a", "--gateway-linger", "500ms")
 	a, b := node("a"), node("b")
 	graphService(t, a, "books", books.Handler())
@@ -182,6 +184,7 @@ func TestRecompositionFailsNoOperation(t *testing.T) {
 
 // A schema that breaks the graph is left out with its reason, and check tells before it is deployed what it would do.
 func TestABadSubgraphIsNamed(t *testing.T) {
+	t.Parallel()
 	_, node := world(t, "a", "")
 	a := node("a")
 	graphService(t, a, "books", books.Handler())
@@ -212,6 +215,7 @@ func TestABadSubgraphIsNamed(t *testing.T) {
 
 // A restarted control plane serves the graph again, and an Envoy that is killed costs operations only until it is back.
 func TestGraphSurvivesRestart(t *testing.T) {
+	t.Parallel()
 	_, node := world(t, "a b", "b-a")
 	a, b := node("a"), node("b")
 	graphService(t, a, "books", books.Handler())

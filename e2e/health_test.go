@@ -67,6 +67,7 @@ func prints(t *testing.T, n *lab.Node, text string, args ...string) {
 // A workload that says that it is not well is left by every node, and each says whose workload it is; it comes back.
 // The same where the operator wants it withdrawn.
 func TestHealthTravels(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c", "a-b c-b")
 	address, well := sick(t, "one")
 	check := []string{"--addr", address, "--health", "http:/healthz", "--health-interval", "100ms", "--health-timeout",
@@ -94,6 +95,7 @@ func TestHealthTravels(t *testing.T) {
 // With a second instance nobody notices: a workload that says that it is not well is left without one failed request,
 // from afar and beside it.
 func TestHealthMovesTrafficWithoutALoss(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c", "a-b c-b a-c")
 	address, well := sick(t, "one")
 	_, err := n("a").CLI(t.Context(), "route", "add", "books", "--addr", address, "--health", "/healthz",
@@ -126,6 +128,7 @@ func TestHealthMovesTrafficWithoutALoss(t *testing.T) {
 
 // gRPC by its own health protocol, TCP by connecting.
 func TestHealthOfGRPCAndTCP(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b", "a-b")
 	rpc, states := grpc.NewServer(), grpchealth.NewServer()
 	healthpb.RegisterHealthServer(rpc, states)

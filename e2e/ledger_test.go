@@ -25,6 +25,7 @@ type ledgerView struct {
 // The ledger of what others use is equal to what they did, call by call, while the exporter is killed and started again
 // under the load; and it says what an order would hit before it is given.
 func TestTheLedgerIsWhatTheyDid(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a", "")
 	a := n("a")
 	x := organisation(t, "bravo.example", "x")

@@ -12,6 +12,7 @@ import (
 // though the hold time is a minute and a half, and comes back when it goes on. Its Envoy runs all the while, so that
 // nothing is lost either way.
 func TestLiveness(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c", "b-c")
 	for _, pair := range [][2]string{{"a", "c"}, {"c", "a"}} {
 		args := []string{"peer", "add", pair[1], "--liveness", "300ms"}

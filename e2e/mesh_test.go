@@ -57,6 +57,7 @@ func (i *issuer) token(t *testing.T, scope string) string {
 // With permission one query asks every node of the organisation, each through its own operator API over the mesh;
 // without it none of them says anything.
 func TestOneQueryAsksEveryNode(t *testing.T) {
+	t.Parallel()
 	keys := newIssuer(t)
 	_, node := world(t, "a b c", "a-b c-b", "--gateway-operator", "--gateway-jwks", keys.jwks, "--gateway-issuer",
 		"https://auth.acme.example", "--gateway-audience", "mesh")

@@ -65,6 +65,7 @@ func contested(t *testing.T, n *lab.Node, service, by string) {
 // A node that begins to offer another's name gets none of its calls, is told of wherever an operator looks, and
 // neither of these ends with a restart of the node, but with the operator's word.
 func TestANameIsHeldForWhoeverHadIt(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c", "c-a c-b", "--peering-hold-names")
 	offer(t, n("a"), "books", "rightful")
 	answers(t, n("c"), "books", "rightful")
@@ -100,6 +101,7 @@ func TestANameIsHeldForWhoeverHadIt(t *testing.T) {
 
 // A node's own workload comes first at that node, whatever others announce, until its operator lets it give way.
 func TestAServiceThatYields(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b", "")
 	_, err := n("a").CLI(t.Context(), "peer", "add", "b", n("b").Peering, "--max-local-pref", "300", "--import",
 		rulesFile(t, `terms: [{name: nearer, set: {localPref: 200}, action: accept}]`))

@@ -46,6 +46,7 @@ func TestAlertRules(t *testing.T) {
 // A real Prometheus scrapes two nodes with traffic of every kind. Every panel of the dashboards has data, every rule
 // can be evaluated, and every metric is in the reference page with its labels.
 func TestDashboardsHaveData(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b", "a-b", "--policy-enforce", "on", "--policy-sample", "100")
 	a, b := n("a"), n("b")
 	offer(t, a, "books", "one")

@@ -25,6 +25,7 @@ import (
 // middle among them, which has nothing of it either; the others are not there. It stays so over the crash of a node,
 // and a call of something new that comes meanwhile waits for it.
 func TestServicesOnDemand(t *testing.T) {
+	t.Parallel()
 	_, node := world(t, "a b c", "a-b c-b", "--envoy-table", "used")
 	a, b, c := node("a"), node("b"), node("c")
 	const all = 12
@@ -96,6 +97,7 @@ func used(t *testing.T, n *lab.Node, some, all int) {
 
 // A node's setting is changed while its Envoy runs: what is called goes on being answered, in both directions.
 func TestTheTableIsChanged(t *testing.T) {
+	t.Parallel()
 	_, node := world(t, "a b", "a-b")
 	a, b := node("a"), node("b")
 	for n := range 3 {
@@ -120,6 +122,7 @@ func TestTheTableIsChanged(t *testing.T) {
 // A TCP service that nobody asked for has no port; once an operator asks for it, it has one, and it is reached over a
 // node in the middle that has nothing of it before. It keeps it over a restart, until an operator takes it away.
 func TestTCPOnDemand(t *testing.T) {
+	t.Parallel()
 	_, node := world(t, "a b c", "a-b c-b", "--envoy-table", "used", "--envoy-tcp", "[]")
 	a, b, c := node("a"), node("b"), node("c")
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -13,6 +13,7 @@ import (
 
 // Routes of a session that is lost serve on, and route list says since when and until when.
 func TestStaleRoutesAreSaid(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b", "b-a")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("b"), "books", "one")
@@ -25,6 +26,7 @@ func TestStaleRoutesAreSaid(t *testing.T) {
 
 // In a container Envoy ends with the node: SIGTERM moves traffic away first, when it is told so, and no call is lost.
 func TestSIGTERMDrainsWhenToldTo(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c", "a-b c-b", "--stop-sigterm", "drain", "--stop-drain", "15s")
 	offer(t, n("a"), "books", "one")
 	offer(t, n("c"), "books", "two")
@@ -43,6 +45,7 @@ func TestSIGTERMDrainsWhenToldTo(t *testing.T) {
 
 // A node whose Envoy does not listen where it was configured to is not ready, and says where.
 func TestReadyCountsListeners(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a", "")
 	must(t, n("a").Stop(syscall.SIGINT))
 	taken, err := net.Listen("tcp", n("a").Egress)

@@ -58,6 +58,7 @@ func offerHandler(t *testing.T, n *lab.Node, service string, h http.Handler, fla
 
 // What clients write that is allowed and rare is served like anything else, over two hops.
 func TestRequestsAsClientsWriteThem(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a c", "a-c")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("c"), "books", "one")
@@ -90,6 +91,7 @@ func TestRequestsAsClientsWriteThem(t *testing.T) {
 
 // A node that is told not to serve HTTP/1.0 says so.
 func TestHTTP10Refused(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a", "", "--envoy-http10=false")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("a"), "books", "one")
@@ -101,6 +103,7 @@ func TestHTTP10Refused(t *testing.T) {
 
 // Headers up to the limit pass both hops; what is beyond is answered with the reason, by whoever it reached first.
 func TestLargeHeaders(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a c", "a-c")
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var size int
@@ -143,6 +146,7 @@ func TestLargeHeaders(t *testing.T) {
 // Trailers of HTTP/1 go both ways, and so do interim responses: 100 when the workload is ready for a body, 103 before
 // the answer.
 func TestTrailersAndInterimResponses(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a c", "a-c")
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
@@ -215,6 +219,7 @@ func closer(t *testing.T) (address string, got map[string]*atomic.Int64) {
 // A workload closes its connection when a request on it is under way. One that may be sent twice is, once, and
 // answered; a POST never is.
 func TestRequestMeetsAClosingConnection(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a c", "a-c")
 	address, got := closer(t)
 	_, err := n("a").CLI(t.Context(), "route", "add", "closer", "--addr", address)
@@ -252,6 +257,7 @@ func TestRequestMeetsAClosingConnection(t *testing.T) {
 
 // Connections to a workload are closed by Envoy after four idle seconds, before common servers close theirs.
 func TestIdleConnectionsToWorkloads(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a", "", "--envoy-workload-idle=300ms")
 	var open atomic.Int64
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -281,6 +287,7 @@ func TestIdleConnectionsToWorkloads(t *testing.T) {
 // Calls and connections of a service are counted by its name, at the node of the application and at that of the
 // workload; names that nobody announces are not. The access log names the service of a TCP connection.
 func TestServicesInMetrics(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a c", "a-c")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("c"), "books", "one")

@@ -75,6 +75,7 @@ func askAs(t *testing.T, c *http.Client, ingress, service string) (int, error) {
 // Two organisations with CAs of their own: a call for what was offered arrives, nothing else is reached, whoever
 // asks, and nothing at all after the peer was removed, on a connection that is there already.
 func TestACallBetweenTwoOrganisations(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a stranger", "")
 	bravo, err := lab.New(t.Context(), binary(t), "bravo.example")
 	must(t, err)

@@ -17,6 +17,7 @@ import (
 // Both sides of a peering stand in files, with nothing exchanged but bundles: applied twice nothing changes, what is
 // exported is what was applied, an older bundle in a file takes nothing back, and what a file has no more is ended.
 func TestPeeringsFromFiles(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a", "")
 	a := n("a")
 	x := organisation(t, "bravo.example", "x")

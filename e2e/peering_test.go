@@ -64,6 +64,7 @@ type peeringView struct {
 // Two organisations peer with two commands, nothing copied by hand but the invitation: one service of three is
 // offered and answers, the others are absent with the reason; when it ends, everything ends at once.
 func TestOfferAndAccept(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a", "")
 	a := n("a")
 	x := organisation(t, "bravo.example", "x")
@@ -138,6 +139,7 @@ func TestOfferAndAccept(t *testing.T) {
 // A CA rotation at one organisation needs nobody at the other: the next root is trusted before anything is signed by
 // it, the former goes when nothing is, and no call fails meanwhile.
 func TestRotationNeedsNobodyElse(t *testing.T) {
+	t.Parallel()
 	l, n := world(t, "a", "")
 	a := n("a")
 	x := organisation(t, "bravo.example", "x")

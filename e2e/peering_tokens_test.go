@@ -23,6 +23,7 @@ const everybody = `@id("all") permit (principal, action == CATALYST::Action::"RE
 // and for none at all from the moment when it ends, also after a restart, until there is a peering again. A request
 // that goes on by right of such a token ends with the peering.
 func TestTokensEndWithThePeering(t *testing.T) {
+	t.Parallel()
 	followers := t.TempDir()
 	acme := members(t, "acme.example", "a", []string{"--followers", followers})
 	a := acme.Nodes["a"]

@@ -22,6 +22,7 @@ import (
 // has which. A node that is cut off goes on with the signed set on its disk, and fails closed for what asks for
 // freshness.
 func TestOneSetForAllNodes(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c", "a-b b-c", "--policy-enforce", "on", "--policy-follow", "[a]", "--policy-egress")
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "one") }))
 	t.Cleanup(srv.Close)

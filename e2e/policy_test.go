@@ -20,6 +20,7 @@ import (
 // the other is denied and told an id, by which the operator finds what came closest; a simulation says who would lose
 // what, and is right; a bad set is refused as a whole; a restart and a rollback keep their word.
 func TestLifeOfAPolicy(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c", "a-b c-b c-a", "--policy-enforce", "on", "--policy-sample", "100")
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "one for", r.Header.Get("X-Catalyst-Peer"))
@@ -87,6 +88,7 @@ func TestLifeOfAPolicy(t *testing.T) {
 // A policy that forbids a peer's routes takes them out of use at once and puts them back, with the session up all the
 // while; explain names it.
 func TestPolicyOnRoutes(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b", "a-b", "--policy-enforce", "on")
 	a, b := n("a"), n("b")
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "one") }))

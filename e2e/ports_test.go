@@ -100,6 +100,7 @@ func (p ports) hold(t *testing.T, after string, nodes []*lab.Node) {
 // Applications keep the port that they were told, whatever comes and goes in whatever order, and never reach another
 // service there.
 func TestPortsStay(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b", "b-a")
 	both := []*lab.Node{n("a"), n("b")}
 	zeta := greeter(t, n("a"), "zeta")
@@ -143,6 +144,7 @@ func TestPortsStay(t *testing.T) {
 
 // A service that its node withdraws because its workload is down comes back where it was, whoever came meanwhile.
 func TestPortsStayOverAWithdrawal(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b", "b-a")
 	var well atomic.Bool
 	well.Store(true)
@@ -182,6 +184,7 @@ func TestPortsStayOverAWithdrawal(t *testing.T) {
 // An operator chooses a port, at the node that offers a service and at one that uses it, and frees that of a service
 // that is gone.
 func TestPortsArePinnedAndFreed(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b", "b-a")
 	both := []*lab.Node{n("a"), n("b")}
 	chosen := strings.Split(strings.Trim(n("a").Ports, "[]"), ", ")[3]

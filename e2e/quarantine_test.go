@@ -42,6 +42,7 @@ func metric(t *testing.T, n *lab.Node, line string) {
 // node and its Envoy too, all others go on, and the reason is shown where it is refused and where the route was
 // announced. When the address is right, it is used.
 func TestARefusedNextHopIsAlone(t *testing.T) {
+	t.Parallel()
 	l, n := world(t, "a c", "c-a")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("c"), "books", "one")
@@ -93,6 +94,7 @@ func TestARefusedNextHopIsAlone(t *testing.T) {
 
 // The same for a workload of this node: its operator typed it.
 func TestARefusedWorkloadIsAlone(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a", "")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("a"), "books", "one")

@@ -132,6 +132,7 @@ func load(t *testing.T, n *lab.Node, service string) func() (total, failed int64
 
 // Three nodes in a line with their own port pools: every protocol, over the node in the middle.
 func TestLine(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c", "a-b c-b")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("c"), "books", "one")
@@ -171,6 +172,7 @@ func TestLine(t *testing.T) {
 
 // A stream that takes longer than Envoy's default time-outs is not cut, and comes piece by piece.
 func TestStreamsAreNotCut(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b", "a-b")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("b"), "books", "one")
@@ -194,6 +196,7 @@ func TestStreamsAreNotCut(t *testing.T) {
 
 // The direct next hop is killed: traffic goes by the other side of the triangle, and comes back.
 func TestTriangleFailsOver(t *testing.T) {
+	t.Parallel()
 	l, n := world(t, "a b c", "a-b b-c a-c")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("c"), "books", "one")
@@ -222,6 +225,7 @@ func TestTriangleFailsOver(t *testing.T) {
 
 // Two nodes that act at the same moment do not wait for each other.
 func TestBothEndsAnnounceAtOnce(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b", "a-b")
 	done := make(chan error, 2)
 	for _, at := range []string{"a", "b"} {
@@ -252,6 +256,7 @@ func TestBothEndsAnnounceAtOnce(t *testing.T) {
 // kill -9 of any control plane on the way, under load: not one request fails, the Envoy is adopted, and nothing is
 // lost.
 func TestControlPlaneIsKilledUnderLoad(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c", "a-b c-b")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("c"), "books", "one")
@@ -281,6 +286,7 @@ func TestControlPlaneIsKilledUnderLoad(t *testing.T) {
 
 // SIGTERM is a restart: traffic does not notice. SIGINT is for good: peers are told at once.
 func TestRestartAndFarewell(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b", "a-b")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("b"), "books", "one")
@@ -308,6 +314,7 @@ func TestRestartAndFarewell(t *testing.T) {
 
 // A port that somebody else holds is refused by Envoy: the reason is shown on the service, and no other is touched.
 func TestATakenPortTakesNothingElseWithIt(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a", "")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("a"), "books", "one")
@@ -329,6 +336,7 @@ func TestATakenPortTakesNothingElseWithIt(t *testing.T) {
 
 // The pool is used up: the operator sees which service has no port and why, and the others work.
 func TestPortsRunOut(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a", "")
 	for i := range 5 {
 		_, err := n("a").CLI(t.Context(), "route", "add", fmt.Sprintf("tcp%d", i), "--addr", "127.0.0.1:9", "-p", "tcp")
@@ -359,6 +367,7 @@ func TestPortsRunOut(t *testing.T) {
 
 // Bad input is refused with the field, the rule and the right exit status.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	l, n := world(t, "a", "")
 	const wrong, refused = "exit status 2", "exit status 1"
 	for _, tt := range []struct {
@@ -465,6 +474,7 @@ func runEnvoy(t *testing.T, dir, bootstrap string) (stop func()) {
 
 // An Envoy that dies is started again, and gets all that it had; a workload that fails its health check is left.
 func TestEnvoyIsRestartedAndWorkloadsAreChecked(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b", "a-b")
 	offer(t, n("a"), "books", "one", "--health", "/health")
 	answers(t, n("b"), "books", "one")

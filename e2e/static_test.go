@@ -56,6 +56,7 @@ func bytesSent(t *testing.T, n *lab.Node) int {
 // Everything at c is killed, and so is the control plane of its only peer: c's Envoy gets at once what it had, and
 // traffic flows. When the peer is back nothing is sent again, nothing fails, and what was withdrawn meanwhile goes.
 func TestARestartWithoutPeersForwardsAtOnce(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a c", "c-a", "--peering-deferral", "28s")
 	offer(t, n("a"), "books", "one")
 	offer(t, n("a"), "gone", "one")
@@ -113,6 +114,7 @@ func kept(t *testing.T, n *lab.Node, names ...string) {
 
 // A file that is damaged is reported, put aside and not used: the node comes up as it would without one.
 func TestADamagedForwardingStateIsIgnored(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a c", "c-a")
 	offer(t, n("a"), "books", "one")
 	answers(t, n("c"), "books", "one")
@@ -139,6 +141,7 @@ func TestADamagedForwardingStateIsIgnored(t *testing.T) {
 // A TCP workload that nobody checks dies: connections made beside its node and from elsewhere reach the other
 // instance, and the first of them is not lost.
 func TestATCPWorkloadFallsOverInEnvoy(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c", "a-b c-a")
 	serve := func(name string) (string, func()) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

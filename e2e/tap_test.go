@@ -40,6 +40,7 @@ func recent(ctx context.Context, n *lab.Node, args ...string) ([]tapped, error) 
 // reason, a failed one says what failed, and one to a TCP service is seen as well. A node that is told of no share
 // still hears of what went wrong.
 func TestTap(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c", "a-b b-c", "--tap-enabled", "--policy-enforce", "on")
 	a, b, c := n("a"), n("b"), n("c")
 	offer(t, a, "books", "one")
@@ -172,6 +173,7 @@ func watchCalls(t *testing.T, n *lab.Node) <-chan string {
 
 // Where no share of calls is told, those that failed are.
 func TestTapOfWhatWentWrong(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a", "", "--tap-enabled", "--tap-share", "0")
 	a := n("a")
 	offer(t, a, "books", "one")

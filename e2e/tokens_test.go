@@ -113,6 +113,7 @@ func tellsPrincipal(t *testing.T) string {
 // A token's whole life over processes: minted by the organisation, believed by a node's Envoy and at its operator API
 // from elsewhere, refused from the wrong certificate and unbound where something is changed, and revoked.
 func TestTokensOfAnOrganisation(t *testing.T) {
+	t.Parallel()
 	l := members(t, "acme.example", "", nil)
 	api := free(t)
 	a, err := l.Add(t.Context(), "a", "--policy-enforce", "on", "--policy-tokens", "organisation", "--api", api)
@@ -330,6 +331,7 @@ func refused(ctx context.Context, n *lab.Node, service, token string, since time
 // A node is revoked by its own organisation. Another one that follows ends the session with it, refuses it in the
 // handshake, and lets it reach nothing through its Envoy, though its certificate is valid still.
 func TestARevokedNodeOfAnotherOrganisation(t *testing.T) {
+	t.Parallel()
 	followers := t.TempDir()
 	acme := members(t, "acme.example", "", []string{"--followers", followers})
 	a, err := acme.Add(t.Context(), "a")

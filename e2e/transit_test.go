@@ -31,6 +31,7 @@ func crosses(t *testing.T, n *lab.Node, org string) {
 // Two paths to a service lead through two other organisations. The one in use is restarted, and nothing is lost; it is
 // drained, and calls go by the other; the other dies, node and Envoy, and calls come back at once.
 func TestPathsThroughOtherOrganisations(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a", "")
 	a := n("a")
 	offer(t, a, "books", "one")

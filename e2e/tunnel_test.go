@@ -15,6 +15,7 @@ import (
 // A site can only dial out: its Envoy holds tunnels to the hub, and the hub reaches its services by them. The hub
 // says so, in a trace and of the peer. Nodes and Envoys that are killed come back.
 func TestASiteBehindNATOffersServices(t *testing.T) {
+	t.Parallel()
 	l, at := world(t, "hub", "", "--envoy-tunnels-from", "[acme.example/site]")
 	hub := at("hub")
 	// where nobody listens

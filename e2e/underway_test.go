@@ -70,6 +70,7 @@ func (h *held) ends(t *testing.T, why string) {
 // The connections of a peer that is removed, and those of a node that is revoked, end within seconds; that of another
 // peer goes on.
 func TestConnectionsEndWithTheirRight(t *testing.T) {
+	t.Parallel()
 	l := members(t, "acme.example", "a c d e", nil)
 	n := func(name string) *lab.Node { return l.Nodes[name] }
 	for _, peer := range []string{"c", "d", "e"} {

@@ -137,6 +137,7 @@ func readAxe(t *testing.T) string {
 // services with their paths, a trace, the map, Envoys, the graph, a denial and its reason; and sees at once when a
 // node goes away and when the connection does.
 func TestLookingGlass(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a b c", "a-b c-b", "--web", "127.0.0.1:0", "--policy-enforce", "on", "--policy-sample", "100",
 		"--tap-enabled", "--gateway-operator", "--gateway-jwks", newIssuer(t).jwks, "--gateway-issuer",
 		"https://auth.acme.example", "--gateway-audience", "mesh")
@@ -235,6 +236,7 @@ func TestLookingGlass(t *testing.T) {
 
 // Whoever has no token sees nothing of the node, nor does a page of somebody else's that is made to point at it.
 func TestLookingGlassIsForItsOperator(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a", "", "--web", "127.0.0.1:0")
 	link, err := n("a").CLI(t.Context(), "web", "--data", filepath.Join(n("a").Dir, "data"))
 	must(t, err)

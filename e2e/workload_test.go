@@ -24,6 +24,7 @@ import (
 // A workload that speaks TLS is ordered with how it is known, is checked over TLS, and called; a trace of one that was
 // ordered without TLS, or over the wrong protocol, says what it speaks and what to order, and that helps.
 func TestWorkloadsOverTLSAndTheWrongProtocol(t *testing.T) {
+	t.Parallel()
 	_, n := world(t, "a c", "a-c")
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "over TLS")

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/catalyst-router/catalyst/e2e/free"
 )
 
 // process is one that runs beside the nodes.
@@ -27,11 +29,11 @@ func (l *Lab) OrgDir() string { return filepath.Join(l.Dir, "org") }
 // answers. Started again it has the same address.
 func (l *Lab) StartAuth(ctx context.Context, flags ...string) error {
 	if l.Auth == "" {
-		free, err := freePorts(1)
+		found, err := free.Ports(1)
 		if err != nil {
 			return err
 		}
-		l.Auth = "127.0.0.1:" + strconv.Itoa(free[0])
+		l.Auth = "127.0.0.1:" + strconv.Itoa(found[0])
 	}
 	log, err := os.OpenFile(filepath.Join(l.Dir, "auth.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

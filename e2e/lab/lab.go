@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +19,7 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/e2e/free"
 )
 
 // Lab is an organisation's CA and the nodes that it issued.
@@ -94,11 +93,11 @@ func (l *Lab) Run(ctx context.Context, args ...string) (string, error) {
 
 // Add issues a node and starts it, with further flags of catalyst node.
 func (l *Lab) Add(ctx context.Context, name string, flags ...string) (*Node, error) {
-	free, err := freePorts(5 + 4)
+	found, err := free.Ports(5 + 4)
 	if err != nil {
 		return nil, err
 	}
-	at := func(i int) string { return "127.0.0.1:" + strconv.Itoa(free[i]) }
+	at := func(i int) string { return "127.0.0.1:" + strconv.Itoa(found[i]) }
 	n := &Node{
 		Name:    name,
 		Dir:     filepath.Join(l.Dir, name),
@@ -109,35 +108,13 @@ func (l *Lab) Add(ctx context.Context, name string, flags ...string) (*Node, err
 		Gateway: at(4),
 		lab:     l,
 		Flags:   flags,
-		Ports:   fmt.Sprintf("[%d, %d, %d, %d]", free[5], free[6], free[7], free[8]),
+		Ports:   fmt.Sprintf("[%d, %d, %d, %d]", found[5], found[6], found[7], found[8]),
 	}
 	if err := l.admit(ctx, n); err != nil {
 		return nil, err
 	}
 	l.Nodes[name] = n
 	return n, n.Start(ctx)
-}
-
-// freePorts finds ports that nobody listens on, below those that systems give to connections: one of these may take a
-// port before the node does.
-func freePorts(n int) ([]int, error) {
-	const first, last, tries = 12_000, 32_000, 100
-	var ports []int
-	var err error
-	for range n + tries + 1 {
-		if len(ports) == n {
-			return ports, nil
-		}
-		port := first + rand.IntN(last-first) //nolint:gosec // no secret
-		l, taken := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-		if taken != nil {
-			err = taken
-			continue
-		}
-		defer func() { _ = l.Close() }()
-		ports = append(ports, port)
-	}
-	return nil, fmt.Errorf("%d free ports: %w", n, err)
 }
 
 // Start starts the node's process and waits until it answers.

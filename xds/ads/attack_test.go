@@ -162,6 +162,7 @@ func (f *forger) all(other *forger) map[string]string {
 // Every kind of bent token is refused at a real Envoy, however often it is shown, and the good one passes before and
 // after; so does no token in another place than the header.
 func TestForgedTokensAtEnvoy(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
 	c.server.Open()
@@ -242,6 +243,7 @@ func rawStatus(t *testing.T, conn net.Conn, text string) (int, string) {
 
 // Requests that say two things at once, or pretend, reach no service that they are not permitted to.
 func TestRequestsThatLieAtEnvoy(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
 	c.server.Open()
@@ -292,6 +294,7 @@ func TestRequestsThatLieAtEnvoy(t *testing.T) {
 
 // The name that TLS asks for says nothing: what is asked for is what :authority says.
 func TestTheNameInTLSDecidesNothing(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
 	c.server.Open()

@@ -36,6 +36,7 @@ func mute(t *testing.T) string {
 // The only next hop there is answers nothing. A call waits for two attempts and is told; the target is not left, which
 // would help nobody, so that the first call after it is back is answered.
 func TestTheOnlyTargetIsTriedTwiceAndNotLeft(t *testing.T) {
+	t.Parallel()
 	const dead = bgp.Service("dead.acme.example")
 	org := newAuthority(t, "acme.example")
 	c := newPlane(t, org, "c")
@@ -71,6 +72,7 @@ func TestTheOnlyTargetIsTriedTwiceAndNotLeft(t *testing.T) {
 // A request of another node lasts no longer than mesh-stream says, and a connection takes new requests no longer than
 // mesh-connection says; what is under way on it goes on, and no call fails for that.
 func TestWhatLastsBetweenNodesIsBounded(t *testing.T) {
+	t.Parallel()
 	const long = bgp.Service("long.acme.example")
 	org := newAuthority(t, "acme.example")
 	short := newPlaneConfigured(t, org, "short", func(p *plane) { p.cfg.Limits = xds.Limits{MeshStream: time.Second} })

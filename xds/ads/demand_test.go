@@ -35,6 +35,7 @@ func (u *uses) Uses(seat string, svc bgp.Service) bool {
 // Each Envoy is given the services that it uses, and no other's; what it loses is taken from it alone. Whoever waits
 // for an Envoy to have one hears when it has, that it is gone, or nothing.
 func TestEachEnvoyHasWhatItUses(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	u := &uses{all: map[string]bool{}}
 	e := newElsewhere(t, org, func(c *ads.Config) { c.Uses = u.Uses })

@@ -122,6 +122,7 @@ func (p *plane) file() (alive func() error) {
 // connections, WebSockets, answers and uploads without end, large files, also over a node in the middle. Everything
 // else goes on, through changes that do not concern it too. The end is a decision that the operator finds.
 func TestOpenStreamsEndWithTheirRight(t *testing.T) {
+	t.Parallel()
 	const lines = bgp.Service("lines.acme.example")
 	org := newAuthority(t, "acme.example")
 	a, b, c, d := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c"), newPlane(t, org, "d")
@@ -196,6 +197,7 @@ func TestOpenStreamsEndWithTheirRight(t *testing.T) {
 
 // A restart of the node, which no traffic may notice, ends nothing that it watches.
 func TestWatchedConnectionsOutliveARestart(t *testing.T) {
+	t.Parallel()
 	const lines = bgp.Service("lines.acme.example")
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
@@ -227,6 +229,7 @@ func (p *plane) eventuallyAt(svc bgp.Service, path string, status int) {
 
 // A call of gRPC that is watched ends as soon as it is answered: its trailers wait for nothing.
 func TestWatchedCallsAreNotLate(t *testing.T) {
+	t.Parallel()
 	const greeter = bgp.Service("greeter.acme.example")
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")

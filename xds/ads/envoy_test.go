@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -28,6 +27,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/e2e/free"
 	"github.com/catalyst-router/catalyst/envoy"
 	"github.com/catalyst-router/catalyst/envoy/ports"
 	"github.com/catalyst-router/catalyst/xds"
@@ -79,18 +79,11 @@ type plane struct {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	var err error
-	for range 100 {
-		// below those that systems give to connections, one of which may take it before Envoy does
-		port := 12_000 + rand.IntN(20_000)
-		var l net.Listener
-		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			_ = l.Close()
-			return port
-		}
+	found, err := free.Ports(1)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal(err)
-	return 0
+	return found[0]
 }
 
 func newPlane(t *testing.T, a authority, name string) *plane {
@@ -291,6 +284,7 @@ const books = bgp.Service("books.acme.example")
 
 // The whole way: egress at c, transit at b, ingress and workload at a; over mutual TLS, each by the same table.
 func TestHTTPOverTransit(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
 	for _, p := range []*plane{a, b, c} {
@@ -377,6 +371,7 @@ func say(conn net.Conn, r *bufio.Reader, line string) (string, error) {
 // TCP rides in CONNECT streams, also over a node in the middle, and a live connection survives that its service's way
 // changes.
 func TestTCPOverTransit(t *testing.T) {
+	t.Parallel()
 	const lines = bgp.Service("lines.acme.example")
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
@@ -403,6 +398,7 @@ func TestTCPOverTransit(t *testing.T) {
 
 // A next hop that does not answer is left by the data plane itself, before any message.
 func TestFailoverToTheBackup(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
 	for _, p := range []*plane{a, b, c} {
@@ -422,6 +418,7 @@ func TestFailoverToTheBackup(t *testing.T) {
 
 // Two nodes that back each other up must not hand a request to and fro.
 func TestLoopsEndAtOnce(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, b := newPlane(t, org, "a"), newPlane(t, org, "b")
 	a.server.Open()
@@ -433,6 +430,7 @@ func TestLoopsEndAtOnce(t *testing.T) {
 
 // A next hop is believed by the certificate of its node alone.
 func TestOnlyTheRightCertificateIsBelieved(t *testing.T) {
+	t.Parallel()
 	org, foreign := newAuthority(t, "acme.example"), newAuthority(t, "bravo.example")
 	a, c, alien := newPlane(t, org, "a"), newPlane(t, org, "c"), newPlane(t, foreign, "x")
 	for _, p := range []*plane{a, c, alien} {
@@ -452,6 +450,7 @@ func TestOnlyTheRightCertificateIsBelieved(t *testing.T) {
 
 // Names of Envoy's own clusters are no names of services.
 func TestInternalClustersCannotBeReached(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a := newPlane(t, org, "a")
 	a.server.Open()
@@ -474,6 +473,7 @@ func TestInternalClustersCannotBeReached(t *testing.T) {
 
 // A control plane that restarts re-sends nothing, and until it knows everything it takes nothing away.
 func TestReconnectingEnvoyLosesNothing(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a := newPlane(t, org, "a")
 	a.server.Open()
@@ -502,6 +502,7 @@ func TestReconnectingEnvoyLosesNothing(t *testing.T) {
 
 // One resource that Envoy refuses takes no other with it, and Envoy's words are kept.
 func TestARefusedResourceIsAlone(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a := newPlane(t, org, "a")
 	a.server.Open()
@@ -548,6 +549,7 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 
 // A WebSocket goes over a node in the middle: the upgrade is an extended CONNECT between Envoys.
 func TestWebSocketOverTransit(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
 	a.server.Open()
@@ -588,6 +590,7 @@ func TestWebSocketOverTransit(t *testing.T) {
 
 // A renewed certificate is used for new connections, and costs no live one.
 func TestCertificatesRotateWithoutADrop(t *testing.T) {
+	t.Parallel()
 	const lines = bgp.Service("lines.acme.example")
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
@@ -632,6 +635,7 @@ func TestCertificatesRotateWithoutADrop(t *testing.T) {
 
 // An Envoy that asks for the state of the world gets it, on each change, refusals and reconnection included.
 func TestStateOfTheWorld(t *testing.T) {
+	t.Parallel()
 	const lines = bgp.Service("lines.acme.example")
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlaneWith(t, org, "c", true)

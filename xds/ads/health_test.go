@@ -22,6 +22,7 @@ import (
 // A service whose workload is down is answered with that word and with who says so, by HTTP and by CONNECT; it comes
 // back.
 func TestDownIsSaidInTheAnswer(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
 	a.server.Open()
@@ -101,6 +102,7 @@ func says(name string) http.Handler {
 // A workload beside the node that dies is left for the paths through others by the data plane itself: not one request
 // fails, before anybody has checked anything.
 func TestLocalWorkloadFailsOverAtOnce(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
 	for _, p := range []*plane{a, b, c} {
@@ -166,6 +168,7 @@ func ticking() http.Handler {
 // Changes of a service's way are make-before-break: streams on the old way go on, whether the next hop changes, a
 // backup comes or goes, the clusters of the old way are removed, or the old next hop drains.
 func TestStreamsOutliveChangesOfTheWay(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
 	for _, p := range []*plane{a, b, c} {
@@ -219,6 +222,7 @@ func TestStreamsOutliveChangesOfTheWay(t *testing.T) {
 // A service that moves to next hops to which no other leads costs no request: Envoy asks for the routes there because
 // of a scope that serves nobody.
 func TestNewWaysCostNoRequest(t *testing.T) {
+	t.Parallel()
 	for _, whole := range []bool{false, true} {
 		t.Run(fmt.Sprintf("state of the world %t", whole), func(t *testing.T) {
 			org := newAuthority(t, "acme.example")
@@ -293,6 +297,7 @@ func (p *plane) admin(path string) string {
 
 // The endpoint of a next hop that drains is DRAINING in Envoy: nothing new goes there while another is in use.
 func TestDrainingNextHop(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
 	for _, p := range []*plane{a, b, c} {
@@ -340,6 +345,7 @@ func TestDrainingNextHop(t *testing.T) {
 // here and from elsewhere, before any message; and it is used again when it is back. Connections and the listener
 // stay over all of it. Two nodes whose workloads are both dead do not hand a stream to and fro.
 func TestTCPWorkloadsHaveBackups(t *testing.T) {
+	t.Parallel()
 	const lines = bgp.Service("lines.acme.example")
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")

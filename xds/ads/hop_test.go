@@ -64,6 +64,7 @@ func (p *plane) ejections() (n int) {
 // Streams that a workload resets, however many and at whatever moment, say nothing of its node: other services behind
 // the same next hop go on being answered, and by it. So it is where there is no other way, and where there are others.
 func TestResetsOfAServiceEjectNoNextHop(t *testing.T) {
+	t.Parallel()
 	const bad, lone = bgp.Service("bad.acme.example"), bgp.Service("lone.acme.example")
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
@@ -162,6 +163,7 @@ func every(t *testing.T, pause time.Duration, f func()) (stop func()) {
 // A TCP service whose workload takes no connections is a CONNECT that its node answers 503: that node is not left for
 // it, so that its other services are reached.
 func TestADeadTCPWorkloadEjectsNoNextHop(t *testing.T) {
+	t.Parallel()
 	const dead = bgp.Service("dead.acme.example")
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
@@ -197,6 +199,7 @@ func TestADeadTCPWorkloadEjectsNoNextHop(t *testing.T) {
 // A next hop that takes no connections costs no call and no TCP connection where there is another, from the first on,
 // and is left after that.
 func TestADeadNextHopCostsNoCall(t *testing.T) {
+	t.Parallel()
 	const lines = bgp.Service("lines.acme.example")
 	org := newAuthority(t, "acme.example")
 	b, c := newPlane(t, org, "b"), newPlane(t, org, "c")

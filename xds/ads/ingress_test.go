@@ -56,6 +56,7 @@ func call(t *testing.T, c *http.Client, ingress string, svc bgp.Service) (int, s
 
 // Who comes in is who is on the list, whatever the CA signed, and each certificate is judged to the byte.
 func TestOnlyPeersComeIn(t *testing.T) {
+	t.Parallel()
 	const other = bgp.Service("other.acme.example")
 	org, bravo := newAuthority(t, "acme.example"), newAuthority(t, "bravo.example")
 	a := newPlaneConfigured(t, org, "a", func(p *plane) {
@@ -127,6 +128,7 @@ func TestOnlyPeersComeIn(t *testing.T) {
 // A peer that is removed is refused on the connection that it has, one that is added comes in, and nobody else's
 // connection ends for it.
 func TestTheListFollowsPeersAtOnce(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	admitted := func(names ...string) (a xds.Admission) {
 		for _, n := range names {
@@ -189,6 +191,7 @@ func refusing(a xds.Admission, names ...string) xds.Admission {
 
 // Until the list is there, nobody comes in.
 func TestWithoutAListNobodyComesIn(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a := newPlaneConfigured(t, org, "a", func(p *plane) { p.cfg.Admission = xds.Admission{} })
 	a.server.Open()
@@ -204,6 +207,7 @@ func TestWithoutAListNobodyComesIn(t *testing.T) {
 // Another organisation's CA cannot stand in for a next hop of this one by putting a name of its own before that of
 // the next hop.
 func TestANextHopIsJudgedByItsOwnRoots(t *testing.T) {
+	t.Parallel()
 	org, bravo := newAuthority(t, "acme.example"), newAuthority(t, "bravo.example")
 	c := newPlaneConfigured(t, org, "c", func(p *plane) { p.identity.Roots["bravo.example"] = bravo.Roots() })
 	c.server.Open()
@@ -262,6 +266,7 @@ func TestANextHopIsJudgedByItsOwnRoots(t *testing.T) {
 // What a caller says of where a request came from, where it has been and how Envoy is to treat it reaches no
 // workload; what nodes say does.
 func TestCallersClaimsReachNoWorkload(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
 	a.server.Open()

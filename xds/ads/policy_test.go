@@ -156,6 +156,7 @@ const onlyGet = `@id("c-reads") permit (principal == CATALYST::NODE::"spiffe://a
 // What the policies of the node that takes a call in say is what happens to it, over a real Envoy and mutual TLS: the
 // caller is who its certificate says.
 func TestPolicyAtTheIngress(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
 	b.server.Open()
@@ -216,6 +217,7 @@ func TestPolicyAtTheIngress(t *testing.T) {
 // Who decides is gone, or has nothing to decide by: nothing gets through, and it is no denial that callers see but a
 // failure. A change is in force for the next call.
 func TestPolicyFailsClosed(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
 	c.server.Open()
@@ -243,6 +245,7 @@ func TestPolicyFailsClosed(t *testing.T) {
 
 // The node is restarted while calls come in: they wait for it, and none fails.
 func TestPolicyWaitsForARestart(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
 	c.server.Open()
@@ -269,6 +272,7 @@ func TestPolicyWaitsForARestart(t *testing.T) {
 
 // Connections of TCP services are decided when they are opened, before a byte of either side has passed.
 func TestPolicyOfConnections(t *testing.T) {
+	t.Parallel()
 	const lines = bgp.Service("lines.acme.example")
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")

@@ -71,6 +71,7 @@ func (p *plane) kept(prefix string) []string {
 // Next hops that Envoy refuses leave the service on its old way, without one failed request and over a restart of
 // Envoy, while everything else goes on; the next other way is taken.
 func TestARefusedNextHopLeavesTheOldWay(t *testing.T) {
+	t.Parallel()
 	for _, whole := range []bool{false, true} {
 		t.Run(fmt.Sprintf("state of the world %t", whole), func(t *testing.T) {
 			org := newAuthority(t, "acme.example")
@@ -125,6 +126,7 @@ func TestARefusedNextHopLeavesTheOldWay(t *testing.T) {
 
 // A workload that Envoy refuses leaves a TCP service on its way through another node, listener included.
 func TestARefusedWorkloadLeavesTheListener(t *testing.T) {
+	t.Parallel()
 	const lines = bgp.Service("lines.acme.example")
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
@@ -160,6 +162,7 @@ func TestARefusedWorkloadLeavesTheListener(t *testing.T) {
 // A resource that Envoy cannot even read spoils a whole response, and its words name nothing: it is found, and all
 // others are taken.
 func TestAnUnreadableResourceIsFoundAmongMany(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a := newPlane(t, org, "a")
 	a.server.Open()
@@ -195,6 +198,7 @@ func TestAnUnreadableResourceIsFoundAmongMany(t *testing.T) {
 // What an earlier process kept is served at once to an Envoy that has nothing, and is not forced on one that may have
 // something newer. Once everything is compiled, what is the same is not sent again, and what is gone is removed.
 func TestWhatWasKeptIsServedAtOnce(t *testing.T) {
+	t.Parallel()
 	const gone, later = bgp.Service("gone.acme.example"), bgp.Service("later.acme.example")
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
@@ -254,6 +258,7 @@ func TestWhatWasKeptIsServedAtOnce(t *testing.T) {
 
 // An empty store opens nothing: an Envoy that still serves would lose everything.
 func TestNothingKeptOpensNothing(t *testing.T) {
+	t.Parallel()
 	s := ads.NewServer(ads.Config{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	s.Restore(nil)
 	if got := s.Taken(); len(got) > 0 {

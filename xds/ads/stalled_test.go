@@ -28,6 +28,7 @@ func (p *plane) allocated() int {
 // A stream that nobody reads costs each Envoy on its way its window and the buffer of one connection at the most,
 // however much its workload has to say: what Envoy takes of memory grows by no more than that for each.
 func TestAStalledStreamIsBounded(t *testing.T) {
+	t.Parallel()
 	const streams, window = 40, 256 << 10
 	limits := xds.Limits{StreamWindow: window}
 	org := newAuthority(t, "acme.example")

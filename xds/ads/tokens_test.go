@@ -158,6 +158,7 @@ const onlyAda = `@id("ada-reads") permit (principal == CATALYST::USER::"ada", ac
 // What a token says decides at the ingress, over a real Envoy, in place of the node that sends the request. A bound
 // one is good from its certificate alone, whatever headers say; a revoked one is refused from the next request on.
 func TestTokensAtTheIngress(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
 	b.server.Open()
@@ -228,6 +229,7 @@ func TestTokensAtTheIngress(t *testing.T) {
 // A token that is not bound goes along over a node in the middle, so that the policies of the last one have its
 // claims; one that is bound to the certificate of the first connection is worth nothing there, and stays.
 func TestTokensOverTransit(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, b, c := newPlane(t, org, "a"), newPlane(t, org, "b"), newPlane(t, org, "c")
 	c.server.Open()
@@ -252,6 +254,7 @@ func TestTokensOverTransit(t *testing.T) {
 // An answer that goes on for ever ends when the token of its request is revoked or expires, and no other does. One
 // that was under way when the node was restarted goes on.
 func TestOpenStreamEndsWithItsToken(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, c := newPlane(t, org, "a"), newPlane(t, org, "c")
 	c.server.Open()

@@ -33,6 +33,7 @@ func newSite(t *testing.T, org authority) (hub, site *plane) {
 // What a site offers that can only dial out is reached through the hub, HTTP and TCP; the workload is told who calls,
 // and a caller cannot say that it is another.
 func TestASiteThatCannotBeDialled(t *testing.T) {
+	t.Parallel()
 	const lines = bgp.Service("lines.acme.example")
 	org := newAuthority(t, "acme.example")
 	hub, site := newSite(t, org)
@@ -66,6 +67,7 @@ func TestASiteThatCannotBeDialled(t *testing.T) {
 // A tunnel is whose certificate it shows: a node with a certificate of the same organisation that asks for the site's
 // server name is refused, and gets nothing that is meant for the site.
 func TestNobodyElseHoldsASitesTunnels(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	hub := newPlaneConfigured(t, org, "hub", func(p *plane) { p.cfg.TunnelsFrom = []bgp.NodeID{node("site")} })
 	eve := newPlaneConfigured(t, org, "eve", func(p *plane) {
@@ -89,6 +91,7 @@ func TestNobodyElseHoldsASitesTunnels(t *testing.T) {
 // A site's tunnels and next hops that are dialled back each other up: not one call that may be sent twice fails when
 // the Envoy at either end restarts.
 func TestTunnelsAndNextHopsBackEachOtherUp(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	hub, site := newSite(t, org)
 	b := newPlane(t, org, "b")
@@ -123,6 +126,7 @@ func TestTunnelsAndNextHopsBackEachOtherUp(t *testing.T) {
 // Each worker of the hub's Envoy takes a tunnel for itself, and all clusters with the site among their next hops
 // share it.
 func TestManyClustersShareTheTunnels(t *testing.T) {
+	t.Parallel()
 	hub, site := newSite(t, newAuthority(t, "acme.example"))
 	for i := range uint32(2 * 16) {
 		svc := bgp.Service(fmt.Sprintf("s%d.acme.example", i))

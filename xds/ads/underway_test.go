@@ -118,6 +118,7 @@ func (l *lasting) want(t *testing.T, after string, want bool) {
 // ends, ends with it: connections, WebSockets and streams. What others have under way goes on, also over a restart of
 // the node, and so do their connections.
 func TestWhatIsUnderWayEndsWithItsRight(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	id := func(name string) bgp.NodeID { return bgp.NodeID{Org: "acme.example", Name: name} }
 	full := func(name string) xds.Admitted { return xds.Admitted{Node: id(name), Everything: true} }
@@ -186,6 +187,7 @@ func TestWhatIsUnderWayEndsWithItsRight(t *testing.T) {
 // A certificate that is revoked by its serial number, or its hash, comes in no more, and what is under way by it ends;
 // the node that has another comes in with that. What another organisation says of the same number means nothing.
 func TestRevokedCertificatesAtEnvoy(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	id := func(name string) xds.Admitted {
 		return xds.Admitted{Node: bgp.NodeID{Org: "acme.example", Name: name}, Everything: true}
@@ -237,6 +239,7 @@ func TestRevokedCertificatesAtEnvoy(t *testing.T) {
 
 // Short calls cost the node nothing, and gRPC calls that set a short time-out neither.
 func TestShortCallsAreNotWatched(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a, s := watched(t, org, "a", func(*plane) {})
 	c := newPlane(t, org, "c")

@@ -42,6 +42,7 @@ func secured(t *testing.T, http2 bool, change func(*tls.Config)) (at, ca string)
 // A workload that speaks TLS is reached over TLS, and only if its certificate is what the operator said: by its CA and
 // name, or by its SPIFFE id, in which case it sees who the node is.
 func TestWorkloadsOverTLS(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a := newPlane(t, org, "a")
 	a.server.Open()
@@ -121,6 +122,7 @@ func tlsLines(t *testing.T) string {
 // The time that a connection is kept without a request is the service's: one is closed within it, and that of another
 // service, of the same node and Envoy, is still there long after.
 func TestIdleTimeIsTheServices(t *testing.T) {
+	t.Parallel()
 	org := newAuthority(t, "acme.example")
 	a := newPlane(t, org, "a")
 	a.server.Open()

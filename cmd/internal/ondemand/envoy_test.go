@@ -29,6 +29,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/cmd/internal/ondemand"
+	"github.com/catalyst-router/catalyst/e2e/free"
 	"github.com/catalyst-router/catalyst/envoy"
 	"github.com/catalyst-router/catalyst/xds"
 	"github.com/catalyst-router/catalyst/xds/ads"
@@ -68,15 +69,9 @@ func must(t *testing.T, err error) {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	for range 100 {
-		port := 12_000 + rand.IntN(20_000)
-		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
+	found, err := free.Ports(1)
+	must(t, err)
+	return found[0]
 }
 
 func serviceN(n int) bgp.Service { return bgp.Service(fmt.Sprintf("s%d.acme.example", n)) }
