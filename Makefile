@@ -100,6 +100,7 @@ nightly: ## what takes hours: fuzzing, random tests, storms, mutants, chaos, an 
 	$(MAKE) chaos FOR=$(or $(FOR),20m)
 	$(GO) test -count=1 -timeout 0 ./xds/ads -run TestIdleStreamsLast -args -idle 10m
 	$(GO) test -tags e2e -count=1 -timeout 0 ./e2e -run TestManyServicesSurviveAnyCrash -args -many 200000
+	$(GO) test -tags e2e -count=1 -timeout 0 ./e2e/graphql/composition -run TestPairsAgainstApollo -args -each 1
 	$(MAKE) soak FOR=$(or $(FOR),1h)
 
 .PHONY: golden

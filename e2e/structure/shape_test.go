@@ -30,7 +30,6 @@ func long() map[string]string {
 		"graphql/plan/emit.go finish":             "a literal of a plan's node",
 		"graphql/plan/emit.go repFields":          "one case for each kind of field",
 		"graphql/plan/graph/read.go objects":      "one step for each thing that a type's directives say",
-		"graphql/supergraph/load.go load":         "one step for each kind of definition",
 		"xds/cluster.go hopCluster":               "a literal of a cluster",
 		"e2e/bench/graphql/live.go live":          "a benchmark, from its beginning to its end",
 	}

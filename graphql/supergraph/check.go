@@ -109,10 +109,15 @@ func (l *loader) checkInput(t *ast.Type, def *ast.Value, at *ast.Position, coord
 	case ast.Object, ast.Interface, ast.Union:
 		l.fail(InvalidGraphQL, at, coordinate, "the type of %q must be an input type but is %q", coordinate, t.String())
 	default:
-		if def != nil && !l.s.coerces(def, t) {
+		if def == nil {
+			return
+		}
+		if !l.s.coerces(def, t) {
 			l.fail(InvalidGraphQL, at, coordinate, "invalid default value %s for %s of type %s", def.String(), coordinate,
 				t.String())
+			return
 		}
+		l.s.unquote(def, t)
 	}
 }
 
@@ -131,6 +136,26 @@ func (s *subgraph) coerces(v *ast.Value, t *ast.Type) bool {
 		return s.coercesNamed(v, d)
 	}
 	return coercesScalar(v, t.NamedType)
+}
+
+// unquote makes names of the strings that stand in a constant for enum values, as some servers print them.
+func (s *subgraph) unquote(v *ast.Value, t *ast.Type) {
+	d := s.types[t.Name()]
+	if d == nil {
+		return
+	}
+	switch {
+	case d.kind == ast.Enum && v.Kind == ast.StringValue:
+		v.Kind = ast.EnumValue
+	case v.Kind == ast.ListValue:
+		for _, c := range v.Children {
+			s.unquote(c.Value, t)
+		}
+	case v.Kind == ast.ObjectValue && d.kind == ast.InputObject:
+		for _, c := range v.Children {
+			s.unquote(c.Value, d.byName[c.Name].typ)
+		}
+	}
 }
 
 func (s *subgraph) coercesNamed(v *ast.Value, d *typeDef) bool {

@@ -31,7 +31,10 @@ func (l *loader) checkOnce(ds ast.DirectiveList, coordinate string) {
 
 func (l *loader) repeatable(name string) bool {
 	if spec := l.spec(name); spec != nil {
-		return spec.repeatable
+		if def := l.doc.Directives.ForName(l.s.spelled(name)); def != nil && l.s.federated() {
+			return def.IsRepeatable
+		}
+		return spec.repeatable && (name != "shareable" || !l.s.federated() || !l.s.version.less(version{2, 2}))
 	}
 	if def := l.s.directives[name]; def != nil {
 		return def.IsRepeatable
@@ -111,12 +114,15 @@ func (l *loader) checkSpec(d *ast.Directive, spec *directiveSpec, at, coordinate
 		}
 		def := &ast.ArgumentDefinition{Name: a.name, Type: typeOf(a.typ)}
 		if a.any {
-			def.Type.NamedType = "_Any"
+			def.Type.NamedType = anyValue
 		}
 		args = append(args, def)
 	}
 	l.checkArguments(d, args, coordinate)
 }
+
+// anyValue is the type of an argument whose value is checked by a rule of its own.
+const anyValue = "_Any"
 
 // typeOf reads a type of the table of directives.
 func typeOf(s string) *ast.Type {
@@ -139,7 +145,7 @@ func (l *loader) checkArguments(d *ast.Directive, defs ast.ArgumentDefinitionLis
 			l.fail(InvalidGraphQL, d.Position, coordinate, "unknown argument %q on directive @%s", a.Name, name)
 			continue
 		}
-		if a.Value != nil && !l.s.coerces(a.Value, def.Type) {
+		if a.Value != nil && def.Type.NamedType != anyValue && !l.s.coerces(a.Value, def.Type) {
 			l.fail(InvalidGraphQL, d.Position, coordinate,
 				"invalid value for @%s(%s:) of type %s in application of @%s to %q", name, a.Name, def.Type.String(), name,
 				coordinate)
@@ -183,6 +189,9 @@ func (l *loader) checkDirectiveDefinitions() {
 			c := "@" + d.Name + "(" + a.Name + ":)"
 			l.checkInput(a.Type, a.DefaultValue, a.Position, c)
 			l.checkDirectives(a.Directives, onArgument, c)
+			if from := a.Directives.ForName("fromContext"); from != nil {
+				l.later(ContextNotSet, from.Position, c, "@fromContext argument cannot be used on a directive definition: %q", c)
+			}
 		}
 	}
 }

@@ -1,5 +1,7 @@
 package supergraph
 
+import "slices"
+
 // Compose merges subgraphs. Their order decides the order of fields and, where the specification leaves a choice, who
 // wins.
 func Compose(subgraphs []Subgraph, opts Options) *Result { return NewComposer(opts).compose(subgraphs) }
@@ -29,6 +31,19 @@ func (c *Composer) compose(subgraphs []Subgraph) *Result {
 	return r
 }
 
+// misnamed reports whether the schema's @link applications or its definitions of federation's directives are wrong:
+// what else looks wrong of it would follow from that.
+func (l *loader) misnamed() bool {
+	return slices.ContainsFunc(l.errs, func(e Error) bool {
+		switch e.Code {
+		case InvalidLinkDirectiveUsage, InvalidLinkIdentifier, UnknownFederationLinkVersion, DirectiveDefinitionInvalid,
+			TypeDefinitionInvalid:
+			return true
+		}
+		return false
+	})
+}
+
 // prepare loads every schema, upgrades the old ones, and validates each by itself. Of those that are known nothing is
 // left to do.
 func (c *Composer) prepare(in []Subgraph) ([]*subgraph, []Error) {
@@ -44,7 +59,7 @@ func (c *Composer) prepare(in []Subgraph) ([]*subgraph, []Error) {
 		subs[i] = fresh[i].s
 	}
 	for _, l := range fresh {
-		if l != nil && l.doc != nil {
+		if l != nil && l.doc != nil && !l.misnamed() {
 			l.check()
 		}
 	}

@@ -15,6 +15,16 @@ type composedDirective struct {
 	sub        *subgraph
 }
 
+// original is the directive's name in its specification, with @.
+func (c *composedDirective) original() string {
+	for _, i := range c.feature.imports {
+		if i.as == "@"+c.name {
+			return i.name
+		}
+	}
+	return "@" + c.name
+}
+
 func (m *merger) composedAs(name string) *composedDirective {
 	for _, c := range m.composed {
 		if c.name == name {
@@ -100,10 +110,15 @@ func (m *merger) compose(s *subgraph, d *ast.Directive) {
 	f := s.links.featureOf(name)
 	switch {
 	case s.links.canonical[name] != "" || builtinDirective(name):
-		if s.links.canonical[name] == "tag" || s.links.canonical[name] == "inaccessible" || builtinDirective(name) {
+		if s.links.canonical[name] == "tag" || s.links.canonical[name] == "inaccessible" {
 			m.hint("DIRECTIVE_COMPOSITION_INFO", "@"+name, []*subgraph{s},
 				"directive %q should not be explicitly manually composed since it is a federation directive composed by default",
 				"@"+name)
+			return
+		}
+		if s.links.canonical[name] == "" {
+			fail("directive %q in subgraph %q cannot be composed because it is not a member of a core feature", "@"+name,
+				s.name)
 			return
 		}
 		fail("composing federation directive %q in subgraph %q is not supported", "@"+name, s.name)
@@ -122,6 +137,10 @@ func (m *merger) takeComposed(c *composedDirective, fail func(string, ...any)) {
 		switch {
 		case o.feature.identity == c.feature.identity && o.feature.version.major != c.feature.version.major:
 			fail("core feature %q requested to be merged has major version mismatch across subgraphs", c.feature.identity)
+			return
+		case o.feature.identity == c.feature.identity && o.name != c.name && o.original() == c.original():
+			fail("directive %q of core feature %q is composed as %q in subgraph %q and as %q in subgraph %q: it has one name",
+				o.original(), c.feature.identity, "@"+o.name, o.sub.name, "@"+c.name, c.sub.name)
 			return
 		case o.name == c.name && o.feature.identity != c.feature.identity:
 			fail("directive %q in subgraph %q does not have the same core feature identity as in subgraph %q", "@"+c.name,

@@ -25,6 +25,14 @@ func (m *merger) inaccessible() {
 			m.accessibleField(t, f)
 		}
 	}
+	for _, d := range m.dirs {
+		for _, a := range d.Arguments {
+			if at := "@" + d.Name + "(" + a.Name + ":)"; m.hiddenType(a.Type) && !hidden(a.Directives) {
+				m.fail(ReferencedInaccessible, at, m.having(m.types[a.Type.Name()]),
+					"type %q is @inaccessible but is referenced by %q, which is in the API schema", a.Type.Name(), at)
+			}
+		}
+	}
 }
 
 func hidden(ds ast.DirectiveList) bool { return ds.ForName("inaccessible") != nil }

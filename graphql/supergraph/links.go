@@ -1,7 +1,9 @@
 package supergraph
 
 import (
+	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -61,6 +63,17 @@ func (l *links) machinery(name string) bool {
 		}
 	}
 	return false
+}
+
+// machineKind is the kind that a specification's type has, by its name without a prefix.
+func machineKind(name string) ast.DefinitionKind {
+	switch name {
+	case "FieldSet", "Scope", "Policy", "ContextFieldValue", "Import":
+		return ast.Scalar
+	case "Purpose":
+		return ast.Enum
+	}
+	return ""
 }
 
 // owns reports whether the feature's specification defines a type.
@@ -130,9 +143,11 @@ func linkApplications(ds ast.DirectiveList) ast.DirectiveList {
 // feature reads one @link; nil if it is wrong or of no interest.
 func (l *loader) feature(d *ast.Directive) *feature {
 	url := argText(d, "url")
-	if url == "" {
-		l.fail(InvalidLinkDirectiveUsage, d.Position, "", "@link must have a url")
+	if url == "" { // it links nothing
 		return nil
+	}
+	if purpose := argText(d, "for"); purpose != "" && purpose != "SECURITY" && purpose != "EXECUTION" {
+		l.fail(InvalidGraphQL, d.Position, "", "@link of %q: for is SECURITY or EXECUTION, not %s", url, purpose)
 	}
 	f := &feature{dir: d}
 	base, last, _ := cutLast(strings.TrimSuffix(url, "/"))
@@ -147,8 +162,11 @@ func (l *loader) feature(d *ast.Directive) *feature {
 		}
 	}
 	_, f.name, _ = cutLast(f.identity)
-	if f.as = argText(d, "as"); f.as == "" {
-		f.as = f.name
+	f.as = cmp.Or(argText(d, "as"), f.name)
+	l.prefix(f)
+	if f.identity == specs+"link" && f.version != (version{1, 0}) {
+		l.fail(InvalidLinkDirectiveUsage, d.Position, "", "feature link %s is not known; it must be v1.0", f.version)
+		return nil
 	}
 	if f.identity == specs+"connect" {
 		l.fail(UnsupportedLinkedFeature, d.Position, "",
@@ -176,9 +194,57 @@ func (l *loader) feature(d *ast.Directive) *feature {
 			}
 			continue
 		}
+		if other := l.taken(f, i); other != "" {
+			l.fail(InvalidLinkDirectiveUsage, d.Position, "",
+				"cannot import %q as %q from feature %q since that is the name of %s: give it another one by as", i.name,
+				i.as, f.identity, other)
+			continue
+		}
 		f.imports = append(f.imports, i)
 	}
 	return f
+}
+
+// prefix checks the name that stands before what is not imported of a feature.
+func (l *loader) prefix(f *feature) {
+	d := f.dir
+	given := d.Arguments.ForName("as")
+	switch {
+	case given != nil && given.Value != nil && given.Value.Kind == ast.StringValue && given.Value.Raw == "":
+		l.fail(InvalidLinkDirectiveUsage, d.Position, "", "cannot link feature %q as \"\", which is no name", f.identity)
+	case argText(d, "as") != "" && strings.IndexFunc(f.as, func(r rune) bool { return !isNameRune(r) }) >= 0:
+		l.fail(InvalidGraphQL, d.Position, "", "cannot link feature %q as %q, which is no name", f.identity, f.as)
+	case strings.Contains(f.as, "__"):
+		l.fail(InvalidLinkDirectiveUsage, d.Position, "", "cannot link feature %q as %q, which contains \"__\"", f.identity,
+			f.as)
+	}
+	for _, o := range l.s.links.features {
+		if o.as == f.as && o.identity != f.identity {
+			l.fail(InvalidLinkDirectiveUsage, d.Position, "",
+				"cannot link feature %q as %q since feature %q has that name: give one of them another by as", f.identity, f.as,
+				o.identity)
+		}
+	}
+}
+
+// taken says what else has the name under which an element of a feature is imported; "" if nothing has.
+func (l *loader) taken(f *feature, i imported) string {
+	for _, o := range f.imports {
+		if o.as == i.as && o.name != i.name {
+			return strconv.Quote(o.name)
+		}
+	}
+	for _, g := range l.s.links.features {
+		for _, o := range g.imports {
+			if o.as == i.as && g.identity != f.identity {
+				return strconv.Quote(o.name) + " of feature " + strconv.Quote(g.identity)
+			}
+		}
+	}
+	if rest, ok := strings.CutPrefix(i.as, "@"+f.as+"__"); ok && "@"+rest != i.name {
+		return strconv.Quote("@"+rest) + " where it is not imported"
+	}
+	return ""
 }
 
 // newestFederation is the newest minor version of federation 2 that is known.

@@ -57,9 +57,6 @@ func load(index int, in Subgraph, limits Limits) *loader {
 			l.s.described = sd.Description
 		}
 	}
-	if len(doc.Schema) > 1 {
-		l.fail(InvalidGraphQL, doc.Schema[1].Position, "", "there can be only one schema definition")
-	}
 	l.link(l.s.schemaDirs)
 	l.canonical(l.s.schemaDirs)
 	l.rootNames()
@@ -140,12 +137,24 @@ func (l *loader) canonical(ds ast.DirectiveList) {
 
 // rootNames finds the root types, which may have names of their own.
 func (l *loader) rootNames() {
+	given := map[ast.Operation]string{}
 	for _, sd := range slices.Concat(l.doc.Schema, l.doc.SchemaExtension) {
 		for _, ot := range sd.OperationTypes {
 			def := defaultRoot(ot.Operation)
-			if l.s.roots[ot.Operation] != "" {
+			if l.doc.Definitions.ForName(ot.Type) == nil && l.doc.Extensions.ForName(ot.Type) == nil {
+				l.fail(InvalidGraphQL, ot.Position, "", "cannot set schema root %s to unknown type %s", ot.Operation, ot.Type)
+				continue
+			}
+			if before := given[ot.Operation]; before != "" && before != ot.Type {
 				l.fail(InvalidGraphQL, ot.Position, "", "there can be only one %s type in the schema", ot.Operation)
 			}
+			for op, other := range given {
+				if op != ot.Operation && other == ot.Type {
+					l.fail(InvalidGraphQL, ot.Position, "", "type %s is the root of both %s and %s: root types must be different",
+						ot.Type, op, ot.Operation)
+				}
+			}
+			given[ot.Operation] = ot.Type
 			l.s.roots[ot.Operation] = def
 			if ot.Type != def {
 				l.s.renamed[ot.Type] = def
@@ -198,9 +207,18 @@ func (l *loader) directives() {
 // add takes a definition or an extension into the subgraph.
 func (l *loader) add(d *ast.Definition, extension bool) {
 	if l.s.links.machinery(d.Name) || builtinScalar(d.Name) && d.Kind == ast.Scalar {
+		_, name, _ := strings.Cut(d.Name, "__")
+		if want := machineKind(name); want != "" && want != d.Kind {
+			l.fail(TypeDefinitionInvalid, d.Position, d.Name, "invalid definition for type %s: its kind is %s, not %s", d.Name,
+				lower(want), lower(d.Kind))
+		}
 		return
 	}
 	name := d.Name
+	if builtinScalar(name) {
+		l.fail(InvalidGraphQL, d.Position, name, "type %s is a scalar of GraphQL's own: rename it", name)
+		return
+	}
 	if n, ok := l.s.renamed[name]; ok {
 		name = n
 	} else if l.s.clashes(name) {
@@ -263,9 +281,9 @@ func (l *loader) extend(t *typeDef, d *ast.Definition, extension bool) {
 	t.interfaces = l.union(t.interfaces, d.Interfaces, d, "implements")
 	t.members = l.union(t.members, l.renameAll(d.Types), d, "member")
 	for _, v := range d.EnumValues {
+		v.Directives = withoutNull(v.Directives)
 		if slices.ContainsFunc(t.values, func(o *ast.EnumValueDefinition) bool { return o.Name == v.Name }) {
-			l.fail(InvalidGraphQL, v.Position, t.name+"."+v.Name, "enum value %s.%s can only be defined once", t.name, v.Name)
-			continue
+			continue // as Apollo's composer has it: one of the two is enough
 		}
 		l.canonical(v.Directives)
 		t.values = append(t.values, v)
@@ -295,6 +313,7 @@ func (l *loader) addField(t *typeDef, f *ast.FieldDefinition, d *ast.Definition)
 		l.fail(InvalidGraphQL, f.Position, t.name+"."+f.Name, "field %s.%s can only be defined once", t.name, f.Name)
 		return
 	}
+	f.Directives = withoutNull(f.Directives)
 	l.canonical(f.Directives)
 	l.rename(f.Type)
 	for _, a := range f.Arguments {
@@ -312,6 +331,14 @@ func (l *loader) addField(t *typeDef, f *ast.FieldDefinition, d *ast.Definition)
 	}
 	t.fields = append(t.fields, fd)
 	t.byName[f.Name] = fd
+}
+
+// withoutNull leaves out @deprecated(reason: null), which deprecates nothing.
+func withoutNull(ds ast.DirectiveList) ast.DirectiveList {
+	return slices.DeleteFunc(ds, func(d *ast.Directive) bool {
+		a := d.Arguments.ForName("reason")
+		return d.Name == "deprecated" && a != nil && a.Value != nil && a.Value.Kind == ast.NullValue
+	})
 }
 
 // rename replaces a root type's own name by the default one.

@@ -168,8 +168,13 @@ func (m *merger) relations() {
 				}
 			}
 			for _, u := range d.members {
-				if !slices.Contains(t.members, u) {
-					t.members = append(t.members, u)
+				if slices.Contains(t.members, u) {
+					continue
+				}
+				t.members = append(t.members, u)
+				if o := d.sub.types[u]; o != nil && o.interfaceObject {
+					m.errs = append(m.errs, d.sub.failure(InvalidGraphQL, d.pos, n,
+						"cannot add %s as member of union type %s: it is an interface in the supergraph", u, n))
 				}
 			}
 		}

@@ -51,8 +51,9 @@ func (m *merger) uses() map[string]*use {
 	return out
 }
 
-// enumDefaults checks that the default values of arguments and input fields are left in the merged enums.
-func (m *merger) enumDefaults() {
+// defaultsHold checks that the default values of arguments and input fields are values of the merged types: what not
+// all subgraphs have of an enum or an input object is left out of those.
+func (m *merger) defaultsHold() {
 	for _, n := range m.order {
 		t := m.types[n]
 		for _, f := range t.fields {
@@ -72,7 +73,7 @@ func (m *merger) enumDefaults() {
 	}
 }
 
-// holds reports whether the enum values in a constant are in the merged enums.
+// holds reports whether the enum values and input fields in a constant are in the merged types.
 func (m *merger) holds(v *ast.Value, typ *ast.Type) bool {
 	if typ.Elem != nil && v.Kind == ast.ListValue {
 		return !slices.ContainsFunc(v.Children, func(c *ast.ChildValue) bool { return !m.holds(c.Value, typ.Elem) })
@@ -84,7 +85,7 @@ func (m *merger) holds(v *ast.Value, typ *ast.Type) bool {
 		return slices.ContainsFunc(t.values, func(o *mergedValue) bool { return o.name == v.Raw })
 	case t.kind == ast.InputObject && v.Kind == ast.ObjectValue:
 		return !slices.ContainsFunc(v.Children, func(c *ast.ChildValue) bool {
-			return t.byName[c.Name] != nil && !m.holds(c.Value, t.byName[c.Name].typ)
+			return t.byName[c.Name] == nil || !m.holds(c.Value, t.byName[c.Name].typ)
 		})
 	}
 	return true

@@ -396,6 +396,7 @@ func (m *merger) interfaceObjectFields() {
 			}
 			for _, f := range it.fields {
 				if t.byName[f.name] == nil && len(m.viaInterfaceObject(t, f.name)) > 0 {
+					m.sharing(&mergedField{parent: t, name: f.name})
 					c := &mergedField{
 						parent:      t,
 						name:        f.name,

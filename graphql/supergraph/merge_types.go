@@ -2,6 +2,7 @@ package supergraph
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -74,7 +75,8 @@ func equalValues(a, b *ast.Value) bool {
 	return canonicalValue(a) == canonicalValue(b)
 }
 
-// canonicalValue prints a constant so that equal ones are equal: block strings as strings, object fields sorted.
+// canonicalValue prints a constant so that equal ones are equal: block strings as strings, object fields sorted,
+// numbers by their value.
 func canonicalValue(v *ast.Value) string {
 	switch v.Kind {
 	case ast.BlockValue:
@@ -94,6 +96,10 @@ func canonicalValue(v *ast.Value) string {
 		}
 		slices.Sort(parts)
 		return "{" + strings.Join(parts, ",") + "}"
+	case ast.FloatValue: // 1.0 and 1e0 are 1
+		if f, err := strconv.ParseFloat(v.Raw, 64); err == nil {
+			return strconv.FormatFloat(f, 'f', -1, 64)
+		}
 	}
 	return v.String()
 }

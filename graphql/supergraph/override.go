@@ -119,6 +119,7 @@ func (m *merger) collision(f, with *fieldDef, directive string) {
 	m.fail(OverrideCollisionWithAnotherDirective, f.coordinate(), subsOf([]*fieldDef{f, with}),
 		"@override cannot be used on field %q on subgraph %q since %q on %q is marked with directive @%s", f.coordinate(),
 		f.parent.sub.name, with.coordinate(), with.parent.sub.name, directive)
+	f.overrideLabel, f.parent.sub.spent = "", true // nothing migrates
 }
 
 // used reports whether a subgraph still needs a field that was overridden: in a selection or because of an interface.

@@ -46,7 +46,7 @@ func (l *loader) sizedFields(f *fieldDef, d *ast.Directive, sized []*ast.Value) 
 		return
 	}
 	t := l.s.types[f.typ.Name()]
-	if t == nil || !t.composite() || f.typ.Elem != nil {
+	if t == nil || !t.composite() {
 		l.fail(ListSizeInvalidSizedField, d.Position, f.coordinate(),
 			"sized fields cannot be used because %q is not a composite type", f.typ.String())
 		return
@@ -56,7 +56,7 @@ func (l *loader) sizedFields(f *fieldDef, d *ast.Directive, sized []*ast.Value) 
 			l.fail(ListSizeInvalidSizedField, d.Position, f.coordinate(), "sized field %q is not a field on type %q", v.Raw,
 				t.name)
 		} else if t.fields[i].typ.Elem == nil {
-			l.fail(ListSizeInvalidSizedField, d.Position, f.coordinate(), "sized field %q is not a list", t.name+"."+v.Raw)
+			l.fail(ListSizeAppliedToNonList, d.Position, f.coordinate(), "sized field %q is not a list", t.name+"."+v.Raw)
 		}
 	}
 }

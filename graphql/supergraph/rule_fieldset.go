@@ -53,6 +53,10 @@ func (v *setRule) one(t *typeDef, sel *selection, below bool) bool {
 		return v.fail(v.invalid, "cannot use alias %q: aliases are not supported in @%s", sel.alias, v.directive)
 	}
 	if sel.name == "__typename" {
+		if v.external != "" && !below {
+			return v.fail(v.external, "field \"%s.__typename\" should not be part of a @%s since it is already provided by "+
+				"this subgraph", t.name, v.directive)
+		}
 		return true
 	}
 	f := t.byName[sel.name]

@@ -44,7 +44,12 @@ func (m *merger) requiredArgumentsOf(d *fieldDef, t *mergedType, sels []*selecti
 
 func (m *merger) argumentsKnown(d *fieldDef, f *mergedField, s *selection) {
 	for _, a := range s.args {
-		if f.args.ForName(a.Name) != nil {
+		if merged := f.args.ForName(a.Name); merged != nil {
+			if !m.holds(a.Value, merged.Type) {
+				m.errs = append(m.errs, d.parent.sub.failure(RequiresInvalidFields, d.pos, d.coordinate(),
+					"on field %q, for @requires(fields: %q): %s is no value of argument %q of field %q: not all subgraphs have it",
+					d.coordinate(), d.requires.text, a.Value.String(), a.Name, f.coordinate()))
+			}
 			continue
 		}
 		var lack []*subgraph
@@ -57,6 +62,16 @@ func (m *merger) argumentsKnown(d *fieldDef, f *mergedField, s *selection) {
 			"on field %q, for @requires(fields: %q): cannot provide a value for argument %q of field %q as argument %q is "+
 				"not defined in %s",
 			d.coordinate(), d.requires.text, a.Name, f.coordinate(), a.Name, m.nameList(lack)))
+	}
+	for _, o := range f.in {
+		for _, a := range o.args {
+			if a.Type.NonNull && a.DefaultValue == nil && !o.external && s.args.ForName(a.Name) == nil {
+				m.errs = append(m.errs, d.parent.sub.failure(RequiresInvalidFields, d.pos, d.coordinate(),
+					"on field %q, for @requires(fields: %q): no value is provided for argument %q of field %q, which is "+
+						"required in subgraph %q", d.coordinate(), d.requires.text, a.Name, f.coordinate(), o.parent.sub.name))
+				return
+			}
+		}
 	}
 }
 

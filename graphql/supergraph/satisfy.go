@@ -155,8 +155,8 @@ type resolution struct {
 }
 
 func (s *satisfier) object(st *step, o *mergedType, at []*position) {
+	byField := s.resolutions(o, at, st.contexts) // what an object sets is for what is below it
 	contexts := s.entering(st, o)
-	byField := s.resolutions(o, at, contexts)
 	for _, f := range o.fields {
 		rs := byField[f.name]
 		if len(rs) == 0 {

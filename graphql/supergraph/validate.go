@@ -32,7 +32,8 @@ func (m *merger) validate() {
 	if len(m.errs) > 0 {
 		return
 	}
-	m.enumDefaults()
+	m.defaultsHold()
+	m.inputCircles()
 	m.requiredArguments()
 	m.inaccessible()
 	m.transitiveAuth()
@@ -144,4 +145,36 @@ func (m *merger) interfaceKeys(i *mergedType) {
 // argument is the coordinate of an argument.
 func argument(f *mergedField, a *ast.ArgumentDefinition) string {
 	return fmt.Sprintf("%s(%s:)", f.coordinate(), a.Name)
+}
+
+// inputCircles finds input objects of the merged schema that need themselves: in no subgraph alone they do, or it would
+// have been refused.
+func (m *merger) inputCircles() {
+	for _, n := range m.order {
+		t := m.types[n]
+		if t.kind == ast.InputObject && m.needs(t, t, map[*mergedType]bool{}) {
+			m.fail(InvalidGraphQL, n, m.having(t),
+				"input object %q references itself through a series of non-null fields once the subgraphs are put together", n)
+		}
+	}
+}
+
+// needs reports whether every value of input object t has one of want inside.
+func (m *merger) needs(t, want *mergedType, seen map[*mergedType]bool) bool {
+	for _, f := range t.fields {
+		next := m.types[f.typ.Name()]
+		if f.typ.Elem != nil || !f.typ.NonNull || next == nil || next.kind != ast.InputObject {
+			continue
+		}
+		if next == want {
+			return true
+		}
+		if !seen[next] {
+			seen[next] = true
+			if m.needs(next, want, seen) {
+				return true
+			}
+		}
+	}
+	return false
 }

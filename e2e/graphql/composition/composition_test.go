@@ -31,6 +31,7 @@ var (
 type request struct {
 	Subgraphs []wire `json:"subgraphs"`
 	Ours      string `json:"ours,omitempty"`
+	Only      bool   `json:"only,omitempty"`
 }
 
 type wire struct {
@@ -62,7 +63,17 @@ func start(t *testing.T) oracle {
 
 func (o oracle) ask(t *testing.T, subgraphs []supergraph.Subgraph, ours string) answer {
 	t.Helper()
-	req := request{Ours: ours}
+	return o.put(t, request{Ours: ours}, subgraphs)
+}
+
+// apollo asks Apollo's composer alone.
+func (o oracle) apollo(t *testing.T, subgraphs []supergraph.Subgraph, ours string) answer {
+	t.Helper()
+	return o.put(t, request{Ours: ours, Only: true}, subgraphs)
+}
+
+func (o oracle) put(t *testing.T, req request, subgraphs []supergraph.Subgraph) answer {
+	t.Helper()
 	for _, s := range subgraphs {
 		req.Subgraphs = append(req.Subgraphs, wire{s.Name, s.URL, s.SDL})
 	}
@@ -169,6 +180,10 @@ func (o oracle) differ(t *testing.T, subgraphs []supergraph.Subgraph) string {
 		t.Logf("the oracle crashed: %s", theirs.Crash)
 		return ""
 	}
+	return difference(ours, theirs)
+}
+
+func difference(ours *supergraph.Result, theirs answer) string {
 	switch {
 	case len(ours.Errors) > 0 && theirs.SDL != "":
 		return fmt.Sprintf("we reject, they accept: %v", ours.Errors)

@@ -1,10 +1,10 @@
 // Composes sets of subgraphs with the composers of others. A line of standard input is a request, a line of standard output its
 // answer:
 //
-//	{"subgraphs": [{"name", "url", "sdl"}], "ours": "…"}
+//	{"subgraphs": [{"name", "url", "sdl"}], "ours": "…", "only": true}
 //	{"errors": [{"code", "message"}], "sdl", "api", "guild": [code], "ours": {"error", "api", "plans": [{"query", "theirs", "ours"}]}}
 //
-// "ours" is the supergraph that our composer made: it is read by the planner of others, and must give the same plans as theirs.
+// "only" asks Apollo's composer alone. "ours" is the supergraph that our composer made: it is read by the planner of others, and must give the same plans as theirs.
 'use strict';
 const readline = require('node:readline');
 const { parse, printSchema, lexicographicSortSchema, isObjectType, isInterfaceType, isUnionType, isNonNullType, getNamedType, isLeafType, isEnumType, isInputObjectType, isListType } = require('graphql');
@@ -131,11 +131,17 @@ function answer(req) {
     theirs = read(r.sdl);
     r.api = theirs.api;
   }
-  r.guild = second(req.subgraphs);
+  if (!req.only) r.guild = second(req.subgraphs);
   if (req.ours) r.ours = compare(theirs, req.ours);
   return r;
 }
 
 readline.createInterface({ input: process.stdin }).on('line', (line) => {
-  process.stdout.write(JSON.stringify(answer(JSON.parse(line))) + '\n');
+  let out;
+  try {
+    out = answer(JSON.parse(line));
+  } catch (e) {
+    out = { crash: String(e && e.stack || e) };
+  }
+  process.stdout.write(JSON.stringify(out) + '\n');
 });
