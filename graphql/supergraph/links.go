@@ -178,6 +178,13 @@ func (l *loader) feature(d *ast.Directive) *feature {
 			f.version, newestFederation)
 		return nil
 	}
+	l.imports(f, url)
+	return f
+}
+
+// imports reads the feature's list of imports. The url is the @link's.
+func (l *loader) imports(f *feature, url string) {
+	d := f.dir
 	for _, c := range argList(d, "import") {
 		i, ok := importOf(c)
 		if !ok {
@@ -202,7 +209,6 @@ func (l *loader) feature(d *ast.Directive) *feature {
 		}
 		f.imports = append(f.imports, i)
 	}
-	return f
 }
 
 // prefix checks the name that stands before what is not imported of a feature.
