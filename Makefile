@@ -39,8 +39,8 @@ test: tools postgres ## all set-up, then every unit and real-Envoy test
 	$(GO) test -parallel $(PARALLEL) ./...
 
 .PHONY: race
-race: tools postgres ## the tests under the race detector, those of scale at a smaller one (wants a C compiler, as Go's detector does)
-	CGO_ENABLED=1 $(GO) test -race -short -parallel $(PARALLEL) ./...
+race: tools postgres ## tests in which things run at the same time, under the race detector, those of scale smaller (wants a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short -parallel $(PARALLEL) $$(e2e/tools/concurrent.sh)
 
 .PHONY: e2e
 e2e: tools build chromium clients docker $(PYJWT) $(PROMETHEUS) ## the end-to-end scenarios: real nodes, real Envoys

@@ -27,10 +27,13 @@ import (
 // second after the last byte.
 func raw(t *testing.T, address, request string) string {
 	t.Helper()
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
-	must(t, err)
+	var conn net.Conn
+	must(t, lab.Eventually(t.Context(), "Envoy listens at "+address, func(ctx context.Context) (err error) {
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		return err
+	}))
 	defer func() { _ = conn.Close() }()
-	_, err = io.WriteString(conn, request)
+	_, err := io.WriteString(conn, request)
 	must(t, err)
 	var all bytes.Buffer
 	buf := make([]byte, 64<<10)

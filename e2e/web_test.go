@@ -80,13 +80,24 @@ func (b *browser) reads(text string) {
 // follows clicks the link of a name.
 func (b *browser) follows(name string) {
 	b.t.Helper()
-	b.do("follow "+name, chromedp.Click(fmt.Sprintf(`//a[normalize-space()=%q]`, name)))
+	b.clicks(fmt.Sprintf(`//a[normalize-space()=%q]`, name))
 }
 
 // presses clicks the button of a name.
 func (b *browser) presses(name string) {
 	b.t.Helper()
-	b.do("press "+name, chromedp.Click(fmt.Sprintf(`//button[normalize-space()=%q]`, name)))
+	b.clicks(fmt.Sprintf(`//button[normalize-space()=%q]`, name))
+}
+
+// clicks clicks what a path leads to, and again if the page, which is live, drew it anew in between.
+func (b *browser) clicks(xpath string) {
+	b.t.Helper()
+	err := lab.Eventually(b.ctx, "click "+xpath, func(ctx context.Context) error {
+		return chromedp.Do(ctx, chromedp.Click(xpath))
+	})
+	if err != nil {
+		b.t.Fatalf("%v; the page says:\n%s", err, b.text())
+	}
 }
 
 // looks keeps screenshots of the page, light and dark, in bin/screenshots, and has axe-core judge whether people with

@@ -308,7 +308,10 @@ func TestSlowReader(t *testing.T) {
 		v, _ := sp.Peer(slow.Material().Node)
 		return v.State == fsm.Established
 	})
-	const routes = 2000
+	routes := 2000
+	if testing.Short() {
+		routes = 500
+	}
 	for round := range 20 {
 		for i := range routes {
 			ev := local(bgp.Service(fmt.Sprintf("s%d.acme.example", i)))

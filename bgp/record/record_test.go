@@ -181,7 +181,11 @@ func play(t interface {
 
 // seeds runs a test with some chance, each run by its own name.
 func seeds(t *testing.T, test func(t *testing.T, seed uint64)) {
-	for seed := range uint64(*runs) {
+	n := uint64(*runs)
+	if testing.Short() {
+		n = min(n, 2)
+	}
+	for seed := range n {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { test(t, seed) })
 	}
 }
@@ -247,11 +251,14 @@ func unrestored(sp *speaker.Speaker) cmp.Option {
 // The bound holds, the oldest files go, and what is left can be replayed from its first file on.
 func TestFilesAreBounded(t *testing.T) {
 	dir := t.TempDir()
-	const limit = 200 << 10
+	limit, rounds := int64(200<<10), 60
+	if testing.Short() {
+		limit, rounds = 50<<10, 20
+	}
 	r, flush := open(t, dir, limit)
 	n := network(1, r)
 	rnd := rand.New(rand.NewPCG(1, 3))
-	for range 60 {
+	for range rounds {
 		churn(n, rnd, 30)
 		flush()
 	}
@@ -332,7 +339,7 @@ func TestFallingBehind(t *testing.T) {
 func TestDamagedFiles(t *testing.T) {
 	whole := recorded(t)
 	for cut := range whole {
-		if cut > 600 && cut%(len(whole)/100) != 0 {
+		if (cut > 600 || testing.Short()) && cut%(len(whole)/100) != 0 {
 			continue
 		}
 		p, err := playFrom(bytes.NewReader(whole[:cut]))
