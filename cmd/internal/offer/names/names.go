@@ -17,11 +17,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/catalyst-router/catalyst/cmd/internal/offer/rounds"
 )
 
 // Defaults and bounds.
@@ -72,12 +75,10 @@ type State struct {
 
 // Set follows names. It is safe for concurrent use.
 type Set struct {
-	cfg   Config
-	slots chan struct{}
-	tasks sync.WaitGroup
+	cfg    Config
+	rounds *rounds.Set
 
 	mu     sync.Mutex
-	ctx    context.Context // of Run; nil before and after; guarded by mu
 	hosts  map[string]*watch
 	owners map[string][]string // hosts by owner; guarded by mu
 }
@@ -85,8 +86,7 @@ type Set struct {
 // watch is one name.
 type watch struct {
 	host   string
-	cancel context.CancelFunc
-	first  chan struct{}   // closed after the first lookup
+	task   *rounds.Task
 	owners map[string]bool // guarded by the set's mu
 	state  State           // guarded by the set's mu
 }
@@ -100,26 +100,11 @@ func New(cfg Config) *Set {
 		cfg.Keep = DefaultKeep
 	}
 	cfg.Interval = cmp.Or(cfg.Interval, DefaultInterval)
-	return &Set{cfg: cfg, slots: make(chan struct{}, maxAtOnce), hosts: map[string]*watch{}, owners: map[string][]string{}}
+	return &Set{cfg: cfg, rounds: rounds.New(maxAtOnce), hosts: map[string]*watch{}, owners: map[string][]string{}}
 }
 
 // Run looks names up until ctx ends, and waits for the lookups that are under way.
-func (s *Set) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s.mu.Lock()
-	s.ctx = ctx
-	for _, w := range s.hosts {
-		s.start(w)
-	}
-	s.mu.Unlock()
-	<-ctx.Done()
-	s.mu.Lock()
-	s.ctx = nil
-	s.mu.Unlock()
-	s.tasks.Wait()
-	return nil
-}
+func (s *Set) Run(ctx context.Context) error { return s.rounds.Run(ctx) }
 
 // Follow has an owner use these hosts from now on, in the place of those that it used before; none to use nothing any
 // more.
@@ -130,9 +115,7 @@ func (s *Set) Follow(owner string, hosts []string) {
 		if w := s.hosts[h]; w != nil && !slices.Contains(hosts, h) {
 			if delete(w.owners, owner); len(w.owners) == 0 {
 				delete(s.hosts, h)
-				if w.cancel != nil {
-					w.cancel()
-				}
+				w.task.End()
 			}
 		}
 	}
@@ -144,11 +127,9 @@ func (s *Set) Follow(owner string, hosts []string) {
 	for _, h := range hosts {
 		w := s.hosts[h]
 		if w == nil {
-			w = &watch{host: h, first: make(chan struct{}), owners: map[string]bool{}}
+			w = &watch{host: h, owners: map[string]bool{}}
+			w.task = s.rounds.Add(func(ctx context.Context) rounds.Result { return s.look(ctx, w) })
 			s.hosts[h] = w
-			if s.ctx != nil {
-				s.start(w)
-			}
 		}
 		w.owners[owner] = true
 	}
@@ -167,61 +148,40 @@ func (s *Set) State(host string) State {
 // First waits until each of an owner's hosts was looked up once, or ctx ends.
 func (s *Set) First(ctx context.Context, owner string) {
 	s.mu.Lock()
-	var wait []*watch
+	var wait []*rounds.Task
 	for _, h := range s.owners[owner] {
-		wait = append(wait, s.hosts[h])
+		wait = append(wait, s.hosts[h].task)
 	}
 	s.mu.Unlock()
-	for _, w := range wait {
-		select {
-		case <-w.first:
-		case <-ctx.Done():
-			return
-		}
+	for _, task := range wait {
+		task.First(ctx)
 	}
 }
 
-// start begins a name's lookups. The caller holds mu.
-func (s *Set) start(w *watch) {
-	ctx, cancel := context.WithCancel(s.ctx)
-	w.cancel = cancel
-	s.tasks.Go(func() { s.watch(ctx, w) })
-}
-
-// watch looks one name up until ctx ends.
-func (s *Set) watch(ctx context.Context, w *watch) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for first := true; ; first = false {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return
-		}
-		found, err := s.lookup(ctx, w.host)
-		if ctx.Err() != nil {
-			return
-		}
-		s.mu.Lock()
-		before := w.state
-		w.state = next(before, found.Addresses, err, time.Now(), s.cfg.Keep)
-		after := w.state
-		owners := make([]string, 0, len(w.owners))
-		for o := range w.owners {
-			owners = append(owners, o)
-		}
-		s.mu.Unlock()
-		if first {
-			close(w.first)
-		}
-		if s.report(w.host, before, after) {
-			slices.Sort(owners)
+// look looks one name up.
+func (s *Set) look(ctx context.Context, w *watch) rounds.Result {
+	var found Found
+	err := s.rounds.Turn(ctx, timeout, func(ctx context.Context) (err error) {
+		found, err = s.cfg.Lookup(ctx, w.host)
+		return err
+	})
+	if ctx.Err() != nil {
+		return rounds.Result{}
+	}
+	s.mu.Lock()
+	before := w.state
+	w.state = next(before, found.Addresses, err, time.Now(), s.cfg.Keep)
+	after, owners := w.state, slices.Sorted(maps.Keys(w.owners))
+	s.mu.Unlock()
+	result := rounds.Result{Next: time.Now().Add(s.after(found, err))}
+	if s.report(w.host, before, after) {
+		result.Tell = func(ctx context.Context) {
 			for _, o := range owners {
 				s.cfg.Changed(ctx, o)
 			}
 		}
-		timer.Reset(s.after(found, err))
 	}
+	return result
 }
 
 // after is how long what a lookup found is used.
@@ -230,18 +190,6 @@ func (s *Set) after(found Found, err error) time.Duration {
 		return s.cfg.Interval
 	}
 	return min(max(found.TTL, minTTL), maxTTL)
-}
-
-func (s *Set) lookup(ctx context.Context, host string) (Found, error) {
-	select {
-	case s.slots <- struct{}{}:
-	case <-ctx.Done():
-		return Found{}, ctx.Err()
-	}
-	defer func() { <-s.slots }()
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	return s.cfg.Lookup(ctx, host)
 }
 
 // next is a name's state after a lookup. It reads no clock.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/cmd/internal/offer/rounds"
 )
 
 // maxAtOnce bounds the checks that are under way at a moment, of all services together.
@@ -37,21 +38,18 @@ type Config struct {
 
 // Set checks any number of services, each workload at its own pace. It is safe for concurrent use.
 type Set struct {
-	cfg   Config
-	slots chan struct{}
+	cfg    Config
+	rounds *rounds.Set
 
 	mu      sync.Mutex
-	ctx     context.Context // of Run; nil before and after; guarded by mu
-	tasks   sync.WaitGroup
 	watches map[bgp.Service][]*watch // guarded by mu
 }
 
 // watch is one workload's checks.
 type watch struct {
 	target Target
-	cancel context.CancelFunc
-	first  chan struct{} // closed after the first result
-	status Status        // guarded by the set's mu
+	task   *rounds.Task
+	status Status // guarded by the set's mu
 }
 
 // NewSet returns a set that checks nothing until Run.
@@ -59,28 +57,11 @@ func NewSet(cfg Config) *Set {
 	if cfg.Ask == nil {
 		cfg.Ask = Asker{cfg.ID}.Ask
 	}
-	return &Set{cfg: cfg, slots: make(chan struct{}, maxAtOnce), watches: map[bgp.Service][]*watch{}}
+	return &Set{cfg: cfg, rounds: rounds.New(maxAtOnce), watches: map[bgp.Service][]*watch{}}
 }
 
 // Run lets the checks run until ctx ends, and waits for them.
-func (s *Set) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s.mu.Lock()
-	s.ctx = ctx
-	for _, all := range s.watches {
-		for _, w := range all {
-			s.start(w)
-		}
-	}
-	s.mu.Unlock()
-	<-ctx.Done()
-	s.mu.Lock()
-	s.ctx = nil
-	s.mu.Unlock()
-	s.tasks.Wait()
-	return nil
-}
+func (s *Set) Run(ctx context.Context) error { return s.rounds.Run(ctx) }
 
 // Put checks these workloads of a service from now on, and no others. One that was checked in the same way before
 // goes on as it is.
@@ -94,15 +75,14 @@ func (s *Set) Put(svc bgp.Service, targets ...Target) {
 			now = append(now, before[i])
 			continue
 		}
-		w := &watch{target: t, first: make(chan struct{})}
+		w := &watch{target: t}
+		m := NewMachine(t.Check, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))) //nolint:gosec // jitter, not secrets
+		w.task = s.rounds.Add(func(ctx context.Context) rounds.Result { return s.check(ctx, w, m) })
 		now = append(now, w)
-		if s.ctx != nil {
-			s.start(w)
-		}
 	}
 	for _, w := range before {
 		if !slices.Contains(now, w) {
-			s.stop(w)
+			w.task.End()
 		}
 	}
 	if s.watches[svc] = now; len(now) == 0 {
@@ -156,81 +136,43 @@ func (s *Set) First(ctx context.Context, svc bgp.Service) {
 	all := slices.Clone(s.watches[svc])
 	s.mu.Unlock()
 	for _, w := range all {
-		select {
-		case <-w.first:
-		case <-ctx.Done():
-		}
+		w.task.First(ctx)
 	}
 }
 
-// start begins a watch's checks. The caller holds mu.
-func (s *Set) start(w *watch) {
-	ctx, cancel := context.WithCancel(s.ctx)
-	w.cancel = cancel
-	s.tasks.Go(func() { s.watch(ctx, w) })
+// check checks one workload.
+func (s *Set) check(ctx context.Context, w *watch, m *Machine) rounds.Result {
+	began := time.Now()
+	failure := s.ask(ctx, w.target, m.check.Timeout)
+	if ctx.Err() != nil {
+		return rounds.Result{}
+	}
+	changed := m.Result(time.Now(), failure)
+	s.mu.Lock()
+	w.status = m.Status()
+	s.mu.Unlock()
+	result := rounds.Result{Next: began.Add(m.Next())}
+	if changed {
+		result.Tell = func(ctx context.Context) { s.tell(ctx, w.target, m.Status()) }
+	}
+	return result
 }
 
-func (s *Set) stop(w *watch) {
-	if w.cancel != nil {
-		w.cancel()
-	}
-}
-
-// watch checks one workload until ctx ends.
-func (s *Set) watch(ctx context.Context, w *watch) {
-	m := NewMachine(w.target.Check, rand.New(rand.NewPCG(rand.Uint64(),
-		rand.Uint64()))) //nolint:gosec // jitter, not secrets
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for first := true; ; first = false {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return
-		}
-		began := time.Now()
-		failure, asked := s.ask(ctx, w.target, m.check.Timeout)
-		if !asked {
-			return
-		}
-		changed := m.Result(time.Now(), failure)
-		s.mu.Lock()
-		current := slices.Contains(s.watches[w.target.Service], w)
-		w.status = m.Status()
-		s.mu.Unlock()
-		if !current {
-			return
-		}
-		if first {
-			close(w.first)
-		}
-		if changed {
-			s.tell(ctx, w.target, m.Status())
-		}
-		timer.Reset(max(0, time.Until(began.Add(m.Next()))))
-	}
-}
-
-// ask does one check; asked is false if ctx ended meanwhile.
-func (s *Set) ask(ctx context.Context, t Target, timeout time.Duration) (failure string, asked bool) {
-	select {
-	case s.slots <- struct{}{}:
-	case <-ctx.Done():
-		return "", false
-	}
-	defer func() { <-s.slots }()
-	limited, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	err := s.cfg.Ask(limited, t)
+// ask does one check and returns why it failed; "" if it did not.
+func (s *Set) ask(ctx context.Context, t Target, timeout time.Duration) (failure string) {
+	late := false
+	err := s.rounds.Turn(ctx, timeout, func(ctx context.Context) error {
+		err := s.cfg.Ask(ctx, t)
+		late = ctx.Err() != nil
+		return err
+	})
 	switch {
-	case ctx.Err() != nil:
-		return "", false
-	case err != nil && limited.Err() != nil:
-		return "no answer within " + timeout.String(), true
-	case err != nil:
-		return err.Error(), true
+	case err == nil:
+		return ""
+	case late:
+		return "no answer within " + timeout.String()
 	}
-	return "", true
+	return err.Error()
 }
 
 func (s *Set) tell(ctx context.Context, t Target, st Status) {
