@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// workerPrefix begins the names of Envoy's worker threads.
+const workerPrefix = "wrk:"
+
 // servingEvery is how often it is looked whether an Envoy serves, servingShare how much of a core its workers use at
 // least if it does: one call a second is nothing that is felt, 100 a second are.
 const (
@@ -54,7 +57,7 @@ func workers(proc string, pid int) (used time.Duration) {
 	tasks, _ := filepath.Glob(filepath.Join(proc, strconv.Itoa(pid), "task", "*"))
 	for _, dir := range tasks {
 		name, err := os.ReadFile(filepath.Join(dir, "comm"))
-		if err != nil || !strings.HasPrefix(string(name), "wrk:") {
+		if err != nil || !strings.HasPrefix(string(name), workerPrefix) {
 			continue
 		}
 		stat, err := os.ReadFile(filepath.Join(dir, "schedstat"))

@@ -214,12 +214,12 @@ func (s *Supervisor) openLog() *os.File {
 }
 
 // wait returns true when the process has ended, false when ctx has. Meanwhile it tells Envoy how many files it has
-// open. At the end it says that there is room: an Envoy that runs on without its node refuses nothing because of a
-// figure that is out of date.
+// open, and has its main thread yield to its workers. At the end it says that there is room: an Envoy that runs on
+// without its node refuses nothing because of a figure that is out of date.
 func (s *Supervisor) wait(ctx context.Context, pid int, files *pressure) bool {
 	tick := time.NewTicker(pressureEvery)
 	defer tick.Stop()
-	complained := false
+	complained, yields := false, false
 	for {
 		select {
 		case <-ctx.Done():
@@ -231,6 +231,7 @@ func (s *Supervisor) wait(ctx context.Context, pid int, files *pressure) bool {
 			if !alive(pid) {
 				return true
 			}
+			yields = yields || yield("/proc", pid)
 			if files == nil {
 				continue
 			}

@@ -45,17 +45,17 @@ func TestNothingIsOvertaken(t *testing.T) {
 	r.ctx, r.running = t.Context(), true
 	mail := r.in.newBox()
 	for range 2 {
-		if !mail.put(t.Context(), speaker.Restored{}) || r.takeNow(r.own, speaker.Restored{}) {
+		if !mail.put(t.Context(), speaker.Restored{}) || r.takeNow(speaker.Restored{}) {
 			t.Fatal("an event has overtaken those before it")
 		}
 	}
 	r.turn.Lock()
-	if mail.put(t.Context(), speaker.Restored{}); r.takeNow(r.own, speaker.Restored{}) {
+	if mail.put(t.Context(), speaker.Restored{}); r.takeNow(speaker.Restored{}) {
 		t.Fatal("an event was taken while another one is")
 	}
 	r.drain()
 	r.turn.Unlock()
-	if !r.takeNow(r.own, speaker.Restored{}) {
+	if !r.takeNow(speaker.Restored{}) {
 		t.Error("nobody is at it, and all the same it was left for the loop")
 	}
 }
@@ -77,11 +77,11 @@ func TestStreamsTakeTurns(t *testing.T) {
 	}
 	quiet.tryPut(speaker.Received{Conn: 2})
 	in.take()
-	if ev, _ := in.take(); ev.(speaker.Received).Conn != 2 {
+	if ev := in.take(); ev.(speaker.Received).Conn != 2 {
 		t.Errorf("after one message of the noisy stream came %+v, want the quiet one's", ev)
 	}
 	for i := range boxRoom - 1 {
-		ev, _ := in.take()
+		ev := in.take()
 		if m := ev.(speaker.Received).Msg.(*bgp.Report); int(m.Hops) != i+1 {
 			t.Errorf("message %d of a stream came as number %d", m.Hops, i+1)
 		}

@@ -60,12 +60,12 @@ func (b *box) tryPut(ev speaker.Event) bool {
 	return true
 }
 
-// take returns the next event of the box whose turn it is, and that box; nil if nothing waits.
-func (in *inbox) take() (speaker.Event, *box) {
+// take returns the next event of the box whose turn it is; nil if nothing waits.
+func (in *inbox) take() speaker.Event {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if len(in.ready) == 0 {
-		return nil, nil
+		return nil
 	}
 	b := in.ready[0]
 	in.ready[0] = nil
@@ -77,7 +77,7 @@ func (in *inbox) take() (speaker.Event, *box) {
 	}
 	in.n--
 	poke(b.room)
-	return ev, b
+	return ev
 }
 
 // waiting returns how many events wait, and in how many boxes.

@@ -44,7 +44,7 @@ func TestWhoSendsMuchIsPutOffForOthers(t *testing.T) {
 		if d := flood(); d < firstPause*10*time.Millisecond {
 			t.Errorf("another peer said something, and a message is put off for %s alone", d)
 		}
-		if b.charge(time.Now(), 100*time.Microsecond); took(t, p, b) != 0 {
+		if b.charge(time.Now(), unpaid/2); took(t, p, b) != 0 {
 			t.Error("who sends little is put off")
 		}
 		<-time.After(othersLast)
@@ -66,6 +66,8 @@ func TestPausesFollowTheMachine(t *testing.T) {
 			a.charge(time.Now(), unpaid)
 			return a.pause(time.Now())
 		}
+		a.charge(time.Now(), 2*littleWork)
+		a.pause(time.Now())
 		first := pause()
 		a.paused(5 * time.Millisecond)
 		if second := pause(); second != 2*first {
@@ -77,7 +79,7 @@ func TestPausesFollowTheMachine(t *testing.T) {
 		if d := pause(); d != mostPause*unpaid {
 			t.Errorf("the longest pause is %s", d)
 		}
-		for range 100 {
+		for range 400 {
 			a.paused(0)
 		}
 		if d := pause(); d != inTime {
@@ -112,5 +114,54 @@ func TestWhatIsPassedOnIsNotPutOff(t *testing.T) {
 	}
 	if !isOwn(update(crowd)) || isOwn(update(crowd, far)) || !isOwn(speaker.Received{Msg: &bgp.Subscribe{}}) {
 		t.Error("own routes and requests count, and nothing else")
+	}
+}
+
+// Who is put off still sends much: what it says is no word of somebody else, for whom it would be put off.
+func TestWhoIsPutOffIsNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, little := &account{times: mostPause}, 0
+		ready := make(chan struct{})
+		p := &pace{ready: ready, serving: func() bool { return true }}
+		close(ready)
+		for i := range 300 {
+			if a.charge(time.Now(), unpaid) && i > 30 {
+				little++
+			}
+			took(t, p, a)
+			a.paused(time.Second)
+		}
+		if little > 0 {
+			t.Errorf("%d of 270 portions of a flood count as the word of somebody who sends little", little)
+		}
+		<-time.After(3 * time.Second)
+		if !a.charge(time.Now(), unpaid) {
+			t.Error("who was quiet for long still sends much")
+		}
+	})
+}
+
+// What a message costs is judged by what is in it: so many routes, names and bytes.
+func TestCostsGoByWhatIsSent(t *testing.T) {
+	one := speaker.Received{Msg: &bgp.Update{Withdrawn: make([]bgp.NLRI, 1)}}
+	many := speaker.Received{Msg: &bgp.Update{Announced: []bgp.Group{{Routes: make([]bgp.NLRI, 1000)}}}}
+	names := speaker.Received{Msg: &bgp.Subscribe{Services: make([]bgp.Service, 10_000)}}
+	if few := 100 * costOf(one, 100); few > littleWork {
+		t.Errorf("100 single routes cost %s, which is much", few)
+	}
+	for ev, least := range map[*speaker.Received]time.Duration{&many: 900 * costOfRoute, &names: 9000 * costOfName} {
+		if cost := costOf(*ev, 0); cost < least {
+			t.Errorf("%T costs %s", ev.Msg, cost)
+		}
+	}
+	if costOf(one, 1<<20) < time.Millisecond {
+		t.Error("a mebibyte costs next to nothing")
+	}
+	p := &pace{at: time.Now()}
+	if n := len(p.portions(many)); n != 1000/portionRoutes {
+		t.Errorf("a thousand routes are taken in %d portions", n)
+	}
+	if n := len((&pace{}).portions(many)); n != 1 {
+		t.Errorf("nobody else is there, and a thousand routes are taken in %d portions", n)
 	}
 }

@@ -308,11 +308,11 @@ func (r *Router) drain() {
 
 func (r *Router) takePosted(n int) {
 	for range n {
-		ev, from := r.in.take()
-		if from == nil {
+		ev := r.in.take()
+		if ev == nil {
 			return
 		}
-		r.stepFor(from, ev)
+		r.step(ev)
 	}
 }
 
@@ -329,7 +329,7 @@ func (r *Router) arm(timer *time.Timer) {
 
 // takeNow gives the speaker an event of a stream in the caller's goroutine if nothing waits and nobody is at the
 // speaker, which spares the way over the loop. It returns false if the event has to wait its turn.
-func (r *Router) takeNow(from *box, ev speaker.Event) bool {
+func (r *Router) takeNow(ev speaker.Event) bool {
 	if n, _ := r.in.waiting(); n > 0 || !r.turn.TryLock() {
 		return false
 	}
@@ -337,24 +337,13 @@ func (r *Router) takeNow(from *box, ev speaker.Event) bool {
 	if n, _ := r.in.waiting(); n > 0 || !r.running {
 		return false
 	}
-	r.stepFor(from, ev)
+	r.step(ev)
 	r.feed()
 	r.judge()
 	if d := r.sp.NextDeadline(time.Now()); !d.IsZero() && d.Before(r.armed) {
 		r.poke()
 	}
 	return true
-}
-
-// stepFor takes an event of a box, which is charged for what follows.
-func (r *Router) stepFor(from *box, ev speaker.Event) {
-	began := time.Now()
-	r.step(ev)
-	now := time.Now()
-	little := !isOwn(ev) || from.cost.charge(now, now.Sub(began))
-	if little && isNews(ev) {
-		r.pace.heard(now)
-	}
 }
 
 // step takes an event, and then that streams took at once what they were to be sent of it. What they are sent of that

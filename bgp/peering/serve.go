@@ -169,37 +169,42 @@ func (r *Router) serve(ctx context.Context, s *stream.Stream, remote bgp.NodeID,
 // read hands every message of a stream to the speaker, and reads no further while too many wait to be taken.
 func (r *Router) read(ctx context.Context, s *stream.Stream, id speaker.ConnID, mail *box) error {
 	for {
-		if err := r.pace.await(ctx, &mail.cost); err != nil {
-			return err
-		}
 		b, err := s.Receive()
-		began := time.Now()
-		var ev speaker.Event
-		if long, ok := errors.AsType[stream.TooLong](err); ok {
-			ev = speaker.Undecodable{
-				Conn:         id,
-				Notification: bgp.Notify(bgp.MessageHeaderError, bgp.BadMessageLength, "%v", long),
-			}
-		} else if err != nil {
+		ev, err := received(id, b, err)
+		if err != nil {
 			return err
-		} else if m, n := wire.Decode(b); n != nil {
-			ev = speaker.Undecodable{Conn: id, Notification: n, Frame: b[:min(len(b), bgp.MaxFaultBytes)]}
-		} else {
-			got := speaker.Received{Conn: id, Msg: m}
-			if sub, ok := m.(*bgp.Subscribe); ok {
-				got.Names = filter.NewNames(sub.Services)
+		}
+		parts := r.pace.portions(ev)
+		for _, ev := range parts {
+			r.pace.charge(&mail.cost, ev, len(b)/len(parts))
+			if (len(b) > sizeOfOne || !r.takeNow(ev)) && !mail.put(ctx, ev) {
+				return ctx.Err()
 			}
-			ev = got
-		}
-		now := time.Now()
-		if isOwn(ev) {
-			mail.cost.charge(now, now.Sub(began))
-		}
-		if len(b) <= sizeOfOne && r.takeNow(mail, ev) {
-			continue
-		}
-		if !mail.put(ctx, ev) {
-			return ctx.Err()
+			if err := r.pace.await(ctx, &mail.cost); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// received is what a stream's next frame, or its error, means to the speaker; an error ends the stream.
+func received(id speaker.ConnID, b []byte, err error) (speaker.Event, error) {
+	if long, ok := errors.AsType[stream.TooLong](err); ok {
+		return speaker.Undecodable{
+			Conn:         id,
+			Notification: bgp.Notify(bgp.MessageHeaderError, bgp.BadMessageLength, "%v", long),
+		}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, n := wire.Decode(b)
+	if n != nil {
+		return speaker.Undecodable{Conn: id, Notification: n, Frame: b[:min(len(b), bgp.MaxFaultBytes)]}, nil
+	}
+	got := speaker.Received{Conn: id, Msg: m}
+	if sub, ok := m.(*bgp.Subscribe); ok {
+		got.Names = filter.NewNames(sub.Services)
+	}
+	return got, nil
 }

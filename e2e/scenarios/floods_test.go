@@ -16,7 +16,7 @@ func floods() []scenario {
 			one("and at full speed while nobody is there", "bgp/peering TestWhoSendsMuchIsPutOffForOthers", paceFile,
 				"due == 0 || !p.others(now)", "due == 0"),
 			one("applications that are served count", "envoy TestServingIsWhatWorkersDo", servingFile,
-				`!strings.HasPrefix(string(name), "wrk:")`, `strings.HasPrefix(string(name), "wrk:")`),
+				"!strings.HasPrefix(string(name), workerPrefix)", "strings.HasPrefix(string(name), workerPrefix)"),
 			one("a restarted node hears its tables at full speed", "bgp/peering TestWhoSendsMuchIsPutOffForOthers", paceFile,
 				"\tcase <-p.ready:\n\tdefault:\n\t\treturn nil\n", "\tcase <-p.ready:\n\tdefault:\n"),
 			one("pauses grow while cores are wanting", "bgp/peering TestPausesFollowTheMachine", paceFile,
@@ -49,6 +49,25 @@ func floods() []scenario {
 				"\tset(&o.MaxStreamDuration, c.cfg.Limits.MeshStream)\n", ""),
 			one("a connection takes no new requests after its time", "xds/ads TestWhatLastsBetweenNodesIsBounded", underwayFile,
 				"\tset(&o.MaxConnectionDuration, c.cfg.Limits.MeshConnection)\n", ""),
+		}},
+		{360, "who sends little beside a flood", "A peer announces something 50 times a second on a machine without " +
+			"a core to spare, where each step of the speaker takes long.", []guard{
+			one("it is judged by what it sends, and never put off", "bgp/peering TestWhoSendsMuchIsPutOffForOthers", paceFile,
+				" || a.little() {", " || a.little() && a.work < 0 {"),
+			one("who is put off does not pass for one that sends little", "bgp/peering TestWhoIsPutOffIsNobodyElse", paceFile,
+				"max(a.last, a.recent) <= littleWork", "a.work <= littleWork"),
+			one("an UPDATE costs what is in it", "bgp/peering TestCostsGoByWhatIsSent", paceFile,
+				"time.Duration(routesOf(m)) * costOfRoute", "costOfRoute"),
+			one("a thousand routes are ten turns", "bgp/peering TestCostsGoByWhatIsSent", paceFile,
+				"routesOf(u) <= portionRoutes ||", "routesOf(u) <= 100*portionRoutes ||"),
+			one("portions say what the whole says", "bgp/peering TestPortionsSayTheSame", "bgp/peering/portions.go",
+				"\tpart.Marker = u.Marker\n", "\tpart.Marker = bgp.NoMarker\n"),
+		}},
+		{361, "Envoy is told much while applications call", "A peer's million routes reach Envoy's main thread.", []guard{
+			one("it goes behind the threads that carry traffic", "envoy TestEnvoysMainThreadYieldsToItsWorkers",
+				"envoy/yield.go", "min(theirs+mainBehind, 19)", "min(theirs, 19)"),
+			one("and a node that is restarted does not put it further back", "envoy TestEnvoysMainThreadYieldsToItsWorkers",
+				"envoy/yield.go", "own > theirs {", "own > 19 {"),
 		}},
 	}
 }

@@ -28,10 +28,11 @@ func main() {
 	binary := flag.String("catalyst", "bin/catalyst", "the node's program")
 	long := flag.Duration("for", 10*time.Second, "how long each measurement takes")
 	only := flag.String("only", "", "the floods to try, by comma; all by default")
+	patience := flag.Duration("recover", 90*time.Second, "how long memory has to come back after each flood")
 	flag.Parse()
 	path, err := filepath.Abs(*binary)
 	if err == nil {
-		err = run(ctx, path, *long, *only)
+		err = run(ctx, path, *only, measurement{*long, *patience})
 	}
 	exit(err)
 }
@@ -44,7 +45,10 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-func run(ctx context.Context, binary string, long time.Duration, only string) error {
+// measurement is how long each figure is taken, and how long a flood may be felt in memory.
+type measurement struct{ long, patience time.Duration }
+
+func run(ctx context.Context, binary, only string, m measurement) error {
 	fmt.Println("| flood | news p50/p99 without → with | × | calls p50/p99 without → with | × | " +
 		"MiB hub, far, their Envoys: before → most → after |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- |")
@@ -52,7 +56,7 @@ func run(ctx context.Context, binary string, long time.Duration, only string) er
 		if only != "" && !slices.Contains(strings.Split(only, ","), k.name) {
 			continue
 		}
-		if err := one(ctx, binary, long, k); err != nil {
+		if err := one(ctx, binary, m, k); err != nil {
 			return fmt.Errorf("%s: %w", k.does, err)
 		}
 	}
@@ -60,7 +64,7 @@ func run(ctx context.Context, binary string, long time.Duration, only string) er
 }
 
 // one tries one flood on nodes of its own.
-func one(ctx context.Context, binary string, long time.Duration, k kind) error {
+func one(ctx context.Context, binary string, m measurement, k kind) error {
 	w, err := newWorld(ctx, binary)
 	if err != nil {
 		return err
@@ -69,7 +73,7 @@ func one(ctx context.Context, binary string, long time.Duration, k kind) error {
 	if _, err := w.measure(ctx, time.Second); err != nil { // warm
 		return err
 	}
-	calm, err := w.measure(ctx, long)
+	calm, err := w.measure(ctx, m.long)
 	if err != nil {
 		return err
 	}
@@ -82,7 +86,7 @@ func one(ctx context.Context, binary string, long time.Duration, k kind) error {
 	if err != nil {
 		return err
 	}
-	storm, err := w.measure(ctx, long)
+	storm, err := w.measure(ctx, m.long)
 	most := w.memory()
 	if err != nil {
 		stop()
@@ -96,7 +100,7 @@ func one(ctx context.Context, binary string, long time.Duration, k kind) error {
 	if _, err := w.hub.CLI(ctx, "peer", "remove", "crowd"); err != nil {
 		return err
 	}
-	after, err := w.recovered(ctx, known, before)
+	after, err := w.recovered(ctx, known, before, m.patience)
 	fmt.Printf("| %s | %s → %s | %.1f | %s → %s | %.1f | %s (%d routes at hub, %d at far then) |\n", k.does,
 		text(calm.news), text(storm.news), ratio(calm.news, storm.news), text(calm.calls), text(storm.calls),
 		ratio(calm.calls, storm.calls), memories(before, most, after), reached[0], reached[1])
@@ -119,8 +123,8 @@ func (w *world) flood(ctx context.Context, k kind) (stop func(), err error) {
 }
 
 // recovered waits until the routes of the flood have gone and memory has come back, and returns what is left.
-func (w *world) recovered(ctx context.Context, known [2]int, before memory) (memory, error) {
-	deadline := time.Now().Add(90 * time.Second)
+func (w *world) recovered(ctx context.Context, known [2]int, before memory, patience time.Duration) (memory, error) {
+	deadline := time.Now().Add(patience)
 	for {
 		n, err := w.routes(ctx)
 		if err != nil {
