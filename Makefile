@@ -50,6 +50,10 @@ e2e: tools build chromium clients docker $(PYJWT) $(PROMETHEUS) ## the end-to-en
 soak: tools build ## churn around real nodes for FOR (default 1h): memory, goroutines and books must stay
 	$(GO) test -tags e2e -count=1 -timeout 0 ./e2e/soak -v -args -for $(or $(FOR),1h) -rate $(or $(RATE),300)
 
+.PHONY: leaves
+leaves: tools build ## five real nodes and fifty simulated ones live on certificates of 60 s for FOR (default 1h), under load
+	$(GO) test -tags e2e -count=1 -timeout 0 ./e2e/leaves -v -args -for $(or $(FOR),1h) -nodes 5 -simulated 50 -every 30s
+
 .PHONY: storms
 storms: ## 200 simulated speakers through SEEDS (default 5) storms of faults, from SEED (default: another one each day)
 	$(GO) test -count=1 -timeout 0 ./bgp/sim -run TestStormsHeal -v -args -nodes 200 -seeds $(or $(SEEDS),5) -seed $(or $(SEED),$(shell date +%Y%m%d))
@@ -59,8 +63,10 @@ properties: tools ## every random test with CHECKS (default 20000) draws instead
 	$(GO) test -count=1 -timeout 0 $$(grep -rl --include='*_test.go' rapid.Check . | xargs -n 1 dirname | sort -u) -rapid.checks=$(or $(CHECKS),20000)
 
 .PHONY: interop
-interop: $(CEDARPY) ## other implementations beside ours: Cedar in Rust decides and validates the same
+interop: $(CEDARPY) ## other implementations beside ours: Cedar in Rust decides and validates the same, SPIFFE's libraries for Java and Rust read what we write
+	@[ $$(command -v mvn cargo | wc -l) = 2 ] || e2e/tools/debian.sh maven default-jdk-headless cargo
 	CATALYST_CEDARPY=$(abspath $(CEDARPY)) $(GO) test -tags interop -count=1 -run Reference ./policy
+	$(GO) test -tags interop -count=1 -run SPIFFELibraries ./e2e/identity
 
 .PHONY: mutants
 mutants: tools build ## remove each guard of docs/scenarios.md in turn: its test has to fail
@@ -102,6 +108,7 @@ nightly: ## what takes hours: fuzzing, random tests, storms, mutants, chaos, an 
 	$(GO) test -tags e2e -count=1 -timeout 0 ./e2e -run TestManyServicesSurviveAnyCrash -args -many 200000
 	$(GO) test -tags e2e -count=1 -timeout 0 ./e2e/graphql/composition -run TestPairsAgainstApollo -args -each 1
 	$(MAKE) soak FOR=$(or $(FOR),1h)
+	$(MAKE) leaves FOR=$(or $(FOR),1h)
 
 .PHONY: golden
 golden: ## rewrite the golden files; read the diff before you commit it

@@ -94,9 +94,9 @@ end`, luaStrings(append(identityHeaders(), organisationHeader, borderHeader)), p
 func (c *Compiler) hopOptions(tiers [][]Target) map[string]*anypb.Any {
 	abroad := func(t Target) bool { return t.Backend.Address == "" && t.NextHop.Node.Org != c.cfg.Self.Org }
 	if !slices.ContainsFunc(tiers, func(tier []Target) bool { return slices.ContainsFunc(tier, abroad) }) {
-		return c.http2Upstream(c.pings())
+		return c.meshUpstream()
 	}
-	return map[string]*anypb.Any{httpOptions: toAny(c.goingOut(c.http2Options(hopStreams, c.pings())))}
+	return map[string]*anypb.Any{httpOptions: toAny(c.goingOut(c.meshOptions()))}
 }
 
 // hopLimit ends a request that has crossed MaxHops nodes (RFC 5842 §7.2). It is one filter of the listener and not a

@@ -106,7 +106,7 @@ func (c *Compiler) downCluster(f *Forwarding) *cluster.Cluster {
 		Name:                          name,
 		ConnectTimeout:                durationpb.New(connectTimeout),
 		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: c.http2Upstream(c.pings()),
+		TypedExtensionProtocolOptions: c.meshUpstream(),
 		CommonLbConfig:                balance(),
 		LoadAssignment:                &endpoint.ClusterLoadAssignment{ClusterName: name},
 		Metadata: &core.Metadata{FilterMetadata: map[string]*structpb.Struct{metadataKey: {Fields: map[string]*structpb.Value{
@@ -351,6 +351,20 @@ const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 // http2Upstream has Envoy speak HTTP/2 with the targets of a cluster.
 func (c *Compiler) http2Upstream(keepalive *core.KeepaliveSettings) map[string]*anypb.Any {
 	return map[string]*anypb.Any{httpOptions: toAny(c.http2Options(hopStreams, keepalive))}
+}
+
+// meshUpstream has Envoy speak HTTP/2 with another node's, over connections that are found out to be gone and that are
+// left for new ones when they are too old: whichever end has the shorter bound begins.
+func (c *Compiler) meshUpstream() map[string]*anypb.Any {
+	return map[string]*anypb.Any{httpOptions: toAny(c.meshOptions())}
+}
+
+func (c *Compiler) meshOptions() *upstreams.HttpProtocolOptions {
+	options := c.http2Options(hopStreams, c.pings())
+	if d := c.cfg.Limits.MeshConnection; d > 0 {
+		options.CommonHttpProtocolOptions.MaxConnectionDuration = durationpb.New(d)
+	}
+	return options
 }
 
 func (c *Compiler) http2Options(streams uint32, keepalive *core.KeepaliveSettings) *upstreams.HttpProtocolOptions {

@@ -83,6 +83,19 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// ForLeaves bounds the age of connections between nodes, if it is bounded at all, by half the life of this node's
+// certificates as well, which are renewed in the middle of it. An example: one of 60 s is shown for the last time after
+// 36 s; a connection that was made then is left after 30 more, 6 s after that certificate has ended.
+func (l Limits) ForLeaves(life time.Duration) Limits {
+	if l.MeshConnection == 0 {
+		l.MeshConnection = defaultMeshConnection
+	}
+	if half := (life / 2).Truncate(time.Second); half > 0 && l.MeshConnection > half {
+		l.MeshConnection = half
+	}
+	return l
+}
+
 func orDefault(v *uint32, to uint32) {
 	if *v == 0 {
 		*v = to

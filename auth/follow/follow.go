@@ -15,6 +15,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -22,6 +23,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
@@ -52,6 +54,9 @@ type Config struct {
 	KeepRoots func(pem []byte) error
 	// Again, if it is not nil, returns a channel whose closing ends a wait: something that kept the feed down changed.
 	Again func() <-chan struct{}
+	// Refused, if it is not nil, is called when the service does not take the certificate that was shown. It must not
+	// block.
+	Refused func()
 	// Keep is a file, or "" for none, where what was revoked is kept for a restart: a node that is cut off then refuses
 	// what it knew.
 	Keep string
@@ -197,11 +202,14 @@ func (f *Feed) once(ctx context.Context) error {
 				in.RootsSha256 = sum[:]
 			}
 		}
-		if err := stream.Send(in); err != nil && !first {
+		if err := stream.Send(in); err != nil && !first && !errors.Is(err, io.EOF) { // what Recv says then is why
 			return explain(err)
 		}
 		out, err := stream.Recv()
 		if err != nil {
+			if status.Code(err) == codes.Unauthenticated && f.cfg.Refused != nil {
+				f.cfg.Refused()
+			}
 			return explain(err)
 		}
 		quiet.Reset(silence)

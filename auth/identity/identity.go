@@ -47,6 +47,15 @@ func (m *Material) String() string {
 	return fmt.Sprintf("%s until %s", m.Node, m.Expires.Format(time.RFC3339))
 }
 
+// Life is how long certificates of this node are valid from their signing: they are backdated for clocks that are
+// behind.
+func (m *Material) Life() time.Duration {
+	if life := m.Expires.Sub(m.Issued) - ca.Backdate; life > 0 {
+		return life
+	}
+	return m.Expires.Sub(m.Issued)
+}
+
 // LogValue keeps the key out of logs.
 func (m *Material) LogValue() slog.Value { return slog.StringValue(m.String()) }
 

@@ -36,6 +36,8 @@ type Request struct {
 // Refused is why the organisation does not take a node, or does not renew its certificate.
 type Refused struct {
 	Text string
+	// Unknown is that the certificate that was shown is not taken, whatever was asked.
+	Unknown bool
 }
 
 // Error implements error.
@@ -198,7 +200,7 @@ func callError(address string, err error) error {
 	st := status.Convert(err)
 	switch st.Code() {
 	case codes.PermissionDenied, codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.Unauthenticated:
-		return &Refused{st.Message()}
+		return &Refused{st.Message(), st.Code() == codes.Unauthenticated}
 	}
 	return fmt.Errorf("the identity service at %s: %s", address, st.Message())
 }

@@ -48,6 +48,8 @@ type Member struct {
 	now  func() time.Time
 	feed *follow.Feed
 
+	refused chan struct{} // the identity service does not take the certificate
+
 	renewing sync.Mutex // held while the next certificate is asked for
 
 	mu      sync.Mutex
@@ -83,12 +85,12 @@ func OpenAt(v disk.Vault, log *slog.Logger, now func() time.Time) (*Member, erro
 		return nil, err
 	}
 	m := &Member{v: v, log: log, now: now, state: *s, renewed: make(chan struct{}), turned: make(chan struct{}),
-		wrote: make(chan struct{})}
+		wrote: make(chan struct{}), refused: make(chan struct{}, 1)}
 	m.feed = follow.New(follow.Config{
 		Issuer: s.Issuer, Org: s.Org, Log: log, Keep: filepath.Join(v.Dir, revokedFile), Connect: m.connectFeed,
-		KeepRoots: m.keepRoots,
-		Roots:     func() ([]byte, error) { _, text, err := rootsOf(v.Dir, s.Org); return text, err },
-		Again:     func() <-chan struct{} { m.mu.Lock(); defer m.mu.Unlock(); return m.renewed }, // it may go at once
+		KeepRoots: m.keepRoots, Refused: m.refusedOne,
+		Roots: func() ([]byte, error) { _, text, err := rootsOf(v.Dir, s.Org); return text, err },
+		Again: func() <-chan struct{} { m.mu.Lock(); defer m.mu.Unlock(); return m.renewed }, // it may go at once
 	})
 	return m, m.look()
 }
@@ -270,8 +272,8 @@ func (m *Member) Run(ctx context.Context) error {
 }
 
 // renewals asks for the next certificate in the middle of each one's life, a tenth of it earlier or later so that
-// nodes that started together do not ask together; and within a sixtieth of it when another root has begun to sign,
-// so that the former is not needed for long.
+// nodes that started together do not ask together; at once if it is revoked; and within a sixtieth of it when another
+// root has begun to sign, so that the former is not needed for long.
 func (m *Member) renewals(ctx context.Context) error {
 	wait := firstRetry
 	for {
@@ -291,16 +293,24 @@ func (m *Member) renewals(ctx context.Context) error {
 		} else {
 			wait = firstRetry
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-turned:
-			continue
-		case <-renewed: // because somebody asked for it
-			continue
-		case <-time.After(max(0, next)):
+		due, stop := context.WithTimeout(ctx, max(0, next))
+		var watch sync.WaitGroup
+		if !failed {
+			watch.Go(func() { m.untilRevoked(due, stop) })
 		}
-		_ = m.Renew(ctx)
+		select {
+		case <-turned:
+		case <-renewed: // because somebody asked for it
+		case <-due.Done():
+			if ctx.Err() == nil {
+				_ = m.Renew(ctx)
+			}
+		}
+		stop()
+		watch.Wait()
+		if ctx.Err() != nil {
+			return nil
+		}
 	}
 }
 
@@ -356,8 +366,55 @@ func jitter(d time.Duration) time.Duration {
 // renew asks for the next certificate once.
 func (m *Member) renew(ctx context.Context) error {
 	m.mu.Lock()
-	s := m.state
 	over := !m.now().Before(m.expires)
+	m.mu.Unlock()
+	if !over && !m.revoked() {
+		err := m.next(ctx, false)
+		if no, ok := errors.AsType[*Refused](err); !ok || !no.Unknown {
+			return err
+		}
+		// The certificate is not taken any more, and whoever says so may not have reached this node yet.
+		m.log.Warn("the certificate is refused: the node comes back by the key that it joined with", "reason", err)
+	}
+	return m.next(ctx, true)
+}
+
+// revoked tells whether the certificate itself is revoked, as far as this node has heard.
+func (m *Member) revoked() bool {
+	mine, err := m.current()
+	return err == nil && m.feed.Revocations().CheckCertificate(mine.Leaf) != nil
+}
+
+func (m *Member) refusedOne() {
+	select {
+	case m.refused <- struct{}{}:
+	default:
+	}
+}
+
+// untilRevoked calls then when the certificate is revoked or is not taken any more, unless ctx ends before.
+func (m *Member) untilRevoked(ctx context.Context, then func()) {
+	for {
+		told := m.feed.Revocations().Changed()
+		if m.revoked() {
+			then()
+			return
+		}
+		select {
+		case <-told:
+		case <-m.refused:
+			then()
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// next gets the next certificate, for the one that this node has or, where that is over, for its node key.
+func (m *Member) next(ctx context.Context, over bool) error {
+	m.mu.Lock()
+	s := m.state
 	m.mu.Unlock()
 	key, csr, err := pending(m.v)
 	if err != nil {

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -137,6 +138,17 @@ func (s *Server) admin(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/roots.pem", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-pem-file")
 		_, _ = w.Write(s.cfg.Service.Roots())
+	})
+	// One certificate after the other, as SPIFFE's library for Rust reads them.
+	mux.HandleFunc("GET /v1/roots.der", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/pkix-cert")
+		for rest := s.cfg.Service.Roots(); ; {
+			var block *pem.Block
+			if block, rest = pem.Decode(rest); block == nil {
+				return
+			}
+			_, _ = w.Write(block.Bytes)
+		}
 	})
 }
 

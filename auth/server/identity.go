@@ -204,8 +204,9 @@ func (f *follower) reply(ctx context.Context, in *authv1.FollowRequest) error {
 		case <-wait.C:
 		}
 	}
-	if err := set.CheckCertificate(f.leaf); err != nil {
-		return status.Error(codes.Unauthenticated, err.Error())
+	refused := set.CheckCertificate(f.leaf)
+	if refused != nil && !f.began {
+		return status.Error(codes.Unauthenticated, refused.Error())
 	}
 	f.began = true
 	out := f.news(in)
@@ -220,7 +221,10 @@ func (f *follower) reply(ctx context.Context, in *authv1.FollowRequest) error {
 	if out.Revocations, _, err = svc.Delta(ctx, in.GetSeq()); err != nil {
 		return f.status(err)
 	}
-	return f.stream.Send(out)
+	if err := f.stream.Send(out); err != nil || refused == nil {
+		return err
+	}
+	return status.Error(codes.Unauthenticated, refused.Error()) // which it has been told, and can act on
 }
 
 // uses keeps what roots a node of this organisation has.

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -844,6 +845,10 @@ func TestKeySetAndMetadata(t *testing.T) {
 	if err := json.Unmarshal(b, &m); err != nil || m["issuer"] != "https://auth.acme.example" ||
 		m["tls_client_certificate_bound_access_tokens"] != true {
 		t.Errorf("got %v, %v", m, err)
+	}
+	block, _ := pem.Decode(s.service.Roots())
+	if _, b := get("/v1/roots.der"); !bytes.Equal(b, block.Bytes) {
+		t.Errorf("got %x", b)
 	}
 	if _, b := get("/v1/roots.pem"); !bytes.Equal(b, s.service.Roots()) {
 		t.Errorf("got %s", b)

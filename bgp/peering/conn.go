@@ -34,7 +34,9 @@ type conn struct {
 	signal chan struct{}
 	over   chan struct{} // closed when the stream is to end
 	remote bgp.NodeID
-	shown  []*x509.Certificate // what the other side showed, its own first; empty where there is no TLS
+	shown  []*x509.Certificate // what the other side showed last, its own first; empty where there is no TLS
+	name   []byte              // what both ends call it; nil where there is no TLS
+	proved chan struct{}       // other certificates have been shown
 
 	mu      sync.Mutex
 	queue   []bgp.Message // guarded by mu; a few UPDATEs, by the speaker's credits, and what goes ahead of them
@@ -43,7 +45,7 @@ type conn struct {
 }
 
 func newConn(l link) *conn {
-	return &conn{link: l, signal: make(chan struct{}, 1), over: make(chan struct{})}
+	return &conn{link: l, signal: make(chan struct{}, 1), over: make(chan struct{}), proved: make(chan struct{}, 1)}
 }
 
 // sizeAtOnce is the most bytes that the loop sends by itself: more is for the stream's own writer, so that those of

@@ -44,7 +44,7 @@ func (r *Router) accept(ctx context.Context, lis net.Listener) error {
 
 // transport is what both ends of a stream speak.
 func transport(identity *tls.Config) stream.Config {
-	return stream.Config{Method: method, MaxMessage: bgp.MaxMessageSize, TLS: identity}
+	return stream.Config{Method: method, Others: []string{proveMethod}, MaxMessage: bgp.MaxMessageSize, TLS: identity}
 }
 
 // welcome serves the stream that a peer opens on a connection, within the context of its opening.
@@ -65,7 +65,11 @@ func (r *Router) welcome(ctx, opening context.Context, at *door, g *guest) {
 		s.Close()
 		return
 	}
-	r.serve(ctx, s, node, false)
+	if s.Method() == proveMethod {
+		r.proven(ctx, s, node)
+		return
+	}
+	r.serve(ctx, s, node, nil)
 }
 
 // errTooMany is why a connection is closed before TLS.
@@ -95,14 +99,15 @@ func (r *Router) open(opening context.Context, at *door, g *guest) (*stream.Stre
 // dial opens a stream to a peer and serves it.
 func (r *Router) dial(eff speaker.Dial) {
 	opening, cancel := context.WithTimeout(r.ctx, dialTimeout)
-	s, err := stream.Dial(opening, eff.Address, transport(r.cfg.Identity.ClientTLS(eff.Peer)))
+	identity, own := showing(r.cfg.Identity.ClientTLS(eff.Peer))
+	s, err := stream.Dial(opening, eff.Address, transport(identity))
 	timedOut := errors.Is(opening.Err(), context.DeadlineExceeded)
 	cancel()
 	if err != nil {
 		r.own.put(r.ctx, speaker.DialFailed{Peer: eff.Peer, Err: dialError(eff.Address, err, timedOut)})
 		return
 	}
-	r.serve(r.ctx, s, eff.Peer, true)
+	r.serve(r.ctx, s, eff.Peer, &dialled{address: eff.Address, own: own()})
 }
 
 // Review ends the sessions whose other side showed a certificate that is refused now, and returns whose they were. A
@@ -125,16 +130,17 @@ func (r *Router) Review(ctx context.Context, refuse func(leaf *x509.Certificate)
 	return ended
 }
 
-// serve runs one stream until it is over, with a reader and a writer, and returns when they have ended.
-func (r *Router) serve(ctx context.Context, s *stream.Stream, remote bgp.NodeID, dialled bool) {
-	if !dialled {
+// serve runs one stream until it is over, with a reader and a writer, and returns when they have ended. By is nil where
+// the peer dialled.
+func (r *Router) serve(ctx context.Context, s *stream.Stream, remote bgp.NodeID, by *dialled) {
+	if by == nil {
 		r.admit(ctx, remote)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var both sync.WaitGroup
 	defer func() { cancel(); s.Close(); both.Wait() }()
 	c := newConn(s)
-	c.remote, c.shown = remote, s.TLS().PeerCertificates
+	c.remote, c.shown, c.name = remote, s.TLS().PeerCertificates, nameOf(s.TLS())
 	mail := r.in.newBox()
 	r.mu.Lock()
 	r.nextConn++
@@ -153,7 +159,7 @@ func (r *Router) serve(ctx context.Context, s *stream.Stream, remote bgp.NodeID,
 			return
 		}
 	}
-	if !mail.put(r.ctx, speaker.ConnUp{Conn: c.id, Remote: remote, Dialled: dialled}) {
+	if !mail.put(r.ctx, speaker.ConnUp{Conn: c.id, Remote: remote, Dialled: by != nil}) {
 		return
 	}
 	read, written := make(chan error, 1), make(chan struct{})
@@ -162,6 +168,9 @@ func (r *Router) serve(ctx context.Context, s *stream.Stream, remote bgp.NodeID,
 		defer close(written)
 		c.write(ctx, func() { mail.put(r.ctx, speaker.Writable{Conn: c.id}) })
 	})
+	if len(c.name) > 0 {
+		both.Go(func() { r.vouch(ctx, c, by) })
+	}
 	err := c.outlast(ctx, read, written)
 	mail.put(r.ctx, speaker.ConnDown{Conn: c.id, Err: streamError(err)})
 }

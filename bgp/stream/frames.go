@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -153,12 +154,13 @@ func (s *Stream) request(f *http2.MetaHeadersFrame) error {
 	case f.PseudoValue("method") != "POST" || !strings.HasPrefix(kind, contentType):
 		s.End(codes.Unimplemented, "want a gRPC request")
 		return fmt.Errorf("%s %s with content type %q: want a gRPC request", f.PseudoValue("method"), path, kind)
-	case path != s.cfg.Method:
+	case path != s.cfg.Method && !slices.Contains(s.cfg.Others, path):
 		s.End(codes.Unimplemented, "no method "+path+" here")
 		return fmt.Errorf("no method %s", path)
 	case f.StreamEnded():
 		return io.ErrUnexpectedEOF
 	}
+	s.method = path
 	return nil
 }
 

@@ -34,6 +34,7 @@ const (
 // Config says what is spoken.
 type Config struct {
 	Method string      // such as /package.Service/Method
+	Others []string    // methods that a server takes besides; Stream.Method says which was asked for
 	TLS    *tls.Config // of this end; it is cloned
 	// Other is that of connections to a server whose client does not ask for HTTP/2 alone (ALPN): they end in an
 	// OtherProtocol error. Nil closes them.
@@ -48,6 +49,7 @@ type Stream struct {
 	sock   *socket
 	id     uint32
 	client bool
+	method string // that was asked for; owned by the opening
 
 	// Owned by the reader.
 	fr     *http2.Framer
@@ -194,7 +196,7 @@ func establish(ctx context.Context, raw net.Conn, f func(*socket) (*Stream, erro
 
 func newStream(conn net.Conn, sock *socket, cfg Config, client bool) *Stream {
 	s := &Stream{
-		cfg: cfg, conn: conn, sock: sock, client: client, id: clientID,
+		cfg: cfg, conn: conn, sock: sock, client: client, id: clientID, method: cfg.Method,
 		fr:    http2.NewFramer(nil, conn),
 		whole: firstWindow, window: firstWindow, start: firstWindow,
 		flushed: make(chan struct{}),
@@ -214,6 +216,9 @@ func (s *Stream) TLS() tls.ConnectionState {
 	}
 	return tls.ConnectionState{}
 }
+
+// Method is what the stream was opened for, once it is open.
+func (s *Stream) Method() string { return s.method }
 
 // RemoteAddr is the peer's address.
 func (s *Stream) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }

@@ -53,7 +53,7 @@ func scenarios() []scenario {
 		webScenarios(),
 		addressScenarios(),
 		nameScenarios(),
-		identityScenarios(), atRest(), rotation(),
+		identityScenarios(), atRest(), rotation(), leaves(),
 		discoveries(),
 		deliveries(), maintenance(),
 		ingressScenarios(),

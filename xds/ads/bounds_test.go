@@ -119,3 +119,25 @@ func TestWhatLastsBetweenNodesIsBounded(t *testing.T) {
 	w.reset()
 	<-ended
 }
+
+// The end that calls leaves a connection for a new one as well when it is too old for it, whatever the other end takes.
+func TestACallerLeavesOldConnections(t *testing.T) {
+	org := newAuthority(t, "acme.example")
+	a := newPlane(t, org, "a")
+	young := newPlaneConfigured(t, org, "young", func(p *plane) { p.cfg.Limits = xds.Limits{MeshConnection: time.Second} })
+	for _, p := range []*plane{a, young} {
+		p.server.Open()
+	}
+	a.apply(to(books, bgp.HTTP, []xds.Target{backend(workload(t, "one"))}))
+	young.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}))
+	young.eventually(books, 200, "one")
+	waitFor(t, "another connection", func() bool {
+		if code, body := young.get(books); code != 200 {
+			t.Errorf("a call meanwhile: %d %s", code, body)
+		}
+		return a.stat("http.mesh-ingress.downstream_cx_total") > 2
+	})
+	if n := a.stat("http.mesh-ingress.downstream_cx_max_duration_reached"); n > 0 {
+		t.Errorf("the other end left %d", n)
+	}
+}

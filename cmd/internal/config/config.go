@@ -99,7 +99,7 @@ type Envoy struct {
 	WorkloadIdle time.Duration `yaml:"workload-idle" doc:"how long a connection to an HTTP/1 workload is kept without a request, 1ms to 1h; has to be less than the workload keeps it" default:"4s"`
 
 	MeshStream     time.Duration `yaml:"mesh-stream" doc:"how long a request or connection of another node may last at the mesh ingress, 1m to 8760h; 0 for ever" default:"168h"`
-	MeshConnection time.Duration `yaml:"mesh-connection" doc:"how old a connection of another node becomes before requests go over a new one, made with the certificates of that moment, 1m to 8760h; what is under way on the old one goes on; 0 for ever" default:"1h"`
+	MeshConnection time.Duration `yaml:"mesh-connection" doc:"how old a connection of another node becomes before requests go over a new one, made with the certificates of that moment, 1m to 8760h, and half the life of this node's certificates at most; what is under way on the old one goes on; 0 for ever" default:"1h"`
 }
 
 // Names is how the hosts of workloads are looked up.

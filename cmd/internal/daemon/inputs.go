@@ -123,7 +123,7 @@ func (d *Daemon) limits() xds.Limits {
 		HeaderKiB:    uint32(c.Headers), //nolint:gosec // as above
 		RefuseHTTP10: !c.HTTP10, WorkloadIdle: c.WorkloadIdle,
 		MeshStream: orNone(c.MeshStream), MeshConnection: orNone(c.MeshConnection),
-	}
+	}.ForLeaves(d.id.Material().Life())
 }
 
 // orNone is a bound as the compiler has it: 0 there means its default.
