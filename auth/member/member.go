@@ -182,8 +182,8 @@ func (m *Member) Warnings() []string {
 			"): revoke it with catalyst org revoke-node, and let it join anew")
 	}
 	if m.state.Anew != 0 {
-		all = append(all, fmt.Sprintf("the node was off for longer than its certificate, and came back by itself: it may %d "+
-			"times more until %s, and needs a join token then", m.state.Returns,
+		all = append(all, fmt.Sprintf("the node came back by the key that it joined with, since its certificate had ended "+
+			"or was revoked: it may %d times more until %s, and needs a join token then", m.state.Returns,
 			time.Unix(m.state.Anew, 0).UTC().Format(time.RFC3339)))
 	}
 	if m.err != nil {

@@ -12,6 +12,7 @@ package revoke
 import (
 	"crypto/x509"
 	"fmt"
+	"math/big"
 	"strings"
 	"sync"
 	"time"
@@ -372,6 +373,19 @@ func (s *Set) Values(kind Kind) (all []string) {
 
 // SerialText is how a serial number is written in revocations.
 func SerialText(leaf *x509.Certificate) string { return leaf.SerialNumber.Text(16) }
+
+// ParseSerial reads a serial number in hexadecimal as tools write them, and returns it as SerialText does: openssl has
+// capitals and leading zeros (02A83E4B), others colons between the bytes (02:a8:3e:4b).
+func ParseSerial(text string) (string, error) {
+	n, ok := new(big.Int).SetString(strings.ReplaceAll(text, ":", ""), 16)
+	if !ok || n.Sign() <= 0 || n.BitLen() > maxSerialBits {
+		return "", fmt.Errorf("serial number %.50q: want 1 to 40 hexadecimal digits, such as 02a83e4b", text)
+	}
+	return n.Text(16), nil
+}
+
+// maxSerialBits is the length of the longest serial number (RFC 5280 §4.1.2.2).
+const maxSerialBits = 160
 
 // Book is the sets of several issuers. A token of an issuer that has none is judged stale: whoever trusts an issuer
 // wants its revocations, or says that it has none.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -295,4 +296,18 @@ func BenchmarkCheck(b *testing.B) {
 			}
 		}
 	})
+}
+
+// A serial number is the same however a tool writes it, and what is none is refused.
+func TestParseSerial(t *testing.T) {
+	for _, text := range []string{"2a83e4b", "02A83E4B", "02:a8:3e:4b", "0002a83e4b"} {
+		if got, err := ParseSerial(text); err != nil || got != "2a83e4b" {
+			t.Errorf("%s: %q, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "0", "-2a", "0x2a", "serial=2a", "2a83e4b\n", strings.Repeat("f", 41)} {
+		if got, err := ParseSerial(text); err == nil {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
 }

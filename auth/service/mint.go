@@ -230,7 +230,13 @@ func (s *Service) Revoke(ctx context.Context, c Caller, kind revoke.Kind, value,
 		return err
 	}
 	switch kind {
-	case revoke.Token, revoke.Subject, revoke.Serial, revoke.Key:
+	case revoke.Token, revoke.Subject, revoke.Key:
+	case revoke.Serial:
+		serial, err := revoke.ParseSerial(value)
+		if err != nil {
+			return invalid("%v", err)
+		}
+		value = serial
 	case revoke.Certificate:
 		if _, err := token.ParseThumbprint(value); err != nil {
 			return invalid("%v", err)
