@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/catalyst-router/catalyst/graphql/plan"
@@ -20,12 +21,36 @@ func (r *execution) translate(sc *scope, places []place, p *clientPath) bool {
 		return true
 	}
 	p.reset()
+	r.unsure = condition{}
 	return r.follow(places, r.plan.Response, r.tree.root, p)
+}
+
+// condition is what the report of an error depends on: that a field of shape o which prints source is printed for object
+// node. Which type the object is of may be learned later than the error.
+type condition struct {
+	node   uint32
+	shape  *plan.Object
+	source string
+}
+
+// holds reports whether the field is printed; an object of unknown type is given the benefit of the doubt.
+func (c *condition) holds(t *tree) bool {
+	if c.shape == nil {
+		return true
+	}
+	id, known := t.typeOf(c.node)
+	if !known {
+		return true
+	}
+	return slices.ContainsFunc(c.shape.Fields, func(f plan.Field) bool {
+		return f.Source == c.source && (f.On == nil || f.On.Has(id))
+	})
 }
 
 // below translates a path that leads into a deferred fragment. It returns false if it does not, or not all the way.
 func (r *execution) below(b *plan.Block, places []place, p *clientPath) bool {
 	p.reset()
+	r.unsure = condition{}
 	n := r.tree.root
 	for _, s := range b.Path {
 		if len(places) == 0 || places[0].key != s.Source {
@@ -52,6 +77,9 @@ func (r *execution) follow(places []place, o *plan.Object, n uint32, p *clientPa
 				return false
 			}
 			p.key(f.Key)
+			if f.On != nil && r.unsure.shape == nil && r.tree.nodes[n].kind == kindObject {
+				r.unsure = condition{n, o, pl.key}
+			}
 			o = f.Object
 		}
 		n = r.child(n, pl)
@@ -145,7 +173,11 @@ func (r *execution) blame(sc *scope, x *exchange, errNode uint32) {
 	if !r.translate(sc, r.places, &r.path) {
 		sc.errs.fail(r.path.last())
 	}
+	before := len(sc.errs.entries)
 	r.report(sc, x, errNode, &r.path)
+	if len(sc.errs.entries) > before {
+		sc.errs.entries[before].only = r.unsure
+	}
 }
 
 // blameEntity reports an error of an entity at each position of the entity.

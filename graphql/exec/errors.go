@@ -146,6 +146,13 @@ type errorEntry struct {
 	begin, end int
 	subgraph   bool // reported by the subgraph, so that ErrorMode applies
 	service    string
+	only       condition // the error is told if it holds
+}
+
+// settle leaves out the errors of fields that nobody is told of: they were fetched before it was known of which type
+// their object is.
+func (l *errorList) settle(t *tree) {
+	l.entries = slices.DeleteFunc(l.entries, func(e errorEntry) bool { return !e.only.holds(t) })
 }
 
 func (l *errorList) reset(max int, mode ErrorMode) {

@@ -30,6 +30,7 @@ type execution struct {
 	path    clientPath
 	other   clientPath
 	places  []place
+	unsure  condition // of the path translated last
 
 	print printer
 }
@@ -185,6 +186,7 @@ func (p *printer) tail(extensions []byte) {
 	if p.over {
 		p.errs.simple(printing, "", CodeResponseTooLarge, "The response is too large.", 0, nil)
 	}
+	p.errs.settle(p.t)
 	p.out = p.errs.append(p.out)
 	if extensions != nil {
 		p.out = append(p.out, `,"extensions":`...)

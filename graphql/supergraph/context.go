@@ -148,22 +148,12 @@ func (l *loader) contextRule(t *typeDef, f *fieldDef, c contextArg, setters []*t
 			return
 		}
 		for _, typ := range types {
-			if !l.s.subtype(nullable(typ), c.arg.Type) {
+			if !l.s.subtype(typ, c.arg.Type) {
 				wrong("the type of the selection %q does not match the expected type %q", typ, c.arg.Type)
 				return
 			}
 		}
 	}
-}
-
-// nullable is the type without its non-nulls: an object that sets a context may lack the value after an error.
-func nullable(t *ast.Type) *ast.Type {
-	out := *t
-	out.NonNull = false
-	if t.Elem != nil {
-		out.Elem = nullable(t.Elem)
-	}
-	return &out
 }
 
 // contextTypes returns the types of the values that a context's selection yields on a type that sets it: one field,

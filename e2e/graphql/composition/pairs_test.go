@@ -13,6 +13,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"golang.org/x/tools/txtar"
 
+	"github.com/catalyst-router/catalyst/e2e/graphql/shorthand"
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
 	"github.com/catalyst-router/catalyst/graphql/supergraph"
 )
@@ -65,24 +66,9 @@ func pairs(t *testing.T, file string) []*pair {
 		}
 		p := at(name)
 		p.subgraphs = append(p.subgraphs, supergraph.Subgraph{Name: subgraph,
-			URL: "http://" + subgraph + ".example/graphql", SDL: expand(string(f.Data))})
+			URL: "http://" + subgraph + ".example/graphql", SDL: shorthand.Expand(string(f.Data))})
 	}
 	return out
-}
-
-// expand writes the first line out if it is short for a @link.
-func expand(sdl string) string {
-	first, rest, _ := strings.Cut(sdl, "\n")
-	if !strings.HasPrefix(first, "#2.") {
-		return sdl
-	}
-	words := strings.Fields(strings.TrimPrefix(first, "#"))
-	var imports []string
-	for _, w := range words[1:] {
-		imports = append(imports, `"`+w+`"`)
-	}
-	return fmt.Sprintf("extend schema @link(url: \"https://specs.apollo.dev/federation/v%s\", import: [%s])\n%s",
-		words[0], strings.Join(imports, ", "), rest)
 }
 
 func pairFiles(t *testing.T) []string {
