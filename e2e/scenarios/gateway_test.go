@@ -7,8 +7,22 @@ func gatewayScenarios() []scenario {
 		featuresFile = "graphql/plan/graph/features.go"
 		largestFile  = "graphql/supergraph/largest.go"
 		stateFile    = "graphql/live/state.go"
+		optionsFile  = "graphql/plan/options.go"
 	)
 	return []scenario{
+		{420, "a null of an object that was not asked",
+			"A subgraph knows an interface as an object. Clients want a field of one implementation, and it is null or fails " +
+				"of another.", []guard{
+				one("a field that is never null is asked of nobody else's objects", "graphql/exec TestScripted", optionsFile,
+					"v.opaque && in.Type.NonNull && !in.KeyField", "false && in.Type.NonNull && !in.KeyField"),
+				one("errors of objects of other types are not told", "graphql/exec TestScripted", "graphql/exec/blame.go",
+					"f.Source == c.source && (f.On == nil || f.On.Has(id))", "f.Source == c.source"),
+			}},
+		{421, "a default or a requirement that only some subgraphs know",
+			"A default value, or a value given in @requires, is left out of the merged enum or input object.", []guard{
+				one("the merged types have every default", "e2e/graphql/composition TestPairs", "graphql/supergraph/merge_enums.go",
+					"return t.byName[c.Name] == nil || !m.holds", "return t.byName[c.Name] != nil && !m.holds"),
+			}},
 		{196, "a protection by another name",
 			"A supergraph imports @authenticated, @requiresScopes, @policy or @inaccessible under other names, or links " +
 				"what this router does not know.", []guard{

@@ -472,7 +472,12 @@ func (r *execution) mergeEntities(sc *scope, f *plan.EntityFetch, x *exchange, b
 		return
 	}
 	if errs != 0 {
-		r.subgraphErrors(sc, x, errs, &entities{fetch: f, batches: batches})
+		before := len(sc.errs.entries)
+		defer func() { // after the data, since errors depend on the types of the objects; told before what is wrong with it
+			own := len(sc.errs.entries)
+			r.subgraphErrors(sc, x, errs, &entities{fetch: f, batches: batches})
+			sc.errs.swap(before, own)
+		}()
 	}
 	if data == 0 {
 		r.failGroups(sc, f, batches, nil)

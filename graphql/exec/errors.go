@@ -182,6 +182,11 @@ func (l *errorList) count() int {
 // flush forgets the errors, but not what they explain.
 func (l *errorList) flush() { l.buf, l.entries, l.dropped = l.buf[:0], l.entries[:0], 0 }
 
+// swap puts the errors from own on before those from before on.
+func (l *errorList) swap(before, own int) {
+	l.entries = append(l.entries[:before], slices.Concat(l.entries[own:], l.entries[before:own])...)
+}
+
 // room reports whether one more error may be added, and counts it as dropped otherwise.
 func (l *errorList) room() bool {
 	if len(l.entries) < l.max {

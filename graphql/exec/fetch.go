@@ -262,6 +262,9 @@ func (r *execution) mergeRoot(sc *scope, f *plan.Fetch, x *exchange) {
 		r.failRoots(sc, f, x.answer.err)
 		return
 	}
+	if data != 0 { // before the errors, which depend on the types of the objects
+		r.tree.merge(r.tree.root, data, true)
+	}
 	if errs != 0 {
 		r.subgraphErrors(sc, x, errs, nil)
 	}
@@ -269,7 +272,6 @@ func (r *execution) mergeRoot(sc *scope, f *plan.Fetch, x *exchange) {
 		r.failRoots(sc, f, nil)
 		return
 	}
-	r.tree.merge(r.tree.root, data, true)
 	r.checkFull(sc, x.req)
 }
 

@@ -77,6 +77,10 @@ func (b *pricer) resolves(v *view, name string, types graph.TypeSet) bool {
 		if f == nil || !b.local(f, v.group.sub, v.provided, lent) {
 			return false
 		}
+		// Objects of all types would be asked for it there, and one that nobody wants it of would be null for its null.
+		if in := f.In.At(v.group.sub); v.opaque && in.Type.NonNull && !in.KeyField && !types.Contains(v.possible) {
+			return false
+		}
 	}
 	return true
 }

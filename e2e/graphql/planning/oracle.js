@@ -97,6 +97,12 @@ function measure(node, variables) {
   return { fetches: 0, rounds: 0 };
 }
 
+// defaults are those of an operation's variables that conditions may depend on.
+function defaults(document) {
+  const given = document.definitions.flatMap((d) => d.variableDefinitions ?? []).filter((v) => v.defaultValue?.kind === 'BooleanValue');
+  return Object.fromEntries(given.map((v) => [v.variable.name.value, v.defaultValue.value]));
+}
+
 // follow executes a plan of theirs as far as it takes to see whether a subgraph is asked for what it cannot know. It returns the complaint.
 async function follow(node, variables) {
   const root = {};
@@ -175,7 +181,7 @@ async function run({ query, variables, follow: following }) {
       }
       current.world.full = 0;
     }
-    Object.assign(answer, measure(plan.node, variables), { plan: prettyFormatQueryPlan(plan) });
+    Object.assign(answer, measure(plan.node, { ...defaults(document), ...variables }), { plan: prettyFormatQueryPlan(plan) });
   } catch (e) {
     answer.planner = String(e.stack ?? e);
   }

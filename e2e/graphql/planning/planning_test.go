@@ -112,7 +112,20 @@ func TestGenerated(t *testing.T) {
 
 func world(t *testing.T, o oracle, seed uint64, sum *figures) {
 	subgraphs := generate(seed)
-	q := question{World: fmt.Sprint(seed)}
+	g, planner := serve(t, o, fmt.Sprint(seed), subgraphs, seed%2 == 0, sum)
+	if g == nil {
+		return
+	}
+	r := rand.New(rand.NewPCG(seed, 6))
+	c := &check{t: t, g: g, planner: planner, oracle: o, sum: sum}
+	c.chance(r, *each, behind[seed], subgraphs)
+}
+
+// serve composes a world and serves it, from our supergraph or from Apollo's. It returns nil if both composers reject it.
+func serve(t *testing.T, o oracle, name string, subgraphs []supergraph.Subgraph, theirSupergraph bool,
+	sum *figures) (http.Handler, *plan.Planner) {
+	t.Helper()
+	q := question{World: name}
 	for _, s := range subgraphs {
 		q.Subgraphs = append(q.Subgraphs, wire{Name: s.Name, SDL: s.SDL})
 	}
@@ -126,7 +139,7 @@ func world(t *testing.T, o oracle, seed uint64, sum *figures) {
 	case rejected && len(ours.Errors) > 0:
 		sum.rejected++
 		t.Logf("rejected: %s\n%s", theirs.Errors, show(subgraphs))
-		return
+		return nil, nil
 	case rejected && stricter(theirs.Errors):
 		sum.stricter++
 		q.Supergraph = ours.SDL
@@ -137,32 +150,35 @@ func world(t *testing.T, o oracle, seed uint64, sum *figures) {
 		t.Fatalf("we reject, they accept: %v\n%s", ours.Errors, show(subgraphs))
 	}
 	sdl := ours.SDL
-	if seed%2 == 0 {
+	if theirSupergraph {
 		sdl = theirs.Supergraph
 	}
 	snap, err := gateway.NewSnapshot(sdl, gateway.SnapshotOptions{})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, sdl)
 	}
-	planner := snap.Planner()
 	g := gateway.New(gateway.Config{})
 	g.Swap(snap)
 	t.Cleanup(g.Close)
-	r := rand.New(rand.NewPCG(seed, 6))
+	return g, snap.Planner()
+}
+
+// chance checks operations made up by chance. behind is one known to take a request too many; 0 is none.
+func (c *check) chance(r *rand.Rand, n, behind int, subgraphs []supergraph.Subgraph) {
 	failed := 0
-	for n := range *each {
-		query, variables := operation(r, planner.Graph().Schema)
-		if _, errs := planner.Prepare(query, ""); errs != nil {
+	for i := range n {
+		query, variables := operation(r, c.planner.Graph().Schema)
+		if _, errs := c.planner.Prepare(query, ""); errs != nil {
 			if !bytes.Contains([]byte(errs.Error()), []byte("conflict")) {
-				t.Logf("not valid: %v: %s", errs, query)
+				c.t.Logf("not valid: %v: %s", errs, query)
 			}
 			continue
 		}
-		c := &check{t: t, g: g, planner: planner, oracle: o, sum: sum, behind: behind[seed] == n && n > 0}
+		c.said, c.behind = nil, behind == i && i > 0
 		if !c.operation(query, variables) {
-			t.Errorf("operation %d: %s\nvariables %s\n%s", n, query, text(variables), strings.Join(c.said, "\n"))
+			c.t.Errorf("operation %d: %s\nvariables %s\n%s", i, query, text(variables), strings.Join(c.said, "\n"))
 			if failed++; failed == 1 {
-				t.Log(show(subgraphs))
+				c.t.Log(show(subgraphs))
 			}
 		}
 	}

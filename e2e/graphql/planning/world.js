@@ -412,6 +412,7 @@ function literal(v) {
     case Kind.INT: case Kind.FLOAT: return Number(v.value);
     case Kind.LIST: return v.values.map(literal);
     case Kind.NULL: return null;
+    case Kind.OBJECT: return Object.fromEntries(v.fields.map((f) => [f.name.value, literal(f.value)]));
   }
   return v.value;
 }
