@@ -12,6 +12,8 @@ import (
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	lru "github.com/hashicorp/golang-lru/v2"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	status "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -92,6 +94,8 @@ type Config struct {
 	Age func() time.Duration
 	// TimeMatters tells whether the answer to a call may be another later by the same policies; nil for never.
 	TimeMatters func() bool
+	// Tracer has each check traced by a span of its own; nil for none.
+	Tracer trace.Tracer
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
 }
@@ -116,6 +120,9 @@ var _ auth.AuthorizationServer = (*Server)(nil)
 func New(cfg Config) *Server {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if _, nobody := cfg.Tracer.(noop.Tracer); nobody {
+		cfg.Tracer = nil // it would not look at what begin looks for
 	}
 	s := &Server{cfg: cfg, headers: map[string]bool{}}
 	for _, h := range cfg.Headers {
@@ -142,9 +149,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, opts ...grpc.ServerO
 // Check implements auth.AuthorizationServer. It never returns an error: Envoy would take it for a failure to reach us.
 func (s *Server) Check(ctx context.Context, req *auth.CheckRequest) (*auth.CheckResponse, error) {
 	began := s.cfg.Now()
+	ctx, span := s.begin(ctx, req)
 	v := s.judge(ctx, req, began)
 	v.record.ID, v.record.At, v.record.Took = policy.NewID(), began, s.cfg.Now().Sub(began)
 	v.record.Shadow = s.cfg.Shadow
+	finish(span, &v)
 	if s.cfg.Record != nil {
 		s.cfg.Record(v.record)
 	}

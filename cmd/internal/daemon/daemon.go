@@ -283,8 +283,9 @@ func (d *Daemon) policies(ctx context.Context) (err error) {
 		return err
 	}
 	cfg := judge.Config{
-		Data: d.data, Log: d.tel.Log, Meter: d.tel.Meter, ServiceHeader: xds.ServiceHeader, Headers: c.Headers,
-		Shadow: c.Enforce == "shadow", Sample: c.Sample, Egress: c.Egress && c.Enforce == "on",
+		Data: d.data, Log: d.tel.Log, Meter: d.tel.Meter, Tracer: d.tel.Tracer, ServiceHeader: xds.ServiceHeader,
+		Headers: c.Headers,
+		Shadow:  c.Enforce == "shadow", Sample: c.Sample, Egress: c.Egress && c.Enforce == "on",
 		Routes:  c.Enforce == "on",
 		Sharing: d.sharing(),
 	}

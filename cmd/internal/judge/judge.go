@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
@@ -32,6 +33,8 @@ type Config struct {
 	Data  string       // directory of policy.db; required
 	Log   *slog.Logger // required
 	Meter metric.Meter // required
+	// Tracer has each check traced; nil for none.
+	Tracer trace.Tracer
 	// ServiceHeader, Headers, Shadow and Tokens are those of extauthz.Config.
 	ServiceHeader string
 	Headers       []string
@@ -93,6 +96,7 @@ func Open(ctx context.Context, cfg Config) (*Judge, error) {
 		Age:           j.Age,
 		TimeMatters:   func() bool { snap := j.engine.Snapshot(); return snap != nil && snap.UsesTime() },
 		Hold:          !cfg.Shadow,
+		Tracer:        cfg.Tracer,
 		Also:          func(srv *grpc.Server) { j.watching().Register(srv) },
 	}
 	if cfg.Tokens != nil {
