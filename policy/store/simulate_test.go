@@ -27,7 +27,8 @@ func granted(t *testing.T, leave func(caller int) bool) *policy.Snapshot {
 	var text strings.Builder
 	for i := range callers {
 		if !leave(i) {
-			fmt.Fprintf(&text, "@id(\"g%d\") permit (principal == CATALYST::USER::\"u%d\", action == CATALYST::Action::\"REQUEST\", "+
+			fmt.Fprintf(&text, "@id(\"g%d\") permit (principal == CATALYST::USER::\"u%d\", "+
+				"action == CATALYST::Action::\"REQUEST\", "+
 				"resource == CATALYST::Service::%q) when { context.method == \"GET\" };\n", i, i, called(i))
 		}
 	}
