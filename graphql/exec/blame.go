@@ -25,8 +25,8 @@ func (r *execution) translate(sc *scope, places []place, p *clientPath) bool {
 	return r.follow(places, r.plan.Response, r.tree.root, p)
 }
 
-// condition is what the report of an error depends on: that a field of shape o which prints source is printed for object
-// node. Which type the object is of may be learned later than the error.
+// condition is what the report of an error depends on: that a field of shape o which prints source is printed for
+// object node. Which type the object is of may be learned later than the error.
 type condition struct {
 	node   uint32
 	shape  *plan.Object

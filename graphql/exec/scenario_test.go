@@ -26,7 +26,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files") //nolint:gochecknoglobals // a flag
 
-// TestScenarios runs the archives of testdata/scenarios: NAME.graphql is a subgraph, NAME.json what it knows,
+// TestScripted runs the archives of testdata/scenarios: NAME.graphql is a subgraph, NAME.json what it knows,
 // CASE.query an operation, CASE.NAME.json what a subgraph answers differently in this case, CASE.want the requests,
 // sorted, and the response.
 func TestScripted(t *testing.T) {

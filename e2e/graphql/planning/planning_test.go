@@ -121,7 +121,8 @@ func world(t *testing.T, o oracle, seed uint64, sum *figures) {
 	c.chance(r, *each, behind[seed], subgraphs)
 }
 
-// serve composes a world and serves it, from our supergraph or from Apollo's. It returns nil if both composers reject it.
+// serve composes a world and serves it, from our supergraph or from Apollo's. It returns nil if both composers reject
+// it.
 func serve(t *testing.T, o oracle, name string, subgraphs []supergraph.Subgraph, theirSupergraph bool,
 	sum *figures) (http.Handler, *plan.Planner) {
 	t.Helper()
