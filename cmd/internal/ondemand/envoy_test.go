@@ -330,7 +330,6 @@ func (m *mesh) wants(svc bgp.Service, hop string) {
 // each service called for the first time, none of them looked up twice, and of more than Envoy may have the oldest
 // forgotten.
 func TestColdCallsAreNotLost(t *testing.T) {
-	t.Parallel()
 	services, most := 3000, 1000
 	if all, err := strconv.Atoi(os.Getenv("CATALYST_COLD_CALLS")); err == nil {
 		services = all // 100,000 in the record of the decision
@@ -369,7 +368,6 @@ func TestColdCallsAreNotLost(t *testing.T) {
 // A thousand services called at once, each for the first time, are all answered, and an Envoy that asks for the state
 // of the world has them like any other.
 func TestManyColdCallsAtOnce(t *testing.T) {
-	t.Parallel()
 	for name, sotw := range map[string]bool{"delta": false, "state of the world": true} {
 		t.Run(name, func(t *testing.T) {
 			services := 1000
