@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -146,6 +147,50 @@ func TestTCPOnDemand(t *testing.T) {
 	_, err = c.CLI(t.Context(), "envoy", "table", "forget", "lines")
 	must(t, err)
 	used(t, c, 0, 1)
+}
+
+// A TCP service that nobody asked for is listened for once its name is asked for, and the answer to that very question
+// leads to it. Its name is not answered any more when it has been taken away, until it is asked for again.
+func TestTCPOnDemandByName(t *testing.T) {
+	t.Parallel()
+	server := nameserver()
+	l, n := world(t, "a", "")
+	c, err := l.Add(t.Context(), "c", "--dns", server+":5353", "--envoy-table", "used", "--envoy-tcp", "[]")
+	must(t, err)
+	must(t, lab.Peer(t.Context(), c, n("a")))
+	for _, name := range []string{"woken", "asleep"} {
+		greeter(t, n("a"), name, "--service-port", "7432")
+	}
+	routed(t, c, 2)
+	for _, when := range []string{"first", "taken away"} {
+		state := func(name string) string {
+			var page struct{ Names []struct{ Service, State string } }
+			must(t, c.JSON(t.Context(), &page, "dns", "list"))
+			for _, n := range page.Names {
+				if n.Service == name+".acme.example" {
+					return n.State
+				}
+			}
+			return "unknown"
+		}
+		must(t, lab.Eventually(t.Context(), "nothing is listened for", func(context.Context) error {
+			if got := state("woken") + ", " + state("asleep"); got != "waiting, waiting" {
+				return errors.New(got)
+			}
+			return nil
+		}))
+		at := dig(t, server, 5353, "+short", "woken.acme.example")
+		if got := greeting(t.Context(), net.JoinHostPort(at, "7432")); got != "woken" {
+			t.Errorf("%s: woken.acme.example is %s, which says %q", when, at, got)
+		}
+		if got := state("asleep"); got != "waiting" {
+			t.Errorf("%s: the other name is %s", when, got)
+		}
+		used(t, c, 1, 2)
+		_, err = c.CLI(t.Context(), "envoy", "table", "forget", "woken")
+		must(t, err)
+		used(t, c, 0, 2)
+	}
 }
 
 // linesAt connects to a line server once, at the port that it has.

@@ -36,6 +36,9 @@ func (d *Daemon) nameserver(peers []journal.Peer) (err error) {
 		Node: d.self, Router: d.router, Places: d.ports, Judge: d.judge, Log: d.tel.Log, Meter: d.tel.Meter,
 		Serving: func(svc bgp.Service) (bool, string) { return d.forwarder.ADS().Serving(xds.DialName(svc)) },
 	}
+	if d.demand != nil { // a nil pointer would be a Demand all the same
+		cfg.Demand = d.demand
+	}
 	if cfg.Server, cfg.Egress, err = nameserver.Addresses(d.cfg.DNS, d.cfg.Envoy.Egress); err != nil {
 		return err
 	}

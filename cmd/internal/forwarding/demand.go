@@ -64,6 +64,12 @@ func (f *Forwarder) lookUp(ctx context.Context) {
 	}
 	f.cfg.Demand.Done(asked)
 	f.recompile(ctx, again)
+	if f.cfg.Dialled == nil {
+		return
+	}
+	for _, svc := range again { // one that is not used any more has no listener
+		f.cfg.Dialled(svc)
+	}
 }
 
 // wanted returns what the data plane is to know of a service, and whether it has to: it does of what is used, and of

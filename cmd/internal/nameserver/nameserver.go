@@ -57,7 +57,7 @@ type Judge interface {
 	Changed() <-chan struct{}
 }
 
-// Config is what a Server needs; all of it is required.
+// Config is what a Server needs; all of it is required but Demand.
 type Config struct {
 	Node   bgp.NodeID
 	Server netip.Addr     // where it is asked
@@ -69,6 +69,7 @@ type Config struct {
 	// Serving tells whether an Envoy has the listener of a TCP service's own address, and why one refuses it; "" if none
 	// does.
 	Serving func(svc bgp.Service) (has bool, refused string)
+	Demand  Demand // nil where Envoys have every service
 	Log     *slog.Logger
 	Meter   metric.Meter
 }
@@ -78,12 +79,14 @@ type Server struct {
 	cfg     Config
 	zones   *Zones
 	metrics *metrics
-	wake    chan struct{}
+	signal  chan struct{} // poked has something
+	waking  chan struct{} // as many questions as wait for an Envoy
 
-	mu     sync.Mutex
-	poked  map[bgp.Service]bool // guarded by mu
-	routes map[bgp.Service]path // owned by follow
-	full   bool                 // there was no room for an organisation; owned by follow
+	mu      sync.Mutex
+	poked   map[bgp.Service]bool            // guarded by mu
+	awaited map[bgp.Service][]chan struct{} // closed when it is known where it is dialled; guarded by mu
+	routes  map[bgp.Service]path            // owned by follow
+	full    bool                            // there was no room for an organisation; owned by follow
 }
 
 // path is what a name needs to know of a service's best path.
@@ -100,7 +103,8 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, metrics: m, wake: make(chan struct{}, 1), poked: map[bgp.Service]bool{},
+		cfg: cfg, metrics: m, signal: make(chan struct{}, 1), waking: make(chan struct{}, maxWaking),
+		awaited: map[bgp.Service][]chan struct{}{}, poked: map[bgp.Service]bool{},
 		routes: map[bgp.Service]path{}, zones: NewZones(cfg.Server, uint32(time.Now().Unix())), //nolint:gosec // wraps
 	}
 	s.zones.Know(append([]bgp.Org{cfg.Node.Org}, cfg.Peers...)...)
@@ -117,7 +121,7 @@ func (s *Server) Dialled(svc bgp.Service) {
 	s.poked[svc] = true
 	s.mu.Unlock()
 	select {
-	case s.wake <- struct{}{}:
+	case s.signal <- struct{}{}:
 	default:
 	}
 }
@@ -154,7 +158,7 @@ func (s *Server) follow(ctx context.Context, batches <-chan peering.Batch) {
 			synced = synced || b.Synced
 		case <-published:
 			published = nil
-		case <-s.wake:
+		case <-s.signal:
 			for svc := range s.takePoked() {
 				s.look(svc, waiting)
 			}
@@ -229,7 +233,11 @@ func (s *Server) look(svc bgp.Service, waiting map[bgp.Service]bool) {
 		return
 	}
 	n := Name{Service: svc, Org: p.org, Protocol: p.protocol, TTL: p.ttl, State: Answered, At: s.cfg.Egress}
-	if p.protocol == bgp.TCP {
+	unused := p.protocol == bgp.TCP && s.unused(svc)
+	switch {
+	case unused:
+		n.State, n.Why = Waiting, "nobody has asked for it: Envoy listens once an application does"
+	case p.protocol == bgp.TCP:
 		s.place(&n)
 	}
 	if why, hidden := s.cfg.Judge.Hidden(svc, p.org, p.protocol == bgp.TCP); hidden {
@@ -238,12 +246,15 @@ func (s *Server) look(svc bgp.Service, waiting map[bgp.Service]bool) {
 	if n.State != Answered {
 		n.At = netip.AddrPort{}
 	}
-	if n.State == Waiting {
+	if n.State == Waiting && !unused { // of what is not used an Envoy takes nothing by itself
 		waiting[svc] = true
 	} else {
 		delete(waiting, svc)
 	}
 	s.zones.Put(n)
+	if n.State != Waiting {
+		s.known(svc)
+	}
 }
 
 // place finds out where a TCP service is dialled. It is not told before an Envoy listens there: the machine may have

@@ -58,7 +58,7 @@ func (s *Server) serve(ctx context.Context, l *Listener) error {
 	for _, srv := range servers {
 		udp := srv.PacketConn != nil
 		srv.ReadTimeout, srv.WriteTimeout = patience, patience
-		srv.Handler = dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) { s.answer(w, req, udp) })
+		srv.Handler = dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) { s.answer(ctx, w, req, udp) })
 		started, ended := make(chan struct{}), make(chan struct{})
 		srv.NotifyStartedFunc = func() { close(started) }
 		tasks.Go(func() error {
@@ -84,8 +84,11 @@ func (s *Server) serve(ctx context.Context, l *Listener) error {
 	return tasks.Wait()
 }
 
-func (s *Server) answer(w dns.ResponseWriter, req *dns.Msg, udp bool) {
+func (s *Server) answer(ctx context.Context, w dns.ResponseWriter, req *dns.Msg, udp bool) {
 	out := s.zones.respond(req, udp)
+	if out.Rcode == dns.RcodeServerFailure && s.wake(ctx, req) {
+		out = s.zones.respond(req, udp)
+	}
 	s.metrics.answered(out.Rcode)
 	_ = w.WriteMsg(out) // the client asks again, or has gone
 }

@@ -19,7 +19,7 @@ type State uint8
 // The states of a name.
 const (
 	Answered  State = iota + 1 // with addresses
-	Waiting                    // no Envoy has taken its address yet: asked for it, this server has failed (SERVFAIL)
+	Waiting                    // no Envoy has taken its address yet, or nobody uses it: asked for it, see wake
 	NoAddress                  // it exists and has no address here: Why says why
 	Hidden                     // no policy lets an application beside this node call it: as if it did not exist
 )
