@@ -31,7 +31,7 @@ func yield(proc string, pid int) bool {
 			return false
 		}
 		if own, err := niceness(pid); err != nil || own > theirs {
-			return err == nil // it was, by an earlier process of the node
+			return err == nil // it was, by an earlier process of the node or by an operator
 		}
 		return syscall.Setpriority(syscall.PRIO_PROCESS, pid, min(theirs+mainBehind, 19)) == nil
 	}

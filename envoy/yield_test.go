@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -33,9 +34,16 @@ func TestEnvoysMainThreadYieldsToItsWorkers(t *testing.T) {
 	if by := behind(); by != mainBehind && !yield("/proc", s.Running()) {
 		t.Errorf("it is nicer by %d", by)
 	}
+	theirs, err := niceness(s.Running())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setpriority(syscall.PRIO_PROCESS, s.Running(), min(theirs+1, 19)); err != nil {
+		t.Fatal(err)
+	}
 	before := behind()
 	if !yield("/proc", s.Running()) || behind() != before {
-		t.Errorf("a second look makes it nicer by %d instead of %d", behind(), before)
+		t.Errorf("somebody has put it behind by %d, and a second look makes that %d", before, behind())
 	}
 	if yield(t.TempDir(), s.Running()) {
 		t.Error("no threads are seen, and it yields")

@@ -125,11 +125,11 @@ func (a *account) paused(late time.Duration) {
 func (p *pace) portions(ev speaker.Event) []speaker.Event {
 	got, ok := ev.(speaker.Received)
 	u, update := got.Msg.(*bgp.Update)
-	if !ok || !update || routesOf(u) <= portionRoutes || !isOwn(ev) || !p.others(time.Now()) {
+	if !ok || !update || !isOwn(ev) || !p.others(time.Now()) {
 		return []speaker.Event{ev}
 	}
 	var parts []speaker.Event
-	for _, part := range portions(u, portionRoutes) {
+	for _, part := range portions(u, portionRoutes, portionBytes) {
 		parts = append(parts, speaker.Received{Conn: got.Conn, Msg: part})
 	}
 	return parts

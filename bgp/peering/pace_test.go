@@ -44,7 +44,7 @@ func TestWhoSendsMuchIsPutOffForOthers(t *testing.T) {
 		if d := flood(); d < firstPause*10*time.Millisecond {
 			t.Errorf("another peer said something, and a message is put off for %s alone", d)
 		}
-		if b.charge(time.Now(), unpaid/2); took(t, p, b) != 0 {
+		if b.charge(time.Now(), unpaid); took(t, p, b) != 0 {
 			t.Error("who sends little is put off")
 		}
 		<-time.After(othersLast)
@@ -61,9 +61,10 @@ func TestWhoSendsMuchIsPutOffForOthers(t *testing.T) {
 func TestPausesFollowTheMachine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &account{}
+		const work = 500 * time.Microsecond
 		pause := func() time.Duration {
 			<-time.After(time.Millisecond)
-			a.charge(time.Now(), unpaid)
+			a.charge(time.Now(), work)
 			return a.pause(time.Now())
 		}
 		a.charge(time.Now(), 2*littleWork)
@@ -76,7 +77,7 @@ func TestPausesFollowTheMachine(t *testing.T) {
 		for range 20 {
 			a.paused(5 * time.Millisecond)
 		}
-		if d := pause(); d != mostPause*unpaid {
+		if d := pause(); d != mostPause*work {
 			t.Errorf("the longest pause is %s", d)
 		}
 		for range 400 {
@@ -124,15 +125,15 @@ func TestWhoIsPutOffIsNobodyElse(t *testing.T) {
 		ready := make(chan struct{})
 		p := &pace{ready: ready, serving: func() bool { return true }}
 		close(ready)
-		for i := range 300 {
-			if a.charge(time.Now(), unpaid) && i > 30 {
+		for i := range 600 {
+			if a.charge(time.Now(), unpaid) && i > 150 {
 				little++
 			}
 			took(t, p, a)
 			a.paused(time.Second)
 		}
 		if little > 0 {
-			t.Errorf("%d of 270 portions of a flood count as the word of somebody who sends little", little)
+			t.Errorf("%d of 450 portions of a flood count as the word of somebody who sends little", little)
 		}
 		<-time.After(3 * time.Second)
 		if !a.charge(time.Now(), unpaid) {

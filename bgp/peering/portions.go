@@ -2,36 +2,37 @@ package peering
 
 import "github.com/catalyst-router/catalyst/bgp"
 
-// portionRoutes is the most routes of a portion: what the speaker does at one go for whoever sends much. A thousand
-// routes, as many as a message may have, keep two nodes and their Envoys busy for 140 ms on the machine of
-// docs/benchmarks.md; what somebody else announces meanwhile waits behind much of that.
-const portionRoutes = 100
+// A portion is what the speaker does at one go for whoever sends much: so many routes, or those whose attributes are so
+// many bytes. A thousand routes, as many as a message may have, keep two nodes and their Envoys busy for 140 ms on the
+// machine of docs/benchmarks.md; what somebody else announces meanwhile waits behind much of that.
+const (
+	portionRoutes = 100
+	portionBytes  = 32 << 10
+)
 
-// portions cuts an UPDATE into several that say the same one after the other: withdrawals first, a marker last. One
-// that has no more than so many routes is returned as it is.
-func portions(u *bgp.Update, most int) []*bgp.Update {
-	if routesOf(u) <= most {
-		return []*bgp.Update{u}
-	}
+// portions cuts an UPDATE into several that say the same one after the other: withdrawals first, a marker last. Each
+// has at most so many routes, and as many bytes of attributes but for a single group that is larger.
+func portions(u *bgp.Update, routes, bytes int) []*bgp.Update {
 	part := &bgp.Update{Trace: u.Trace, Malformed: u.Malformed}
-	parts, room := []*bgp.Update{part}, most
-	next := func() {
-		if room == 0 {
-			part, room = &bgp.Update{Trace: u.Trace}, most
+	parts, room, size := []*bgp.Update{part}, routes, 0
+	take := func(most, attributes int) int {
+		if room == 0 || size > 0 && size+attributes > bytes {
+			part, room, size = &bgp.Update{Trace: u.Trace}, routes, 0
 			parts = append(parts, part)
 		}
+		n := min(room, most)
+		room, size = room-n, size+attributes
+		return n
 	}
 	for rest := u.Withdrawn; len(rest) > 0; {
-		next()
-		n := min(room, len(rest))
-		part.Withdrawn, rest, room = rest[:n:n], rest[n:], room-n
+		n := take(len(rest), 0)
+		part.Withdrawn, rest = rest[:n:n], rest[n:]
 	}
 	for _, g := range u.Announced {
 		for rest := g.Routes; len(rest) > 0; {
-			next()
-			n := min(room, len(rest))
+			n := take(len(rest), len(g.Attributes))
 			part.Announced = append(part.Announced, bgp.Group{Attributes: g.Attributes, Routes: rest[:n:n]})
-			rest, room = rest[n:], room-n
+			rest = rest[n:]
 		}
 	}
 	part.Marker = u.Marker

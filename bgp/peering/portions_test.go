@@ -1,6 +1,7 @@
 package peering
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 	"testing"
@@ -25,11 +26,14 @@ func TestPortionsSayTheSame(t *testing.T) {
 		u := &bgp.Update{Withdrawn: routes("withdrawn", 30), Marker: bgp.Marker(rapid.IntRange(0, 3).Draw(t, "marker"))}
 		u.Malformed = make([]bgp.Malformed, rapid.IntRange(0, 2).Draw(t, "malformed"))
 		u.Trace.TraceID[0] = 7
+		size := rapid.IntRange(1, 9).Draw(t, "bytes of attributes")
 		for g := range rapid.IntRange(0, 5).Draw(t, "groups") {
-			u.Announced = append(u.Announced, bgp.Group{Attributes: []byte{byte(g)}, Routes: routes("announced", 30)})
+			set := bytes.Repeat([]byte{byte(g)}, size)
+			u.Announced = append(u.Announced, bgp.Group{Attributes: set, Routes: routes("announced", 30)})
 		}
 		most := rapid.IntRange(1, 40).Draw(t, "most")
-		parts := portions(u, most)
+		room := rapid.IntRange(1, 40).Draw(t, "most bytes")
+		parts := portions(u, most, room)
 		said := func(all ...*bgp.Update) (words []string) {
 			for i, p := range all {
 				for _, r := range p.Withdrawn {
@@ -55,6 +59,9 @@ func TestPortionsSayTheSame(t *testing.T) {
 		for _, p := range parts {
 			if n := routesOf(p); n > most || n == 0 && len(parts) > 1 {
 				t.Fatalf("a portion has %d routes of at most %d", n, most)
+			}
+			if n := len(p.Announced); n > 1 && n*size > room {
+				t.Fatalf("a portion has %d groups of %d bytes, of at most %d in all", n, size, room)
 			}
 		}
 		if len(parts[0].Malformed) != len(u.Malformed) {

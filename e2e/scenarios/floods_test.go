@@ -59,14 +59,14 @@ func floods() []scenario {
 			one("an UPDATE costs what is in it", "bgp/peering TestCostsGoByWhatIsSent", paceFile,
 				"time.Duration(routesOf(m)) * costOfRoute", "costOfRoute"),
 			one("a thousand routes are ten turns", "bgp/peering TestCostsGoByWhatIsSent", paceFile,
-				"routesOf(u) <= portionRoutes ||", "routesOf(u) <= 100*portionRoutes ||"),
+				"portions(u, portionRoutes, portionBytes)", "portions(u, 1000, portionBytes)"),
 			one("portions say what the whole says", "bgp/peering TestPortionsSayTheSame", "bgp/peering/portions.go",
 				"\tpart.Marker = u.Marker\n", "\tpart.Marker = bgp.NoMarker\n"),
 		}},
 		{361, "Envoy is told much while applications call", "A peer's million routes reach Envoy's main thread.", []guard{
 			one("it goes behind the threads that carry traffic", "envoy TestEnvoysMainThreadYieldsToItsWorkers",
 				"envoy/yield.go", "min(theirs+mainBehind, 19)", "min(theirs, 19)"),
-			one("and a node that is restarted does not put it further back", "envoy TestEnvoysMainThreadYieldsToItsWorkers",
+			one("who has put it further back is left alone", "envoy TestEnvoysMainThreadYieldsToItsWorkers",
 				"envoy/yield.go", "own > theirs {", "own > 19 {"),
 		}},
 	}
