@@ -309,7 +309,7 @@ func (m *Member) renewals(ctx context.Context) error {
 		stop()
 		watch.Wait()
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		}
 	}
 }

@@ -18,7 +18,7 @@ func (s *Server) begin(ctx context.Context, req *auth.CheckRequest) (context.Con
 	if s.cfg.Tracer == nil {
 		return ctx, nil
 	}
-	parent := ""
+	var parent string
 	if in := metadata.ValueFromIncomingContext(ctx, traceparent); len(in) == 1 {
 		parent = in[0]
 	} else {
