@@ -99,8 +99,12 @@ func (a *Admission) Admits(own bgp.Org, caller, shown string, svc bgp.Service) b
 	if i < 0 {
 		return false
 	}
-	_, found := slices.BinarySearch(a.Peers[i].Services, svc)
-	return a.Peers[i].Everything || found
+	p := &a.Peers[i]
+	_, found := slices.BinarySearch(p.Services, svc)
+	return p.Everything || found || slices.ContainsFunc(p.Services, func(pattern bgp.Service) bool {
+		// A pattern of this organisation stands for services that are named as well.
+		return pattern.IsWildcard() && !pattern.Below(own) && svc.Below(bgp.Org(pattern[2:]))
+	})
 }
 
 // Admitted is one node, and its Envoys.
@@ -123,6 +127,8 @@ func (c *Compiler) Admit(a Admission) (Delta, error) {
 	b := builder{c: c}
 	if c.cfg.Ingress != "" {
 		b.set(TypeExtension, guardName, extension(guardName, c.guard()))
+		c.absent(&b)
+		c.pattern(&b)
 	}
 	return b.d, b.err
 }
@@ -141,7 +147,7 @@ func guardFilter() *hcm.HttpFilter {
 func (c *Compiler) guard() *rbacfilter.RBAC {
 	exact, prefix := map[string]*match.Matcher_OnMatch{}, map[string]*match.Matcher_OnMatch{}
 	for _, p := range c.cfg.Admission.Peers {
-		then := mayReach(&p)
+		then := c.mayReach(&p)
 		if then == nil {
 			continue
 		}
@@ -203,7 +209,7 @@ func (c *Compiler) withoutLeaves(rules *match.Matcher) *match.Matcher {
 }
 
 // mayReach is what follows when a node's certificate has matched; nil if it may reach nothing.
-func mayReach(p *Admitted) *match.Matcher_OnMatch {
+func (c *Compiler) mayReach(p *Admitted) *match.Matcher_OnMatch {
 	if p.Everything {
 		return allow()
 	}
@@ -212,7 +218,9 @@ func mayReach(p *Admitted) *match.Matcher_OnMatch {
 	}
 	services := make(map[string]*match.Matcher_OnMatch, len(p.Services))
 	for _, svc := range p.Services {
-		services[string(svc)] = allow()
+		if !c.isOwnOnDemand(svc) {
+			services[string(svc)] = allow()
+		}
 	}
 	service := input(
 		"envoy.matching.inputs.request_headers", &matcher.HttpRequestHeaderMatchInput{HeaderName: serviceHeader},

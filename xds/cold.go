@@ -8,7 +8,6 @@ import (
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	lua "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/catalyst-router/catalyst/bgp"
@@ -46,12 +45,18 @@ const (
 	askAuthority = "catalyst"
 )
 
-// askWhenCold is the cold filter; nil where an Envoy has all services.
-func (c *Compiler) askWhenCold() []*hcm.HttpFilter {
+// askWhenCold is the cold filter; nil where an Envoy has all services. A request of an application that a pattern has a
+// route for is asked about as well: there may be a service of that very name. One of another node goes by the pattern,
+// as it was let in.
+func (c *Compiler) askWhenCold(listener string) []*hcm.HttpFilter {
 	if !c.cfg.OnDemand {
 		return nil
 	}
-	script := fmt.Sprintf(`
+	return []*hcm.HttpFilter{httpFilter(coldFilter, &lua.Lua{DefaultSourceCode: luaSource(c.coldScript(listener))})}
+}
+
+func (c *Compiler) coldScript(listener string) string {
+	return fmt.Sprintf(`
 local function has(request, cluster)
   -- Without headers the call is refused before it is made; that the cluster is missing is said first.
   local _, why = pcall(request.httpCall, request, cluster, {}, nil, 1)
@@ -66,13 +71,15 @@ end
 
 function envoy_on_request(request)
   local state, ready = there(request)
-  if state == "%[3]s" and ready then return end
+  local headers = request:headers()
+  local pattern = headers:get("%[15]s")
+  if ready and (state == "%[3]s" or pattern) and not (pattern and %[16]t) then return end
   local ask = {
     [":method"] = "POST", [":path"] = "/%[4]s/%[5]s", [":authority"] = "%[6]s",
     ["content-type"] = "application/grpc", ["te"] = "trailers",
-    ["%[7]s"] = request:headers():get("%[7]s") or "",
+    ["%[7]s"] = headers:get(pattern and ":authority" or "%[7]s") or "",
   }
-  if ready then
+  if ready and not pattern then
     ask["%[8]s"] = "1"
     request:httpCall("%[9]s", ask, "\0\0\0\0\0", 1000, true)
     return
@@ -94,6 +101,10 @@ function envoy_on_request(request)
       why = answer["grpc-message"] or "the node did not say why"
       break
     end
+    if pattern then
+      headers:remove("%[15]s")
+      headers:replace("%[7]s", headers:get(":authority"))
+    end
     request:clearRouteCache()
     state, ready = there(request)
     if ready then return end
@@ -102,8 +113,7 @@ function envoy_on_request(request)
   request:respond({[":status"] = "503", ["content-type"] = "text/plain", ["retry-after"] = "1"},
     "the service was not in use at %[14]s before this call, and could not be made ready: " .. why .. ".\n")
 end`, coldState, coldCluster, coldKnown, AskService, AskMethod, askAuthority, serviceHeader, AskUsed, AdsCluster,
-		coldRetries, coldRounds, AskRound, coldTimeout, c.cfg.Self)
-	return []*hcm.HttpFilter{httpFilter(coldFilter, &lua.Lua{DefaultSourceCode: luaSource(script)})}
+		coldRetries, coldRounds, AskRound, coldTimeout, c.cfg.Self, patternHeader, listener == egressName)
 }
 
 // warm marks routes as there, so that the cold filter leaves their calls alone, or tells of them.
@@ -117,10 +127,7 @@ func (c *Compiler) warm(rc *route.RouteConfiguration, target string, watched boo
 	}
 	for _, host := range rc.GetVirtualHosts() {
 		if !watched {
-			if host.TypedPerFilterConfig == nil {
-				host.TypedPerFilterConfig = map[string]*anypb.Any{}
-			}
-			host.TypedPerFilterConfig[coldFilter] = toAny(&route.FilterConfig{Disabled: true})
+			perFilter(host, coldFilter, toAny(&route.FilterConfig{Disabled: true}))
 		}
 		for _, r := range host.GetRoutes() {
 			if r.Metadata == nil {

@@ -75,6 +75,8 @@ type Compiler struct {
 	last   *lastHops // of this batch
 	// peerOrgs are those whose nodes are next hops, or were: each has a secret of its own.
 	peerOrgs map[bgp.Org]bool
+	// wildcards are the patterns among the services, and absentees those that this node tells others of; see pattern.
+	wildcards, absentees map[bgp.Service]bool
 }
 
 // compiled is what a service has in Envoy: resources of its own, and shared ones.
@@ -88,7 +90,7 @@ func NewCompiler(cfg Config) *Compiler {
 	cfg.Limits = cfg.Limits.withDefaults()
 	cfg.Pings = cmp.Or(cfg.Pings, KeepaliveInterval)
 	return &Compiler{cfg: cfg, services: map[bgp.Service]*compiled{}, owners: map[Ref]int{}, sent: map[Ref]string{},
-		peerOrgs: map[bgp.Org]bool{cfg.Self.Org: true}}
+		peerOrgs: map[bgp.Org]bool{cfg.Self.Org: true}, wildcards: map[bgp.Service]bool{}}
 }
 
 // Start returns the constant resources: secrets and listeners.
@@ -104,7 +106,9 @@ func (c *Compiler) Start(id Identity) (Delta, error) {
 		b.set(TypeCluster, hopsPrefix+workName, c.workloadCluster())
 		b.set(TypeListener, workName, c.workloadListener())
 		b.set(TypeExtension, guardName, extension(guardName, c.guard()))
+		c.absent(&b)
 	}
+	c.pattern(&b)
 	if c.cfg.Policy != nil {
 		b.set(TypeCluster, hopsPrefix+policyName, c.policyCluster())
 	}
@@ -135,6 +139,7 @@ func (c *Compiler) Apply(change Change) (Delta, []Problem) {
 	var problems []Problem
 	var dropped []Ref
 	c.last = nil
+	patterns := len(c.wildcards)
 	for i := range change.Services {
 		f := &change.Services[i]
 		old := c.services[f.Service]
@@ -144,6 +149,11 @@ func (c *Compiler) Apply(change Change) (Delta, []Problem) {
 			continue
 		}
 		dropped = append(dropped, c.replace(f.Service, old, next)...)
+		patterns = max(patterns, len(c.wildcards))
+	}
+	if patterns > 0 {
+		b.service, b.trace = "", bgp.Trace{}
+		c.pattern(&b)
 	}
 	for _, ref := range dropped {
 		if _, again := c.sent[ref]; again && c.owners[ref] == 0 {
@@ -167,6 +177,11 @@ func (c *Compiler) shrink() {
 
 // replace books what a service has now and returns what nobody uses any more.
 func (c *Compiler) replace(svc bgp.Service, old, next *compiled) (dropped []Ref) {
+	if svc.IsWildcard() {
+		if c.wildcards[svc] = true; next == nil {
+			delete(c.wildcards, svc)
+		}
+	}
 	if next == nil {
 		delete(c.services, svc)
 		next = &compiled{}
@@ -192,6 +207,9 @@ func (c *Compiler) replace(svc bgp.Service, old, next *compiled) (dropped []Ref)
 func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 	if f.Gone() {
 		return nil, nil
+	}
+	if f.Protocol == bgp.TCP && f.Service.IsWildcard() {
+		return nil, errors.New("a TCP service is known by its own name, and not by a pattern")
 	}
 	if f.Protocol == bgp.TCP && f.Port == 0 {
 		return nil, errors.New("a TCP service wants a local port")

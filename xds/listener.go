@@ -45,7 +45,7 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 		return l, nil
 	}
 	manager := c.meshManager(name, byCertificate, guardFilter(), c.comingIn())
-	manager.HttpFilters = slices.Insert(manager.HttpFilters, 2, c.watchUnderway()...)
+	manager.HttpFilters = slices.Insert(manager.HttpFilters, 3, c.watchUnderway()...)
 	c.boundMesh(manager.CommonHttpProtocolOptions)
 	manager.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE_SET
 	manager.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}
@@ -64,7 +64,7 @@ func (c *Compiler) egressManager() *hcm.HttpConnectionManager {
 	m.EarlyHeaderMutationExtensions = append(m.EarlyHeaderMutationExtensions, c.ownCaller())
 	m.HttpProtocolOptions, m.Http2ProtocolOptions = c.http1Egress(), c.http2(egressStreams)
 	m.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}}
-	m.HttpFilters = append(append(m.HttpFilters, lowerCaseHost()), c.askWhenCold()...)
+	m.HttpFilters = append(append(m.HttpFilters, lowerCaseHost(), byPattern()), c.askWhenCold(egressName)...)
 	c.askPolicy(egressName, besideNode, m)
 	m.HttpFilters = append(m.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
 	return m
@@ -76,6 +76,7 @@ func (c *Compiler) manager(name string) *hcm.HttpConnectionManager {
 		StatPrefix: name, RouteSpecifier: &hcm.HttpConnectionManager_ScopedRoutes{ScopedRoutes: scopes()},
 		EarlyHeaderMutationExtensions: []*core.TypedExtensionConfig{
 			withoutClaims(name), extension("envoy.http.early_header_mutation.header_mutation", named(serviceHeader, "")),
+			withoutPattern(),
 		},
 		StripPortMode:             &hcm.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
 		LocalReplyConfig:          c.localReplies(),
@@ -97,7 +98,8 @@ func (c *Compiler) meshManager(name, caller string, guards ...*hcm.HttpFilter) *
 		earlyMutation(overwrite(leafHeader, leafFormat)))
 	m.Http2ProtocolOptions = c.http2(hopStreams)
 	m.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}, {UpgradeType: "websocket"}}
-	m.HttpFilters = append(append(guards, c.hopLimit()), c.askWhenCold()...)
+	m.HttpFilters = append([]*hcm.HttpFilter{byPattern()}, append(guards, c.hopLimit())...)
+	m.HttpFilters = append(m.HttpFilters, c.askWhenCold(name)...)
 	c.askPolicy(ingressName, caller, m)
 	m.HttpFilters = append(m.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
 	return m
@@ -228,16 +230,16 @@ func (c *Compiler) routesTo(name string, protocol bgp.Protocol, target string, r
 	}
 	// A cluster that is not there costs the service alone, and not all that came with it: Envoy would refuse those as
 	// well.
+	services := &route.VirtualHost{
+		Name:                   "services",
+		Domains:                []string{"*"},
+		RequestHeadersToAdd:    []*core.HeaderValueOption{c.hopHeader()},
+		RequestHeadersToRemove: []string{serviceHeader, leafHeader},
+		Routes:                 append(routes, to(match())),
+	}
+	found(services)
 	return &route.RouteConfiguration{
-		Name:             name,
-		ValidateClusters: wrapperspb.Bool(false),
-		VirtualHosts: []*route.VirtualHost{{
-			Name:                   "services",
-			Domains:                []string{"*"},
-			RequestHeadersToAdd:    []*core.HeaderValueOption{c.hopHeader()},
-			RequestHeadersToRemove: []string{serviceHeader, leafHeader},
-			Routes:                 append(routes, to(match())),
-		}},
+		Name: name, ValidateClusters: wrapperspb.Bool(false), VirtualHosts: []*route.VirtualHost{services},
 	}
 }
 

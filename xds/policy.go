@@ -13,7 +13,6 @@ import (
 	early "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -137,7 +136,7 @@ func (c *Compiler) aboutService(routes *route.RouteConfiguration, svc bgp.Servic
 		return
 	}
 	for _, host := range routes.VirtualHosts {
-		host.TypedPerFilterConfig = map[string]*anypb.Any{policyFilter: toAny(&authz.ExtAuthzPerRoute{Override: &authz.ExtAuthzPerRoute_CheckSettings{
-			CheckSettings: &authz.CheckSettings{ContextExtensions: map[string]string{"service": string(svc)}}}})}
+		perFilter(host, policyFilter, toAny(&authz.ExtAuthzPerRoute{Override: &authz.ExtAuthzPerRoute_CheckSettings{
+			CheckSettings: &authz.CheckSettings{ContextExtensions: map[string]string{"service": string(svc)}}}}))
 	}
 }

@@ -32,8 +32,11 @@ const (
 	maxCounted      = 500               // services that have statistics; those of others are not counted
 	requestTime     = "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%"
 	egressCalls     = "egress"
-	ingressCalls    = "ingress"
-	untilForgotten  = 20 // counters a service: one for each status
+	// What a request counts for: the pattern by which it has its route, since anybody makes up names below one, or else
+	// its service.
+	countedName    = "%REQ(X-CATALYST-PATTERN?:AUTHORITY)%"
+	ingressCalls   = "ingress"
+	untilForgotten = 20 // counters a service: one for each status
 )
 
 // MaxForeign is the most pairs of a foreign node and a service that have statistics; calls of others are not counted.
@@ -46,7 +49,7 @@ func (c *Compiler) httpLogs(listener string) []*accesslog.AccessLog {
 	if listener == ingressName {
 		direction = ingressCalls
 	}
-	tags := []*statslog.Config_Tag{{Name: TagService, ValueFormat: "%REQ(:AUTHORITY)%"},
+	tags := []*statslog.Config_Tag{{Name: TagService, ValueFormat: countedName},
 		{Name: TagDirection, ValueFormat: direction}}
 	code := append(tags[:2:2], &statslog.Config_Tag{Name: TagCode, ValueFormat: "%RESPONSE_CODE%"})
 	counted := statsLogger(&statslog.Config{
@@ -78,7 +81,7 @@ func foreignCalls() *accesslog.AccessLog {
 			Prefix: StatScope, SharingName: StatForeign, MaxCounters: wrapperspb.UInt32(MaxForeign),
 		},
 		Counters: []*statslog.Config_Counter{counter(StatForeign, "", []*statslog.Config_Tag{
-			{Name: TagService, ValueFormat: "%REQ(:AUTHORITY)%"},
+			{Name: TagService, ValueFormat: countedName},
 			{Name: TagBorder, ValueFormat: "%DYNAMIC_METADATA(" + metadataKey + ":" + TagBorder + ")%"},
 		})},
 	})

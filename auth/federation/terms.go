@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/bgp/filter"
 )
 
 // Limits of terms.
@@ -21,6 +22,8 @@ type Terms struct {
 	Take []string `json:"take,omitempty"`
 	// Offer are the names that it is offered, likewise. Empty offers none.
 	Offer []string `json:"offer,omitempty"`
+	// Aggregate are patterns of what is offered, *.NAME, that it is told of in the place of all that is below them.
+	Aggregate []string `json:"aggregate,omitempty"`
 	// Role is what the other organisation is to this one (RFC 9234): customer, provider, peer, or "" for none.
 	Role string `json:"role,omitempty"`
 	// MaxRoutes is the most routes that are taken of it; 0 for the default.
@@ -44,7 +47,7 @@ func (t *Terms) Check() error {
 	for _, list := range []struct {
 		field string
 		names []string
-	}{{"take", t.Take}, {"offer", t.Offer}, {"tokens", t.Tokens}} {
+	}{{"take", t.Take}, {"offer", t.Offer}, {"tokens", t.Tokens}, {"aggregate", t.Aggregate}} {
 		if len(list.names) > MaxPatterns {
 			errs = append(errs, fmt.Errorf("%s: %d names: want at most %d", list.field, len(list.names), MaxPatterns))
 		}
@@ -52,11 +55,28 @@ func (t *Terms) Check() error {
 			errs = append(errs, checkPattern(list.field, p))
 		}
 	}
+	errs = append(errs, t.checkAggregates())
 	if _, known := roles[t.Role]; !known {
 		errs = append(errs, fmt.Errorf("role: %q: want customer, provider or peer", bgp.Printable(t.Role)))
 	}
 	if t.MaxRoutes < 0 || t.MaxRoutes > MaxMaxRoutes {
 		errs = append(errs, fmt.Errorf("maxRoutes: %d: want 1 to %d, or 0 for the default", t.MaxRoutes, MaxMaxRoutes))
+	}
+	return errors.Join(errs...)
+}
+
+// checkAggregates wants patterns that are offered as a whole: a peer that is told of one may call all below it.
+func (t *Terms) checkAggregates() error {
+	var errs []error
+	for _, p := range t.Aggregate[:min(len(t.Aggregate), MaxPatterns)] {
+		offered := slices.ContainsFunc(t.Offer, func(o string) bool { return filter.Covers(o, bgp.Service(p)) })
+		switch err := filter.CheckAggregate(p); {
+		case err != nil:
+			errs = append(errs, err)
+		case !offered:
+			errs = append(errs, fmt.Errorf("aggregate: %q is not offered: offer it, or a pattern that it is below",
+				bgp.Printable(p)))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -80,7 +100,7 @@ func checkPattern(field, p string) error {
 
 // Clean returns terms with their lists sorted and without doubles, so that the same terms are the same record.
 func (t Terms) Clean() Terms {
-	t.Take, t.Offer, t.Tokens = clean(t.Take), clean(t.Offer), clean(t.Tokens)
+	t.Take, t.Offer, t.Tokens, t.Aggregate = clean(t.Take), clean(t.Offer), clean(t.Tokens), clean(t.Aggregate)
 	return t
 }
 

@@ -51,9 +51,15 @@ func (c *Chain) LooksAtOrigin() bool {
 
 // CheckOwnership reports each community that the rules of a node of org set or take away and that is another
 // organisation's, or that tells others to keep a route where it is: an organisation sets and takes away only its own.
-// Well-known ones may be set.
+// Well-known ones may be set. Aggregates have to be patterns of names below the organisation.
 func (c *Chain) CheckOwnership(org bgp.Org) error {
 	var errs []error
+	for _, p := range c.Aggregates {
+		if !bgp.Service(p).Below(org) && p != "*."+string(org) {
+			errs = append(errs, fmt.Errorf("aggregates: %q: an organisation tells of its own names alone in one: want one "+
+				"below %s", p, org))
+		}
+	}
 	for i := range c.Terms {
 		t := &c.Terms[i]
 		for _, k := range t.Set.AddCommunities {

@@ -59,6 +59,10 @@ type Chain struct {
 	Terms []Term
 	// Default decides what no term did: Accept or Reject; Next counts as Accept.
 	Default Action
+	// Aggregates are patterns, such as "*.eu.acme.example", that a peer of another organisation is told of in the place
+	// of all that it would be told of below them, TCP services excepted, for as long as there is any (RFC 4271 §9.2.2.2).
+	// The terms have to accept the pattern itself. Of export rules only.
+	Aggregates []string `json:",omitempty"`
 
 	guard Guard // asked about what is accepted; nil for none
 }
@@ -122,14 +126,17 @@ type Set struct {
 func (s *Set) IsEmpty() bool { return reflect.ValueOf(*s).IsZero() }
 
 // IsTrivial tells whether the chain takes every route as it is.
-func (c *Chain) IsTrivial() bool { return len(c.Terms) == 0 && c.Default != Reject && c.guard == nil }
+func (c *Chain) IsTrivial() bool {
+	return len(c.Terms)+len(c.Aggregates) == 0 && c.Default != Reject && c.guard == nil
+}
 
 // Equal tells whether two chains are the same rules, with the same guard.
 func (c *Chain) Equal(d *Chain) bool {
 	if c == nil || d == nil {
 		return c == d
 	}
-	return c.guard == d.guard && c.Default == d.Default && reflect.DeepEqual(c.Terms, d.Terms)
+	return c.guard == d.guard && c.Default == d.Default && reflect.DeepEqual(c.Terms, d.Terms) &&
+		slices.Equal(c.Aggregates, d.Aggregates)
 }
 
 // Verdict is the outcome for one route.
@@ -254,6 +261,7 @@ func (c *Chain) Validate() error {
 	if len(c.Terms) > MaxTerms {
 		errs = append(errs, fmt.Errorf("%d terms: the limit is %d", len(c.Terms), MaxTerms))
 	}
+	errs = append(errs, c.checkAggregates())
 	seen := map[string]bool{}
 	for i := range c.Terms {
 		t := &c.Terms[i]

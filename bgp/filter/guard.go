@@ -21,7 +21,7 @@ func (c *Chain) With(g Guard) *Chain {
 	case c.guard == g:
 		return c
 	}
-	return &Chain{Terms: c.Terms, Default: c.Default, guard: g}
+	return &Chain{Terms: c.Terms, Default: c.Default, Aggregates: c.Aggregates, guard: g}
 }
 
 // GuardedAs returns the chain with the guard of another, which may be nil.

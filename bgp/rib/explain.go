@@ -14,21 +14,22 @@ type Withheld uint8
 
 // The reasons, in the order in which they are looked at.
 const (
-	NotWithheld      Withheld = iota
-	WithheldNoPath            // there is no accepted path to tell of
-	WithheldDown              // there is no session
-	WithheldSplit             // the best path comes from the peer itself
-	WithheldNoAdv             // it is marked no-advertise (RFC 1997)
-	WithheldNoExport          // it is marked no-export, and the peer is of another organisation (RFC 1997)
-	WithheldNoRule            // there is no export rule for a peer of another organisation (RFC 8212)
-	WithheldReflect           // neither side is a client of this hub (RFC 4456 §6)
-	WithheldHops              // one more hop would be too many
-	WithheldLoop              // the peer, or its organisation, is on the path already
-	WithheldLeak              // only-to-customer keeps it from the peer (RFC 9234)
-	WithheldFilter            // an export rule said no
-	WithheldHub               // both are hubs of this node, and tell each other (RFC 4456)
-	WithheldUnwanted          // the peer does not subscribe to it (after RFC 4684)
-	WithheldTransit           // it is another organisation's, and no term lets it through to a third
+	NotWithheld       Withheld = iota
+	WithheldNoPath             // there is no accepted path to tell of
+	WithheldDown               // there is no session
+	WithheldSplit              // the best path comes from the peer itself
+	WithheldNoAdv              // it is marked no-advertise (RFC 1997)
+	WithheldNoExport           // it is marked no-export, and the peer is of another organisation (RFC 1997)
+	WithheldNoRule             // there is no export rule for a peer of another organisation (RFC 8212)
+	WithheldReflect            // neither side is a client of this hub (RFC 4456 §6)
+	WithheldHops               // one more hop would be too many
+	WithheldLoop               // the peer, or its organisation, is on the path already
+	WithheldLeak               // only-to-customer keeps it from the peer (RFC 9234)
+	WithheldFilter             // an export rule said no
+	WithheldHub                // both are hubs of this node, and tell each other (RFC 4456)
+	WithheldUnwanted           // the peer does not subscribe to it (after RFC 4684)
+	WithheldTransit            // it is another organisation's, and no term lets it through to a third
+	WithheldAggregate          // it is told in one with others below a name (RFC 4271 §9.2.2.2)
 )
 
 var withheldTexts = [...]string{
@@ -48,6 +49,7 @@ var withheldTexts = [...]string{
 	WithheldUnwanted: "the peer does not subscribe to this name",
 	WithheldTransit: "it comes from another organisation, and no export term with match transit: true accepts it for a " +
 		"third",
+	WithheldAggregate: "it is told in one with the other names below a pattern (aggregates)",
 }
 
 // String says the reason in words.
@@ -65,6 +67,10 @@ type Export struct {
 	Pending bool // it has yet to hear of the newest state
 	Why     Withheld
 	Term    string // of the export chain, that decided; "" for its default or none
+	// As is the pattern as which the peer is told of it, in one with others (WithheldAggregate); "" for none.
+	As bgp.Service
+	// Stands is for how many services a pattern of this node's stands at the peer.
+	Stands int
 }
 
 // Exports returns, for each peer in the order of their ids, what it is told of a service; nil for an unknown name.
@@ -91,6 +97,13 @@ func (t *Table) ExportTo(id PeerID, name bgp.Service) Export {
 	if svc := t.names.find([]byte(name)); svc != none {
 		e.Told, e.Pending = t.holds(p, svc), p.up && p.dirty.waits(svc)
 		e.Why, e.Term = t.withheld(p, svc)
+		if a := p.aggregateAt(svc); a != nil {
+			e.Stands = len(a.members)
+		}
+		if e.Why == WithheldAggregate {
+			e.As = p.aggregateOf(name)
+			e.Told = t.Told(id, e.As)
+		}
 	}
 	return e
 }
@@ -106,9 +119,12 @@ func (t *Table) holds(p *peer, svc uint32) bool { return p.holds(svc) }
 // withheld explains exported for the path that a peer would be told of.
 func (t *Table) withheld(p *peer, svc uint32) (Withheld, string) {
 	s := &t.svcs[svc]
+	a := p.aggregateAt(svc)
 	switch {
 	case !p.up:
 		return WithheldDown, ""
+	case a != nil && len(a.members) > 0:
+		return NotWithheld, a.term
 	case s.ties == 0:
 		return WithheldNoPath, ""
 	}
@@ -167,6 +183,8 @@ func (t *Table) why(p *peer, i uint32) (Withheld, string) {
 		return WithheldTransit, v.Term
 	case set == none:
 		return WithheldFilter, v.Term
+	case t.inAggregate(p, x):
+		return WithheldAggregate, v.Term
 	}
 	return NotWithheld, v.Term
 }
@@ -178,6 +196,9 @@ func (t *Table) MayUse(id PeerID, name bgp.Service) bool {
 	p := t.peers[id]
 	if svc == none || p == nil {
 		return false
+	}
+	if p.aggregateAt(svc) != nil {
+		return true
 	}
 	wanted := p.wanted
 	defer func() { p.wanted = wanted }()

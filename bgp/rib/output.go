@@ -59,7 +59,7 @@ func (t *Table) OweEndOfRIB(id PeerID) {
 func (t *Table) Pending(id PeerID) int {
 	p := t.peers[id]
 	n := p.dirty.left(len(t.svcs))
-	if p.begin || p.marker != bgp.NoMarker {
+	if p.begin || p.marker != bgp.NoMarker || p.owesWithdrawal() {
 		n++
 	}
 	return n
@@ -103,6 +103,9 @@ func (t *Table) gather(p *peer, most int) {
 	const look = 20 * bgp.MaxUpdateRoutes
 	d := &t.draft
 	d.reset()
+	if apart := len(p.aggregates) + len(p.former); apart > 0 { // a message holds them besides
+		most = max(1, most-2*apart)
+	}
 	p.dirty.rotate()
 	n := 0
 	for ; n < look && len(d.items) < most && !d.full() && (!p.dirty.cut || len(d.items) < bulkBatch); n++ {
@@ -123,6 +126,9 @@ func (t *Table) gather(p *peer, most int) {
 	}
 	t.effort += uint64(n)
 	p.dirty.cut = false
+	if !p.dirty.scanning {
+		t.endAggregates(p)
+	}
 }
 
 // holds tells whether the peer was sent something of a service.
@@ -132,14 +138,24 @@ func (p *peer) holds(svc uint32) bool {
 
 // tell drafts what a peer has to hear of one service.
 func (t *Table) tell(p *peer, svc uint32, again bool) {
-	if p.cfg.AddPath > 1 {
-		t.tellMany(p, svc, again)
+	if t.tellPattern(p, svc, again) {
 		return
 	}
-	want := none
-	if s := &t.svcs[svc]; s.ties > 0 {
-		want = t.exported(p, s.head)
+	apart := t.apart(p, svc)
+	switch s := &t.svcs[svc]; {
+	case p.cfg.AddPath > 1 && apart:
+		t.sendMany(p, svc, t.exportedMany(p, svc), again)
+	case p.cfg.AddPath > 1:
+		t.sendMany(p, svc, nil, again)
+	case apart && s.ties > 0:
+		t.send(p, svc, t.exported(p, s.head), again)
+	default:
+		t.send(p, svc, none, again)
 	}
+}
+
+// send drafts that a peer holds a set of a service from now on, which is counted; none for nothing.
+func (t *Table) send(p *peer, svc, want uint32, again bool) {
 	var held uint32
 	if int(svc) < len(p.out) {
 		held = p.out[svc]
@@ -169,9 +185,9 @@ func (t *Table) tell(p *peer, svc uint32, again bool) {
 	p.out[svc] = want + 1
 }
 
-// tellMany is tell for a peer that takes the best several paths, with distinct next hops (RFC 7911).
-func (t *Table) tellMany(p *peer, svc uint32, again bool) {
-	var want []sent
+// exportedMany are the best several paths of a service for a peer that takes as many, with distinct next hops (RFC
+// 7911).
+func (t *Table) exportedMany(p *peer, svc uint32) (want []sent) {
 	var hops []string
 	for i := t.svcs[svc].head; i != none && len(want) < p.cfg.AddPath &&
 		t.paths[i].reject == Accepted; i = t.paths[i].next {
@@ -184,6 +200,11 @@ func (t *Table) tellMany(p *peer, svc uint32, again bool) {
 			hops = append(hops, hop)
 		}
 	}
+	return want
+}
+
+// sendMany is send for several paths.
+func (t *Table) sendMany(p *peer, svc uint32, want []sent, again bool) {
 	held := p.more[svc]
 	for _, h := range held {
 		if !slices.ContainsFunc(want, func(s sent) bool { return s.id == h.id }) {

@@ -151,7 +151,7 @@ func (t *Table) eachTold(p *peer, svc uint32, yield func(PeerRoute)) {
 			b = attr.PrependHop(nil, t.self, b)
 		}
 		r := PeerRoute{Service: t.cloned(svc), PathID: id}
-		if t.svcs[svc].ties > 0 {
+		if t.svcs[svc].ties > 0 || p.aggregateAt(svc) != nil {
 			_, r.Term = t.withheld(p, svc)
 		}
 		r.Attrs, _ = attr.Parse(b) // it passed Check when it was made

@@ -53,8 +53,16 @@ func (ps pins) of(svc bgp.Service) []bgp.Org {
 	}
 }
 
-// pinnedAway tells whether a name may not arrive through a peer.
+// pinnedAway tells whether a name may not arrive through a peer. A pattern may not if a name below it may not: calls
+// of that one would go by the pattern once the neighbour to which it is pinned is away.
 func (t *Table) pinnedAway(p *peer, svc bgp.Service) bool {
+	if svc.IsWildcard() {
+		for pattern, orgs := range t.pins {
+			if !slices.Contains(orgs, p.cfg.Node.Org) && filter.Covers(string(svc), bgp.Service(pattern)) {
+				return true
+			}
+		}
+	}
 	orgs := t.pins.of(svc)
 	return len(orgs) > 0 && !slices.Contains(orgs, p.cfg.Node.Org)
 }

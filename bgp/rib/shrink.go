@@ -199,6 +199,9 @@ func (t *Table) moveName(i uint32) bool {
 			p.out[j], p.out[i] = p.out[i], 0
 		}
 		moveKey(p.more, i, j)
+		for _, a := range p.aggregates {
+			moveKey(a.members, i, j)
+		}
 	}
 	for _, c := range t.curs {
 		had := c.knows(i)

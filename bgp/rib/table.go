@@ -152,15 +152,17 @@ type peer struct {
 	search     uint32              // where findOf goes on
 	crowd      string              // the originator that had most when the limit was reached; "" for none
 	// Adj-RIB-Out.
-	up     bool
-	out    []uint32 // by service id: number of the set it was sent, plus 1; 0 for none
-	more   map[uint32][]sent
-	dirty  pendingSet
-	wanted *filter.Names // what it subscribes to; nil for everything
-	asked  *asked        // a change of that which is being carried out; nil for none
-	marker bgp.Marker    // to be sent when the scan is through
-	begin  bool          // BeginOfRefresh is owed
-	resend bool          // the scan sends again what is unchanged
+	up    bool
+	out   []uint32 // by service id: number of the set it was sent, plus 1; 0 for none
+	more  map[uint32][]sent
+	dirty pendingSet
+	// What it is told of in one, the closest pattern first, and patterns that it was told of and is not any more.
+	aggregates, former []*aggregate
+	wanted             *filter.Names // what it subscribes to; nil for everything
+	asked              *asked        // a change of that which is being carried out; nil for none
+	marker             bgp.Marker    // to be sent when the scan is through
+	begin              bool          // BeginOfRefresh is owed
+	resend             bool          // the scan sends again what is unchanged
 }
 
 // Counts are the table's totals.
@@ -204,6 +206,7 @@ func (t *Table) AddPeer(id PeerID, cfg PeerConfig) {
 	}
 	t.findHub()
 	t.findPins(nil, cfg.Pins)
+	t.findAggregates(t.peers[id])
 }
 
 // UpdatePeer replaces a peer's rules while its session goes on. What the new rules change is worked out route by
@@ -214,6 +217,7 @@ func (t *Table) UpdatePeer(id PeerID, cfg PeerConfig) {
 	p.cfg = cfg
 	t.findHub()
 	t.findPins(old.Pins, cfg.Pins)
+	t.findAggregates(p)
 	if !equalChains(old.Import, cfg.Import) || old.External != cfg.External || old.Role != cfg.Role ||
 		old.MaxLocalPref != cfg.MaxLocalPref || !slices.Equal(old.Namespaces, cfg.Namespaces) ||
 		old.Attested != cfg.Attested || old.PathAttested != cfg.PathAttested {
@@ -232,8 +236,9 @@ func (t *Table) RemovePeer(id PeerID) {
 	t.Down(id)
 	p := t.peers[id]
 	was := p.cfg.Pins
-	p.cfg.Client, p.cfg.Pins = false, nil
+	p.cfg.Client, p.cfg.Pins, p.cfg.Export = false, nil, nil
 	t.findPins(was, nil)
+	t.findAggregates(p)
 	t.walk(t.peers[id], removeAll)
 	t.findHub()
 }
@@ -358,7 +363,7 @@ func (t *Table) settle(trace bgp.Trace) {
 			c.mark(t, svc, &by)
 		}
 		for _, p := range t.peers[1:] {
-			if p != nil && p.up && p.dirty.mark(svc, p.holds(svc), &by) {
+			if p != nil && p.up && p.dirty.mark(svc, p.follows(svc), &by) {
 				t.names.retain(svc)
 			}
 		}

@@ -11,6 +11,7 @@ type wreck struct {
 // wreck takes away what a peer's session was. Its place is empty then, for a new one.
 func (t *Table) wreck(p *peer) {
 	w := wreck{out: p.out, more: p.more}
+	t.forgetMembers(p)
 	for i, queue := range p.dirty.queues() {
 		if i == 0 {
 			w.queue = queue

@@ -25,6 +25,7 @@ import (
 //	peer A B [client] [max=10 over=close] [addpath=2] [hold=9s] [live=300ms] [subscribe=x,*.y | everything] [llgr=1h | llgr=never]
 //	         [import=RULE,…] [export=RULE,…] [disabled | enabled]   what A knows of B; RULE is reject:NAME, accept:NAME, all, transit:NAME (accept with
 //	    transit: true), path:A+*+B (reject), add:COMMUNITY, strip:COMMUNITY, pref:N, med:N or default:reject
+//	    as:*.x (told in one)
 //	    [role=provider|customer|peer] [names=*.x@bravo,…] [maxpref=N]
 //	announce A NAME[*N] [region= pref= med= health= community=]      withdraw A NAME
 //	run 1s      cut A-B [10ms]      mend A-B      crash A      restart A [fresh]      stall READER WRITER      unstall READER WRITER
@@ -167,6 +168,9 @@ func rules(text string) *filter.Chain {
 		switch what {
 		case "default":
 			c.Default = filter.Reject
+			continue
+		case "as":
+			c.Aggregates = append(c.Aggregates, string(service(of)))
 			continue
 		case "pref":
 			n, _ := strconv.ParseUint(of, 10, 32)
@@ -513,7 +517,8 @@ func (s *script) withheld(args []string) error {
 		if e.Peer != id(args[2]) {
 			continue
 		}
-		if got := e.Why.String() + ", term " + e.Term; e.Told || !strings.Contains(got, strings.Join(args[3:], " ")) {
+		got := e.Why.String() + ", term " + e.Term
+		if e.Told && e.As == "" || !strings.Contains(got, strings.Join(args[3:], " ")) {
 			return fmt.Errorf("told %v: %s", e.Told, got)
 		}
 		return nil

@@ -119,6 +119,15 @@ func (s *Speaker) MayUse(n bgp.NodeID, svc bgp.Service) bool {
 	return p != nil && s.table.MayUse(p.id, svc)
 }
 
+// Aggregates are the patterns that a peer is told of in the place of what is below them; see rib.Table.Aggregates.
+func (s *Speaker) Aggregates(n bgp.NodeID) []bgp.Service {
+	p := s.peers[n]
+	if p == nil {
+		return nil
+	}
+	return s.table.Aggregates(p.id)
+}
+
 // PeerID returns a peer's number in the table.
 func (s *Speaker) PeerID(n bgp.NodeID) (rib.PeerID, bool) {
 	p := s.peers[n]

@@ -57,7 +57,7 @@ func scenarios() []scenario {
 		discoveries(),
 		deliveries(), maintenance(),
 		ingressScenarios(),
-		abuse(), floods(), held(), betweenOrganisations(), acrossTheBorder(),
+		abuse(), floods(), held(), betweenOrganisations(), acrossTheBorder(), inOne(),
 		dataPlaneScenarios(), machineScenarios(),
 		gatewayScenarios(),
 		orderScenarios(),
@@ -256,7 +256,7 @@ func routingScenarios() []scenario {
 				"\tcase <-c.over:\n", "\tcase <-make(chan struct{}):\n"),
 			one("a node that hangs for a while ends with exactly the newest, and so do the others meanwhile",
 				"e2e TestSlowReader", tableFile,
-				"p.dirty.mark(svc, p.holds(svc), &by) {", "!p.holds(svc) && p.dirty.mark(svc, false, &by) {"),
+				"p.dirty.mark(svc, p.follows(svc), &by) {", "!p.holds(svc) && p.dirty.mark(svc, false, &by) {"),
 			one("what is under way is bounded by credits", "bgp/speaker TestStuckReaderAmongTwenty", speakerFile,
 				"p.session.credits == 0 || s.table.Pending(p.id) == 0", "s.table.Pending(p.id) == 0"),
 			one("a peer that sends faster than this node works is pushed back", "bgp/peering TestFloodIsPushedBack",
@@ -285,7 +285,7 @@ func routingScenarios() []scenario {
 		}},
 		{22, "flap within a batch", "Announced, withdrawn, announced, faster than it is sent.", []guard{
 			one("a change of what a peer holds is always entered", "bgp/sim TestScenarios/flap-within-a-batch", tableFile,
-				"p.dirty.mark(svc, p.holds(svc), &by) {", "!p.holds(svc) && p.dirty.mark(svc, false, &by) {"),
+				"p.dirty.mark(svc, p.follows(svc), &by) {", "!p.holds(svc) && p.dirty.mark(svc, false, &by) {"),
 		}},
 		{24, "best path and failover", "One case a rung, every order of arrival, and a next hop that dies.", []guard{
 			one("higher local preference", "bgp/rib TestEachRungDecides", decideFile, "cmp.Compare(b.localPref, a.localPref)",

@@ -856,6 +856,7 @@ type ComplexityRoot struct {
 	}
 
 	Terms struct {
+		Aggregate func(childComplexity int) int
 		MaxRoutes func(childComplexity int) int
 		Offer     func(childComplexity int) int
 		Role      func(childComplexity int) int
@@ -4909,6 +4910,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Tapped.Missed(childComplexity), true
 
+	case "Terms.aggregate":
+		if e.ComplexityRoot.Terms.Aggregate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terms.Aggregate(childComplexity), true
 	case "Terms.maxRoutes":
 		if e.ComplexityRoot.Terms.MaxRoutes == nil {
 			break
@@ -6822,6 +6829,8 @@ func (ec *executionContext) childFields_Terms(ctx context.Context, field graphql
 		return ec.fieldContext_Terms_take(ctx, field)
 	case "offer":
 		return ec.fieldContext_Terms_offer(ctx, field)
+	case "aggregate":
+		return ec.fieldContext_Terms_aggregate(ctx, field)
 	case "role":
 		return ec.fieldContext_Terms_role(ctx, field)
 	case "maxRoutes":
@@ -23463,6 +23472,29 @@ func (ec *executionContext) fieldContext_Terms_offer(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Terms", field, false, false, "String")
 }
 
+func (ec *executionContext) _Terms_aggregate(ctx context.Context, field graphql.CollectedField, obj *Terms) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Terms_aggregate(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Aggregate, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Terms_aggregate(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Terms", field, false, false, "String")
+}
+
 func (ec *executionContext) _Terms_role(ctx context.Context, field graphql.CollectedField, obj *Terms) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -26739,6 +26771,9 @@ func (ec *executionContext) unmarshalInputTermsInput(ctx context.Context, obj an
 	if _, present := asMap["offer"]; !present {
 		asMap["offer"] = []any{}
 	}
+	if _, present := asMap["aggregate"]; !present {
+		asMap["aggregate"] = []any{}
+	}
 	if _, present := asMap["role"]; !present {
 		asMap["role"] = ""
 	}
@@ -26749,7 +26784,7 @@ func (ec *executionContext) unmarshalInputTermsInput(ctx context.Context, obj an
 		asMap["tokens"] = []any{}
 	}
 
-	fieldsInOrder := [...]string{"take", "offer", "role", "maxRoutes", "tokens"}
+	fieldsInOrder := [...]string{"take", "offer", "aggregate", "role", "maxRoutes", "tokens"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -26770,6 +26805,13 @@ func (ec *executionContext) unmarshalInputTermsInput(ctx context.Context, obj an
 				return it, err
 			}
 			it.Offer = data
+		case "aggregate":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("aggregate"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Aggregate = data
 		case "role":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("role"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -31981,6 +32023,11 @@ func (ec *executionContext) _Terms(ctx context.Context, sel ast.SelectionSet, ob
 			}
 		case "offer":
 			out.Values[i] = ec._Terms_offer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "aggregate":
+			out.Values[i] = ec._Terms_aggregate(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -1132,6 +1132,7 @@ type Tapped struct {
 type Terms struct {
 	Take      []string `json:"take"`
 	Offer     []string `json:"offer"`
+	Aggregate []string `json:"aggregate"`
 	Role      string   `json:"role"`
 	MaxRoutes int      `json:"maxRoutes"`
 	Tokens    []string `json:"tokens"`
@@ -1142,6 +1143,8 @@ type TermsInput struct {
 	Take []string `json:"take"`
 	// Names that it is offered, likewise.
 	Offer []string `json:"offer"`
+	// Patterns of what is offered, *.NAME, that it is told of in the place of all that is below them; TCP services are told of by name.
+	Aggregate []string `json:"aggregate"`
 	// What the other organisation is to this one: customer, provider or peer; empty for none of them.
 	Role string `json:"role"`
 	// Routes that it may announce; 0 for 1000.

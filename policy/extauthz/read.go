@@ -189,7 +189,7 @@ func (s *Server) service(extensions map[string]string,
 		case len(chosen) == 1 && service != "" && chosen[0] != service:
 			return "", "", fmt.Errorf("the route leads to %q, and was chosen for %q", service, chosen[0])
 		case len(chosen) == 1:
-			service = chosen[0]
+			service = calledBy(chosen[0], headers)
 		}
 	}
 	if service == "" {
@@ -200,6 +200,20 @@ func (s *Server) service(extensions map[string]string,
 		_, organisation, _ = strings.Cut(service, ".")
 	}
 	return service, organisation, nil
+}
+
+// calledBy is the service that is called by a route: the route's own name, or, where it is a pattern such as
+// *.eu.acme.example, the name below it that the request is for.
+func calledBy(route string, headers map[string][]string) string {
+	below, pattern := strings.CutPrefix(route, "*")
+	for _, name := range []string{":authority", "host"} {
+		if names := headers[name]; pattern && len(names) == 1 {
+			if host := strings.ToLower(names[0]); strings.HasSuffix(host, below) {
+				return host
+			}
+		}
+	}
+	return route
 }
 
 // bearer returns the token of a request, "" if it has none (RFC 6750 §2.1). Other schemes are none of our business.

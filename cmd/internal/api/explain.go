@@ -49,6 +49,11 @@ func (a *API) Explain(ctx context.Context, service string, ask bool) (*operator.
 	if x.Route, err = a.Route(ctx, string(svc)); err != nil {
 		return nil, err
 	}
+	if x.Route == nil {
+		if exports, err = a.covered(ctx, svc, x, exports); err != nil {
+			return nil, err
+		}
+	}
 	for _, e := range exports {
 		x.Told = append(x.Told, toldOf(e))
 	}
@@ -62,7 +67,7 @@ func (a *API) Explain(ctx context.Context, service string, ask bool) (*operator.
 			})
 		}
 	}
-	if x.Route == nil {
+	if x.Route == nil && x.Verdict == "" {
 		x.Hints = append(x.Hints, trace.Hints(svc, peers)...)
 		if x.Nearest, err = a.nearest(ctx, svc); err != nil {
 			return nil, err
@@ -70,11 +75,39 @@ func (a *API) Explain(ctx context.Context, service string, ask bool) (*operator.
 	} else {
 		x.GoneSince = ""
 	}
-	x.Verdict = verdict(x, len(peers))
+	x.Verdict = cmp.Or(x.Verdict, verdict(x, len(peers)))
 	if ask {
 		x.Asked = a.ask(ctx, svc, peers)
 	}
 	return x, nil
+}
+
+// covered finds what becomes of a name that there is no route for itself: calls of it go by that of a pattern, or it is
+// a pattern that peers are told of. It returns what peers are told of the pattern.
+func (a *API) covered(ctx context.Context, svc bgp.Service, x *operator.Explanation, exports []rib.Export) (
+	[]rib.Export, error,
+) {
+	var by bgp.Service
+	var told []rib.Export
+	err := a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
+		if sel, ok := s.Table().Covering(svc); ok {
+			by = bgp.Service(strings.Clone(string(sel.Service)))
+			told = s.Table().Exports(by)
+		}
+	})
+	stands := func(e rib.Export) bool { return e.Stands > 0 }
+	switch {
+	case err != nil:
+		return nil, err
+	case slices.ContainsFunc(exports, stands):
+		x.Verdict = fmt.Sprintf("no service has this name: peers are told of it in the place of what is below %s", svc[2:])
+		return exports, nil
+	case by == "":
+		return exports, nil
+	}
+	x.Verdict = fmt.Sprintf("calls of %s go by %s: nobody announces the name itself", svc, by)
+	x.Route, err = a.Route(ctx, string(by))
+	return told, err
 }
 
 func toldOf(e rib.Export) operator.Told {
@@ -84,6 +117,10 @@ func toldOf(e rib.Export) operator.Told {
 		t.State = "down"
 	case e.Pending:
 		t.State, t.Why = "pending", "it has yet to read the newest state"
+	case e.Told && e.As != "":
+		t.State, t.Why = "told", "as "+string(e.As)+", in one with what else is below that"
+	case e.Told && e.Stands > 0:
+		t.State, t.Why = "told", fmt.Sprintf("in the place of %d services", e.Stands)
 	case e.Told:
 		t.State, t.Why = "told", ""
 	}

@@ -254,6 +254,9 @@ func (a *API) chainOf(field string, text *string) (*filter.Chain, error) {
 	if err := errors.Join(c.Validate(), c.CheckOwnership(a.cfg.Node.Org)); err != nil {
 		return nil, fmt.Errorf("%s: %w", field, err)
 	}
+	if field == "import" && len(c.Aggregates) > 0 {
+		return nil, errors.New("import: aggregates: they say what a peer is told of in one, and stand in its export rules")
+	}
 	return c, nil
 }
 

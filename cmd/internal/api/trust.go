@@ -33,7 +33,7 @@ func (a *API) SetNeighbour(ctx context.Context, n federation.Neighbour, terms *f
 		}
 	}
 	p.Addresses, p.Label = n.Addresses, label
-	p.Import, p.Export = chainOfNames(terms.Take), exportOf(a.cfg.Node.Org, terms.Offer)
+	p.Import, p.Export = chainOfNames(terms.Take), exportOf(a.cfg.Node.Org, terms.Offer, terms.Aggregate)
 	p.Namespaces = namespacesOf(n.Node.Org, terms.Take)
 	p.MaxRoutes = terms.MaxRoutes
 	if p.Role, err = bgp.ParseRole(terms.Role); err != nil {
@@ -53,7 +53,7 @@ func chainOfNames(names []string) *filter.Chain {
 
 // exportOf tells of these names: of those below this organisation by one term, of others' by one that says that it
 // carries them on. Naming another organisation's service is the order to be transit for it.
-func exportOf(own bgp.Org, names []string) *filter.Chain {
+func exportOf(own bgp.Org, names, aggregates []string) *filter.Chain {
 	var mine, carried []string
 	for _, n := range names {
 		if below(own, n) {
@@ -63,6 +63,7 @@ func exportOf(own bgp.Org, names []string) *filter.Chain {
 		}
 	}
 	c := chainOfNames(mine)
+	c.Aggregates = aggregates
 	if len(carried) > 0 {
 		yes := true
 		c.Terms = append(c.Terms, filter.Term{
@@ -206,7 +207,7 @@ func trustView(t *federation.Trust, held *bundle.Bundle) operator.BundleView {
 func termsOf(t *federation.Terms) operator.Terms {
 	return operator.Terms{
 		Take: append([]string{}, t.Take...), Offer: append([]string{}, t.Offer...), Role: t.Role, MaxRoutes: t.MaxRoutes,
-		Tokens: append([]string{}, t.Tokens...),
+		Tokens: append([]string{}, t.Tokens...), Aggregate: append([]string{}, t.Aggregate...),
 	}
 }
 
@@ -215,7 +216,7 @@ func (a *API) termsGiven(in operator.TermsInput) federation.Terms {
 	for _, list := range []struct {
 		from []string
 		into *[]string
-	}{{in.Take, &t.Take}, {in.Offer, &t.Offer}, {in.Tokens, &t.Tokens}} {
+	}{{in.Take, &t.Take}, {in.Offer, &t.Offer}, {in.Tokens, &t.Tokens}, {in.Aggregate, &t.Aggregate}} {
 		for _, name := range list.from {
 			if svc, err := a.service(name); err == nil { // a short name is one of ours
 				name = string(svc)

@@ -11,7 +11,7 @@ import (
 // A peering offers what it names: another organisation's service only because it is named, and as transit.
 func TestTermsOfAPeeringAsRules(t *testing.T) {
 	const own, origin = bgp.Org("delta.example"), "acme.example"
-	c := exportOf(own, []string{"*.delta.example", "books.acme.example"})
+	c := exportOf(own, []string{"*.delta.example", "books.acme.example"}, nil)
 	for name, tt := range map[string]struct {
 		path              []bgp.NodeID
 		accepted, carries bool

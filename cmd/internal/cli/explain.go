@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -27,12 +28,17 @@ func (a *app) routeExplain() *cobra.Command {
 		if err := a.print(x, func(w io.Writer) { showExplanation(w, x) }); err != nil {
 			return err
 		}
-		if x.Route == nil {
+		if x.Route == nil && !toldOf(x) {
 			return fmt.Errorf("%s is not known here", x.Service)
 		}
 		return nil
 	}
 	return cmd
+}
+
+// toldOf tells whether a peer is told of a name.
+func toldOf(x *client.ExplainExplainExplanation) bool {
+	return slices.ContainsFunc(x.Told, func(t *client.ExplainExplainExplanationTold) bool { return t.State == "told" })
 }
 
 // explainAsked shows what peers say when they are asked.
@@ -68,6 +74,11 @@ func fateWords(ok bool, why, term string) string {
 }
 
 func showExplanation(w io.Writer, x *client.ExplainExplainExplanation) {
+	if x.Route == nil && toldOf(x) {
+		fmt.Fprintln(w, x.Verdict+".")
+		explainTold(w, x)
+		return
+	}
 	if x.Route == nil {
 		explainUnknown(w, x)
 		explainAsked(w, x)

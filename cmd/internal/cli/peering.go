@@ -29,16 +29,18 @@ func (a *app) peeringCommand() *cobra.Command {
 
 // termsFlags are those of what one side wants.
 type termsFlags struct {
-	take, offer, tokens []string
-	role                string
-	maxRoutes           int
+	take, offer, tokens, aggregate []string
+	role                           string
+	maxRoutes                      int
 }
 
 func (t *termsFlags) add(f *pflag.FlagSet) {
 	f.StringSliceVar(&t.offer, "export", nil,
-		"a service that it is offered, *.NAME for all below NAME; as often as needed (default none)")
+		"a service that it is offered, *.NAME for all below NAME; as often as needed; none for none (default none)")
 	f.StringSliceVar(&t.take, "import", nil,
 		"a name that is taken of it, likewise; none for none (default *.ITS-NAME)")
+	f.StringSliceVar(&t.aggregate, "aggregate", nil,
+		"*.NAME, of what is exported, that it is told of in the place of each service below it, likewise (default none)")
 	f.StringSliceVar(&t.tokens, "tokens", nil,
 		"a service for which tokens of its issuer are believed here (policy.issuers), likewise (default none)")
 	f.StringVar(&t.role, "role", "", "what it is to this organisation: customer, provider or peer (RFC 9234)")
@@ -48,16 +50,21 @@ func (t *termsFlags) add(f *pflag.FlagSet) {
 // given are the terms towards an organisation.
 func (t *termsFlags) given(org string) *client.TermsInput {
 	in := &client.TermsInput{
-		Take: t.take, Offer: append([]string{}, t.offer...), Role: t.role, MaxRoutes: t.maxRoutes,
-		Tokens: append([]string{}, t.tokens...),
+		Take: orNone(t.take), Offer: orNone(t.offer), Role: t.role, MaxRoutes: t.maxRoutes, Tokens: orNone(t.tokens),
+		Aggregate: orNone(t.aggregate),
 	}
-	switch {
-	case len(t.take) == 0:
+	if len(t.take) == 0 {
 		in.Take = []string{"*." + org}
-	case len(t.take) == 1 && t.take[0] == "none":
-		in.Take = []string{}
 	}
 	return in
+}
+
+// orNone are the names of a list, in which none alone stands for none.
+func orNone(list []string) []string {
+	if len(list) == 1 && list[0] == "none" {
+		return []string{}
+	}
+	return append([]string{}, list...)
 }
 
 func (a *app) peeringOffer() *cobra.Command {
@@ -372,6 +379,9 @@ func showHandshakes(w io.Writer, all []*client.PeeringFieldsHandshakesRefusedHan
 func showTerms(w io.Writer, whose string, t *client.TermsFields) {
 	text := fmt.Sprintf("takes %s%s, offers %s", listed(t.Take, "nothing"), atMost(t.MaxRoutes),
 		listed(t.Offer, "nothing"))
+	if len(t.Aggregate) > 0 {
+		text += " (in one: " + listed(t.Aggregate, "") + ")"
+	}
 	if len(t.Tokens) > 0 {
 		text += ", believes the other's tokens for " + listed(t.Tokens, "")
 	}
@@ -411,6 +421,7 @@ func (a *app) peeringUpdate() *cobra.Command {
 		keep(f, "export", &given.Offer, in.Terms.Offer)
 		keep(f, "import", &given.Take, in.Terms.Take)
 		keep(f, "tokens", &given.Tokens, in.Terms.Tokens)
+		keep(f, "aggregate", &given.Aggregate, in.Terms.Aggregate)
 		keep(f, "role", &given.Role, in.Terms.Role)
 		keep(f, "max-routes", &given.MaxRoutes, in.Terms.MaxRoutes)
 		in.Terms = given

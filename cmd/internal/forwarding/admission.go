@@ -248,6 +248,14 @@ func (a *admission) review(ctx context.Context) error {
 				return err
 			}
 		}
+		err := a.router.Query(ctx, func(s *speaker.Speaker) { // in the place of what is below them
+			for _, pattern := range s.Aggregates(n) {
+				may[pattern] = true
+			}
+		})
+		if err != nil {
+			return err
+		}
 		told = told || !maps.Equal(may, p.Services)
 		p.Services, p.stale = may, false
 	}

@@ -90,9 +90,9 @@ func (f *Forwarder) wanted(sel *rib.Selected) (xds.Forwarding, bool) {
 }
 
 // always tells whether every Envoy has a service, used or not: one of this node's own, or a TCP service that is to have
-// its listener before anybody asks for it.
+// its listener before anybody asks for it, or a pattern, which is asked for by no name.
 func (f *Forwarder) always(sel *rib.Selected) bool {
-	return len(sel.Tiers) > 0 && f.cfg.Offer.Has(sel.Service) ||
+	return len(sel.Tiers) > 0 && (f.cfg.Offer.Has(sel.Service) || sel.Service.IsWildcard()) ||
 		protocolOf(sel) == bgp.TCP && slices.ContainsFunc(f.cfg.ListenTCP, func(pattern string) bool {
 			return filter.Covers(pattern, sel.Service)
 		})

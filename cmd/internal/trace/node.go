@@ -82,10 +82,14 @@ func NewNode(cfg NodeConfig) *Node { return &Node{cfg} }
 func (n *Node) Self() bgp.NodeID { return n.cfg.Node }
 
 // Facts implements Source.
-func (n *Node) Facts(ctx context.Context, svc bgp.Service) (*Facts, error) {
+func (n *Node) Facts(ctx context.Context, asked bgp.Service) (*Facts, error) {
 	server := n.cfg.Forwarding.ADS()
+	svc, err := n.routeOf(ctx, asked)
+	if err != nil {
+		return nil, err
+	}
 	f := &Facts{
-		Service:    svc,
+		Service:    asked,
 		Unused:     !n.cfg.Forwarding.Used(svc),
 		Problem:    n.cfg.Forwarding.NotCompiled(svc),
 		Compiled:   server.Compiled(svc),
@@ -110,7 +114,10 @@ func (n *Node) Facts(ctx context.Context, svc bgp.Service) (*Facts, error) {
 			}
 		}
 	}
-	err := n.cfg.Router.Query(ctx, func(sp *speaker.Speaker) {
+	if svc != asked {
+		f.Pattern = svc
+	}
+	err = n.cfg.Router.Query(ctx, func(sp *speaker.Speaker) {
 		f.Paths, f.Exports, f.Peers = sp.Table().Explain(svc), sp.Table().Exports(svc), sp.Peers()
 	})
 	if n.cfg.Envoy != nil && len(f.Paths) > 0 {
@@ -122,6 +129,21 @@ func (n *Node) Facts(ctx context.Context, svc bgp.Service) (*Facts, error) {
 		}
 	}
 	return f, err
+}
+
+// routeOf is the service whose route calls of a name have: the name itself, or the pattern that it is below where
+// nobody announces it.
+func (n *Node) routeOf(ctx context.Context, svc bgp.Service) (bgp.Service, error) {
+	by := svc
+	err := n.cfg.Router.Query(ctx, func(sp *speaker.Speaker) {
+		if len(sp.Table().Explain(svc)) > 0 {
+			return
+		}
+		if sel, ok := sp.Table().Covering(svc); ok {
+			by = bgp.Service(strings.Clone(string(sel.Service)))
+		}
+	})
+	return by, err
 }
 
 // clusterStatuses is Envoy's /clusters?format=json (envoy.admin.v3.Clusters), as far as it is needed.

@@ -116,6 +116,9 @@ func route(f *Facts) bgp.TraceStep {
 	if len(f.Paths) > 1 {
 		s.Text += fmt.Sprintf(", of %d paths", len(f.Paths))
 	}
+	if f.Pattern != "" {
+		s.Text += fmt.Sprintf(", as one of %s", f.Pattern)
+	}
 	if best.Attrs.Health == bgp.HealthDown {
 		s.State, s.Advice = bgp.TraceUnknown, "the workload is announced as down: see the last hop"
 	}

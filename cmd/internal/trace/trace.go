@@ -47,6 +47,7 @@ const (
 // Facts are what a node knows of a service at one moment.
 type Facts struct {
 	Service  bgp.Service
+	Pattern  bgp.Service // by whose route calls of it go, where nobody announces the name itself; "" otherwise
 	Paths    []rib.Candidate
 	Exports  []rib.Export
 	Peers    []speaker.PeerView

@@ -3124,6 +3124,9 @@ func (v *InvitationFieldsTerms) GetTake() []string { return v.TermsFields.Take }
 // GetOffer returns InvitationFieldsTerms.Offer, and is useful for accessing the field via an interface.
 func (v *InvitationFieldsTerms) GetOffer() []string { return v.TermsFields.Offer }
 
+// GetAggregate returns InvitationFieldsTerms.Aggregate, and is useful for accessing the field via an interface.
+func (v *InvitationFieldsTerms) GetAggregate() []string { return v.TermsFields.Aggregate }
+
 // GetRole returns InvitationFieldsTerms.Role, and is useful for accessing the field via an interface.
 func (v *InvitationFieldsTerms) GetRole() string { return v.TermsFields.Role }
 
@@ -3163,6 +3166,8 @@ type __premarshalInvitationFieldsTerms struct {
 
 	Offer []string `json:"offer"`
 
+	Aggregate []string `json:"aggregate"`
+
 	Role string `json:"role"`
 
 	MaxRoutes int `json:"maxRoutes"`
@@ -3183,6 +3188,7 @@ func (v *InvitationFieldsTerms) __premarshalJSON() (*__premarshalInvitationField
 
 	retval.Take = v.TermsFields.Take
 	retval.Offer = v.TermsFields.Offer
+	retval.Aggregate = v.TermsFields.Aggregate
 	retval.Role = v.TermsFields.Role
 	retval.MaxRoutes = v.TermsFields.MaxRoutes
 	retval.Tokens = v.TermsFields.Tokens
@@ -5969,6 +5975,9 @@ func (v *PeeringFieldsTerms) GetTake() []string { return v.TermsFields.Take }
 // GetOffer returns PeeringFieldsTerms.Offer, and is useful for accessing the field via an interface.
 func (v *PeeringFieldsTerms) GetOffer() []string { return v.TermsFields.Offer }
 
+// GetAggregate returns PeeringFieldsTerms.Aggregate, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTerms) GetAggregate() []string { return v.TermsFields.Aggregate }
+
 // GetRole returns PeeringFieldsTerms.Role, and is useful for accessing the field via an interface.
 func (v *PeeringFieldsTerms) GetRole() string { return v.TermsFields.Role }
 
@@ -6008,6 +6017,8 @@ type __premarshalPeeringFieldsTerms struct {
 
 	Offer []string `json:"offer"`
 
+	Aggregate []string `json:"aggregate"`
+
 	Role string `json:"role"`
 
 	MaxRoutes int `json:"maxRoutes"`
@@ -6028,6 +6039,7 @@ func (v *PeeringFieldsTerms) __premarshalJSON() (*__premarshalPeeringFieldsTerms
 
 	retval.Take = v.TermsFields.Take
 	retval.Offer = v.TermsFields.Offer
+	retval.Aggregate = v.TermsFields.Aggregate
 	retval.Role = v.TermsFields.Role
 	retval.MaxRoutes = v.TermsFields.MaxRoutes
 	retval.Tokens = v.TermsFields.Tokens
@@ -6044,6 +6056,9 @@ func (v *PeeringFieldsTheirsTerms) GetTake() []string { return v.TermsFields.Tak
 
 // GetOffer returns PeeringFieldsTheirsTerms.Offer, and is useful for accessing the field via an interface.
 func (v *PeeringFieldsTheirsTerms) GetOffer() []string { return v.TermsFields.Offer }
+
+// GetAggregate returns PeeringFieldsTheirsTerms.Aggregate, and is useful for accessing the field via an interface.
+func (v *PeeringFieldsTheirsTerms) GetAggregate() []string { return v.TermsFields.Aggregate }
 
 // GetRole returns PeeringFieldsTheirsTerms.Role, and is useful for accessing the field via an interface.
 func (v *PeeringFieldsTheirsTerms) GetRole() string { return v.TermsFields.Role }
@@ -6084,6 +6099,8 @@ type __premarshalPeeringFieldsTheirsTerms struct {
 
 	Offer []string `json:"offer"`
 
+	Aggregate []string `json:"aggregate"`
+
 	Role string `json:"role"`
 
 	MaxRoutes int `json:"maxRoutes"`
@@ -6104,6 +6121,7 @@ func (v *PeeringFieldsTheirsTerms) __premarshalJSON() (*__premarshalPeeringField
 
 	retval.Take = v.TermsFields.Take
 	retval.Offer = v.TermsFields.Offer
+	retval.Aggregate = v.TermsFields.Aggregate
 	retval.Role = v.TermsFields.Role
 	retval.MaxRoutes = v.TermsFields.MaxRoutes
 	retval.Tokens = v.TermsFields.Tokens
@@ -8139,6 +8157,7 @@ func (v *SubgraphFieldsErrorsCompositionError) __premarshalJSON() (*__premarshal
 type TermsFields struct {
 	Take      []string `json:"take"`
 	Offer     []string `json:"offer"`
+	Aggregate []string `json:"aggregate"`
 	Role      string   `json:"role"`
 	MaxRoutes int      `json:"maxRoutes"`
 	Tokens    []string `json:"tokens"`
@@ -8149,6 +8168,9 @@ func (v *TermsFields) GetTake() []string { return v.Take }
 
 // GetOffer returns TermsFields.Offer, and is useful for accessing the field via an interface.
 func (v *TermsFields) GetOffer() []string { return v.Offer }
+
+// GetAggregate returns TermsFields.Aggregate, and is useful for accessing the field via an interface.
+func (v *TermsFields) GetAggregate() []string { return v.Aggregate }
 
 // GetRole returns TermsFields.Role, and is useful for accessing the field via an interface.
 func (v *TermsFields) GetRole() string { return v.Role }
@@ -8164,6 +8186,8 @@ type TermsInput struct {
 	Take []string `json:"take"`
 	// Names that it is offered, likewise.
 	Offer []string `json:"offer"`
+	// Patterns of what is offered, *.NAME, that it is told of in the place of all that is below them; TCP services are told of by name.
+	Aggregate []string `json:"aggregate"`
 	// What the other organisation is to this one: customer, provider or peer; empty for none of them.
 	Role string `json:"role"`
 	// Routes that it may announce; 0 for 1000.
@@ -8177,6 +8201,9 @@ func (v *TermsInput) GetTake() []string { return v.Take }
 
 // GetOffer returns TermsInput.Offer, and is useful for accessing the field via an interface.
 func (v *TermsInput) GetOffer() []string { return v.Offer }
+
+// GetAggregate returns TermsInput.Aggregate, and is useful for accessing the field via an interface.
+func (v *TermsInput) GetAggregate() []string { return v.Aggregate }
 
 // GetRole returns TermsInput.Role, and is useful for accessing the field via an interface.
 func (v *TermsInput) GetRole() string { return v.Role }
@@ -9046,6 +9073,7 @@ fragment PeeringFields on Peering {
 fragment TermsFields on Terms {
 	take
 	offer
+	aggregate
 	role
 	maxRoutes
 	tokens
@@ -10068,6 +10096,7 @@ fragment PeeringFields on Peering {
 fragment TermsFields on Terms {
 	take
 	offer
+	aggregate
 	role
 	maxRoutes
 	tokens
@@ -10806,6 +10835,7 @@ fragment InvitationFields on Invitation {
 fragment TermsFields on Terms {
 	take
 	offer
+	aggregate
 	role
 	maxRoutes
 	tokens
@@ -10950,6 +10980,7 @@ fragment PeeringFields on Peering {
 fragment TermsFields on Terms {
 	take
 	offer
+	aggregate
 	role
 	maxRoutes
 	tokens
@@ -11399,6 +11430,7 @@ fragment InvitationFields on Invitation {
 fragment TermsFields on Terms {
 	take
 	offer
+	aggregate
 	role
 	maxRoutes
 	tokens
@@ -11589,6 +11621,7 @@ fragment InvitationFields on Invitation {
 fragment TermsFields on Terms {
 	take
 	offer
+	aggregate
 	role
 	maxRoutes
 	tokens
@@ -12043,6 +12076,7 @@ fragment PeeringFields on Peering {
 fragment TermsFields on Terms {
 	take
 	offer
+	aggregate
 	role
 	maxRoutes
 	tokens
