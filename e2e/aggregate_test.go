@@ -46,7 +46,8 @@ func TestServicesToldOfInOne(t *testing.T) {
 	_, n := world(t, "a inner", "inner-a")
 	a, inner := n("a"), n("inner")
 	x, c := organisation(t, "bravo.example", "x"), organisation(t, "carol.example", "c", "--envoy-table", "used")
-	const books, news, lost, eu = "books.eu.acme.example", "news.eu.acme.example", "lost.eu.acme.example", "*.eu.acme.example"
+	const eu, books = "*.eu.acme.example", "books.eu.acme.example"
+	const news, lost = "news.eu.acme.example", "lost.eu.acme.example"
 	offer(t, a, books, "one")
 	offer(t, inner, news, "two")
 	offer(t, a, "secret.us.acme.example", "three")
@@ -68,7 +69,9 @@ func TestServicesToldOfInOne(t *testing.T) {
 	said(t, a, "peering ledger", eu)
 
 	thief := asNode(t, x)
-	for name, want := range map[string]int{books: 200, lost: 404, "secret.us.acme.example": 403, "lost.us.acme.example": 403} {
+	for name, want := range map[string]int{
+		books: 200, lost: 404, "secret.us.acme.example": 403, "lost.us.acme.example": 403,
+	} {
 		status, body, _ := forged(t, thief, a.Ingress, name, http.Header{"X-Catalyst-Pattern": {eu}})
 		if status != want {
 			t.Errorf("%s with x's own certificate: %d %s, want %d", name, status, body, want)

@@ -286,6 +286,10 @@ func (c *Compiler) serviceRoutes(f *Forwarding, name, target string) *route.Rout
 		retryNextTier(rc, parts[0])
 	} else if !several(f.Tiers) {
 		retryOnce(rc)
+		return rc
+	}
+	if len(runs) == 0 && f.Protocol != bgp.TCP {
+		return idempotentElsewhere(rc)
 	}
 	return rc
 }

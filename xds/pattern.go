@@ -106,8 +106,8 @@ func (c *Compiler) patterns(p *Admitted) []bgp.Service {
 	})
 }
 
-// isOwnOnDemand tells whether a name is a pattern of this organisation's at a node that gives services on demand. Nobody
-// is let in by it: a service that this Envoy has not been given yet would be taken for one that is not there.
+// isOwnOnDemand tells whether a name is a pattern of this organisation's at a node that gives services on demand.
+// Nobody is let in by it: a service that this Envoy has not been given yet would be taken for one that is not there.
 func (c *Compiler) isOwnOnDemand(svc bgp.Service) bool {
 	return c.cfg.OnDemand && svc.IsWildcard() && svc.Below(c.cfg.Self.Org)
 }

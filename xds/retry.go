@@ -2,6 +2,7 @@ package xds
 
 import (
 	"iter"
+	"slices"
 	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -9,6 +10,7 @@ import (
 	previous "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	priorities "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
@@ -39,6 +41,20 @@ func sentAgain(r *route.Route, backups bool) *route.Route {
 		retry.NumRetries = wrapperspb.UInt32(1)
 	}
 	return r
+}
+
+// idempotentElsewhere has a request that may be sent twice tried at another next hop when the one that it was sent to
+// goes away before it has answered anything. That multiplies nothing: a node that lives answers, if only that what is
+// behind it does not.
+func idempotentElsewhere(rc *route.RouteConfiguration) *route.RouteConfiguration {
+	for _, host := range rc.GetVirtualHosts() {
+		last := host.Routes[len(host.Routes)-1]
+		again := proto.CloneOf(last)
+		again.Match = idempotent()
+		again.GetRoute().GetRetryPolicy().RetryOn = unsent + ",reset"
+		host.Routes = slices.Insert(host.Routes, len(host.Routes)-1, again)
+	}
+	return rc
 }
 
 // loopGuard ends a request that has been here: two nodes back each other up and neither reaches the service (RFC 5842

@@ -76,7 +76,9 @@ func drawRules(t *rapid.T) *filter.Chain {
 // messages, what the rules say of the routes that there are. No name is out of reach in between that is told before
 // and after.
 func TestAggregatesAgreeWithTwin(t *testing.T) {
-	names := []bgp.Service{"a.acme.example", "a.eu.acme.example", "b.eu.acme.example", "a.w.eu.acme.example", "z.acme.example"}
+	names := []bgp.Service{
+		"a.acme.example", "a.eu.acme.example", "b.eu.acme.example", "a.w.eu.acme.example", "z.acme.example",
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		tab := New(Config{Self: self})
 		many := rapid.Bool().Draw(t, "add-path")

@@ -9,8 +9,8 @@ func inOne() []scenario {
 		aggregateE2E  = "e2e TestServicesToldOfInOne"
 	)
 	return []scenario{
-		{400, "told of in one", "An organisation tells a partner of `*.eu.acme.example` in the place of each service below; " +
-			"services come, change and go, rules change, sessions end and nodes restart.", []guard{
+		{400, "told of in one", "An organisation tells a partner of `*.eu.acme.example` in the place of each service " +
+			"below; services come, change and go, rules change, sessions end and nodes restart.", []guard{
 			one("it is there while there is one service, and goes with the last", aggregateSim, aggregateFile,
 				"\t\tif len(a.members) == 0 && p.holds(a.svc) {", "\t\tif len(a.members) == 0 && p.holds(a.svc) && false {"),
 			one("it comes with the first of them, in the same message", aggregateTwin, aggregateFile,
@@ -31,6 +31,12 @@ func inOne() []scenario {
 			one("policies decide on the name that is called", "policy/extauthz TestCalledByAPattern",
 				"policy/extauthz/read.go", "if host := strings.ToLower(names[0]); strings.HasSuffix(host, below) {",
 				"if host := strings.ToLower(names[0]); false {"),
+		}},
+		{402, "a border dies with a request", "Two borders and a third organisation lead to a service: a workload falls " +
+			"sick, a border is drained, and one dies with its Envoy while calls go on.", []guard{
+			one("what may be sent twice is tried at another next hop", "xds TestGolden", "xds/retry.go",
+				"again.GetRoute().GetRetryPolicy().RetryOn = unsent + \",reset\"",
+				"again.GetRoute().GetRetryPolicy().RetryOn = unsent"),
 		}},
 	}
 }
