@@ -65,7 +65,7 @@ func TestServicesToldOfInOne(t *testing.T) {
 	said(t, a, "route explain "+books, "told", "as "+eu+", in one with what else is below that")
 	said(t, a, "route explain "+eu, "in the place of 2 services")
 	said(t, a, "peer routes bravo.example/x --told", eu, "-"+books)
-	said(t, a, "peering show bravo.example", "in one: "+eu)
+	said(t, a, "peering show bravo.example", "in one: "+eu, "# export rules in force", "aggregates:")
 	said(t, a, "peering ledger", eu)
 
 	thief := asNode(t, x)

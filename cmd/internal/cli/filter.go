@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -298,9 +299,29 @@ func (a *app) filterExplain() *cobra.Command {
 			return fmt.Errorf("%s: nothing is known of it that could come from or go to %s: see catalyst route explain %s",
 				args[1], args[0], args[1])
 		}
-		return a.print(resp.FilterExplain, func(w io.Writer) { showFilterSteps(w, resp.FilterExplain) })
+		err = a.print(resp.FilterExplain, func(w io.Writer) { showFilterSteps(w, resp.FilterExplain) })
+		if err != nil || a.output != "table" {
+			return err
+		}
+		return a.showRulesOf(cmd.Context(), args[0], in)
 	}
 	return cmd
+}
+
+// showRulesOf prints the rules of a peer as files of rules, those that were given in the place of its own.
+func (a *app) showRulesOf(ctx context.Context, node string, given *client.FilterInput) error {
+	known, err := client.GetPeer(ctx, a.client(), node)
+	if err != nil || known.Peer == nil {
+		return err
+	}
+	imports, exports := known.Peer.Config.Import, known.Peer.Config.Export
+	if given.Import != nil {
+		imports = given.Import
+	}
+	if given.Export != nil {
+		exports = given.Export
+	}
+	return errors.Join(showRules(a.io.Out, "import", imports), showRules(a.io.Out, "export", exports))
 }
 
 func showFilterSteps(w io.Writer, all []*client.FilterExplainFilterExplainFilterTrace) {

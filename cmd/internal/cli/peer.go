@@ -282,7 +282,7 @@ func (a *app) refusedHandshakes(
 
 // showRules prints a filter chain as the file that --import and --export read; nothing where there is none.
 func showRules(w io.Writer, what string, chain *string) error {
-	if chain == nil {
+	if chain == nil || *chain == "" {
 		return nil
 	}
 	text, err := rulesText(*chain)

@@ -323,7 +323,12 @@ func (a *app) peeringShow() *cobra.Command {
 			if resp.Peering == nil {
 				return fmt.Errorf("there is no peering with %s: see catalyst peering list", args[0])
 			}
-			return a.print(resp.Peering, func(w io.Writer) { showPeering(w, &resp.Peering.PeeringFields) })
+			err = a.print(resp.Peering, func(w io.Writer) { showPeering(w, &resp.Peering.PeeringFields) })
+			if err != nil || a.output != "table" || len(resp.Peering.Nodes) == 0 {
+				return err
+			}
+			// The terms as rules, as peer show and filter explain print them. Those of all nodes are made of the same terms.
+			return a.showRulesOf(cmd.Context(), resp.Peering.Nodes[0].Node, &client.FilterInput{})
 		},
 	}
 }
