@@ -68,6 +68,7 @@ type account struct {
 	work  time.Duration // guarded by mu: that no pause has followed yet
 	since time.Time     // guarded by mu: when it was 0
 	times float64       // guarded by mu: the multiple; 0 before the first pause
+	ahead time.Duration // guarded by mu: by how much the last pause was too long
 
 	second       time.Time     // guarded by mu: when the present second began
 	last, recent time.Duration // guarded by mu: work of the second before, and of the present one
@@ -105,14 +106,17 @@ func (a *account) pause(now time.Time) time.Duration {
 		a.times = firstPause
 	}
 	d := time.Duration(float64(a.work) * a.times)
-	a.work = 0
-	return min(max(inTime, d), longest)
+	d = max(0, min(max(inTime, d), longest)-a.ahead)
+	a.work, a.ahead = 0, 0
+	return d
 }
 
-// paused tells how much too late a pause ended.
+// paused tells how much too late a pause ended. The next one is shorter by that, so that a machine with much else to do
+// takes as many routes a second as any other.
 func (a *account) paused(late time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.ahead = max(0, late)
 	switch {
 	case late > tooLate:
 		a.times = min(2*max(a.times, 0.5), mostPause)
