@@ -76,7 +76,11 @@ func TestSimulationOfAllThatIsKept(t *testing.T) {
 	if err != nil || out.Replayed != *million || out.NotReplayable != 0 {
 		t.Errorf("%d decided, %d not, %v; want %d", out.Replayed, out.NotReplayable, err, *million)
 	}
-	if most := 2 * time.Minute * time.Duration(*million) / 1_000_000; spent > most {
+	most := 2 * time.Minute * time.Duration(*million) / 1_000_000
+	if *million < 1_000_000 {
+		most *= 5 // of a few it is to show what is off by far, under the race detector as well
+	}
+	if spent > most {
 		t.Errorf("%s of the processors, want at most %s", spent, most)
 	}
 	losers := map[string]bool{}
