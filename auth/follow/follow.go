@@ -207,7 +207,8 @@ func (f *Feed) once(ctx context.Context) error {
 		}
 		out, err := stream.Recv()
 		if err != nil {
-			if status.Code(err) == codes.Unauthenticated && f.cfg.Refused != nil {
+			// A stream that has begun may have shown a certificate from before.
+			if first && status.Code(err) == codes.Unauthenticated && f.cfg.Refused != nil {
 				f.cfg.Refused()
 			}
 			return explain(err)

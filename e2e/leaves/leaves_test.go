@@ -19,10 +19,10 @@ import (
 )
 
 var (
-	length    = flag.Duration("for", 10*time.Second, "how long the network lives")
+	length    = flag.Duration("for", 5*time.Second, "how long the network lives")
 	reals     = flag.Int("nodes", 2, "real nodes, each with its Envoy")
-	simulated = flag.Int("simulated", 6, "nodes in this process, that join, renew, peer and call")
-	every     = flag.Duration("every", 4*time.Second, "how often a token is revoked; a certificate five times less often")
+	simulated = flag.Int("simulated", 4, "nodes in this process, that join, renew, peer and call")
+	every     = flag.Duration("every", time.Second, "how often a token is revoked; a certificate five times less often")
 )
 
 const (
@@ -46,12 +46,14 @@ const (
 // more than the bounds above, and what is revoked is refused in time and not let through again.
 func TestNetworkOnShortLeaves(t *testing.T) {
 	w := newWorld(t)
-	ctx, cancel := context.WithTimeout(t.Context(), *length)
-	defer cancel()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	var all sync.WaitGroup
 	w.begin(ctx, &all)
-	w.revokeNowAndThen(ctx)
-	cancel()
+	living, end := context.WithTimeout(ctx, *length)
+	defer end()
+	w.revokeNowAndThen(living) // what it has begun it ends, under load
+	stop()
 	all.Wait()
 	w.report()
 }
@@ -88,8 +90,10 @@ func (w *world) report() {
 		if len(m.all) == 0 && m.bound == sameOrg && *length > 10**every {
 			t.Errorf("nobody revoked %s", m.what)
 		}
-		// Of a few, the slowest says more of the machine than of the bound.
-		if len(m.all) >= 20 && p99 > m.bound || w.percentile(m.all, 50) > m.bound {
+		if len(m.all) < 20 {
+			m.bound, p99 = sameOrg, w.percentile(m.all, 50) // the slowest of a few says more of the machine than of the bound
+		}
+		if p99 > m.bound {
 			t.Errorf("revocation of %s: p99 %s, want at most %s", m.what, p99, m.bound)
 		}
 	}

@@ -154,17 +154,26 @@ func (s *sim) begin(ctx context.Context, all *sync.WaitGroup) {
 		for {
 			select {
 			case <-ctx.Done():
+				for len(watch.Events()) > 0 {
+					s.changed(<-watch.Events())
+				}
 				return
 			case ev := <-watch.Events():
-				if ev.From == fsm.Established {
-					s.mu.Lock()
-					s.ended++
-					s.why = ev.Reason
-					s.mu.Unlock()
-				}
+				s.changed(ev)
 			}
 		}
 	})
+}
+
+// changed counts the ends of its session.
+func (s *sim) changed(ev speaker.SessionChanged) {
+	if ev.From != fsm.Established {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended++
+	s.why = ev.Reason
 }
 
 // dial connects to the mesh ingress, and notes at the connection's end how old it became.

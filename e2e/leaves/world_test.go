@@ -277,11 +277,11 @@ func (w *world) reportSessions() {
 		}
 		var renewals int
 		for line := range strings.Lines(string(text)) {
-			if strings.Contains(line, "identity reloaded") {
+			if strings.Contains(line, "certificate renewed") {
 				renewals++
 			}
 		}
-		w.t.Logf("%s took %d certificates or roots into use", n.Name, renewals)
+		w.t.Logf("%s renewed %d times", n.Name, renewals)
 	}
 	renewals, ended, wanted := 0, 0, 0
 	for _, s := range w.sims {
