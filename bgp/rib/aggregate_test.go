@@ -65,9 +65,11 @@ func drawRules(t *rapid.T) *filter.Chain {
 			Name: "out", Match: filter.Match{Services: []string{out}}, Action: filter.Reject,
 		})
 	}
-	c.Terms = append(c.Terms, filter.Term{
-		Name: "in", Match: filter.Match{Services: []string{"*.acme.example"}}, Action: filter.Accept,
-	})
+	in := []string{"*.acme.example"}
+	if rapid.IntRange(0, 3).Draw(t, "by name") == 0 { // and no pattern
+		in = []string{"a.acme.example", "a.eu.acme.example", "a.w.eu.acme.example"}
+	}
+	c.Terms = append(c.Terms, filter.Term{Name: "in", Match: filter.Match{Services: in}, Action: filter.Accept})
 	c.Aggregates = strings.Fields(rapid.SampledFrom(chains).Draw(t, "as"))
 	return c
 }
@@ -208,35 +210,41 @@ func TestAnAggregateSaysNothingOfItsMembers(t *testing.T) {
 	}
 }
 
-// A message holds at most bgp.MaxUpdateRoutes, aggregates included.
+// A message holds at most bgp.MaxUpdateRoutes, aggregates included: here each service is told of by name from now on,
+// and the aggregates are withdrawn with the last of them.
 func TestAggregatesFitIntoAMessage(t *testing.T) {
 	tab := New(Config{Self: self})
-	c := &filter.Chain{}
-	tab.AddPeer(1, PeerConfig{Node: node(1)})
+	cfg := PeerConfig{Node: bgp.NodeID{Org: "bravo.example", Name: "x"}, External: true, Export: &filter.Chain{}}
 	for i := range filter.MaxAggregates {
-		c.Aggregates = append(c.Aggregates, fmt.Sprintf("*.x%d.acme.example", i))
+		cfg.Export.Aggregates = append(cfg.Export.Aggregates, fmt.Sprintf("*.x%d.acme.example", i))
 	}
-	tab.AddPeer(2, PeerConfig{Node: bgp.NodeID{Org: "bravo.example", Name: "x"}, External: true, Export: c})
-	for i := range 2000 {
-		tab.Apply(1, announcement(numbered(i), from(1)))
-		if i >= 1900 {
-			tab.Apply(1, announcement(bgp.Service(fmt.Sprintf("s.x%d.acme.example", i-1900)), from(1)))
-		}
+	tab.AddPeer(1, PeerConfig{Node: node(1)})
+	tab.AddPeer(2, cfg)
+	const services = 950
+	for i := range services {
+		tab.Apply(1, announcement(bgp.Service(fmt.Sprintf("s%d.x%d.acme.example", i, i%filter.MaxAggregates)), from(1)))
 	}
 	tab.Established(2, "")
-	total := 0
-	for u := tab.Update(2); u != nil; u = tab.Update(2) {
-		n := len(u.Withdrawn)
-		for _, g := range u.Announced {
-			n += len(g.Routes)
+	hears := func(want int) {
+		t.Helper()
+		total := 0
+		for u := tab.Update(2); u != nil; u = tab.Update(2) {
+			n := len(u.Withdrawn)
+			for _, g := range u.Announced {
+				n += len(g.Routes)
+			}
+			if total += n; n > bgp.MaxUpdateRoutes {
+				t.Errorf("a message of %d routes: want at most %d", n, bgp.MaxUpdateRoutes)
+			}
 		}
-		if total += n; n > bgp.MaxUpdateRoutes {
-			t.Errorf("a message of %d routes: want at most %d", n, bgp.MaxUpdateRoutes)
+		if total != want {
+			t.Errorf("%d routes came and went, want %d", total, want)
 		}
 	}
-	if total != 2000+filter.MaxAggregates {
-		t.Errorf("%d routes were told of, want %d", total, 2000+filter.MaxAggregates)
-	}
+	hears(filter.MaxAggregates)
+	cfg.Export = &filter.Chain{}
+	tab.UpdatePeer(2, cfg)
+	hears(services + filter.MaxAggregates)
 }
 
 // What is pinned to one neighbour does not go by a pattern that another one announces.

@@ -30,7 +30,7 @@ func inOne() []scenario {
 				"if svc.IsWildcard() {", "if svc.IsWildcard() && false {"),
 			one("policies decide on the name that is called", "policy/extauthz TestCalledByAPattern",
 				"policy/extauthz/read.go", "if host := strings.ToLower(names[0]); strings.HasSuffix(host, below) {",
-				"if host := strings.ToLower(names[0]); false {"),
+				"if host := strings.ToLower(names[0]); false && strings.HasSuffix(host, below) {"),
 		}},
 		{402, "a border dies with a request", "Two borders and a third organisation lead to a service: a workload falls " +
 			"sick, a border is drained, and one dies with its Envoy while calls go on.", []guard{
