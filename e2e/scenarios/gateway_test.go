@@ -16,7 +16,8 @@ func gatewayScenarios() []scenario {
 				one("a field that is never null is asked of nobody else's objects", "graphql/exec TestScripted", optionsFile,
 					"v.opaque && in.Type.NonNull && !in.KeyField", "false && in.Type.NonNull && !in.KeyField"),
 				one("errors of objects of other types are not told", "graphql/exec TestScripted", "graphql/exec/blame.go",
-					"f.Source == c.source && (f.On == nil || f.On.Has(id))", "f.Source == c.source && (f.On == nil || f.On.Has(id) || true)"),
+					"f.Source == c.source && (f.On == nil || f.On.Has(id))",
+					"f.Source == c.source && (f.On == nil || f.On.Has(id) || true)"),
 			}},
 		{421, "a default or a requirement that only some subgraphs know",
 			"A default value, or a value given in @requires, is left out of the merged enum or input object.", []guard{
