@@ -31,8 +31,9 @@ type SupervisorConfig struct {
 // Supervisor keeps one Envoy running. The process outlives the control plane: a new supervisor over the same
 // directory adopts it.
 type Supervisor struct {
-	cfg   SupervisorConfig
-	admin *Admin
+	yieldAfter time.Duration // from when an Envoy runs
+	cfg        SupervisorConfig
+	admin      *Admin
 }
 
 const (
@@ -43,7 +44,7 @@ const (
 
 // NewSupervisor returns a supervisor that does nothing until Run.
 func NewSupervisor(cfg SupervisorConfig) *Supervisor {
-	return &Supervisor{cfg: cfg, admin: NewAdmin(cfg.Bootstrap.Admin)}
+	return &Supervisor{cfg: cfg, admin: NewAdmin(cfg.Bootstrap.Admin), yieldAfter: firstFull}
 }
 
 // Admin returns the client of the Envoy's admin interface.
@@ -220,6 +221,7 @@ func (s *Supervisor) wait(ctx context.Context, pid int, files *pressure) bool {
 	tick := time.NewTicker(pressureEvery)
 	defer tick.Stop()
 	complained, yields := false, false
+	began := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -231,7 +233,7 @@ func (s *Supervisor) wait(ctx context.Context, pid int, files *pressure) bool {
 			if !alive(pid) {
 				return true
 			}
-			yields = yields || yield("/proc", pid)
+			yields = yields || time.Since(began) >= s.yieldAfter && yield("/proc", pid)
 			if files == nil {
 				continue
 			}

@@ -14,7 +14,7 @@ import (
 )
 
 // supervised starts a supervisor over dir, which is stopped, with its Envoy, at the end.
-func supervised(t *testing.T, dir string) *Supervisor {
+func supervised(t *testing.T, dir string, change ...func(*Supervisor)) *Supervisor {
 	t.Helper()
 	binary, err := Find("")
 	if err != nil {
@@ -31,6 +31,9 @@ func supervised(t *testing.T, dir string) *Supervisor {
 			Admin:  filepath.Join(dir, "admin.sock"),
 		},
 	})
+	for _, f := range change {
+		f(s)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()

@@ -6,10 +6,15 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // mainBehind is by how much Envoy's main thread is nicer than its workers.
 const mainBehind = 5
+
+// firstFull is how long an Envoy's main thread is no nicer than others. One that was started anew has everything to be
+// told, and until it is, nobody is served.
+const firstFull = 30 * time.Second
 
 // yield has an Envoy's main thread, which takes in what it is told by the node, go behind its workers, which carry
 // traffic, where both want the same core: while another peer's million routes arrive, calls go on as before. With a

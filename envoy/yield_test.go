@@ -13,7 +13,7 @@ import (
 // Where Envoy's threads want the same core, those that carry traffic go before the one that takes in what it is told,
 // and a node that finds an Envoy running leaves that as it is.
 func TestEnvoysMainThreadYieldsToItsWorkers(t *testing.T) {
-	s := supervised(t, t.TempDir())
+	s := supervised(t, t.TempDir(), func(s *Supervisor) { s.yieldAfter = 0 })
 	behind := func() int {
 		main, err := niceness(s.Running())
 		if err != nil {

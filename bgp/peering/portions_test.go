@@ -41,7 +41,7 @@ func TestPortionsSayTheSame(t *testing.T) {
 				}
 				for _, g := range p.Announced {
 					for _, r := range g.Routes {
-						words = append(words, fmt.Sprint("+ ", g.Attributes, r.Service))
+						words = append(words, fmt.Sprintf("+ %d %s", g.Attributes, r.Service))
 					}
 				}
 				if p.Marker != bgp.NoMarker {

@@ -207,9 +207,10 @@ func received(id speaker.ConnID, b []byte, err error) (speaker.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, n := wire.Decode(b)
-	if n != nil {
-		return speaker.Undecodable{Conn: id, Notification: n, Frame: b[:min(len(b), bgp.MaxFaultBytes)]}, nil
+	m, wrong := wire.Decode(b)
+	if wrong != nil {
+		frame := b[:min(len(b), bgp.MaxFaultBytes)]
+		return speaker.Undecodable{Conn: id, Notification: wrong, Frame: frame}, nil //nolint:nilerr // the peer is told
 	}
 	got := speaker.Received{Conn: id, Msg: m}
 	if sub, ok := m.(*bgp.Subscribe); ok {
