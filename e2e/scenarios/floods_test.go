@@ -66,7 +66,7 @@ func floods() []scenario {
 		{361, "Envoy is told much while applications call", "A peer's million routes reach Envoy's main thread.", []guard{
 			one("it goes behind the threads that carry traffic", "envoy TestEnvoysMainThreadYieldsToItsWorkers",
 				"envoy/yield.go", "min(theirs+mainBehind, 19)", "min(theirs, 19)"),
-			one("a new one is told everything first", "envoy TestEnvoysMainThreadYieldsToItsWorkers",
+			one("its supervisor sees to that, once the Envoy has had its time", "envoy TestEnvoysMainThreadYieldsToItsWorkers",
 				"envoy/supervisor.go", "time.Since(began) >= s.yieldAfter &&", "time.Since(began) < 0 &&"),
 			one("who has put it further back is left alone", "envoy TestEnvoysMainThreadYieldsToItsWorkers",
 				"envoy/yield.go", "own > theirs {", "own > 19 {"),
