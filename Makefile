@@ -40,11 +40,11 @@ test: tools postgres ## all set-up, then every unit and real-Envoy test
 
 .PHONY: race
 race: tools postgres ## tests in which things run at the same time, under the race detector, those of scale smaller (wants a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short -parallel $(PARALLEL) $$(e2e/tools/concurrent.sh)
+	CGO_ENABLED=1 $(GO) test -race -vet=off -short -parallel $(PARALLEL) $$(e2e/tools/concurrent.sh)
 
 .PHONY: e2e
 e2e: tools build chromium clients docker $(PYJWT) $(PROMETHEUS) ## the end-to-end scenarios: real nodes, real Envoys
-	CATALYST_PROMETHEUS=$(PROMETHEUS) $(GO) test -tags e2e -count=1 -timeout 20m -parallel 4 ./e2e/...
+	CATALYST_PROMETHEUS=$(PROMETHEUS) $(GO) test -tags e2e -vet=off -count=1 -timeout 20m -parallel 4 ./e2e/...
 
 .PHONY: soak
 soak: tools build ## churn around real nodes for FOR (default 1h): memory, goroutines and books must stay

@@ -209,6 +209,9 @@ func TestKilledAtEveryWrite(t *testing.T) {
 			if where != "" {
 				acts = few
 			}
+			if testing.Short() { // a process that is killed races with nobody
+				acts = few[1:2]
+			}
 			dir := t.TempDir()
 			if where != "" {
 				if err := os.WriteFile(filepath.Join(dir, "where"), []byte(where), 0o600); err != nil {
