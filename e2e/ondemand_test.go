@@ -164,7 +164,9 @@ func TestTCPOnDemandByName(t *testing.T) {
 	routed(t, c, 2)
 	for _, when := range []string{"first", "taken away"} {
 		state := func(name string) string {
-			var page struct{ Names []struct{ Service, State string } }
+			var page struct {
+				Names []struct{ Service, State string }
+			}
 			must(t, c.JSON(t.Context(), &page, "dns", "list"))
 			for _, n := range page.Names {
 				if n.Service == name+".acme.example" {
