@@ -77,9 +77,8 @@ func (v Validity) Warning(now time.Time) string {
 	}
 	switch v.Of {
 	case OfSVID:
-		return fmt.Sprintf(
-			"the certificate of this node %s: issue another with catalyst org issue-node, into the same directory", when,
-		)
+		return fmt.Sprintf("the certificate of this node %s: a node that joined renews it by itself, and catalyst renew "+
+			"tries now; one that did not is issued another with catalyst org issue-node, into the same directory", when)
 	case OfCA:
 		return fmt.Sprintf("the CA of %s %s, and with it all that it signed: rotate it", v.Org, when)
 	}

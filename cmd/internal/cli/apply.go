@@ -130,7 +130,7 @@ func (m *manifest) addTo(in *client.ApplyInput) error {
 		}
 		t := p.Terms
 		t.Take, t.Offer = append([]string{}, t.Take...), append([]string{}, t.Offer...)
-		t.Tokens = append([]string{}, t.Tokens...)
+		t.Tokens, t.Aggregate = append([]string{}, t.Tokens...), append([]string{}, t.Aggregate...)
 		p.Nodes = append([]*client.PeeringNodeInput{}, p.Nodes...)
 		for _, n := range p.Nodes {
 			n.Addresses = append([]string{}, n.Addresses...)

@@ -459,7 +459,7 @@ func peeringInput(p *client.PeeringFields) *client.PeeringInput {
 		Nodes:        []*client.PeeringNodeInput{},
 		Terms: &client.TermsInput{
 			Take: p.Terms.Take, Offer: p.Terms.Offer, Role: p.Terms.Role, MaxRoutes: p.Terms.MaxRoutes,
-			Tokens: p.Terms.Tokens,
+			Tokens: p.Terms.Tokens, Aggregate: p.Terms.Aggregate,
 		},
 	}
 	for _, n := range p.Nodes {
