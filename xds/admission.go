@@ -135,11 +135,17 @@ func (c *Compiler) Admit(a Admission) (Delta, error) {
 
 // guardFilter is the place in the ingress that the admission fills. Until it is there nobody is let in.
 func guardFilter() *hcm.HttpFilter {
-	source := &core.ExtensionConfigSource{
-		ConfigSource: adsSource(),
-		TypeUrls:     []string{toAny(&rbacfilter.RBAC{}).GetTypeUrl()},
-	}
-	return &hcm.HttpFilter{Name: guardName, ConfigType: &hcm.HttpFilter_ConfigDiscovery{ConfigDiscovery: source}}
+	return discovered(guardName, &rbacfilter.RBAC{})
+}
+
+// discovered is the place of a filter in a listener, which is given apart (ECDS): a change of it drains no connection.
+// Of kind only the type counts.
+func discovered(name string, kind proto.Message) *hcm.HttpFilter {
+	return &hcm.HttpFilter{Name: name, ConfigType: &hcm.HttpFilter_ConfigDiscovery{
+		ConfigDiscovery: &core.ExtensionConfigSource{
+			ConfigSource: adsSource(), TypeUrls: []string{toAny(kind).GetTypeUrl()},
+		},
+	}}
 }
 
 // guard judges a request by the URI names of the certificate with which its connection was made. Envoy gives them as

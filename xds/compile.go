@@ -139,7 +139,7 @@ func (c *Compiler) Apply(change Change) (Delta, []Problem) {
 	var problems []Problem
 	var dropped []Ref
 	c.last = nil
-	patterns := len(c.wildcards)
+	patterns := false
 	for i := range change.Services {
 		f := &change.Services[i]
 		old := c.services[f.Service]
@@ -149,9 +149,9 @@ func (c *Compiler) Apply(change Change) (Delta, []Problem) {
 			continue
 		}
 		dropped = append(dropped, c.replace(f.Service, old, next)...)
-		patterns = max(patterns, len(c.wildcards))
+		patterns = patterns || f.Service.IsWildcard()
 	}
-	if patterns > 0 {
+	if patterns {
 		b.service, b.trace = "", bgp.Trace{}
 		c.pattern(&b)
 	}
@@ -288,7 +288,7 @@ func (c *Compiler) serviceRoutes(f *Forwarding, name, target string) *route.Rout
 		retryOnce(rc)
 		return rc
 	}
-	if len(runs) == 0 && f.Protocol != bgp.TCP {
+	if len(runs) == 0 {
 		return idempotentElsewhere(rc)
 	}
 	return rc

@@ -44,8 +44,8 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 			networkFilter("envoy.filters.network.http_connection_manager", c.egressManager())}}}
 		return l, nil
 	}
-	manager := c.meshManager(name, byCertificate, guardFilter(), c.comingIn())
-	manager.HttpFilters = slices.Insert(manager.HttpFilters, 3, c.watchUnderway()...)
+	manager := c.meshManager(name, byCertificate,
+		append([]*hcm.HttpFilter{guardFilter(), c.comingIn()}, c.watchUnderway()...)...)
 	c.boundMesh(manager.CommonHttpProtocolOptions)
 	manager.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE_SET
 	manager.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}

@@ -35,12 +35,7 @@ const (
 // byPattern is the place of the pattern filter in a listener. Which patterns there are is given apart, so that it
 // changes without draining connections, as with the guard. Routes of services switch the filter off: a call of a name
 // that has a route of its own does not pass through it.
-func byPattern() *hcm.HttpFilter {
-	source := &core.ExtensionConfigSource{
-		ConfigSource: adsSource(), TypeUrls: []string{toAny(&lua.Lua{}).GetTypeUrl()},
-	}
-	return &hcm.HttpFilter{Name: patternFilter, ConfigType: &hcm.HttpFilter_ConfigDiscovery{ConfigDiscovery: source}}
-}
+func byPattern() *hcm.HttpFilter { return discovered(patternFilter, &lua.Lua{}) }
 
 // pattern is the pattern filter. It knows the patterns: a script cannot try one after the other, since Envoy keeps what
 // request:metadata() returns for as long as the script runs.

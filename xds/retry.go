@@ -45,14 +45,17 @@ func sentAgain(r *route.Route, backups bool) *route.Route {
 
 // idempotentElsewhere has a request that may be sent twice tried at another next hop when the one that it was sent to
 // goes away before it has answered anything. That multiplies nothing: a node that lives answers, if only that what is
-// behind it does not.
+// behind it does not. A TCP connection is no such request.
 func idempotentElsewhere(rc *route.RouteConfiguration) *route.RouteConfiguration {
 	for _, host := range rc.GetVirtualHosts() {
-		last := host.Routes[len(host.Routes)-1]
-		again := proto.CloneOf(last)
+		last := len(host.Routes) - 1
+		if host.Routes[last].GetMatch().GetConnectMatcher() != nil {
+			continue
+		}
+		again := proto.CloneOf(host.Routes[last])
 		again.Match = idempotent()
 		again.GetRoute().GetRetryPolicy().RetryOn = unsent + ",reset"
-		host.Routes = slices.Insert(host.Routes, len(host.Routes)-1, again)
+		host.Routes = slices.Insert(host.Routes, last, again)
 	}
 	return rc
 }

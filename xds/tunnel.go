@@ -27,7 +27,6 @@ import (
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -263,15 +262,7 @@ func (c *Compiler) honest() *upstreams.HttpProtocolOptions {
 // retryElsewhere has requests tried at another next hop when a site holds no tunnel, and those that may be sent twice
 // also when the tunnel, or the connection to the other next hop, ended before an answer.
 func retryElsewhere(rc *route.RouteConfiguration) *route.RouteConfiguration {
-	for _, vh := range rc.GetVirtualHosts() {
-		if last := len(vh.GetRoutes()) - 1; vh.GetRoutes()[last].GetMatch().GetConnectMatcher() == nil {
-			twice := proto.CloneOf(vh.GetRoutes()[last])
-			twice.Match = idempotent()
-			twice.GetRoute().GetRetryPolicy().RetryOn = unsent + ",reset"
-			vh.Routes = slices.Insert(vh.GetRoutes(), last, twice)
-		}
-	}
-	for p := range retries(rc) {
+	for p := range retries(idempotentElsewhere(rc)) {
 		elsewhere(p)
 	}
 	return rc

@@ -15,7 +15,7 @@ func acrossTheBorder() []scenario {
 				"for _, name in ipairs({%s}) do headers:remove(name) end\n  local id",
 				"for _, name in ipairs({%s}) do _ = name end\n  local id"),
 			one("its organisation is that of its certificate", "e2e TestTheBorderSaysWhoCalls", "xds/listener.go",
-				"guardFilter(), c.comingIn())", "guardFilter())"),
+				"guardFilter(), c.comingIn()}", "guardFilter()}"),
 			one("nodes behind its border are not named", "e2e TestTheBorderSaysWhoCalls", borderFile,
 				"slices.ContainsFunc(tiers, func(tier []Target) bool { return slices.ContainsFunc(tier, abroad) })",
 				"slices.ContainsFunc(tiers, func(tier []Target) bool { return slices.ContainsFunc(tier, abroad) && false })"),
