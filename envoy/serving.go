@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"cmp"
+	"iter"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -49,17 +50,25 @@ func (s *Serving) Now() bool {
 	return s.is
 }
 
+// workerThreads ranges over the directories of an Envoy's worker threads below /proc, or what stands for that.
+func workerThreads(proc string, pid int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		tasks, _ := filepath.Glob(filepath.Join(proc, strconv.Itoa(pid), "task", "*"))
+		for _, dir := range tasks {
+			name, err := os.ReadFile(filepath.Join(dir, "comm"))
+			if err == nil && strings.HasPrefix(string(name), workerPrefix) && !yield(dir) {
+				return
+			}
+		}
+	}
+}
+
 // workers returns the CPU time that the worker threads of a process have used; 0 if that is unknown.
 func workers(proc string, pid int) (used time.Duration) {
 	if pid == 0 {
 		return 0
 	}
-	tasks, _ := filepath.Glob(filepath.Join(proc, strconv.Itoa(pid), "task", "*"))
-	for _, dir := range tasks {
-		name, err := os.ReadFile(filepath.Join(dir, "comm"))
-		if err != nil || !strings.HasPrefix(string(name), workerPrefix) {
-			continue
-		}
+	for dir := range workerThreads(proc, pid) {
 		stat, err := os.ReadFile(filepath.Join(dir, "schedstat"))
 		if err != nil {
 			continue

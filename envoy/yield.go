@@ -1,10 +1,8 @@
 package envoy
 
 import (
-	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -21,12 +19,7 @@ const firstFull = 30 * time.Second
 // niceness of 5 it has a quarter of a core that a worker would use up. Tells whether that is done, which is not
 // possible before the workers have started: they would be as nice.
 func yield(proc string, pid int) bool {
-	tasks, _ := filepath.Glob(filepath.Join(proc, strconv.Itoa(pid), "task", "*"))
-	for _, dir := range tasks {
-		name, err := os.ReadFile(filepath.Join(dir, "comm"))
-		if err != nil || !strings.HasPrefix(string(name), workerPrefix) {
-			continue
-		}
+	for dir := range workerThreads(proc, pid) {
 		worker, err := strconv.Atoi(filepath.Base(dir))
 		if err != nil {
 			continue

@@ -16,7 +16,7 @@ func floods() []scenario {
 			one("and at full speed while nobody is there", "bgp/peering TestWhoSendsMuchIsPutOffForOthers", paceFile,
 				"due == 0 || !p.others(now)", "due == 0"),
 			one("applications that are served count", "envoy TestServingIsWhatWorkersDo", servingFile,
-				"!strings.HasPrefix(string(name), workerPrefix)", "strings.HasPrefix(string(name), workerPrefix)"),
+				"strings.HasPrefix(string(name), workerPrefix)", "!strings.HasPrefix(string(name), workerPrefix)"),
 			one("a restarted node hears its tables at full speed", "bgp/peering TestWhoSendsMuchIsPutOffForOthers", paceFile,
 				"\tcase <-p.ready:\n\tdefault:\n\t\treturn nil\n", "\tcase <-p.ready:\n\tdefault:\n"),
 			one("pauses grow while cores are wanting", "bgp/peering TestPausesFollowTheMachine", paceFile,
