@@ -46,9 +46,10 @@ func (p *pace) heard(now time.Time) {
 }
 
 // charge enters what a stream's message costs, and notes that somebody is there if it is news of one that sends little.
-func (p *pace) charge(to *account, ev speaker.Event, size int) {
+// Own is isOwn of it.
+func (p *pace) charge(to *account, ev speaker.Event, size int, own bool) {
 	now := time.Now()
-	little := !isOwn(ev) || to.charge(now, costOf(ev, size))
+	little := !own || to.charge(now, costOf(ev, size))
 	if little && isNews(ev) {
 		p.heard(now)
 	}
@@ -129,7 +130,7 @@ func (a *account) paused(late time.Duration) {
 func (p *pace) portions(ev speaker.Event) []speaker.Event {
 	got, ok := ev.(speaker.Received)
 	u, update := got.Msg.(*bgp.Update)
-	if !ok || !update || !isOwn(ev) || !p.others(time.Now()) {
+	if !ok || !update || !p.others(time.Now()) {
 		return []speaker.Event{ev}
 	}
 	var parts []speaker.Event

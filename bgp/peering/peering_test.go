@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
@@ -26,10 +27,10 @@ import (
 
 const patience = 20 * time.Second
 
-// org makes an organisation's CA and returns a function that issues nodes.
-func org(t *testing.T, name bgp.Org) func(node string) *identity.Source {
+// orgCA makes an organisation's CA, and a directory for its nodes.
+func orgCA(t *testing.T, name bgp.Org) (dir string, authority *ca.Authority) {
 	t.Helper()
-	dir := t.TempDir()
+	dir = t.TempDir()
 	if err := disk.InitCA(filepath.Join(dir, "ca"), name); err != nil {
 		t.Fatal(err)
 	}
@@ -37,6 +38,13 @@ func org(t *testing.T, name bgp.Org) func(node string) *identity.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return dir, authority
+}
+
+// org makes an organisation's CA and returns a function that issues nodes.
+func org(t *testing.T, name bgp.Org) func(node string) *identity.Source {
+	t.Helper()
+	dir, authority := orgCA(t, name)
 	return func(node string) *identity.Source {
 		t.Helper()
 		at := filepath.Join(dir, node)

@@ -21,14 +21,7 @@ import (
 // shortLived issues nodes with certificates of three seconds, and is called again to renew one.
 func shortLived(t *testing.T) func(node string) *identity.Source {
 	t.Helper()
-	dir := t.TempDir()
-	if err := disk.InitCA(filepath.Join(dir, "ca"), "acme.example"); err != nil {
-		t.Fatal(err)
-	}
-	authority, err := disk.LoadCA(filepath.Join(dir, "ca"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, authority := orgCA(t, "acme.example")
 	return func(node string) *identity.Source {
 		t.Helper()
 		at := filepath.Join(dir, node)

@@ -183,9 +183,15 @@ func (r *Router) read(ctx context.Context, s *stream.Stream, id speaker.ConnID, 
 		if err != nil {
 			return err
 		}
-		parts := r.pace.portions(ev)
+		own, parts := isOwn(ev), []speaker.Event{ev}
+		if own {
+			parts = r.pace.portions(ev)
+		}
 		for _, ev := range parts {
-			r.pace.charge(&mail.cost, ev, len(b)/len(parts))
+			if len(parts) > 1 { // of what a peer says of its own and what it passes on, a portion may be the latter alone
+				own = isOwn(ev)
+			}
+			r.pace.charge(&mail.cost, ev, len(b)/len(parts), own)
 			if (len(b) > sizeOfOne || !r.takeNow(ev)) && !mail.put(ctx, ev) {
 				return ctx.Err()
 			}
