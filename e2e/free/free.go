@@ -34,6 +34,20 @@ func Ports(n int) ([]int, error) {
 	return nil, fmt.Errorf("%d free ports: %w", n, why)
 }
 
+// Port is Ports for a test that wants one.
+func Port(t interface {
+	Helper()
+	Fatal(args ...any)
+},
+) int {
+	t.Helper()
+	ports, err := Ports(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ports[0]
+}
+
 func unused(port int) error {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {

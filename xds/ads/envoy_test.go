@@ -77,15 +77,6 @@ type plane struct {
 	nacks []ads.Refused      // guarded by mu
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	found, err := free.Ports(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return found[0]
-}
-
 func newPlane(t *testing.T, a authority, name string) *plane {
 	t.Helper()
 	return newPlaneWith(t, a, name, false)
@@ -119,11 +110,11 @@ func newPlaneConfigured(t *testing.T, a authority, name string, change func(*pla
 		id:       id,
 		dir:      dir,
 		bundle:   bundle,
-		ingress:  fmt.Sprintf("127.0.0.1:%d", freePort(t)),
-		egress:   fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+		ingress:  fmt.Sprintf("127.0.0.1:%d", free.Port(t)),
+		egress:   fmt.Sprintf("127.0.0.1:%d", free.Port(t)),
 		identity: xds.Identity{Chain: m.Chain, Key: m.Key, Roots: m.Roots},
 	}
-	p.ports = ports.New([]uint16{uint16(freePort(t)), uint16(freePort(t))}, nil, time.Now())
+	p.ports = ports.New([]uint16{uint16(free.Port(t)), uint16(free.Port(t))}, nil, time.Now())
 	p.cfg = xds.Config{
 		Admission: xds.Admission{Organisation: true}, Self: id, Ingress: p.ingress, Egress: p.egress,
 		Socket: filepath.Join(dir, "tcp.sock"),

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/e2e/free"
 	"github.com/catalyst-router/catalyst/xds"
 )
 
@@ -171,7 +172,7 @@ func TestADeadTCPWorkloadEjectsNoNextHop(t *testing.T) {
 		p.server.Open()
 	}
 	a.apply(to(books, bgp.HTTP, []xds.Target{backend(workload(t, "one"))}),
-		to(dead, bgp.TCP, []xds.Target{backend(fmt.Sprintf("127.0.0.1:%d", freePort(t)))}))
+		to(dead, bgp.TCP, []xds.Target{backend(fmt.Sprintf("127.0.0.1:%d", free.Port(t)))}))
 	c.apply(to(books, bgp.HTTP, []xds.Target{a.hop()}), to(dead, bgp.TCP, []xds.Target{a.hop()}))
 	c.eventually(books, 200, "one")
 	waitFor(t, "the listener is there", func() bool {
@@ -215,7 +216,7 @@ func TestADeadNextHopCostsNoCall(t *testing.T) {
 	_ = conn.Close()
 	dead := func(name string) []xds.Target {
 		return []xds.Target{{NextHop: bgp.NextHop{Node: bgp.NodeID{Org: "acme.example", Name: name},
-			Address: fmt.Sprintf("127.0.0.1:%d", freePort(t))}}}
+			Address: fmt.Sprintf("127.0.0.1:%d", free.Port(t))}}}
 	}
 	c.apply(to(books, bgp.HTTP, dead("dead"), []xds.Target{b.hop()}),
 		to(lines, bgp.TCP, dead("gone"), []xds.Target{b.hop()}))

@@ -28,6 +28,7 @@ import (
 	"github.com/catalyst-router/catalyst/auth/disk"
 	"github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
+	"github.com/catalyst-router/catalyst/e2e/free"
 	"github.com/catalyst-router/catalyst/envoy"
 	"github.com/catalyst-router/catalyst/xds"
 	"github.com/catalyst-router/catalyst/xds/ads"
@@ -56,13 +57,13 @@ func newElsewhere(t *testing.T, org authority, change ...func(*ads.Config)) *els
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &elsewhere{org: org, src: src, ingress: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	e := &elsewhere{org: org, src: src, ingress: fmt.Sprintf("127.0.0.1:%d", free.Port(t))}
 	m := src.Material()
 	e.compiler = xds.NewCompiler(xds.Config{
 		Admission: xds.Admission{Organisation: true},
 		Self:      m.Node,
 		Ingress:   e.ingress,
-		Egress:    fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+		Egress:    fmt.Sprintf("127.0.0.1:%d", free.Port(t)),
 		Socket:    filepath.Join(t.TempDir(), "tcp.sock"),
 	})
 	cfg := ads.Config{Log: slog.New(slog.DiscardHandler),
@@ -86,7 +87,7 @@ func newElsewhere(t *testing.T, org authority, change ...func(*ads.Config)) *els
 	}
 	e.server.Publish(d)
 	e.server.Open()
-	e.address = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	e.address = fmt.Sprintf("127.0.0.1:%d", free.Port(t))
 	e.start(t)
 	return e
 }

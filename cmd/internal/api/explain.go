@@ -91,7 +91,7 @@ func (a *API) covered(ctx context.Context, svc bgp.Service, x *operator.Explanat
 	var told []rib.Export
 	err := a.cfg.Router.Query(ctx, func(s *speaker.Speaker) {
 		if sel, ok := s.Table().Covering(svc); ok {
-			by = bgp.Service(strings.Clone(string(sel.Service)))
+			by = sel.Service
 			told = s.Table().Exports(by)
 		}
 	})

@@ -67,13 +67,6 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	found, err := free.Ports(1)
-	must(t, err)
-	return found[0]
-}
-
 func serviceN(n int) bgp.Service { return bgp.Service(fmt.Sprintf("s%d.acme.example", n)) }
 
 func newMesh(t *testing.T, services int) *mesh {
@@ -240,7 +233,7 @@ func (m *mesh) egress() string {
 	if err == nil {
 		return string(at)
 	}
-	text := fmt.Sprintf("127.0.0.1:%d", freePort(m.t))
+	text := fmt.Sprintf("127.0.0.1:%d", free.Port(m.t))
 	must(m.t, os.WriteFile(filepath.Join(m.dir, "egress"), []byte(text), 0o600))
 	return text
 }

@@ -140,7 +140,7 @@ func (n *Node) routeOf(ctx context.Context, svc bgp.Service) (bgp.Service, error
 			return
 		}
 		if sel, ok := sp.Table().Covering(svc); ok {
-			by = bgp.Service(strings.Clone(string(sel.Service)))
+			by = sel.Service
 		}
 	})
 	return by, err

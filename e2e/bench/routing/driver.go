@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/e2e/bench/routing/bgp4"
+	"github.com/catalyst-router/catalyst/e2e/free"
 )
 
 // A peer loads the router under test, or counts what it passes on.
@@ -226,12 +227,11 @@ func newBIRD(binary string) router {
 func (*bird) Name() string { return "BIRD 2" }
 
 func freePort() (netip.AddrPort, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := free.Ports(1)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).AddrPort(), nil
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(ports[0])), nil //nolint:gosec // a port
 }
 
 // usage is what processes have used so far.
