@@ -93,6 +93,8 @@ picture: tools build ## run the demo once and draw what it prints into docs/demo
 .PHONY: lint
 lint: $(LINT) $(BUF) $(VULN) ## gofmt, vet and linters, protobuf lint, known vulnerabilities, and generated code is fresh
 	$(LINT) run ./...
+	cd e2e/bench && $(GO) vet ./...
+	cd e2e/bench/policy && $(GO) vet . # without OPA
 	$(BUF) lint
 	e2e/tools/vulncheck.sh $(VULN)
 	$(MAKE) --no-print-directory check-generated

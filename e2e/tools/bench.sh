@@ -31,7 +31,7 @@ echo '== names over DNS, in turns with CoreDNS and its plugin file (ours ÷ thei
 
 echo
 echo '== policy: one Envoy that asks, 16 connections, a bound token on every request (the floor says yes to all)'
-(cd policy && go build -o "$out/policy" . && "$out/policy" -envoy "${CATALYST_ENVOY:-$root/.tools/envoy/bin/envoy}" -for "${POLICY_FOR:-2s}" -rounds "${POLICY_ROUNDS:-7}")
+(cd policy && go build -tags opa -o "$out/policy" . && "$out/policy" -envoy "${CATALYST_ENVOY:-$root/.tools/envoy/bin/envoy}" -for "${POLICY_FOR:-2s}" -rounds "${POLICY_ROUNDS:-7}")
 (cd "$root" && go test -run '^$' -bench 'BenchmarkDecide/sliced|BenchmarkCheck' -benchmem -benchtime 20000x ./policy ./policy/extauthz | grep -E '^Benchmark')
 echo
 # FULL=1 measures each operation for longer, and changes the graph a thousand times.

@@ -12,8 +12,6 @@ import (
 	"strings"
 
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	"github.com/open-policy-agent/opa/v1/rego"
-	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	status "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 
@@ -93,10 +91,10 @@ func newTokens(file string) (tokens, error) {
 	return tokens{v}, err
 }
 
-func (t tokens) Verify(ctx context.Context, raw string, certificate []byte) (*policy.Bearer, error) {
+func (t tokens) Verify(ctx context.Context, shown extauthz.Shown) (*policy.Bearer, error) {
 	var thumbprint token.Thumbprint
-	copy(thumbprint[:], certificate)
-	c, err := t.Verifier.Verify(ctx, raw, thumbprint)
+	copy(thumbprint[:], shown.Certificate)
+	c, err := t.Verifier.Verify(ctx, shown.Token, thumbprint)
 	if err != nil {
 		return nil, err
 	}
@@ -153,51 +151,4 @@ resource == CATALYST::Service::%q) when { context.method == "GET" && context.pat
 	engine := &policy.Engine{}
 	engine.Publish(snap)
 	return engine, nil
-}
-
-// opa decides by a query that is prepared, over data that are indexed by hand.
-type opa struct{ query rego.PreparedEvalQuery }
-
-const module = `package bench
-
-default allow := false
-
-allow if {
-	some g in data.grants[input.subject][input.service]
-	input.method == "GET"
-	startswith(input.path, concat("", [g.path, "/"]))
-}
-`
-
-func newOPA(ctx context.Context, n int) (extauthz.Decider, error) {
-	data := map[string]any{}
-	for _, g := range grants(n) {
-		services, ok := data[g.subject].(map[string]any)
-		if !ok {
-			services = map[string]any{}
-			data[g.subject] = services
-		}
-		list, _ := services[g.service].([]any)
-		services[g.service] = append(list, map[string]any{"path": g.path})
-	}
-	q, err := rego.New(rego.Query("data.bench.allow"), rego.Module("bench.rego", module),
-		rego.Store(inmem.NewFromObject(map[string]any{"grants": data}))).PrepareForEval(ctx)
-	return opa{q}, err
-}
-
-func (o opa) Decide(r policy.Request) policy.Decision {
-	c := r.Call()
-	subject := ""
-	if c.Bearer != nil {
-		subject = c.Bearer.Subject
-	}
-	out, err := o.query.Eval(context.Background(), rego.EvalInput(map[string]any{
-		"subject": subject, "service": c.Service, "method": c.Method, "path": c.Path}))
-	d := policy.Decision{Snapshot: "opa"}
-	if err != nil {
-		d.Errors = []string{err.Error()}
-		return d
-	}
-	d.Allow = out.Allowed()
-	return d
 }
