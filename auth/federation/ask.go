@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -65,7 +66,7 @@ func (a Asker) Fetch(ctx context.Context, org bgp.Org, src Source, held *bundle.
 	var secure *tls.Config
 	switch src.Profile {
 	case "https_web":
-		secure = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: web}
+		secure = webTLS(web)
 	case "https_spiffe":
 		if held == nil || len(held.Roots) == 0 {
 			return nil, fmt.Errorf("no bundle of %s is held by which %s could prove itself: give one by hand", org, src.URL)
@@ -78,11 +79,23 @@ func (a Asker) Fetch(ctx context.Context, org bgp.Org, src Source, held *bundle.
 	default:
 		return nil, fmt.Errorf("profile %q: want https_web or https_spiffe", src.Profile)
 	}
-	b, err := a.call(ctx, http.MethodGet, src.URL, secure, nil)
+	return a.fetch(ctx, org, src.URL, secure, "")
+}
+
+// fetch reads a bundle at an address; dial is as for callAt.
+func (a Asker) fetch(ctx context.Context, org bgp.Org, at string, secure *tls.Config, dial string) (
+	*bundle.Bundle, error,
+) {
+	b, err := a.callAt(ctx, http.MethodGet, at, secure, nil, dial)
 	if err != nil {
 		return nil, err
 	}
 	return bundle.Parse(org, b)
+}
+
+// webTLS dials whoever proves by the roots of the web to have the name that is dialled.
+func webTLS(web *x509.CertPool) *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: web}
 }
 
 // CheckSource tells what is wrong with an endpoint.
@@ -143,9 +156,21 @@ func (a Asker) spiffe(by *bundle.Bundle, id string) *tls.Config {
 
 // call asks once and reads an answer of at most a bundle's size.
 func (a Asker) call(ctx context.Context, method, at string, secure *tls.Config, body []byte) ([]byte, error) {
+	return a.callAt(ctx, method, at, secure, body, "")
+}
+
+// callAt is call, of a server at dial (HOST:PORT) whatever the host of the URL is; "" goes by the URL.
+func (a Asker) callAt(ctx context.Context, method, at string, secure *tls.Config, body []byte, dial string) (
+	[]byte, error,
+) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	tr := &http.Transport{TLSClientConfig: secure, DisableKeepAlives: true, MaxResponseHeaderBytes: 16 << 10}
+	if dial != "" {
+		tr.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, dial)
+		}
+	}
 	defer tr.CloseIdleConnections()
 	client := &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return errors.New("it answers with a redirect, which is not followed: configure the address that it names if " +

@@ -452,8 +452,3 @@ func (b *Book) Declared(ctx context.Context, org bgp.Org, theirs Terms) error {
 	p.Theirs = &theirs
 	return b.save(ctx, &p)
 }
-
-func equal(x, y Terms) bool {
-	return x.Role == y.Role && x.MaxRoutes == y.MaxRoutes && slices.Equal(x.Take, y.Take) &&
-		slices.Equal(x.Offer, y.Offer) && slices.Equal(x.Tokens, y.Tokens) && slices.Equal(x.Aggregate, y.Aggregate)
-}

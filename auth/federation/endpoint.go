@@ -64,14 +64,20 @@ func (e *Endpoint) Handle(pattern string, h http.HandlerFunc) { e.mux.HandleFunc
 
 // Run serves until ctx ends.
 func (e *Endpoint) Run(ctx context.Context) error {
+	return Serve(ctx, listener{e, ctx}, e.mux, e.log)
+}
+
+// Serve answers questions on a listener until ctx ends, on terms under which nobody holds a connection for longer than
+// a question and its answer take.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
 	srv := &http.Server{
-		Handler: http.MaxBytesHandler(e.mux, maxBody), ReadHeaderTimeout: answerTime / 2, ReadTimeout: answerTime,
+		Handler: http.MaxBytesHandler(h, maxBody), ReadHeaderTimeout: answerTime / 2, ReadTimeout: answerTime,
 		WriteTimeout: answerTime, IdleTimeout: answerTime, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	over := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { defer close(over); _ = srv.Close() })
-	err := srv.Serve(listener{e, ctx})
+	err := srv.Serve(l)
 	if !stop() {
 		<-over
 	}
@@ -133,7 +139,7 @@ func (l listener) Close() error { return nil }
 // Addr implements net.Listener.
 func (l listener) Addr() net.Addr { return &net.TCPAddr{} }
 
-func (e *Endpoint) bundle(w http.ResponseWriter, _ *http.Request) {
+func (e *Endpoint) bundle(w http.ResponseWriter, r *http.Request) {
 	own, err := e.own.Bundle()
 	var doc []byte
 	if err == nil {
@@ -144,9 +150,7 @@ func (e *Endpoint) bundle(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "the bundle cannot be served just now", http.StatusServiceUnavailable)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(doc)
-
+	reply(w, r, doc)
 }
 
 // redeem takes the redemption of an invitation.

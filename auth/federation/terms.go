@@ -44,14 +44,12 @@ func Opposite(role string) string { return roles[role] }
 // Check returns what is wrong with terms, naming the fields.
 func (t *Terms) Check() error {
 	var errs []error
-	for _, list := range []struct {
-		field string
-		names []string
-	}{{"take", t.Take}, {"offer", t.Offer}, {"tokens", t.Tokens}, {"aggregate", t.Aggregate}} {
-		if len(list.names) > MaxPatterns {
-			errs = append(errs, fmt.Errorf("%s: %d names: want at most %d", list.field, len(list.names), MaxPatterns))
+	for _, list := range t.lists() {
+		names := *list.names
+		if len(names) > MaxPatterns {
+			errs = append(errs, fmt.Errorf("%s: %d names: want at most %d", list.field, len(names), MaxPatterns))
 		}
-		for _, p := range list.names[:min(len(list.names), MaxPatterns)] {
+		for _, p := range names[:min(len(names), MaxPatterns)] {
 			errs = append(errs, checkPattern(list.field, p))
 		}
 	}
@@ -98,14 +96,46 @@ func checkPattern(field, p string) error {
 	return nil
 }
 
-// Clean returns terms with their lists sorted and without doubles, so that the same terms are the same record.
-func (t Terms) Clean() Terms {
-	t.Take, t.Offer, t.Tokens, t.Aggregate = clean(t.Take), clean(t.Offer), clean(t.Tokens), clean(t.Aggregate)
+// list is one of the lists of names that terms consist of.
+type list struct {
+	field string
+	names *[]string
+}
+
+// lists are all lists of names that there are: whatever holds for each of them goes through here.
+func (t *Terms) lists() []list {
+	return []list{{"take", &t.Take}, {"offer", &t.Offer}, {"tokens", &t.Tokens}, {"aggregate", &t.Aggregate}}
+}
+
+// Map returns terms with each name of each list replaced by what full returns for it.
+func (t Terms) Map(full func(name string) string) Terms {
+	for _, l := range t.lists() {
+		names := slices.Clone(*l.names)
+		for i := range names {
+			names[i] = full(names[i])
+		}
+		*l.names = names
+	}
 	return t
 }
 
-func clean(names []string) []string {
-	names = slices.Clone(names)
-	slices.Sort(names)
-	return slices.Compact(names)
+// Clean returns terms with their lists sorted and without doubles, so that the same terms are the same record.
+func (t Terms) Clean() Terms {
+	for _, l := range t.lists() {
+		names := slices.Clone(*l.names)
+		slices.Sort(names)
+		*l.names = slices.Compact(names)
+	}
+	return t
+}
+
+// equal compares terms that are clean.
+func equal(x, y Terms) bool {
+	theirs := y.lists()
+	for i, l := range x.lists() {
+		if !slices.Equal(*l.names, *theirs[i].names) {
+			return false
+		}
+	}
+	return x.Role == y.Role && x.MaxRoutes == y.MaxRoutes
 }

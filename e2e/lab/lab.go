@@ -28,6 +28,7 @@ type Lab struct {
 	Binary string
 	Org    string
 	Nodes  map[string]*Node
+	Env    []string // KEY=VALUE for nodes that are started from then on, besides the test's own
 
 	// Auth is HOST:PORT of the organisation's identity service once StartAuth has started it: nodes that are added then
 	// join by tokens. "" before: their certificates are issued by hand.
@@ -131,6 +132,7 @@ func (n *Node) Start(ctx context.Context) error {
 		"--log-level", "debug"}, n.Flags...)
 	n.cmd = exec.Command(n.lab.Binary, args...) //nolint:noctx // Stop ends it
 	n.cmd.Stdout, n.cmd.Stderr = log, log
+	n.cmd.Env = append(os.Environ(), n.lab.Env...)
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := n.cmd.Start(); err != nil {
 		return fmt.Errorf("start node %s: %w", n.Name, err)

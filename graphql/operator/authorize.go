@@ -115,6 +115,7 @@ func rights() map[string]func(args) []right {
 		"readInvitation": all("PEER_LIST"), "ownBundle": all("PEER_LIST"),
 		"offerPeering": all("MANAGE"), "acceptPeering": all("MANAGE"), "setPeering": all("MANAGE"),
 		"endPeering": all("MANAGE"), "withdrawInvitation": all("MANAGE"),
+		"proposedPeering": all("MANAGE"), // the node dials what it is given
 
 		"routes": all("ROUTE_LIST"), "services": all("ROUTE_LIST"), "table": all("ROUTE_LIST"), "ports": all("ROUTE_LIST"),
 		"names": all("ROUTE_LIST"), "resolve": all("ROUTE_LIST"), "discovery": all("ROUTE_LIST"),

@@ -14,6 +14,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/introspection"
+	"github.com/catalyst-router/catalyst/auth/federation"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 )
@@ -552,6 +553,18 @@ type ComplexityRoot struct {
 		State      func(childComplexity int) int
 	}
 
+	PeeringProposal struct {
+		Bundle         func(childComplexity int) int
+		BundleEndpoint func(childComplexity int) int
+		Organisation   func(childComplexity int) int
+		Peering        func(childComplexity int) int
+		Pins           func(childComplexity int) int
+		RootsUntil     func(childComplexity int) int
+		Sequence       func(childComplexity int) int
+		TokenKeys      func(childComplexity int) int
+		Unread         func(childComplexity int) int
+	}
+
 	PolicyChange struct {
 		Calls     func(childComplexity int) int
 		Example   func(childComplexity int) int
@@ -651,45 +664,46 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
-		Attestations   func(childComplexity int) int
-		CallEdges      func(childComplexity int, filter CallFilter) int
-		Calls          func(childComplexity int, filter CallFilter, first int) int
-		CheckPolicy    func(childComplexity int, input PolicyInput) int
-		CheckSubgraph  func(childComplexity int, name string, sdl string) int
-		Decisions      func(childComplexity int, first int, denied bool) int
-		Discovery      func(childComplexity int) int
-		Envoys         func(childComplexity int) int
-		Explain        func(childComplexity int, service string, ask bool) int
-		FilterDiff     func(childComplexity int, input FilterInput) int
-		FilterExplain  func(childComplexity int, input FilterInput, service string) int
-		Graph          func(childComplexity int) int
-		Invitations    func(childComplexity int) int
-		Ledger         func(childComplexity int, organisation string, service string) int
-		Names          func(childComplexity int, after string, first int) int
-		Node           func(childComplexity int) int
-		OwnBundle      func(childComplexity int) int
-		Peer           func(childComplexity int, node string) int
-		PeerRoutes     func(childComplexity int, node string, view string, match []string, after int, first int) int
-		Peering        func(childComplexity int, organisation string) int
-		Peerings       func(childComplexity int) int
-		Peers          func(childComplexity int) int
-		Plan           func(childComplexity int, query string, operationName string) int
-		Policy         func(childComplexity int) int
-		PolicyNodes    func(childComplexity int) int
-		PolicyVersion  func(childComplexity int, number int) int
-		PolicyVersions func(childComplexity int, first int) int
-		Ports          func(childComplexity int) int
-		ReadInvitation func(childComplexity int, invitation string) int
-		Resolve        func(childComplexity int, name string) int
-		Route          func(childComplexity int, service string) int
-		Routes         func(childComplexity int, after int, first int) int
-		Service        func(childComplexity int, service string) int
-		Services       func(childComplexity int) int
-		SimulatePolicy func(childComplexity int, input PolicyInput, seconds int) int
-		Table          func(childComplexity int) int
-		Trace          func(childComplexity int, service string) int
-		Traffic        func(childComplexity int) int
-		Why            func(childComplexity int, decision string) int
+		Attestations    func(childComplexity int) int
+		CallEdges       func(childComplexity int, filter CallFilter) int
+		Calls           func(childComplexity int, filter CallFilter, first int) int
+		CheckPolicy     func(childComplexity int, input PolicyInput) int
+		CheckSubgraph   func(childComplexity int, name string, sdl string) int
+		Decisions       func(childComplexity int, first int, denied bool) int
+		Discovery       func(childComplexity int) int
+		Envoys          func(childComplexity int) int
+		Explain         func(childComplexity int, service string, ask bool) int
+		FilterDiff      func(childComplexity int, input FilterInput) int
+		FilterExplain   func(childComplexity int, input FilterInput, service string) int
+		Graph           func(childComplexity int) int
+		Invitations     func(childComplexity int) int
+		Ledger          func(childComplexity int, organisation string, service string) int
+		Names           func(childComplexity int, after string, first int) int
+		Node            func(childComplexity int) int
+		OwnBundle       func(childComplexity int) int
+		Peer            func(childComplexity int, node string) int
+		PeerRoutes      func(childComplexity int, node string, view string, match []string, after int, first int) int
+		Peering         func(childComplexity int, organisation string) int
+		Peerings        func(childComplexity int) int
+		Peers           func(childComplexity int) int
+		Plan            func(childComplexity int, query string, operationName string) int
+		Policy          func(childComplexity int) int
+		PolicyNodes     func(childComplexity int) int
+		PolicyVersion   func(childComplexity int, number int) int
+		PolicyVersions  func(childComplexity int, first int) int
+		Ports           func(childComplexity int) int
+		ProposedPeering func(childComplexity int, organisation string, at string) int
+		ReadInvitation  func(childComplexity int, invitation string) int
+		Resolve         func(childComplexity int, name string) int
+		Route           func(childComplexity int, service string) int
+		Routes          func(childComplexity int, after int, first int) int
+		Service         func(childComplexity int, service string) int
+		Services        func(childComplexity int) int
+		SimulatePolicy  func(childComplexity int, input PolicyInput, seconds int) int
+		Table           func(childComplexity int) int
+		Trace           func(childComplexity int, service string) int
+		Traffic         func(childComplexity int) int
+		Why             func(childComplexity int, decision string) int
 	}
 
 	ReclaimedPort struct {
@@ -993,6 +1007,7 @@ type QueryResolver interface {
 	Invitations(ctx context.Context) ([]Invitation, error)
 	ReadInvitation(ctx context.Context, invitation string) (*Invitation, error)
 	OwnBundle(ctx context.Context) (string, error)
+	ProposedPeering(ctx context.Context, organisation string, at string) (*PeeringProposal, error)
 	Ledger(ctx context.Context, organisation string, service string) (*Ledger, error)
 	FilterDiff(ctx context.Context, input FilterInput) (*FilterDiff, error)
 	FilterExplain(ctx context.Context, input FilterInput, service string) ([]FilterTrace, error)
@@ -3454,6 +3469,61 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PeeringNode.State(childComplexity), true
 
+	case "PeeringProposal.bundle":
+		if e.ComplexityRoot.PeeringProposal.Bundle == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringProposal.Bundle(childComplexity), true
+	case "PeeringProposal.bundleEndpoint":
+		if e.ComplexityRoot.PeeringProposal.BundleEndpoint == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringProposal.BundleEndpoint(childComplexity), true
+	case "PeeringProposal.organisation":
+		if e.ComplexityRoot.PeeringProposal.Organisation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringProposal.Organisation(childComplexity), true
+	case "PeeringProposal.peering":
+		if e.ComplexityRoot.PeeringProposal.Peering == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringProposal.Peering(childComplexity), true
+	case "PeeringProposal.pins":
+		if e.ComplexityRoot.PeeringProposal.Pins == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringProposal.Pins(childComplexity), true
+	case "PeeringProposal.rootsUntil":
+		if e.ComplexityRoot.PeeringProposal.RootsUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringProposal.RootsUntil(childComplexity), true
+	case "PeeringProposal.sequence":
+		if e.ComplexityRoot.PeeringProposal.Sequence == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringProposal.Sequence(childComplexity), true
+	case "PeeringProposal.tokenKeys":
+		if e.ComplexityRoot.PeeringProposal.TokenKeys == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringProposal.TokenKeys(childComplexity), true
+	case "PeeringProposal.unread":
+		if e.ComplexityRoot.PeeringProposal.Unread == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PeeringProposal.Unread(childComplexity), true
+
 	case "PolicyChange.calls":
 		if e.ComplexityRoot.PolicyChange.Calls == nil {
 			break
@@ -4087,6 +4157,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Ports(childComplexity), true
+	case "Query.proposedPeering":
+		if e.ComplexityRoot.Query.ProposedPeering == nil {
+			break
+		}
+
+		args, err := ec.field_Query_proposedPeering_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ProposedPeering(childComplexity, args["organisation"].(string), args["at"].(string)), true
 	case "Query.readInvitation":
 		if e.ComplexityRoot.Query.ReadInvitation == nil {
 			break
@@ -6311,6 +6392,30 @@ func (ec *executionContext) childFields_PeeringNode(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type PeeringNode", field.Name)
 }
 
+func (ec *executionContext) childFields_PeeringProposal(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "organisation":
+		return ec.fieldContext_PeeringProposal_organisation(ctx, field)
+	case "bundleEndpoint":
+		return ec.fieldContext_PeeringProposal_bundleEndpoint(ctx, field)
+	case "bundle":
+		return ec.fieldContext_PeeringProposal_bundle(ctx, field)
+	case "unread":
+		return ec.fieldContext_PeeringProposal_unread(ctx, field)
+	case "sequence":
+		return ec.fieldContext_PeeringProposal_sequence(ctx, field)
+	case "pins":
+		return ec.fieldContext_PeeringProposal_pins(ctx, field)
+	case "rootsUntil":
+		return ec.fieldContext_PeeringProposal_rootsUntil(ctx, field)
+	case "tokenKeys":
+		return ec.fieldContext_PeeringProposal_tokenKeys(ctx, field)
+	case "peering":
+		return ec.fieldContext_PeeringProposal_peering(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PeeringProposal", field.Name)
+}
+
 func (ec *executionContext) childFields_PolicyChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "principal":
@@ -7804,6 +7909,28 @@ func (ec *executionContext) field_Query_policyVersions_args(ctx context.Context,
 		return nil, err
 	}
 	args["first"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_proposedPeering_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "organisation",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["organisation"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "at",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["at"] = arg1
 	return args, nil
 }
 
@@ -12347,8 +12474,8 @@ func (ec *executionContext) _Invitation_terms(ctx context.Context, field graphql
 			return obj.Terms, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v Terms) graphql.Marshaler {
-			return ec.marshalNTerms2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTerms(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v federation.Terms) graphql.Marshaler {
+			return ec.marshalNTerms2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋauthᚋfederationᚐTerms(ctx, selections, v)
 		},
 		true,
 		true,
@@ -17193,8 +17320,8 @@ func (ec *executionContext) _Peering_terms(ctx context.Context, field graphql.Co
 			return obj.Terms, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v Terms) graphql.Marshaler {
-			return ec.marshalNTerms2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTerms(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v federation.Terms) graphql.Marshaler {
+			return ec.marshalNTerms2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋauthᚋfederationᚐTerms(ctx, selections, v)
 		},
 		true,
 		true,
@@ -17225,8 +17352,8 @@ func (ec *executionContext) _Peering_theirs(ctx context.Context, field graphql.C
 			return obj.Theirs, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *Terms) graphql.Marshaler {
-			return ec.marshalOTerms2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTerms(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *federation.Terms) graphql.Marshaler {
+			return ec.marshalOTerms2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋauthᚋfederationᚐTerms(ctx, selections, v)
 		},
 		true,
 		false,
@@ -17555,6 +17682,231 @@ func (ec *executionContext) _PeeringNode_advertised(ctx context.Context, field g
 }
 func (ec *executionContext) fieldContext_PeeringNode_advertised(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PeeringNode", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PeeringProposal_organisation(ctx context.Context, field graphql.CollectedField, obj *PeeringProposal) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringProposal_organisation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Organisation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringProposal_organisation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeeringProposal", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeeringProposal_bundleEndpoint(ctx context.Context, field graphql.CollectedField, obj *PeeringProposal) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringProposal_bundleEndpoint(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BundleEndpoint, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v BundleEndpoint) graphql.Marshaler {
+			return ec.marshalNBundleEndpoint2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐBundleEndpoint(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringProposal_bundleEndpoint(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "PeeringProposal",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BundleEndpoint(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _PeeringProposal_bundle(ctx context.Context, field graphql.CollectedField, obj *PeeringProposal) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringProposal_bundle(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Bundle, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringProposal_bundle(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeeringProposal", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeeringProposal_unread(ctx context.Context, field graphql.CollectedField, obj *PeeringProposal) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringProposal_unread(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Unread, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringProposal_unread(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeeringProposal", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeeringProposal_sequence(ctx context.Context, field graphql.CollectedField, obj *PeeringProposal) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringProposal_sequence(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Sequence, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringProposal_sequence(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeeringProposal", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeeringProposal_pins(ctx context.Context, field graphql.CollectedField, obj *PeeringProposal) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringProposal_pins(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pins, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringProposal_pins(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeeringProposal", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeeringProposal_rootsUntil(ctx context.Context, field graphql.CollectedField, obj *PeeringProposal) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringProposal_rootsUntil(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RootsUntil, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringProposal_rootsUntil(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeeringProposal", field, false, false, "String")
+}
+
+func (ec *executionContext) _PeeringProposal_tokenKeys(ctx context.Context, field graphql.CollectedField, obj *PeeringProposal) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringProposal_tokenKeys(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TokenKeys, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringProposal_tokenKeys(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PeeringProposal", field, false, false, "Int")
+}
+
+func (ec *executionContext) _PeeringProposal_peering(ctx context.Context, field graphql.CollectedField, obj *PeeringProposal) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PeeringProposal_peering(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Peering, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Peering) graphql.Marshaler {
+			return ec.marshalOPeering2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeering(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PeeringProposal_peering(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "PeeringProposal",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Peering(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _PolicyChange_principal(ctx context.Context, field graphql.CollectedField, obj *PolicyChange) (ret graphql.Marshaler) {
@@ -20252,6 +20604,50 @@ func (ec *executionContext) _Query_ownBundle(ctx context.Context, field graphql.
 }
 func (ec *executionContext) fieldContext_Query_ownBundle(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Query", field, true, true, "String")
+}
+
+func (ec *executionContext) _Query_proposedPeering(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_proposedPeering(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ProposedPeering(ctx, fc.Args["organisation"].(string), fc.Args["at"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PeeringProposal) graphql.Marshaler {
+			return ec.marshalNPeeringProposal2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringProposal(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_proposedPeering(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PeeringProposal(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_proposedPeering_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Query_ledger(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -23426,7 +23822,7 @@ func (ec *executionContext) fieldContext_Tapped_missed(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Tapped", field, false, false, "Int")
 }
 
-func (ec *executionContext) _Terms_take(ctx context.Context, field graphql.CollectedField, obj *Terms) (ret graphql.Marshaler) {
+func (ec *executionContext) _Terms_take(ctx context.Context, field graphql.CollectedField, obj *federation.Terms) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -23449,7 +23845,7 @@ func (ec *executionContext) fieldContext_Terms_take(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Terms", field, false, false, "String")
 }
 
-func (ec *executionContext) _Terms_offer(ctx context.Context, field graphql.CollectedField, obj *Terms) (ret graphql.Marshaler) {
+func (ec *executionContext) _Terms_offer(ctx context.Context, field graphql.CollectedField, obj *federation.Terms) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -23472,7 +23868,7 @@ func (ec *executionContext) fieldContext_Terms_offer(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Terms", field, false, false, "String")
 }
 
-func (ec *executionContext) _Terms_aggregate(ctx context.Context, field graphql.CollectedField, obj *Terms) (ret graphql.Marshaler) {
+func (ec *executionContext) _Terms_aggregate(ctx context.Context, field graphql.CollectedField, obj *federation.Terms) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -23495,7 +23891,7 @@ func (ec *executionContext) fieldContext_Terms_aggregate(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Terms", field, false, false, "String")
 }
 
-func (ec *executionContext) _Terms_role(ctx context.Context, field graphql.CollectedField, obj *Terms) (ret graphql.Marshaler) {
+func (ec *executionContext) _Terms_role(ctx context.Context, field graphql.CollectedField, obj *federation.Terms) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -23518,7 +23914,7 @@ func (ec *executionContext) fieldContext_Terms_role(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Terms", field, false, false, "String")
 }
 
-func (ec *executionContext) _Terms_maxRoutes(ctx context.Context, field graphql.CollectedField, obj *Terms) (ret graphql.Marshaler) {
+func (ec *executionContext) _Terms_maxRoutes(ctx context.Context, field graphql.CollectedField, obj *federation.Terms) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -23541,7 +23937,7 @@ func (ec *executionContext) fieldContext_Terms_maxRoutes(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Terms", field, false, false, "Int")
 }
 
-func (ec *executionContext) _Terms_tokens(ctx context.Context, field graphql.CollectedField, obj *Terms) (ret graphql.Marshaler) {
+func (ec *executionContext) _Terms_tokens(ctx context.Context, field graphql.CollectedField, obj *federation.Terms) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -25624,7 +26020,7 @@ func (ec *executionContext) unmarshalInputAcceptInput(ctx context.Context, obj a
 			it.Invitation = data
 		case "terms":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("terms"))
-			data, err := ec.unmarshalNTermsInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTermsInput(ctx, v)
+			data, err := ec.unmarshalNTermsInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋauthᚋfederationᚐTerms(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -26002,7 +26398,7 @@ func (ec *executionContext) unmarshalInputOfferInput(ctx context.Context, obj an
 			it.Address = data
 		case "terms":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("terms"))
-			data, err := ec.unmarshalNTermsInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTermsInput(ctx, v)
+			data, err := ec.unmarshalNTermsInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋauthᚋfederationᚐTerms(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -26300,7 +26696,7 @@ func (ec *executionContext) unmarshalInputPeeringInput(ctx context.Context, obj 
 			it.Nodes = data
 		case "terms":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("terms"))
-			data, err := ec.unmarshalNTermsInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTermsInput(ctx, v)
+			data, err := ec.unmarshalNTermsInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋauthᚋfederationᚐTerms(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -26754,8 +27150,8 @@ func UnmarshalServiceInput(ctx context.Context, raw any) (ServiceInput, error) {
 	return out, err
 }
 
-func (ec *executionContext) unmarshalInputTermsInput(ctx context.Context, obj any) (TermsInput, error) {
-	var it TermsInput
+func (ec *executionContext) unmarshalInputTermsInput(ctx context.Context, obj any) (federation.Terms, error) {
+	var it federation.Terms
 	if obj == nil {
 		return it, nil
 	}
@@ -26844,8 +27240,8 @@ func (ec *executionContext) unmarshalInputTermsInput(ctx context.Context, obj an
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalTermsInput(ctx context.Context, raw any) (TermsInput, error) {
-	var out TermsInput
+func UnmarshalTermsInput(ctx context.Context, raw any) (federation.Terms, error) {
+	var out federation.Terms
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "TermsInput", raw, &out)
 	return out, err
 }
@@ -30068,6 +30464,79 @@ func (ec *executionContext) _PeeringNode(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
+var peeringProposalImplementors = []string{"PeeringProposal"}
+
+func (ec *executionContext) _PeeringProposal(ctx context.Context, sel ast.SelectionSet, obj *PeeringProposal) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, peeringProposalImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PeeringProposal")
+		case "organisation":
+			out.Values[i] = ec._PeeringProposal_organisation(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "bundleEndpoint":
+			out.Values[i] = ec._PeeringProposal_bundleEndpoint(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "bundle":
+			out.Values[i] = ec._PeeringProposal_bundle(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "unread":
+			out.Values[i] = ec._PeeringProposal_unread(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "sequence":
+			out.Values[i] = ec._PeeringProposal_sequence(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pins":
+			out.Values[i] = ec._PeeringProposal_pins(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "rootsUntil":
+			out.Values[i] = ec._PeeringProposal_rootsUntil(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "tokenKeys":
+			out.Values[i] = ec._PeeringProposal_tokenKeys(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "peering":
+			out.Values[i] = ec._PeeringProposal_peering(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var policyChangeImplementors = []string{"PolicyChange"}
 
 func (ec *executionContext) _PolicyChange(ctx context.Context, sel ast.SelectionSet, obj *PolicyChange) graphql.Marshaler {
@@ -30918,6 +31387,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_ownBundle(ctx, field)
+				})
+		case "proposedPeering":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_proposedPeering(ctx, field)
 				})
 		case "ledger":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -32007,7 +32482,7 @@ func (ec *executionContext) _Tapped(ctx context.Context, sel ast.SelectionSet, o
 
 var termsImplementors = []string{"Terms"}
 
-func (ec *executionContext) _Terms(ctx context.Context, sel ast.SelectionSet, obj *Terms) graphql.Marshaler {
+func (ec *executionContext) _Terms(ctx context.Context, sel ast.SelectionSet, obj *federation.Terms) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, termsImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -32941,6 +33416,10 @@ func (ec *executionContext) marshalNBrokenOperation2ᚕgithubᚗcomᚋcatalyst�
 	return ret
 }
 
+func (ec *executionContext) marshalNBundleEndpoint2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐBundleEndpoint(ctx context.Context, sel ast.SelectionSet, v BundleEndpoint) graphql.Marshaler {
+	return ec._BundleEndpoint(ctx, sel, &v)
+}
+
 func (ec *executionContext) marshalNBundleView2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐBundleView(ctx context.Context, sel ast.SelectionSet, v BundleView) graphql.Marshaler {
 	return ec._BundleView(ctx, sel, &v)
 }
@@ -33717,6 +34196,14 @@ func (ec *executionContext) unmarshalNPeeringNodeInput2ᚕgithubᚗcomᚋcatalys
 	return res, nil
 }
 
+func (ec *executionContext) marshalNPeeringProposal2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeeringProposal(ctx context.Context, sel ast.SelectionSet, v *PeeringProposal) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "PeeringProposal!")
+		return graphql.Null
+	}
+	return ec._PeeringProposal(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNPolicyChange2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPolicyChange(ctx context.Context, sel ast.SelectionSet, v PolicyChange) graphql.Marshaler {
 	return ec._PolicyChange(ctx, sel, &v)
 }
@@ -34231,11 +34718,11 @@ func (ec *executionContext) marshalNTapped2ᚖgithubᚗcomᚋcatalystᚑrouter�
 	return ec._Tapped(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNTerms2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTerms(ctx context.Context, sel ast.SelectionSet, v Terms) graphql.Marshaler {
+func (ec *executionContext) marshalNTerms2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋauthᚋfederationᚐTerms(ctx context.Context, sel ast.SelectionSet, v federation.Terms) graphql.Marshaler {
 	return ec._Terms(ctx, sel, &v)
 }
 
-func (ec *executionContext) unmarshalNTermsInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTermsInput(ctx context.Context, v any) (TermsInput, error) {
+func (ec *executionContext) unmarshalNTermsInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋauthᚋfederationᚐTerms(ctx context.Context, v any) (federation.Terms, error) {
 	res, err := ec.unmarshalInputTermsInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
@@ -34645,7 +35132,7 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
-func (ec *executionContext) marshalOTerms2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTerms(ctx context.Context, sel ast.SelectionSet, v *Terms) graphql.Marshaler {
+func (ec *executionContext) marshalOTerms2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋauthᚋfederationᚐTerms(ctx context.Context, sel ast.SelectionSet, v *federation.Terms) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}

@@ -2,9 +2,13 @@
 
 package operator
 
+import (
+	"github.com/catalyst-router/catalyst/auth/federation"
+)
+
 type AcceptInput struct {
-	Invitation string     `json:"invitation"`
-	Terms      TermsInput `json:"terms"`
+	Invitation string           `json:"invitation"`
+	Terms      federation.Terms `json:"terms"`
 	// HOST:PORT where this node takes peers; empty if it only dials.
 	Address string `json:"address"`
 }
@@ -411,9 +415,9 @@ type Invitation struct {
 	With    string   `json:"with"`
 	Pins    []string `json:"pins"`
 	// Until when the inviting organisation's roots are valid.
-	RootsUntil string `json:"rootsUntil"`
-	Terms      Terms  `json:"terms"`
-	Expires    string `json:"expires"`
+	RootsUntil string           `json:"rootsUntil"`
+	Terms      federation.Terms `json:"terms"`
+	Expires    string           `json:"expires"`
 	// open, used, withdrawn or expired
 	State  string `json:"state"`
 	UsedBy string `json:"usedBy"`
@@ -489,8 +493,8 @@ type Node struct {
 type OfferInput struct {
 	With string `json:"with"`
 	// HOST:PORT where this node takes peers; empty for peering.listen.
-	Address string     `json:"address"`
-	Terms   TermsInput `json:"terms"`
+	Address string           `json:"address"`
+	Terms   federation.Terms `json:"terms"`
 	// How long it can be accepted, 1m to 720h.
 	Life string `json:"life"`
 }
@@ -714,14 +718,14 @@ type PeerRoutePage struct {
 }
 
 type Peering struct {
-	Organisation string        `json:"organisation"`
-	Since        string        `json:"since"`
-	Nodes        []PeeringNode `json:"nodes"`
-	Terms        Terms         `json:"terms"`
+	Organisation string           `json:"organisation"`
+	Since        string           `json:"since"`
+	Nodes        []PeeringNode    `json:"nodes"`
+	Terms        federation.Terms `json:"terms"`
 	// What the other side says of its own; null if it has not said.
-	Theirs         *Terms          `json:"theirs"`
-	Trust          BundleView      `json:"trust"`
-	BundleEndpoint *BundleEndpoint `json:"bundleEndpoint"`
+	Theirs         *federation.Terms `json:"theirs"`
+	Trust          BundleView        `json:"trust"`
+	BundleEndpoint *BundleEndpoint   `json:"bundleEndpoint"`
 	// The id of the invitation by which it was made; empty for one made by hand.
 	Invitation string `json:"invitation"`
 	Label      string `json:"label"`
@@ -734,7 +738,7 @@ type Peering struct {
 type PeeringInput struct {
 	Organisation string             `json:"organisation"`
 	Nodes        []PeeringNodeInput `json:"nodes"`
-	Terms        TermsInput         `json:"terms"`
+	Terms        federation.Terms   `json:"terms"`
 	// The other organisation's bundle by hand: JSON, or roots in PEM; empty to keep what is held.
 	Bundle         string               `json:"bundle"`
 	BundleEndpoint *BundleEndpointInput `json:"bundleEndpoint"`
@@ -752,6 +756,22 @@ type PeeringNode struct {
 type PeeringNodeInput struct {
 	Node      string   `json:"node"`
 	Addresses []string `json:"addresses"`
+}
+
+// What an organisation proposes of itself: for an operator to judge, who knows best by another channel whether the pins are its.
+type PeeringProposal struct {
+	Organisation   string         `json:"organisation"`
+	BundleEndpoint BundleEndpoint `json:"bundleEndpoint"`
+	// The bundle that is served there now, as JSON; empty if it could not be read, for the reason unread.
+	Bundle   string `json:"bundle"`
+	Unread   string `json:"unread"`
+	Sequence string `json:"sequence"`
+	// SHA-256 of each root, and until when the last of them is valid.
+	Pins       []string `json:"pins"`
+	RootsUntil string   `json:"rootsUntil"`
+	TokenKeys  int      `json:"tokenKeys"`
+	// The peering with it that there is; null for none.
+	Peering *Peering `json:"peering"`
 }
 
 type PolicyChange struct {
@@ -1127,30 +1147,6 @@ type Tapped struct {
 	Call Call `json:"call"`
 	// How many others ended before it and are not told.
 	Missed int `json:"missed"`
-}
-
-type Terms struct {
-	Take      []string `json:"take"`
-	Offer     []string `json:"offer"`
-	Aggregate []string `json:"aggregate"`
-	Role      string   `json:"role"`
-	MaxRoutes int      `json:"maxRoutes"`
-	Tokens    []string `json:"tokens"`
-}
-
-type TermsInput struct {
-	// Names that are taken of the other organisation: a service, or *.NAME for all below NAME.
-	Take []string `json:"take"`
-	// Names that it is offered, likewise.
-	Offer []string `json:"offer"`
-	// Patterns of what is offered, *.NAME, that it is told of in the place of all that is below them; TCP services are told of by name.
-	Aggregate []string `json:"aggregate"`
-	// What the other organisation is to this one: customer, provider or peer; empty for none of them.
-	Role string `json:"role"`
-	// Routes that it may announce; 0 for 1000.
-	MaxRoutes int `json:"maxRoutes"`
-	// Services, likewise, for which tokens of its issuer are believed here (policy.issuers).
-	Tokens []string `json:"tokens"`
 }
 
 type Told struct {

@@ -8,6 +8,7 @@ type TrustBackend interface {
 	Peering(ctx context.Context, organisation string) (*Peering, error)
 	Invitations(ctx context.Context) ([]Invitation, error)
 	ReadInvitation(ctx context.Context, invitation string) (*Invitation, error)
+	ProposedPeering(ctx context.Context, organisation, at string) (*PeeringProposal, error)
 	OwnBundle(ctx context.Context) (string, error)
 	Ledger(ctx context.Context, organisation, service string) (*Ledger, error)
 	OfferPeering(ctx context.Context, in OfferInput) (*Invitation, error)
@@ -32,6 +33,11 @@ func (q query) Invitations(ctx context.Context) ([]Invitation, error) {
 func (q query) ReadInvitation(ctx context.Context, invitation string) (*Invitation, error) {
 	return allowed(ctx, q.resolver, "readInvitation",
 		func() (*Invitation, error) { return q.b.ReadInvitation(ctx, invitation) })
+}
+
+func (q query) ProposedPeering(ctx context.Context, organisation, at string) (*PeeringProposal, error) {
+	return allowed(ctx, q.resolver, "proposedPeering",
+		func() (*PeeringProposal, error) { return q.b.ProposedPeering(ctx, organisation, at) })
 }
 
 func (q query) OwnBundle(ctx context.Context) (string, error) {

@@ -129,12 +129,8 @@ func (a *API) Peering(ctx context.Context, organisation string) (*operator.Peeri
 
 func (a *API) peeringOf(ctx context.Context, p *federation.Peering) (*operator.Peering, error) {
 	out := &operator.Peering{
-		Organisation: string(p.Org), Since: stamp(p.Since), Terms: termsOf(&p.Terms), Invitation: p.Invitation,
-		Label: p.Label, Nodes: []operator.PeeringNode{}, Faults: []operator.TrustFault{},
-	}
-	if p.Theirs != nil {
-		theirs := termsOf(p.Theirs)
-		out.Theirs = &theirs
+		Organisation: string(p.Org), Since: stamp(p.Since), Terms: p.Terms, Theirs: p.Theirs,
+		Invitation: p.Invitation, Label: p.Label, Nodes: []operator.PeeringNode{}, Faults: []operator.TrustFault{},
 	}
 	if p.Source.URL != "" {
 		out.BundleEndpoint = &operator.BundleEndpoint{URL: p.Source.URL, Profile: p.Source.Profile, Server: p.Source.Server}
@@ -204,27 +200,14 @@ func trustView(t *federation.Trust, held *bundle.Bundle) operator.BundleView {
 	return out
 }
 
-func termsOf(t *federation.Terms) operator.Terms {
-	return operator.Terms{
-		Take: append([]string{}, t.Take...), Offer: append([]string{}, t.Offer...), Role: t.Role, MaxRoutes: t.MaxRoutes,
-		Tokens: append([]string{}, t.Tokens...), Aggregate: append([]string{}, t.Aggregate...),
-	}
-}
-
-func (a *API) termsGiven(in operator.TermsInput) federation.Terms {
-	t := federation.Terms{Role: in.Role, MaxRoutes: in.MaxRoutes}
-	for _, list := range []struct {
-		from []string
-		into *[]string
-	}{{in.Take, &t.Take}, {in.Offer, &t.Offer}, {in.Tokens, &t.Tokens}, {in.Aggregate, &t.Aggregate}} {
-		for _, name := range list.from {
-			if svc, err := a.service(name); err == nil { // a short name is one of ours
-				name = string(svc)
-			}
-			*list.into = append(*list.into, name)
+// termsGiven are terms in which a short name is one of this organisation's services.
+func (a *API) termsGiven(in federation.Terms) federation.Terms {
+	return in.Map(func(name string) string {
+		if svc, err := a.service(name); err == nil {
+			return string(svc)
 		}
-	}
-	return t
+		return name
+	})
 }
 
 // Invitations implements operator.Backend.
@@ -232,7 +215,7 @@ func (a *API) Invitations(context.Context) ([]operator.Invitation, error) {
 	all := []operator.Invitation{}
 	for _, o := range a.cfg.Trust.Book().Offers() {
 		all = append(all, operator.Invitation{
-			ID: o.ID, Node: a.cfg.Node.String(), With: string(o.With), Pins: []string{}, Terms: termsOf(&o.Terms),
+			ID: o.ID, Node: a.cfg.Node.String(), With: string(o.With), Pins: []string{}, Terms: o.Terms,
 			Expires: stamp(o.Expires), State: o.State(time.Now()), UsedBy: o.UsedBy, UsedAt: stamp(o.UsedAt),
 		})
 	}
@@ -242,7 +225,7 @@ func (a *API) Invitations(context.Context) ([]operator.Invitation, error) {
 func invitationOf(inv *federation.Invitation) *operator.Invitation {
 	out := &operator.Invitation{
 		ID: inv.ID(), Node: inv.Node.String(), Address: inv.Address, With: string(inv.With), Pins: inv.Bundle.Pins(),
-		Terms: termsOf(&inv.Terms), Expires: stamp(inv.Expires), RootsUntil: stamp(inv.Bundle.Until()), State: "open",
+		Terms: inv.Terms, Expires: stamp(inv.Expires), RootsUntil: stamp(inv.Bundle.Until()), State: "open",
 	}
 	if !time.Now().Before(inv.Expires) {
 		out.State = "expired"
@@ -257,6 +240,37 @@ func (a *API) ReadInvitation(_ context.Context, invitation string) (*operator.In
 		return nil, operator.Input(err)
 	}
 	return invitationOf(inv), nil
+}
+
+// ProposedPeering implements operator.Backend.
+func (a *API) ProposedPeering(ctx context.Context, organisation, at string) (*operator.PeeringProposal, error) {
+	org, err := a.org(organisation)
+	if err == nil && at != "" {
+		err = operator.Input(checkAddress("at", at))
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := a.cfg.Trust.Discover(ctx, org, at)
+	if err != nil {
+		return nil, operator.Input(err)
+	}
+	out := &operator.PeeringProposal{
+		Organisation: organisation, Pins: []string{},
+		BundleEndpoint: operator.BundleEndpoint{URL: p.Source.URL, Profile: p.Source.Profile},
+	}
+	if b := p.Bundle; b != nil {
+		doc, err := b.Marshal()
+		if err != nil {
+			return nil, err
+		}
+		out.Bundle, out.Sequence, out.Pins = string(doc), strconv.FormatUint(b.Sequence, 10), b.Pins()
+		out.TokenKeys, out.RootsUntil = len(b.TokenKeys), stamp(b.Until())
+	} else {
+		out.Unread = p.Unread.Error()
+	}
+	out.Peering, err = a.Peering(ctx, organisation)
+	return out, err
 }
 
 // OwnBundle implements operator.Backend.

@@ -128,9 +128,9 @@ func (m *manifest) addTo(in *client.ApplyInput) error {
 		if p.Terms == nil {
 			p.Terms = &client.TermsInput{}
 		}
-		t := p.Terms
-		t.Take, t.Offer = append([]string{}, t.Take...), append([]string{}, t.Offer...)
-		t.Tokens, t.Aggregate = append([]string{}, t.Tokens...), append([]string{}, t.Aggregate...)
+		for _, l := range termLists(p.Terms) {
+			*l.names = append([]string{}, *l.names...)
+		}
 		p.Nodes = append([]*client.PeeringNodeInput{}, p.Nodes...)
 		for _, n := range p.Nodes {
 			n.Addresses = append([]string{}, n.Addresses...)

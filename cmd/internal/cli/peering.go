@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/catalyst-router/catalyst/graphql/operator/client"
 )
@@ -23,48 +22,8 @@ func (a *app) peeringCommand() *cobra.Command {
 		Short: "Other organisations: what is trusted of them, and what they are offered",
 	}
 	cmd.AddCommand(a.peeringOffer(), a.peeringAccept(), a.peeringList(), a.peeringShow(), a.peeringUpdate(),
-		a.peeringEnd(), a.peeringLedger(), a.peeringInvitations(), a.peeringBundle())
+		a.peeringEnd(), a.peeringLedger(), a.peeringInvitations(), a.peeringBundle(), a.peeringDiscover())
 	return cmd
-}
-
-// termsFlags are those of what one side wants.
-type termsFlags struct {
-	take, offer, tokens, aggregate []string
-	role                           string
-	maxRoutes                      int
-}
-
-func (t *termsFlags) add(f *pflag.FlagSet) {
-	f.StringSliceVar(&t.offer, "export", nil,
-		"a service that it is offered, *.NAME for all below NAME; as often as needed; none for none (default none)")
-	f.StringSliceVar(&t.take, "import", nil,
-		"a name that is taken of it, likewise; none for none (default *.ITS-NAME)")
-	f.StringSliceVar(&t.aggregate, "aggregate", nil,
-		"*.NAME, of what is exported, that it is told of in the place of each service below it, likewise (default none)")
-	f.StringSliceVar(&t.tokens, "tokens", nil,
-		"a service for which tokens of its issuer are believed here (policy.issuers), likewise (default none)")
-	f.StringVar(&t.role, "role", "", "what it is to this organisation: customer, provider or peer (RFC 9234)")
-	f.IntVar(&t.maxRoutes, "max-routes", 0, "routes that it may announce (default 1000)")
-}
-
-// given are the terms towards an organisation.
-func (t *termsFlags) given(org string) *client.TermsInput {
-	in := &client.TermsInput{
-		Take: orNone(t.take), Offer: orNone(t.offer), Role: t.role, MaxRoutes: t.maxRoutes, Tokens: orNone(t.tokens),
-		Aggregate: orNone(t.aggregate),
-	}
-	if len(t.take) == 0 {
-		in.Take = []string{"*." + org}
-	}
-	return in
-}
-
-// orNone are the names of a list, in which none alone stands for none.
-func orNone(list []string) []string {
-	if len(list) == 1 && list[0] == "none" {
-		return []string{}
-	}
-	return append([]string{}, list...)
 }
 
 func (a *app) peeringOffer() *cobra.Command {
@@ -153,7 +112,7 @@ func (a *app) peeringAccept() *cobra.Command {
 			}
 		}
 		in.Terms = terms.given(org)
-		if terms.role == "" {
+		if terms.Role == "" {
 			in.Terms.Role = opposite(inv.Terms.Role)
 		}
 		explainInvitation(a.io.Err, &inv, in.Terms)
@@ -422,14 +381,7 @@ func (a *app) peeringUpdate() *cobra.Command {
 			return fmt.Errorf("there is no peering with %s: see catalyst peering list", args[0])
 		}
 		in := peeringInput(&was.Peering.PeeringFields)
-		given := terms.given(args[0])
-		keep(f, "export", &given.Offer, in.Terms.Offer)
-		keep(f, "import", &given.Take, in.Terms.Take)
-		keep(f, "tokens", &given.Tokens, in.Terms.Tokens)
-		keep(f, "aggregate", &given.Aggregate, in.Terms.Aggregate)
-		keep(f, "role", &given.Role, in.Terms.Role)
-		keep(f, "max-routes", &given.MaxRoutes, in.Terms.MaxRoutes)
-		in.Terms = given
+		in.Terms = terms.over(f, in.Terms, args[0])
 		if f.Changed("bundle-url") {
 			in.BundleEndpoint = endpoint
 			if endpoint.Url == "none" {
@@ -457,10 +409,7 @@ func peeringInput(p *client.PeeringFields) *client.PeeringInput {
 	in := &client.PeeringInput{
 		Organisation: p.Organisation,
 		Nodes:        []*client.PeeringNodeInput{},
-		Terms: &client.TermsInput{
-			Take: p.Terms.Take, Offer: p.Terms.Offer, Role: p.Terms.Role, MaxRoutes: p.Terms.MaxRoutes,
-			Tokens: p.Terms.Tokens, Aggregate: p.Terms.Aggregate,
-		},
+		Terms:        termsAsSet(&p.Terms.TermsFields),
 	}
 	for _, n := range p.Nodes {
 		in.Nodes = append(in.Nodes, &client.PeeringNodeInput{Node: n.Node, Addresses: n.Addresses})

@@ -46,15 +46,16 @@ type Config struct {
 	Discover     []string      `yaml:"discover" doc:"where services of this node are found by themselves: docker or docker=SOCKET, dir=DIRECTORY; several with commas between" default:"[]"`
 	DiscoverHold time.Duration `yaml:"discover-hold" doc:"how long what a source found is offered after the source has gone away, 0s to 168h" default:"5m"`
 
-	Peering   Peering   `yaml:"peering"`
-	Envoy     Envoy     `yaml:"envoy"`
-	Names     Names     `yaml:"names"`
-	Gateway   Gateway   `yaml:"gateway"`
-	Log       Log       `yaml:"log"`
-	Recording Recording `yaml:"recording"`
-	Tap       Tap       `yaml:"tap"`
-	Stop      Stop      `yaml:"stop"`
-	Policy    Policy    `yaml:"policy"`
+	Peering        Peering        `yaml:"peering"`
+	BundleEndpoint BundleEndpoint `yaml:"bundle-endpoint"`
+	Envoy          Envoy          `yaml:"envoy"`
+	Names          Names          `yaml:"names"`
+	Gateway        Gateway        `yaml:"gateway"`
+	Log            Log            `yaml:"log"`
+	Recording      Recording      `yaml:"recording"`
+	Tap            Tap            `yaml:"tap"`
+	Stop           Stop           `yaml:"stop"`
+	Policy         Policy         `yaml:"policy"`
 }
 
 // Peering is how the node speaks with its peers.
@@ -312,6 +313,7 @@ func (c *Config) check() []error {
 	c.checkDNS(bad)
 	c.checkAdmin(bad)
 	c.Peering.check(bad)
+	c.BundleEndpoint.check(bad)
 	c.Names.check(bad)
 	c.Envoy.check(bad)
 	c.Gateway.check(bad)
@@ -334,7 +336,7 @@ func (c *Config) checkAddresses(bad func(key, format string, args ...any)) {
 	}
 	for key, v := range map[string]string{"admin": c.Admin, "peering.listen": c.Peering.Listen,
 		"envoy.ingress": c.Envoy.Ingress, "envoy.advertise": c.Envoy.Advertise, "envoy.egress": c.Envoy.Egress,
-		"envoy.ads": c.Envoy.ADS, "web": c.Web} {
+		"envoy.ads": c.Envoy.ADS, "web": c.Web, "bundle-endpoint.listen": c.BundleEndpoint.Listen} {
 		if v == "" {
 			continue
 		}

@@ -78,7 +78,8 @@ func TestProblemsAreNamed(t *testing.T) {
 		{"a key without its section", "tcp-ports: 24100-24149", []string{"tcp-ports: there", "mean envoy.tcp-ports?"}},
 		{"a key in another section", "envoy: {deferral: 5s}", []string{"did you mean peering.deferral?"}},
 		{"a name that two sections have", "envoy: {listen: x}",
-			[]string{"envoy.listen: there is no such key; did you mean peering.listen or gateway.listen?"}},
+			[]string{"envoy.listen: there is no such key; did you mean peering.listen or " +
+				"bundle-endpoint.listen or gateway.listen?"}},
 		{"all at once", "log: {level: loud}\nenvoy: {workers: 0, tcp-ports: '[1, 1]', egress: 'host:1'}\nadmin: 0.0.0.0:1",
 			[]string{"log.level", "envoy.workers", "envoy.tcp-ports", "envoy.egress", "admin"}},
 		{"a duration without a unit", "peering: {deferral: 5}", []string{"deferral"}},

@@ -5,15 +5,18 @@ import (
 	"net"
 	"path/filepath"
 
+	"golang.org/x/net/netutil"
+
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/listen"
 	"github.com/catalyst-router/catalyst/cmd/internal/nameserver"
+	"github.com/catalyst-router/catalyst/cmd/internal/trust"
 )
 
 // listeners are what a node listens on; nil for what is not asked for.
 type listeners struct {
-	peering, ads, remoteADS, api, remoteAPI, admin, policy, underway, web net.Listener
-	dns                                                                   *nameserver.Listener
+	peering, ads, remoteADS, api, remoteAPI, admin, policy, underway, web, bundle net.Listener
+	dns                                                                           *nameserver.Listener
 }
 
 // listen opens all listeners, or none.
@@ -36,6 +39,7 @@ func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
 		{&l.policy, "unix", policy, "data"},
 		{&l.underway, "unix", d.underwaySocket(), "data"},
 		{&l.web, "tcp", d.cfg.Web, "web"},
+		{&l.bundle, "tcp", d.cfg.BundleEndpoint.Listen, "bundle-endpoint.listen"},
 	} {
 		var err error
 		if *o.into, err = listen.On(ctx, o.network, o.address, o.key); err != nil {
@@ -59,12 +63,17 @@ func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
 
 // secure puts TLS before what is reached beyond loopback.
 func (l *listeners) secure(c *config.Config) error {
+	if l.bundle != nil {
+		l.bundle = netutil.LimitListener(l.bundle, trust.MostWeb)
+	}
+	b := c.BundleEndpoint
 	for _, o := range []struct {
 		of *net.Listener
 		by listen.TLS
 	}{
 		{&l.admin, listen.TLS{Cert: c.AdminTLSCert, Key: c.AdminTLSKey, ClientCA: c.AdminClientCA, Field: "admin-tls-cert"}},
 		{&l.web, listen.TLS{Cert: c.WebTLSCert, Key: c.WebTLSKey, Field: "web-tls-cert"}},
+		{&l.bundle, listen.TLS{Cert: b.TLSCert, Key: b.TLSKey, Field: "bundle-endpoint.tls-cert"}},
 	} {
 		if *o.of == nil || o.by.Cert == "" {
 			continue
@@ -80,7 +89,7 @@ func (l *listeners) secure(c *config.Config) error {
 
 func (l *listeners) close() {
 	for _, o := range []net.Listener{
-		l.peering, l.ads, l.remoteADS, l.api, l.remoteAPI, l.admin, l.policy, l.underway, l.web,
+		l.peering, l.ads, l.remoteADS, l.api, l.remoteAPI, l.admin, l.policy, l.underway, l.web, l.bundle,
 	} {
 		if o != nil {
 			_ = o.Close()

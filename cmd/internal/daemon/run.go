@@ -104,6 +104,9 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 	if l.web != nil {
 		tasks.Go(func() error { return d.serveWeb(ctx, l.web) })
 	}
+	if l.bundle != nil {
+		tasks.Go(func() error { return d.trust.ServeWeb(ctx, l.bundle, d.cfg.BundleEndpoint.URL) })
+	}
 	if d.names != nil {
 		tasks.Go(func() error { return d.names.Run(ctx, l.dns) })
 	}

@@ -302,6 +302,10 @@ func (r *Room) poll(ctx context.Context, p *federation.Peering, held *bundle.Bun
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.state(p.Org)
+	if err != nil && s.poll == nil {
+		r.cfg.Log.Warn("the endpoint of another organisation's bundle cannot be read; what is held of it stays",
+			"organisation", string(p.Org), "url", p.Source.URL, "holds_one", held != nil, "error", err)
+	}
 	if s.poll = err; err == nil {
 		s.checked = time.Now()
 	}

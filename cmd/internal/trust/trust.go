@@ -208,6 +208,12 @@ func (r *Room) Set(ctx context.Context, p federation.Peering, by *bundle.Bundle)
 		}
 	}
 	before := r.book.Peering(p.Org)
+	if before == nil || before.Source != p.Source {
+		r.mu.Lock()
+		s := r.state(p.Org)
+		s.poll, s.polled = nil, time.Time{} // of the former endpoint
+		r.mu.Unlock()
+	}
 	if err := r.book.Put(ctx, p, by); err != nil {
 		return err
 	}

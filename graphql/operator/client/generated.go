@@ -2332,6 +2332,227 @@ func (v *GetPolicyVersionResponse) GetPolicyVersion() *GetPolicyVersionPolicyVer
 	return v.PolicyVersion
 }
 
+// GetProposedPeeringProposedPeeringPeeringProposal includes the requested fields of the GraphQL type PeeringProposal.
+// The GraphQL type's documentation follows.
+//
+// What an organisation proposes of itself: for an operator to judge, who knows best by another channel whether the pins are its.
+type GetProposedPeeringProposedPeeringPeeringProposal struct {
+	Organisation   string                                                          `json:"organisation"`
+	BundleEndpoint *GetProposedPeeringProposedPeeringPeeringProposalBundleEndpoint `json:"bundleEndpoint"`
+	// The bundle that is served there now, as JSON; empty if it could not be read, for the reason unread.
+	Bundle   string `json:"bundle"`
+	Unread   string `json:"unread"`
+	Sequence string `json:"sequence"`
+	// SHA-256 of each root, and until when the last of them is valid.
+	Pins       []string `json:"pins"`
+	RootsUntil string   `json:"rootsUntil"`
+	TokenKeys  int      `json:"tokenKeys"`
+	// The peering with it that there is; null for none.
+	Peering *GetProposedPeeringProposedPeeringPeeringProposalPeering `json:"peering"`
+}
+
+// GetOrganisation returns GetProposedPeeringProposedPeeringPeeringProposal.Organisation, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposal) GetOrganisation() string {
+	return v.Organisation
+}
+
+// GetBundleEndpoint returns GetProposedPeeringProposedPeeringPeeringProposal.BundleEndpoint, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposal) GetBundleEndpoint() *GetProposedPeeringProposedPeeringPeeringProposalBundleEndpoint {
+	return v.BundleEndpoint
+}
+
+// GetBundle returns GetProposedPeeringProposedPeeringPeeringProposal.Bundle, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposal) GetBundle() string { return v.Bundle }
+
+// GetUnread returns GetProposedPeeringProposedPeeringPeeringProposal.Unread, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposal) GetUnread() string { return v.Unread }
+
+// GetSequence returns GetProposedPeeringProposedPeeringPeeringProposal.Sequence, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposal) GetSequence() string { return v.Sequence }
+
+// GetPins returns GetProposedPeeringProposedPeeringPeeringProposal.Pins, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposal) GetPins() []string { return v.Pins }
+
+// GetRootsUntil returns GetProposedPeeringProposedPeeringPeeringProposal.RootsUntil, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposal) GetRootsUntil() string {
+	return v.RootsUntil
+}
+
+// GetTokenKeys returns GetProposedPeeringProposedPeeringPeeringProposal.TokenKeys, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposal) GetTokenKeys() int { return v.TokenKeys }
+
+// GetPeering returns GetProposedPeeringProposedPeeringPeeringProposal.Peering, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposal) GetPeering() *GetProposedPeeringProposedPeeringPeeringProposalPeering {
+	return v.Peering
+}
+
+// GetProposedPeeringProposedPeeringPeeringProposalBundleEndpoint includes the requested fields of the GraphQL type BundleEndpoint.
+type GetProposedPeeringProposedPeeringPeeringProposalBundleEndpoint struct {
+	Url     string `json:"url"`
+	Profile string `json:"profile"`
+	Server  string `json:"server"`
+}
+
+// GetUrl returns GetProposedPeeringProposedPeeringPeeringProposalBundleEndpoint.Url, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposalBundleEndpoint) GetUrl() string {
+	return v.Url
+}
+
+// GetProfile returns GetProposedPeeringProposedPeeringPeeringProposalBundleEndpoint.Profile, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposalBundleEndpoint) GetProfile() string {
+	return v.Profile
+}
+
+// GetServer returns GetProposedPeeringProposedPeeringPeeringProposalBundleEndpoint.Server, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposalBundleEndpoint) GetServer() string {
+	return v.Server
+}
+
+// GetProposedPeeringProposedPeeringPeeringProposalPeering includes the requested fields of the GraphQL type Peering.
+type GetProposedPeeringProposedPeeringPeeringProposalPeering struct {
+	PeeringFields `json:"-"`
+}
+
+// GetOrganisation returns GetProposedPeeringProposedPeeringPeeringProposalPeering.Organisation, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposalPeering) GetOrganisation() string {
+	return v.PeeringFields.Organisation
+}
+
+// GetSince returns GetProposedPeeringProposedPeeringPeeringProposalPeering.Since, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposalPeering) GetSince() string {
+	return v.PeeringFields.Since
+}
+
+// GetLabel returns GetProposedPeeringProposedPeeringPeeringProposalPeering.Label, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposalPeering) GetLabel() string {
+	return v.PeeringFields.Label
+}
+
+// GetInvitation returns GetProposedPeeringProposedPeeringPeeringProposalPeering.Invitation, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposalPeering) GetInvitation() string {
+	return v.PeeringFields.Invitation
+}
+
+// GetNodes returns GetProposedPeeringProposedPeeringPeeringProposalPeering.Nodes, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposalPeering) GetNodes() []*PeeringFieldsNodesPeeringNode {
+	return v.PeeringFields.Nodes
+}
+
+// GetTerms returns GetProposedPeeringProposedPeeringPeeringProposalPeering.Terms, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposalPeering) GetTerms() *PeeringFieldsTerms {
+	return v.PeeringFields.Terms
+}
+
+// GetTheirs returns GetProposedPeeringProposedPeeringPeeringProposalPeering.Theirs, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposalPeering) GetTheirs() *PeeringFieldsTheirsTerms {
+	return v.PeeringFields.Theirs
+}
+
+// GetTrust returns GetProposedPeeringProposedPeeringPeeringProposalPeering.Trust, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposalPeering) GetTrust() *PeeringFieldsTrustBundleView {
+	return v.PeeringFields.Trust
+}
+
+// GetBundleEndpoint returns GetProposedPeeringProposedPeeringPeeringProposalPeering.BundleEndpoint, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposalPeering) GetBundleEndpoint() *PeeringFieldsBundleEndpoint {
+	return v.PeeringFields.BundleEndpoint
+}
+
+// GetFaults returns GetProposedPeeringProposedPeeringPeeringProposalPeering.Faults, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposalPeering) GetFaults() []*PeeringFieldsFaultsTrustFault {
+	return v.PeeringFields.Faults
+}
+
+// GetHandshakes returns GetProposedPeeringProposedPeeringPeeringProposalPeering.Handshakes, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringProposedPeeringPeeringProposalPeering) GetHandshakes() []*PeeringFieldsHandshakesRefusedHandshake {
+	return v.PeeringFields.Handshakes
+}
+
+func (v *GetProposedPeeringProposedPeeringPeeringProposalPeering) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*GetProposedPeeringProposedPeeringPeeringProposalPeering
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.GetProposedPeeringProposedPeeringPeeringProposalPeering = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.PeeringFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalGetProposedPeeringProposedPeeringPeeringProposalPeering struct {
+	Organisation string `json:"organisation"`
+
+	Since string `json:"since"`
+
+	Label string `json:"label"`
+
+	Invitation string `json:"invitation"`
+
+	Nodes []*PeeringFieldsNodesPeeringNode `json:"nodes"`
+
+	Terms *PeeringFieldsTerms `json:"terms"`
+
+	Theirs *PeeringFieldsTheirsTerms `json:"theirs"`
+
+	Trust *PeeringFieldsTrustBundleView `json:"trust"`
+
+	BundleEndpoint *PeeringFieldsBundleEndpoint `json:"bundleEndpoint"`
+
+	Faults []*PeeringFieldsFaultsTrustFault `json:"faults"`
+
+	Handshakes []*PeeringFieldsHandshakesRefusedHandshake `json:"handshakes"`
+}
+
+func (v *GetProposedPeeringProposedPeeringPeeringProposalPeering) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *GetProposedPeeringProposedPeeringPeeringProposalPeering) __premarshalJSON() (*__premarshalGetProposedPeeringProposedPeeringPeeringProposalPeering, error) {
+	var retval __premarshalGetProposedPeeringProposedPeeringPeeringProposalPeering
+
+	retval.Organisation = v.PeeringFields.Organisation
+	retval.Since = v.PeeringFields.Since
+	retval.Label = v.PeeringFields.Label
+	retval.Invitation = v.PeeringFields.Invitation
+	retval.Nodes = v.PeeringFields.Nodes
+	retval.Terms = v.PeeringFields.Terms
+	retval.Theirs = v.PeeringFields.Theirs
+	retval.Trust = v.PeeringFields.Trust
+	retval.BundleEndpoint = v.PeeringFields.BundleEndpoint
+	retval.Faults = v.PeeringFields.Faults
+	retval.Handshakes = v.PeeringFields.Handshakes
+	return &retval, nil
+}
+
+// GetProposedPeeringResponse is returned by GetProposedPeering on success.
+type GetProposedPeeringResponse struct {
+	// What the web server of an organisation's name says of how to trust it (SPIFFE Discovery). Nothing is changed. at is HOST:PORT of that server where the name does not lead to it.
+	ProposedPeering *GetProposedPeeringProposedPeeringPeeringProposal `json:"proposedPeering"`
+}
+
+// GetProposedPeering returns GetProposedPeeringResponse.ProposedPeering, and is useful for accessing the field via an interface.
+func (v *GetProposedPeeringResponse) GetProposedPeering() *GetProposedPeeringProposedPeeringPeeringProposal {
+	return v.ProposedPeering
+}
+
 // GetRouteResponse is returned by GetRoute on success.
 type GetRouteResponse struct {
 	// One service by its full name, or by its first label for one of this organisation.
@@ -8722,6 +8943,18 @@ type __GetPolicyVersionInput struct {
 // GetNumber returns __GetPolicyVersionInput.Number, and is useful for accessing the field via an interface.
 func (v *__GetPolicyVersionInput) GetNumber() int { return v.Number }
 
+// __GetProposedPeeringInput is used internally by genqlient
+type __GetProposedPeeringInput struct {
+	Organisation string `json:"organisation"`
+	At           string `json:"at"`
+}
+
+// GetOrganisation returns __GetProposedPeeringInput.Organisation, and is useful for accessing the field via an interface.
+func (v *__GetProposedPeeringInput) GetOrganisation() string { return v.Organisation }
+
+// GetAt returns __GetProposedPeeringInput.At, and is useful for accessing the field via an interface.
+func (v *__GetProposedPeeringInput) GetAt() string { return v.At }
+
 // __GetRouteInput is used internally by genqlient
 type __GetRouteInput struct {
 	Service string `json:"service"`
@@ -10200,6 +10433,125 @@ func GetPolicyVersion(
 	}
 
 	data_ = &GetPolicyVersionResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by GetProposedPeering.
+const GetProposedPeering_Operation = `
+query GetProposedPeering ($organisation: String!, $at: String!) {
+	proposedPeering(organisation: $organisation, at: $at) {
+		organisation
+		bundleEndpoint {
+			url
+			profile
+			server
+		}
+		bundle
+		unread
+		sequence
+		pins
+		rootsUntil
+		tokenKeys
+		peering {
+			... PeeringFields
+		}
+	}
+}
+fragment PeeringFields on Peering {
+	organisation
+	since
+	label
+	invitation
+	nodes {
+		node
+		addresses
+		state
+		lastError
+		received
+		advertised
+	}
+	terms {
+		... TermsFields
+	}
+	theirs {
+		... TermsFields
+	}
+	trust {
+		state
+		sequence
+		pins
+		tokenKeys
+		by
+		since
+		checkedAt
+		until
+		refused
+		refusedAt
+	}
+	bundleEndpoint {
+		url
+		profile
+		server
+	}
+	faults {
+		kind
+		severity
+		text
+		advice
+		since
+		seenBy
+	}
+	handshakes {
+		by
+		of
+		name
+		serial
+		sha256
+		from
+		until
+		sequence
+		roots
+		kind
+		text
+		first
+		last
+		times
+	}
+}
+fragment TermsFields on Terms {
+	take
+	offer
+	aggregate
+	role
+	maxRoutes
+	tokens
+}
+`
+
+func GetProposedPeering(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	organisation string,
+	at string,
+) (data_ *GetProposedPeeringResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetProposedPeering",
+		Query:  GetProposedPeering_Operation,
+		Variables: &__GetProposedPeeringInput{
+			Organisation: organisation,
+			At:           at,
+		},
+	}
+
+	data_ = &GetProposedPeeringResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

@@ -1,0 +1,18 @@
+package scenarios
+
+// proposals is what happens between organisations that find each other by the web.
+func proposals() []scenario {
+	const discoveryFile = "auth/federation/discovery.go"
+	return []scenario{
+		{403, "found by the web", "An organisation says on its own web server how its bundle is read; another's operator " +
+			"looks it up, and others answer in its place.", []guard{
+			one("it is a proposal, and nothing without a yes", "e2e TestDiscoveryIsAProposal", "cmd/internal/cli/proposal.go",
+				"if ok, err := a.confirm(\"Keep this?\"); err != nil || !ok {",
+				"if ok, err := a.confirm(\"Keep this?\"); (err != nil || !ok) && false {"),
+			one("a document speaks for the name that was asked", "auth/federation TestWhatIsNoProposal", discoveryFile,
+				"\tif said[0] != string(org) {", "\tif said[0] != string(org) && false {"),
+			one("and is given under no other", "auth/federation TestWhoseDocumentIsServed", discoveryFile,
+				"if host != string(org) || r.URL.RawQuery != \"\" {", "if host != string(org) && false {"),
+		}},
+	}
+}
