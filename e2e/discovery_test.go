@@ -77,7 +77,8 @@ func TestDiscoveryIsAProposal(t *testing.T) {
 	web.issue(t, 2, "bravo.example", cert, key)
 	at := free(t)
 	x := organisation(t, "bravo.example", "x", "--envoy-enabled=false", "--bundle-endpoint-listen", at,
-		"--bundle-endpoint-tls-cert", cert, "--bundle-endpoint-tls-key", key, "--bundle-endpoint-url", "https://"+at+"/bundle")
+		"--bundle-endpoint-tls-cert", cert, "--bundle-endpoint-tls-key", key,
+		"--bundle-endpoint-url", "https://"+at+"/bundle")
 	acme, err := lab.New(t.Context(), binary(t), "acme.example")
 	must(t, err)
 	t.Cleanup(func() { must(t, acme.Close()) })
@@ -103,7 +104,8 @@ func TestDiscoveryIsAProposal(t *testing.T) {
 	must(t, a.JSON(ctx, &p, "peering", "show", "bravo.example"))
 	bundle, err := x.CLI(ctx, "peering", "bundle")
 	must(t, err)
-	if p.Trust.State != "held" || len(p.Trust.Pins) != 1 || !strings.Contains(bundle, p.Trust.Sequence) || len(p.Nodes) != 0 {
+	if p.Trust.State != "held" || len(p.Trust.Pins) != 1 || !strings.Contains(bundle, p.Trust.Sequence) ||
+		len(p.Nodes) != 0 {
 		t.Errorf("kept: %+v", p)
 	}
 	if out, err := a.CLI(ctx, "peer", "list", "-o", "json"); err != nil || strings.Contains(out, "bravo") {

@@ -109,9 +109,9 @@ func (a Asker) Discover(ctx context.Context, org bgp.Org, at string, web *x509.C
 	return out, nil
 }
 
-// Web serves the bundle of the endpoint's organisation to the web: at BundlePath, and at DiscoveryPath a document that names url,
-// by which others reach the former; without one if url is empty. Whoever serves it shows a certificate of an authority
-// of the web for its name (profile https_web).
+// Web serves the bundle of the endpoint's organisation to the web: at BundlePath, and at DiscoveryPath a document that
+// names url, by which others reach the former; without one if url is empty. Whoever serves it shows a certificate of an
+// authority of the web for its name (profile https_web).
 func (e *Endpoint) Web(org bgp.Org, url string) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+BundlePath, e.bundle)

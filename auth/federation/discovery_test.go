@@ -82,7 +82,8 @@ func TestGoSpiffeReadsWhatIsServedToTheWeb(t *testing.T) {
 		!b.X509Authorities()[0].Equal(acme.own.Roots[0]) {
 		t.Errorf("sequence %d, %d roots", n, len(b.X509Authorities()))
 	}
-	_, err = spiffed.FetchBundle(t.Context(), domain, "https://"+at+BundlePath, spiffed.WithWebPKIRoots(x509.NewCertPool()))
+	none := spiffed.WithWebPKIRoots(x509.NewCertPool())
+	_, err = spiffed.FetchBundle(t.Context(), domain, "https://"+at+BundlePath, none)
 	if err == nil {
 		t.Error("go-spiffe believes a server whose root it does not hold")
 	}
@@ -131,7 +132,7 @@ func TestDiscovering(t *testing.T) {
 	if err != nil || p.Unread != nil {
 		t.Fatal(err, p)
 	}
-	if p.Source.URL != "https://"+at+BundlePath || p.Source.Profile != "https_web" || p.Bundle.Digest() != acme.own.Digest() {
+	if p.Source != (Source{URL: "https://" + at + BundlePath, Profile: "https_web"}) || p.Bundle.Digest() != acme.own.Digest() {
 		t.Errorf("proposed: %+v", p)
 	}
 	if _, err := (Asker{}).Discover(t.Context(), "bravo.example", at, roots); err == nil {
