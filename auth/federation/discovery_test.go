@@ -132,7 +132,8 @@ func TestDiscovering(t *testing.T) {
 	if err != nil || p.Unread != nil {
 		t.Fatal(err, p)
 	}
-	if p.Source != (Source{URL: "https://" + at + BundlePath, Profile: "https_web"}) || p.Bundle.Digest() != acme.own.Digest() {
+	if want := (Source{URL: "https://" + at + BundlePath, Profile: "https_web"}); p.Source != want ||
+		p.Bundle.Digest() != acme.own.Digest() {
 		t.Errorf("proposed: %+v", p)
 	}
 	if _, err := (Asker{}).Discover(t.Context(), "bravo.example", at, roots); err == nil {
