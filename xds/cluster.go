@@ -199,19 +199,7 @@ func (c *Compiler) workloadCluster() *cluster.Cluster {
 // of its own: a workload that takes no connections is a CONNECT that is answered 503, and after two of them the
 // stream goes to the backups.
 func (c *Compiler) endingCluster(name string, backups bool) *cluster.Cluster {
-	cl := &cluster.Cluster{
-		Name:                          name,
-		ConnectTimeout:                durationpb.New(connectTimeout),
-		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
-		TypedExtensionProtocolOptions: c.http2Upstream(c.pings()), CircuitBreakers: c.endingBreakers(),
-		PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
-		LoadAssignment: &endpoint.ClusterLoadAssignment{
-			ClusterName: name,
-			Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
-				HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: pipe(c.cfg.Socket)}},
-			}}}},
-		},
-	}
+	cl := c.toItself(name, c.cfg.Socket)
 	if backups {
 		cl.CommonLbConfig, cl.OutlierDetection = balance(), outliers()
 		cl.OutlierDetection.ConsecutiveGatewayFailure, cl.OutlierDetection.EnforcingConsecutiveGatewayFailure = wrapperspb.UInt32(2), wrapperspb.UInt32(100)
@@ -221,6 +209,23 @@ func (c *Compiler) endingCluster(name string, backups bool) *cluster.Cluster {
 
 func pipe(path string) *core.Address {
 	return &core.Address{Address: &core.Address_Pipe{Pipe: &core.Pipe{Path: path, Mode: 0o600}}}
+}
+
+// toItself leads to a listener of this Envoy (see fromItself).
+func (c *Compiler) toItself(name, socket string) *cluster.Cluster {
+	return &cluster.Cluster{
+		Name:                          name,
+		ConnectTimeout:                durationpb.New(connectTimeout),
+		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
+		TypedExtensionProtocolOptions: c.http2Upstream(c.pings()), CircuitBreakers: c.endingBreakers(),
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
+		LoadAssignment: &endpoint.ClusterLoadAssignment{
+			ClusterName: name,
+			Endpoints: []*endpoint.LocalityLbEndpoints{{LbEndpoints: []*endpoint.LbEndpoint{{
+				HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: pipe(socket)}},
+			}}}},
+		},
+	}
 }
 
 // alias is a service's name for clusters in order of preference: an aggregate, for a TCP service most often of one

@@ -103,14 +103,20 @@ func (c *Compiler) Start(id Identity) (Delta, error) {
 	listeners := []string{egressName}
 	if c.cfg.Ingress != "" {
 		listeners = append(listeners, ingressName)
-		b.set(TypeCluster, hopsPrefix+workName, c.workloadCluster())
-		b.set(TypeListener, workName, c.workloadListener())
 		b.set(TypeExtension, guardName, extension(guardName, c.guard()))
 		c.absent(&b)
+	}
+	if c.endsConnect() {
+		b.set(TypeCluster, hopsPrefix+workName, c.workloadCluster())
+		b.set(TypeListener, workName, c.workloadListener())
 	}
 	c.pattern(&b)
 	if c.cfg.Policy != nil {
 		b.set(TypeCluster, hopsPrefix+policyName, c.policyCluster())
+	}
+	if c.asksConnections() {
+		b.set(TypeCluster, hopsPrefix+askedName, c.askedCluster())
+		b.set(TypeListener, askedName, c.askedListener())
 	}
 	if c.cfg.Underway != "" && c.cfg.Ingress != "" {
 		b.set(TypeCluster, hopsPrefix+underwayName, c.underwayCluster())
@@ -130,6 +136,10 @@ func (c *Compiler) Start(id Identity) (Delta, error) {
 	order(&d)
 	return d, b.err
 }
+
+// endsConnect tells whether CONNECT streams end at workloads beside this node: those of other nodes, which come to the
+// mesh ingress, or those of callers beside this node that are asked about.
+func (c *Compiler) endsConnect() bool { return c.cfg.Ingress != "" || c.asksConnections() }
 
 // Apply compiles the newest states of the changed services.
 func (c *Compiler) Apply(change Change) (Delta, []Problem) {
@@ -350,7 +360,7 @@ func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 	case len(local) == 0:
 	case tcp: // a stream comes to it as a CONNECT, from applications here and from other nodes, and ends there
 		work, err := c.localCluster(f, workPrefix+string(f.Service), local, false)
-		if err != nil || c.cfg.Ingress == "" {
+		if err != nil || !c.endsConnect() {
 			return []*cluster.Cluster{work}, err
 		}
 		if all = append(all, work); len(runs) == 1 {

@@ -141,14 +141,16 @@ func (c *Compiler) workloadListener() *listener.Listener {
 			}},
 		}},
 	}
+	return c.fromItself(workName, c.cfg.Socket, manager)
+}
+
+// fromItself is a listener on a Unix socket that this Envoy alone connects to.
+func (c *Compiler) fromItself(name, socket string, m *hcm.HttpConnectionManager) *listener.Listener {
 	return &listener.Listener{
-		Name:                          workName,
-		StatPrefix:                    workName,
-		Address:                       pipe(c.cfg.Socket),
-		IgnoreGlobalConnLimit:         true,
+		Name: name, StatPrefix: name, Address: pipe(socket), IgnoreGlobalConnLimit: true,
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
 		FilterChains: []*listener.FilterChain{{
-			Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", manager)},
+			Filters: []*listener.Filter{networkFilter("envoy.filters.network.http_connection_manager", m)},
 		}},
 	}
 }
@@ -288,10 +290,11 @@ func (f *Forwarding) local() []Target {
 
 // tcpListeners are the loopback port of a TCP service and, where it has one, the address of its own. What comes there
 // goes on as a CONNECT stream, to a workload beside this node too: so the listener stays the same, and with it its
-// connections, whatever way the service takes. A node without an ingress ends no such streams and goes straight to its
+// connections, whatever way the service takes. A node that ends no such streams (see endsConnect) goes straight to its
 // workload.
 func (c *Compiler) tcpListeners(f *Forwarding) []*listener.Listener {
 	target := c.tcpTarget(f)
+	asked := target == hopsPrefix+askedName
 	proxy := &tcpproxy.TcpProxy{
 		StatPrefix:         "tcp-egress",
 		ClusterSpecifier:   &tcpproxy.TcpProxy_Cluster{Cluster: target},
@@ -304,11 +307,11 @@ func (c *Compiler) tcpListeners(f *Forwarding) []*listener.Listener {
 			MaxInterval:  durationpb.New(300 * time.Millisecond),
 		},
 	}
-	if target == clusterName(f) {
-		proxy.TunnelingConfig = &tcpproxy.TcpProxy_TunnelingConfig{
-			Hostname:     string(f.Service),
-			HeadersToAdd: []*core.HeaderValueOption{c.hopHeader()},
-		}
+	if asked || target == clusterName(f) {
+		proxy.TunnelingConfig = &tcpproxy.TcpProxy_TunnelingConfig{Hostname: string(f.Service)}
+	}
+	if target == clusterName(f) { // else where it is asked about, with the service's routes
+		proxy.TunnelingConfig.HeadersToAdd = []*core.HeaderValueOption{c.hopHeader()}
 	}
 	at := func(prefix, ip string, port uint16) *listener.Listener {
 		return &listener.Listener{
@@ -328,7 +331,10 @@ func (c *Compiler) tcpListeners(f *Forwarding) []*listener.Listener {
 
 // tcpTarget is the cluster of a TCP service's listener.
 func (c *Compiler) tcpTarget(f *Forwarding) string {
-	if c.cfg.Ingress == "" && len(f.local()) > 0 {
+	switch {
+	case c.asksConnections():
+		return hopsPrefix + askedName
+	case !c.endsConnect() && len(f.local()) > 0:
 		return workPrefix + string(f.Service)
 	}
 	return clusterName(f)

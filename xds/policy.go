@@ -7,8 +7,10 @@ import (
 	mutation "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	authz "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	early "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -23,12 +25,16 @@ import (
 type PolicyCheck struct {
 	Socket          string // path of the Unix socket where the node answers; required
 	Ingress, Egress bool   // where it is asked: of what other nodes send, of what callers beside this node do
+	// Connections is the path of the Unix socket on which Envoy takes, from itself, the connections that callers beside
+	// this node make to TCP services, to ask about them; required with Egress.
+	Connections string
 	// Hold says that the node ends the requests under way whose right ends (package extproc).
 	Hold bool
 }
 
 const (
 	policyName    = "policy"
+	askedName     = "tcp-asked"
 	policyFilter  = "envoy.filters.http.ext_authz"
 	policyTimeout = 5 * time.Second
 )
@@ -85,6 +91,28 @@ func (c *Compiler) askPolicy(name, caller string, m *hcm.HttpConnectionManager) 
 	if c.cfg.Policy.Hold {
 		m.HttpFilters = append(m.HttpFilters, c.holdLong(), c.holdOpen())
 	}
+}
+
+// asksConnections tells whether Envoy asks about connections that callers beside this node make to TCP services.
+func (c *Compiler) asksConnections() bool { return c.asks(egressName) }
+
+// askedListener takes the connections that callers beside this node make to TCP services, each as a CONNECT stream from
+// the service's own listener, and asks about it before it goes on to a next hop or a workload. ext_authz as a network
+// filter would not do: it asks when the caller has sent a byte, and what a server says first has gone through by then.
+func (c *Compiler) askedListener() *listener.Listener {
+	m := c.manager(egressName)
+	m.StatPrefix, m.AccessLog = askedName, nil // the service's listener tells of the connection
+	m.CodecType, m.Http2ProtocolOptions = hcm.HttpConnectionManager_HTTP2, c.http2(hopStreams)
+	m.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "CONNECT"}}
+	m.EarlyHeaderMutationExtensions = append(m.EarlyHeaderMutationExtensions, c.ownCaller())
+	c.askPolicy(egressName, besideNode, m)
+	m.HttpFilters = append(m.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
+	return c.fromItself(askedName, c.cfg.Policy.Connections, m)
+}
+
+// askedCluster leads there.
+func (c *Compiler) askedCluster() *cluster.Cluster {
+	return c.toItself(hopsPrefix+askedName, c.cfg.Policy.Connections)
 }
 
 // whileItRestarts has a check wait for a node that is being restarted: its socket is away for a moment, and calls are

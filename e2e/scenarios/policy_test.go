@@ -5,6 +5,11 @@ const spreadFile = "policy/spread/spread.go"
 // policyScenarios are about policies that the nodes of an organisation share, and about what they permit.
 func policyScenarios() []scenario {
 	return append(rights(), []scenario{
+		{422, "a connection of one's own application", "A node decides on what its own applications call: a TCP service " +
+			"is one of those, though no request shows it.", []guard{
+			one("a connection is asked about before it reaches anything", "xds TestGolden/tcp_asked", "xds/listener.go",
+				"	case c.asksConnections():\n", "	case false:\n"),
+		}},
 		{276, "a forged set", "A node, or somebody with its session, says that a set of its own is the organisation's: " +
 			"only what a followed node signed is taken.", []guard{
 			one("a head is verified", "policy/spread TestForgeries", spreadFile,

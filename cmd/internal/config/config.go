@@ -134,7 +134,7 @@ type Tap struct {
 // Policy is who may call the services that this node takes calls for.
 type Policy struct {
 	Enforce string   `yaml:"enforce" doc:"on (Envoy asks about every request and connection that other nodes send, and what no policy permits is denied), shadow (it asks, everything passes, and what would be denied is recorded) or off" default:"off"`
-	Egress  bool     `yaml:"egress" doc:"ask about calls of this node's own applications as well" default:"false"`
+	Egress  bool     `yaml:"egress" doc:"ask about calls and TCP connections of this node's own applications as well" default:"false"`
 	Headers []string `yaml:"headers" doc:"names of request headers, in lower case, that policies may look at" default:"[]"`
 	Follow  []string `yaml:"follow" doc:"names of the nodes of this organisation whose policies this node takes, itself among them if policies may be applied here; * for every node; empty: this node has policies of its own" default:"[]"`
 	Sample  int      `yaml:"sample" doc:"how many of a hundred allowed calls are kept for catalyst policy simulate and why, 0 to 100; denied ones all are" default:"10"`

@@ -80,6 +80,7 @@ const (
 	adsSocket    = "ads.sock"
 	adminSocket  = "envoy-admin.sock"
 	tcpSocket    = "tcp.sock"
+	askedSocket  = "asked.sock"
 	policySocket = "policy.sock"
 	watchSocket  = "underway.sock"
 	usedFile     = "used.json"

@@ -94,7 +94,7 @@ func (d *Daemon) policyCheck() *xds.PolicyCheck {
 		return nil
 	}
 	return &xds.PolicyCheck{Socket: filepath.Join(d.data, policySocket), Ingress: true, Egress: d.cfg.Policy.Egress,
-		Hold: d.cfg.Policy.Enforce == "on"}
+		Connections: filepath.Join(d.data, askedSocket), Hold: d.cfg.Policy.Enforce == "on"}
 }
 
 // lookups is how hosts are looked up.
