@@ -231,16 +231,19 @@ func TestChecks(t *testing.T) {
 		"garbage for one": {with(check("GET", "/", svc, "books.acme.example"), cert("%zz")), codes.PermissionDenied, ""},
 		"XFCC": {check("GET", "/", svc, "books.acme.example", "x-forwarded-client-cert",
 			"URI=spiffe://bravo.example/node/edge"), codes.OK, `Workload::"local"`},
-		"forbidden":       {check("GET", "/admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"encoded":         {check("GET", "/%61dmin", svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"dots":            {check("GET", "/a/../admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"encoded dots":    {check("GET", "/a/%2e%2e/admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"slashes":         {check("GET", "//admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"a backslash":     {check("GET", `/a\admin`, svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"NUL":             {check("GET", "/a%00", svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"not a path":      {check("GET", "admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
-		"all of a server": {check("OPTIONS", "*", svc, "books.acme.example"), codes.OK, `Workload::"local"`},
-		"a connection":    {check("CONNECT", "", svc, "books.acme.example"), codes.OK, `Workload::"local"`},
+		"a method in small letters": {check("get", "/", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"a method in both":          {check("DELeTE", "/", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"a method of one's own":     {check("M-SEARCH", "/", svc, "books.acme.example"), codes.OK, `Workload::"local"`},
+		"forbidden":                 {check("GET", "/admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"encoded":                   {check("GET", "/%61dmin", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"dots":                      {check("GET", "/a/../admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"encoded dots":              {check("GET", "/a/%2e%2e/admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"slashes":                   {check("GET", "//admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"a backslash":               {check("GET", `/a\admin`, svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"NUL":                       {check("GET", "/a%00", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"not a path":                {check("GET", "admin", svc, "books.acme.example"), codes.PermissionDenied, ""},
+		"all of a server":           {check("OPTIONS", "*", svc, "books.acme.example"), codes.OK, `Workload::"local"`},
+		"a connection":              {check("CONNECT", "", svc, "books.acme.example"), codes.OK, `Workload::"local"`},
 	} {
 		k := &tokens{}
 		s := New(Config{Engine: &engine, Log: slog.New(slog.DiscardHandler), Tokens: k, ServiceHeader: svc})
@@ -275,6 +278,31 @@ func TestChecks(t *testing.T) {
 		}
 		if name == "a token" && len(k.seen) != 32 {
 			t.Error("the token was verified without the certificate that it came with")
+		}
+	}
+}
+
+// An identity has one spelling (SPIFFE ID §2): another that somebody may take for the same is none.
+func TestIdentitiesHaveOneSpelling(t *testing.T) {
+	s := New(Config{Engine: permits(t), Log: slog.New(slog.DiscardHandler)})
+	for id, good := range map[string]bool{
+		"spiffe://bravo.example/node/edge": true, "spiffe://bravo.example/ns/a/sa/B_c.d-e": true,
+		"spiffe://Bravo.example/node/edge": false, "spiffe://bravo.example/node/%65dge": false,
+		"spiffe://bravo.example/node/edge/": false, "spiffe://bravo.example//node/edge": false,
+		"spiffe://bravo.example/x/../node/edge": false, "spiffe://bravo.example/node/./edge": false,
+		"spiffe://bravo.example:443/node/edge": false, "spiffe://u@bravo.example/node/edge": false,
+		"spiffe://bravo.example/node/edge?": false, "spiffe://bravo.example/node/edge#x": false,
+		"spiffe://bravo.example.:/node/edge": false, "spiffe://bravo.example/node/ed%67e": false,
+		"spiffe://bravo.example/": false, "spiffe://bravo.example": false, "spiffe:///node/edge": false,
+		"spiffe:node/edge": false, "//bravo.example/node/edge": false,
+	} {
+		u, err := url.Parse(id)
+		if err != nil {
+			continue // nobody can make a certificate of it with this library, nor read one
+		}
+		got, err := s.identify(certificate(t, false, id))
+		if (err == nil) != good || good && got.uri != u.String() {
+			t.Errorf("%s: %+v, %v", id, got, err)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/catalyst-router/catalyst/policy"
@@ -61,6 +62,9 @@ func (s *Server) read(ctx context.Context, req *auth.CheckRequest) (q question, 
 		return q, err
 	}
 	q.call.Method, q.call.SNI = http.GetMethod(), attributes.GetTlsSession().GetSni()
+	if strings.ToUpper(q.call.Method) != q.call.Method {
+		return q, fmt.Errorf("method %.50q: want it in capitals, as not everybody tells it from those", q.call.Method)
+	}
 	q.call.Connect = http.GetMethod() == "CONNECT"
 	q.lasts = lasts(http.GetMethod(), headers)
 	if q.call.Host, q.call.Port, err = authority(http.GetHost(), extensions[PortKey]); err != nil {
@@ -117,9 +121,11 @@ func (s *Server) identify(encoded string) (identity, error) {
 		return identity{}, errors.New("the caller's certificate is one of an authority")
 	}
 	u := leaf.URIs[0]
-	if u.Scheme != "spiffe" || u.Host == "" || len(u.Path) < 2 || u.RawQuery != "" || u.Fragment != "" ||
-		u.User != nil || u.Port() != "" {
-		return identity{}, errors.New("the caller's certificate has no SPIFFE id")
+	switch name, err := spiffeid.FromURI(u); {
+	case err != nil:
+		return identity{}, fmt.Errorf("the caller's certificate has no SPIFFE id: %w", err)
+	case name.Path() == "":
+		return identity{}, errors.New("the caller's certificate names a trust domain and nobody in it")
 	}
 	sum := sha256.Sum256(leaf.Raw)
 	id := identity{nodeOf(u), sum[:]}

@@ -282,6 +282,8 @@ func TestRequestsThatLieAtEnvoy(t *testing.T) {
 		"a port":                   {asking("GET /", "Host: secret.acme.example:8080"), "403 404"},
 		"no host":                  {asking("GET /"), "400 403 404"},
 		"an odd method":            {asking("G@T /", toBooks), "400 403"},
+		"a small method":           {asking("get /", toBooks), "400 403"},
+		"a method in both cases":   {asking("gEt /", toBooks), "400 403"},
 		"length and chunks": {
 			asking("POST /", toBooks, "Content-Length: 5", "Transfer-Encoding: chunked") + "0\r\n\r\nGET /", "400 403",
 		},
