@@ -57,7 +57,7 @@ func scenarios() []scenario {
 		discoveries(),
 		deliveries(), maintenance(),
 		ingressScenarios(),
-		abuse(), floods(), held(), betweenOrganisations(), acrossTheBorder(), inOne(), proposals(),
+		abuse(), floods(), paced(), held(), betweenOrganisations(), acrossTheBorder(), inOne(), proposals(),
 		dataPlaneScenarios(), machineScenarios(),
 		gatewayScenarios(),
 		orderScenarios(),

@@ -24,7 +24,7 @@ func TestWhatIsNamedComesFirst(t *testing.T) {
 	}
 	s.told.next(st)
 	var d xds.Delta
-	for i := range maxBatch + 10 { // so that one response has both
+	for i := range leastBatch + 10 { // so that one response has both
 		name := string(rune('a'+i%26)) + string(rune('a'+i/26%26))
 		for _, prefix := range []string{"http/", "local/", "hops/"} {
 			d.Set = append(d.Set, xds.Resource{Type: xds.TypeCluster, Name: prefix + name, Version: "1"})

@@ -30,7 +30,14 @@ func (q *queue) remove(name string) {
 	}
 }
 
-func (q *queue) empty() bool { return q == nil || len(q.named)+len(q.naming) == 0 }
+func (q *queue) empty() bool { return q.size() == 0 }
+
+func (q *queue) size() int {
+	if q == nil {
+		return 0
+	}
+	return len(q.named) + len(q.naming)
+}
 
 // of ranges over those that others name, or over the rest. They may be removed meanwhile.
 func (q *queue) of(named bool) iter.Seq[string] {

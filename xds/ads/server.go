@@ -64,7 +64,6 @@ type Acknowledged struct {
 
 const (
 	removalPatience = 2 * time.Second // for an Envoy to acknowledge what no longer names a cluster
-	maxBatch        = 500             // resources of one response
 	maxNacks        = 1000            // kept of one Envoy
 )
 

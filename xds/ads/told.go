@@ -18,6 +18,7 @@ type response struct {
 	sent      time.Time
 	resources []*xds.Resource
 	whole     bool            // everything of its type, as state of the world
+	work      int             // for Envoy to take it in, if it is of scopes; see scopeWork
 	overtaken map[string]bool // what was removed after it was sent: its answer does not count
 }
 
@@ -42,6 +43,10 @@ func (tl *told) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Durati
 		return st.respond(set[0].Type, set, nil), 0
 	}
 	resp := tl.addition(st)
+	now := time.Now()
+	if later := st.digested(now); resp == nil && later > 0 { // what replaces something is yet to be sent
+		return nil, sooner(later, sooner(retry, st.lingering.wait(now)))
+	}
 	if resp == nil && tl.forsaken(st) {
 		resp = tl.addition(st)
 	}
@@ -49,7 +54,7 @@ func (tl *told) next(st *stream) (*discovery.DeltaDiscoveryResponse, time.Durati
 		return resp, 0
 	}
 	resp, wait := tl.removals(st)
-	return resp, sooner(wait, sooner(retry, st.lingering.wait(time.Now())))
+	return resp, sooner(wait, sooner(retry, st.lingering.wait(now)))
 }
 
 // sooner is the shorter of two waits, of which 0 is none.
@@ -79,14 +84,15 @@ func (tl *told) addition(st *stream) *discovery.DeltaDiscoveryResponse {
 // additions builds a response of a type with what is new or changed, or only with what others name. What is gone
 // stays pending.
 func (tl *told) additions(st *stream, typeURL string, named bool) *discovery.DeltaDiscoveryResponse {
-	if st.pending[typeURL] == nil {
+	if st.pending[typeURL] == nil || typeURL == xds.TypeScope && st.digested(time.Now()) > 0 {
 		return nil
 	}
 	sub := st.subs[typeURL]
-	set := tl.due(st, sub, typeURL, true, nil)
+	most := st.batch(typeURL)
+	set := tl.due(st, sub, typeURL, true, most, nil)
 	// what names others waits for a response in which, or after which, all of them are there
-	if !named && len(set) < maxBatch {
-		set = tl.due(st, sub, typeURL, false, set)
+	if !named && len(set) < most {
+		set = tl.due(st, sub, typeURL, false, most, set)
 	}
 	if st.pending[typeURL].empty() && !named {
 		delete(st.pending, typeURL)
@@ -98,8 +104,11 @@ func (tl *told) additions(st *stream, typeURL string, named bool) *discovery.Del
 	return st.respond(typeURL, set, nil)
 }
 
-// due takes what waits and is to be sent, up to a batch: resources that others name, or the rest.
-func (tl *told) due(st *stream, sub *subscription, typeURL string, named bool, set []*xds.Resource) []*xds.Resource {
+// due takes what waits and is to be sent, until a set has as many as it may have: resources that others name, or the
+// rest.
+func (tl *told) due(
+	st *stream, sub *subscription, typeURL string, named bool, most int, set []*xds.Resource,
+) []*xds.Resource {
 	queue := st.pending[typeURL]
 	for name := range queue.of(named) {
 		ref := xds.Ref{Type: typeURL, Name: name}
@@ -134,7 +143,7 @@ func (tl *told) due(st *stream, sub *subscription, typeURL string, named bool, s
 				st.changed(routes) // it asks for them, or has them and is told nothing
 			}
 		}
-		if len(set) == maxBatch {
+		if len(set) == most {
 			break
 		}
 	}
@@ -285,6 +294,6 @@ func (st *stream) respond(typeURL string, set []*xds.Resource, removed []string)
 		)
 		st.bytes += len(r.Body)
 	}
-	st.outstanding[nonce] = &response{sent: time.Now(), resources: set}
+	st.outstanding[nonce] = &response{sent: time.Now(), resources: set, work: st.scopeWork(typeURL, set, removed)}
 	return resp
 }
