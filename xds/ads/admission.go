@@ -14,7 +14,9 @@ import (
 
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/catalyst-router/catalyst/xds"
@@ -253,7 +255,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, opts []grpc.Serve
 			MinTime:             s.cfg.Pings / 2,
 			PermitWithoutStream: true,
 		}))...)
-	v := &visit{Server: s, leave: make(chan struct{}, 1)}
+	v := &visit{Server: s, leave: make(chan struct{}, 1), shown: make(chan time.Time, 1)}
 	discovery.RegisterAggregatedDiscoveryServiceServer(srv, v)
 	if s.cfg.Register != nil {
 		s.cfg.Register(srv)
@@ -268,19 +270,52 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, opts []grpc.Serve
 		defer close(done)
 		_ = srv.Serve(newSingle(conn)) // its error is that of the single listener: there is no second connection
 	}()
-	select {
-	case <-done:
-	case <-v.leave: // the next connection has the limit of its own time
+	if v.wait(done) { // the next connection has the limit of its own time
 		srv.GracefulStop()
 	}
 	srv.Stop()
 	<-done
 }
 
+// wait returns when a connection is to end: true when its streams may end by themselves, false when it is over or the
+// certificate that was shown on it is. An Envoy that has another by then connects again and is sent nothing twice; one
+// that has not goes on with what it was given.
+func (v *visit) wait(done <-chan struct{}) bool {
+	var over <-chan time.Time
+	for {
+		select {
+		case <-done:
+			return false
+		case <-v.leave:
+			return true
+		case until := <-v.shown:
+			t := time.NewTimer(time.Until(until))
+			defer t.Stop() // there is one certificate a connection
+			over = t.C
+		case <-over:
+			v.cfg.Log.Info("an Envoy's certificate has ended, and with it its connection")
+			return false
+		}
+	}
+}
+
 // visit is the discovery service on one connection.
 type visit struct {
 	*Server
-	leave chan struct{} // asked for when a stream was refused for its size
+	leave chan struct{}  // asked for when a stream was refused for its size
+	shown chan time.Time // when the certificate ends that was shown on the connection; none on a Unix socket
+	told  sync.Once
+}
+
+// certificate has the connection end with the certificate that was shown on it.
+func (v *visit) certificate(ctx context.Context) {
+	p, _ := peer.FromContext(ctx)
+	if p == nil {
+		return
+	}
+	if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.PeerCertificates) > 0 {
+		v.told.Do(func() { v.shown <- info.State.PeerCertificates[0].NotAfter })
+	}
 }
 
 // hangUp ends the connection when its streams have ended.
@@ -293,11 +328,13 @@ func (v *visit) hangUp() {
 
 // DeltaAggregatedResources serves one Envoy.
 func (v *visit) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
+	v.certificate(rpc.Context())
 	return v.ended(v.Server.DeltaAggregatedResources(rpc))
 }
 
 // StreamAggregatedResources serves one Envoy that asks for the state of the world.
 func (v *visit) StreamAggregatedResources(rpc discovery.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
+	v.certificate(rpc.Context())
 	return v.ended(v.Server.StreamAggregatedResources(rpc))
 }
 
