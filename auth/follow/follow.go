@@ -156,6 +156,10 @@ func (f *Feed) follow(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // it was told to end
 		}
+		if errors.Is(err, errOver) && time.Since(begun) > firstRetry {
+			wait = firstRetry
+			continue // with the certificate of now; if there is none, that is told by what comes next
+		}
 		if before := f.note(err); before == nil || errors.Is(before, errNotYet) {
 			f.cfg.Log.Warn("the feed of revocations is down, trying again", "organisation", f.cfg.Org, "error", err)
 		}
@@ -207,11 +211,7 @@ func (f *Feed) once(ctx context.Context) error {
 		}
 		out, err := stream.Recv()
 		if err != nil {
-			// A stream that has begun may have shown a certificate from before.
-			if first && status.Code(err) == codes.Unauthenticated && f.cfg.Refused != nil {
-				f.cfg.Refused()
-			}
-			return explain(err)
+			return f.ended(err, first)
 		}
 		quiet.Reset(silence)
 		if err := f.take(ctx, out); err != nil {
@@ -219,6 +219,21 @@ func (f *Feed) once(ctx context.Context) error {
 		}
 		_ = f.note(nil)
 	}
+}
+
+// errOver says that a stream ended with the certificate that had been shown for it, as it has to.
+var errOver = errors.New("the certificate that was shown has ended") //nolint:gochecknoglobals // a sentinel
+
+// ended is why a stream ended, at its beginning or later.
+func (f *Feed) ended(err error, first bool) error {
+	switch {
+	case status.Code(err) != codes.Unauthenticated:
+	case !first: // it was shown when the stream began, and may be one from before
+		return fmt.Errorf("the identity service: %w", errOver)
+	case f.cfg.Refused != nil:
+		f.cfg.Refused()
+	}
+	return explain(err)
 }
 
 // take takes over what the service says.
