@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,7 +105,8 @@ type Config struct {
 type Server struct {
 	auth.UnimplementedAuthorizationServer
 	cfg          Config
-	headers      map[string]bool
+	headers      map[string]bool // that policies may look at
+	reads        map[string]bool // that anybody looks at
 	certificates *lru.Cache[string, identity]
 }
 
@@ -112,6 +114,9 @@ const (
 	maxCertificates = 4096
 	maxMessage      = 1 << 20 // bytes of a CheckRequest; Envoy's headers are 60 KiB
 	pingInterval    = 5 * time.Second
+	// workers answer checks one after the other, so that not each has to grow a stack for Cedar; when all of them wait,
+	// such as for the keys of a token, a check gets a goroutine of its own.
+	workers = 16
 )
 
 var _ auth.AuthorizationServer = (*Server)(nil)
@@ -124,9 +129,12 @@ func New(cfg Config) *Server {
 	if _, nobody := cfg.Tracer.(noop.Tracer); nobody {
 		cfg.Tracer = nil // it would not look at what begin looks for
 	}
-	s := &Server{cfg: cfg, headers: map[string]bool{}}
+	s := &Server{cfg: cfg, headers: map[string]bool{}, reads: map[string]bool{}}
 	for _, h := range cfg.Headers {
 		s.headers[h] = true
+	}
+	for _, h := range slices.Concat(readHeaders(), cfg.Headers, []string{cfg.ServiceHeader}) {
+		s.reads[h] = true
 	}
 	s.certificates, _ = lru.New[string, identity](maxCertificates) // its only error is a size below 1
 	return s
@@ -134,7 +142,7 @@ func New(cfg Config) *Server {
 
 // Serve answers on a listener until ctx ends.
 func (s *Server) Serve(ctx context.Context, l net.Listener, opts ...grpc.ServerOption) error {
-	opts = append(opts, grpc.MaxRecvMsgSize(maxMessage),
+	opts = append(opts, grpc.MaxRecvMsgSize(maxMessage), grpc.NumStreamWorkers(workers),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingInterval, PermitWithoutStream: true}))
 	srv := grpc.NewServer(opts...)
 	auth.RegisterAuthorizationServer(srv, s)
@@ -151,6 +159,7 @@ func (s *Server) Check(ctx context.Context, req *auth.CheckRequest) (*auth.Check
 	began := s.cfg.Now()
 	ctx, span := s.begin(ctx, req)
 	v := s.judge(ctx, req, began)
+	v.principal = v.record.Call.Principal()
 	v.record.ID, v.record.At, v.record.Took = policy.NewID(), began, s.cfg.Now().Sub(began)
 	v.record.Shadow = s.cfg.Shadow
 	finish(span, &v)
@@ -184,13 +193,14 @@ const (
 
 // verdict is a decision with what the answer needs of the request. The zero value denies.
 type verdict struct {
-	outcome outcome
-	record  policy.Record
-	bearer  bool // a token was verified
-	keep    bool // whoever is next wants to see it
-	held    bool // the request ends with its right
-	lasts   bool // it may last however short its answer is
-	token   string
+	outcome   outcome
+	record    policy.Record
+	principal string // whom the policies took the caller for
+	bearer    bool   // a token was verified
+	keep      bool   // whoever is next wants to see it
+	held      bool   // the request ends with its right
+	lasts     bool   // it may last however short its answer is
+	token     string
 }
 
 // judge decides a request.
@@ -232,36 +242,50 @@ func (s *Server) judge(ctx context.Context, req *auth.CheckRequest, now time.Tim
 	return v
 }
 
+// grant is all that an answer which lets a request through consists of, in one piece: what Envoy waits for is mostly
+// that such pieces are found and written.
+type grant struct {
+	response auth.CheckResponse
+	http     auth.CheckResponse_OkResponse
+	ok       auth.OkHttpResponse
+	status   status.Status
+	options  [4]core.HeaderValueOption
+	headers  [4]core.HeaderValue
+	set      [4]*core.HeaderValueOption
+	remove   [4]string
+}
+
 func (s *Server) allowed(v verdict) *auth.CheckResponse {
-	ok := &auth.OkHttpResponse{}
+	g := &grant{}
+	g.ok.Headers, g.ok.HeadersToRemove = g.set[:0], g.remove[:0]
 	set := func(name, value string) {
 		if value == "" {
-			ok.HeadersToRemove = append(ok.HeadersToRemove, name)
+			g.ok.HeadersToRemove = append(g.ok.HeadersToRemove, name)
 			return
 		}
-		ok.Headers = append(ok.Headers, header(name, value))
+		n := len(g.ok.Headers)
+		g.headers[n].Key, g.headers[n].Value = name, value
+		g.options[n].Header, g.options[n].AppendAction = &g.headers[n], overwrite
+		g.ok.Headers = append(g.ok.Headers, &g.options[n])
 	}
-	set(PrincipalHeader, v.record.Call.Principal())
+	set(PrincipalHeader, v.principal)
 	set(PeerHeader, v.record.Call.Peer)
 	set(DecisionHeader, v.record.ID)
 	if v.held && v.lasts {
 		set(HoldHeader, v.record.ID)
 	}
 	if v.bearer && !v.keep {
-		ok.HeadersToRemove = append(ok.HeadersToRemove, "authorization")
+		g.ok.HeadersToRemove = append(g.ok.HeadersToRemove, "authorization")
 	}
-	return &auth.CheckResponse{
-		Status:          &status.Status{Code: int32(codes.OK)},
-		HttpResponse:    &auth.CheckResponse_OkResponse{OkResponse: ok},
-		DynamicMetadata: facts(v),
-	}
+	g.http.OkResponse = &g.ok
+	g.response.Status, g.response.HttpResponse, g.response.DynamicMetadata = &g.status, &g.http, facts(v)
+	return &g.response
 }
 
+const overwrite = core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
+
 func header(name, value string) *core.HeaderValueOption {
-	return &core.HeaderValueOption{
-		Header:       &core.HeaderValue{Key: name, Value: value},
-		AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-	}
+	return &core.HeaderValueOption{Header: &core.HeaderValue{Key: name, Value: value}, AppendAction: overwrite}
 }
 
 // refusal says nothing of the reason: whoever may know it has the decision's id.
@@ -293,14 +317,29 @@ func facts(v verdict) *structpb.Struct {
 	if v.outcome == allow {
 		result = "allow"
 	}
-	fields := map[string]*structpb.Value{
-		"decision": structpb.NewStringValue(v.record.ID), "result": structpb.NewStringValue(result),
-		"principal":  structpb.NewStringValue(v.record.Call.Principal()),
-		"policies":   structpb.NewStringValue(strings.Join(v.record.Decision.Policies, ",")),
-		"policy_set": structpb.NewStringValue(v.record.Decision.Snapshot),
-	}
+	f := &factsOf{}
+	f.fields.Fields = make(map[string]*structpb.Value, len(f.values))
+	f.add("decision", v.record.ID)
+	f.add("result", result)
+	f.add("principal", v.principal)
+	f.add("policies", strings.Join(v.record.Decision.Policies, ","))
+	f.add("policy_set", v.record.Decision.Snapshot)
 	if v.held {
-		fields[heldKey] = structpb.NewStringValue(heldOf(v).text())
+		f.add(heldKey, heldOf(v).text())
 	}
-	return &structpb.Struct{Fields: fields}
+	return &f.fields
+}
+
+// factsOf are facts in one piece (see grant).
+type factsOf struct {
+	fields structpb.Struct
+	values [6]structpb.Value
+	texts  [6]structpb.Value_StringValue
+}
+
+func (f *factsOf) add(name, text string) {
+	n := len(f.fields.Fields)
+	f.texts[n].StringValue = text
+	f.values[n].Kind = &f.texts[n]
+	f.fields.Fields[name] = &f.values[n]
 }

@@ -144,14 +144,22 @@ func nodeOf(u *url.URL) string {
 	return u.String()
 }
 
-// headersOf returns all values of each header, by its name in lower case, whichever way Envoy was told to send them.
+// readHeaders are the names, in lower case, of the headers that this package itself looks at.
+func readHeaders() []string {
+	return []string{":authority", "host", "authorization", "upgrade", "transfer-encoding", "content-type", "content-length"}
+}
+
+// headersOf returns all values of each header that anybody looks at, by its name in lower case, whichever way Envoy was
+// told to send them.
 func (s *Server) headersOf(http *auth.AttributeContext_HttpRequest) (map[string][]string, error) {
-	all := map[string][]string{}
+	all := make(map[string][]string, len(s.reads))
 	for _, h := range http.GetHeaderMap().GetHeaders() {
-		all[h.GetKey()] = append(all[h.GetKey()], valueOf(h))
+		if name := h.GetKey(); s.reads[name] {
+			all[name] = append(all[name], valueOf(h))
+		}
 	}
 	for name, value := range http.GetHeaders() {
-		if all[name] == nil {
+		if s.reads[name] && all[name] == nil {
 			all[name] = []string{value}
 		}
 	}

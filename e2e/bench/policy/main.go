@@ -1,5 +1,6 @@
 // Command policy loads one Envoy that asks before it lets a request through, over 16 connections with certificates of
-// their own: without the filter, with a server that always says yes (the floor: nobody can be faster), with ours, with
+// their own: without the filter, with a server that always says yes (the floor: nobody can be faster), with one that says
+// so in as many words as ours, with ours, with
 // OPA as a library in the same server, and with cedar-go's own look at every policy. Each request carries a token that
 // is bound to its connection's certificate, and each decider has the same grants.
 package main
@@ -52,7 +53,7 @@ func kindsOf(only string) []string {
 	if only != "" {
 		return strings.Split(only, ",")
 	}
-	return []string{"none", "floor", "ours-10", "ours-10000", "opa-10000", "scan-10000"}
+	return []string{"none", "floor", "told", "ours-10", "ours-10000", "opa-10000", "scan-10000"}
 }
 
 func run(ctx context.Context, binary string, period time.Duration, rounds int, kinds []string) (err error) {

@@ -11,9 +11,11 @@ import (
 	"strconv"
 	"strings"
 
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	status "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/catalyst-router/catalyst/auth/token"
 	"github.com/catalyst-router/catalyst/policy"
@@ -33,9 +35,9 @@ func serve(ctx context.Context, kind, dir string) error {
 		return err
 	}
 	debug.SetGCPercent(200) // about what a node that decides has (cmd/internal/heap), for every kind
-	if kind == "floor" {
+	if kind == "floor" || kind == "told" {
 		srv := grpc.NewServer()
-		auth.RegisterAuthorizationServer(srv, yes{})
+		auth.RegisterAuthorizationServer(srv, yes{told: kind == "told"})
 		return srv.Serve(l)
 	}
 	name, text, _ := strings.Cut(kind, "-")
@@ -60,16 +62,30 @@ func serve(ctx context.Context, kind, dir string) error {
 	return extauthz.New(cfg).Serve(ctx, l)
 }
 
-// yes says yes to everything, and looks at nothing.
+// yes says yes to everything, and looks at nothing. If it is to be told, the answer has in it what ours has: whom the
+// caller was taken for, for the workload and for the log.
 type yes struct {
 	auth.UnimplementedAuthorizationServer
+	told bool
 }
 
-func (yes) Check(context.Context, *auth.CheckRequest) (*auth.CheckResponse, error) {
-	return &auth.CheckResponse{
-		Status:       &status.Status{},
-		HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: &auth.OkHttpResponse{}},
-	}, nil
+func (y yes) Check(context.Context, *auth.CheckRequest) (*auth.CheckResponse, error) {
+	ok := &auth.OkHttpResponse{}
+	out := &auth.CheckResponse{Status: &status.Status{}, HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok}}
+	if !y.told {
+		return out, nil
+	}
+	const principal, decision = `USER::"user-1"`, "2WQZ7J5V3K6XH4TD"
+	for name, value := range map[string]string{extauthz.PrincipalHeader: principal, extauthz.DecisionHeader: decision,
+		extauthz.PeerHeader: "spiffe://bravo.example/node/edge"} {
+		ok.Headers = append(ok.Headers, &core.HeaderValueOption{Header: &core.HeaderValue{Key: name, Value: value},
+			AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD})
+	}
+	ok.HeadersToRemove = []string{"authorization"}
+	var err error
+	out.DynamicMetadata, err = structpb.NewStruct(map[string]any{"decision": decision, "result": "allow",
+		"principal": principal, "policies": "p1", "policy_set": "2ad60a0f1d9c8a34d2a6f5c46c1a09c3"})
+	return out, err
 }
 
 // tokens verifies as a node does.
