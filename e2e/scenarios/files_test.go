@@ -56,8 +56,8 @@ func fileScenarios() []scenario {
 		{188, "spoofed identity", "A caller sends the headers by which workloads are told who calls: they are what the " +
 			"policy found.", []guard{
 			one("identity headers are written over", "policy/extauthz TestChecks", "policy/extauthz/extauthz.go",
-				"AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD}",
-				"AppendAction: core.HeaderValueOption_ADD_IF_ABSENT}"),
+				"const overwrite = core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD",
+				"const overwrite = core.HeaderValueOption_ADD_IF_ABSENT"),
 		}},
 		{189, "two readings of a path", "A path that policy and workload could read differently is denied.", []guard{
 			one("a path is judged as it is decoded", "policy/extauthz TestChecks", "policy/extauthz/read.go",
