@@ -100,14 +100,22 @@ func (b *Book) publish() {
 	b.believed.Store(now)
 }
 
+// Over returns why nothing of an organisation is believed any more: the peering with it has ended; nil if not.
+func (b *Book) Over(org bgp.Org) error {
+	if at, over := b.believed.Load().ended[org]; over {
+		return fmt.Errorf("the peering with %s has ended at %s", org, at.Format(time.RFC3339))
+	}
+	return nil
+}
+
 // Honours returns why tokens of another organisation are not believed for a service of this full name, or with "" for
 // any; nil if nothing that is known here is against it. Only a node that has a peering with the organisation, or had
 // one, has a say: at a node behind the border its configuration alone decides.
 func (b *Book) Honours(org bgp.Org, service string) error {
-	now := b.believed.Load()
-	if at, over := now.ended[org]; over {
-		return fmt.Errorf("the peering with %s has ended at %s", org, at.Format(time.RFC3339))
+	if err := b.Over(org); err != nil {
+		return err
 	}
+	now := b.believed.Load()
 	patterns, peered := now.tokens[org]
 	if !peered {
 		return nil

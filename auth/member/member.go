@@ -147,6 +147,7 @@ type Status struct {
 	Feed       error     // why revocations do not come; nil if they do
 	Heard      time.Time // when they last came
 	Seq        int64
+	Address    string // HOST:PORT of the identity service
 	Continuity string // the alarm of the organisation; "" for none
 	// Returns is how often the node may come back after its certificate ended; Anew is when that is counted anew, zero
 	// if none of them is used.
@@ -165,7 +166,7 @@ func (m *Member) Status() Status {
 		anew = time.Unix(m.state.Anew, 0)
 	}
 	return Status{
-		Returns: m.state.Returns, Anew: anew,
+		Returns: m.state.Returns, Anew: anew, Address: m.state.Address,
 		Expires: m.expires, Renew: m.half(), Err: m.err, Feed: m.feed.Err(), Heard: heard, Seq: set.Seq(),
 		Continuity: m.state.Alarm,
 	}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/disk"
 	svid "github.com/catalyst-router/catalyst/auth/identity"
 	"github.com/catalyst-router/catalyst/bgp"
@@ -27,7 +29,7 @@ func (f followers) node(state *tls.ConnectionState) (*x509.Certificate, bgp.Node
 	if err != nil {
 		return nil, bgp.NodeID{}, err
 	}
-	node, err := bgp.ParseNodeID(uri)
+	node, err := followerOf(uri)
 	if err != nil {
 		return nil, bgp.NodeID{}, err
 	}
@@ -47,4 +49,15 @@ func (f followers) node(state *tls.ConnectionState) (*x509.Certificate, bgp.Node
 		return nil, bgp.NodeID{}, fmt.Errorf("the certificate: %w", err)
 	}
 	return leaf, node, nil
+}
+
+// followerOf is who follows, by the name in a certificate: a node of another organisation, or its identity service,
+// which exchanges tokens of this one's.
+func followerOf(uri string) (bgp.NodeID, error) {
+	if of, is := strings.CutSuffix(strings.TrimPrefix(uri, "spiffe://"), "/auth"); is {
+		if org, err := bgp.ParseOrg(of); err == nil && ca.ServiceURI(org) == uri {
+			return bgp.NodeID{Org: org, Name: "auth"}, nil
+		}
+	}
+	return bgp.ParseNodeID(uri)
 }

@@ -22,6 +22,9 @@ const (
 	pathRevoke     = "/oauth/revoke"
 )
 
+// exchangesOf names in the metadata the organisations whose tokens are exchanged here.
+const exchangesOf = "catalyst_exchanges_tokens_of"
+
 const (
 	grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
 	typeAccess    = "urn:ietf:params:oauth:token-type:access_token"
@@ -59,10 +62,11 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) {
 		"issuer": s.cfg.Service.Issuer(), "jwks_uri": base + pathKeys, "token_endpoint": base + pathToken,
 		"introspection_endpoint": base + pathIntrospect, "revocation_endpoint": base + pathRevoke,
 		"grant_types_supported": []string{grantExchange}, "response_types_supported": []string{},
-		"token_endpoint_auth_methods_supported":                 []string{"tls_client_auth"},
-		"introspection_endpoint_auth_methods_supported":         []string{"tls_client_auth"},
-		"revocation_endpoint_auth_methods_supported":            []string{"tls_client_auth"},
-		"tls_client_certificate_bound_access_tokens":            true,
+		"token_endpoint_auth_methods_supported":         []string{"tls_client_auth"},
+		"introspection_endpoint_auth_methods_supported": []string{"tls_client_auth"},
+		"revocation_endpoint_auth_methods_supported":    []string{"tls_client_auth"},
+		"tls_client_certificate_bound_access_tokens":    true,
+		exchangesOf: s.cfg.Service.Exchanges(),
 		"token_endpoint_auth_signing_alg_values_supported":      []string{token.ES384},
 		"introspection_signing_alg_values_supported":            []string{},
 		"revocation_endpoint_auth_signing_alg_values_supported": []string{token.ES384},
@@ -77,31 +81,45 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request) (c service.Caller,
 		s.unauthenticated(w, err)
 		return c, false
 	}
+	return c, parameters(w, r)
+}
+
+// parameters reads those of an OAuth request; false if they are bad, which the caller has been told then.
+func parameters(w http.ResponseWriter, r *http.Request) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") || r.ParseForm() != nil {
 		oauthError(w, http.StatusBadRequest, "invalid_request", "the body must be a form of at most 64 KiB")
-		return c, false
+		return false
 	}
 	if len(r.URL.RawQuery) > 0 {
 		oauthError(w, http.StatusBadRequest, "invalid_request", "parameters belong in the body")
-		return c, false
+		return false
 	}
 	for name, values := range r.PostForm {
 		if len(values) > 1 && name != "audience" {
 			oauthError(w, http.StatusBadRequest, "invalid_request", "a parameter is given twice")
-			return c, false
+			return false
 		}
 	}
-	return c, true
+	return true
 }
 
-// exchange is RFC 8693.
+// exchange is RFC 8693. Of another organisation's token its holder needs nothing else to be known by (§2.1).
 func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
-	c, ok := s.form(w, r)
-	if !ok {
+	w.Header().Set("Cache-Control", "no-store")
+	if !parameters(w, r) {
 		return
 	}
 	f := r.PostForm
+	foreign := s.cfg.Service.IsForeign(f.Get("subject_token"))
+	var c service.Caller
+	if !foreign {
+		var err error
+		if c, err = s.caller(r); err != nil {
+			s.unauthenticated(w, err)
+			return
+		}
+	}
 	if f.Get("grant_type") != grantExchange {
 		oauthError(w, http.StatusBadRequest, "unsupported_grant_type", "want "+grantExchange)
 		return
@@ -119,9 +137,17 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 		oauthError(w, http.StatusBadRequest, "invalid_request", "only access tokens can be had")
 		return
 	}
-	raw, claims, err := s.cfg.Service.Exchange(r.Context(), c, service.ExchangeRequest{
+	in := service.ExchangeRequest{
 		Subject: f.Get("subject_token"), Audience: f["audience"], Scopes: strings.Fields(f.Get("scope")),
-	})
+	}
+	var raw string
+	var claims *token.Claims
+	var err error
+	if foreign {
+		raw, claims, err = s.cfg.Service.ExchangeForeign(r.Context(), shownBy(r), in)
+	} else {
+		raw, claims, err = s.cfg.Service.Exchange(r.Context(), c, in)
+	}
 	if e, ok := errors.AsType[*service.Error](err); ok && e.Code != service.Unavailable {
 		oauthError(w, http.StatusBadRequest, "invalid_request", e.Text)
 		return

@@ -198,15 +198,23 @@ func (s *Server) leafOf(state *tls.ConnectionState) (*x509.Certificate, error) {
 	return leaf, nil
 }
 
+// shownBy is the certificate whose key a connection proved, whoever signed it; the zero value for none.
+func shownBy(r *http.Request) (shown token.Thumbprint) {
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		shown = token.ThumbprintOf(r.TLS.PeerCertificates[0])
+	}
+	return shown
+}
+
+// Certificate is the service's own, which it shows to those whom it asks as well.
+func (s *Server) Certificate() (*tls.Certificate, error) { return s.certificate() }
+
 // caller finds out who asks.
 func (s *Server) caller(r *http.Request) (service.Caller, error) {
 	if r.Context().Value(ownerKey{}) != nil {
 		return service.Owner(), nil
 	}
-	var shown token.Thumbprint
-	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		shown = token.ThumbprintOf(r.TLS.PeerCertificates[0])
-	}
+	shown := shownBy(r)
 	switch values := r.Header.Values("Authorization"); {
 	case len(values) > 1:
 		return service.Caller{}, errors.New("more than one Authorization header")
@@ -215,14 +223,7 @@ func (s *Server) caller(r *http.Request) (service.Caller, error) {
 		if !strings.EqualFold(scheme, "Bearer") {
 			return service.Caller{}, errors.New("the Authorization header must be a bearer token")
 		}
-		c, err := s.cfg.Service.Verifier().Verify(r.Context(), raw, shown)
-		if err != nil {
-			return service.Caller{}, err
-		}
-		return service.Caller{
-			Name: c.Subject + " by token " + c.ID, Subject: c.Subject, Principal: c.Principal, Entity: c.Entity,
-			Certificate: shown, Bound: !c.Bound.IsZero(),
-		}, nil
+		return s.cfg.Service.CallerBy(r.Context(), raw, shown)
 	}
 	leaf, err := s.leafOf(r.TLS)
 	if err != nil {

@@ -46,6 +46,8 @@ type Config struct {
 	MaxTTL time.Duration
 	// External issuers whose tokens are accepted from callers, and for joining.
 	External []External
+	// Foreign are other organisations whose tokens are exchanged for tokens of this one.
+	Foreign []Foreign
 	// Policies say who may mint, list and revoke tokens, and manage the rest; nil for the defaults, by which an ADMIN may.
 	Policies *policy.Snapshot
 	// Now is the clock; nil for time.Now.
@@ -68,6 +70,7 @@ type Service struct {
 	verifier *token.Verifier
 	issued   *token.Verifier // for tokens of this service's own, whomever they are meant for
 	own      *token.Issuer
+	foreign  map[string]*foreign // by issuer
 	set      *revoke.Set
 	book     *revoke.Book
 	snapshot atomic.Pointer[snapshot]
@@ -120,6 +123,9 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		Audience: string(cfg.Org), Issuers: issuers, Revocations: s.book, Now: cfg.Now,
 	})
 	if err != nil {
+		return nil, err
+	}
+	if s.foreign, err = readForeign(&s.cfg); err != nil {
 		return nil, err
 	}
 	s.issued, err = token.NewVerifier(token.Config{

@@ -85,6 +85,9 @@ type Claims struct {
 	KeyID    string            // of the key that it is signed with; not a claim
 	External bool              // of an external issuer: claims were mapped, and it does not name a principal itself
 	Extra    map[string]string // of an external issuer: its claims that are texts, by name
+	// Organisation of the subject, in a token that was exchanged for one of another organisation's (claim organisation);
+	// "" for the issuer's own.
+	Organisation string
 }
 
 // boundTo tells whether the token may be used by who shows a certificate, and which of its bindings says so.
@@ -109,7 +112,7 @@ func (c *Claims) CheckBound() error {
 // careless reader would take it for it.
 var claimNames = []string{ //nolint:gochecknoglobals // a table
 	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "principal", "entity", "cnf", "cnf_former", "act", "scope",
-	"client_id",
+	"client_id", "organisation",
 }
 
 // CheckNames refuses a payload with a claim name in another case.
@@ -131,7 +134,7 @@ func readClaims(v Value) (*Claims, error) {
 		ID: r.text("jti", true), Issuer: r.text("iss", true), Subject: r.text("sub", true), Audience: r.texts("aud", true),
 		IssuedAt: r.date("iat", true), NotBefore: r.date("nbf", false), Expires: r.date("exp",
 			true), ClientID: r.text("client_id", false),
-		Scopes: strings.Fields(r.text("scope", false)),
+		Scopes: strings.Fields(r.text("scope", false)), Organisation: r.text("organisation", false),
 	}
 	p, qualified := strings.CutPrefix(r.text("principal", true), namespace)
 	if c.Principal = Principal(p); r.err == nil && (!qualified || !c.Principal.known()) {
@@ -274,6 +277,8 @@ type payload struct {
 	Cnf       *cnf     `json:"cnf,omitempty"`
 	Former    []string `json:"cnf_former,omitempty"`
 	Act       *act     `json:"act,omitempty"`
+	// Organisation of the subject, where it is not the issuer's.
+	Organisation string `json:"organisation,omitempty"`
 }
 
 type cnf struct {
@@ -290,6 +295,7 @@ func (c *Claims) encode() ([]byte, error) {
 		Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience, IssuedAt: c.IssuedAt.Unix(), Expires: c.Expires.Unix(),
 		ID:        c.ID,
 		Principal: c.Principal.Qualified(), Entity: c.Entity, ClientID: c.ClientID, Scope: strings.Join(c.Scopes, " "),
+		Organisation: c.Organisation,
 	}
 	if !c.NotBefore.IsZero() {
 		p.NotBefore = c.NotBefore.Unix()

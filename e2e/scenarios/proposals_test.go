@@ -2,7 +2,10 @@ package scenarios
 
 // proposals is what happens between organisations that find each other by the web.
 func proposals() []scenario {
-	const discoveryFile = "auth/federation/discovery.go"
+	const (
+		discoveryFile = "auth/federation/discovery.go"
+		foreignFile   = "auth/service/foreign.go"
+	)
 	return []scenario{
 		{403, "found by the web", "An organisation says on its own web server how its bundle is read; another's operator " +
 			"looks it up, and others answer in its place.", []guard{
@@ -13,6 +16,17 @@ func proposals() []scenario {
 				"\tif said[0] != string(org) {", "\tif said[0] != string(org) && false {"),
 			one("and is given under no other", "auth/federation TestWhoseDocumentIsServed", discoveryFile,
 				"if host != string(org) || r.URL.RawQuery != \"\" {", "if host != string(org) && false {"),
+		}},
+		{404, "a token across the border", "A user shows another organisation's identity service his own organisation's " +
+			"token, for one that its services believe; and tries for more than that.", []guard{
+			one("of those who are named", "auth/server TestWhatIsNotExchanged", foreignFile,
+				"!slices.Contains(f.Subjects, old.Subject) {", "false {"),
+			one("it is a user of his organisation, whatever he is at home", "auth/server "+
+				"TestATokenOfAnotherOrganisationIsExchanged", foreignFile, "Principal: token.User,", "Principal: old.Principal,"),
+			one("the identity service knows no caller by it", "auth/server TestWhatIsNotExchanged", foreignFile,
+				"if c.Organisation != \"\" {", "if c.Organisation != \"\" && false {"),
+			one("it ends with the peering", "e2e TestATokenIsExchangedAcrossTheBorder", "cmd/internal/tokens/tokens.go",
+				"err = t.over(c.Organisation)", "_ = t.over(c.Organisation)"),
 		}},
 	}
 }

@@ -113,7 +113,8 @@ func rights() map[string]func(args) []right {
 		"peerings": all("PEER_LIST"), "peering": all("PEER_LIST"), "invitations": all("PEER_LIST"),
 		"ledger":         all("PEER_LIST"),
 		"readInvitation": all("PEER_LIST"), "ownBundle": all("PEER_LIST"),
-		"offerPeering": all("MANAGE"), "acceptPeering": all("MANAGE"), "setPeering": all("MANAGE"),
+		"peeringTokens": all("PEER_LIST"),
+		"offerPeering":  all("MANAGE"), "acceptPeering": all("MANAGE"), "setPeering": all("MANAGE"),
 		"endPeering": all("MANAGE"), "withdrawInvitation": all("MANAGE"),
 		"proposedPeering": all("MANAGE"), // the node dials what it is given
 

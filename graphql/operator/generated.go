@@ -684,6 +684,7 @@ type ComplexityRoot struct {
 		Peer            func(childComplexity int, node string) int
 		PeerRoutes      func(childComplexity int, node string, view string, match []string, after int, first int) int
 		Peering         func(childComplexity int, organisation string) int
+		PeeringTokens   func(childComplexity int, organisation string) int
 		Peerings        func(childComplexity int) int
 		Peers           func(childComplexity int) int
 		Plan            func(childComplexity int, query string, operationName string) int
@@ -878,6 +879,12 @@ type ComplexityRoot struct {
 		Tokens    func(childComplexity int) int
 	}
 
+	TokenUse struct {
+		How     func(childComplexity int) int
+		Service func(childComplexity int) int
+		Why     func(childComplexity int) int
+	}
+
 	Told struct {
 		Peer  func(childComplexity int) int
 		State func(childComplexity int) int
@@ -1008,6 +1015,7 @@ type QueryResolver interface {
 	ReadInvitation(ctx context.Context, invitation string) (*Invitation, error)
 	OwnBundle(ctx context.Context) (string, error)
 	ProposedPeering(ctx context.Context, organisation string, at string) (*PeeringProposal, error)
+	PeeringTokens(ctx context.Context, organisation string) ([]TokenUse, error)
 	Ledger(ctx context.Context, organisation string, service string) (*Ledger, error)
 	FilterDiff(ctx context.Context, input FilterInput) (*FilterDiff, error)
 	FilterExplain(ctx context.Context, input FilterInput, service string) ([]FilterTrace, error)
@@ -4094,6 +4102,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Peering(childComplexity, args["organisation"].(string)), true
+	case "Query.peeringTokens":
+		if e.ComplexityRoot.Query.PeeringTokens == nil {
+			break
+		}
+
+		args, err := ec.field_Query_peeringTokens_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.PeeringTokens(childComplexity, args["organisation"].(string)), true
 	case "Query.peerings":
 		if e.ComplexityRoot.Query.Peerings == nil {
 			break
@@ -5027,6 +5046,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Terms.Tokens(childComplexity), true
+
+	case "TokenUse.how":
+		if e.ComplexityRoot.TokenUse.How == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TokenUse.How(childComplexity), true
+	case "TokenUse.service":
+		if e.ComplexityRoot.TokenUse.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TokenUse.Service(childComplexity), true
+	case "TokenUse.why":
+		if e.ComplexityRoot.TokenUse.Why == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TokenUse.Why(childComplexity), true
 
 	case "Told.peer":
 		if e.ComplexityRoot.Told.Peer == nil {
@@ -6946,6 +6984,18 @@ func (ec *executionContext) childFields_Terms(ctx context.Context, field graphql
 	return nil, fmt.Errorf("no field named %q was found under type Terms", field.Name)
 }
 
+func (ec *executionContext) childFields_TokenUse(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "service":
+		return ec.fieldContext_TokenUse_service(ctx, field)
+	case "how":
+		return ec.fieldContext_TokenUse_how(ctx, field)
+	case "why":
+		return ec.fieldContext_TokenUse_why(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TokenUse", field.Name)
+}
+
 func (ec *executionContext) childFields_Told(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "peer":
@@ -7845,6 +7895,20 @@ func (ec *executionContext) field_Query_peer_args(ctx context.Context, rawArgs m
 		return nil, err
 	}
 	args["node"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_peeringTokens_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "organisation",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["organisation"] = arg0
 	return args, nil
 }
 
@@ -20650,6 +20714,50 @@ func (ec *executionContext) fieldContext_Query_proposedPeering(ctx context.Conte
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_peeringTokens(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_peeringTokens(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().PeeringTokens(ctx, fc.Args["organisation"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []TokenUse) graphql.Marshaler {
+			return ec.marshalNTokenUse2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTokenUseᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_peeringTokens(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TokenUse(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_peeringTokens_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_ledger(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -23958,6 +24066,75 @@ func (ec *executionContext) _Terms_tokens(ctx context.Context, field graphql.Col
 }
 func (ec *executionContext) fieldContext_Terms_tokens(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Terms", field, false, false, "String")
+}
+
+func (ec *executionContext) _TokenUse_service(ctx context.Context, field graphql.CollectedField, obj *TokenUse) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TokenUse_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TokenUse_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TokenUse", field, false, false, "String")
+}
+
+func (ec *executionContext) _TokenUse_how(ctx context.Context, field graphql.CollectedField, obj *TokenUse) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TokenUse_how(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.How, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TokenUse_how(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TokenUse", field, false, false, "String")
+}
+
+func (ec *executionContext) _TokenUse_why(ctx context.Context, field graphql.CollectedField, obj *TokenUse) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TokenUse_why(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Why, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TokenUse_why(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TokenUse", field, false, false, "String")
 }
 
 func (ec *executionContext) _Told_peer(ctx context.Context, field graphql.CollectedField, obj *Told) (ret graphql.Marshaler) {
@@ -31394,6 +31571,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_proposedPeering(ctx, field)
 				})
+		case "peeringTokens":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_peeringTokens(ctx, field)
+				})
 		case "ledger":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
@@ -32518,6 +32701,49 @@ func (ec *executionContext) _Terms(ctx context.Context, sel ast.SelectionSet, ob
 			}
 		case "tokens":
 			out.Values[i] = ec._Terms_tokens(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var tokenUseImplementors = []string{"TokenUse"}
+
+func (ec *executionContext) _TokenUse(ctx context.Context, sel ast.SelectionSet, obj *TokenUse) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, tokenUseImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TokenUse")
+		case "service":
+			out.Values[i] = ec._TokenUse_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "how":
+			out.Values[i] = ec._TokenUse_how(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "why":
+			out.Values[i] = ec._TokenUse_why(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -34725,6 +34951,26 @@ func (ec *executionContext) marshalNTerms2githubᚗcomᚋcatalystᚑrouterᚋcat
 func (ec *executionContext) unmarshalNTermsInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋauthᚋfederationᚐTerms(ctx context.Context, v any) (federation.Terms, error) {
 	res, err := ec.unmarshalInputTermsInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNTokenUse2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTokenUse(ctx context.Context, sel ast.SelectionSet, v TokenUse) graphql.Marshaler {
+	return ec._TokenUse(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNTokenUse2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTokenUseᚄ(ctx context.Context, sel ast.SelectionSet, v []TokenUse) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTokenUse2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTokenUse(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNTold2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTold(ctx context.Context, sel ast.SelectionSet, v Told) graphql.Marshaler {

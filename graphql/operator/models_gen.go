@@ -1149,6 +1149,14 @@ type Tapped struct {
 	Missed int `json:"missed"`
 }
 
+// What becomes of another organisation's tokens in calls of a service, or of all below *.NAME.
+type TokenUse struct {
+	Service string `json:"service"`
+	// believed, exchanged (refused, but the identity service exchanges them for tokens that are believed) or refused
+	How string `json:"how"`
+	Why string `json:"why"`
+}
+
 type Told struct {
 	Peer string `json:"peer"`
 	// told, pending, not told or down

@@ -9,6 +9,7 @@ type TrustBackend interface {
 	Invitations(ctx context.Context) ([]Invitation, error)
 	ReadInvitation(ctx context.Context, invitation string) (*Invitation, error)
 	ProposedPeering(ctx context.Context, organisation, at string) (*PeeringProposal, error)
+	PeeringTokens(ctx context.Context, organisation string) ([]TokenUse, error)
 	OwnBundle(ctx context.Context) (string, error)
 	Ledger(ctx context.Context, organisation, service string) (*Ledger, error)
 	OfferPeering(ctx context.Context, in OfferInput) (*Invitation, error)
@@ -38,6 +39,11 @@ func (q query) ReadInvitation(ctx context.Context, invitation string) (*Invitati
 func (q query) ProposedPeering(ctx context.Context, organisation, at string) (*PeeringProposal, error) {
 	return allowed(ctx, q.resolver, "proposedPeering",
 		func() (*PeeringProposal, error) { return q.b.ProposedPeering(ctx, organisation, at) })
+}
+
+func (q query) PeeringTokens(ctx context.Context, organisation string) ([]TokenUse, error) {
+	return allowed(ctx, q.resolver, "peeringTokens",
+		func() ([]TokenUse, error) { return q.b.PeeringTokens(ctx, organisation) })
 }
 
 func (q query) OwnBundle(ctx context.Context) (string, error) {

@@ -34,6 +34,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/cmd/internal/ondemand"
 	"github.com/catalyst-router/catalyst/cmd/internal/tap"
+	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
 	"github.com/catalyst-router/catalyst/cmd/internal/trust"
 	"github.com/catalyst-router/catalyst/envoy"
@@ -62,6 +63,7 @@ type Config struct {
 	Judge     *judge.Judge
 	Trust     *trust.Room
 	Ledger    *ledger.Ledger
+	Tokens    *tokens.Tokens     // nil if none are looked at
 	Names     *nameserver.Server // nil if no names are answered
 	Tap       *tap.Tap           // nil if calls are not told
 	Discover  *discover.Room     // nil if nothing is found

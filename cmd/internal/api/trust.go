@@ -273,6 +273,31 @@ func (a *API) ProposedPeering(ctx context.Context, organisation, at string) (*op
 	return out, err
 }
 
+// PeeringTokens implements operator.Backend.
+func (a *API) PeeringTokens(ctx context.Context, organisation string) ([]operator.TokenUse, error) {
+	org, err := a.org(organisation)
+	if err != nil {
+		return nil, err
+	}
+	p := a.cfg.Trust.Book().Peering(org)
+	if p == nil {
+		return nil, operator.Input(fmt.Errorf("there is no peering with %s: see catalyst peering list", org))
+	}
+	all := []operator.TokenUse{}
+	if a.cfg.Tokens == nil {
+		for _, name := range p.Terms.Offer {
+			all = append(all, operator.TokenUse{
+				Service: name, How: "refused", Why: "this node looks at no tokens (policy.tokens, policy.issuers)",
+			})
+		}
+		return all, nil
+	}
+	for _, u := range a.cfg.Tokens.Uses(ctx, org, p.Terms.Offer) {
+		all = append(all, operator.TokenUse{Service: u.Service, How: u.How, Why: u.Why})
+	}
+	return all, nil
+}
+
 // OwnBundle implements operator.Backend.
 func (a *API) OwnBundle(context.Context) (string, error) {
 	b, err := a.cfg.Trust.Bundle()

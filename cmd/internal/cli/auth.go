@@ -169,11 +169,30 @@ func (at *authAt) call(cmd *cobra.Command, a *app, do func(ctx context.Context, 
 		return err
 	}
 	defer end()
-	err = do(cmd.Context(), c)
+	return refusedUsage(do(cmd.Context(), c))
+}
+
+// refusedUsage makes what the service refused the caller's to mend.
+func refusedUsage(err error) error {
 	if server.IsRefusal(err) {
 		return usageError{err}
 	}
 	return err
+}
+
+// nameless asks the service elsewhere without a certificate, by its roots in a file.
+func (at *authAt) nameless(file string) (*server.Client, func(), error) {
+	if *at.address == "" {
+		return nil, nil, errors.New("--roots wants --auth: HOST:PORT of the identity service that is asked")
+	}
+	roots, err := rootsIn(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--roots: %w", err)
+	}
+	tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{
+		MinVersion: tls.VersionTLS13, RootCAs: roots,
+	}}
+	return server.NewClient("https://"+*at.address, tr), tr.CloseIdleConnections, nil
 }
 
 func (a *app) authCommand() *cobra.Command {
@@ -193,7 +212,8 @@ func (a *app) authCommand() *cobra.Command {
 	life := f.Duration("life", ca.DefaultLife,
 		"how long nodes' certificates are valid, 1m to 24h; they are renewed at half of it")
 	most := f.Duration("max-ttl", 24*time.Hour, "the longest that a token may be asked for, 1m to 24h")
-	external := f.String("external", "", "YAML file of external issuers (OIDC) whose tokens are accepted")
+	external := f.String("external", "",
+		"YAML file of external issuers (OIDC) whose tokens are accepted, and of organisations whose are exchanged")
 	followers := f.String("followers", "",
 		"directory with ORGANISATION.bundle.pem of other organisations, whose nodes may follow what this one revokes")
 	policies := f.StringArray("policies", nil,
@@ -209,7 +229,7 @@ func (a *app) authCommand() *cobra.Command {
 			return usageError{fmt.Errorf("--advertise: want HOST:PORT: %w", err)}
 		}
 		log := telemetry.Logger(a.io.Err, *level, "text")
-		outside, err := readExternal(*external)
+		outside, err := readExternal(*external, log)
 		if err != nil {
 			return usageError{err}
 		}
@@ -220,8 +240,8 @@ func (a *app) authCommand() *cobra.Command {
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
 		svc, st, err := at.open(ctx, a, service.Config{
-			Address: *advertise, Issuer: *issuer, Life: *life, MaxTTL: *most, External: outside.issuers, Log: log,
-			Policies: set,
+			Address: *advertise, Issuer: *issuer, Life: *life, MaxTTL: *most, External: outside.issuers, Foreign: outside.foreign,
+			Log: log, Policies: set,
 		})
 		if err != nil {
 			return err
@@ -243,7 +263,7 @@ func compiled(paths []string) (*policy.Snapshot, error) {
 }
 
 func serveAuth(
-	ctx context.Context, a *app, dir, address string, svc *service.Service, srv *server.Server, outside externals,
+	ctx context.Context, a *app, dir, address string, svc *service.Service, srv *server.Server, outside *externals,
 ) error {
 	network, err := listen.On(ctx, "tcp", address, "listen")
 	if err != nil {
@@ -258,6 +278,7 @@ func serveAuth(
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return svc.Run(ctx) })
 	g.Go(func() error { return srv.Serve(ctx, network, owner) })
+	outside.mine.Store(srv)
 	g.Go(func() error { return outside.run(ctx) })
 	a.say("The identity service of %s answers at %s.", svc.Org(), svc.Address())
 	return g.Wait()

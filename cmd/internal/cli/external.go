@@ -3,16 +3,20 @@ package cli
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/goccy/go-yaml"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/catalyst-router/catalyst/auth/bearer"
+	feeds "github.com/catalyst-router/catalyst/auth/follow"
 	"github.com/catalyst-router/catalyst/auth/secret"
+	"github.com/catalyst-router/catalyst/auth/server"
 	"github.com/catalyst-router/catalyst/auth/service"
 	"github.com/catalyst-router/catalyst/auth/token"
 )
@@ -20,6 +24,8 @@ import (
 // externalFile is the file of external issuers.
 type externalFile struct {
 	Issuers []externalIssuer `yaml:"issuers"`
+	// Organisations whose tokens are exchanged for tokens of this one.
+	Organisations []externalOrg `yaml:"organisations"`
 }
 
 type externalIssuer struct {
@@ -42,17 +48,24 @@ type externalIssuer struct {
 type externals struct {
 	issuers []service.External
 	keys    []*bearer.RemoteKeys
+	foreign []service.Foreign
+	feeds   []*feeds.Feed
+	mine    atomic.Pointer[server.Server] // whose certificate is shown to other organisations' services
 }
 
-func (e externals) run(ctx context.Context) error {
+func (e *externals) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, k := range e.keys {
 		g.Go(func() error { return k.Run(ctx) })
 	}
+	for _, f := range e.feeds {
+		g.Go(func() error { return f.Run(ctx) })
+	}
 	return g.Wait()
 }
 
-func readExternal(path string) (out externals, err error) {
+func readExternal(path string, log *slog.Logger) (out *externals, err error) {
+	out = &externals{}
 	if path == "" {
 		return out, nil
 	}
@@ -67,6 +80,11 @@ func readExternal(path string) (out externals, err error) {
 	for i, in := range f.Issuers {
 		if err := out.add(in); err != nil {
 			return out, fmt.Errorf("%s: issuers[%d]: %w", path, i, err)
+		}
+	}
+	for i, in := range f.Organisations {
+		if err := out.addOrg(in, log); err != nil {
+			return out, fmt.Errorf("%s: organisations[%d]: %w", path, i, err)
 		}
 	}
 	return out, nil

@@ -22,7 +22,8 @@ func (a *app) peeringCommand() *cobra.Command {
 		Short: "Other organisations: what is trusted of them, and what they are offered",
 	}
 	cmd.AddCommand(a.peeringOffer(), a.peeringAccept(), a.peeringList(), a.peeringShow(), a.peeringUpdate(),
-		a.peeringEnd(), a.peeringLedger(), a.peeringInvitations(), a.peeringBundle(), a.peeringDiscover())
+		a.peeringEnd(), a.peeringLedger(), a.peeringInvitations(), a.peeringBundle(), a.peeringDiscover(),
+		a.peeringTokens())
 	return cmd
 }
 

@@ -93,3 +93,23 @@ func explainProposal(w io.Writer, p *client.GetProposedPeeringProposedPeeringPee
 			held.Sequence, strings.Join(held.Pins, " "))
 	}
 }
+
+func (a *app) peeringTokens() *cobra.Command {
+	return &cobra.Command{
+		Use:   "tokens ORGANISATION",
+		Short: "What becomes of an organisation's tokens in calls of what it is offered: believed, exchanged or refused",
+		Args:  exactArgs(1, "an organisation"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			resp, err := client.GetPeeringTokens(cmd.Context(), a.client(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.print(resp.PeeringTokens, func(w io.Writer) {
+				row(w, "SERVICE", "ITS TOKENS ARE", "WHY")
+				for _, u := range resp.PeeringTokens {
+					row(w, u.Service, u.How, u.Why)
+				}
+			})
+		},
+	}
+}

@@ -248,8 +248,15 @@ func (a *app) tokenExchange(at *authAt) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "exchange TOKEN",
 		Short: "Exchange a token for a narrower one that is bound to the certificate of --as (RFC 8693)",
-		Args:  exactArgs(1, "a token, @FILE or -"),
+		Long: "Exchange a token for a narrower one that is bound to the certificate of --as (RFC 8693).\n" +
+			"Another organisation's identity service, if it is told to, exchanges a token of this one that is meant for " +
+			"it (--audience ORGANISATION) for one that its own services believe; with --roots in place of --as for one " +
+			"that is not bound.",
+		Example: "  catalyst token exchange @ada.token --auth auth.bravo.example:7480 --roots bravo.pem",
+		Args:    exactArgs(1, "a token, @FILE or -"),
 	}
+	roots := cmd.Flags().String("roots", "",
+		"PEM file of the roots of the service that --auth names, to ask it without a certificate")
 	audience := cmd.Flags().StringSlice("audience", nil, "whom it is meant for; none for those of the token")
 	scope := cmd.Flags().StringSlice("scope", nil, "scope that it keeps; none for all")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -262,13 +269,22 @@ func (a *app) tokenExchange(at *authAt) *cobra.Command {
 			"subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"}, "audience": *audience,
 			"scope": {strings.Join(*scope, " ")},
 		}
-		return at.call(cmd, a, func(ctx context.Context, c *server.Client) error {
+		ask := func(ctx context.Context, c *server.Client) error {
 			var out map[string]any
 			if err := c.PostForm(ctx, "/oauth/token", form, &out); err != nil {
 				return err
 			}
 			return a.print(out, func(w io.Writer) { row(w, out["access_token"]) })
-		})
+		}
+		if *roots == "" {
+			return at.call(cmd, a, ask)
+		}
+		c, end, err := at.nameless(*roots)
+		if err != nil {
+			return usageError{err}
+		}
+		defer end()
+		return refusedUsage(ask(cmd.Context(), c))
 	}
 	return cmd
 }

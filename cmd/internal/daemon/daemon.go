@@ -189,6 +189,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Offer:    d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Demand: d.demand, Envoy: d.envoy,
 		Graph:    d.graph,
 		Warnings: d.warnings, Renew: d.renew(), Judge: d.judge, Trust: d.trust, Ledger: d.used(), Names: d.names, Tap: d.tap,
+		Tokens:   d.tokens,
 		Discover: d.found,
 		Missing:  func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})

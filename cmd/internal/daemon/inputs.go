@@ -213,6 +213,13 @@ func (d *Daemon) believed(ctx context.Context) (*tokens.Tokens, error) {
 	for _, o := range others {
 		cfg.Others = append(cfg.Others, tokens.Other{Org: o.Org, Address: o.Address, Issuer: o.Name})
 	}
+	if d.member != nil {
+		cfg.Exchanging = func(ctx context.Context) (string, []string, error) {
+			at := d.member.Status().Address
+			orgs, err := tokens.Exchanging(ctx, d.id.ServiceTLS(d.self.Org), at)
+			return at, orgs, err
+		}
+	}
 	switch {
 	case c.Tokens == "" && c.JWKS.Reveal() == "" && len(c.Issuers) == 0:
 		return nil, nil //nolint:nilnil // tokens are not looked at

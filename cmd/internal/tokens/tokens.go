@@ -6,8 +6,6 @@ package tokens
 import (
 	"context"
 	"crypto/tls"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,6 +41,8 @@ type Other struct {
 type Peerings interface {
 	// Honours returns why an organisation's tokens are not believed for a service, "" for any; nil if they may be.
 	Honours(org bgp.Org, service string) error
+	// Over returns why nothing of an organisation is believed any more: the peering with it has ended; nil if not.
+	Over(org bgp.Org) error
 	// Changed returns a channel that is closed at the next change.
 	Changed() <-chan struct{}
 }
@@ -63,6 +63,9 @@ type Config struct {
 	// JWKS is a file or an https URL with the keys of one more issuer, which has no feed of revocations; "" for none.
 	JWKS   secret.URL
 	Issuer string
+	// Exchanging returns HOST:PORT of the own identity service and the organisations whose tokens it exchanges; nil for
+	// none.
+	Exchanging func(ctx context.Context) (address string, orgs []string, err error)
 	// Data is the directory where what Others revoked is kept for a restart; "" for nowhere.
 	Data  string
 	Log   *slog.Logger // required
@@ -252,10 +255,12 @@ func (t *Tokens) claims(ctx context.Context, s extauthz.Shown) (*token.Claims, e
 		err = fmt.Errorf("%w: %w", extauthz.ErrUnavailable, err)
 	}
 	switch {
+	case err == nil && c.Organisation != "" && t.own(c.Issuer):
+		err = t.over(c.Organisation)
 	case err == nil:
 		err = t.honours(c.Issuer, s.Service)
 	case token.ReasonOf(err) == token.UnknownIssuer:
-		if why := t.honours(issuerOf(s.Token), ""); why != nil {
+		if why := t.honours(token.IssuerOf(s.Token), ""); why != nil {
 			err = fmt.Errorf("%w: %w", err, why)
 		}
 	}
@@ -272,6 +277,20 @@ func (t *Tokens) honours(issuer, service string) error {
 	return t.cfg.Peerings.Honours(org, service)
 }
 
+// own tells whether an issuer is that of this node's organisation.
+func (t *Tokens) own(issuer string) bool {
+	return t.cfg.Own != nil && t.cfg.Own.Org() == t.orgs[issuer]
+}
+
+// over returns why a token that was exchanged for one of another organisation's ends with the peering; nil if it does
+// not.
+func (t *Tokens) over(org string) error {
+	if t.cfg.Peerings == nil {
+		return nil
+	}
+	return t.cfg.Peerings.Over(bgp.Org(org))
+}
+
 // trusted are the issuers that are believed for something at the moment. The verifier asks for each token, also for
 // one that it remembers.
 type trusted struct {
@@ -285,20 +304,6 @@ func (t trusted) Issuer(name string) *token.Issuer {
 		return nil
 	}
 	return t.all.Issuer(name)
-}
-
-// issuerOf is what a token that is not believed says of its issuer; "" if it says nothing.
-func issuerOf(raw string) string {
-	parts := strings.Split(raw, ".")
-	if len(parts) != 3 {
-		return ""
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	var claims struct{ Iss string }
-	if err != nil || json.Unmarshal(payload, &claims) != nil {
-		return ""
-	}
-	return claims.Iss
 }
 
 // Bearer is whom policies take the holder of a token for. The subject of another organisation's token stands behind
@@ -324,8 +329,11 @@ func (t *Tokens) Bearer(c *token.Claims) *policy.Bearer {
 		Organisation: string(org), TrustedDomains: c.Entity.TrustedDomains, TrustedNodes: c.Entity.TrustedNodes,
 		Claims: claims, Until: c.Expires,
 	}
-	if org == "" {
+	switch {
+	case org == "":
 		b.Organisation = c.Issuer
+	case c.Organisation != "" && t.own(c.Issuer): // of others it would be their word on a third
+		b.Organisation = c.Organisation
 	}
 	return b
 }

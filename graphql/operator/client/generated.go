@@ -2194,6 +2194,37 @@ type GetPeeringResponse struct {
 // GetPeering returns GetPeeringResponse.Peering, and is useful for accessing the field via an interface.
 func (v *GetPeeringResponse) GetPeering() *GetPeeringPeering { return v.Peering }
 
+// GetPeeringTokensPeeringTokensTokenUse includes the requested fields of the GraphQL type TokenUse.
+// The GraphQL type's documentation follows.
+//
+// What becomes of another organisation's tokens in calls of a service, or of all below *.NAME.
+type GetPeeringTokensPeeringTokensTokenUse struct {
+	Service string `json:"service"`
+	// believed, exchanged (refused, but the identity service exchanges them for tokens that are believed) or refused
+	How string `json:"how"`
+	Why string `json:"why"`
+}
+
+// GetService returns GetPeeringTokensPeeringTokensTokenUse.Service, and is useful for accessing the field via an interface.
+func (v *GetPeeringTokensPeeringTokensTokenUse) GetService() string { return v.Service }
+
+// GetHow returns GetPeeringTokensPeeringTokensTokenUse.How, and is useful for accessing the field via an interface.
+func (v *GetPeeringTokensPeeringTokensTokenUse) GetHow() string { return v.How }
+
+// GetWhy returns GetPeeringTokensPeeringTokensTokenUse.Why, and is useful for accessing the field via an interface.
+func (v *GetPeeringTokensPeeringTokensTokenUse) GetWhy() string { return v.Why }
+
+// GetPeeringTokensResponse is returned by GetPeeringTokens on success.
+type GetPeeringTokensResponse struct {
+	// What becomes of the tokens of an organisation's issuer in calls of the services that it is offered.
+	PeeringTokens []*GetPeeringTokensPeeringTokensTokenUse `json:"peeringTokens"`
+}
+
+// GetPeeringTokens returns GetPeeringTokensResponse.PeeringTokens, and is useful for accessing the field via an interface.
+func (v *GetPeeringTokensResponse) GetPeeringTokens() []*GetPeeringTokensPeeringTokensTokenUse {
+	return v.PeeringTokens
+}
+
 // GetPolicyPolicyPolicySet includes the requested fields of the GraphQL type PolicySet.
 type GetPolicyPolicyPolicySet struct {
 	// 0 for the defaults, -1 if nothing is in force.
@@ -8935,6 +8966,14 @@ type __GetPeeringInput struct {
 // GetOrganisation returns __GetPeeringInput.Organisation, and is useful for accessing the field via an interface.
 func (v *__GetPeeringInput) GetOrganisation() string { return v.Organisation }
 
+// __GetPeeringTokensInput is used internally by genqlient
+type __GetPeeringTokensInput struct {
+	Organisation string `json:"organisation"`
+}
+
+// GetOrganisation returns __GetPeeringTokensInput.Organisation, and is useful for accessing the field via an interface.
+func (v *__GetPeeringTokensInput) GetOrganisation() string { return v.Organisation }
+
 // __GetPolicyVersionInput is used internally by genqlient
 type __GetPolicyVersionInput struct {
 	Number int `json:"number"`
@@ -10350,6 +10389,42 @@ func GetPeering(
 	}
 
 	data_ = &GetPeeringResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by GetPeeringTokens.
+const GetPeeringTokens_Operation = `
+query GetPeeringTokens ($organisation: String!) {
+	peeringTokens(organisation: $organisation) {
+		service
+		how
+		why
+	}
+}
+`
+
+func GetPeeringTokens(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	organisation string,
+) (data_ *GetPeeringTokensResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetPeeringTokens",
+		Query:  GetPeeringTokens_Operation,
+		Variables: &__GetPeeringTokensInput{
+			Organisation: organisation,
+		},
+	}
+
+	data_ = &GetPeeringTokensResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
