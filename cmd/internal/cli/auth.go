@@ -213,7 +213,7 @@ func (a *app) authCommand() *cobra.Command {
 		"how long nodes' certificates are valid, 1m to 24h; they are renewed at half of it")
 	most := f.Duration("max-ttl", 24*time.Hour, "the longest that a token may be asked for, 1m to 24h")
 	external := f.String("external", "",
-		"YAML file of external issuers (OIDC) whose tokens are accepted, and of organisations whose are exchanged")
+		"YAML file of external issuers (OIDC) whose tokens are accepted, or exchanged for another organisation")
 	followers := f.String("followers", "",
 		"directory with ORGANISATION.bundle.pem of other organisations, whose nodes may follow what this one revokes")
 	policies := f.StringArray("policies", nil,
@@ -240,8 +240,8 @@ func (a *app) authCommand() *cobra.Command {
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
 		svc, st, err := at.open(ctx, a, service.Config{
-			Address: *advertise, Issuer: *issuer, Life: *life, MaxTTL: *most, External: outside.issuers, Foreign: outside.foreign,
-			Log: log, Policies: set,
+			Address: *advertise, Issuer: *issuer, Life: *life, MaxTTL: *most, Log: log, Policies: set,
+			External: outside.issuers, Foreign: outside.foreign,
 		})
 		if err != nil {
 			return err
