@@ -15,8 +15,8 @@ func nameScenarios() []scenario {
 			one("who leaves for a moment keeps it", "envoy/addresses TestCollisionsAreNamed", table,
 				"if h.away.IsZero() || now.Sub(h.away) < Grace {\n\t\t\treturn", "if h.away.IsZero() {\n\t\t\treturn"),
 			one("a restart does not change who was first", "cmd/internal/localports TestTwoNamesOfOneAddress",
-				"cmd/internal/localports/book.go", "\t\t\treturn !b.adopt(svc, at)\n",
-				"\t\t\treturn at.Port() == 0 || svc == \"\"\n"),
+				"cmd/internal/localports/book.go", "\t\treturn b.adopt(svc, at)\n",
+				"\t\treturn at.Port() != 0 && svc != \"\"\n"),
 		}},
 		{342, "a program of the machine has the port", "A PostgreSQL of the machine's own listens at 0.0.0.0:5432: nobody " +
 			"is sent there who dials another site's database.", []guard{

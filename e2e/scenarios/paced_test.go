@@ -17,5 +17,14 @@ func paced() []scenario {
 			one("nothing is taken before what replaces it is sent", "xds/ads TestAnEnvoyThatDoesNotAnswerIsTold",
 				"xds/ads/told.go", "resp == nil && later > 0 {", "resp == nil && later < 0 {"),
 		}},
+		{363, "a node and its Envoy are killed with 200,000 services", "The node reads what Envoy had, on the cores on " +
+			"which Envoy starts.", []guard{
+			one("what services share is read once", "xds/fib TestReadingCostsLittle", "xds/fib/format.go",
+				"len(last) > 0 && bytes", "len(last) < 0 && bytes"),
+			one("nothing is collected over and over meanwhile", "cmd/internal/cli TestANodeHurriesWhileItReads",
+				"cmd/internal/cli/memory.go", "heap.KeepTight(heap.Starting)", "heap.KeepTight(m.slack)"),
+			one("memory follows what is held once the tables are complete", "cmd/internal/cli TestANodeHurriesWhileItReads",
+				"cmd/internal/cli/memory.go", "\t\t\tm.pace.Leave(m.slack)\n", ""),
+		}},
 	}
 }

@@ -1,10 +1,12 @@
 package fib
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/logfile"
@@ -16,6 +18,7 @@ const magic = "catalyst-fib 1\n"
 
 const (
 	maxResources = 1 << 21 // of one file
+	maxChanges   = 1 << 22 // of one group
 	maxNeeds     = 1 << 10 // of one resource
 )
 
@@ -91,19 +94,35 @@ var (
 
 // state is what a file says.
 type state struct {
-	resources map[xds.Ref]*xds.Resource
-	// pending is what was set (or removed: nil) since the last commit.
-	pending map[xds.Ref]*xds.Resource
+	// resources are in the order in which they were set; nil for one that was removed.
+	resources []*xds.Resource
+	at        map[xds.Ref]int // where each of them is
+	// pending is what was set or removed since the last commit.
+	pending []change
+	needs   needs
+}
+
+// change is a resource that was set, or removed: nil.
+type change struct {
+	ref xds.Ref
+	r   *xds.Resource
+}
+
+// needs are those that were read last, and how they stood in the file. Services that have the same next hops need the
+// same, and there are many of them.
+type needs struct {
+	text []byte
+	all  []string
 }
 
 // read reads a whole file. A file that ends within a group of changes, as it does when the process was killed, gives
 // the state before it.
-func read(r io.Reader) (map[xds.Ref]*xds.Resource, error) {
+func read(r io.Reader) ([]*xds.Resource, error) {
 	f, err := logfile.NewReader(r, magic)
 	if err != nil {
 		return nil, fmt.Errorf("is no forwarding state of this version of Catalyst: %w", err)
 	}
-	s := &state{resources: map[xds.Ref]*xds.Resource{}, pending: map[xds.Ref]*xds.Resource{}}
+	s := &state{at: map[xds.Ref]int{}}
 	for n := 1; ; n++ {
 		body, err := f.Next()
 		switch {
@@ -119,64 +138,92 @@ func read(r io.Reader) (map[xds.Ref]*xds.Resource, error) {
 }
 
 func (s *state) apply(body []byte) error {
-	if len(s.pending) > maxResources || len(s.resources) > maxResources {
-		return fmt.Errorf("more than %d resources", maxResources)
+	if len(s.pending) > maxChanges || len(s.at) > maxResources {
+		return fmt.Errorf("more than %d resources, or %d changes at once", maxResources, maxChanges)
 	}
 	switch body[0] {
 	case recordSet:
-		r, err := readSet(body[1:])
+		r, err := s.readSet(body[1:])
 		if err != nil {
 			return err
 		}
-		s.pending[xds.Ref{Type: r.Type, Name: r.Name}] = r
+		s.pending = append(s.pending, change{xds.Ref{Type: r.Type, Name: r.Name}, r})
 	case recordRemove:
 		ref, _, err := readRef(body[1:])
 		if err != nil {
 			return err
 		}
-		s.pending[ref] = nil
+		s.pending = append(s.pending, change{ref: ref})
 	case recordCommit:
-		for ref, r := range s.pending {
-			if r == nil {
-				delete(s.resources, ref)
-			} else {
-				s.resources[ref] = r
-			}
+		for _, c := range s.pending {
+			s.commit(c)
 		}
-		clear(s.pending)
+		s.pending = s.pending[:0]
 	default:
 		return fmt.Errorf("kind %q is not known", body[0])
 	}
 	return nil
 }
 
-func readSet(b []byte) (*xds.Resource, error) {
+// commit takes a change.
+func (s *state) commit(c change) {
+	at, known := s.at[c.ref]
+	switch {
+	case known && c.r == nil:
+		s.resources[at] = nil
+		delete(s.at, c.ref)
+	case known:
+		s.resources[at] = c.r
+	case c.r != nil:
+		s.at[c.ref] = len(s.resources)
+		s.resources = append(s.resources, c.r)
+	}
+}
+
+func (s *state) readSet(b []byte) (*xds.Resource, error) {
 	ref, b, err := readRef(b)
 	if err != nil {
 		return nil, err
 	}
 	r := &xds.Resource{Type: ref.Type, Name: ref.Name}
-	var service string
-	for _, into := range []*string{&r.Version, &service} {
-		if *into, b, err = readText(b); err != nil {
-			return nil, err
-		}
+	if r.Version, b, err = readText(b); err != nil {
+		return nil, err
 	}
-	r.Service = bgp.Service(service)
-	count, size := binary.Uvarint(b)
-	if size <= 0 || count > maxNeeds {
-		return nil, errShort
+	service, b, err := readBytes(b)
+	if err != nil {
+		return nil, err
 	}
-	b = b[size:]
-	for range count {
-		var need string
-		if need, b, err = readText(b); err != nil {
-			return nil, err
-		}
-		r.Needs = append(r.Needs, need)
+	if strings.HasSuffix(r.Name, string(service)) { // as it does of most: once in memory is enough
+		r.Service = bgp.Service(r.Name[len(r.Name)-len(service):])
+	} else {
+		r.Service = bgp.Service(service)
+	}
+	if r.Needs, b, err = s.readNeeds(b); err != nil {
+		return nil, err
 	}
 	r.Body = b
 	return r, nil
+}
+
+// readNeeds reads what a resource needs. It is not to be changed: others may share it.
+func (s *state) readNeeds(b []byte) (all []string, rest []byte, err error) {
+	if last := s.needs.text; len(last) > 0 && bytes.HasPrefix(b, last) {
+		return s.needs.all, b[len(last):], nil
+	}
+	count, size := binary.Uvarint(b)
+	if size <= 0 || count > maxNeeds {
+		return nil, nil, errShort
+	}
+	rest = b[size:]
+	for range count {
+		var need string
+		if need, rest, err = readText(rest); err != nil {
+			return nil, nil, err
+		}
+		all = append(all, need)
+	}
+	s.needs = needs{b[:len(b)-len(rest)], all}
+	return all, rest, nil
 }
 
 func readRef(b []byte) (xds.Ref, []byte, error) {
@@ -192,9 +239,15 @@ func readRef(b []byte) (xds.Ref, []byte, error) {
 }
 
 func readText(b []byte) (string, []byte, error) {
+	text, rest, err := readBytes(b)
+	return string(text), rest, err
+}
+
+// readBytes returns a text as a part of the record.
+func readBytes(b []byte) (text, rest []byte, err error) {
 	size, n := binary.Uvarint(b)
 	if n <= 0 || size > uint64(len(b)-n) {
-		return "", nil, errShort
+		return nil, nil, errShort
 	}
-	return string(b[n : n+int(size)]), b[n+int(size):], nil
+	return b[n : n+int(size)], b[n+int(size):], nil
 }

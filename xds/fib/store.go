@@ -2,7 +2,6 @@ package fib
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -45,14 +43,39 @@ func Load(path string) ([]xds.Resource, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("forwarding state %s: %w", path, err), os.Rename(path, path+badSuffix))
 	}
-	out := make([]xds.Resource, 0, len(all))
-	for _, r := range all {
-		out = append(out, *r)
+	return inOrder(all), nil
+}
+
+// inOrder copies resources, but for those that are nil, in the order in which they have to be sent: by type, and what
+// is named before what names it. Others stay in the order in which they were.
+func inOrder(all []*xds.Resource) []xds.Resource {
+	const perType = 2 // named, and naming
+	place := func(r *xds.Resource) int {
+		n := xds.Order(r.Type) * perType
+		if !xds.IsNamed(r.Name) {
+			n++
+		}
+		return n
 	}
-	slices.SortFunc(out, func(a, b xds.Resource) int {
-		return cmp.Or(cmp.Compare(xds.Order(a.Type), xds.Order(b.Type)), xds.CompareNames(a.Name, b.Name))
-	})
-	return out, nil
+	starts, count := make([]int, perType*len(xds.Types())), 0
+	for _, r := range all {
+		if r != nil {
+			starts[place(r)]++
+			count++
+		}
+	}
+	next := 0
+	for i, n := range starts {
+		starts[i], next = next, next+n
+	}
+	out := make([]xds.Resource, count)
+	for _, r := range all {
+		if r != nil {
+			out[starts[place(r)]] = *r
+			starts[place(r)]++
+		}
+	}
+	return out
 }
 
 // Config is what a store needs.

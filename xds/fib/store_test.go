@@ -185,11 +185,8 @@ func TestAFileThatIsCutOffGivesAnEarlierState(t *testing.T) {
 	}
 }
 
-func sorted(all map[xds.Ref]*xds.Resource) string {
-	list := make([]xds.Resource, 0, len(all))
-	for _, r := range all {
-		list = append(list, *r)
-	}
+func sorted(all []*xds.Resource) string {
+	list := inOrder(all)
 	slices.SortFunc(list, func(a, b xds.Resource) int {
 		return cmp.Or(strings.Compare(a.Type, b.Type), strings.Compare(a.Name, b.Name))
 	})
@@ -266,12 +263,12 @@ func TestAgainstAMap(t *testing.T) {
 				w.s.top = 0
 			}
 			all := mustLoad(t, path)
-			got := map[xds.Ref]*xds.Resource{}
+			var got []*xds.Resource
 			for i := range all {
-				got[ref(&all[i])] = &all[i]
+				got = append(got, &all[i])
 			}
-			if sorted(got) != sorted(w.m) {
-				rt.Fatalf("got %s, want %s", sorted(got), sorted(w.m))
+			if want := sorted(slices.Collect(maps.Values(w.m))); sorted(got) != want {
+				rt.Fatalf("got %s, want %s", sorted(got), want)
 			}
 		}
 		w.s.close()
@@ -332,10 +329,8 @@ func FuzzRead(f *testing.F) {
 		}
 		// What is read is written and read again as it was.
 		out := []byte(magic)
+		all = slices.DeleteFunc(all, func(r *xds.Resource) bool { return r == nil || r.Name == "" })
 		for _, r := range all {
-			if r.Name == "" {
-				continue
-			}
 			out = logfile.Append(out, setBody(nil, r))
 		}
 		again, err := read(bytes.NewReader(logfile.Append(out, []byte{recordCommit})))
@@ -399,5 +394,42 @@ func TestAPipeInTheFilesPlace(t *testing.T) {
 	s.close()
 	if all, err := Load(path); err != nil || len(all) != 1 {
 		t.Errorf("got %d resources, %v", len(all), err)
+	}
+}
+
+// crowd is many services of one next hop, as they are kept.
+func crowd(tb testing.TB, services int) (path string) {
+	tb.Helper()
+	path = filepath.Join(tb.TempDir(), "fib")
+	w := open(path, new(bytes.Buffer))
+	for i := range services {
+		name := fmt.Sprintf("s%06d.acme.example", i)
+		w.set(&xds.Resource{
+			Type: xds.TypeScope, Name: "route/" + name, Version: "0671e5d55ea9e624", Service: bgp.Service(name),
+			Body: []byte("scope of " + name), Needs: []string{"hops/1", "scout/via/hops/1", "via/hops/1"},
+		})
+	}
+	if err := w.s.write(); err != nil {
+		tb.Fatal(err)
+	}
+	w.s.close()
+	return path
+}
+
+// A node that starts reads the state of each service with a few allocations: what services share is read once.
+func TestReadingCostsLittle(t *testing.T) {
+	const services = 5_000
+	path := crowd(t, services)
+	got := testing.AllocsPerRun(3, func() { mustLoad(t, path) })
+	if most := 4.1 * services; got > most { // the record, the resource, its name and its version
+		t.Errorf("%.0f allocations for %d resources, want at most %.0f", got, services, most)
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	path := crowd(b, 50_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		mustLoad(b, path)
 	}
 }

@@ -109,7 +109,7 @@ func (a *app) runGateway(ctx context.Context, cfg *config.Config) error {
 
 func (a *app) serveGateway(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if os.Getenv("GOGC") == "" {
-		defer heap.KeepTight(heap.Gateway)()
+		defer heap.KeepTight(heap.Gateway).Stop()
 	}
 	tel, err := telemetry.New(ctx, log, "gateway "+cfg.Gateway.Listen, a.version)
 	if err != nil {

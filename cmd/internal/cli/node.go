@@ -16,7 +16,6 @@ import (
 	"github.com/catalyst-router/catalyst/auth/member"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/daemon"
-	"github.com/catalyst-router/catalyst/cmd/internal/heap"
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 )
 
@@ -147,13 +146,8 @@ func (a *app) serveNode(ctx context.Context, cfg *config.Config, log *slog.Logge
 	if err != nil {
 		return err
 	}
-	if os.Getenv("GOGC") == "" {
-		slack := heap.Node
-		if cfg.Policy.Enforce != "off" {
-			slack = heap.Judge
-		}
-		defer heap.KeepTight(slack)()
-	}
+	mem := keepMemory(cfg)
+	defer mem.stop()
 	tel, err := telemetry.New(ctx, log, id.Material().Node.String(), a.version)
 	if err != nil {
 		return err
@@ -163,6 +157,7 @@ func (a *app) serveNode(ctx context.Context, cfg *config.Config, log *slog.Logge
 	if err != nil {
 		return err
 	}
+	mem.from(d.Complete())
 	if m != nil {
 		if err := m.Introduce(func(p join.Peer) error { return d.Introduce(ctx, p.Node, p.Address) }); err != nil {
 			return err

@@ -58,6 +58,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	return tasks.Wait()
 }
 
+// Complete is closed once Envoys are given the whole of the tables.
+func (d *Daemon) Complete() <-chan struct{} { return d.forwarder.Complete() }
+
 // start starts everything that ends with ctx.
 func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners) {
 	tasks.Go(func() error { return d.id.Run(ctx, d.tel.Log) })

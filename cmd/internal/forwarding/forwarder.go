@@ -134,6 +134,7 @@ type Forwarder struct {
 	admission  *admission
 	identities <-chan struct{}
 	ready      chan struct{}        // closed when the operator's orders are restored
+	complete   chan struct{}        // closed when Envoys are given the whole of the tables
 	portless   map[bgp.Service]bool // TCP services for which no local port is left; owned by run
 
 	compiling sync.Mutex    // held while something is compiled and published, so that Envoys see it in this order
@@ -151,7 +152,7 @@ const clusterLinger = 5 * time.Second
 // New returns a forwarder, with the ADS server that Envoys connect to. It starts nothing.
 func New(cfg Config) *Forwarder {
 	f := &Forwarder{
-		cfg: cfg, quarantine: newQuarantine(), ready: make(chan struct{}),
+		cfg: cfg, quarantine: newQuarantine(), ready: make(chan struct{}), complete: make(chan struct{}),
 		portless: map[bgp.Service]bool{}, problems: map[bgp.Service]string{},
 	}
 	f.admission = newAdmission(&cfg, func(a xds.Admission) error {
@@ -203,6 +204,9 @@ func (f *Forwarder) Begin() error {
 	f.cfg.Kept = nil
 	return nil
 }
+
+// Complete is closed once Envoys are given the whole of the tables, and nothing any more that an earlier process left.
+func (f *Forwarder) Complete() <-chan struct{} { return f.complete }
 
 // Restored tells that the operator's orders are known, so that the first view may be complete.
 func (f *Forwarder) Restored() { close(f.ready) }
@@ -432,6 +436,7 @@ func (f *Forwarder) told(ctx context.Context) bool {
 func (f *Forwarder) open(other bool) {
 	if other {
 		f.ads.Open()
+		close(f.complete)
 	}
 }
 

@@ -2,6 +2,7 @@ package forwarding
 
 import (
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"github.com/catalyst-router/catalyst/xds"
@@ -21,4 +22,13 @@ func Kept(data string, log *slog.Logger) []xds.Resource {
 			path+".bad")
 	}
 	return kept
+}
+
+// much is how many bytes of kept state take a node long enough to read that it should hurry: some 30,000 services.
+const much = 8 << 20
+
+// KeptMuch tells whether Kept has much to read.
+func KeptMuch(data string) bool {
+	info, err := os.Stat(filepath.Join(data, fibFile))
+	return err == nil && info.Size() > much
 }

@@ -15,39 +15,53 @@ type Slack struct{ Bytes, Part uint64 }
 // Node is for tables of bytes and numbers, which the collector does not scan, so that collecting often costs little.
 // Judge is for a node that decides on every call: policies are trees, which the collector scans, and each call brings
 // some kilobytes that come and go. With 10,000 policies Node's pace cost a third of a decision.
+// Starting is for a node that reads in what it had before: none of that is garbage, and while the heap grows by a
+// tenth at a time the collector would look at it again and again.
 // Gateway is for graphs, which it scans, and for requests, whose memory comes and goes.
 //
 //nolint:gochecknoglobals // constants, if structs could be
 var (
-	Node    = Slack{10 << 20, 10}
-	Judge   = Slack{32 << 20, 1}
-	Gateway = Slack{3 << 20, 4}
+	Node     = Slack{10 << 20, 10}
+	Judge    = Slack{32 << 20, 1}
+	Starting = Slack{64 << 20, 1}
+	Gateway  = Slack{3 << 20, 4}
 )
 
-// KeepTight sets the collector's pace after each collection by what is live then, so that memory follows what is
-// held. The function that it returns ends that. It overrides GOGC; a GOMEMLIMIT still holds.
-func KeepTight(slack Slack) (stop func()) {
-	h := &pace{slack: slack, before: debug.SetGCPercent(100)}
-	h.percent = 100
-	h.set(0)
-	h.watch(&mark{})
-	return func() {
-		h.stopped.Store(true)
-		debug.SetGCPercent(h.before)
-	}
+// Pace has the collector follow what is live.
+type Pace struct {
+	slack   atomic.Pointer[Slack]
+	stopped atomic.Bool
+	before  int // GOGC
+
+	percent int // touched by finalizers alone, of which one runs at a time
 }
 
-// pace is touched by finalizers alone, of which one runs at a time, but for stopped.
-type pace struct {
-	slack           Slack
-	before, percent int
-	stopped         atomic.Bool
+// KeepTight sets the collector's pace after each collection by what is live then, so that memory follows what is
+// held. It overrides GOGC; a GOMEMLIMIT still holds.
+func KeepTight(slack Slack) *Pace {
+	h := &Pace{before: debug.SetGCPercent(100), percent: 100}
+	h.slack.Store(&slack)
+	h.set(0)
+	h.watch(&mark{})
+	return h
+}
+
+// Leave has another slack from now on. It collects what is garbage, and returns when that is done.
+func (h *Pace) Leave(slack Slack) {
+	h.slack.Store(&slack)
+	runtime.GC()
+}
+
+// Stop ends it: GOGC is as it was before.
+func (h *Pace) Stop() {
+	h.stopped.Store(true)
+	debug.SetGCPercent(h.before)
 }
 
 // mark is garbage whose finalizer says that a collection has ended.
 type mark struct{ _ [16]byte }
 
-func (h *pace) watch(m *mark) {
+func (h *Pace) watch(m *mark) {
 	runtime.SetFinalizer(m, func(m *mark) {
 		if h.stopped.Load() {
 			return
@@ -60,8 +74,8 @@ func (h *pace) watch(m *mark) {
 }
 
 // set changes the pace if it is off by more than an eighth: a change stops the world for an instant.
-func (h *pace) set(live uint64) {
-	want := h.slack.percent(live)
+func (h *Pace) set(live uint64) {
+	want := h.slack.Load().percent(live)
 	if d := want - h.percent; d > h.percent/8 || -d > h.percent/8 {
 		h.percent = want
 		debug.SetGCPercent(want)

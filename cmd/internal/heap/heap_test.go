@@ -36,7 +36,8 @@ func TestGatewayLeavesLessBesideLittle(t *testing.T) {
 func TestKeepTightFollowsWhatIsLive(t *testing.T) {
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)
-	stop := KeepTight(Node)
+	pace := KeepTight(Starting)
+	pace.Leave(Node)
 	held := make([]byte, 100<<20)
 	paced := func() int {
 		now := debug.SetGCPercent(100)
@@ -52,7 +53,7 @@ func TestKeepTightFollowsWhatIsLive(t *testing.T) {
 		t.Errorf("100 MiB live: got GOGC %d, want at most 25", got)
 	}
 	runtime.KeepAlive(held)
-	stop()
+	pace.Stop()
 	if got := paced(); got != 100 {
 		t.Errorf("after stop: got GOGC %d, want 100", got)
 	}

@@ -63,14 +63,23 @@ func Open(
 		own:     own,
 		moved:   map[bgp.Service]bool{},
 	}
-	again = slices.DeleteFunc(had, func(r xds.Resource) bool {
-		if svc, at, ok := xds.DialAddress(&r); ok {
-			return !b.adopt(svc, at)
+	again = had[:0]
+	for i := range had { // of a resource there are some 200 bytes, and of resources some 100,000
+		if r := &had[i]; r.Type != xds.TypeListener || b.again(r) {
+			again = append(again, *r)
 		}
-		svc, port, ok := xds.LocalPort(&r)
-		return ok && !b.table.Adopt(svc, port, now())
-	})
+	}
 	return b, again, nil
+}
+
+// again gives a service the port or address at which an Envoy listened for it, and tells whether it got it. Other
+// listeners are nobody's.
+func (b *Book) again(r *xds.Resource) bool {
+	if svc, at, ok := xds.DialAddress(r); ok {
+		return b.adopt(svc, at)
+	}
+	svc, port, ok := xds.LocalPort(r)
+	return !ok || b.table.Adopt(svc, port, now())
 }
 
 // adopt gives a service the address at which Envoy listened for it last, and tells whether it is one of the range's.
