@@ -146,7 +146,9 @@ func nodeOf(u *url.URL) string {
 
 // readHeaders are the names, in lower case, of the headers that this package itself looks at.
 func readHeaders() []string {
-	return []string{":authority", "host", "authorization", "upgrade", "transfer-encoding", "content-type", "content-length"}
+	return []string{
+		":authority", "host", "authorization", "upgrade", "transfer-encoding", "content-type", "content-length",
+	}
 }
 
 // headersOf returns all values of each header that anybody looks at, by its name in lower case, whichever way Envoy was
