@@ -6,7 +6,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 out=$root/.tools/bench
 mkdir -p "$out"
 cd "$root/e2e/bench"
-go build -o "$out/" ./routing ./dataplane ./throughput ./graphql ./floods github.com/osrg/gobgp/v4/cmd/gobgpd
+go build -o "$out/" ./routing ./dataplane ./throughput ./graphql ./floods ./start github.com/osrg/gobgp/v4/cmd/gobgpd
 rivals=catalyst,gobgp
 PATH=$PATH:/usr/sbin:/sbin
 if command -v bird >/dev/null; then rivals+=,bird; else echo 'BIRD is not installed (apt-get install bird2): its column is missing' >&2; fi
@@ -23,6 +23,11 @@ echo '== over two Envoys, 32 connections (ours writes an access log)'
 echo
 echo '== floods: what honest peers and applications notice while another peer floods a node'
 "$out/floods" -catalyst "$root/bin/catalyst" -for "${FLOOD_FOR:-10s}"
+
+echo
+# BEFORE=PATH measures another build beside it.
+echo '== start: a node that was killed, from exec to the first answer of its API and to the first answer of a workload'
+"$out/start" -catalyst "$root/bin/catalyst" ${BEFORE:+-before "$BEFORE"} -services "${START_SERVICES:-10000}" -rounds "${START_ROUNDS:-5}"
 
 echo
 echo '== names over DNS, in turns with CoreDNS and its plugin file (ours ÷ theirs: answers above 1 and times below 1 are better than CoreDNS)'

@@ -89,8 +89,9 @@ func run(ctx context.Context, all []program, services, rounds int) error {
 	for _, w := range ways {
 		for _, p := range all {
 			of := starts[p.name+w.name]
-			fmt.Printf("| %s | %s | %s | %s |\n", w.name, p.name,
-				median(of, func(t took) time.Duration { return t.api }), median(of, func(t took) time.Duration { return t.serving }))
+			api := median(of, func(t took) time.Duration { return t.api })
+			serving := median(of, func(t took) time.Duration { return t.serving })
+			fmt.Printf("| %s | %s | %s | %s |\n", w.name, p.name, api, serving)
 		}
 	}
 	return nil
