@@ -54,14 +54,14 @@ func (w *world) revokeToken(ctx context.Context) {
 	}
 	must(w.t, w.owner.Post(ctx, "/v1/revocations", map[string]string{"token": token}, nil))
 	told := time.Now()
+	for w.known(token) { // before calls are made without a pause, which leave the service no processor
+	}
+	w.revoked.at = append(w.revoked.at, time.Since(told))
 	var all sync.WaitGroup
 	took := make([]time.Duration, len(w.nodes))
 	for i, n := range w.nodes {
 		all.Go(func() { took[i] = w.refused(ctx, n, service(w.next(i)), token, told) })
 	}
-	for w.known(token) {
-	}
-	w.revoked.at = append(w.revoked.at, time.Since(told))
 	all.Wait()
 	w.revoked.envoys = append(w.revoked.envoys, took...)
 	for i, n := range w.nodes { // after it was refused once
