@@ -1,7 +1,7 @@
 // Command policy loads one Envoy that asks before it lets a request through, over 16 connections with certificates of
 // their own: without the filter, with a server that always says yes (the floor: nobody can be faster), with one that
-// their own: without the filter, with a server that always says yes (the floor: nobody is faster), with one that
-// every policy. Each request carries a token that is bound to its connection's certificate, and each decider has the
+// says so in as many words as ours, with ours, with OPA as a library in the same server, and with cedar-go's own look
+// at every policy. Each request carries a token that is bound to its connection's certificate, and each decider has the
 // same grants.
 package main
 
