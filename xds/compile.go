@@ -44,6 +44,7 @@ func Order(typeURL string) int { return slices.Index(Types(), typeURL) }
 const (
 	ingressName = "mesh-ingress"
 	egressName  = "http-egress"
+	tlsName     = "tls-egress" // TLS connections by their server name
 	secretNode  = "node"
 	secretTrust = "trust"
 	pathHeader  = "x-catalyst-path"
@@ -127,6 +128,13 @@ func (c *Compiler) Start(id Identity) (Delta, error) {
 			return d, err
 		}
 		b.set(TypeListener, name, l)
+	}
+	if c.cfg.EgressTLS != "" {
+		l, err := c.tlsListener()
+		if err != nil {
+			return d, err
+		}
+		b.set(TypeListener, tlsName, l)
 	}
 	c.relays(&b)
 	if err := c.tunnels(&b); err != nil {

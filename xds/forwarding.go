@@ -127,6 +127,8 @@ type Config struct {
 	Egress string
 	// Socket is the path of a Unix socket that this node's Envoy opens for itself; required with an Ingress.
 	Socket string
+	// EgressTLS is where TLS connections go to the TCP service of their server name, IP:PORT; "" for nowhere.
+	EgressTLS string
 	// EgressIP is the address of the TCP services' listeners. Empty means 127.0.0.1.
 	EgressIP string
 	// Admission is who may come in at the mesh ingress when it begins; Admit changes it. The zero value lets nobody in.

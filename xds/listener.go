@@ -295,23 +295,9 @@ func (f *Forwarding) local() []Target {
 func (c *Compiler) tcpListeners(f *Forwarding) []*listener.Listener {
 	target := c.tcpTarget(f)
 	asked := target == hopsPrefix+askedName
-	proxy := &tcpproxy.TcpProxy{
-		StatPrefix:         "tcp-egress",
-		ClusterSpecifier:   &tcpproxy.TcpProxy_Cluster{Cluster: target},
-		IdleTimeout:        durationpb.New(0),
-		MaxConnectAttempts: wrapperspb.UInt32(20), AccessLog: c.tcpLogs(f.Service),
-		// Long enough, 2.4 s in the mean, for a target that is not reached to be left by then (see outliers): that takes a
-		// second where something went well in the half second before.
-		BackoffOptions: &core.BackoffStrategy{
-			BaseInterval: durationpb.New(25 * time.Millisecond),
-			MaxInterval:  durationpb.New(300 * time.Millisecond),
-		},
-	}
+	proxy := c.tcpProxy(target, f.Service)
 	if asked || target == clusterName(f) {
-		proxy.TunnelingConfig = &tcpproxy.TcpProxy_TunnelingConfig{Hostname: string(f.Service)}
-	}
-	if target == clusterName(f) { // else where it is asked about, with the service's routes
-		proxy.TunnelingConfig.HeadersToAdd = []*core.HeaderValueOption{c.hopHeader()}
+		c.asStreams(proxy, string(f.Service), asked)
 	}
 	at := func(prefix, ip string, port uint16) *listener.Listener {
 		return &listener.Listener{
@@ -327,6 +313,31 @@ func (c *Compiler) tcpListeners(f *Forwarding) []*listener.Listener {
 		all = append(all, at(dialListeners, f.Dial.Addr().String(), f.Dial.Port()))
 	}
 	return all
+}
+
+// tcpProxy takes connections to a TCP service, in plain to a cluster.
+func (c *Compiler) tcpProxy(target string, svc bgp.Service) *tcpproxy.TcpProxy {
+	return &tcpproxy.TcpProxy{
+		StatPrefix:         "tcp-egress",
+		ClusterSpecifier:   &tcpproxy.TcpProxy_Cluster{Cluster: target},
+		IdleTimeout:        durationpb.New(0),
+		MaxConnectAttempts: wrapperspb.UInt32(20), AccessLog: c.tcpLogs(svc),
+		// Long enough, 2.4 s in the mean, for a target that is not reached to be left by then (see outliers): that takes a
+		// second where something went well in the half second before.
+		BackoffOptions: &core.BackoffStrategy{
+			BaseInterval: durationpb.New(25 * time.Millisecond),
+			MaxInterval:  durationpb.New(300 * time.Millisecond),
+		},
+	}
+}
+
+// asStreams has connections go on as CONNECT streams for a service; asked says that they go to askedListener first,
+// which adds what the service's routes add.
+func (c *Compiler) asStreams(proxy *tcpproxy.TcpProxy, service string, asked bool) {
+	proxy.TunnelingConfig = &tcpproxy.TcpProxy_TunnelingConfig{Hostname: service}
+	if !asked {
+		proxy.TunnelingConfig.HeadersToAdd = []*core.HeaderValueOption{c.hopHeader()}
+	}
 }
 
 // tcpTarget is the cluster of a TCP service's listener.

@@ -79,6 +79,7 @@ type Envoy struct {
 	Advertise string     `yaml:"advertise" doc:"HOST:PORT of the mesh ingress as other nodes reach it; empty for the same" default:""`
 	Admit     string     `yaml:"admit" doc:"who may come in at the mesh ingress: peers (and, where one of them reflects routes to this node, all nodes of this organisation), or organisation (those in any case)" default:"peers"`
 	Egress    string     `yaml:"egress" doc:"IP:PORT of the plain HTTP egress; whoever reaches it may use every service" default:"127.0.0.1:8080"`
+	TLS       string     `yaml:"tls" doc:"IP:PORT where TLS connections of applications pass unopened to the TCP service whose full name their server name (SNI) is; whoever reaches it may use every TCP service; empty for none" default:""`
 	ADS       string     `yaml:"ads" doc:"HOST:PORT where Envoys on other machines of this organisation get their configuration, over mutual TLS; empty for the Unix socket alone" default:""`
 	TCPPorts  ports.Pool `yaml:"tcp-ports" doc:"loopback ports of TCP services: a list of ports and [first, last] pairs" default:"[[10000, 10999]]"`
 	Table     string     `yaml:"table" doc:"which services of other nodes Envoy has: all, or used (those that are called through it; the first call of any other has it ask the node, see docs/on-demand.md)" default:"all"`
@@ -336,7 +337,7 @@ func (c *Config) checkAddresses(bad func(key, format string, args ...any)) {
 	}
 	for key, v := range map[string]string{"admin": c.Admin, "peering.listen": c.Peering.Listen,
 		"envoy.ingress": c.Envoy.Ingress, "envoy.advertise": c.Envoy.Advertise, "envoy.egress": c.Envoy.Egress,
-		"envoy.ads": c.Envoy.ADS, "web": c.Web, "bundle-endpoint.listen": c.BundleEndpoint.Listen} {
+		"envoy.ads": c.Envoy.ADS, "envoy.tls": c.Envoy.TLS, "web": c.Web, "bundle-endpoint.listen": c.BundleEndpoint.Listen} {
 		if v == "" {
 			continue
 		}
@@ -345,7 +346,7 @@ func (c *Config) checkAddresses(bad func(key, format string, args ...any)) {
 		switch {
 		case err != nil:
 			bad(key, "%w", err)
-		case (key == "envoy.ingress" || key == "envoy.egress") && !isIP:
+		case (key == "envoy.ingress" || key == "envoy.egress" || key == "envoy.tls") && !isIP:
 			bad(key, "%q: want an IP address, such as 127.0.0.1, before the port", v)
 		case key == "admin" && !isLoopback(at.Host) && c.AdminTLSCert == "":
 			bad(key, "%q: is beyond loopback and has no TLS; use 127.0.0.1, or give admin-tls-cert and admin-tls-key", v)
@@ -472,7 +473,8 @@ func (c *Config) checkRun(bad func(key, format string, args ...any)) {
 // listenOrDial returns how an address is read: where this node listens may be every address of the machine, where
 // others dial it may not.
 func listenOrDial(key string) func(string) (bgp.Endpoint, error) {
-	if key == "envoy.advertise" || key == "envoy.ingress" || key == "envoy.egress" {
+	switch key {
+	case "envoy.advertise", "envoy.ingress", "envoy.egress", "envoy.tls":
 		return bgp.ParseEndpoint
 	}
 	return bgp.ParseListen

@@ -30,6 +30,7 @@ func (d *Daemon) compiler(limits xds.Limits) xds.Config {
 	to, from, _ := d.cfg.Envoy.Tunnels() // checked when the configuration was read
 	return xds.Config{
 		Socket: filepath.Join(d.data, tcpSocket), Self: d.self, Ingress: d.cfg.Envoy.Ingress, Egress: d.cfg.Envoy.Egress,
+		EgressTLS: d.cfg.Envoy.TLS,
 		AccessLog: d.cfg.Envoy.AccessLog, TunnelsTo: to, TunnelsFrom: from, Policy: d.policyCheck(),
 		Limits: limits, Tap: d.tapShare(), Underway: d.underwaySocket(), OnDemand: d.onDemand(),
 	}
