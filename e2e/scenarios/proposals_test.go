@@ -28,8 +28,8 @@ func proposals() []scenario {
 			one("it ends with the peering", "e2e TestATokenIsExchangedAcrossTheBorder", "cmd/internal/tokens/tokens.go",
 				"err = t.over(c.Organisation)", "_ = t.over(c.Organisation)"),
 		}},
-		{405, "TLS that no border opens", "A client speaks TLS with a workload of a third organisation, by its server name; " +
-			"names lead nowhere, and the border in between takes the right away.", []guard{
+		{405, "TLS that no border opens", "A client speaks TLS with a workload of a third organisation by its server " +
+			"name; names lead nowhere, and the border in between takes the right away.", []guard{
 			one("the server name chooses the service, of those over TCP", "e2e TestTLSPassesBordersUnopened",
 				"xds/servername.go", "clusterBy(tcpPrefix + serverName)", "clusterBy(httpPrefix + serverName)"),
 			one("what is no TLS is closed", "xds TestGolden", "xds/servername.go",
