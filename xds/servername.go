@@ -16,9 +16,9 @@ import (
 // serverName is what a TLS connection asks for (SNI), in lower case.
 const serverName = "%REQUESTED_SERVER_NAME%"
 
-// tlsListener takes TLS connections of applications, of which it reads the first message and opens none: each goes on
-// to the TCP service whose full name its server name is, as if it had come to that service's own listener. What is no TLS
-// is closed, and so is a name that no TCP service has. Nothing in it depends on a service, so it is never drained.
+// tlsListener takes TLS connections of applications, of which it reads the first message and opens none. Each goes on
+// to the TCP service whose full name its server name is, as if it had come to that service's own listener. What is no
+// TLS is closed, and so is a name that no TCP service has. Nothing in it depends on a service, so it is never drained.
 func (c *Compiler) tlsListener() (*listener.Listener, error) {
 	at, err := bgp.ParseEndpoint(c.cfg.EgressTLS)
 	if err != nil {
