@@ -9,6 +9,7 @@ BUF      := $(TOOLS)/buf/bin/buf
 PYJWT    := $(TOOLS)/pyjwt/bin/python
 CEDARPY  := $(TOOLS)/cedarpy/bin/python
 PROMETHEUS := $(TOOLS)/prometheus/bin
+KUBERNETES := $(TOOLS)/kubernetes
 LINT     := $(TOOLS)/bin/golangci-lint
 LINT_VERSION := v2.15.0
 VULN     := $(TOOLS)/bin/govulncheck
@@ -111,6 +112,7 @@ nightly: ## what takes hours: fuzzing, random tests, storms, mutants, chaos, an 
 	$(MAKE) interop
 	$(MAKE) mutants
 	$(MAKE) chaos FOR=$(or $(FOR),20m)
+	$(MAKE) kubernetes FOR=$(or $(FOR),10m)
 	$(GO) test -count=1 -timeout 0 ./xds/ads -run TestIdleStreamsLast -args -idle 10m
 	$(GO) test -tags e2e -count=1 -timeout 0 ./e2e -run TestManyServicesSurviveAnyCrash -args -many 200000
 	$(GO) test -tags e2e -count=1 -timeout 0 ./e2e/graphql/composition -run TestPairsAgainstApollo -args -each 1
@@ -215,6 +217,16 @@ compose-test: tools build docker ## boot every Compose file of nodes with a Dock
 .PHONY: containers
 containers: tools build docker ## containers come and go under load for FOR (default 10m): no call to one that is gone, nothing twice, nothing left
 	$(GO) test -tags e2e -count=1 -timeout 0 ./e2e/containers -v -run TestContainersComeAndGo -args -for $(or $(FOR),10m)
+
+# kube-apiserver, kubectl and helm of their own modules; etcd is Debian's.
+$(KUBERNETES)/helm: e2e/tools/kubernetes.sh
+	@echo 'building kube-apiserver, kubectl and helm into .tools/kubernetes: some minutes'
+	@GO=$(GO) $< $(@D) && touch $@
+
+.PHONY: kubernetes
+kubernetes: tools build $(KUBERNETES)/helm ## as root: a real kube-apiserver, services found in it and brought into it, the chart, EndpointSlices that come and go for FOR (default 8s)
+	@command -v etcd >/dev/null || e2e/tools/debian.sh etcd-server
+	$(GO) test -tags kubernetes -count=1 -timeout 0 ./e2e/kubernetes -v -args -for $(or $(FOR),8s)
 
 .PHONY: packages
 packages: tools ## .deb and .rpm of catalyst and of its Envoy into dist/packages

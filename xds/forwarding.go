@@ -131,6 +131,9 @@ type Config struct {
 	EgressTLS string
 	// EgressIP is the address of the TCP services' listeners. Empty means 127.0.0.1.
 	EgressIP string
+	// ClusterNamespace is the namespace of a Kubernetes cluster in which services are called by the names that they have
+	// as Services there; "" for none.
+	ClusterNamespace string
 	// Admission is who may come in at the mesh ingress when it begins; Admit changes it. The zero value lets nobody in.
 	Admission Admission
 	// TunnelsTo are the nodes that this one dials to be reached by, with the HOST:PORT of their mesh ingress: a site

@@ -64,7 +64,8 @@ func (c *Compiler) egressManager() *hcm.HttpConnectionManager {
 	m.EarlyHeaderMutationExtensions = append(m.EarlyHeaderMutationExtensions, c.ownCaller())
 	m.HttpProtocolOptions, m.Http2ProtocolOptions = c.http1Egress(), c.http2(egressStreams)
 	m.UpgradeConfigs = []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}}
-	m.HttpFilters = append(append(m.HttpFilters, lowerCaseHost(), byPattern()), c.askWhenCold(egressName)...)
+	m.HttpFilters = append(append(m.HttpFilters, lowerCaseHost()), c.clusterName()...)
+	m.HttpFilters = append(append(m.HttpFilters, byPattern()), c.askWhenCold(egressName)...)
 	c.askPolicy(egressName, besideNode, m)
 	m.HttpFilters = append(m.HttpFilters, httpFilter("envoy.filters.http.router", &router.Router{}))
 	return m

@@ -54,7 +54,7 @@ func scenarios() []scenario {
 		addressScenarios(),
 		nameScenarios(),
 		identityScenarios(), atRest(), rotation(), leaves(),
-		discoveries(),
+		discoveries(), clusters(),
 		deliveries(), maintenance(),
 		ingressScenarios(),
 		abuse(), floods(), paced(), held(), betweenOrganisations(), acrossTheBorder(), inOne(), proposals(),

@@ -27,6 +27,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/discover"
 	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
 	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
+	"github.com/catalyst-router/catalyst/cmd/internal/imported"
 	"github.com/catalyst-router/catalyst/cmd/internal/judge"
 	"github.com/catalyst-router/catalyst/cmd/internal/ledger"
 	"github.com/catalyst-router/catalyst/cmd/internal/localports"
@@ -67,6 +68,7 @@ type Config struct {
 	Names     *nameserver.Server // nil if no names are answered
 	Tap       *tap.Tap           // nil if calls are not told
 	Discover  *discover.Room     // nil if nothing is found
+	Imported  *imported.Room     // nil unless services are brought into a cluster
 	// Missing says what is missing before the node serves.
 	Missing func(ctx context.Context) []string
 	// Warnings are what an operator has to look after; nil for those of Identity.

@@ -81,7 +81,11 @@ func (a *API) Discovery(context.Context) ([]operator.Discovery, error) {
 	if a.cfg.Discover == nil {
 		return all, nil
 	}
-	for _, st := range a.cfg.Discover.Status() {
+	known := a.cfg.Discover.Status()
+	if a.cfg.Imported != nil {
+		known = append(known, a.cfg.Imported.Status())
+	}
+	for _, st := range known {
 		d := operator.Discovery{
 			Source: st.Source, Away: st.Away, Since: stamp(st.Since), Until: stamp(st.Until), Services: st.Services,
 			Problems: []operator.DiscoveryProblem{}, Conflicts: []operator.DiscoveryConflict{},

@@ -17,7 +17,8 @@ func (a *app) discoverCommand() *cobra.Command {
 		Short: "Where services are found, and what was found and cannot be offered",
 		Args:  exactArgs(0, "no arguments"),
 		Long: "Where services are found (discover in the node's configuration), and what was found and cannot be offered, " +
-			"with the reason.\nThe services themselves: catalyst route list --local.",
+			"with the reason.\nThe services themselves: catalyst route list --local. A line that begins with import is of " +
+			"services of\nother nodes that a Kubernetes cluster has (kubernetes.import).",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			resp, err := client.ListDiscovery(cmd.Context(), a.client())
 			if err != nil {
@@ -38,7 +39,9 @@ func showDiscovery(w io.Writer, all []*client.ListDiscoveryDiscovery) {
 		state, note := "there for "+since(d.Since), ""
 		if d.Away != "" {
 			state = "away for " + since(d.Since)
-			note = fmt.Sprintf("%s; what it found is offered until %s", d.Away, d.Until)
+			if note = d.Away + "; what the cluster has stays"; d.Until != "" {
+				note = fmt.Sprintf("%s; what it found is offered until %s", d.Away, d.Until)
+			}
 		}
 		row(w, d.Source, state, d.Services, len(d.Problems), len(d.Conflicts), note)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -43,7 +44,7 @@ type Config struct {
 	DNSAddresses  string   `yaml:"dns-addresses" doc:"range of IPv4 addresses, of loopback or a private network, in which each TCP service has one of its own at which Envoy takes connections at the service's own port; the same range on all nodes gives the same addresses" default:"127.64.0.0/10"`
 	DNSLowPorts   bool     `yaml:"dns-low-ports" doc:"take connections for TCP services at ports below 1024 as well, if their originators say so" default:"false"`
 
-	Discover     []string      `yaml:"discover" doc:"where services of this node are found by themselves: docker or docker=SOCKET, dir=DIRECTORY; several with commas between" default:"[]"`
+	Discover     []string      `yaml:"discover" doc:"where services of this node are found by themselves: docker or docker=SOCKET, kubernetes, dir=DIRECTORY; several with commas between" default:"[]"`
 	DiscoverHold time.Duration `yaml:"discover-hold" doc:"how long what a source found is offered after the source has gone away, 0s to 168h" default:"5m"`
 
 	Peering        Peering        `yaml:"peering"`
@@ -56,6 +57,7 @@ type Config struct {
 	Tap            Tap            `yaml:"tap"`
 	Stop           Stop           `yaml:"stop"`
 	Policy         Policy         `yaml:"policy"`
+	Kubernetes     Kubernetes     `yaml:"kubernetes"`
 }
 
 // Peering is how the node speaks with its peers.
@@ -81,7 +83,8 @@ type Envoy struct {
 	Egress    string     `yaml:"egress" doc:"IP:PORT of the plain HTTP egress; whoever reaches it may use every service" default:"127.0.0.1:8080"`
 	TLS       string     `yaml:"tls" doc:"IP:PORT where TLS connections of applications pass unopened to the TCP service whose full name their server name (SNI) is; whoever reaches it may use every TCP service; empty for none" default:""`
 	ADS       string     `yaml:"ads" doc:"HOST:PORT where Envoys on other machines of this organisation get their configuration, over mutual TLS; empty for the Unix socket alone" default:""`
-	TCPPorts  ports.Pool `yaml:"tcp-ports" doc:"loopback ports of TCP services: a list of ports and [first, last] pairs" default:"[[10000, 10999]]"`
+	TCPIP     string     `yaml:"tcp-ip" doc:"IP address at which Envoy takes connections at the ports of TCP services; beyond loopback whoever reaches it may use every TCP service" default:"127.0.0.1"`
+	TCPPorts  ports.Pool `yaml:"tcp-ports" doc:"ports of TCP services at envoy.tcp-ip: a list of ports and [first, last] pairs" default:"[[10000, 10999]]"`
 	Table     string     `yaml:"table" doc:"which services of other nodes Envoy has: all, or used (those that are called through it; the first call of any other has it ask the node, see docs/on-demand.md)" default:"all"`
 	AccessLog string     `yaml:"access-log" doc:"file of Envoy's access log in JSON; empty for none, /dev/stdout for Envoy's own log" default:""`
 	Workers   int        `yaml:"workers" doc:"worker threads of Envoy, 1 to 256" default:"2"`
@@ -320,6 +323,7 @@ func (c *Config) check() []error {
 	c.Gateway.check(bad)
 	c.checkPolicy(bad)
 	c.checkRun(bad)
+	c.Kubernetes.check(bad)
 	if d := c.DiscoverHold; d < 0 || d > 168*time.Hour {
 		bad("discover-hold", "%s: want 0s to 168h", d)
 	}
@@ -418,6 +422,9 @@ func (e *Envoy) check(bad func(key, format string, args ...any)) {
 	}
 	if e.Table != "all" && e.Table != "used" {
 		bad("envoy.table", "%q: want all or used", e.Table)
+	}
+	if ip, err := netip.ParseAddr(e.TCPIP); err != nil || ip.IsMulticast() {
+		bad("envoy.tcp-ip", "%q: want an IP address, such as 127.0.0.1", e.TCPIP)
 	}
 	for _, pattern := range e.TCP {
 		if err := filter.CheckPattern(pattern); err != nil {

@@ -10,6 +10,8 @@ import (
 const (
 	SourceDirectory = "dir"
 	SourceDocker    = "docker"
+
+	SourceKubernetes = "kubernetes"
 )
 
 // dockerSocket is where a Docker engine listens.
@@ -18,7 +20,7 @@ const dockerSocket = "/var/run/docker.sock"
 // Source is one of the places in which services are found.
 type Source struct {
 	Kind string
-	// Path is the directory or the socket.
+	// Path is the directory or the socket; "" for a cluster.
 	Path string
 	// Text is how it stands in the configuration.
 	Text string
@@ -43,8 +45,12 @@ func (c *Config) Sources() ([]Source, error) {
 			if !given {
 				s.Path = dockerSocket
 			}
+		case SourceKubernetes:
+			if given {
+				return nil, fmt.Errorf("%q: want kubernetes alone; a cluster elsewhere is given by kubernetes.kubeconfig", text)
+			}
 		default:
-			return nil, fmt.Errorf("%q: want docker, docker=SOCKET or dir=DIRECTORY", text)
+			return nil, fmt.Errorf("%q: want docker, docker=SOCKET, kubernetes or dir=DIRECTORY", text)
 		}
 		key := kind + "=" + filepath.Clean(s.Path)
 		if seen[key] {

@@ -14,7 +14,10 @@ func TestSources(t *testing.T) {
 		"[dir=/a, 'dir=/b,c']":                "dir /a, dir /b,c",
 		"dir=services.d":                      "want an absolute path",
 		"docker=":                             "want the absolute path",
-		"podman":                              "want docker, docker=SOCKET or dir=DIRECTORY",
+		"podman":                              "want docker, docker=SOCKET, kubernetes or dir=DIRECTORY",
+		"kubernetes,docker":                   "kubernetes , docker /var/run/docker.sock",
+		"kubernetes=/etc/kubeconfig":          "want kubernetes alone",
+		"kubernetes,kubernetes":               "stands there twice",
 		"dir=/a,dir=/a/":                      "stands there twice",
 	} {
 		c, err := Load("", func(string) (string, bool) { return "", false }, map[string]string{"discover": text})

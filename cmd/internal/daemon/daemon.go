@@ -21,10 +21,12 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/cmd/internal/admin"
 	"github.com/catalyst-router/catalyst/cmd/internal/api"
+	"github.com/catalyst-router/catalyst/cmd/internal/cluster"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/discover"
 	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
 	"github.com/catalyst-router/catalyst/cmd/internal/gateway"
+	"github.com/catalyst-router/catalyst/cmd/internal/imported"
 	"github.com/catalyst-router/catalyst/cmd/internal/judge"
 	"github.com/catalyst-router/catalyst/cmd/internal/ledger"
 	"github.com/catalyst-router/catalyst/cmd/internal/localports"
@@ -72,6 +74,8 @@ type Daemon struct {
 	ledger    *ledger.Ledger
 	names     *nameserver.Server // nil without dns
 	found     *discover.Room
+	cluster   *cluster.Cluster // nil without Kubernetes
+	imported  *imported.Room   // nil unless services are brought into a cluster
 }
 
 // Paths of a node's files below its data directory.
@@ -142,6 +146,9 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	if err := d.policies(ctx); err != nil {
 		return err
 	}
+	if err := d.connect(); err != nil {
+		return err
+	}
 	compiler := d.compiler(limits)
 	d.offer = offer.New(offer.Config{
 		Node: d.self, Router: d.router, Journal: d.journal, Log: d.tel.Log, Tracer: d.tel.Tracer, Names: d.lookups(),
@@ -189,9 +196,8 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Offer:    d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Demand: d.demand, Envoy: d.envoy,
 		Graph:    d.graph,
 		Warnings: d.warnings, Renew: d.renew(), Judge: d.judge, Trust: d.trust, Ledger: d.used(), Names: d.names, Tap: d.tap,
-		Tokens:   d.tokens,
-		Discover: d.found,
-		Missing:  func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
+		Tokens: d.tokens, Discover: d.found, Imported: d.imported,
+		Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
 	if d.envoy != nil {
 		if err := d.tel.Collect(metrics.NewCalls(d.envoy.Admin().Get, d.tel.Log)); err != nil {

@@ -33,6 +33,7 @@ func (d *Daemon) compiler(limits xds.Limits) xds.Config {
 		EgressTLS: d.cfg.Envoy.TLS,
 		AccessLog: d.cfg.Envoy.AccessLog, TunnelsTo: to, TunnelsFrom: from, Policy: d.policyCheck(),
 		Limits: limits, Tap: d.tapShare(), Underway: d.underwaySocket(), OnDemand: d.onDemand(),
+		EgressIP: d.cfg.Envoy.TCPIP, ClusterNamespace: d.clusterNamespace(),
 	}
 }
 

@@ -15,6 +15,9 @@ import (
 // that somebody else may have.
 func (d *Daemon) warnings() []string {
 	all := append(d.id.Warnings(), d.found.Warnings()...)
+	if d.imported != nil {
+		all = append(all, d.imported.Warnings()...)
+	}
 	if d.tokens != nil {
 		all = append(all, d.tokens.Warnings()...)
 	}
