@@ -140,6 +140,9 @@ type Capabilities struct {
 	Why bool
 	// Hops tells that HOPS is understood.
 	Hops bool
+	// Patterns tells that a route of *.NAME is understood as one for all below NAME; a sender without it is told of each
+	// service by name.
+	Patterns bool
 }
 
 // NLRI names one route of an UPDATE.

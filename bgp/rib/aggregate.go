@@ -28,7 +28,7 @@ type aggregate struct {
 func (t *Table) findAggregates(p *peer) {
 	had := append(p.aggregates, p.former...)
 	p.aggregates, p.former = nil, nil
-	if c := p.cfg.Export; c != nil && p.cfg.External {
+	if c := p.cfg.Export; c != nil && p.cfg.External && !p.cfg.NoPatterns {
 		for _, pattern := range c.Aggregates {
 			if a := t.aggregateOf(p, bgp.Service(pattern)); a != nil {
 				p.aggregates = append(p.aggregates, a)
@@ -155,7 +155,7 @@ func (t *Table) mayJoin(p *peer, x *path) bool {
 // alone, so that other ones can be tried.
 func (t *Table) inAggregate(p *peer, x *path) bool {
 	pattern := p.aggregateOf(t.name(x.svc))
-	if pattern == "" || !p.cfg.External || !t.mayJoin(p, x) {
+	if pattern == "" || !p.cfg.External || p.cfg.NoPatterns || !t.mayJoin(p, x) {
 		return false
 	}
 	_, set := t.aggregated(p, pattern)

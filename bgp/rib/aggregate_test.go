@@ -247,6 +247,44 @@ func TestAggregatesFitIntoAMessage(t *testing.T) {
 	hears(services + filter.MaxAggregates)
 }
 
+// A peer that takes *.NAME for a name is told of each service by its own, and of no pattern of a third either; once it
+// comes back with a version that knows patterns, of those.
+func TestAPeerThatDoesNotKnowPatterns(t *testing.T) {
+	tab := New(Config{Self: self})
+	cfg := PeerConfig{
+		Node: bgp.NodeID{Org: "bravo.example", Name: "x"}, External: true, NoPatterns: true,
+		Export: &filter.Chain{Aggregates: []string{"*.eu.acme.example"}},
+	}
+	tab.AddPeer(1, PeerConfig{Node: node(1)})
+	tab.AddPeer(2, cfg)
+	for _, svc := range []bgp.Service{"a.eu.acme.example", "b.eu.acme.example", "*.w.acme.example"} {
+		tab.Apply(1, announcement(svc, from(1)))
+	}
+	hears := func(id PeerID, want ...string) {
+		t.Helper()
+		tab.Established(id, "")
+		var all []string
+		for u := tab.Update(id); u != nil; u = tab.Update(id) {
+			for _, g := range u.Announced {
+				for _, r := range g.Routes {
+					all = append(all, string(r.Service))
+				}
+			}
+		}
+		slices.Sort(all)
+		if !slices.Equal(all, want) {
+			t.Errorf("peer %d is told of %v, want %v", id, all, want)
+		}
+	}
+	hears(2, "a.eu.acme.example", "b.eu.acme.example")
+	if e := tab.ExportTo(2, "*.w.acme.example"); e.Told || e.Why != WithheldPattern {
+		t.Errorf("%+v, want that it is told why", e)
+	}
+	cfg.NoPatterns = false
+	tab.UpdatePeer(2, cfg)
+	hears(2, "*.eu.acme.example", "*.w.acme.example")
+}
+
 // What is pinned to one neighbour does not go by a pattern that another one announces.
 func TestAPatternDoesNotGetRoundAPin(t *testing.T) {
 	tab := New(Config{Self: self})

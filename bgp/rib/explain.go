@@ -30,6 +30,7 @@ const (
 	WithheldUnwanted           // the peer does not subscribe to it (after RFC 4684)
 	WithheldTransit            // it is another organisation's, and no term lets it through to a third
 	WithheldAggregate          // it is told in one with others below a name (RFC 4271 §9.2.2.2)
+	WithheldPattern            // it is a pattern, which the peer does not understand
 )
 
 var withheldTexts = [...]string{
@@ -50,6 +51,7 @@ var withheldTexts = [...]string{
 	WithheldTransit: "it comes from another organisation, and no export term with match transit: true accepts it for a " +
 		"third",
 	WithheldAggregate: "it is told in one with the other names below a pattern (aggregates)",
+	WithheldPattern:   "it is a pattern, and the peer, of an older version, would take it for a name",
 }
 
 // String says the reason in words.
@@ -151,6 +153,8 @@ func (t *Table) why(p *peer, i uint32) (Withheld, string) {
 		return WithheldSplit, ""
 	case p.wanted != nil && !p.wanted.Has(t.name(x.svc)):
 		return WithheldUnwanted, ""
+	case p.cfg.NoPatterns && t.name(x.svc).IsWildcard():
+		return WithheldPattern, ""
 	case s.Has(attr.HasNoAdvertise):
 		return WithheldNoAdv, ""
 	case p.cfg.External && s.Has(attr.HasNoExport):

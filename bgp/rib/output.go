@@ -247,6 +247,7 @@ func (t *Table) exported(p *peer, i uint32) uint32 {
 	switch {
 	case x.peer == p.id,
 		p.wanted != nil && !p.wanted.Has(t.name(x.svc)),
+		p.cfg.NoPatterns && t.name(x.svc).IsWildcard(),
 		s.Has(attr.HasNoAdvertise),
 		p.cfg.External && (s.Has(attr.HasNoExport) || p.cfg.Export == nil),
 		internal && t.hub && !from.cfg.Client && !p.cfg.Client, // RFC 4456 §6

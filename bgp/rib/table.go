@@ -66,6 +66,8 @@ type PeerConfig struct {
 	PathsIn int
 	// AddPath is how many paths a service the peer is sent; 0 and 1 mean the best only (RFC 7911).
 	AddPath int
+	// NoPatterns is set for a peer that takes *.NAME for a name: it is told of no pattern, and of each service by name.
+	NoPatterns bool
 }
 
 // A Table is all of a node's routes. Its zero value is not usable; see New.
@@ -226,7 +228,7 @@ func (t *Table) UpdatePeer(id PeerID, cfg PeerConfig) {
 	if old.Client != cfg.Client {
 		t.rescanAll() // who is a client decides what goes to every other (RFC 4456 §6)
 	} else if p.up && (!equalChains(old.Export, cfg.Export) || old.Role != cfg.Role || old.AddPath != cfg.AddPath ||
-		old.Hub != cfg.Hub) {
+		old.Hub != cfg.Hub || old.NoPatterns != cfg.NoPatterns) {
 		p.dirty.rescan()
 	}
 }

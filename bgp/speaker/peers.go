@@ -109,6 +109,7 @@ func (s *Speaker) ribConfig(p *peer) rib.PeerConfig {
 		Hub: p.caps.Client && !s.external(p), Import: imports, Export: exports,
 		MaxLocalPref: p.cfg.MaxLocalPref, MaxRoutes: routes, MaxBytes: bytes, MaxRouteBytes: s.limits(p).MaxRouteBytes,
 		AddPath: int(p.caps.AddPath), PathsIn: max(1, int(p.cfg.AddPath)),
+		NoPatterns: p.session != nil && !p.caps.Patterns,
 	}
 }
 

@@ -78,6 +78,7 @@ func (s *Speaker) open(p *peer) bgp.Open {
 			Bulletins: s.cfg.Bulletins,
 			Why:       s.explains(p),
 			Hops:      true,
+			Patterns:  true,
 		},
 	}
 }

@@ -186,6 +186,8 @@ func decodeCapabilities(b []byte, c *bgp.Capabilities) error {
 			c.Why = f.value != 0
 		case 22:
 			c.Hops = f.value != 0
+		case 23:
+			c.Patterns = f.value != 0
 		}
 		return nil
 	})

@@ -118,6 +118,7 @@ func openBody(o *bgp.Open) []byte {
 	c = appendBool(c, 20, o.Capabilities.Bulletins)
 	c = appendBool(c, 21, o.Capabilities.Why)
 	c = appendBool(c, 22, o.Capabilities.Hops)
+	c = appendBool(c, 23, o.Capabilities.Patterns)
 	var b []byte
 	b = appendUint(b, 1, uint64(o.Version))
 	b = appendText(b, 2, o.Node.String())

@@ -56,6 +56,7 @@ func messages() []bgp.Message {
 				Bulletins:       true,
 				Why:             true,
 				Hops:            true,
+				Patterns:        true,
 			},
 		},
 		bgp.Keepalive{},

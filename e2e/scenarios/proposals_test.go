@@ -36,5 +36,19 @@ func proposals() []scenario {
 				"FilterChainMatch: &listener.FilterChainMatch{TransportProtocol: \"tls\"}, Filters: filters,",
 				"Filters: filters,"),
 		}},
+		{406, "an older peer and a pattern", "A border that tells others of `*.eu.acme.example` has a peer of a version " +
+			"that takes it for a name.", []guard{
+			one("it is told of each service by name", "bgp/rib TestAPeerThatDoesNotKnowPatterns", "bgp/rib/aggregate.go",
+				"p.cfg.External && !p.cfg.NoPatterns {", "p.cfg.External {"),
+			one("and of no other's pattern", "bgp/rib TestAPeerThatDoesNotKnowPatterns", "bgp/rib/output.go",
+				"p.cfg.NoPatterns && t.name(x.svc).IsWildcard(),", "false,"),
+		}},
+		{407, "asked for a name below a pattern", "An application looks up a name that a partner tells of in one with " +
+			"others.", []guard{
+			one("it is answered like a service's, by the closest pattern", "cmd/internal/nameserver TestNamesBelowAPattern",
+				"cmd/internal/nameserver/zones.go", "n, exists = z.below(base, zone)", "_, _ = z.below(base, zone)"),
+			one("policies hide no pattern", "cmd/internal/nameserver TestPatternsAreFollowed",
+				"cmd/internal/nameserver/nameserver.go", "hidden && !svc.IsWildcard() {", "hidden {"),
+		}},
 	}
 }

@@ -641,6 +641,7 @@ type Capabilities struct {
 	Bulletins         bool                   `protobuf:"varint,20,opt,name=bulletins,proto3" json:"bulletins,omitempty"` // BULLETIN of the same organisation is read
 	Why               bool                   `protobuf:"varint,21,opt,name=why,proto3" json:"why,omitempty"`             // WHY-REQUEST of the receiver is answered
 	Hops              bool                   `protobuf:"varint,22,opt,name=hops,proto3" json:"hops,omitempty"`           // HOPS is understood
+	Patterns          bool                   `protobuf:"varint,23,opt,name=patterns,proto3" json:"patterns,omitempty"`   // a route of *.NAME is one for all below NAME
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -776,6 +777,13 @@ func (x *Capabilities) GetWhy() bool {
 func (x *Capabilities) GetHops() bool {
 	if x != nil {
 		return x.Hops
+	}
+	return false
+}
+
+func (x *Capabilities) GetPatterns() bool {
+	if x != nil {
+		return x.Patterns
 	}
 	return false
 }
@@ -2127,7 +2135,7 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\aingress\x18\x04 \x01(\tR\aingress\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\rR\x04role\x12\x17\n" +
 	"\aboot_id\x18\x06 \x01(\x06R\x06bootId\x12E\n" +
-	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\xbb\x03\n" +
+	"\fcapabilities\x18\a \x01(\v2!.catalyst.peering.v1.CapabilitiesR\fcapabilities\"\xd7\x03\n" +
 	"\fCapabilities\x12.\n" +
 	"\x13graceful_restart_ms\x18\x01 \x01(\x04R\x11gracefulRestartMs\x12\x1e\n" +
 	"\n" +
@@ -2146,7 +2154,8 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\x06attest\x18\x0f \x01(\bR\x06attest\x12\x1c\n" +
 	"\tbulletins\x18\x14 \x01(\bR\tbulletins\x12\x10\n" +
 	"\x03why\x18\x15 \x01(\bR\x03why\x12\x12\n" +
-	"\x04hops\x18\x16 \x01(\bR\x04hops\"\x93\x02\n" +
+	"\x04hops\x18\x16 \x01(\bR\x04hops\x12\x1a\n" +
+	"\bpatterns\x18\x17 \x01(\bR\bpatterns\"\x93\x02\n" +
 	"\x06Update\x128\n" +
 	"\twithdrawn\x18\x01 \x03(\v2\x1a.catalyst.peering.v1.RouteR\twithdrawn\x128\n" +
 	"\tannounced\x18\x02 \x03(\v2\x1a.catalyst.peering.v1.GroupR\tannounced\x123\n" +

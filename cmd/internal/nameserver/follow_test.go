@@ -121,3 +121,21 @@ func TestNamesOfOthers(t *testing.T) {
 		t.Errorf("its own: %+v", n)
 	}
 }
+
+// A pattern of another organisation is answered like its services, hidden or not, and one over TCP is not: that has no
+// address for names that are not known.
+func TestPatternsAreFollowed(t *testing.T) {
+	w := &world{hidden: "no policy"}
+	s, waiting := w.server(t), map[bgp.Service]bool{}
+	sel := &rib.Selected{Service: "*.eu.bravo.example", Tiers: [][]rib.Path{{{Attrs: bgp.Attributes{
+		Protocol: bgp.HTTP, NodePath: []bgp.NodeID{{Org: "bravo.example", Name: "x"}}}}}}}
+	s.changed(sel, waiting)
+	if n, ok := s.zones.Get("*.eu.bravo.example"); !ok || n.State != Answered {
+		t.Errorf("%+v, %t", n, ok)
+	}
+	sel.Tiers[0][0].Attrs.Protocol = bgp.TCP
+	s.changed(sel, waiting)
+	if n, ok := s.zones.Get("*.eu.bravo.example"); ok {
+		t.Errorf("over TCP: %+v", n)
+	}
+}

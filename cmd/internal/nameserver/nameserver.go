@@ -208,7 +208,7 @@ func (s *Server) pathOf(sel *rib.Selected) (path, bool) {
 	if !best.Local {
 		p.org = best.Attrs.Origin().Org
 	}
-	if !sel.Service.Below(p.org) || sel.Service.IsWildcard() {
+	if !sel.Service.Below(p.org) || sel.Service.IsWildcard() && p.protocol == bgp.TCP {
 		return path{}, false
 	}
 	unsteady := best.Attrs.Health == bgp.HealthDown || best.Attrs.Health == bgp.HealthDraining
@@ -240,7 +240,8 @@ func (s *Server) look(svc bgp.Service, waiting map[bgp.Service]bool) {
 	case p.protocol == bgp.TCP:
 		s.place(&n)
 	}
-	if why, hidden := s.cfg.Judge.Hidden(svc, p.org, p.protocol == bgp.TCP); hidden {
+	// Policies decide on the name that is called, and a pattern answers of names that nobody has as well: it is not hidden.
+	if why, hidden := s.cfg.Judge.Hidden(svc, p.org, p.protocol == bgp.TCP); hidden && !svc.IsWildcard() {
 		n.State, n.Why = Hidden, why
 	}
 	if n.State != Answered {

@@ -217,19 +217,41 @@ func (z *Zones) Answer(q dns.Question) reply {
 	}
 	base, isSRV := service(name)
 	n, exists := z.names[base]
+	if !exists {
+		n, exists = z.below(base, zone)
+	}
 	switch {
 	case name == zone:
 		return z.apex(q, zone)
+	case name == "ns."+zone && (!exists || z.names[name] != n):
+		return z.some(zone, z.address(q, z.server, negativeTTL))
 	case exists && (base == name || isSRV):
 		return z.named(q, zone, n)
 	case exists, z.between[name] > 0: // what only lies between
 		return z.nothing(zone, dns.RcodeSuccess)
-	case name == "ns."+zone:
-		return z.some(zone, z.address(q, z.server, negativeTTL))
 	case !z.complete:
 		return reply{rcode: dns.RcodeServerFailure}
 	}
 	return z.nothing(zone, dns.RcodeNameError)
+}
+
+// below answers of a name that is no service's as of the closest pattern that it lies below, as Envoy routes it: of all
+// of them, of names that nobody has too, since who announces *.NAME does not say which there are. Unlike wildcards of
+// RFC 4592 a pattern stands for names of more labels, and for those below other services. The caller holds mu.
+func (z *Zones) below(name, zone string) (Name, bool) {
+	for rest := name; rest != zone; {
+		_, above, ok := strings.Cut(rest, ".")
+		if !ok {
+			break
+		}
+		if n, there := z.names["*."+above]; there {
+			svc, err := bgp.ParseService(name, "")
+			n.Service = svc
+			return n, err == nil && !svc.IsWildcard()
+		}
+		rest = above
+	}
+	return Name{}, false
 }
 
 // service takes the labels of RFC 2782 from the front of a name, "_postgresql._tcp", and tells whether there were

@@ -35,6 +35,58 @@ func zones() *Zones {
 	return z
 }
 
+// A pattern answers of all names below it, as Envoy routes them: the closest one counts, services of their own come
+// first, and what is no name of a service is none.
+func TestNamesBelowAPattern(t *testing.T) {
+	z := zones()
+	at := netip.MustParseAddrPort("127.0.0.1:8080")
+	z.Put(Name{"*.fr.acme.example", "acme.example", bgp.HTTP, Answered, at, 30, ""})
+	z.Put(Name{"*.paris.fr.acme.example", "acme.example", bgp.HTTP, Answered, at, 5, ""})
+	z.Put(Name{"db.fr.acme.example", "acme.example", bgp.TCP, NoAddress, netip.AddrPort{}, 30, "collision"})
+	z.Put(Name{"x.deep.fr.acme.example", "acme.example", bgp.HTTP, Answered, at, 30, ""})
+	const none, noData = "NXDOMAIN; SOA acme.example. 5", "NOERROR; SOA acme.example. 5"
+	for _, tt := range []struct {
+		name  string
+		qtype uint16
+		want  string
+	}{
+		{"books.fr.acme.example.", dns.TypeA, "NOERROR; books.fr.acme.example. 30 IN A 127.0.0.1"},
+		{"Books.FR.acme.example.", dns.TypeA, "NOERROR; Books.FR.acme.example. 30 IN A 127.0.0.1"},
+		{"books.fr.acme.example.", dns.TypeAAAA, noData},
+		{"a.b.fr.acme.example.", dns.TypeA, "NOERROR; a.b.fr.acme.example. 30 IN A 127.0.0.1"},
+		{"books.paris.fr.acme.example.", dns.TypeA, "NOERROR; books.paris.fr.acme.example. 5 IN A 127.0.0.1"},
+		{"paris.fr.acme.example.", dns.TypeA, "NOERROR; paris.fr.acme.example. 30 IN A 127.0.0.1"},
+		{"deep.fr.acme.example.", dns.TypeA, "NOERROR; deep.fr.acme.example. 30 IN A 127.0.0.1"}, // lies between, and is called
+		{"db.fr.acme.example.", dns.TypeA, noData},                                               // a service of its own
+		{"_http._tcp.books.fr.acme.example.", dns.TypeSRV, "NOERROR; _http._tcp.books.fr.acme.example. 30 IN " +
+			"SRV 0 0 8080 books.fr.acme.example.; books.fr.acme.example. 30 IN A 127.0.0.1"},
+		{"_http._tcp.books.fr.acme.example.", dns.TypeA, noData},
+		{"fr.acme.example.", dns.TypeA, noData},
+		{"books.de.acme.example.", dns.TypeA, none},
+		{"b_ks.fr.acme.example.", dns.TypeA, none},
+		{"*.fr.acme.example.", dns.TypeA, "NOERROR; *.fr.acme.example. 30 IN A 127.0.0.1"},
+		{"ns.acme.example.", dns.TypeA, "NOERROR; ns.acme.example. 5 IN A 127.0.0.1"},
+	} {
+		if got := said(z, tt.name, tt.qtype); got != tt.want {
+			t.Errorf("%s %s: %s\nwant %s", tt.name, dns.TypeToString[tt.qtype], got, tt.want)
+		}
+	}
+	z.Remove("*.fr.acme.example")
+	z.Remove("*.paris.fr.acme.example")
+	if got := said(z, "books.fr.acme.example.", dns.TypeA); got != none {
+		t.Errorf("after the pattern has gone: %s", got)
+	}
+	z.Put(Name{"*.acme.example", "acme.example", bgp.HTTP, Answered, at, 30, ""})
+	for name, want := range map[string]string{
+		"ns.acme.example.":  "NOERROR; ns.acme.example. 5 IN A 127.0.0.1",
+		"any.acme.example.": "NOERROR; any.acme.example. 30 IN A 127.0.0.1",
+	} {
+		if got := said(z, name, dns.TypeA); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
 // said is an answer in one line: its code, its records, and the SOA if it has one.
 func said(z *Zones, name string, qtype uint16) string {
 	r := z.Answer(dns.Question{Name: name, Qtype: qtype, Qclass: dns.ClassINET})
