@@ -56,8 +56,8 @@ func TestNamesBelowAPattern(t *testing.T) {
 		{"a.b.fr.acme.example.", dns.TypeA, "NOERROR; a.b.fr.acme.example. 30 IN A 127.0.0.1"},
 		{"books.paris.fr.acme.example.", dns.TypeA, "NOERROR; books.paris.fr.acme.example. 5 IN A 127.0.0.1"},
 		{"paris.fr.acme.example.", dns.TypeA, "NOERROR; paris.fr.acme.example. 30 IN A 127.0.0.1"},
-		{"deep.fr.acme.example.", dns.TypeA, "NOERROR; deep.fr.acme.example. 30 IN A 127.0.0.1"}, // lies between, and is called
-		{"db.fr.acme.example.", dns.TypeA, noData},                                               // a service of its own
+		{"deep.fr.acme.example.", dns.TypeA, "NOERROR; deep.fr.acme.example. 30 IN A 127.0.0.1"},
+		{"db.fr.acme.example.", dns.TypeA, noData}, // a service of its own
 		{"_http._tcp.books.fr.acme.example.", dns.TypeSRV, "NOERROR; _http._tcp.books.fr.acme.example. 30 IN " +
 			"SRV 0 0 8080 books.fr.acme.example.; books.fr.acme.example. 30 IN A 127.0.0.1"},
 		{"_http._tcp.books.fr.acme.example.", dns.TypeA, noData},
