@@ -240,7 +240,7 @@ func (s *Server) look(svc bgp.Service, waiting map[bgp.Service]bool) {
 	case p.protocol == bgp.TCP:
 		s.place(&n)
 	}
-	// Policies decide on the name that is called, and a pattern answers of names that nobody has as well: it is not hidden.
+	// Policies decide on the name that is called, and a pattern answers of names that nobody has: it is not hidden.
 	if why, hidden := s.cfg.Judge.Hidden(svc, p.org, p.protocol == bgp.TCP); hidden && !svc.IsWildcard() {
 		n.State, n.Why = Hidden, why
 	}
