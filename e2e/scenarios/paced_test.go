@@ -21,10 +21,10 @@ func paced() []scenario {
 			"which Envoy starts.", []guard{
 			one("what services share is read once", "xds/fib TestReadingCostsLittle", "xds/fib/format.go",
 				"len(last) > 0 && bytes", "len(last) < 0 && bytes"),
-			one("nothing is collected over and over meanwhile", "cmd/internal/cli TestANodeHurriesWhileItReads",
-				"cmd/internal/cli/memory.go", "heap.KeepTight(heap.Starting)", "heap.KeepTight(m.slack)"),
-			one("memory follows what is held once the tables are complete", "cmd/internal/cli TestANodeHurriesWhileItReads",
-				"cmd/internal/cli/memory.go", "\t\t\tm.pace.Leave(m.slack)\n", ""),
+			one("nothing is collected over and over meanwhile", "cmd/internal/cli/node TestANodeHurriesWhileItReads",
+				"cmd/internal/cli/node/memory.go", "heap.KeepTight(heap.Starting)", "heap.KeepTight(m.slack)"),
+			one("memory follows what is held once the tables are complete", "cmd/internal/cli/node TestANodeHurriesWhileItReads",
+				"cmd/internal/cli/node/memory.go", "\t\t\tm.pace.Leave(m.slack)\n", ""),
 		}},
 	}
 }

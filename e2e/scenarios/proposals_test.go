@@ -9,7 +9,7 @@ func proposals() []scenario {
 	return []scenario{
 		{403, "found by the web", "An organisation says on its own web server how its bundle is read; another's operator " +
 			"looks it up, and others answer in its place.", []guard{
-			one("it is a proposal, and nothing without a yes", "e2e TestDiscoveryIsAProposal", "cmd/internal/cli/proposal.go",
+			one("it is a proposal, and nothing without a yes", "e2e TestDiscoveryIsAProposal", "cmd/internal/cli/peers/proposal.go",
 				"if ok, err := a.confirm(\"Keep this?\"); err != nil || !ok {",
 				"if ok, err := a.confirm(\"Keep this?\"); (err != nil || !ok) && false {"),
 			one("a document speaks for the name that was asked", "auth/federation TestWhatIsNoProposal", discoveryFile,

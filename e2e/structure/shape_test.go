@@ -21,17 +21,17 @@ const (
 // long are the functions that may be longer, each with the reason: none of them does two things.
 func long() map[string]string {
 	return map[string]string{
-		"bgp/speaker/speaker.go Step":             "one case an event",
-		"cmd/internal/cli/apply.go exportCommand": "a command with its flags and what it prints",
-		"cmd/internal/cli/peer.go peerSet":        "a command with its flags",
-		"cmd/internal/cli/route.go routeSet":      "a command with its flags",
-		"cmd/internal/daemon/daemon.go rooms":     "who is given what, in order",
-		"cmd/internal/metrics/metrics.go New":     "a list of metrics",
-		"graphql/plan/emit.go finish":             "a literal of a plan's node",
-		"graphql/plan/emit.go repFields":          "one case for each kind of field",
-		"graphql/plan/graph/read.go objects":      "one step for each thing that a type's directives say",
-		"xds/cluster.go hopCluster":               "a literal of a cluster",
-		"e2e/bench/graphql/live.go live":          "a benchmark, from its beginning to its end",
+		"bgp/speaker/speaker.go Step":                   "one case an event",
+		"cmd/internal/cli/peers/apply.go exportCommand": "a command with its flags and what it prints",
+		"cmd/internal/cli/peers/peer.go peerSet":        "a command with its flags",
+		"cmd/internal/cli/routing/route.go routeSet":    "a command with its flags",
+		"cmd/internal/daemon/daemon.go rooms":           "who is given what, in order",
+		"cmd/internal/metrics/metrics.go New":           "a list of metrics",
+		"graphql/plan/emit.go finish":                   "a literal of a plan's node",
+		"graphql/plan/emit.go repFields":                "one case for each kind of field",
+		"graphql/plan/graph/read.go objects":            "one step for each thing that a type's directives say",
+		"xds/cluster.go hopCluster":                     "a literal of a cluster",
+		"e2e/bench/graphql/live.go live":                "a benchmark, from its beginning to its end",
 	}
 }
 

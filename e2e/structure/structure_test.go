@@ -25,7 +25,7 @@ type rule struct {
 
 func rules() []rule {
 	core := []string{"bgp", "bgp/attr", "bgp/filter", "bgp/fsm", "bgp/rib", "bgp/speaker", "bgp/sim"}
-	return []rule{
+	return append(rooms(), []rule{
 		{core, []string{"google.golang.org/"},
 			"the core sees no protobuf and no gRPC: values in, values out, and it builds in a second"},
 		{core, []string{"database/sql", "modernc.org/"}, "the core keeps nothing on disk: the journal does"},
@@ -120,7 +120,30 @@ func rules() []rule {
 			"who a peer or an Envoy is, is asked by small interfaces: identity is one way to answer"},
 		{[]string{"auth/ca"}, []string{module + "auth/disk", "log/slog", "google.golang.org/grpc"},
 			"the CA signs and returns: files and connections are its callers'"},
+	}...)
+}
+
+// rooms are the rules of the command line: its rooms know console and what lies beside it, not each other.
+func rooms() []rule {
+	const below = module + "cmd/internal/cli/"
+	all := []string{"graph", "identity", "machine", "node", "peers", "policies", "routing"}
+	var out []rule
+	for _, room := range all {
+		never := []string{}
+		for _, other := range all {
+			if other != room {
+				never = append(never, below+other)
+			}
+		}
+		out = append(out, rule{[]string{"cmd/internal/cli/" + room}, never,
+			"commands of one room do not call those of another: what both need is in console or beside it"})
 	}
+	shared := []string{}
+	for _, room := range all {
+		shared = append(shared, below+room)
+	}
+	return append(out, rule{[]string{"cmd/internal/cli/console", "cmd/internal/cli/organisation",
+		"cmd/internal/cli/rulefile", "cmd/internal/cli/playback"}, shared, "what commands share knows no command"})
 }
 
 type pkg struct {

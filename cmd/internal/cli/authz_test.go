@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/catalyst-router/catalyst/cmd/internal/cli/console"
 	"github.com/catalyst-router/catalyst/envoy"
 )
 
@@ -74,7 +75,7 @@ func TestAuthzBesideAPlainEnvoy(t *testing.T) {
 	done := make(chan int, 1)
 	go func() {
 		done <- Main(ctx, []string{"authz", "--listen", "127.0.0.1:" + authz, "--headers", "x-tenant", "--poll", "100ms",
-			policies}, IO{
+			policies}, console.IO{
 			Out: io.Discard,
 			Err: &log,
 		}, "test")

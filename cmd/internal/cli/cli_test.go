@@ -4,18 +4,18 @@ import (
 	"context"
 	"net"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/catalyst-router/catalyst/cmd/internal/cli/console"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"catalyst": func() {
-			os.Exit(Main(context.Background(), os.Args[1:], IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, "test"))
+			os.Exit(Main(context.Background(), os.Args[1:], console.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, "test"))
 		},
 	})
 }
@@ -66,14 +66,5 @@ func TestReferenceIsFresh(t *testing.T) {
 	}
 	if string(got) != config.Reference() {
 		t.Error("docs/reference/configuration.md is stale: run make generate")
-	}
-}
-
-// What another node or an Envoy calls itself, or says, does not get at the operator's terminal.
-func TestCellsArePrintable(t *testing.T) {
-	var out strings.Builder
-	row(&out, "edge-1\x1b[2J", "refused:\nall is well", "", 7)
-	if want := "edge-1\uFFFD[2J\trefused: all is well\t-\t7\n"; out.String() != want {
-		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }

@@ -83,7 +83,7 @@ func beginning(all []string, begun string) []string {
 }
 
 func (a *app) peerNames(ctx context.Context) (all []string) {
-	if resp, err := client.ListPeers(ctx, a.client()); err == nil {
+	if resp, err := client.ListPeers(ctx, a.Client()); err == nil {
 		for _, p := range resp.Peers {
 			all = append(all, p.Node)
 		}
@@ -92,7 +92,7 @@ func (a *app) peerNames(ctx context.Context) (all []string) {
 }
 
 func (a *app) ownServices(ctx context.Context) (all []string) {
-	if resp, err := client.ListServices(ctx, a.client()); err == nil {
+	if resp, err := client.ListServices(ctx, a.Client()); err == nil {
 		for _, s := range resp.Services {
 			all = append(all, s.Service)
 		}
@@ -102,7 +102,7 @@ func (a *app) ownServices(ctx context.Context) (all []string) {
 
 // knownServices is the first page of what can be reached; nobody reads more on a command line.
 func (a *app) knownServices(ctx context.Context) (all []string) {
-	if resp, err := client.ListRoutes(ctx, a.client(), 0); err == nil {
+	if resp, err := client.ListRoutes(ctx, a.Client(), 0); err == nil {
 		for _, r := range resp.Routes.Routes {
 			all = append(all, r.Service)
 		}
@@ -112,7 +112,7 @@ func (a *app) knownServices(ctx context.Context) (all []string) {
 }
 
 func (a *app) portedServices(ctx context.Context) (all []string) {
-	if resp, err := client.ListPorts(ctx, a.client()); err == nil {
+	if resp, err := client.ListPorts(ctx, a.Client()); err == nil {
 		for _, p := range resp.Ports.Taken {
 			all = append(all, p.Service)
 		}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/catalyst-router/catalyst/cmd/internal/cli/console"
 )
 
 // What serves is told from what does not, over TCP and over a Unix socket.
@@ -43,7 +45,8 @@ func TestProbe(t *testing.T) {
 		{[]string{"ftp://" + at}, "want http://HOST:PORT/PATH or tcp://HOST:PORT"},
 	} {
 		var out, said bytes.Buffer
-		code := Main(context.Background(), append([]string{"probe"}, c.args...), IO{Out: &out, Err: &said, In: nil}, "test")
+		code := Main(context.Background(), append([]string{"probe"}, c.args...),
+			console.IO{Out: &out, Err: &said, In: nil}, "test")
 		if (code == 0) != (c.want == "") || !strings.Contains(said.String(), c.want) {
 			t.Errorf("%v: exit %d, %s, want %q", c.args, code, said.String(), c.want)
 		}

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/catalyst-router/catalyst/cmd/internal/cli/console"
 )
 
 // licenses is the notice of the licences of what is linked into this program; make generate writes it.
@@ -14,14 +16,14 @@ import (
 var licenses string //nolint:gochecknoglobals // embed sets variables only
 
 func (a *app) versionCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "version", Short: "Print the version", Args: exactArgs(0, "no arguments")}
+	cmd := &cobra.Command{Use: "version", Short: "Print the version", Args: console.ExactArgs(0, "no arguments")}
 	notice := cmd.Flags().Bool("licenses", false, "print the licences of the software of others in this program")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		if *notice {
-			_, err := io.WriteString(a.io.Out, licenses)
+			_, err := io.WriteString(a.IO.Out, licenses)
 			return err
 		}
-		return a.print(map[string]string{"version": a.version}, func(w io.Writer) { fmt.Fprintln(w, "catalyst", a.version) })
+		return a.Print(map[string]string{"version": a.Version}, func(w io.Writer) { fmt.Fprintln(w, "catalyst", a.Version) })
 	}
 	return cmd
 }

@@ -1,0 +1,20 @@
+// Package machine has the commands about the machine that a node runs on: setting it up, examining it, keeping copies
+// of it.
+package machine
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/catalyst-router/catalyst/cmd/internal/cli/console"
+)
+
+// app is what all commands share, and this room's commands on it.
+type app struct{ *console.App }
+
+// Commands are the commands of this room.
+func Commands(shared *console.App) []*cobra.Command {
+	a := &app{shared}
+	return []*cobra.Command{
+		a.backupCommand(), a.doctorCommand(), a.restoreCommand(), a.siteCommand(),
+	}
+}
