@@ -47,8 +47,8 @@ func TestTheOnlyTargetIsTriedTwiceAndNotLeft(t *testing.T) {
 	back := newStoppable(t, says("back"))
 	back.stop()
 	c.apply(to(books, bgp.HTTP, hop("mute", mute(t))), to(dead, bgp.HTTP, []xds.Target{backend(back.address)}))
+	c.eventually(dead, 503, "") // Envoy is there
 	c.acknowledged(books)
-	c.eventually(dead, 503, "")
 	began := time.Now()
 	code, body := c.get(books)
 	took := time.Since(began)
