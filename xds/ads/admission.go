@@ -14,9 +14,7 @@ import (
 
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/catalyst-router/catalyst/xds"
@@ -309,12 +307,8 @@ type visit struct {
 
 // certificate has the connection end with the certificate that was shown on it.
 func (v *visit) certificate(ctx context.Context) {
-	p, _ := peer.FromContext(ctx)
-	if p == nil {
-		return
-	}
-	if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.PeerCertificates) > 0 {
-		v.told.Do(func() { v.shown <- info.State.PeerCertificates[0].NotAfter })
+	if state, ok := overTLS(ctx); ok && len(state.PeerCertificates) > 0 {
+		v.told.Do(func() { v.shown <- state.PeerCertificates[0].NotAfter })
 	}
 }
 

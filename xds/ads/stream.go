@@ -2,6 +2,7 @@ package ads
 
 import (
 	"context"
+	"crypto/tls"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -38,12 +39,21 @@ type stream struct {
 // Caller is the Envoy whose certificate a call was made with, by its node id, or "" for one on the Unix socket; an
 // error tells why it may not call. It is for services of Config.Register.
 func (s *Server) Caller(ctx context.Context) (string, error) {
-	if p, ok := peer.FromContext(ctx); ok {
-		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
-			return s.places.admit(info.State, p.Addr.String())
-		}
+	if state, ok := overTLS(ctx); ok {
+		p, _ := peer.FromContext(ctx)
+		return s.places.admit(state, p.Addr.String())
 	}
 	return "", nil
+}
+
+// overTLS is the TLS connection that a call came over; false for a Unix socket.
+func overTLS(ctx context.Context) (tls.ConnectionState, bool) {
+	if p, ok := peer.FromContext(ctx); ok {
+		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
+			return info.State, true
+		}
+	}
+	return tls.ConnectionState{}, false
 }
 
 // newStream begins a stream, whose client may have a certificate.
