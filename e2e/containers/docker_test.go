@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -65,7 +63,7 @@ func TestContainersAreOffered(t *testing.T) {
 	run(t, e, "wrong", "-l", "catalyst.service=wrong", "-l", "catalyst.prot=8080")
 	both := fmt.Sprintf("books.acme.example %s %s (%s; books-1, books-2)", one, two, by)
 	offered(t, n, both)
-	status(t, n, func(s source) error {
+	status(t, n, func(s lab.Source) error {
 		if len(s.Problems) != 1 || !strings.Contains(s.Problems[0].Why, "did you mean catalyst.port?") {
 			return errors.New("want the label that there is not")
 		}
@@ -78,7 +76,7 @@ func TestContainersAreOffered(t *testing.T) {
 	_, err = e.CLI(t.Context(), "rm", "-f", "films", "wrong")
 	must(t, err)
 	mine := run(t, e, "films", "-l", "catalyst.service=films", "-l", "catalyst.port=8080")
-	status(t, n, func(s source) error {
+	status(t, n, func(s lab.Source) error {
 		if len(s.Conflicts) != 1 || s.Conflicts[0].Service != "films.acme.example" || len(s.Problems) != 0 {
 			return errors.New("want one conflict")
 		}
@@ -112,7 +110,7 @@ func TestContainersAreOffered(t *testing.T) {
 	// Docker is restarted, as for an upgrade, while its containers run on; the node is, too. Nothing is withdrawn, and
 	// nothing is announced anew.
 	must(t, e.End())
-	status(t, n, func(s source) error {
+	status(t, n, func(s lab.Source) error {
 		if s.Away == "" || s.Services != 2 {
 			return errors.New("want it away, and two services")
 		}
@@ -129,7 +127,7 @@ func TestContainersAreOffered(t *testing.T) {
 	offered(t, n, kept...)
 	calls(t, n, "books", 200)
 	must(t, e.Run(t.Context()))
-	status(t, n, func(s source) error {
+	status(t, n, func(s lab.Source) error {
 		if s.Away != "" {
 			return errors.New("want it there")
 		}
@@ -148,7 +146,7 @@ func TestContainersAreOffered(t *testing.T) {
 // changes is how often the node has offered something that it found, or withdrawn it, over its restarts.
 func changes(t *testing.T, n *lab.Node) int {
 	t.Helper()
-	log, err := os.ReadFile(filepath.Join(n.Dir, "node.log"))
+	all, err := n.Changes()
 	must(t, err)
-	return strings.Count(string(log), "is offered as it was found") + strings.Count(string(log), "is found no longer")
+	return all
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -71,31 +70,15 @@ func node(t *testing.T, flags ...string) *lab.Node {
 // offered waits until a node offers what is wanted: NAME ADDRESS… (FOUND BY; FOUND IN), by name.
 func offered(t *testing.T, n *lab.Node, want ...string) {
 	t.Helper()
-	must(t, lab.Eventually(t.Context(), "what is offered", func(ctx context.Context) error {
-		var all []struct {
-			Service, FoundBy, FoundIn string
-			Addresses                 []string
-		}
-		if err := n.JSON(ctx, &all, "route", "list", "--local"); err != nil {
-			return err
-		}
-		var got []string
-		for _, s := range all {
-			got = append(got, fmt.Sprintf("%s %s (%s; %s)", s.Service, strings.Join(s.Addresses, " "), s.FoundBy, s.FoundIn))
-		}
-		if strings.Join(got, "\n") != strings.Join(want, "\n") {
-			return fmt.Errorf("got  %q\nwant %q", got, want)
-		}
-		return nil
-	}))
+	must(t, n.Offers(t.Context(), want...))
 }
 
 // status waits until the node says of its only source what is wanted.
-func status(t *testing.T, n *lab.Node, want func(s source) error) {
+func status(t *testing.T, n *lab.Node, want func(s lab.Source) error) {
 	t.Helper()
 	must(t, lab.Eventually(t.Context(), "the status of discovery", func(ctx context.Context) error {
-		var all []source
-		if err := n.JSON(ctx, &all, "discover", "status"); err != nil {
+		all, err := n.Sources(ctx)
+		if err != nil {
 			return err
 		}
 		if err := want(all[0]); err != nil {
@@ -103,14 +86,6 @@ func status(t *testing.T, n *lab.Node, want func(s source) error) {
 		}
 		return nil
 	}))
-}
-
-// source is one of catalyst discover status.
-type source struct {
-	Source, Away string
-	Services     int
-	Problems     []struct{ In, Why string }
-	Conflicts    []struct{ Service, Why string }
 }
 
 // restart restarts a node, over which its Envoy and its peers go on.

@@ -39,7 +39,7 @@ func TestServicesAreOffered(t *testing.T) {
 	// None ready: it is withdrawn, and comes back.
 	must(t, c.Apply(ctx, endpoints("books", -1)))
 	offered(t, n)
-	status(t, n, "kubernetes", func(s source) error {
+	status(t, n, "kubernetes", func(s lab.Source) error {
 		if len(s.Problems) != 1 || s.Problems[0].Why != "none of its endpoints is ready" {
 			return errors.New("want it told")
 		}
@@ -51,7 +51,7 @@ func TestServicesAreOffered(t *testing.T) {
 	// A mistake harms nobody: the service stays as it was. Whoever looks at the Service is told.
 	must(t, c.Apply(ctx, service("books", "catalyst.service: books, catalyst.prot: '80'")+
 		service("films", "catalyst.service: films, catalyst.port: '99'")+endpoints("films", 2)))
-	status(t, n, "kubernetes", func(s source) error {
+	status(t, n, "kubernetes", func(s lab.Source) error {
 		if len(s.Problems) != 2 || !strings.Contains(s.Problems[0].Why+s.Problems[1].Why, "did you mean catalyst.port?") {
 			return errors.New("want the label that there is not")
 		}
@@ -72,7 +72,7 @@ func TestServicesAreOffered(t *testing.T) {
 	_, err = n.CLI(ctx, "route", "add", "films", "--addr", "10.99.0.3:8080")
 	must(t, err)
 	must(t, c.Apply(ctx, service("books", "catalyst.service: books")+service("films", "catalyst.service: films")))
-	status(t, n, "kubernetes", func(s source) error {
+	status(t, n, "kubernetes", func(s lab.Source) error {
 		if len(s.Conflicts) != 1 || s.Conflicts[0].Service != "films.acme.example" || len(s.Problems) != 0 {
 			return errors.New("want one conflict")
 		}
@@ -87,7 +87,7 @@ func TestServicesAreOffered(t *testing.T) {
 	// The kube-apiserver is away, and the node is restarted meanwhile: nothing is withdrawn, or announced anew.
 	before := changes(t, n)
 	must(t, c.End())
-	away := func(s source) error {
+	away := func(s lab.Source) error {
 		if s.Away == "" || s.Services != 2 {
 			return errors.New("want it away, and two services")
 		}
@@ -99,7 +99,7 @@ func TestServicesAreOffered(t *testing.T) {
 	offered(t, n, one, films)
 	calls(t, n.Egress, "books.acme.example", "200 OK pod 1")
 	must(t, c.Run(ctx))
-	status(t, n, "kubernetes", func(s source) error {
+	status(t, n, "kubernetes", func(s lab.Source) error {
 		if s.Away != "" {
 			return errors.New("want it there")
 		}

@@ -101,7 +101,7 @@ func TestServicesAreImported(t *testing.T) {
 	books := "books-acme-example:80>" + egress + "+"
 	orders := "orders--db-acme-example:5432>" + nodes + ":" + port + "+"
 	has(t, c, books, "films-acme-example:80>", orders)
-	status(t, b, "import to catalyst", func(s source) error {
+	status(t, b, "import to catalyst", func(s lab.Source) error {
 		if s.Services != 2 || len(s.Problems) != 1 || !strings.Contains(s.Problems[0].Why,
 			"services catalyst/films-acme-example is there and is not Catalyst's") {
 			return fmt.Errorf("want the name that is taken")
@@ -137,7 +137,7 @@ func TestServicesAreImported(t *testing.T) {
 	restart(t, b)
 	calls(t, egress, "books-acme-example.catalyst", "200 OK pod 1")
 	must(t, c.Run(ctx))
-	status(t, b, "import to catalyst", func(s source) error {
+	status(t, b, "import to catalyst", func(s lab.Source) error {
 		if s.Away != "" || s.Services != 3 {
 			return fmt.Errorf("want it there")
 		}

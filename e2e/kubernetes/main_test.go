@@ -155,39 +155,15 @@ endpoints: [%s]
 // offered waits until a node offers what is wanted: NAME ADDRESS… (FOUND BY; FOUND IN), by name.
 func offered(t *testing.T, n *lab.Node, want ...string) {
 	t.Helper()
-	must(t, lab.Eventually(t.Context(), "what is offered", func(ctx context.Context) error {
-		var all []struct {
-			Service, FoundBy, FoundIn string
-			Addresses                 []string
-		}
-		if err := n.JSON(ctx, &all, "route", "list", "--local"); err != nil {
-			return err
-		}
-		var got []string
-		for _, s := range all {
-			got = append(got, fmt.Sprintf("%s %s (%s; %s)", s.Service, strings.Join(s.Addresses, " "), s.FoundBy, s.FoundIn))
-		}
-		if strings.Join(got, "\n") != strings.Join(want, "\n") {
-			return fmt.Errorf("got  %q\nwant %q", got, want)
-		}
-		return nil
-	}))
-}
-
-// source is one of catalyst discover status.
-type source struct {
-	Source, Away string
-	Services     int
-	Problems     []struct{ In, Why string }
-	Conflicts    []struct{ Service, Why string }
+	must(t, n.Offers(t.Context(), want...))
 }
 
 // status waits until the node says of a source what is wanted.
-func status(t *testing.T, n *lab.Node, name string, want func(s source) error) {
+func status(t *testing.T, n *lab.Node, name string, want func(s lab.Source) error) {
 	t.Helper()
 	must(t, lab.Eventually(t.Context(), "the status of discovery", func(ctx context.Context) error {
-		var all []source
-		if err := n.JSON(ctx, &all, "discover", "status"); err != nil {
+		all, err := n.Sources(ctx)
+		if err != nil {
 			return err
 		}
 		for _, s := range all {
@@ -239,9 +215,9 @@ func restart(t *testing.T, n *lab.Node) {
 // changes is how often the node has offered something that it found, or withdrawn it, over its restarts.
 func changes(t *testing.T, n *lab.Node) int {
 	t.Helper()
-	log, err := os.ReadFile(filepath.Join(n.Dir, "node.log"))
+	all, err := n.Changes()
 	must(t, err)
-	return strings.Count(string(log), "is offered as it was found") + strings.Count(string(log), "is found no longer")
+	return all
 }
 
 // list reads objects of the cluster.
