@@ -227,10 +227,12 @@ func (tl *told) wanted(st *stream, sub *subscription, t string,
 			continue
 		}
 		r := tl.quarantine.serves(st, xds.Ref{Type: t, Name: name})
-		if r != nil && r == e.now && r != e.good && !st.sentAlready(sub, r) && st.subs[xds.TypeCluster].knows() &&
-			tl.waits.ahead(st, sub, r) {
+		if r != nil && r == e.now && tl.early(st, sub, r) {
+			// a version that everybody has taken may be early too, for one that begins: it was nobody's yet
 			if r = sent[name]; r == nil || !tl.quarantine.usable(st, r) {
-				r = e.good
+				if r = e.good; r != nil && t != xds.TypeCluster && tl.early(st, sub, r) {
+					r = nil
+				}
 			}
 		}
 		if r != e.now || tl.view.unsettled[xds.Ref{Type: t, Name: name}] {
@@ -241,6 +243,11 @@ func (tl *told) wanted(st *stream, sub *subscription, t string,
 		}
 	}
 	return set
+}
+
+// early tells whether a resource that the Envoy was not sent yet would come before clusters that it needs.
+func (tl *told) early(st *stream, sub *subscription, r *xds.Resource) bool {
+	return !st.sentAlready(sub, r) && st.subs[xds.TypeCluster].knows() && tl.waits.ahead(st, sub, r)
 }
 
 // ahead tells whether a resource would come before what it needs. Of an Envoy that begins, it is enough that clusters
