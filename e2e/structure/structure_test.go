@@ -146,11 +146,32 @@ func rooms() []rule {
 		"cmd/internal/cli/rulefile", "cmd/internal/cli/playback"}, shared, "what commands share knows no command"})
 }
 
+// The rooms of the command line are its own: what others need of them lies beside it.
+func TestOnlyTheCommandLineImportsItsRooms(t *testing.T) {
+	const cli = module + "cmd/internal/cli"
+	inside := 0
+	for _, p := range list(t) {
+		if p.ImportPath == cli || strings.HasPrefix(p.ImportPath, cli+"/") {
+			inside++
+			continue
+		}
+		for _, dep := range p.Imports {
+			if strings.HasPrefix(dep, cli+"/") {
+				t.Errorf("%s imports %s: what both need goes beside cmd/internal/cli", p.ImportPath, dep)
+			}
+		}
+	}
+	if inside < 10 {
+		t.Errorf("the command line has %d packages: this looks at the wrong place", inside)
+	}
+}
+
 type pkg struct {
 	ImportPath string
 	Name       string
 	Doc        string
 	GoFiles    []string
+	Imports    []string
 	Deps       []string
 }
 
@@ -221,7 +242,7 @@ func (r rule) forbids(dep string) bool {
 
 func list(t *testing.T) []pkg {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Name,Doc,GoFiles,Deps", module+"...")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Name,Doc,GoFiles,Imports,Deps", module+"...")
 	cmd.Dir = "../.."
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
