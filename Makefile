@@ -10,6 +10,7 @@ PYJWT    := $(TOOLS)/pyjwt/bin/python
 CEDARPY  := $(TOOLS)/cedarpy/bin/python
 PROMETHEUS := $(TOOLS)/prometheus/bin
 KUBERNETES := $(TOOLS)/kubernetes
+COMPOSE := $(TOOLS)/compose/docker-compose
 LINT     := $(TOOLS)/bin/golangci-lint
 LINT_VERSION := v2.15.0
 VULN     := $(TOOLS)/bin/govulncheck
@@ -210,9 +211,14 @@ compose-image: tools ## the images of the Compose files from binaries built here
 	ldd $(CATALYST_ENVOY) | grep -o '/[^ ]*' | sort -u | while read -r lib; do mkdir -p dist/node$$(dirname $$lib) && cp -L $$lib dist/node$$lib; done
 	docker build -q -f compose/prebuilt-node.Dockerfile -t catalyst-node dist/node
 
+$(COMPOSE): e2e/tools/compose.sh
+	@echo 'building Docker Compose v2 into .tools/compose'
+	@GO='$(GO)' e2e/tools/compose.sh $(dir $@)
+
 .PHONY: compose-test
-compose-test: tools build docker ## boot every Compose file of nodes with a Docker Engine of its own, and call a service across it
+compose-test: tools build docker $(COMPOSE) ## boot every Compose file of nodes with a Docker Engine of its own, and call a service across it, with Compose 1.29 and v2
 	$(GO) test -tags e2e -count=1 -timeout 15m ./e2e/containers -v -run TestCompose -args -all
+	$(GO) test -tags e2e -count=1 -timeout 15m ./e2e/containers -v -run TestCompose -args -all -compose $(COMPOSE)
 
 .PHONY: containers
 containers: tools build docker ## containers come and go under load for FOR (default 10m): no call to one that is gone, nothing twice, nothing left

@@ -24,6 +24,9 @@ import (
 // all boots the larger Compose files as well: make compose-test.
 var all = flag.Bool("all", false, "boot every Compose file") //nolint:gochecknoglobals // a flag
 
+// composer boots them: Debian's Compose 1.29, or another.
+var composer = flag.String("compose", "docker-compose", "program that boots Compose files") //nolint:gochecknoglobals
+
 // image makes the image of the Compose files from what is built here: compose/node.Dockerfile wants a registry.
 func image(t *testing.T, e *dockerd.Engine) {
 	t.Helper()
@@ -57,7 +60,7 @@ type project struct {
 }
 
 func (p *project) compose(args ...string) (string, error) {
-	return p.e.Exec(p.t.Context(), nil, "docker-compose", append([]string{"-f", p.file}, args...)...)
+	return p.e.Exec(p.t.Context(), nil, *composer, append([]string{"-f", p.file}, args...)...)
 }
 
 // up boots a Compose file with the one command that its head says, and waits until every part of it is healthy.
@@ -66,10 +69,10 @@ func up(t *testing.T, e *dockerd.Engine, file string) *project {
 	p := &project{t, e, filepath.Join(root, "compose", file)}
 	t.Cleanup(func() {
 		if t.Failed() {
-			logs, _ := e.Exec(context.Background(), nil, "docker-compose", "-f", p.file, "logs", "--no-color", "--tail", "15")
+			logs, _ := e.Exec(context.Background(), nil, *composer, "-f", p.file, "logs", "--no-color", "--tail", "15")
 			t.Logf("%s", logs[max(0, len(logs)-12000):])
 		}
-		_, err := e.Exec(context.Background(), nil, "docker-compose", "-f", p.file, "down", "-v", "-t", "1")
+		_, err := e.Exec(context.Background(), nil, *composer, "-f", p.file, "down", "-v", "-t", "1")
 		must(t, err)
 	})
 	_, err := p.compose("up", "-d", "--no-build")

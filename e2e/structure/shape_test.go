@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -187,6 +188,25 @@ func backquoted(text []byte) map[int]bool {
 			for i := range 1 + strings.Count(lit, "\n") {
 				out[file.Line(pos)+i] = true
 			}
+		}
+	}
+}
+
+// Compose v2 takes "a:/data" for a path on a Windows drive, where 1.29 takes it for the volume a: the long form is
+// the same to both.
+func TestVolumesOfOneLetterAreNotTakenForDrives(t *testing.T) {
+	files, err := filepath.Glob("../../compose/*.yaml")
+	if err != nil || len(files) < 5 {
+		t.Fatal(len(files), err)
+	}
+	drive := regexp.MustCompile(`["\s][A-Za-z]:/`)
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bad := drive.Find(text); bad != nil {
+			t.Errorf("%s: %s is a drive to Compose v2: write {type: volume, source: …, target: …}", name, bad)
 		}
 	}
 }
