@@ -45,7 +45,7 @@ const (
 func (c *Compiler) localCluster(f *Forwarding, name string, targets []Target, backups bool) (*cluster.Cluster, error) {
 	cl := &cluster.Cluster{
 		Name:                          name,
-		ConnectTimeout:                durationpb.New(connectTimeout),
+		ConnectTimeout:                c.patience(len(f.runs()) > 1 || len(targets) > 1),
 		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
 		CircuitBreakers:               c.workloadBreakers(),
 		CommonLbConfig:                balance(),
@@ -114,11 +114,20 @@ func (c *Compiler) downCluster(f *Forwarding) *cluster.Cluster {
 	}
 }
 
-// hopCluster holds the mesh ingresses of the next hops, by priority. Each endpoint's certificate has to be that of
-// its node.
-func (c *Compiler) hopCluster(tiers [][]Target) (*cluster.Cluster, error) {
+// patience is how long a try to connect lasts, TLS included. A request is tried twice at its only target and four
+// times where there are others (see forward), so that it waits for as long in all, whatever is dead.
+func (c *Compiler) patience(others bool) *durationpb.Duration {
+	if others {
+		return durationpb.New(c.cfg.Limits.Connect / 2)
+	}
+	return durationpb.New(c.cfg.Limits.Connect)
+}
+
+// hopCluster holds the mesh ingresses of the next hops, by priority; others tells whether the service has other
+// targets besides. Each endpoint's certificate has to be that of its node.
+func (c *Compiler) hopCluster(tiers [][]Target, others bool) (*cluster.Cluster, error) {
 	cl := &cluster.Cluster{
-		ConnectTimeout:                durationpb.New(connectTimeout),
+		ConnectTimeout:                c.patience(others || several(tiers)),
 		ClusterDiscoveryType:          &cluster.Cluster_Type{Type: cluster.Cluster_STATIC},
 		TypedExtensionProtocolOptions: c.hopOptions(tiers),
 		CircuitBreakers:               c.hopBreakers(),

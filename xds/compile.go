@@ -380,7 +380,7 @@ func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 	}
 	var names []string
 	for n, r := range runs {
-		build := c.hops
+		build := func(tiers [][]Target) (*cluster.Cluster, error) { return c.hops(tiers, len(runs) > 1) }
 		if r.local {
 			name := localPrefix + string(f.Service)
 			if slices.Contains(names, name) {
@@ -410,6 +410,7 @@ func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 // most often have the same, and to make and encode a cluster is most of what such a service costs.
 type lastHops struct {
 	tiers   [][]Target
+	others  bool
 	cluster *cluster.Cluster
 	set     bool
 }
@@ -426,13 +427,13 @@ func (l *lastHops) again(cl *cluster.Cluster) bool {
 }
 
 // hops is hopCluster, for which it remembers the last answer in a batch.
-func (c *Compiler) hops(tiers [][]Target) (*cluster.Cluster, error) {
-	if c.last != nil && slices.EqualFunc(c.last.tiers, tiers, slices.Equal[[]Target]) {
+func (c *Compiler) hops(tiers [][]Target, others bool) (*cluster.Cluster, error) {
+	if c.last != nil && c.last.others == others && slices.EqualFunc(c.last.tiers, tiers, slices.Equal[[]Target]) {
 		return c.last.cluster, nil
 	}
-	cl, err := c.hopCluster(tiers)
+	cl, err := c.hopCluster(tiers, others)
 	if err == nil {
-		c.last = &lastHops{tiers: tiers, cluster: cl}
+		c.last = &lastHops{tiers: tiers, others: others, cluster: cl}
 	}
 	return cl, err
 }

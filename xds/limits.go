@@ -32,6 +32,9 @@ type Limits struct {
 	// WorkloadIdle is how long a connection to an HTTP/1 workload is kept without a request. 0 means 4 s: common servers
 	// close theirs after 5 s and more, and a request that is sent at that very moment would be lost.
 	WorkloadIdle time.Duration
+	// Connect is how long a try to connect to the only workload or next hop of a service lasts, TLS included; half of it
+	// where there are several, of which up to four are tried. 0 means 2 s.
+	Connect time.Duration
 	// MeshStream is how long a request or connection of another node may last, MeshConnection how old a connection to
 	// another node becomes before requests go over a new one, made with the certificates of that moment: what is under way
 	// on the old one goes on. 0 means 7 days and an hour, a negative value no bound.
@@ -43,6 +46,7 @@ const (
 	defaultDescriptors = 20_000
 	defaultHeaderKiB   = 128
 	defaultIdle        = 4 * time.Second
+	defaultConnect     = 2 * time.Second
 
 	defaultMeshStream     = 7 * 24 * time.Hour
 	defaultMeshConnection = time.Hour
@@ -73,6 +77,9 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.HeaderKiB, defaultHeaderKiB)
 	if l.WorkloadIdle == 0 {
 		l.WorkloadIdle = defaultIdle
+	}
+	if l.Connect == 0 {
+		l.Connect = defaultConnect
 	}
 	if l.MeshStream == 0 {
 		l.MeshStream = defaultMeshStream

@@ -126,7 +126,7 @@ func retries(rc *route.RouteConfiguration) iter.Seq[*route.RetryPolicy] {
 }
 
 // retryOnce has requests for the only target there is tried twice in all. Each attempt at one that takes connections
-// and answers nothing, or at an address where packets vanish, lasts for connectTimeout: a caller waits for twice that,
+// and answers nothing, or at an address where packets vanish, lasts for Limits.Connect: a caller waits for twice that,
 // and not for four times.
 func retryOnce(rc *route.RouteConfiguration) {
 	for p := range retries(rc) {

@@ -43,6 +43,13 @@ func floods() []scenario {
 			one("the only target is not left", "xds/ads TestTheOnlyTargetIsTriedTwiceAndNotLeft", clusterFile,
 				"return len(tiers) > 1 || len(tiers) == 1 && len(tiers[0]) > 1", "return len(tiers) > 0"),
 		}},
+		{490, "several dead targets", "All next hops and workloads of a service take connections and never say a word, " +
+			"or all but the last one.", []guard{
+			one("they share the time that an only one has", "xds/ads TestOneBudgetForDeadTargets", clusterFile,
+				"return durationpb.New(c.cfg.Limits.Connect / 2)", "return durationpb.New(c.cfg.Limits.Connect)"),
+			one("also before or behind a workload", "xds/ads TestOneBudgetForDeadTargets", clusterFile,
+				"c.patience(others || several(tiers))", "c.patience(several(tiers))"),
+		}},
 		{252, "bounds between nodes", "A request of another node lasts for days, a connection is older than " +
 			"the certificates it was made with.", []guard{
 			one("a request ends with its time", "xds/ads TestWhatLastsBetweenNodesIsBounded", underwayFile,

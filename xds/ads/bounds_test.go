@@ -1,6 +1,8 @@
 package ads_test
 
 import (
+	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -67,6 +69,80 @@ func TestTheOnlyTargetIsTriedTwiceAndNotLeft(t *testing.T) {
 	if code, body := c.get(dead); code != 200 || body != "back" {
 		t.Errorf("the first call after it is back: %d %s", code, body)
 	}
+}
+
+// However many next hops answer nothing, in one tier, in several, or behind a workload that does not either: a request
+// hears so after four short tries. Where one is alive it is answered in that time, and so is a TCP connection.
+func TestOneBudgetForDeadTargets(t *testing.T) {
+	t.Parallel()
+	const (
+		tiers = bgp.Service("tiers.acme.example")
+		here  = bgp.Service("here.acme.example")
+		alive = bgp.Service("alive.acme.example")
+		lines = bgp.Service("lines.acme.example")
+		limit = 5500 * time.Millisecond // four tries of a second, their pauses, and a busy machine
+	)
+	org := newAuthority(t, "acme.example")
+	b, c := newPlane(t, org, "b"), newPlane(t, org, "c")
+	for _, p := range []*plane{b, c} {
+		p.server.Open()
+	}
+	hop := func(name string) xds.Target {
+		return xds.Target{NextHop: bgp.NextHop{Node: bgp.NodeID{Org: "acme.example", Name: name}, Address: mute(t)}}
+	}
+	local, _ := lineServer(t, "127.0.0.1:0", "alive")
+	served := workload(t, "one")
+	b.apply(to(alive, bgp.HTTP, []xds.Target{backend(served)}), to(lines, bgp.TCP, []xds.Target{backend(local)}))
+	one, two, three, four := hop("one"), hop("two"), hop("three"), hop("four")
+	stuck := backend(mute(t))
+	const ready, readyToo = bgp.Service("ready.acme.example"), bgp.Service("lines-ready.acme.example")
+	c.apply(to(ready, bgp.HTTP, []xds.Target{b.hop()}), to(readyToo, bgp.TCP, []xds.Target{b.hop()}))
+	b.apply(to(ready, bgp.HTTP, []xds.Target{backend(served)}), to(readyToo, bgp.TCP, []xds.Target{backend(local)}))
+	c.eventually(ready, 200, "one")
+	conn, _ := dialTCP(t, c, readyToo)
+	_ = conn.Close()
+	behind := to(here, bgp.HTTP, []xds.Target{one}, []xds.Target{stuck}, []xds.Target{two})
+	behind.TLS = &xds.WorkloadTLS{Insecure: true}
+	c.apply(behind, to(books, bgp.HTTP, []xds.Target{one, two, three, four}),
+		to(tiers, bgp.HTTP, []xds.Target{one}, []xds.Target{two}, []xds.Target{three}, []xds.Target{four}),
+		to(alive, bgp.HTTP, []xds.Target{two}, []xds.Target{one}, []xds.Target{b.hop()}),
+		to(lines, bgp.TCP, []xds.Target{three}, []xds.Target{four}, []xds.Target{b.hop()}))
+	for _, svc := range []bgp.Service{books, tiers, here, alive, lines} {
+		c.acknowledged(svc)
+	}
+	for _, want := range []struct {
+		svc  bgp.Service
+		code int
+	}{{books, 503}, {tiers, 503}, {here, 503}, {alive, 200}} {
+		began := time.Now()
+		code, body := c.get(want.svc)
+		took := time.Since(began)
+		t.Logf("%s: %d after %s", want.svc, code, took)
+		if code != want.code || took > limit {
+			t.Errorf("%s: %d %s after %s", want.svc, code, body, took)
+		}
+	}
+	began := time.Now()
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", c.port(lines)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	got, err := ask(conn, "hello", 40*time.Second)
+	t.Logf("TCP: %q after %s", got, time.Since(began))
+	// A connection knows no tiers: it is tried again at each until Envoy has left that.
+	if err != nil || got != "alive: hello\n" || time.Since(began) > 3*limit {
+		t.Errorf("TCP: %q, %v after %s", got, err, time.Since(began))
+	}
+}
+
+// ask is say with a time of its own.
+func ask(conn net.Conn, line string, wait time.Duration) (string, error) {
+	_ = conn.SetDeadline(time.Now().Add(wait))
+	if _, err := fmt.Fprintln(conn, line); err != nil {
+		return "", err
+	}
+	return bufio.NewReader(conn).ReadString('\n')
 }
 
 // A request of another node lasts no longer than mesh-stream says, and a connection takes new requests no longer than

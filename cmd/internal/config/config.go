@@ -102,6 +102,7 @@ type Envoy struct {
 	Headers      int           `yaml:"headers" doc:"KiB of the headers of a request or response, 1 to 8192" default:"128"`
 	HTTP10       bool          `yaml:"http10" doc:"serve requests of HTTP/1.0 at the egress; false answers them with 426" default:"true"`
 	WorkloadIdle time.Duration `yaml:"workload-idle" doc:"how long a connection to an HTTP/1 workload is kept without a request, 1ms to 1h; has to be less than the workload keeps it" default:"4s"`
+	Connect      time.Duration `yaml:"connect" doc:"how long a try to connect to the only workload or next hop of a service lasts, TLS included, 100ms to 30s; half of it where there are several, so that a request waits for twice this in all, whatever is dead" default:"2s"`
 
 	MeshStream     time.Duration `yaml:"mesh-stream" doc:"how long a request or connection of another node may last at the mesh ingress, 1m to 8760h; 0 for ever" default:"168h"`
 	MeshConnection time.Duration `yaml:"mesh-connection" doc:"how old a connection of another node becomes before requests go over a new one, made with the certificates of that moment, 1m to 8760h, and half the life of this node's certificates at most; what is under way on the old one goes on; 0 for ever" default:"1h"`
@@ -536,6 +537,9 @@ func (e *Envoy) checkLimits(bad func(key, format string, args ...any)) {
 	between("headers", e.Headers, 1, 8192)
 	if d := e.WorkloadIdle; d < time.Millisecond || d > time.Hour {
 		bad("envoy.workload-idle", "%s: want 1ms to 1h", d)
+	}
+	if d := e.Connect; d < 100*time.Millisecond || d > 30*time.Second {
+		bad("envoy.connect", "%s: want 100ms to 30s", d)
 	}
 	for key, d := range map[string]time.Duration{"mesh-stream": e.MeshStream, "mesh-connection": e.MeshConnection} {
 		if d != 0 && (d < time.Minute || d > 365*24*time.Hour) {

@@ -123,7 +123,7 @@ func (d *Daemon) limits() xds.Limits {
 		StreamWindow: uint32(c.StreamWindow),
 		Descriptors:  descriptors,
 		HeaderKiB:    uint32(c.Headers), //nolint:gosec // as above
-		RefuseHTTP10: !c.HTTP10, WorkloadIdle: c.WorkloadIdle,
+		RefuseHTTP10: !c.HTTP10, WorkloadIdle: c.WorkloadIdle, Connect: c.Connect,
 		MeshStream: orNone(c.MeshStream), MeshConnection: orNone(c.MeshConnection),
 	}.ForLeaves(d.id.Material().Life())
 }
