@@ -11,14 +11,18 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/catalyst-router/catalyst/e2e/examples"
 	"github.com/catalyst-router/catalyst/e2e/lab"
+	"github.com/catalyst-router/catalyst/envoy"
 )
 
 // fewFiles has every process of the lab, from now on, be one that may open no more files than that.
@@ -217,4 +221,34 @@ func flood(t *testing.T, port, egress string, services int) (served, refused int
 	}
 	all.Wait()
 	return served, refused, cancel
+}
+
+// An Envoy that runs in a container of its own, beside a node without one, has the limits that a node's own Envoy has.
+func TestEnvoyBesideANodeHasLimits(t *testing.T) {
+	l, err := lab.New(t.Context(), binary(t), "acme.example")
+	must(t, err)
+	t.Cleanup(func() { must(t, l.Close()) })
+	t.Setenv("CATALYST_ENVOY_ENABLED", "false")
+	a, err := l.Add(t.Context(), "a")
+	must(t, err)
+	offer(t, a, "books", "one")
+	data := filepath.Join(a.Dir, "data")
+	cmd := exec.Command(l.Binary, "envoy", "run", "--data", data, "--envoy-workers", "1", "--envoy-memory", "256",
+		"--envoy-descriptors", "2000")
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		must(t, cmd.Process.Signal(syscall.SIGTERM))
+		_ = cmd.Wait() // Envoy's own end
+	})
+	answers(t, a, "books", "one")
+	stats, err := envoy.NewAdmin(filepath.Join(data, "envoy-admin.sock")).Get(t.Context(), "/stats?filter=overload")
+	must(t, err)
+	for _, want := range []string{
+		"overload.envoy.resource_monitors.fixed_heap.pressure: ",
+		"overload.envoy.overload_actions.shrink_heap.active: 0",
+	} {
+		if !strings.Contains(string(stats), want) {
+			t.Errorf("no %q among\n%s", want, stats)
+		}
+	}
 }

@@ -125,6 +125,12 @@ func Memory() (uint64, error) {
 	return most, nil
 }
 
+// HalfOfMemory is what an Envoy may take where nobody says otherwise, in bytes: half of Memory.
+func HalfOfMemory() (uint64, error) {
+	memory, err := Memory()
+	return memory / 2, err
+}
+
 // pressure tells an Envoy how much of its descriptors it uses.
 type pressure struct {
 	file string

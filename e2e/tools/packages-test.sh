@@ -113,7 +113,7 @@ echo '# kept' >>"$work/two/etc/default/catalyst-node"
 for version in new old; do
 	for site in two one; do
 		install_ "$site" $version
-		inside "$site" catalyst status --wait >"$work/status"
+		inside "$site" catalyst status --wait >"$work/status" || { cat "$work/status"; fail "$site is not ready"; }
 		grep -q "version *$([ $version = new ] && echo 2.0.0 || echo 1.0.0)" "$work/status" || fail "the version of $site: $(cat "$work/status")"
 	done
 done

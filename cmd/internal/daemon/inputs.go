@@ -144,11 +144,10 @@ func (d *Daemon) overload(limits xds.Limits) envoy.Overload {
 		Pressure:  filepath.Join(d.data, "pressure", "descriptors"),
 	}
 	if o.Heap == 0 {
-		memory, err := envoy.Memory()
-		if err != nil {
+		var err error
+		if o.Heap, err = envoy.HalfOfMemory(); err != nil {
 			d.tel.Log.Warn("how much memory Envoy may take is not known: set envoy.memory", "error", err)
 		}
-		o.Heap = memory / 2
 	}
 	return o
 }

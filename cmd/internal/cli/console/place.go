@@ -7,11 +7,20 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/site"
 )
 
-// DefaultSocket is that of the node in this directory, or of the package's if there is none here.
-func DefaultSocket() string {
-	here := filepath.Join("data", "catalyst.sock")
-	packaged := filepath.Join(site.Data, "catalyst.sock")
-	return thereOr(here, packaged)
+// socketFile is the operator's socket in a node's data directory.
+const socketFile = "catalyst.sock"
+
+// DefaultSocket is that of the node in this directory, or of the package's if there is none here. A node that does not
+// run has no socket: then its data directory tells, so that one who waits for it waits at the right place.
+func DefaultSocket() string { return defaultSocket("data", site.Data) }
+
+func defaultSocket(here, packaged string) string {
+	for _, dir := range []string{here, packaged} {
+		if isThere(filepath.Join(dir, socketFile)) {
+			return filepath.Join(dir, socketFile)
+		}
+	}
+	return filepath.Join(thereOr(here, packaged), socketFile)
 }
 
 // DefaultOrg is the organisation's directory: that in this directory, or the package's if there is none here.
@@ -19,11 +28,14 @@ func DefaultOrg() string { return thereOr("org", site.Organisation) }
 
 // thereOr is here, unless that does not exist and packaged does.
 func thereOr(here, packaged string) string {
-	if _, err := os.Lstat(here); err == nil {
-		return here
-	}
-	if _, err := os.Lstat(packaged); err == nil {
+	if !isThere(here) && isThere(packaged) {
 		return packaged
 	}
 	return here
+}
+
+// isThere tells whether this user can see a file.
+func isThere(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }

@@ -25,6 +25,9 @@ func (a *app) envoyBootstrap() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bootstrap",
 		Short: "Print the bootstrap of an Envoy that you run yourself beside this node",
+		Long: "Print the bootstrap of an Envoy that you run yourself, beside this node or, with --remote, on another " +
+			"machine. What it may take of this machine is in it; for another machine say it with --envoy-memory and " +
+			"--envoy-descriptors, without which such an Envoy has no limits of its own.",
 		Args:  console.ExactArgs(0, "no arguments"),
 	}
 	data := cmd.Flags().String("data", "data", "the node's data directory")
@@ -37,7 +40,13 @@ func (a *app) envoyBootstrap() *cobra.Command {
 		"remote", "", "HOST:PORT of the node's envoy.ads, for an Envoy on another machine; wants --identity",
 	)
 	bundle := cmd.Flags().String("identity", "", "directory of a remote Envoy's own bundle, from catalyst org issue-envoy")
+	limits := &envoyLimits{}
+	limits.flags(cmd.Flags())
 	cmd.RunE = func(*cobra.Command, []string) error {
+		overload, err := limits.overload(*remote != "")
+		if err != nil {
+			return err
+		}
 		dir, err := filepath.Abs(*data)
 		if err != nil {
 			return err
@@ -50,7 +59,7 @@ func (a *app) envoyBootstrap() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		cfg := envoy.BootstrapConfig{NodeID: *id, ADS: filepath.Join(dir, "ads.sock"), Admin: *admin}
+		cfg := envoy.BootstrapConfig{NodeID: *id, ADS: filepath.Join(dir, "ads.sock"), Admin: *admin, Overload: overload}
 		if *remote != "" {
 			if *bundle == "" {
 				return console.Usage(errors.New("want --identity with --remote"))

@@ -32,7 +32,13 @@ func (a *app) envoyRun() *cobra.Command {
 		"path of Envoy; empty to look at CATALYST_ENVOY, the PATH and .tools",
 	)
 	workers := cmd.Flags().Int("envoy-workers", 2, "worker threads of Envoy, 1 to 256")
+	limits := &envoyLimits{}
+	limits.flags(cmd.Flags())
 	cmd.RunE = func(*cobra.Command, []string) error {
+		overload, err := limits.overload(false)
+		if err != nil {
+			return err
+		}
 		dir, err := filepath.Abs(*data)
 		if err != nil {
 			return err
@@ -43,6 +49,7 @@ func (a *app) envoyRun() *cobra.Command {
 		}
 		text, err := envoy.Bootstrap(envoy.BootstrapConfig{
 			NodeID: *id, ADS: filepath.Join(dir, "ads.sock"), Admin: filepath.Join(dir, *id+"-admin.sock"),
+			Overload: overload,
 		})
 		if err != nil {
 			return err
