@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -284,6 +285,63 @@ func TestIdleConnectionsToWorkloads(t *testing.T) {
 			return errors.New("it is still open")
 		}
 		return nil
+	}))
+}
+
+// A workload says that it keeps idle connections for a second, and closes them then. Envoy closes them before, once
+// the node's checks have heard that; a call that comes at that moment is not lost.
+func TestKeepAliveOfWorkloadsIsHonoured(t *testing.T) {
+	t.Parallel()
+	_, n := world(t, "a", "")
+	const keeps = time.Second
+	var mu sync.Mutex
+	idle := map[net.Conn]time.Time{} // guarded by mu: of Envoy's, since when
+	closed := make(chan time.Duration, 1000)
+	type key struct{}
+	srv := &http.Server{
+		IdleTimeout: keeps, ReadHeaderTimeout: time.Minute,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, key{}, c) },
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.UserAgent() != "catalyst-health" {
+				mu.Lock()
+				idle[r.Context().Value(key{}).(net.Conn)] = time.Now()
+				mu.Unlock()
+			}
+			w.Header().Set("Keep-Alive", "timeout=1")
+		}),
+		ConnState: func(c net.Conn, s http.ConnState) {
+			mu.Lock()
+			defer mu.Unlock()
+			switch at, envoys := idle[c]; {
+			case !envoys:
+			case s == http.StateIdle:
+				idle[c] = time.Now()
+			case s == http.StateClosed:
+				closed <- time.Since(at)
+			}
+		},
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	t.Cleanup(func() { _ = srv.Close(); <-served })
+	_, err = n("a").CLI(t.Context(), "route", "add", "books", "--addr", l.Addr().String(), "--health", "http:/",
+		"--health-interval", "200ms")
+	must(t, err)
+	must(t, lab.Eventually(t.Context(), "Envoy closes a connection first", func(ctx context.Context) error {
+		if status, _, err := n("a").Get(ctx, "books.acme.example", "/"); err != nil || status != http.StatusOK {
+			return fmt.Errorf("status %d, %w", status, err)
+		}
+		select {
+		case after := <-closed:
+			if after >= keeps {
+				return fmt.Errorf("the workload closed it after %s", after)
+			}
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}))
 }
 

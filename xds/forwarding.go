@@ -35,6 +35,9 @@ type Forwarding struct {
 	// Idle is how long a connection to the service's workloads beside this node is kept without a request; 0 for
 	// Limits.WorkloadIdle. TCP services have none.
 	Idle time.Duration
+	// Kept is how long one of those workloads says that it keeps a connection without a request; 0 for unknown. Where
+	// nobody has ordered Idle, connections of HTTP/1 are closed before.
+	Kept time.Duration
 	// TLS is how those workloads are known; nil where they do not speak TLS.
 	TLS *WorkloadTLS
 	// Watched has Envoy tell of calls, of a service that has no workload beside this node (Config, OnDemand).

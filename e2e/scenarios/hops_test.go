@@ -24,9 +24,18 @@ func hopScenarios() []scenario {
 		}},
 		{237, "idle times", "Each workload keeps idle connections for a time of its own.", []guard{
 			one("a service has an idle time of its own, HTTP/1", "xds/ads TestIdleTimeIsTheServices", clusterFile,
-				"c.http1Upstream(cmp.Or(f.Idle, c.cfg.Limits.WorkloadIdle))",
-				"c.http1Upstream(cmp.Or(max(f.Idle, time.Minute), c.cfg.Limits.WorkloadIdle))"),
+				"c.http1Upstream(cmp.Or(f.Idle, c.before(f.Kept)))",
+				"c.http1Upstream(cmp.Or(max(f.Idle, time.Minute), c.before(f.Kept)))"),
 			one("and HTTP/2", "xds/ads TestIdleTimeIsTheServices", clusterFile, "if f.Idle > 0 {", "if f.Idle < 0 {"),
+		}},
+		{491, "what workloads say of idle connections", "A workload says in its answers that it keeps idle connections " +
+			"for a shorter time than Envoy would, and closes them then.", []guard{
+			one("Envoy closes them before", "e2e TestKeepAliveOfWorkloadsIsHonoured", clusterFile,
+				"return min(kept*4/5, c.cfg.Limits.WorkloadIdle)", "return c.cfg.Limits.WorkloadIdle"),
+			one("the node's checks hear it", "cmd/internal/offer/probe TestKeepAliveIsRead", "cmd/internal/offer/probe/ask.go",
+				"if resp.ProtoMajor == 1 && !resp.Close {", "if resp.ProtoMajor > 1 {"),
+			one("the shortest time counts", "cmd/internal/offer/probe TestTheShortestKeepAliveCounts",
+				"cmd/internal/offer/probe/machine.go", "was != 0 && said >= was {", "said == was {"),
 		}},
 		{238, "workloads over TLS", "A workload speaks TLS; somebody else answers at its address.", []guard{
 			one("it is known by its name", "xds/ads TestWorkloadsOverTLS", workloadFile,

@@ -566,7 +566,7 @@ func (f *Forwarder) forwarding(sel *rib.Selected) xds.Forwarding {
 		out.Down = nil
 	}
 	if s, own := f.cfg.Offer.Get(sel.Service); own {
-		out.Idle = s.Idle
+		out.Idle, out.Kept = s.Idle, offer.KeepAlive(f.cfg.Offer.Workloads(sel.Service))
 		if t := offer.TLSOf(&s); t.On() {
 			out.TLS = &xds.WorkloadTLS{CA: t.CA, Name: t.Name, ID: t.ID, Insecure: t.Insecure}
 		}

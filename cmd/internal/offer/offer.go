@@ -300,9 +300,9 @@ func (o *Offer) announce(ctx context.Context, svc bgp.Service, t bgp.Trace) erro
 }
 
 // healthChanged follows a workload's health with its route. Where a service has several, those that are down get
-// nothing, although its route stays the same.
+// nothing, although its route stays the same; nor is it in the route how long workloads keep connections.
 func (o *Offer) healthChanged(ctx context.Context, svc bgp.Service) {
-	if len(o.Workloads(svc)) > 1 {
+	if all := o.Workloads(svc); len(all) > 1 || KeepAlive(all) > 0 {
 		defer o.tell(ctx, svc)
 	}
 	if err := o.announce(ctx, svc, o.declare(ctx, "route.health", svc)); err != nil && ctx.Err() == nil {

@@ -57,6 +57,18 @@ func (o *Offer) Workloads(svc bgp.Service) []Workload {
 	return all
 }
 
+// KeepAlive is the shortest time for which one of some workloads says that it keeps a connection without a request; 0
+// if none says.
+func KeepAlive(all []Workload) time.Duration {
+	var least time.Duration
+	for _, w := range all {
+		if said := w.Status.KeepAlive; said > 0 && (least == 0 || said < least) {
+			least = said
+		}
+	}
+	return least
+}
+
 func (o *Offer) workloads(s *journal.Service) (all []Workload) {
 	for _, text := range Addresses(s) {
 		at, err := bgp.ParseEndpoint(text)

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -22,17 +24,35 @@ import (
 // maxAnswer bounds what is read of an answer: its status is what counts.
 const maxAnswer = 64 << 10
 
+// Answer is what a workload says besides that it is well.
+type Answer struct {
+	// KeepAlive is how long it keeps a connection without a request (`Keep-Alive: timeout=5`); 0 if it does not say.
+	KeepAlive time.Duration
+}
+
 // Ask does one check, on a connection of its own: one that was opened long ago says nothing of whether new ones are
 // taken. A nil error is success.
-func (a Asker) Ask(ctx context.Context, t Target) error {
+func (a Asker) Ask(ctx context.Context, t Target) (Answer, error) {
 	switch t.Check.Kind {
 	case HTTP:
 		return a.askHTTP(ctx, t)
 	case GRPC:
-		return a.askGRPC(ctx, t)
+		return Answer{}, a.askGRPC(ctx, t)
 	case None, TCP:
 	}
-	return a.askTCP(ctx, t)
+	return Answer{}, a.askTCP(ctx, t)
+}
+
+// keptFor reads how long an HTTP/1 workload says that it keeps connections: `Keep-Alive: timeout=5, max=100`
+// (RFC 2068 §19.7.1.1). What is not a number of seconds is as if it were not said.
+func keptFor(h http.Header) time.Duration {
+	for part := range strings.SplitSeq(strings.Join(h.Values("Keep-Alive"), ","), ",") {
+		text, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(part)), "timeout=")
+		if seconds, err := strconv.ParseUint(text, 10, 31); ok && err == nil && seconds > 0 {
+			return time.Duration(seconds) * time.Second
+		}
+	}
+	return 0
 }
 
 func (a Asker) askTCP(ctx context.Context, t Target) error {
@@ -98,10 +118,10 @@ func Dial(ctx context.Context, address, other string) (net.Conn, error) {
 	return nil, errors.Join(errs[:]...)
 }
 
-// askHTTP asks under the service's own name: a strict workload would refuse another.
-func (a Asker) askHTTP(ctx context.Context, t Target) error {
+// askHTTP asks under the service's own name: a strict workload would refuse another. It does not say that it will ask
+// nothing more, so that the workload says how long it would wait for that.
+func (a Asker) askHTTP(ctx context.Context, t Target) (Answer, error) {
 	transport := &http.Transport{
-		DisableKeepAlives:      true,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxAnswer,
 		Protocols:              new(http.Protocols),
@@ -118,24 +138,27 @@ func (a Asker) askHTTP(ctx context.Context, t Target) error {
 	defer transport.CloseIdleConnections()
 	path, err := url.ParseRequestURI(t.Check.Argument)
 	if err != nil {
-		return fmt.Errorf("health: path %q: %w", t.Check.Argument, err)
+		return Answer{}, fmt.Errorf("health: path %q: %w", t.Check.Argument, err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.Address+path.RequestURI(), nil)
 	if err != nil {
-		return err
+		return Answer{}, err
 	}
 	req.Host = string(t.Service)
 	req.Header.Set("User-Agent", "catalyst-health")
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		return fmt.Errorf("GET %s: %s", t.Check.Argument, refusal(err))
+		return Answer{}, fmt.Errorf("GET %s: %s", t.Check.Argument, refusal(err))
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
 	_ = resp.Body.Close()
 	if resp.StatusCode < 200 || resp.StatusCode > 399 {
-		return fmt.Errorf("GET %s: %s", t.Check.Argument, resp.Status)
+		return Answer{}, fmt.Errorf("GET %s: %s", t.Check.Argument, resp.Status)
 	}
-	return nil
+	if resp.ProtoMajor == 1 && !resp.Close {
+		return Answer{KeepAlive: keptFor(resp.Header)}, nil
+	}
+	return Answer{}, nil
 }
 
 func (a Asker) askGRPC(ctx context.Context, t Target) error {

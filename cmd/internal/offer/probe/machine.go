@@ -39,6 +39,9 @@ type Status struct {
 	Checked time.Time // when the last check ended; zero before the first
 	// HeldUntil is set while a flapping service answers and is kept down all the same.
 	HeldUntil time.Time
+	// KeepAlive is the shortest time for which the workload has said that it keeps a connection without a request, since
+	// it came up; 0 if it has not said any.
+	KeepAlive time.Duration
 }
 
 // TargetStatus is what is known of one workload.
@@ -134,6 +137,20 @@ func (m *Machine) Result(now time.Time, failure string) (changed bool) {
 		s.Error = ""
 	}
 	s.Health, s.Since, m.run = found, now, 0
+	if found == bgp.HealthDown { // what comes up again may be configured in another way
+		s.KeepAlive = 0
+	}
+	return true
+}
+
+// Keeps takes how long a workload says that it keeps connections, 0 for nothing said, and tells whether that is
+// shorter than what it said before. Longer times do not count: several servers may answer at one address.
+func (m *Machine) Keeps(said time.Duration) (shorter bool) {
+	was := m.status.KeepAlive
+	if said == 0 || was != 0 && said >= was {
+		return false
+	}
+	m.status.KeepAlive = said
 	return true
 }
 

@@ -172,16 +172,16 @@ type fake struct {
 	asked int           // guarded by mu
 }
 
-func (f *fake) ask(ctx context.Context, _ Target) error {
+func (f *fake) ask(ctx context.Context, _ Target) (Answer, error) {
 	f.mu.Lock()
 	err, takes := f.err, f.takes
 	f.asked++
 	f.mu.Unlock()
 	select {
 	case <-time.After(takes):
-		return err
+		return Answer{}, err
 	case <-ctx.Done():
-		return ctx.Err()
+		return Answer{}, ctx.Err()
 	}
 }
 
@@ -283,7 +283,7 @@ func TestManyServices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		now, most, asked := 0, 0, map[bgp.Service]bool{}
-		set := NewSet(Config{Log: slog.New(slog.DiscardHandler), Ask: func(_ context.Context, t Target) error {
+		set := NewSet(Config{Log: slog.New(slog.DiscardHandler), Ask: func(_ context.Context, t Target) (Answer, error) {
 			mu.Lock()
 			now++
 			most = max(most, now)
@@ -293,7 +293,7 @@ func TestManyServices(t *testing.T) {
 			mu.Lock()
 			now--
 			mu.Unlock()
-			return nil
+			return Answer{}, nil
 		}})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -382,10 +382,53 @@ func TestAsk(t *testing.T) {
 		if tt.check == "/slow" {
 			timeout = 50 * time.Millisecond
 		}
-		failure := set.ask(t.Context(),
+		_, failure := set.ask(t.Context(),
 			Target{Service: "books.acme.example", Protocol: tt.protocol, Address: tt.address, Check: c}, timeout)
 		if (failure == "") != (tt.want == "") || !strings.Contains(failure, tt.want) {
 			t.Errorf("%s %s: got %q, want %q", tt.protocol, tt.check, failure, tt.want)
+		}
+	}
+}
+
+// A workload says how long it keeps connections, in the words of common servers and of odd ones.
+func TestKeepAliveIsRead(t *testing.T) {
+	for said, want := range map[string]time.Duration{
+		"timeout=5": 5 * time.Second, "timeout=20, max=1000": 20 * time.Second, "max=7,Timeout=1": time.Second,
+		"": 0, "timeout=0": 0, "timeout=-3": 0, "timeout=1.5": 0, "timeout": 0, "max=100": 0, "timeout=99999999999": 0,
+		"timeout=x, timeout=2": 2 * time.Second,
+	} {
+		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if said != "" {
+				w.Header().Set("Keep-Alive", said)
+			}
+		}))
+		answer, err := Asker{}.Ask(t.Context(), Target{
+			Service: "books.acme.example", Protocol: bgp.HTTP,
+			Address: web.Listener.Addr().String(), Check: Check{Kind: HTTP, Argument: "/"},
+		})
+		web.Close()
+		if err != nil || answer.KeepAlive != want {
+			t.Errorf("%q: got %s, %v, want %s", said, answer.KeepAlive, err, want)
+		}
+	}
+}
+
+// Several servers may answer at one address: the shortest time counts, until the workload was down.
+func TestTheShortestKeepAliveCounts(t *testing.T) {
+	m := NewMachine(Check{Kind: HTTP, Fall: 1}, rand.New(rand.NewPCG(1, 1)))
+	now := time.Now()
+	for _, step := range []struct {
+		failure    string
+		said, want time.Duration
+		told       bool
+	}{
+		{"", 5, 5, true}, {"", 10, 5, false}, {"", 0, 5, false}, {"", 2, 2, true}, {"", 2, 2, false},
+		{"gone", 0, 0, false}, {"", 9, 9, true},
+	} {
+		now = now.Add(time.Second)
+		m.Result(now, step.failure)
+		if told := m.Keeps(step.said); told != step.told || m.Status().KeepAlive != step.want {
+			t.Errorf("%+v: got %d, %t", step, m.Status().KeepAlive, told)
 		}
 	}
 }

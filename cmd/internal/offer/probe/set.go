@@ -28,11 +28,12 @@ type Target struct {
 // Config is what a set needs.
 type Config struct {
 	Log *slog.Logger // required
-	// Changed is told that a service's health has changed; what it is now, Status tells. It is called from the service's
+	// Changed is told that a service's health has changed, or for how long its workload keeps connections; what it is
+	// now, Status and Of tell. It is called from the service's
 	// own goroutine and may block, until its context ends with the check.
 	Changed func(context.Context, bgp.Service)
 	// Ask does one check; nil for the real one, an Asker with ID.
-	Ask func(context.Context, Target) error
+	Ask func(context.Context, Target) (Answer, error)
 	ID  Identity
 }
 
@@ -143,47 +144,53 @@ func (s *Set) First(ctx context.Context, svc bgp.Service) {
 // check checks one workload.
 func (s *Set) check(ctx context.Context, w *watch, m *Machine) rounds.Result {
 	began := time.Now()
-	failure := s.ask(ctx, w.target, m.check.Timeout)
+	answer, failure := s.ask(ctx, w.target, m.check.Timeout)
 	if ctx.Err() != nil {
 		return rounds.Result{}
 	}
 	changed := m.Result(time.Now(), failure)
+	shorter := m.Keeps(answer.KeepAlive)
 	s.mu.Lock()
 	w.status = m.Status()
 	s.mu.Unlock()
 	result := rounds.Result{Next: began.Add(m.Next())}
-	if changed {
-		result.Tell = func(ctx context.Context) { s.tell(ctx, w.target, m.Status()) }
+	if changed || shorter {
+		result.Tell = func(ctx context.Context) {
+			if changed {
+				s.say(w.target, m.Status())
+			}
+			if s.cfg.Changed != nil {
+				s.cfg.Changed(ctx, w.target.Service)
+			}
+		}
 	}
 	return result
 }
 
-// ask does one check and returns why it failed; "" if it did not.
-func (s *Set) ask(ctx context.Context, t Target, timeout time.Duration) (failure string) {
+// ask does one check and returns what was said, and why it failed; "" if it did not.
+func (s *Set) ask(ctx context.Context, t Target, timeout time.Duration) (answer Answer, failure string) {
 	late := false
 	err := s.rounds.Turn(ctx, timeout, func(ctx context.Context) error {
-		err := s.cfg.Ask(ctx, t)
+		var err error
+		answer, err = s.cfg.Ask(ctx, t)
 		late = ctx.Err() != nil
 		return err
 	})
 	switch {
 	case err == nil:
-		return ""
+		return answer, ""
 	case late:
-		return "no answer within " + timeout.String()
+		return Answer{}, "no answer within " + timeout.String()
 	}
-	return err.Error()
+	return Answer{}, err.Error()
 }
 
-func (s *Set) tell(ctx context.Context, t Target, st Status) {
+func (s *Set) say(t Target, st Status) {
 	if st.Health == bgp.HealthDown {
 		s.cfg.Log.Warn("the workload of a service is down", "service", string(t.Service), "address", t.Address, "check",
 			t.Check.String(), "error", st.Error)
 	} else {
 		s.cfg.Log.Info("the workload of a service is up", "service", string(t.Service), "address", t.Address, "check",
 			t.Check.String())
-	}
-	if s.cfg.Changed != nil {
-		s.cfg.Changed(ctx, t.Service)
 	}
 }

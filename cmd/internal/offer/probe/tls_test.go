@@ -47,7 +47,7 @@ func TestAskOverTLS(t *testing.T) {
 		{bgp.HTTP2, one, TLS{Insecure: true}, "no application protocol"},
 		{bgp.HTTP, one, TLS{CA: ca, ID: "spiffe://acme.example/web"}, "no identity"},
 	} {
-		err := Asker{}.Ask(t.Context(), Target{Service: "books.acme.example", Protocol: tt.protocol, Address: tt.address,
+		_, err := Asker{}.Ask(t.Context(), Target{Service: "books.acme.example", Protocol: tt.protocol, Address: tt.address,
 			Check: check, TLS: tt.tls})
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s %+v: got %v, want %q", tt.protocol, tt.tls, err, tt.want)
