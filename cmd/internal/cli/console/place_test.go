@@ -26,7 +26,8 @@ func TestSocketOfANodeThatDoesNotRun(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if got := defaultSocket(filepath.Join(dir, "data"), filepath.Join(dir, "packaged")); got != filepath.Join(dir, c.want) {
+			got := defaultSocket(filepath.Join(dir, "data"), filepath.Join(dir, "packaged"))
+			if got != filepath.Join(dir, c.want) {
 				t.Errorf("%s, want %s", got, c.want)
 			}
 		})
