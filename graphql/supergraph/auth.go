@@ -25,7 +25,7 @@ func (m *merger) spreadAuth() authSources {
 	out := authSources{}
 	for _, n := range m.order {
 		for _, d := range m.types[n].in {
-			if d.kind != ast.Object {
+			if d.kind != ast.Object || !d.has.auth {
 				continue
 			}
 			if s, ok := authOf(d.sub, d.dirs); ok {
@@ -147,7 +147,7 @@ func (c *authCheck) selection(t *mergedType, sels []*selection) {
 				}
 			}
 		} else {
-			g := t.byName[s.name]
+			g := t.field(s.name)
 			if g == nil {
 				continue
 			}

@@ -14,7 +14,7 @@ func (c *Composer) compose(subgraphs []Subgraph) *Result {
 	if len(errs) > 0 {
 		return &Result{Errors: errs}
 	}
-	m := merge(subs, c.opts)
+	m := merge(subs, c.opts, c.past)
 	if len(m.errs) == 0 {
 		m.satisfiable()
 	}
@@ -22,6 +22,7 @@ func (c *Composer) compose(subgraphs []Subgraph) *Result {
 		return &Result{Errors: m.errs, Hints: m.hints}
 	}
 	sdl, doc := m.supergraph()
+	c.past = m.remember()
 	r := &Result{SDL: sdl, Document: doc, Hints: m.hints}
 	if c.opts.Accept != nil {
 		if err := c.opts.Accept(r); err != nil {
@@ -88,6 +89,7 @@ func (c *Composer) prepare(in []Subgraph) ([]*subgraph, []Error) {
 			continue
 		}
 		l.rules()
+		l.s.survey()
 		if len(l.errs)+len(l.selections) == 0 && !l.s.influenced(subs) {
 			c.keep(in[i], l.s)
 		}

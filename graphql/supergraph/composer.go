@@ -11,6 +11,7 @@ import (
 type Composer struct {
 	opts Options
 	kept map[string]*kept // by name
+	past *past
 }
 
 // kept is a subgraph without faults, ready to be merged.
@@ -22,7 +23,7 @@ type kept struct {
 // NewComposer returns a composer that has seen nothing yet.
 func NewComposer(opts Options) *Composer {
 	opts.Limits = opts.Limits.withDefaults()
-	return &Composer{opts: opts, kept: map[string]*kept{}}
+	return &Composer{opts: opts, kept: map[string]*kept{}, past: new(past)}
 }
 
 // Compose is like the function of that name.

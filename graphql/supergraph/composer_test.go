@@ -168,3 +168,33 @@ func TestComposerKeeps(t *testing.T) {
 		t.Errorf("kept: %v", c.kept)
 	}
 }
+
+// TestComposerMergesWhatChanged holds the composer to it that types of which no subgraph says anything new are neither
+// merged nor written again, and that all the others are. (Every subgraph has a Query.)
+func TestComposerMergesWhatChanged(t *testing.T) {
+	link := `extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key", "@shareable"]) `
+	a := Subgraph{Name: "a", SDL: link + `type Query { a: T e: E } type T @key(fields: "id") { id: ID! x: Int } enum E { V }
+		type Alone { n: Int }`}
+	b := Subgraph{Name: "b", SDL: link + `type T @key(fields: "id") { id: ID! y: Int } type Other { s: String }`}
+	changed := Subgraph{Name: "b", SDL: link + `type T @key(fields: "id") { id: ID! y: Float } type Other { s: String }`}
+	c := NewComposer(Options{})
+	compose := func(in ...Subgraph) map[string]*ast.Definition {
+		t.Helper()
+		r := c.Compose(in)
+		if len(r.Errors) > 0 {
+			t.Fatal(r)
+		}
+		out := map[string]*ast.Definition{}
+		for _, d := range r.Document.Definitions {
+			out[d.Name] = d
+		}
+		return out
+	}
+	was := compose(a, b)
+	is := compose(a, changed)
+	for name, want := range map[string]bool{"Query": false, "Alone": true, "T": false, "Other": false, "E": false} {
+		if got := was[name] == is[name]; got != want {
+			t.Errorf("%s is the same definition: %t, want %t", name, got, want)
+		}
+	}
+}

@@ -16,6 +16,8 @@ import (
 // changed.
 func (m *merger) supergraph() (string, *ast.SchemaDocument) {
 	d := newDocumenter(m)
+	m.documenter = d
+	again := m.past.holds(m)
 	p := &printer{m: m, d: d}
 	p.schema()
 	p.directiveDefinitions()
@@ -36,11 +38,12 @@ func (m *merger) supergraph() (string, *ast.SchemaDocument) {
 	}
 	definitions := make(ast.DefinitionList, 0, len(names))
 	p.b.Grow(m.size())
+	written := make([]written, 0, len(m.order))
 	for _, n := range names {
 		if t := m.types[n]; t != nil {
-			def := d.definition(t)
-			p.typeDef(def)
-			definitions = append(definitions, def)
+			w := p.write(t, again)
+			definitions = append(definitions, w.definition)
+			written = append(written, w)
 			continue
 		}
 		p.b.WriteString(machines[n])
@@ -51,7 +54,30 @@ func (m *merger) supergraph() (string, *ast.SchemaDocument) {
 	if doc != nil {
 		doc.Definitions = definitions
 	}
-	return strings.TrimSuffix(p.b.String(), "\n"), doc
+	sdl := p.b.String()
+	m.keep(written, sdl)
+	return strings.TrimSuffix(sdl, "\n"), doc
+}
+
+// written is a type of the document, and where its text is.
+type written struct {
+	typ        *mergedType
+	definition *ast.Definition
+	from, to   int
+}
+
+// write writes a type: as it was written before, where it is what it was and stands for the same.
+func (p *printer) write(t *mergedType, again bool) written {
+	w := written{typ: t, from: p.b.Len()}
+	if again && t.made != nil {
+		w.definition = t.made.definition
+		p.b.WriteString(t.made.text)
+	} else {
+		w.definition = p.d.definition(t)
+		p.typeDef(w.definition)
+	}
+	w.to = p.b.Len()
+	return w
 }
 
 // source names the supergraph in what the parser says of it.
@@ -158,12 +184,18 @@ func (d *documenter) directives(to, dirs ast.DirectiveList) ast.DirectiveList {
 	return to
 }
 
-func (d *documenter) directive(dir *ast.Directive) *ast.Directive {
-	name, ok := d.names[dir.Name]
+// local is the name of a directive in the supergraph.
+func (d *documenter) local(canonical string) string {
+	name, ok := d.names[canonical]
 	if !ok {
-		name = d.m.local(dir.Name)
-		d.names[dir.Name] = name
+		name = d.m.local(canonical)
+		d.names[canonical] = name
 	}
+	return name
+}
+
+func (d *documenter) directive(dir *ast.Directive) *ast.Directive {
+	name := d.local(dir.Name)
 	changed := name != dir.Name
 	args := make(ast.ArgumentList, len(dir.Arguments))
 	for i, a := range dir.Arguments {
@@ -241,7 +273,7 @@ func (d *documenter) typeJoins(t *mergedType) ast.DirectiveList {
 			types = append(types, j.typ)
 		}
 		for _, c := range td.conditions {
-			contexts = append(contexts, d.apply(d.m.local("context"), textArgument("name", contextID(td.sub, c))))
+			contexts = append(contexts, d.apply(d.local("context"), textArgument("name", contextID(td.sub, c))))
 		}
 		contexts = append(contexts, d.cacheTags(td.sub, td.dirs)...)
 	}
@@ -335,8 +367,7 @@ func (d *documenter) cacheTags(s *subgraph, dirs ast.DirectiveList) ast.Directiv
 // cacheTags reports whether the subgraph uses @cacheTag.
 func (s *subgraph) cacheTags() bool {
 	for _, t := range s.types {
-		if t.dirs.ForName("cacheTag") != nil ||
-			slices.ContainsFunc(t.fields, func(f *fieldDef) bool { return f.dirs.ForName("cacheTag") != nil }) {
+		if t.has.cacheTag {
 			return true
 		}
 	}

@@ -98,12 +98,12 @@ func (m *merger) hiddenField(t *mergedType, f *mergedField, subs []*subgraph) {
 	}
 	for _, n := range t.interfaces {
 		i := m.types[n]
-		if i == nil || hidden(i.dirs) || i.byName[f.name] == nil || hidden(i.byName[f.name].dirs) {
+		if i == nil || hidden(i.dirs) || i.field(f.name) == nil || hidden(i.field(f.name).dirs) {
 			continue
 		}
 		m.fail(ImplementedByInaccessible, f.coordinate(), subs,
 			"field %q is @inaccessible but implements the interface field %q, which is in the API schema", f.coordinate(),
-			i.byName[f.name].coordinate())
+			i.field(f.name).coordinate())
 	}
 }
 
@@ -122,10 +122,10 @@ func (m *merger) accessibleArgument(t *mergedType, f *mergedField, a *ast.Argume
 	}
 	for _, n := range t.interfaces {
 		i := m.types[n]
-		if i == nil || hidden(i.dirs) || i.byName[f.name] == nil || hidden(i.byName[f.name].dirs) {
+		if i == nil || hidden(i.dirs) || i.field(f.name) == nil || hidden(i.field(f.name).dirs) {
 			continue
 		}
-		if b := i.byName[f.name].args.ForName(a.Name); b != nil && !hidden(b.Directives) {
+		if b := i.field(f.name).args.ForName(a.Name); b != nil && !hidden(b.Directives) {
 			m.fail(ImplementedByInaccessible, at, subs,
 				"argument %q is @inaccessible but implements an argument of interface %q, which is in the API schema", at, n)
 		}
@@ -157,7 +157,7 @@ func (m *merger) visibleDefault(v *ast.Value, t *ast.Type, at string, subs []*su
 		}
 	case d.kind == ast.InputObject && v.Kind == ast.ObjectValue:
 		for _, c := range v.Children {
-			f := d.byName[c.Name]
+			f := d.field(c.Name)
 			if f == nil {
 				continue
 			}

@@ -18,6 +18,11 @@ type merger struct {
 	errs  []Error
 	hints []Hint
 
+	past       *past                // what the last composition has made
+	made       map[string]*madeType // by this one
+	asked      bool                 // about other types, since the merge of a type began
+	applied    []string             // directives that were found since then
+	documenter *documenter          // of this composition
 	spread     authSources
 	composed   []*composedDirective
 	used       map[string]bool // features whose directives appear
@@ -31,11 +36,46 @@ type mergedType struct {
 	description string
 	in          []*typeDef // of the subgraphs that have it, in their order
 	fields      []*mergedField
-	byName      map[string]*mergedField
+	byName      map[string]*mergedField // nil where there are few
 	interfaces  []string
 	members     []string
 	values      []*mergedValue
 	dirs        ast.DirectiveList
+	made        *madeType // by an earlier composition; nil if it is this one's
+}
+
+// field is the type's field of a name, or nil.
+func (t *mergedType) field(name string) *mergedField {
+	if t.byName != nil {
+		return t.byName[name]
+	}
+	for _, f := range t.fields {
+		if f.name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+// fewFields is how many fields of a type are found without an index.
+const fewFields = 12
+
+// put appends a field.
+func (t *mergedType) put(f *mergedField) {
+	t.fields = append(t.fields, f)
+	switch {
+	case t.byName != nil:
+		t.byName[f.name] = f
+	case len(t.fields) > fewFields:
+		t.index()
+	}
+}
+
+func (t *mergedType) index() {
+	t.byName = make(map[string]*mergedField, len(t.fields))
+	for _, f := range t.fields {
+		t.byName[f.name] = f
+	}
 }
 
 type mergedField struct {
@@ -60,8 +100,11 @@ type mergedValue struct {
 }
 
 // merge merges loaded subgraphs and validates the result.
-func merge(subs []*subgraph, opts Options) *merger {
-	m := &merger{subs: subs, opts: opts, types: map[string]*mergedType{}, used: map[string]bool{}}
+func merge(subs []*subgraph, opts Options, past *past) *merger {
+	m := &merger{
+		subs: subs, opts: opts, past: past, types: make(map[string]*mergedType, len(past.types)),
+		made: make(map[string]*madeType, len(past.types)), used: map[string]bool{},
+	}
 	m.collect()
 	m.bases()
 	if len(m.errs) > 0 {
@@ -74,8 +117,9 @@ func merge(subs []*subgraph, opts Options) *merger {
 	m.overrides()
 	m.importNames()
 	m.spread = m.spreadAuth()
+	m.renew()
 	for _, n := range m.order {
-		m.mergeType(m.types[n])
+		m.mergeOrTake(m.types[n])
 	}
 	m.interfaceObjectFields()
 	m.executableDirectives()
@@ -86,20 +130,11 @@ func merge(subs []*subgraph, opts Options) *merger {
 
 // collect finds the types and checks that each is of one kind.
 func (m *merger) collect() {
-	for _, s := range m.subs {
-		for _, n := range s.order {
-			t := m.types[n]
-			if t == nil {
-				t = &mergedType{name: n, byName: map[string]*mergedField{}}
-				m.types[n] = t
-				m.order = append(m.order, n)
-			}
-			t.in = append(t.in, s.types[n])
-		}
-	}
-	slices.Sort(m.order)
+	m.gather()
 	for _, n := range m.order {
-		m.kind(m.types[n])
+		if t := m.types[n]; t.made == nil {
+			m.kind(t)
+		}
 	}
 }
 
@@ -146,7 +181,7 @@ func (m *merger) kindsOf(t *mergedType) string {
 func (m *merger) bases() {
 	for _, n := range m.order {
 		t := m.types[n]
-		if n == "Query" || n == "Mutation" || n == "Subscription" {
+		if t.made != nil || n == "Query" || n == "Mutation" || n == "Subscription" {
 			continue
 		}
 		if slices.ContainsFunc(t.in, func(d *typeDef) bool { return d.defined }) {
@@ -161,6 +196,9 @@ func (m *merger) bases() {
 func (m *merger) relations() {
 	for _, n := range m.order {
 		t := m.types[n]
+		if t.made != nil {
+			continue
+		}
 		for _, d := range t.in {
 			for _, i := range d.interfaces {
 				if !slices.Contains(t.interfaces, i) {

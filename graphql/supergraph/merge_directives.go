@@ -75,6 +75,7 @@ func (m *merger) mergeApplications(at, name string, from []directiveSource) ast.
 		}
 	}
 	m.used[name] = true
+	m.applied = append(m.applied, name)
 	if len(all) < 2 || m.repeatable(name) {
 		return all
 	}

@@ -85,7 +85,8 @@ func (m *merger) holds(v *ast.Value, typ *ast.Type) bool {
 		return slices.ContainsFunc(t.values, func(o *mergedValue) bool { return o.name == v.Raw })
 	case t.kind == ast.InputObject && v.Kind == ast.ObjectValue:
 		return !slices.ContainsFunc(v.Children, func(c *ast.ChildValue) bool {
-			return t.byName[c.Name] == nil || !m.holds(c.Value, t.byName[c.Name].typ)
+			f := t.field(c.Name)
+			return f == nil || !m.holds(c.Value, f.typ)
 		})
 	}
 	return true
@@ -94,15 +95,21 @@ func (m *merger) holds(v *ast.Value, typ *ast.Type) bool {
 // mergeEnums merges enum values: all of them where clients only receive the enum, the common ones where they only
 // send it; where they do both, all subgraphs must have the same.
 func (m *merger) mergeEnums() {
-	uses := m.uses()
+	var uses map[string]*use
+	of := func(t *mergedType) *use { // asked for seldom
+		if uses == nil {
+			uses = m.uses()
+		}
+		return uses[t.name]
+	}
 	for _, n := range m.order {
 		if t := m.types[n]; t.kind == ast.Enum {
-			m.mergeEnum(t, uses[n])
+			m.mergeEnum(t, of)
 		}
 	}
 }
 
-func (m *merger) mergeEnum(t *mergedType, u *use) {
+func (m *merger) mergeEnum(t *mergedType, of func(*mergedType) *use) {
 	for _, d := range t.in {
 		for _, v := range d.values {
 			if !slices.ContainsFunc(t.values, func(o *mergedValue) bool { return o.name == v.Name }) {
@@ -111,7 +118,7 @@ func (m *merger) mergeEnum(t *mergedType, u *use) {
 		}
 	}
 	failed := len(m.errs)
-	t.values = slices.DeleteFunc(t.values, func(v *mergedValue) bool { return !m.keepValue(t, v, u) })
+	t.values = slices.DeleteFunc(t.values, func(v *mergedValue) bool { return !m.keepValue(t, v, of) })
 	if len(t.values) == 0 && len(m.errs) == failed {
 		m.fail(EmptyMergedEnumType, t.name, m.having(t),
 			"none of the values of enum type %q are defined consistently in all the subgraphs defining that type", t.name)
@@ -136,7 +143,7 @@ func (m *merger) mergeValue(t *mergedType, name string) *mergedValue {
 	return v
 }
 
-func (m *merger) keepValue(t *mergedType, v *mergedValue, u *use) bool {
+func (m *merger) keepValue(t *mergedType, v *mergedValue, of func(*mergedType) *use) bool {
 	var with, without []*subgraph
 	for _, s := range m.having(t) {
 		if v.in[s.index] {
@@ -145,7 +152,11 @@ func (m *merger) keepValue(t *mergedType, v *mergedValue, u *use) bool {
 			without = append(without, s)
 		}
 	}
-	if len(without) == 0 || u.input == "" || v.dirs.ForName("inaccessible") != nil {
+	if len(without) == 0 || v.dirs.ForName("inaccessible") != nil {
+		return true
+	}
+	u := of(t)
+	if u.input == "" {
 		return true
 	}
 	at := t.name + "." + v.name

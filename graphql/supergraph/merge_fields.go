@@ -9,21 +9,39 @@ import (
 
 // mergeFields merges the fields of an object or interface type: all that any subgraph has.
 func (m *merger) mergeFields(t *mergedType) {
-	for _, d := range t.in {
+	t.gatherFields()
+	for _, f := range t.fields {
+		m.mergeField(f)
+	}
+	if slices.ContainsFunc(t.fields, func(f *mergedField) bool { return f.typ == nil }) {
+		t.fields = slices.DeleteFunc(t.fields, func(f *mergedField) bool { return f.typ == nil })
+		t.index()
+	}
+}
+
+// gatherFields finds the fields that any subgraph has.
+func (t *mergedType) gatherFields() {
+	first := t.in[0].fields
+	all, in := make([]mergedField, len(first)), make([]*fieldDef, len(first))
+	t.fields = make([]*mergedField, len(first))
+	for i, fd := range first {
+		in[i] = fd
+		all[i] = mergedField{parent: t, name: fd.name, in: in[i : i+1 : i+1]}
+		t.fields[i] = &all[i]
+	}
+	if len(first) > fewFields {
+		t.index()
+	}
+	for _, d := range t.in[1:] {
 		for _, fd := range d.fields {
-			f := t.byName[fd.name]
+			f := t.field(fd.name)
 			if f == nil {
 				f = &mergedField{parent: t, name: fd.name}
-				t.byName[fd.name] = f
-				t.fields = append(t.fields, f)
+				t.put(f)
 			}
 			f.in = append(f.in, fd)
 		}
 	}
-	for _, f := range t.fields {
-		m.mergeField(f)
-	}
-	t.fields = slices.DeleteFunc(t.fields, func(f *mergedField) bool { return f.typ == nil })
 }
 
 // sources splits the subgraphs' versions of a field into those that resolve it and those that only name it.
@@ -80,7 +98,6 @@ func (m *merger) onlyExternal(f *mergedField, external []*fieldDef) {
 	m.fail(ExternalMissingOnBase, f.coordinate(), subsOf(external),
 		"field %q is marked @external on all the subgraphs in which it is listed (%s)", f.coordinate(),
 		m.nameList(subsOf(external)))
-	delete(f.parent.byName, f.name)
 }
 
 // viaInterfaceObject returns the fields of that name that interface objects add to implementations of their interface.
@@ -329,7 +346,7 @@ func (m *merger) mergeInput(t *mergedType) {
 	failed := len(m.errs)
 	for _, n := range names {
 		if f := m.mergeInputField(t, n, having); f != nil {
-			t.fields, t.byName[n] = append(t.fields, f), f
+			t.put(f)
 		}
 	}
 	if len(t.fields) == 0 && len(m.errs) == failed {
@@ -395,7 +412,7 @@ func (m *merger) interfaceObjectFields() {
 				continue
 			}
 			for _, f := range it.fields {
-				if t.byName[f.name] == nil && len(m.viaInterfaceObject(t, f.name)) > 0 {
+				if t.field(f.name) == nil && len(m.viaInterfaceObject(t, f.name)) > 0 {
 					m.sharing(&mergedField{parent: t, name: f.name})
 					c := &mergedField{
 						parent:      t,
@@ -406,7 +423,7 @@ func (m *merger) interfaceObjectFields() {
 						dirs:        m.bareDirectives(t, f),
 						bare:        true,
 					}
-					t.fields, t.byName[f.name] = append(t.fields, c), c
+					t.put(c)
 				}
 			}
 		}

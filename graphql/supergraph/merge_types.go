@@ -22,6 +22,7 @@ func (m *merger) subtype(a, b *ast.Type) bool {
 
 // belongs reports whether type a implements or is a member of b.
 func (m *merger) belongs(a, b string) bool {
+	m.asked = true
 	ta, tb := m.types[a], m.types[b]
 	if ta == nil || tb == nil {
 		return false

@@ -56,6 +56,7 @@ type typeDef struct {
 	defined, extended bool // it is a definition, an extension (@extends makes one of the other in Federation 1), or both
 	keys              []*key
 	interfaceObject   bool
+	has               traits
 	conditions        []string // contexts the type sets
 }
 

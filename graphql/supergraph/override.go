@@ -13,6 +13,9 @@ func (m *merger) overrides() {
 	for _, n := range m.order {
 		t := m.types[n]
 		for _, d := range t.in {
+			if !d.has.override {
+				continue
+			}
 			for _, f := range d.fields {
 				if f.dirs.ForName("override") != nil {
 					m.override(t, f, byName)

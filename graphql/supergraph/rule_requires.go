@@ -11,6 +11,9 @@ import (
 func (m *merger) requiredArguments() {
 	for _, n := range m.order {
 		t := m.types[n]
+		if !slices.ContainsFunc(t.in, func(d *typeDef) bool { return d.has.requires }) {
+			continue
+		}
 		for _, f := range t.fields {
 			for _, d := range f.in {
 				if d.requires != nil {
@@ -29,7 +32,7 @@ func (m *merger) requiredArgumentsOf(d *fieldDef, t *mergedType, sels []*selecti
 				on = m.types[s.on]
 			}
 		} else {
-			f := t.byName[s.name]
+			f := t.field(s.name)
 			if f == nil {
 				continue
 			}

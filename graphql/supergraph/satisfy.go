@@ -54,8 +54,11 @@ func (m *merger) satisfiable() {
 func (m *merger) overrideLabels() []string {
 	var out []string
 	for _, s := range m.subs {
-		for _, n := range s.order {
-			for _, f := range s.types[n].fields {
+		for _, t := range s.types {
+			if !t.has.override {
+				continue
+			}
+			for _, f := range t.fields {
 				if f.overrideLabel != "" && !slices.Contains(out, f.overrideLabel) {
 					out = append(out, f.overrideLabel)
 				}

@@ -47,7 +47,7 @@ func (m *merger) implementations(t *mergedType) {
 			continue
 		}
 		for _, want := range i.fields {
-			got := t.byName[want.name]
+			got := t.field(want.name)
 			if got == nil {
 				m.fail(InterfaceFieldNoImplem, want.coordinate(), m.having(i),
 					"interface field %q is declared in %s but type %q, which implements %q, does not have it", want.coordinate(),
