@@ -363,7 +363,7 @@ func (b *builder) serialSubgraph(opts []option, last int) int {
 // field returns the definition of a slot's field on the first of some types.
 func (p *position) field(g *graph.Graph, sl *slot, on graph.TypeSet) *graph.Field {
 	for _, id := range on.IDs() {
-		if f := g.Object(id).Fields[sl.name]; f != nil {
+		if f := g.Object(id).Fields()[sl.name]; f != nil {
 			return f
 		}
 	}

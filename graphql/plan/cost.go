@@ -30,7 +30,7 @@ func (p *Planner) costOf(sel *graph.Selection, sized []string, size int) int {
 			continue
 		}
 		for _, id := range e.On.IDs() {
-			f := p.graph.Object(id).Fields[e.Name]
+			f := p.graph.Object(id).Fields()[e.Name]
 			if f == nil {
 				continue
 			}

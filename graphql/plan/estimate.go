@@ -66,7 +66,7 @@ func (b *pricer) computeEstimate(sel *graph.Selection, t *graph.Type, s int, pro
 		on := e.On.And(types)
 		for _, id := range on.IDs() {
 			b.steps++
-			f := b.g.Object(id).Fields[e.Name]
+			f := b.g.Object(id).Fields()[e.Name]
 			if f == nil {
 				continue
 			}

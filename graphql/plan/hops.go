@@ -49,19 +49,17 @@ func (p *Planner) computeHops(t *graph.Type, from int) []int16 {
 // keysOf lists the resolvable keys of an object type in a subgraph, those of interfaces it knows as objects included.
 func keysOf(g *graph.Graph, t *graph.Type, s int) []*graph.Key {
 	var out []*graph.Key
-	add := func(in *graph.TypeIn) {
-		for _, k := range in.Keys {
+	add := func(t *graph.Type) {
+		for _, k := range t.Keys(s) {
 			if k.Resolvable {
 				out = append(out, k)
 			}
 		}
 	}
-	if in := t.In.At(s); in != nil {
-		add(in)
-	}
+	add(t)
 	for _, name := range t.Interfaces {
 		if i := g.Type(name); i != nil && i.In.At(s) != nil && i.In.At(s).InterfaceObject {
-			add(i.In.At(s))
+			add(i)
 		}
 	}
 	return out
@@ -95,7 +93,7 @@ func (p *Planner) keyHops(sel *graph.Selection, t *graph.Type, not int, hops []i
 // has is how many more rounds a subgraph needs to resolve an entry by itself; -1 if it cannot, and 1 where something
 // deep inside is missing that other subgraphs have.
 func (p *Planner) has(t *graph.Type, e *graph.Entry, s, depth int) int16 {
-	f := t.Fields[e.Name]
+	f := t.Fields()[e.Name]
 	if f == nil || f.In.At(s) == nil || f.In.At(s).External || f.In.At(s).Requires != nil || depth > 20 {
 		return -1
 	}

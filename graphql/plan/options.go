@@ -73,7 +73,7 @@ func (b *pricer) resolves(v *view, name string, types graph.TypeSet) bool {
 	}
 	lent := v.lent()
 	for _, id := range types.IDs() {
-		f := b.g.Object(id).Fields[name]
+		f := b.g.Object(id).Fields()[name]
 		if f == nil || !b.local(f, v.group.sub, v.provided, lent) {
 			return false
 		}

@@ -240,7 +240,7 @@ func (p *Planner) subjects(op *Operation) {
 		for _, id := range parent.Possible.IDs() {
 			t := p.graph.Object(id)
 			add(t.Auth)
-			if fd := t.Fields[f.Name]; fd != nil {
+			if fd := t.Fields()[f.Name]; fd != nil {
 				add(fd.Auth)
 				add(fd.Named.Auth)
 			}

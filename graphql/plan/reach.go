@@ -176,7 +176,7 @@ func (b *pricer) returns(sl *slot, on graph.TypeSet, s int) graph.TypeSet {
 // plain reports whether a subgraph resolves a field of all the types without being told anything.
 func (b *pricer) plain(name string, on graph.TypeSet, s int) bool {
 	for _, id := range on.IDs() {
-		f := b.g.Object(id).Fields[name]
+		f := b.g.Object(id).Fields()[name]
 		if f == nil {
 			return false
 		}
@@ -220,11 +220,9 @@ func (b *pricer) doors(pos *position, types graph.TypeSet, s int) []door {
 	}
 	var out []door
 	first := b.g.Object(types.IDs()[0])
-	if in := first.In.At(s); in != nil {
-		for _, k := range in.Keys {
-			if k.Resolvable && b.common(k, types, s) {
-				out = append(out, door{key: b.p.keyOf(k, types)})
-			}
+	for _, k := range first.Keys(s) {
+		if k.Resolvable && b.common(k, types, s) {
+			out = append(out, door{key: b.p.keyOf(k, types)})
 		}
 	}
 	for _, name := range first.Interfaces {
@@ -235,7 +233,7 @@ func (b *pricer) doors(pos *position, types graph.TypeSet, s int) []door {
 		if !i.In.At(s).InterfaceObject && (pos.iface != i || b.named(pos, types)) {
 			continue
 		}
-		for _, k := range i.In.At(s).Keys {
+		for _, k := range i.Keys(s) {
 			if k.Resolvable {
 				out = append(out, door{key: k, via: i})
 			}
@@ -247,8 +245,8 @@ func (b *pricer) doors(pos *position, types graph.TypeSet, s int) []door {
 // common reports whether all the types have a key in subgraph s.
 func (b *pricer) common(k *graph.Key, types graph.TypeSet, s int) bool {
 	for _, id := range types.IDs() {
-		in := b.g.Object(id).In.At(s)
-		if in == nil || !slices.ContainsFunc(in.Keys, func(o *graph.Key) bool { return o.Resolvable && o.Text == k.Text }) {
+		keys := b.g.Object(id).Keys(s)
+		if !slices.ContainsFunc(keys, func(o *graph.Key) bool { return o.Resolvable && o.Text == k.Text }) {
 			return false
 		}
 	}
@@ -429,7 +427,7 @@ func (b *pricer) serves(e *graph.Entry, on graph.TypeSet, s int, w way) int {
 			}
 			continue
 		}
-		f := t.Fields[e.Name]
+		f := t.Fields()[e.Name]
 		if f == nil || !b.local(f, s, prov, lent) {
 			return -1
 		}
@@ -496,7 +494,7 @@ func (b *pricer) servesAll(sel *graph.Selection, t *graph.Type, s int, prov *gra
 				}
 				continue
 			}
-			f := b.g.Object(id).Fields[e.Name]
+			f := b.g.Object(id).Fields()[e.Name]
 			if f == nil {
 				return -1
 			}

@@ -72,7 +72,7 @@ func (s *shaper) nameless(types graph.TypeSet) bool {
 func (s *shaper) unanswered(e *graph.Entry, types graph.TypeSet, sel *graph.Selection) []Field {
 	var out []Field
 	for _, on := range s.sameType(e.Name, types) {
-		def := s.g.Object(on.IDs()[0]).Fields[e.Name]
+		def := s.g.Object(on.IDs()[0]).Fields()[e.Name]
 		if def == nil {
 			continue
 		}
@@ -143,7 +143,7 @@ func (s *shaper) sameType(name string, types graph.TypeSet) []graph.TypeSet {
 		return nil
 	}
 	return partition(types, func(id graph.TypeID) string {
-		if f := s.g.Object(id).Fields[name]; f != nil {
+		if f := s.g.Object(id).Fields()[name]; f != nil {
 			return f.Type.String()
 		}
 		return ""
@@ -200,7 +200,7 @@ func (s *shaper) deniedFields(e *graph.Entry, sel *graph.Selection) []Field {
 	var out []Field
 	for _, on := range s.sameType(e.Name, e.On.And(sel.Types)) {
 		id := on.IDs()[0]
-		def := s.g.Object(id).Fields[e.Name]
+		def := s.g.Object(id).Fields()[e.Name]
 		f := s.field(e, on, sel)
 		s.describe(&f, e, def, on)
 		f.Denied = true

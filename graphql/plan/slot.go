@@ -98,7 +98,7 @@ func (b *merged) sameShape(name string, types graph.TypeSet) []graph.TypeSet {
 	var shapes [][]string
 next:
 	for _, id := range types.IDs() {
-		f := b.g.Object(id).Fields[name]
+		f := b.g.Object(id).Fields()[name]
 		if f == nil {
 			continue
 		}
@@ -199,7 +199,7 @@ func (b *merged) newSlot(pos *position, e *graph.Entry, on graph.TypeSet) *slot 
 func (b *merged) below(name string, on graph.TypeSet) graph.TypeSet {
 	var out graph.TypeSet
 	for _, id := range on.IDs() {
-		if f := b.g.Object(id).Fields[name]; f != nil && !out.Contains(f.Named.Possible) {
+		if f := b.g.Object(id).Fields()[name]; f != nil && !out.Contains(f.Named.Possible) {
 			out = out.Or(f.Named.Possible)
 		}
 	}
@@ -237,7 +237,7 @@ func (b *merged) opaque(s *slot) bool {
 func (b *merged) shapeOf(s *slot) []string {
 	out := make([]string, len(b.g.Subgraphs))
 	for _, id := range s.on.IDs() {
-		if f := b.g.Object(id).Fields[s.name]; f != nil {
+		if f := b.g.Object(id).Fields()[s.name]; f != nil {
 			if joint, ok := joinShapes(out, f.Shape); ok {
 				out = joint
 			}
@@ -292,7 +292,7 @@ func (b *merged) pick(v *view, s *slot, on graph.TypeSet) *view {
 	}
 	var child *view
 	for _, id := range on.IDs() {
-		f := b.g.Object(id).Fields[s.name]
+		f := b.g.Object(id).Fields()[s.name]
 		if f == nil || f.In.At(v.group.sub) == nil {
 			continue
 		}

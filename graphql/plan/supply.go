@@ -66,7 +66,7 @@ func (b *builder) together(sl *slot, types graph.TypeSet, sub *graph.Selection) 
 // the types can be entered.
 func (b *pricer) lent(sl *slot, types graph.TypeSet) bool {
 	for _, id := range types.IDs() {
-		f := b.g.Object(id).Fields[sl.name]
+		f := b.g.Object(id).Fields()[sl.name]
 		if f == nil || f.In.Any(func(in *graph.FieldIn) bool { return b.usable(in) && !in.External && in.Via == nil }) {
 			return false
 		}
@@ -81,8 +81,8 @@ func (b *pricer) classes(sl *slot, types graph.TypeSet, keyed bool) []graph.Type
 		t := b.g.Object(id)
 		var k strings.Builder
 		for s := range b.g.Subgraphs {
-			if in := t.In.At(s); in != nil && keyed {
-				for _, key := range in.Keys {
+			if keyed {
+				for _, key := range t.Keys(s) {
 					if key.Resolvable {
 						k.WriteString(key.Text)
 						k.WriteByte(',')
@@ -90,7 +90,7 @@ func (b *pricer) classes(sl *slot, types graph.TypeSet, keyed bool) []graph.Type
 				}
 			}
 			k.WriteByte('|')
-			f := t.Fields[sl.name]
+			f := t.Fields()[sl.name]
 			if f == nil || !b.usable(f.In.At(s)) {
 				continue
 			}

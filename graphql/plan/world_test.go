@@ -80,12 +80,12 @@ func newWorld(t rapid.TB, ar *txtar.Archive, g *graph.Graph) *world {
 	}
 	for id := range g.Types.Len() {
 		typ := g.Object(graph.TypeID(id))
-		for _, in := range typ.In.All() {
-			w.keys(typ, in)
+		for s := range typ.In.All() {
+			w.keys(typ, typ.Keys(s))
 		}
 		for _, i := range typ.Interfaces {
-			for _, in := range g.Type(i).In.All() {
-				w.keys(typ, in)
+			for s := range g.Type(i).In.All() {
+				w.keys(typ, g.Type(i).Keys(s))
 			}
 		}
 	}
@@ -97,11 +97,8 @@ func (w *world) fresh(t rapid.TB) *world {
 	return &world{t: t, g: w.g, schemas: w.schemas, keyed: w.keyed, single: w.single}
 }
 
-func (w *world) keys(t *graph.Type, in *graph.TypeIn) {
-	if in == nil {
-		return
-	}
-	for _, k := range in.Keys {
+func (w *world) keys(t *graph.Type, keys []*graph.Key) {
+	for _, k := range keys {
 		if !slices.ContainsFunc(k.Fields.Entries, func(e *graph.Entry) bool { return e.Name != graph.TypeName }) {
 			w.single[t.Name] = true
 		}
@@ -160,7 +157,7 @@ func hash(parts ...any) uint64 {
 // value is the value of a field: nil, a leaf, a thing or a list of them.
 func (w *world) value(o thing, name, args string) any {
 	t := w.g.Type(o.typ)
-	f := t.Fields[name]
+	f := t.Fields()[name]
 	return w.build(o, f, f.Type, w.keyed[o.typ+"."+name], hash(o.typ, " ", o.n, " ", name, args))
 }
 
@@ -288,7 +285,7 @@ func (x *subgraph) object(o thing, as string, set ast.SelectionSet, prov *graph.
 			out[key] = list
 			continue
 		}
-		def := x.w.g.Type(o.typ).Fields[first.Name]
+		def := x.w.g.Type(o.typ).Fields()[first.Name]
 		if def == nil || def.In.At(x.s) == nil {
 			x.w.t.Fatalf("subgraph %s was asked for %s.%s in %s", x.w.g.Subgraphs[x.s].Name, o.typ, first.Name, x.query)
 		}
@@ -434,7 +431,7 @@ func (x *subgraph) entity(rep map[string]any, set ast.SelectionSet) any {
 	if t == nil || t.In.At(x.s) == nil {
 		x.w.t.Fatalf("subgraph %s does not know representation %v in %s", x.w.g.Subgraphs[x.s].Name, rep, x.query)
 	}
-	enough := slices.ContainsFunc(t.In.At(x.s).Keys, func(k *graph.Key) bool {
+	enough := slices.ContainsFunc(t.Keys(x.s), func(k *graph.Key) bool {
 		return k.Resolvable && !slices.ContainsFunc(k.Fields.Entries, func(e *graph.Entry) bool {
 			_, ok := rep[e.Name]
 			return !ok && e.Name != graph.TypeName
@@ -457,7 +454,7 @@ func (x *subgraph) entity(rep map[string]any, set ast.SelectionSet) any {
 
 func (x *subgraph) matches(o thing, rep map[string]any) bool {
 	for name, v := range rep {
-		f := x.w.g.Type(o.typ).Fields[name]
+		f := x.w.g.Type(o.typ).Fields()[name]
 		if name == "__typename" || f != nil && !x.w.keyed[o.typ+"."+name] {
 			continue
 		}
@@ -603,7 +600,7 @@ func (w *world) finish(v any, t *ast.Type, set ast.SelectionSet, vars map[string
 // itself.
 func (w *world) filled(f *ast.Field, vars map[string]any, above []thing) string {
 	var contexts []graph.ContextArgument
-	for _, in := range w.g.Type(above[len(above)-1].typ).Fields[f.Name].In.All() {
+	for _, in := range w.g.Type(above[len(above)-1].typ).Fields()[f.Name].In.All() {
 		if in != nil && in.Contexts != nil {
 			contexts = in.Contexts
 		}

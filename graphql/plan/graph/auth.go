@@ -150,6 +150,15 @@ func lists(a *ast.Argument) [][]string {
 // protect carries requirements to where the data goes: from interfaces to what implements them, and from what a field
 // is computed of to the field.
 func (r *reader) protect() error {
+	if !r.protected() {
+		return nil
+	}
+	for _, t := range r.g.types {
+		r.finish(t)
+	}
+	for _, t := range r.g.objects {
+		r.finish(t)
+	}
 	for _, d := range r.defs {
 		if t := r.g.types[d.Name]; t.Kind == ast.Interface {
 			r.protectInterface(t)
@@ -158,7 +167,7 @@ func (r *reader) protect() error {
 	for changed := true; changed; { // a field may be computed of one that is computed
 		changed = false
 		for _, t := range r.g.objects {
-			for _, f := range t.Fields {
+			for _, f := range t.fields {
 				need := r.g.needed(f)
 				if with := f.Auth.and(need); with != f.Auth {
 					f.Auth, changed = with, true
@@ -167,6 +176,17 @@ func (r *reader) protect() error {
 		}
 	}
 	return nil
+}
+
+// protected reports whether any type or field asks for something.
+func (r *reader) protected() bool {
+	for _, d := range r.defs {
+		if r.g.types[d.Name].Auth != nil ||
+			slices.ContainsFunc(d.Fields, func(f *ast.FieldDefinition) bool { return r.auth(f.Directives) != nil }) {
+			return true
+		}
+	}
+	return false
 }
 
 // protectInterface settles what an interface's requirements mean. Composers since federation 2.9.4 forbid them there,
@@ -180,13 +200,13 @@ func (r *reader) protectInterface(i *Type) {
 	if r.derives && i.Auth.implied(together) {
 		i.Auth = nil
 	}
-	for name, f := range i.Fields {
+	for name, f := range i.fields {
 		if f.Auth == nil {
 			continue
 		}
 		together = nil
 		for _, id := range i.Possible.IDs() {
-			if of := r.g.objects[id].Fields[name]; of != nil {
+			if of := r.g.objects[id].fields[name]; of != nil {
 				together = together.and(of.Auth)
 			}
 		}
@@ -194,7 +214,7 @@ func (r *reader) protectInterface(i *Type) {
 			continue
 		}
 		for _, id := range i.Possible.IDs() {
-			if of := r.g.objects[id].Fields[name]; of != nil {
+			if of := r.g.objects[id].fields[name]; of != nil {
 				of.Auth = of.Auth.and(f.Auth)
 			}
 		}
@@ -230,7 +250,7 @@ func (g *Graph) neededBy(sel *Selection, of *Field, need *Auth) *Auth {
 			if t != of.Parent {
 				need = need.and(t.Auth)
 			}
-			if f := t.Fields[e.Name]; f != nil {
+			if f := t.fields[e.Name]; f != nil {
 				need = need.and(f.Auth).and(f.Named.Auth)
 			}
 		}

@@ -48,7 +48,7 @@ func TestComputedOfProtected(t *testing.T) {
 		"D.v":        "@authenticated",
 	} {
 		typ, name, _ := strings.Cut(at, ".")
-		if got := g.Type(typ).Fields[name].Auth.String(); got != want {
+		if got := g.Type(typ).Fields()[name].Auth.String(); got != want {
 			t.Errorf("%s asks for %q, want %q", at, got, want)
 		}
 	}
@@ -85,7 +85,7 @@ type X2 implements X @join__implements(graph: A, interface: "X") @join__type(gra
 			t.Errorf("%s: the interface asks for %q, want %q", c.name, got, c.onType)
 		}
 		for typ, want := range map[string]string{"X1": c.x1, "X2": c.x2} {
-			if got := g.Type(typ).Fields["y"].Auth.String(); got != want {
+			if got := g.Type(typ).Fields()["y"].Auth.String(); got != want {
 				t.Errorf("%s: %s.y asks for %q, want %q", c.name, typ, got, want)
 			}
 		}

@@ -45,7 +45,7 @@ func TestFeaturesByAnyName(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				f := g.Type("Query").Fields["secret"]
+				f := g.Type("Query").Fields()["secret"]
 				if feature.name == "inaccessible" {
 					if g.Schema.Query.Fields.ForName("secret") != nil {
 						t.Error("clients see an inaccessible field")
@@ -53,7 +53,7 @@ func TestFeaturesByAnyName(t *testing.T) {
 				} else if f.Auth == nil {
 					t.Errorf("@%s does not protect the field", c.name)
 				}
-				if g.Type("Query").Fields["open"].Auth != nil {
+				if g.Type("Query").Fields()["open"].Auth != nil {
 					t.Error("a field that nothing protects is protected")
 				}
 			})

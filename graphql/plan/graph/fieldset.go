@@ -2,7 +2,6 @@ package graph
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -16,7 +15,7 @@ func (g *Graph) FieldSet(s string, types TypeSet) (*Selection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return g.fieldSet(s, set, types)
+	return g.fieldSet(s, set, types, (*Type).Fields)
 }
 
 // selection reads a selection; most texts are there many times, and are parsed once.
@@ -29,7 +28,7 @@ func (r *reader) selection(s string, types TypeSet) (*Selection, error) {
 		}
 		r.sets[s] = set
 	}
-	return r.g.fieldSet(s, set, types)
+	return r.g.fieldSet(s, set, types, r.begun)
 }
 
 func parseFieldSet(s string) (ast.SelectionSet, error) {
@@ -47,27 +46,28 @@ func parseFieldSet(s string) (ast.SelectionSet, error) {
 	return doc.Operations[0].SelectionSet, nil
 }
 
-func (g *Graph) fieldSet(s string, set ast.SelectionSet, types TypeSet) (*Selection, error) {
-	n := Normaliser{Graph: g, Limit: 10_000}
+func (g *Graph) fieldSet(s string, set ast.SelectionSet, types TypeSet,
+	fields func(*Type) map[string]*Field) (*Selection, error) {
+	n := Normaliser{Graph: g, Limit: 10_000, fields: fields}
 	sel, err := n.Normalise(set, types)
 	if err != nil {
 		return nil, fmt.Errorf("read selection %q: %w", s, err)
 	}
-	if err := g.check(sel); err != nil {
+	if err := g.check(sel, fields); err != nil {
 		return nil, fmt.Errorf("read selection %q: %w", s, err)
 	}
 	return sel, nil
 }
 
 // check reports fields that do not exist, and leaves with and composites without a selection.
-func (g *Graph) check(sel *Selection) error {
+func (g *Graph) check(sel *Selection, fields func(*Type) map[string]*Field) error {
 	for _, e := range sel.Entries {
 		if e.Name == TypeName {
 			continue
 		}
 		for _, id := range e.On.IDs() {
 			t := g.objects[id]
-			f := t.Fields[e.Name]
+			f := fields(t)[e.Name]
 			if f == nil {
 				return fmt.Errorf("no field %s.%s", t.Name, e.Name)
 			}
@@ -76,7 +76,7 @@ func (g *Graph) check(sel *Selection) error {
 			}
 		}
 		if e.Sub != nil {
-			if err := g.check(e.Sub); err != nil {
+			if err := g.check(e.Sub, fields); err != nil {
 				return err
 			}
 		}
@@ -84,117 +84,90 @@ func (g *Graph) check(sel *Selection) error {
 	return nil
 }
 
-// keys reads the keys of all types. A key that cannot be read (a corrupt supergraph) is left out: others may do.
-func (r *reader) keys() error {
-	for _, d := range r.defs {
-		t := r.g.types[d.Name]
-		if d.Kind != ast.Object && d.Kind != ast.Interface {
+// keys reads the keys of a type. A key that cannot be read (a corrupt supergraph) is left out: others may do.
+func (r *reader) keys(t *Type) {
+	owned := t.def.Directives.ForName(r.joinOwner) != nil
+	for _, dir := range t.def.Directives {
+		if dir.Name != r.joinType || text(dir, "key") == "" {
 			continue
 		}
-		for _, dir := range d.Directives.ForNames(r.names.join("type")) {
-			s, _ := r.graph(dir)
-			if text(dir, "key") == "" {
+		s, _ := r.graph(dir)
+		sel, err := r.selection(text(dir, "key"), t.Possible)
+		if err != nil {
+			continue
+		}
+		known := t.In.At(s)
+		known.keys = append(known.keys, &Key{
+			Fields:     sel,
+			Resolvable: flag(dir, "resolvable", true),
+			Text:       text(dir, "key"),
+		})
+		for _, e := range sel.Entries {
+			f := t.fields[e.Name]
+			if f == nil {
 				continue
 			}
-			sel, err := r.selection(text(dir, "key"), t.Possible)
-			if err != nil {
-				continue
-			}
-			t.In.At(s).Keys = append(t.In.At(s).Keys, &Key{
-				Fields:     sel,
-				Resolvable: flag(dir, "resolvable", true),
-				Text:       text(dir, "key"),
-			})
-			for _, e := range sel.Entries {
-				if in := t.FieldIn(e.Name, s); in != nil {
-					in.KeyField = true
-					if t.In.At(s).Extension { // Federation 1 marks the keys of extensions external, and resolves them nevertheless
-						in.External = false
-					}
-				} else if f := t.Fields[e.Name]; f != nil && f.In.At(s) == nil && t.Kind == ast.Object &&
-					d.Directives.ForName(r.names.join("owner")) != nil {
-					f.In.set(s, &FieldIn{Type: f.Type, Named: f.Named, KeyField: true}) // v0.1 leaves them out
+			if in := f.In.At(s); in != nil {
+				in.KeyField = true
+				if known.Extension { // Federation 1 marks the keys of extensions external, and resolves them nevertheless
+					in.External = false
 				}
+			} else if t.Kind == ast.Object && owned {
+				f.In.set(s, &FieldIn{Type: f.Type, Named: f.Named, KeyField: true}) // v0.1 leaves them out
 			}
 		}
 	}
-	r.nestedRoot()
-	return nil
 }
 
 // nestedRoot gives the query root an empty key in every subgraph, if some field returns it: `type Pay { query: Query
 // }`.
-func (r *reader) nestedRoot() {
-	root := r.g.roots[ast.Query]
-	returned := func(t *Type) bool {
-		for _, f := range t.Fields {
-			if f.Named == root {
-				return true
-			}
-		}
-		return false
-	}
-	if !slices.ContainsFunc(r.g.objects, returned) {
-		return
-	}
+func nestedRoot(root *Type) {
 	for _, in := range root.In.All() {
-		if in != nil {
-			in.Keys = append(in.Keys, &Key{Fields: &Selection{Types: root.Possible}, Resolvable: true, Root: true})
-		}
+		in.keys = append(in.keys, &Key{Fields: &Selection{Types: root.Possible}, Resolvable: true, Root: true})
 	}
 }
 
-// fieldSets reads requirements, provisions and context arguments, and works out the shapes of fields.
-func (r *reader) fieldSets() error {
-	shapes := shapes{}
-	for _, d := range r.defs {
-		t := r.g.types[d.Name]
-		for _, fd := range d.Fields {
-			f := t.Fields[fd.Name]
-			if f == nil {
+// fieldSets reads requirements, provisions and context arguments of a type's fields, and works out their shapes.
+func (r *reader) fieldSets(t *Type) {
+	for _, fd := range t.def.Fields {
+		f := t.fields[fd.Name]
+		for _, dir := range fd.Directives {
+			if dir.Name != r.joinField {
 				continue
 			}
-			for _, dir := range fd.Directives.ForNames(r.names.join("field")) {
-				if s, ok := r.graph(dir); ok {
-					r.fieldSet(f, s, dir)
-				}
+			if s, ok := r.graph(dir); ok {
+				r.fieldSet(f, s, dir)
 			}
-			f.Shape = shapes.of(f, len(r.g.Subgraphs))
 		}
+		f.Shape = r.shapes.of(f, len(r.g.Subgraphs))
 	}
-	if r.lends {
-		r.lend()
-	}
-	for _, t := range r.nameless {
-		for _, f := range t.Fields {
-			f.Shape = shapes.of(f, len(r.g.Subgraphs))
-		}
-	}
-	return nil
 }
 
-// lend gives objects what was just read of the fields that they have through interface objects.
-func (r *reader) lend() {
-	for _, t := range r.g.objects {
-		for _, f := range t.Fields {
-			for s, in := range f.In.All() {
-				if in == nil || in.Via == nil {
-					continue
-				}
-				via, src := in.Via, in.Via.Fields[f.Name].In.At(s)
-				if src == nil { // its requirement cannot be read
-					f.In.set(s, nil)
-					continue
-				}
-				*in = *src
-				in.Via = via
+// lend gives an object what there is to know of the fields that it has through interface objects.
+func (r *reader) lend(t *Type) {
+	for _, f := range t.fields {
+		for s, in := range f.In.All() {
+			if in.Via == nil {
+				continue
 			}
+			via := in.Via
+			r.finish(via)
+			src := via.fields[f.Name].In.At(s)
+			if src == nil { // its requirement cannot be read
+				f.In.set(s, nil)
+				continue
+			}
+			*in = *src
+			in.Via = via
 		}
 	}
 }
 
 func (r *reader) fieldSet(f *Field, s int, dir *ast.Directive) {
 	in := f.In.At(s)
+	if in == nil { // an earlier word about the subgraph could not be read
+		return
+	}
 	broken := func(error) { f.In.set(s, nil) }
 	if q := text(dir, "requires"); q != "" {
 		sel, err := r.selection(q, f.Parent.Possible)

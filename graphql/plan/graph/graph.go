@@ -1,8 +1,13 @@
 package graph
 
-import "github.com/vektah/gqlparser/v2/ast"
+import (
+	"sync/atomic"
 
-// Graph is a supergraph. It is immutable and safe for concurrent use.
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+// Graph is a supergraph. It is safe for concurrent use, and does not change: what it says of fields and keys it reads
+// when it is asked first (see later.go), and always in the same way.
 type Graph struct {
 	// Subgraphs in the order of the join__Graph enum. A subgraph's number is its index.
 	Subgraphs []Subgraph
@@ -35,8 +40,6 @@ type Type struct {
 	Possible TypeSet
 	// In says what each subgraph knows of the type; nothing where it knows nothing.
 	In PerSubgraph[TypeIn]
-	// Fields by name, of object and interface types.
-	Fields map[string]*Field
 	// Values are the accessible values of an enum.
 	Values map[string]struct{}
 	// Interfaces are the interfaces the type implements in the supergraph.
@@ -53,6 +56,13 @@ type Type struct {
 	Inaccessible bool
 	// Weight is the type's @cost, or -1.
 	Weight int
+
+	def      *ast.Definition   // in the supergraph; nil for a type that is not there
+	fields   map[string]*Field // by name; guarded by later.mu while it is not complete
+	began    bool              // the fields were read without their selections; guarded by later.mu
+	lent     bool              // some of the fields are there through an interface object
+	complete atomic.Bool
+	later    *reader // reads the fields and keys; nil for a type without them
 }
 
 // Abstract reports whether the type is an interface or a union.
@@ -63,8 +73,6 @@ func (t *Type) Composite() bool { return t.Kind == ast.Object || t.Abstract() }
 
 // TypeIn is a type as one subgraph knows it.
 type TypeIn struct {
-	// Keys by which the subgraph identifies entities of the type.
-	Keys []*Key
 	// InterfaceObject says that the supergraph's interface is an object type here.
 	InterfaceObject bool
 	// Extension says that the subgraph declared the type as an extension (Federation 1).
@@ -72,6 +80,8 @@ type TypeIn struct {
 	// Possible are the object types that a value declared with this type may have when it comes from this subgraph. For an
 	// interface object these are all implementations of the supergraph.
 	Possible TypeSet
+
+	keys []*Key
 }
 
 // Key identifies entities of a type in one subgraph.
@@ -170,7 +180,7 @@ func (t *Type) Known(s int) *TypeIn {
 
 // FieldIn returns how subgraph s has the named field of t, or nil.
 func (t *Type) FieldIn(name string, s int) *FieldIn {
-	f := t.Fields[name]
+	f := t.Fields()[name]
 	if f == nil || s < 0 {
 		return nil
 	}

@@ -27,24 +27,29 @@ func (r *reader) strangers() {
 			Kind:         ast.Object,
 			Weight:       i.Weight,
 			Nameless:     true,
+			later:        r,
 			Inaccessible: i.Inaccessible,
 			Interfaces:   append([]string{d.Name}, d.Interfaces...), Auth: i.Auth,
 		}
 	}
 }
 
-// strangerFields gives nameless types the fields of their interfaces. No subgraph has them yet: see interfaceObjects.
-func (r *reader) strangerFields() error {
+// strangerFields gives a nameless type the fields of its interface. No subgraph has them yet: see borrow.
+func (r *reader) strangerFields(t *Type) {
+	fields := r.begun(r.g.types[t.Name])
+	t.fields = make(map[string]*Field, len(fields))
+	for name, f := range fields {
+		own := *f
+		own.Parent, own.In = t, PerSubgraph[FieldIn]{}
+		t.fields[name] = &own
+	}
+}
+
+// strangersPossible lets the interfaces of nameless types stand for them.
+func (r *reader) strangersPossible() error {
 	for _, t := range r.g.objects {
 		if !t.Nameless {
 			continue
-		}
-		i := r.g.types[t.Name]
-		t.Fields = make(map[string]*Field, len(i.Fields))
-		for name, f := range i.Fields {
-			own := *f
-			own.Parent, own.In = t, PerSubgraph[FieldIn]{}
-			t.Fields[name] = &own
 		}
 		for _, n := range t.Interfaces {
 			if i := r.g.types[n]; i != nil {

@@ -37,10 +37,11 @@ func ReadDocument(doc *ast.SchemaDocument) (*Graph, error) {
 	}
 	r := &reader{
 		doc: doc, g: &Graph{types: map[string]*Type{}, roots: map[ast.Operation]*Type{}}, sub: map[string]int{}, names: n,
-		sets: map[string]ast.SelectionSet{}, derives: n.joinedBy == "v0.5",
+		later: later{sets: map[string]ast.SelectionSet{}, shapes: shapes{}}, derives: n.joinedBy == "v0.5",
+		joinType: n.join("type"), joinField: n.join("field"), joinOwner: n.join("owner"),
 	}
-	for _, step := range []func() error{r.subgraphs, r.definitions, r.objects, r.fields, r.possible, r.strangerFields,
-		r.interfaceObjects, r.keys, r.fieldSets, r.protect, r.api} {
+	for _, step := range []func() error{r.subgraphs, r.definitions, r.objects, r.verify, r.possible, r.strangersPossible,
+		r.interfaceObjects, r.protect, r.api} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -54,8 +55,9 @@ type reader struct {
 	sub   map[string]int // subgraph number by enum value
 	defs  []*ast.Definition
 	names names
-	sets  map[string]ast.SelectionSet // that were parsed, by their text
-	lends bool                        // objects have fields through an interface object
+	later
+
+	joinType, joinField, joinOwner string // names of directives
 	// nameless are the types of the objects of interfaces that nothing implements, by the interface: see Type.Nameless.
 	nameless map[string]*Type
 	// derives says that the composer writes at interfaces what their implementations ask for.
@@ -96,6 +98,10 @@ func (r *reader) definitions() error {
 		r.g.types[d.Name] = &Type{
 			Name: d.Name, Kind: d.Kind, Interfaces: d.Interfaces,
 			Auth: r.auth(d.Directives), Inaccessible: r.inaccessible(d.Directives), Weight: r.weight(d.Directives),
+			def: d,
+		}
+		if d.Kind == ast.Object || d.Kind == ast.Interface {
+			r.g.types[d.Name].later = r
 		}
 	}
 	for _, d := range r.doc.Extensions {
@@ -119,7 +125,7 @@ func (r *reader) definitions() error {
 // schema, even if its name begins with that of a feature.
 func (r *reader) machine(d *ast.Definition) bool {
 	return r.names.machinery(d.Name) && (strings.HasPrefix(d.Name, "__") ||
-		d.Directives.ForName(r.names.join("type")) == nil)
+		d.Directives.ForName(r.joinType) == nil)
 }
 
 // objects numbers the object types, finds the roots, and records which subgraph knows which type.
@@ -164,7 +170,10 @@ func (r *reader) objects() error {
 	for _, d := range r.defs {
 		t := r.g.types[d.Name]
 		found := false
-		for _, dir := range d.Directives.ForNames(r.names.join("type")) {
+		for _, dir := range d.Directives {
+			if dir.Name != r.joinType {
+				continue
+			}
 			s, ok := r.graph(dir)
 			if !ok {
 				return fmt.Errorf("read supergraph: type %s is in an unknown subgraph %q", d.Name, text(dir, "graph"))
@@ -178,7 +187,7 @@ func (r *reader) objects() error {
 			in.Extension = in.Extension || flag(dir, "extension", false)
 			in.InterfaceObject = in.InterfaceObject || flag(dir, "isInterfaceObject", false)
 		}
-		for _, dir := range d.Directives.ForNames(r.names.join("owner")) {
+		for _, dir := range d.Directives.ForNames(r.joinOwner) {
 			if s, ok := r.graph(dir); ok && t.In.At(s) == nil {
 				t.In.set(s, &TypeIn{})
 				found = true
@@ -196,12 +205,14 @@ func (r *reader) objects() error {
 	return nil
 }
 
-// fields reads the fields of objects and interfaces, without their selections.
-func (r *reader) fields() error {
+// verify looks for what could be wrong with fields, reads the values of enums, and finds the labels of progressive
+// overrides.
+func (r *reader) verify() error {
+	root := r.g.roots[ast.Query].Name
 	for _, d := range r.defs {
 		t := r.g.types[d.Name]
 		if d.Kind == ast.Enum {
-			t.Values = map[string]struct{}{}
+			t.Values = make(map[string]struct{}, len(d.EnumValues))
 			for _, v := range d.EnumValues {
 				if !r.inaccessible(v.Directives) {
 					t.Values[v.Name] = struct{}{}
@@ -211,41 +222,78 @@ func (r *reader) fields() error {
 		if d.Kind != ast.Object && d.Kind != ast.Interface {
 			continue
 		}
-		t.Fields = make(map[string]*Field, len(d.Fields))
-		owner := -1
-		if dir := d.Directives.ForName(r.names.join("owner")); dir != nil {
-			owner, _ = r.graph(dir)
-		}
-		all := make([]Field, len(d.Fields))
-		for i, fd := range d.Fields {
-			f := &all[i]
-			*f = Field{
-				Parent: t, Name: fd.Name, Type: fd.Type, Named: r.g.types[fd.Type.Name()], Def: fd,
-				Auth: r.auth(fd.Directives), Weight: r.weight(fd.Directives), List: r.listSize(fd.Directives),
-			}
-			if f.Named == nil {
-				return fmt.Errorf("read supergraph: field %s.%s has an unknown type %s", t.Name, f.Name, fd.Type.Name())
-			}
-			if err := r.owners(f, owner); err != nil {
+		for _, fd := range d.Fields {
+			if err := r.verifyField(d, fd); err != nil {
 				return err
 			}
-			t.Fields[f.Name] = f
+			// an interface's field is one of objects
+			r.nested = r.nested || fd.Type.Name() == root && (d.Kind == ast.Object || r.nameless[d.Name] != nil)
+		}
+	}
+	slices.Sort(r.g.Labels)
+	return nil
+}
+
+func (r *reader) verifyField(d *ast.Definition, fd *ast.FieldDefinition) error {
+	if r.g.types[fd.Type.Name()] == nil {
+		return fmt.Errorf("read supergraph: field %s.%s has an unknown type %s", d.Name, fd.Name, fd.Type.Name())
+	}
+	for _, dir := range fd.Directives {
+		if dir.Name != r.joinField {
+			continue
+		}
+		if _, ok := r.graph(dir); !ok {
+			if dir.Arguments.ForName("graph") != nil {
+				return fmt.Errorf("read supergraph: field %s.%s is in an unknown subgraph %q", d.Name, fd.Name,
+					text(dir, "graph"))
+			}
+			continue
+		}
+		if l := text(dir, "overrideLabel"); l != "" && !slices.Contains(r.g.Labels, l) {
+			r.g.Labels = append(r.g.Labels, l)
+		}
+		if s := text(dir, "type"); s != "" {
+			typ, err := parseType(s)
+			if err != nil {
+				return fmt.Errorf("read supergraph: field %s.%s: %w", d.Name, fd.Name, err)
+			}
+			if r.g.types[typ.Name()] == nil {
+				return fmt.Errorf("read supergraph: field %s.%s has an unknown type %s", d.Name, fd.Name, typ.Name())
+			}
 		}
 	}
 	return nil
 }
 
+// fields makes the fields of an object or interface, without their selections. They have been verified.
+func (r *reader) fields(t *Type) {
+	owner := -1
+	if dir := t.def.Directives.ForName(r.joinOwner); dir != nil {
+		owner, _ = r.graph(dir)
+	}
+	t.fields = make(map[string]*Field, len(t.def.Fields))
+	all := make([]Field, len(t.def.Fields))
+	for i, fd := range t.def.Fields {
+		f := &all[i]
+		*f = Field{
+			Parent: t, Name: fd.Name, Type: fd.Type, Named: r.g.types[fd.Type.Name()], Def: fd,
+			Auth: r.auth(fd.Directives), Weight: r.weight(fd.Directives), List: r.listSize(fd.Directives),
+		}
+		r.owners(f, owner)
+		t.fields[f.Name] = f
+	}
+}
+
 // owners reads which subgraphs have a field.
-func (r *reader) owners(f *Field, owner int) error {
-	named := 0
-	dirs := f.Def.Directives.ForNames(r.names.join("field"))
-	for _, dir := range dirs {
+func (r *reader) owners(f *Field, owner int) {
+	named, dirs := 0, 0
+	for _, dir := range f.Def.Directives {
+		if dir.Name != r.joinField {
+			continue
+		}
+		dirs++
 		s, ok := r.graph(dir)
 		if !ok {
-			if dir.Arguments.ForName("graph") != nil {
-				return fmt.Errorf("read supergraph: field %s.%s is in an unknown subgraph %q", f.Parent.Name, f.Name,
-					text(dir, "graph"))
-			}
 			continue
 		}
 		named++
@@ -253,24 +301,15 @@ func (r *reader) owners(f *Field, owner int) error {
 			Type: f.Type, Named: f.Named, External: flag(dir, "external", false) || flag(dir, "usedOverridden", false),
 			Label: text(dir, "overrideLabel"), LabelOn: dir.Arguments.ForName("override") != nil,
 		}
-		if in.Label != "" && !slices.Contains(r.g.Labels, in.Label) {
-			r.g.Labels = append(r.g.Labels, in.Label)
-			slices.Sort(r.g.Labels)
-		}
 		if s := text(dir, "type"); s != "" {
-			typ, err := parseType(s)
-			if err != nil {
-				return fmt.Errorf("read supergraph: field %s.%s: %w", f.Parent.Name, f.Name, err)
-			}
-			in.Type, in.Named = typ, r.g.types[typ.Name()]
-			if in.Named == nil {
-				return fmt.Errorf("read supergraph: field %s.%s has an unknown type %s", f.Parent.Name, f.Name, typ.Name())
+			if typ, err := parseType(s); err == nil {
+				in.Type, in.Named = typ, r.g.types[typ.Name()]
 			}
 		}
 		f.In.set(s, in)
 	}
-	if named > 0 || len(dirs) > 0 && owner < 0 {
-		return nil
+	if named > 0 || dirs > 0 && owner < 0 {
+		return
 	}
 	// no word about subgraphs: it is everywhere its type is (in v0.1: where the type is owned)
 	for s, in := range f.Parent.In.All() {
@@ -278,7 +317,6 @@ func (r *reader) owners(f *Field, owner int) error {
 			f.In.set(s, &FieldIn{Type: f.Type, Named: f.Named})
 		}
 	}
-	return nil
 }
 
 // possible works out which object types can stand for a type, overall and in each subgraph.
@@ -366,33 +404,40 @@ func (r *reader) members(u *Type, d *ast.Definition) {
 	}
 }
 
-// interfaceObjects gives the implementations of an interface the fields that a subgraph adds to it as an object.
+// interfaceObjects finds the interfaces that some subgraph knows as objects.
 func (r *reader) interfaceObjects() error {
 	for _, d := range r.defs {
 		i := r.g.types[d.Name]
-		if d.Kind != ast.Interface {
-			continue
-		}
-		for s, in := range i.In.All() {
-			if in == nil || !in.InterfaceObject {
-				continue
-			}
-			for _, id := range i.Possible.IDs() {
-				t := r.g.objects[id]
-				for name, f := range i.Fields {
-					have := t.Fields[name]
-					if have == nil || f.In.At(s) == nil || have.In.At(s) != nil {
-						continue
-					}
-					via := *f.In.At(s)
-					via.Via = i
-					have.In.set(s, &via)
-					r.lends = true
-				}
-			}
+		if d.Kind == ast.Interface && i.In.Any(func(in *TypeIn) bool { return in.InterfaceObject }) {
+			r.lenders = append(r.lenders, i)
 		}
 	}
 	return nil
+}
+
+// borrow gives an object the fields that subgraphs add to its interfaces as objects.
+func (r *reader) borrow(t *Type) {
+	for _, i := range r.lenders {
+		if !i.Possible.Has(t.ID) {
+			continue
+		}
+		fields := r.begun(i)
+		for s, in := range i.In.All() {
+			if !in.InterfaceObject {
+				continue
+			}
+			for name, f := range fields {
+				have := t.fields[name]
+				if have == nil || f.In.At(s) == nil || have.In.At(s) != nil {
+					continue
+				}
+				via := *f.In.At(s)
+				via.Via = i
+				have.In.set(s, &via)
+				t.lent = true
+			}
+		}
+	}
 }
 
 func (r *reader) graph(d *ast.Directive) (int, bool) {

@@ -65,6 +65,8 @@ type Normaliser struct {
 	Limit int
 
 	parents map[int]int // of deferred fragments
+	// fields has the fields of a type while the graph is being read; nil means Type.Fields.
+	fields func(*Type) map[string]*Field
 
 	made  int
 	steps int
@@ -110,11 +112,18 @@ func (n *Normaliser) normalise(parts []part, types TypeSet) (*Selection, error) 
 	return sel, nil
 }
 
+func (n *Normaliser) of(t *Type) map[string]*Field {
+	if n.fields != nil {
+		return n.fields(t)
+	}
+	return t.Fields()
+}
+
 // below returns the types that the values of an entry may have.
 func (n *Normaliser) below(e *Entry) TypeSet {
 	var out TypeSet
 	for _, id := range e.On.IDs() {
-		if f := n.Graph.objects[id].Fields[e.Name]; f != nil && f.Named != nil {
+		if f := n.of(n.Graph.objects[id])[e.Name]; f != nil && f.Named != nil {
 			if out == nil {
 				out = f.Named.Possible
 			} else if !out.Contains(f.Named.Possible) {
@@ -217,7 +226,7 @@ func (c *collector) field(f *ast.Field, on TypeSet, deferred int) error {
 		var ids []TypeID
 		for _, id := range on.IDs() {
 			t := n.Graph.objects[id]
-			if fd := t.Fields[f.Name]; fd != nil && n.Denied(t, fd) {
+			if fd := n.of(t)[f.Name]; fd != nil && n.Denied(t, fd) {
 				ids = append(ids, id)
 			}
 		}
