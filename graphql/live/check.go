@@ -56,7 +56,9 @@ func (r *Registry) Check(candidateSource Source, operations []Operation) (*Repor
 	current := r.current
 	r.mu.Unlock()
 	all := append(others, candidate{src: candidateSource, schema: candidateSource.SDL})
-	out := compose(input{candidates: all}, supergraph.NewComposer(r.cfg.Options))
+	opts := r.cfg.Options
+	opts.Accept = new(reader).accept // the registry's is for the composition under way
+	out := compose(input{candidates: all}, supergraph.NewComposer(opts))
 	report := &Report{Errors: out.taken[candidateSource.Name].errors, Hints: out.result.Hints}
 	if len(report.Errors) > 0 {
 		return report, nil

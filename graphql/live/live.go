@@ -60,8 +60,9 @@ func (g *Graph) Read() (*graph.Graph, error) {
 
 // reader reads what was composed, and keeps the last.
 type reader struct {
-	sdl  string
-	read *graph.Graph
+	sdl    string
+	read   *graph.Graph
+	reader graph.Reader
 }
 
 // accept is supergraph.Options.Accept: a graph that planners cannot read is none.
@@ -69,7 +70,7 @@ func (r *reader) accept(res *supergraph.Result) (err error) {
 	if r.read == nil || r.sdl != res.SDL {
 		var read *graph.Graph
 		if res.Document != nil {
-			read, err = graph.ReadDocument(res.Document)
+			read, err = r.reader.ReadDocument(res.Document)
 		} else {
 			read, err = graph.Read(res.SDL)
 		}

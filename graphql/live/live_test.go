@@ -364,3 +364,26 @@ func TestCheckTellsWhatACandidateWouldBreak(t *testing.T) {
 		f.want("books movies", "books serving", "movies serving")
 	})
 }
+
+// TestChecksBesideCompositions asks what candidates would break while the graph changes: neither may see what the other
+// composes. The race detector says so.
+func TestChecksBesideCompositions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, Rules{})
+		f.serve("books", books)
+		f.announce("books")
+		f.want("books", "books serving")
+		var asking sync.WaitGroup
+		asking.Go(func() {
+			for range 20 {
+				if _, err := f.Check(Source{Name: "movies", SDL: movies}, nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		for i := range 20 {
+			f.Put(Source{Name: "shop", SDL: fmt.Sprintf("type Query { shop: Int version%d: Int }", i)})
+		}
+		asking.Wait()
+	})
+}

@@ -75,6 +75,9 @@ func (r *reacher) at(s *subgraph, t *typeDef, provided []*selection) *position {
 
 // can reports whether values of the type can be the object, in the type's subgraph.
 func (r *reacher) can(t *typeDef, object string) bool {
+	if t.kind == ast.Object && !t.interfaceObject {
+		return t.name == object
+	}
 	set := r.possible[t]
 	if set == nil {
 		set = map[string]bool{}
@@ -96,6 +99,9 @@ func (r *reacher) narrow(p *position, object string) *position {
 		return nil
 	}
 	t := p.typ
+	if t.name == object && !t.interfaceObject && len(p.provided) == 0 {
+		return p
+	}
 	if !t.interfaceObject {
 		t = p.sub.types[object]
 	}

@@ -94,15 +94,15 @@ func composed(r *compose.Result) error {
 
 func recompose(subgraphs []compose.Subgraph) error {
 	r, excluded := compose.ComposeLargest(subgraphs, nil, compose.Options{})
-	return ready(r, excluded)
+	return ready(r, excluded, new(graph.Reader))
 }
 
 // ready makes of a composition what serves it, in the way of the gateway.
-func ready(r *compose.Result, excluded map[string][]compose.Error) error {
+func ready(r *compose.Result, excluded map[string][]compose.Error, reader *graph.Reader) error {
 	if err := composed(r); err != nil || len(excluded) > 0 {
 		return fmt.Errorf("not all composed: %w, %d left out", err, len(excluded))
 	}
-	g, err := graph.ReadDocument(r.Document)
+	g, err := reader.ReadDocument(r.Document)
 	if err != nil {
 		return err
 	}
@@ -119,6 +119,7 @@ type changing struct {
 	composer  *compose.Composer
 	subgraphs []compose.Subgraph
 	changes   int
+	reader    graph.Reader
 }
 
 // change gives a subgraph another version of its schema, with one type more than it had at first.
@@ -136,7 +137,8 @@ func (c *changing) compose() error {
 
 func (c *changing) serve() error {
 	c.change()
-	return ready(c.composer.ComposeLargest(c.subgraphs, nil))
+	r, excluded := c.composer.ComposeLargest(c.subgraphs, nil)
+	return ready(r, excluded, &c.reader)
 }
 
 // repeat does something for a while, and returns how often, the median and the mean CPU time of this process, in ms.

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -30,12 +31,24 @@ func Read(sdl string) (*Graph, error) {
 
 // ReadDocument reads a supergraph schema that was parsed already, or composed and never printed. The graph goes on
 // using parts of the document, which must not be changed any more.
-func ReadDocument(doc *ast.SchemaDocument) (*Graph, error) {
+func ReadDocument(doc *ast.SchemaDocument) (*Graph, error) { return new(Reader).ReadDocument(doc) }
+
+// Reader reads one supergraph after the other. Of types whose definitions are those of the last one (a
+// supergraph.Composer gives the same again where nothing changed) it makes what clients see only once. The zero value is
+// ready; it is not for concurrent use.
+type Reader struct {
+	shown     map[*ast.Definition]*ast.Definition // what clients see of the last graph's definitions
+	invisible map[string]bool                     // the last graph's types that clients do not see
+}
+
+// ReadDocument is like the function of that name.
+func (rd *Reader) ReadDocument(doc *ast.SchemaDocument) (*Graph, error) {
 	n, err := features(doc)
 	if err != nil {
 		return nil, err
 	}
 	r := &reader{
+		before: rd, shown: make(map[*ast.Definition]*ast.Definition, len(rd.shown)), invisible: map[string]bool{},
 		doc: doc, g: &Graph{types: map[string]*Type{}, roots: map[ast.Operation]*Type{}}, sub: map[string]int{}, names: n,
 		later: later{sets: map[string]ast.SelectionSet{}, shapes: shapes{}}, derives: n.joinedBy == "v0.5",
 		joinType: n.join("type"), joinField: n.join("field"), joinOwner: n.join("owner"),
@@ -46,6 +59,8 @@ func ReadDocument(doc *ast.SchemaDocument) (*Graph, error) {
 			return nil, err
 		}
 	}
+	rd.shown, rd.invisible = r.shown, r.invisible
+	r.before, r.shown = nil, nil
 	return r.g, nil
 }
 
@@ -60,6 +75,13 @@ type reader struct {
 	joinType, joinField, joinOwner string // names of directives
 	// nameless are the types of the objects of interfaces that nothing implements, by the interface: see Type.Nameless.
 	nameless map[string]*Type
+	// before has what may be taken of the last graph, shown and invisible what the next one may take. They are nil once
+	// the graph is read.
+	before    *Reader
+	shown     map[*ast.Definition]*ast.Definition
+	invisible map[string]bool
+	// unknown says that a definition names a type that is not there.
+	unknown bool
 	// derives says that the composer writes at interfaces what their implementations ask for.
 	derives bool
 }
@@ -483,8 +505,14 @@ func (r *reader) api() error {
 	doc := &ast.SchemaDocument{Schema: stripSchema(r.doc.Schema), Directives: r.directives(prelude.Directives)}
 	used := r.usedOfFeatures()
 	for _, d := range r.defs {
+		if r.g.types[d.Name].Inaccessible {
+			r.invisible[d.Name] = true
+		}
+	}
+	same := maps.Equal(r.invisible, r.before.invisible)
+	for _, d := range r.defs {
 		if !r.g.types[d.Name].Inaccessible && (used[d.Name] || !r.names.ofFeature(d.Name)) {
-			if d := r.accessible(d); d != nil {
+			if d := r.show(d, same); d != nil {
 				doc.Definitions = append(doc.Definitions, d)
 			}
 		}
@@ -612,6 +640,20 @@ var executable = map[ast.DirectiveLocation]bool{
 	ast.LocationVariableDefinition: true,
 }
 
+// show is accessible; of the last graph, if the definition was in it and the same types were invisible.
+func (r *reader) show(d *ast.Definition, same bool) *ast.Definition {
+	if of := r.before.shown[d]; of != nil && same {
+		r.shown[d] = of
+		return of
+	}
+	r.unknown = false
+	of := r.accessible(d)
+	if of != nil && !r.unknown && r.g.types[d.Name] != r.g.roots[ast.Query] { // that becomes the schema's own
+		r.shown[d] = of
+	}
+	return of
+}
+
 // accessible copies a definition without machinery and without what clients must not see; nil if nothing is left.
 func (r *reader) accessible(d *ast.Definition) *ast.Definition {
 	c := *d
@@ -661,6 +703,7 @@ func (r *reader) arguments(in ast.ArgumentDefinitionList) ast.ArgumentDefinition
 
 func (r *reader) hidden(name string) bool {
 	t := r.g.types[name]
+	r.unknown = r.unknown || t == nil
 	return t == nil || t.Inaccessible
 }
 
