@@ -4,7 +4,7 @@ package scenarios
 func gatewayScenarios() []scenario {
 	const (
 		authFile     = "graphql/plan/graph/auth.go"
-		featuresFile = "graphql/plan/graph/features.go"
+		featuresFile = "graphql/plan/graph/feature/feature.go"
 		largestFile  = "graphql/supergraph/largest.go"
 		stateFile    = "graphql/live/state.go"
 		optionsFile  = "graphql/plan/options.go"
@@ -22,17 +22,30 @@ func gatewayScenarios() []scenario {
 		{421, "a default or a requirement that only some subgraphs know",
 			"A default value, or a value given in @requires, is left out of the merged enum or input object.", []guard{
 				one("the merged types have every default", "e2e/graphql/composition TestPairs", "graphql/supergraph/merge_enums.go",
-					"return t.byName[c.Name] == nil || !m.holds", "return t.byName[c.Name] != nil && !m.holds"),
+					"return f == nil || !m.holds", "return f != nil && !m.holds"),
+			}},
+		{460, "one of many subgraphs changes",
+			"A subgraph changes its schema, and others change what it names: what did not change is taken of the last " +
+				"composition, and nothing that did.", []guard{
+				one("a type is the same while all subgraphs say the same", "graphql/supergraph TestComposerMergesWhatChanged",
+					"graphql/supergraph/past.go", "g.seen < len(in) && in[g.seen] == d", "g.seen < len(in)"),
+				one("what clients see of a type is the same while they see what it names", "graphql/plan/graph TestReader",
+					"graphql/plan/graph/read.go", "of != nil && same {", "of != nil {"),
+			}},
+		{461, "questions in any order", "Operations ask a new graph for its types in whatever order: the plans are the same.",
+			[]guard{
+				one("what an interface object lends is read before it is lent", "graphql/plan TestQuestionsInAnyOrder",
+					"graphql/plan/graph/fieldset.go", "\t\t\tr.finish(via)\n", ""),
 			}},
 		{196, "a protection by another name",
 			"A supergraph imports @authenticated, @requiresScopes, @policy or @inaccessible under other names, or links " +
 				"what this router does not know.", []guard{
 				one("an imported element has the name that the import gives it", "graphql/plan/graph TestFeaturesByAnyName",
 					featuresFile,
-					"if i.directive && i.name == name {", "if false {"),
+					"if i.Directive && i.Name == name {", "if false {"),
 				one("what is for security and not understood refuses the graph", "graphql/plan/graph TestUnknownFeatures",
 					featuresFile,
-					"\tif f.purpose == \"\" && !f.ours() {", "\tif !f.ours() {"),
+					"\tif f.Purpose == \"\" && !f.Ours() {", "\tif !f.Ours() {"),
 			}},
 		{197, "computed of secrets", "A field that anybody may ask for is computed of a protected one, by @requires or " +
 			"from a context.", []guard{
@@ -48,7 +61,7 @@ func gatewayScenarios() []scenario {
 		{199, "a flood of types", "A subgraph tells a schema of 200,000 types: it is not parsed, and the others serve.",
 			[]guard{
 				one("types are counted before the text is parsed", "graphql/supergraph TestTooLarge", "graphql/supergraph/size.go",
-					"case n.types > l.Types:", "case false:"),
+					"case n.Types > l.Types:", "case false:"),
 			}},
 		{200, "a newcomer with an earlier name",
 			"One new subgraph conflicts with two honest ones, at the first start and after a restart: they stay.", []guard{

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+	"github.com/catalyst-router/catalyst/graphql/supergraph/sdl"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -112,11 +113,10 @@ func readable(t *testing.T, r *Result) {
 
 // withoutMachinery leaves out what is the same in every supergraph: the definitions of the join and link
 // specifications.
-func withoutMachinery(sdl string) string {
-	sdl = strings.Replace(sdl, joinDefinitions, "", 1)
-	for _, text := range machineTypes() {
-		sdl = strings.Replace(sdl+"\n", text, "", 1)
-		sdl = strings.TrimSuffix(sdl, "\n")
+func withoutMachinery(text string) string {
+	text = strings.Replace(text, sdl.Join, "", 1)
+	for _, machine := range sdl.Machines() {
+		text = strings.TrimSuffix(strings.Replace(text+"\n", machine, "", 1), "\n")
 	}
-	return strings.TrimRight(sdl, "\n") + "\n"
+	return strings.TrimRight(text, "\n") + "\n"
 }

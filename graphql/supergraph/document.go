@@ -6,6 +6,8 @@ import (
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
+
+	"github.com/catalyst-router/catalyst/graphql/supergraph/sdl"
 )
 
 // supergraph makes the document of the join specification v0.5, and its text. Reading the text gives the document,
@@ -22,7 +24,7 @@ func (m *merger) supergraph() (string, *ast.SchemaDocument) {
 	p.schema()
 	p.directiveDefinitions()
 	head := p.b.String()
-	machines := machineTypes()
+	machines := sdl.Machines()
 	machines["join__Graph"] = m.graphs()
 	names := p.names()
 	var fixed strings.Builder
@@ -54,9 +56,9 @@ func (m *merger) supergraph() (string, *ast.SchemaDocument) {
 	if doc != nil {
 		doc.Definitions = definitions
 	}
-	sdl := p.b.String()
-	m.keep(written, sdl)
-	return strings.TrimSuffix(sdl, "\n"), doc
+	text := p.b.String()
+	m.keep(written, text)
+	return strings.TrimSuffix(text, "\n"), doc
 }
 
 // written is a type of the document, and where its text is.
@@ -74,7 +76,7 @@ func (p *printer) write(t *mergedType, again bool) written {
 		p.b.WriteString(t.made.text)
 	} else {
 		w.definition = p.d.definition(t)
-		p.typeDef(w.definition)
+		p.b.Definition(w.definition)
 	}
 	w.to = p.b.Len()
 	return w
@@ -163,7 +165,7 @@ func (d *documenter) definition(t *mergedType) *ast.Definition {
 				Description:  f.description,
 				Name:         f.name,
 				Arguments:    d.arguments(f.args),
-				DefaultValue: plainValue(f.defaultValue),
+				DefaultValue: sdl.Plain(f.defaultValue),
 				Type:         f.typ,
 				Directives:   d.directives(d.fieldJoins(f), f.dirs), Position: d.at,
 			}
@@ -200,7 +202,7 @@ func (d *documenter) directive(dir *ast.Directive) *ast.Directive {
 	args := make(ast.ArgumentList, len(dir.Arguments))
 	for i, a := range dir.Arguments {
 		args[i] = a
-		if v := plainValue(a.Value); v != a.Value {
+		if v := sdl.Plain(a.Value); v != a.Value {
 			args[i] = &ast.Argument{Name: a.Name, Value: v, Position: a.Position}
 			changed = true
 		}
@@ -216,7 +218,7 @@ func (d *documenter) arguments(args ast.ArgumentDefinitionList) ast.ArgumentDefi
 	out := make(ast.ArgumentDefinitionList, len(args))
 	for i, a := range args {
 		out[i] = a
-		if v := plainValue(a.DefaultValue); len(a.Directives) > 0 || v != a.DefaultValue {
+		if v := sdl.Plain(a.DefaultValue); len(a.Directives) > 0 || v != a.DefaultValue {
 			out[i] = &ast.ArgumentDefinition{
 				Description:  a.Description,
 				Name:         a.Name,
@@ -230,23 +232,6 @@ func (d *documenter) arguments(args ast.ArgumentDefinitionList) ast.ArgumentDefi
 	}
 	if !changed {
 		return args
-	}
-	return out
-}
-
-// plainValue returns a value with its block strings as strings: itself if there are none.
-func plainValue(v *ast.Value) *ast.Value {
-	switch {
-	case v == nil:
-		return nil
-	case v.Kind == ast.BlockValue:
-		return &ast.Value{Kind: ast.StringValue, Raw: v.Raw, Position: v.Position}
-	case !slices.ContainsFunc(v.Children, func(c *ast.ChildValue) bool { return plainValue(c.Value) != c.Value }):
-		return v
-	}
-	out := &ast.Value{Kind: v.Kind, Raw: v.Raw, Position: v.Position, Children: make(ast.ChildValueList, len(v.Children))}
-	for i, c := range v.Children {
-		out.Children[i] = &ast.ChildValue{Name: c.Name, Value: plainValue(c.Value), Position: c.Position}
 	}
 	return out
 }
@@ -355,7 +340,7 @@ func (d *documenter) cacheTags(s *subgraph, dirs ast.DirectiveList) ast.Directiv
 		}
 		args := &ast.Value{Kind: ast.ObjectValue}
 		for _, a := range dir.Arguments {
-			args.Children = append(args.Children, &ast.ChildValue{Name: a.Name, Value: plainValue(a.Value)})
+			args.Children = append(args.Children, &ast.ChildValue{Name: a.Name, Value: sdl.Plain(a.Value)})
 		}
 		out = append(out, d.apply("join__directive", &ast.Argument{Name: "graphs", Value: graphs},
 			textArgument("name", "federation__cacheTag"),

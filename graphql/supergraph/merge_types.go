@@ -2,10 +2,11 @@ package supergraph
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/catalyst-router/catalyst/graphql/supergraph/sdl"
 )
 
 // subtype reports whether every value of a is one of b, in the merged schema: by non-null, lists, interfaces and
@@ -73,34 +74,5 @@ func equalValues(a, b *ast.Value) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return canonicalValue(a) == canonicalValue(b)
-}
-
-// canonicalValue prints a constant so that equal ones are equal: block strings as strings, object fields sorted,
-// numbers by their value.
-func canonicalValue(v *ast.Value) string {
-	switch v.Kind {
-	case ast.BlockValue:
-		c := *v
-		c.Kind = ast.StringValue
-		return c.String()
-	case ast.ListValue:
-		parts := make([]string, len(v.Children))
-		for i, c := range v.Children {
-			parts[i] = canonicalValue(c.Value)
-		}
-		return "[" + strings.Join(parts, ",") + "]"
-	case ast.ObjectValue:
-		parts := make([]string, len(v.Children))
-		for i, c := range v.Children {
-			parts[i] = c.Name + ":" + canonicalValue(c.Value)
-		}
-		slices.Sort(parts)
-		return "{" + strings.Join(parts, ",") + "}"
-	case ast.FloatValue: // 1.0 and 1e0 are 1
-		if f, err := strconv.ParseFloat(v.Raw, 64); err == nil {
-			return strconv.FormatFloat(f, 'f', -1, 64)
-		}
-	}
-	return v.String()
+	return sdl.Canonical(a) == sdl.Canonical(b)
 }

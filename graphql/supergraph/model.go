@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/catalyst-router/catalyst/graphql/supergraph/measure"
 )
 
 // subgraph is one loaded schema. Directives of known features stand under their canonical names ("key", "tag"),
@@ -22,7 +24,7 @@ type subgraph struct {
 	directives map[string]*ast.DirectiveDefinition
 	roots      map[ast.Operation]string // the default names of those that exist
 	schemaDirs ast.DirectiveList
-	holds      size              // of its text
+	holds      measure.Size      // of its text
 	contexts   map[string]bool   // names that @context sets
 	renamed    map[string]string // root type's own name → default name
 	described  string

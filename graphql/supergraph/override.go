@@ -2,6 +2,8 @@ package supergraph
 
 import (
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/catalyst-router/catalyst/graphql/supergraph/label"
 )
 
 // overrides works out which fields moved from one subgraph to another.
@@ -48,7 +50,7 @@ func (m *merger) override(t *mergedType, f *fieldDef, byName map[string]*subgrap
 		m.collision(f, f, "external")
 		return
 	}
-	if f.overrideLabel != "" && !validLabel(f.overrideLabel) {
+	if f.overrideLabel != "" && !label.Valid(f.overrideLabel) {
 		m.fail(OverrideLabelInvalid, f.coordinate(), []*subgraph{own},
 			"invalid @override label %q on field %q on subgraph %q: labels must start with a letter and after that contain "+
 				"alphanumerics, underscores, minuses, colons, periods, or slashes; or be in the form percent(<float>)",

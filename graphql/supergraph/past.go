@@ -167,8 +167,8 @@ func (m *merger) spreads(t *mergedType) bool {
 		slices.ContainsFunc(t.fields, func(f *mergedField) bool { return m.spread[f.coordinate()] != nil }))
 }
 
-// holds reports whether what was written of types stands for the same in this composition: subgraphs and directives have
-// the names that they had.
+// holds reports whether what was written of types stands for the same in this composition: subgraphs and directives
+// have the names that they had.
 func (p *past) holds(m *merger) bool {
 	for _, s := range m.subs {
 		if was, ok := p.enums[s]; ok && was != s.enum {

@@ -6,19 +6,21 @@ import (
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/catalyst-router/catalyst/graphql/supergraph/sdl"
 )
 
 // printer writes a supergraph, types sorted by name.
 type printer struct {
 	m *merger
 	d *documenter
-	b strings.Builder
+	b sdl.Writer
 }
 
 // names are the names of the types to print, sorted.
 func (p *printer) names() []string {
 	out := append(slices.Clone(p.m.order), "join__Graph")
-	for n := range machineTypes() {
+	for n := range sdl.Machines() {
 		if feature, _, _ := strings.Cut(n, "__"); feature == "join" || feature == "link" || p.m.featured(feature) {
 			out = append(out, n)
 		}
@@ -44,25 +46,9 @@ func (m *merger) contextual() bool {
 	return slices.ContainsFunc(m.subs, func(s *subgraph) bool { return len(s.contexts) > 0 })
 }
 
-// machineTypes are the types of the join specification and its companions.
-func machineTypes() map[string]string {
-	return map[string]string{
-		"join__FieldSet":           "scalar join__FieldSet\n\n",
-		"join__FieldValue":         "scalar join__FieldValue\n\n",
-		"join__DirectiveArguments": "scalar join__DirectiveArguments\n\n",
-		"join__ContextArgument": "input join__ContextArgument {\n  name: String!\n  type: String!\n  context: " +
-			"String!\n  selection: join__FieldValue!\n}\n\n",
-		"link__Import":               "scalar link__Import\n\n",
-		"link__Purpose":              "enum link__Purpose {\n  SECURITY\n  EXECUTION\n}\n\n",
-		"context__ContextFieldValue": "scalar context__ContextFieldValue\n\n",
-		"policy__Policy":             "scalar policy__Policy\n\n",
-		"requiresScopes__Scope":      "scalar requiresScopes__Scope\n\n",
-	}
-}
-
 func (p *printer) schema() {
 	if d := p.schemaDescription(); d != "" {
-		p.describe("", d)
+		p.b.Describe("", d)
 	}
 	p.b.WriteString("schema\n")
 	link := func(url, more string) { p.b.WriteString("  @link(url: \"" + url + "\"" + more + ")\n") }
@@ -86,7 +72,7 @@ func (p *printer) schema() {
 	p.composedLinks(link)
 	for _, d := range p.m.schemaDirs {
 		p.b.WriteByte(' ')
-		p.directive(p.d.directive(d))
+		p.b.Directive(p.d.directive(d))
 		p.b.WriteByte('\n')
 	}
 	p.b.WriteString("{\n")
@@ -203,26 +189,8 @@ func (m *merger) newest(f *feature) version {
 	return v
 }
 
-const joinDefinitions = `directive @join__directive(graphs: [join__Graph!], name: String!, args: join__DirectiveArguments) repeatable on SCHEMA | OBJECT | INTERFACE | FIELD_DEFINITION
-
-directive @join__enumValue(graph: join__Graph!) repeatable on ENUM_VALUE
-
-directive @join__field(graph: join__Graph, requires: join__FieldSet, provides: join__FieldSet, type: String, external: Boolean, override: String, usedOverridden: Boolean, overrideLabel: String, contextArguments: [join__ContextArgument!]) repeatable on FIELD_DEFINITION | INPUT_FIELD_DEFINITION
-
-directive @join__graph(name: String!, url: String!) on ENUM_VALUE
-
-directive @join__implements(graph: join__Graph!, interface: String!) repeatable on OBJECT | INTERFACE
-
-directive @join__type(graph: join__Graph!, key: join__FieldSet, extension: Boolean! = false, resolvable: Boolean! = true, isInterfaceObject: Boolean! = false) repeatable on OBJECT | INTERFACE | UNION | ENUM | INPUT_OBJECT | SCALAR
-
-directive @join__unionMember(graph: join__Graph!, member: String!) repeatable on UNION
-
-directive @link(url: String, as: String, for: link__Purpose, import: [link__Import]) repeatable on SCHEMA
-
-`
-
 func (p *printer) directiveDefinitions() {
-	p.b.WriteString(joinDefinitions)
+	p.b.WriteString(sdl.Join)
 	for i := range directiveSpecs {
 		if s := directiveSpecs[i]; p.m.used[s.name] && s.feature != "" {
 			p.featureDefinition(s)
@@ -260,9 +228,9 @@ func (p *printer) featureDefinition(s directiveSpec) {
 }
 
 func (p *printer) definition(d *ast.DirectiveDefinition, name string) {
-	p.describe("", d.Description)
+	p.b.Describe("", d.Description)
 	p.b.WriteString("directive @" + strings.TrimPrefix(name, "~"))
-	p.arguments(p.d.arguments(d.Arguments))
+	p.b.Arguments(p.d.arguments(d.Arguments))
 	if d.IsRepeatable {
 		p.b.WriteString(" repeatable")
 	}
@@ -278,134 +246,8 @@ func (m *merger) graphs() string {
 	var b strings.Builder
 	b.WriteString("enum join__Graph {\n")
 	for _, s := range m.subs {
-		b.WriteString("  " + s.enum + " @join__graph(name: " + quote(s.name) + ", url: " + quote(s.url) + ")\n")
+		b.WriteString("  " + s.enum + " @join__graph(name: " + sdl.Quote(s.name) + ", url: " + sdl.Quote(s.url) + ")\n")
 	}
 	b.WriteString("}\n\n")
 	return b.String()
-}
-
-// quote writes a GraphQL string.
-func quote(s string) string {
-	return (&ast.Value{Kind: ast.StringValue, Raw: s}).String()
-}
-
-// describe writes a description as a block string.
-func (p *printer) describe(indent, text string) {
-	if text == "" {
-		return
-	}
-	if strings.ContainsAny(text, "\\\"") || strings.TrimSpace(text) != text ||
-		strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' }) {
-		p.b.WriteString(indent + quote(text) + "\n")
-		return
-	}
-	p.b.WriteString(indent + "\"\"\"\n")
-	for _, line := range strings.Split(text, "\n") {
-		if line != "" {
-			p.b.WriteString(indent + line)
-		}
-		p.b.WriteByte('\n')
-	}
-	p.b.WriteString(indent + "\"\"\"\n")
-}
-
-// directive writes an application, and a space before it.
-func (p *printer) directive(d *ast.Directive) {
-	p.b.WriteString(" @")
-	p.b.WriteString(d.Name)
-	for i, a := range d.Arguments {
-		if i == 0 {
-			p.b.WriteByte('(')
-		} else {
-			p.b.WriteString(", ")
-		}
-		p.b.WriteString(a.Name)
-		p.b.WriteString(": ")
-		p.value(a.Value)
-	}
-	if len(d.Arguments) > 0 {
-		p.b.WriteByte(')')
-	}
-}
-
-// value writes a constant.
-func (p *printer) value(v *ast.Value) {
-	switch v.Kind {
-	case ast.StringValue, ast.BlockValue:
-		p.b.WriteString(quote(v.Raw))
-	case ast.ListValue:
-		p.b.WriteByte('[')
-		for i, c := range v.Children {
-			if i > 0 {
-				p.b.WriteString(", ")
-			}
-			p.value(c.Value)
-		}
-		p.b.WriteByte(']')
-	case ast.ObjectValue:
-		p.b.WriteByte('{')
-		for i, c := range v.Children {
-			if i > 0 {
-				p.b.WriteString(", ")
-			}
-			p.b.WriteString(c.Name)
-			p.b.WriteString(": ")
-			p.value(c.Value)
-		}
-		p.b.WriteByte('}')
-	default:
-		p.b.WriteString(v.String())
-	}
-}
-
-// typ writes a type.
-func (p *printer) typ(t *ast.Type) {
-	if t.Elem != nil {
-		p.b.WriteByte('[')
-		p.typ(t.Elem)
-		p.b.WriteByte(']')
-	} else {
-		p.b.WriteString(t.NamedType)
-	}
-	if t.NonNull {
-		p.b.WriteByte('!')
-	}
-}
-
-func (p *printer) arguments(args ast.ArgumentDefinitionList) {
-	if len(args) == 0 {
-		return
-	}
-	described := slices.ContainsFunc(args, func(a *ast.ArgumentDefinition) bool { return a.Description != "" })
-	p.b.WriteByte('(')
-	for i, a := range args {
-		switch {
-		case described:
-			p.b.WriteByte('\n')
-			p.describe("    ", a.Description)
-			p.b.WriteString("    ")
-		case i > 0:
-			p.b.WriteString(", ")
-		}
-		p.typed(a.Name, nil, a.Type, a.DefaultValue)
-		for _, d := range a.Directives {
-			p.directive(d)
-		}
-	}
-	if described {
-		p.b.WriteString("\n  ")
-	}
-	p.b.WriteByte(')')
-}
-
-// typed writes a field or argument up to its directives.
-func (p *printer) typed(name string, args ast.ArgumentDefinitionList, t *ast.Type, def *ast.Value) {
-	p.b.WriteString(name)
-	p.arguments(args)
-	p.b.WriteString(": ")
-	p.typ(t)
-	if def != nil {
-		p.b.WriteString(" = ")
-		p.value(def)
-	}
 }

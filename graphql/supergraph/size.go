@@ -2,7 +2,8 @@ package supergraph
 
 import (
 	"fmt"
-	"strings"
+
+	"github.com/catalyst-router/catalyst/graphql/supergraph/measure"
 )
 
 // Limits bound what a schema may make the composer hold. They are counted in the text, before it is parsed. Zero
@@ -30,82 +31,17 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// size is how much is in a schema's text.
-type size struct{ types, fields int }
-
-// measure counts the definitions of a text, and what is in them, without parsing it: names at the start of
-// definitions, and colons and names within braces. A text that is no GraphQL is counted somehow; the parser refuses
-// it.
-func measure(sdl string) (n size) {
-	depth, word := 0, false
-	for i := 0; i < len(sdl); i++ {
-		c := sdl[i]
-		letter := c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		switch {
-		case letter && !word && depth == 0:
-			n.types += keywordAt(sdl[i:])
-		case letter && !word:
-			n.fields++ // a field, an argument, a value or a type's name: at most twice what there is
-		case c == '{' || c == '(':
-			depth++
-		case c == '}' || c == ')':
-			depth--
-		case c == '#':
-			i += strings.IndexAny(sdl[i:]+"\n", "\n\r")
-		case c == '"':
-			i = afterString(sdl, i) - 1
-		}
-		word = letter
-	}
-	n.fields /= 2
-	return n
-}
-
-// keywordAt is 1 where a definition begins.
-func keywordAt(s string) int {
-	for _, k := range []string{"type", "interface", "union", "enum", "input", "scalar", "directive"} {
-		if rest, ok := strings.CutPrefix(s, k); ok && rest != "" && strings.ContainsRune(" \t\r\n,@", rune(rest[0])) {
-			return 1
-		}
-	}
-	return 0
-}
-
-// afterString is where a string that begins at i ends.
-func afterString(s string, i int) int {
-	if strings.HasPrefix(s[i:], `"""`) {
-		for j := i + 3; j < len(s); j++ {
-			switch {
-			case strings.HasPrefix(s[j:], `\"""`):
-				j += 3
-			case strings.HasPrefix(s[j:], `"""`):
-				return j + 3
-			}
-		}
-		return len(s)
-	}
-	for j := i + 1; j < len(s); j++ {
-		switch s[j] {
-		case '\\':
-			j++
-		case '"', '\n':
-			return j + 1
-		}
-	}
-	return len(s)
-}
-
 // tooLarge says what is too much of a schema; "" if nothing is.
-func (l Limits) tooLarge(sdl string) (string, size) {
+func (l Limits) tooLarge(sdl string) (string, measure.Size) {
 	if len(sdl) > l.Bytes {
-		return fmt.Sprintf("the schema has %d bytes, and at most %d are taken", len(sdl), l.Bytes), size{}
+		return fmt.Sprintf("the schema has %d bytes, and at most %d are taken", len(sdl), l.Bytes), measure.Size{}
 	}
-	n := measure(sdl)
+	n := measure.Text(sdl)
 	switch {
-	case n.types > l.Types:
-		return fmt.Sprintf("the schema has %d types, and at most %d are taken", n.types, l.Types), n
-	case n.fields > l.Fields:
-		return fmt.Sprintf("the schema has some %d fields, arguments and values, and at most %d are taken", n.fields,
+	case n.Types > l.Types:
+		return fmt.Sprintf("the schema has %d types, and at most %d are taken", n.Types, l.Types), n
+	case n.Fields > l.Fields:
+		return fmt.Sprintf("the schema has some %d fields, arguments and values, and at most %d are taken", n.Fields,
 			l.Fields), n
 	}
 	return "", n
@@ -113,18 +49,18 @@ func (l Limits) tooLarge(sdl string) (string, size) {
 
 // together reports schemas that are too much only together, each by itself so that the newest can be left out.
 func (l Limits) together(subs []*subgraph) []Error {
-	var all size
+	var all measure.Size
 	for _, s := range subs {
-		all.types, all.fields = all.types+s.holds.types, all.fields+s.holds.fields
+		all.Types, all.Fields = all.Types+s.holds.Types, all.Fields+s.holds.Fields
 	}
-	if all.types <= l.AllTypes && all.fields <= l.AllFields {
+	if all.Types <= l.AllTypes && all.Fields <= l.AllFields {
 		return nil
 	}
 	e := Error{
 		Code: SchemaTooLarge,
 		Message: fmt.Sprintf("the schemas have %d types and some %d fields, arguments and values together, and at most "+
 			"%d and %d are taken",
-			all.types, all.fields, l.AllTypes, l.AllFields),
+			all.Types, all.Fields, l.AllTypes, l.AllFields),
 	}
 	for _, s := range subs {
 		e.Subgraphs = append(e.Subgraphs, s.name)

@@ -7,14 +7,6 @@ import (
 	"testing"
 )
 
-func TestMeasure(t *testing.T) {
-	n := measure(`"""type X { a: Int }""" type A { a: Int, b(x: Int): String } # type B
-		enum E { X Y } extend type A @key(fields: "type C { d }") { c: [A!]! } scalar S "type" input I { x: Int = 3 } directive @d(a: Int) on FIELD typed`)
-	if n.types != 6 || n.fields < 7 || n.fields > 20 {
-		t.Errorf("got %+v, want 6 types and about 10 fields", n)
-	}
-}
-
 // TestTooLarge: a schema that is too much is refused before it is parsed, at little cost, and leaves the others alone.
 func TestTooLarge(t *testing.T) {
 	good := Subgraph{Name: "good", URL: "http://good", SDL: "type Query { a: Int }"}

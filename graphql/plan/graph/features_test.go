@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+	"github.com/catalyst-router/catalyst/graphql/plan/graph/feature"
 )
 
 // protected is a supergraph whose field is protected by the given directive, linked in the given way.
@@ -71,9 +72,9 @@ func TestUnknownFeatures(t *testing.T) {
 		"https://specs.apollo.dev/source/v0.1":        `@link(url: "https://specs.apollo.dev/source/v0.1", as: "authenticated", for: SECURITY)`,
 	} {
 		_, err := graph.Read(protected(link, ""))
-		if err == nil || !strings.Contains(err.Error(), graph.CodeUnsupportedFeature) ||
+		if err == nil || !strings.Contains(err.Error(), feature.Unsupported) ||
 			!strings.Contains(err.Error(), name) {
-			t.Errorf("%s: error %v, want %s that names it", link, err, graph.CodeUnsupportedFeature)
+			t.Errorf("%s: error %v, want %s that names it", link, err, feature.Unsupported)
 		}
 	}
 	for _, link := range []string{

@@ -17,7 +17,7 @@ import (
 // Read reads a supergraph schema. It understands the join specification v0.1 to v0.5 and, beside it, the features
 // inaccessible, authenticated, requiresScopes, policy, cost and context, whatever names @link gives them. A feature
 // that the schema links for: SECURITY or for: EXECUTION and that is none of these is an error
-// (CodeUnsupportedFeature), as the link specification asks; other features do not matter to execution.
+// (feature.Unsupported), as the link specification asks; other features do not matter to execution.
 //
 // The error says which part of the schema could not be understood. Elements that only break one field (a requirement
 // naming an unknown field) make that field unresolvable in that subgraph, not the graph.
@@ -34,8 +34,8 @@ func Read(sdl string) (*Graph, error) {
 func ReadDocument(doc *ast.SchemaDocument) (*Graph, error) { return new(Reader).ReadDocument(doc) }
 
 // Reader reads one supergraph after the other. Of types whose definitions are those of the last one (a
-// supergraph.Composer gives the same again where nothing changed) it makes what clients see only once. The zero value is
-// ready; it is not for concurrent use.
+// supergraph.Composer gives the same again where nothing changed) it makes what clients see only once. The zero value
+// is ready; it is not for concurrent use.
 type Reader struct {
 	shown     map[*ast.Definition]*ast.Definition // what clients see of the last graph's definitions
 	invisible map[string]bool                     // the last graph's types that clients do not see

@@ -1,16 +1,17 @@
-package supergraph
+// Package label knows what may label a progressive override.
+package label
 
 import (
 	"strconv"
 	"strings"
 )
 
-// validLabel reports whether a string may label a progressive override: a name with _ - : . and /, or percent(0 to
+// Valid reports whether a string may label a progressive override: a name with _ - : . and /, or percent(0 to
 // 100).
-func validLabel(s string) bool {
+func Valid(s string) bool {
 	if p, ok := strings.CutPrefix(s, "percent("); ok {
 		p, ok = strings.CutSuffix(p, ")")
-		return ok && validPercentage(p)
+		return ok && percentage(p)
 	}
 	for i, r := range s {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
@@ -21,7 +22,7 @@ func validLabel(s string) bool {
 	return s != ""
 }
 
-func validPercentage(s string) bool {
+func percentage(s string) bool {
 	if s == "100" {
 		return true
 	}
