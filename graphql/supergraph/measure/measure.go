@@ -1,5 +1,5 @@
-// Package measure counts what is in the text of a schema without parsing it, so that too much of it is refused before it
-// costs memory. It knows no limits: who composes has them.
+// Package measure counts what is in the text of a schema without parsing it, so that too much of it is refused before
+// it costs memory. It knows no limits: who composes has them.
 package measure
 
 import "strings"
