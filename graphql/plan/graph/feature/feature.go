@@ -1,5 +1,5 @@
-// Package feature reads which specifications a supergraph links, under which names it uses them, and whether this router
-// carries them out.
+// Package feature reads which specifications a supergraph links, under which names it uses them, and whether this
+// router carries them out.
 package feature
 
 import (
