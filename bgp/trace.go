@@ -14,6 +14,7 @@ const (
 	MaxTraceText   = 240              // bytes of what a step found
 	MaxTraceAdvice = 160              // bytes of what to do about it
 	MaxTraceBudget = 10 * time.Second // for the whole rest of a trace
+	MaxCallID      = 64               // bytes of a call's id
 )
 
 // TraceRequest asks the peer how a call to a service would go on from it (catalyst trace). It is answered by a
@@ -26,6 +27,9 @@ type TraceRequest struct {
 	Budget  time.Duration // how long the asker waits; at most MaxTraceBudget
 	// Search is set where the asker has no route itself: the receiver says what it knows of the name, or who does.
 	Search bool
+	// Call, if it is not empty, is the id of one call of the service (x-request-id): the receiver says what it remembers
+	// of it, and asks on away from the asker. Nothing is tried.
+	Call string
 }
 
 // TraceReply answers a TraceRequest: the receiver's own hop first, then those beyond it.

@@ -86,6 +86,14 @@ func NewRemoteKeys(cfg RemoteConfig) (*RemoteKeys, error) {
 // Fetched tells that the keys come from a URL, which may be away for a while and is tried again by Run.
 func (k *RemoteKeys) Fetched() bool { return k.fetch }
 
+// Keys are those that were had last; empty before there were any. They are not to be changed.
+func (k *RemoteKeys) Keys() token.KeySet {
+	if known := k.keys.Load(); known != nil {
+		return *known
+	}
+	return token.KeySet{}
+}
+
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -21,7 +21,8 @@ func traceRequestBody(m *bgp.TraceRequest) []byte {
 	b = appendText(b, 2, string(m.Service))
 	b = appendUint(b, 3, uint64(m.TTL))
 	b = appendUint(b, 4, millis(m.Budget))
-	return appendBool(b, 5, m.Search)
+	b = appendBool(b, 5, m.Search)
+	return appendText(b, 6, m.Call)
 }
 
 // traceReplyBody writes a reply, cut to the limits that the receiver keeps as well.
@@ -67,6 +68,8 @@ func decodeTraceRequest(b []byte) (*bgp.TraceRequest, error) {
 			m.Budget = min(duration(f.value), bgp.MaxTraceBudget)
 		case 5:
 			m.Search = f.value != 0
+		case 6:
+			m.Call = printable(f.bytes, bgp.MaxCallID)
 		}
 		return nil
 	})

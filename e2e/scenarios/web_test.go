@@ -26,5 +26,34 @@ func webScenarios() []scenario {
 			[]guard{one("what does not fit is counted", "cmd/internal/tap TestASlowWatcherMissesSome",
 				"cmd/internal/tap/tap.go",
 				"\t\tw.missed++\n", "")}},
+		{470, "calls over a border", "An organisation asks for what a node remembers of calls, " +
+			"and that node's operator has not agreed: it hears nothing.", []guard{
+			one("another organisation is answered where tap.join names it",
+				"cmd/internal/trace TestHalvesAreJoinedWithConsentAlone", "cmd/internal/trace/call.go",
+				"&& !t.src.Joins(asker.Org) {", "&& !t.src.Joins(asker.Org) && false {"),
+			one("another organisation is asked where tap.join names it",
+				"cmd/internal/trace TestHalvesAreJoinedWithConsentAlone", "cmd/internal/trace/call.go",
+				"case node.Org != self.Org && !t.src.Joins(node.Org):", "case false:"),
+		}},
+		{471, "somebody else's call", "A neighbour guesses the id of a call, or gives its own call that id: " +
+			"it hears of what it carried alone.", []guard{
+			one("a peer is told of calls that it sent or was sent", "cmd/internal/trace TestCallsOfOthersAreNotTold",
+				"cmd/internal/trace/call.go", "case s.From == asker:", "case true:"),
+		}},
+		{472, "secrets in the audit", "An operator redeems an invitation: the audit of the node says so, " +
+			"without the secret.", []guard{
+			one("arguments that are not known to be harmless are left out", "graphql/operator TestOrdersAreTold",
+				"graphql/operator/order.go", "for _, name := range arguments {", "for name := range o.given {"),
+		}},
+		{473, "flood of refusals", "Somebody is refused again and again: " +
+			"the disk does not fill, and how often it was is known.",
+			[]guard{
+				one("refusals are written down so often and no more", "cmd/internal/audit TestRefusalsAreBounded",
+					"cmd/internal/audit/audit.go", "&& !l.refusals.Allow()", "&& !l.refusals.Allow() && false"),
+				one("what is left out is counted", "cmd/internal/audit TestRefusalsAreBounded", "cmd/internal/audit/audit.go",
+					"\t\tl.leftOut++\n", ""),
+				one("the file is moved when it is full", "cmd/internal/audit TestFilesAreBounded", "cmd/internal/audit/audit.go",
+					"if l.size > fileBytes {", "if l.size > 100*fileBytes {"),
+			}},
 	}
 }

@@ -135,7 +135,8 @@ func rights() map[string]func(args) []right {
 
 		"graph": all("ROUTE_LIST"), "plan": all("ROUTE_LIST"), "checkSubgraph": all("ROUTE_LIST"), "refreshGraph": gateway,
 
-		"calls": all("MANAGE"), "callEdges": all("MANAGE"), "tap": all("MANAGE"),
+		"calls": all("MANAGE"), "callEdges": all("MANAGE"), "tap": all("MANAGE"), "callParts": all("MANAGE"),
+		"audit": all("MANAGE"), "credentials": all("MANAGE"),
 
 		"drain": all("MANAGE"), "renewCertificate": all("MANAGE"), "policy": all("MANAGE"),
 		"policyVersions": all("MANAGE"), "policyNodes": all("MANAGE"), "policyVersion": all("MANAGE"),
@@ -191,20 +192,28 @@ func apply(a args) []right {
 
 // allowed runs do if the caller may do operation to what its arguments name.
 func allowed[T any](ctx context.Context, r *resolver, operation string, do func() (T, error)) (T, error) {
-	var zero T
 	needs, known := r.rights[operation]
 	if !known {
+		var zero T
 		return zero, fmt.Errorf("%s is permitted to nobody: no right is defined for it", operation)
 	}
+	o := Order{Operation: operation}
 	var given args
 	if f := graphql.GetFieldContext(ctx); f != nil {
 		given = f.Args
+		o.audited = f.Object == "Mutation" || looksAtCalls(operation)
 	}
+	o.rights, o.given = needs(given), given
 	principal, _ := ctx.Value(principalKey{}).(policy.Bearer)
-	for _, n := range needs(given) {
+	for _, n := range o.rights {
 		if err := r.a.Authorize(ctx, Request{principal, operation, n.action, n.resource}); err != nil {
+			var zero T
+			o.Refused = true
+			r.ordered(ctx, o, err)
 			return zero, err
 		}
 	}
-	return do()
+	out, err := do()
+	r.ordered(ctx, o, err)
+	return out, err
 }

@@ -59,6 +59,16 @@ type ComplexityRoot struct {
 		Serial       func(childComplexity int) int
 	}
 
+	AuditEntry struct {
+		Action  func(childComplexity int) int
+		At      func(childComplexity int) int
+		By      func(childComplexity int) int
+		Detail  func(childComplexity int) int
+		LeftOut func(childComplexity int) int
+		Outcome func(childComplexity int) int
+		Target  func(childComplexity int) int
+	}
+
 	BrokenOperation struct {
 		Count  func(childComplexity int) int
 		Errors func(childComplexity int) int
@@ -92,6 +102,7 @@ type ComplexityRoot struct {
 		Envoy        func(childComplexity int) int
 		Flags        func(childComplexity int) int
 		GrpcStatus   func(childComplexity int) int
+		ID           func(childComplexity int) int
 		Method       func(childComplexity int) int
 		Number       func(childComplexity int) int
 		Organisation func(childComplexity int) int
@@ -119,6 +130,25 @@ type ComplexityRoot struct {
 		Median func(childComplexity int) int
 		P95    func(childComplexity int) int
 		To     func(childComplexity int) int
+	}
+
+	CallPart struct {
+		Node func(childComplexity int) int
+		Note func(childComplexity int) int
+		Seen func(childComplexity int) int
+	}
+
+	CallParts struct {
+		Complete func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+	}
+
+	CallSeen struct {
+		More  func(childComplexity int) int
+		Ok    func(childComplexity int) int
+		Text  func(childComplexity int) int
+		Took  func(childComplexity int) int
+		Where func(childComplexity int) int
 	}
 
 	Change struct {
@@ -151,6 +181,13 @@ type ComplexityRoot struct {
 	Count struct {
 		Count func(childComplexity int) int
 		Name  func(childComplexity int) int
+	}
+
+	Credentials struct {
+		Certificate func(childComplexity int) int
+		Issuers     func(childComplexity int) int
+		Membership  func(childComplexity int) int
+		Validities  func(childComplexity int) int
 	}
 
 	DNSName struct {
@@ -330,6 +367,14 @@ type ComplexityRoot struct {
 		Until        func(childComplexity int) int
 	}
 
+	Membership struct {
+		Alarm   func(childComplexity int) int
+		Error   func(childComplexity int) int
+		RenewAt func(childComplexity int) int
+		Returns func(childComplexity int) int
+		Service func(childComplexity int) int
+	}
+
 	Mutation struct {
 		AcceptPeering      func(childComplexity int, input AcceptInput) int
 		AgreeName          func(childComplexity int, service string, node string) int
@@ -387,6 +432,16 @@ type ComplexityRoot struct {
 		TableBytes           func(childComplexity int) int
 		Version              func(childComplexity int) int
 		Warnings             func(childComplexity int) int
+	}
+
+	NodeCertificate struct {
+		From     func(childComplexity int) int
+		Key      func(childComplexity int) int
+		Name     func(childComplexity int) int
+		Serial   func(childComplexity int) int
+		Sha256   func(childComplexity int) int
+		SignedBy func(childComplexity int) int
+		Until    func(childComplexity int) int
 	}
 
 	Offerer struct {
@@ -665,10 +720,13 @@ type ComplexityRoot struct {
 
 	Query struct {
 		Attestations    func(childComplexity int) int
+		Audit           func(childComplexity int, first int, filter AuditFilter) int
 		CallEdges       func(childComplexity int, filter CallFilter) int
+		CallParts       func(childComplexity int, service string, id string) int
 		Calls           func(childComplexity int, filter CallFilter, first int) int
 		CheckPolicy     func(childComplexity int, input PolicyInput) int
 		CheckSubgraph   func(childComplexity int, name string, sdl string) int
+		Credentials     func(childComplexity int) int
 		Decisions       func(childComplexity int, first int, denied bool) int
 		Discovery       func(childComplexity int) int
 		Envoys          func(childComplexity int) int
@@ -879,6 +937,22 @@ type ComplexityRoot struct {
 		Tokens    func(childComplexity int) int
 	}
 
+	TokenIssuer struct {
+		Disbelieved  func(childComplexity int) int
+		Heard        func(childComplexity int) int
+		Issuer       func(childComplexity int) int
+		Keys         func(childComplexity int) int
+		Organisation func(childComplexity int) int
+		Problem      func(childComplexity int) int
+		Refused      func(childComplexity int) int
+		Revocations  func(childComplexity int) int
+	}
+
+	TokenKey struct {
+		Algorithm func(childComplexity int) int
+		ID        func(childComplexity int) int
+	}
+
 	TokenUse struct {
 		How     func(childComplexity int) int
 		Service func(childComplexity int) int
@@ -935,6 +1009,14 @@ type ComplexityRoot struct {
 		Severity func(childComplexity int) int
 		Since    func(childComplexity int) int
 		Text     func(childComplexity int) int
+	}
+
+	Validity struct {
+		From         func(childComplexity int) int
+		Of           func(childComplexity int) int
+		Organisation func(childComplexity int) int
+		Until        func(childComplexity int) int
+		Warning      func(childComplexity int) int
 	}
 
 	Workload struct {
@@ -1024,6 +1106,9 @@ type QueryResolver interface {
 	Calls(ctx context.Context, filter CallFilter, first int) ([]Call, error)
 	CallEdges(ctx context.Context, filter CallFilter) ([]CallEdge, error)
 	Discovery(ctx context.Context) ([]Discovery, error)
+	Audit(ctx context.Context, first int, filter AuditFilter) ([]AuditEntry, error)
+	Credentials(ctx context.Context) (*Credentials, error)
+	CallParts(ctx context.Context, service string, id string) (*CallParts, error)
 }
 type SubscriptionResolver interface {
 	Changes(ctx context.Context, match []string, peers bool) (<-chan *Change, error)
@@ -1133,6 +1218,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Attestation.Serial(childComplexity), true
+
+	case "AuditEntry.action":
+		if e.ComplexityRoot.AuditEntry.Action == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Action(childComplexity), true
+	case "AuditEntry.at":
+		if e.ComplexityRoot.AuditEntry.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.At(childComplexity), true
+	case "AuditEntry.by":
+		if e.ComplexityRoot.AuditEntry.By == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.By(childComplexity), true
+	case "AuditEntry.detail":
+		if e.ComplexityRoot.AuditEntry.Detail == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Detail(childComplexity), true
+	case "AuditEntry.leftOut":
+		if e.ComplexityRoot.AuditEntry.LeftOut == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.LeftOut(childComplexity), true
+	case "AuditEntry.outcome":
+		if e.ComplexityRoot.AuditEntry.Outcome == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Outcome(childComplexity), true
+	case "AuditEntry.target":
+		if e.ComplexityRoot.AuditEntry.Target == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Target(childComplexity), true
 
 	case "BrokenOperation.count":
 		if e.ComplexityRoot.BrokenOperation.Count == nil {
@@ -1275,6 +1403,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Call.GrpcStatus(childComplexity), true
+	case "Call.id":
+		if e.ComplexityRoot.Call.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Call.ID(childComplexity), true
 	case "Call.method":
 		if e.ComplexityRoot.Call.Method == nil {
 			break
@@ -1421,6 +1555,69 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.CallEdge.To(childComplexity), true
 
+	case "CallPart.node":
+		if e.ComplexityRoot.CallPart.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallPart.Node(childComplexity), true
+	case "CallPart.note":
+		if e.ComplexityRoot.CallPart.Note == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallPart.Note(childComplexity), true
+	case "CallPart.seen":
+		if e.ComplexityRoot.CallPart.Seen == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallPart.Seen(childComplexity), true
+
+	case "CallParts.complete":
+		if e.ComplexityRoot.CallParts.Complete == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallParts.Complete(childComplexity), true
+	case "CallParts.nodes":
+		if e.ComplexityRoot.CallParts.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallParts.Nodes(childComplexity), true
+
+	case "CallSeen.more":
+		if e.ComplexityRoot.CallSeen.More == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallSeen.More(childComplexity), true
+	case "CallSeen.ok":
+		if e.ComplexityRoot.CallSeen.Ok == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallSeen.Ok(childComplexity), true
+	case "CallSeen.text":
+		if e.ComplexityRoot.CallSeen.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallSeen.Text(childComplexity), true
+	case "CallSeen.took":
+		if e.ComplexityRoot.CallSeen.Took == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallSeen.Took(childComplexity), true
+	case "CallSeen.where":
+		if e.ComplexityRoot.CallSeen.Where == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallSeen.Where(childComplexity), true
+
 	case "Change.kind":
 		if e.ComplexityRoot.Change.Kind == nil {
 			break
@@ -1544,6 +1741,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Count.Name(childComplexity), true
+
+	case "Credentials.certificate":
+		if e.ComplexityRoot.Credentials.Certificate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Credentials.Certificate(childComplexity), true
+	case "Credentials.issuers":
+		if e.ComplexityRoot.Credentials.Issuers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Credentials.Issuers(childComplexity), true
+	case "Credentials.membership":
+		if e.ComplexityRoot.Credentials.Membership == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Credentials.Membership(childComplexity), true
+	case "Credentials.validities":
+		if e.ComplexityRoot.Credentials.Validities == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Credentials.Validities(childComplexity), true
 
 	case "DNSName.address":
 		if e.ComplexityRoot.DNSName.Address == nil {
@@ -2255,6 +2477,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.LedgerLine.Until(childComplexity), true
 
+	case "Membership.alarm":
+		if e.ComplexityRoot.Membership.Alarm == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Membership.Alarm(childComplexity), true
+	case "Membership.error":
+		if e.ComplexityRoot.Membership.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Membership.Error(childComplexity), true
+	case "Membership.renewAt":
+		if e.ComplexityRoot.Membership.RenewAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Membership.RenewAt(childComplexity), true
+	case "Membership.returns":
+		if e.ComplexityRoot.Membership.Returns == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Membership.Returns(childComplexity), true
+	case "Membership.service":
+		if e.ComplexityRoot.Membership.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Membership.Service(childComplexity), true
+
 	case "Mutation.acceptPeering":
 		if e.ComplexityRoot.Mutation.AcceptPeering == nil {
 			break
@@ -2662,6 +2915,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Node.Warnings(childComplexity), true
+
+	case "NodeCertificate.from":
+		if e.ComplexityRoot.NodeCertificate.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeCertificate.From(childComplexity), true
+	case "NodeCertificate.key":
+		if e.ComplexityRoot.NodeCertificate.Key == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeCertificate.Key(childComplexity), true
+	case "NodeCertificate.name":
+		if e.ComplexityRoot.NodeCertificate.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeCertificate.Name(childComplexity), true
+	case "NodeCertificate.serial":
+		if e.ComplexityRoot.NodeCertificate.Serial == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeCertificate.Serial(childComplexity), true
+	case "NodeCertificate.sha256":
+		if e.ComplexityRoot.NodeCertificate.Sha256 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeCertificate.Sha256(childComplexity), true
+	case "NodeCertificate.signedBy":
+		if e.ComplexityRoot.NodeCertificate.SignedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeCertificate.SignedBy(childComplexity), true
+	case "NodeCertificate.until":
+		if e.ComplexityRoot.NodeCertificate.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeCertificate.Until(childComplexity), true
 
 	case "Offerer.agreed":
 		if e.ComplexityRoot.Offerer.Agreed == nil {
@@ -3922,6 +4218,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Attestations(childComplexity), true
+	case "Query.audit":
+		if e.ComplexityRoot.Query.Audit == nil {
+			break
+		}
+
+		args, err := ec.field_Query_audit_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Audit(childComplexity, args["first"].(int), args["filter"].(AuditFilter)), true
 	case "Query.callEdges":
 		if e.ComplexityRoot.Query.CallEdges == nil {
 			break
@@ -3933,6 +4240,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.CallEdges(childComplexity, args["filter"].(CallFilter)), true
+	case "Query.callParts":
+		if e.ComplexityRoot.Query.CallParts == nil {
+			break
+		}
+
+		args, err := ec.field_Query_callParts_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.CallParts(childComplexity, args["service"].(string), args["id"].(string)), true
 	case "Query.calls":
 		if e.ComplexityRoot.Query.Calls == nil {
 			break
@@ -3966,6 +4284,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.CheckSubgraph(childComplexity, args["name"].(string), args["sdl"].(string)), true
+	case "Query.credentials":
+		if e.ComplexityRoot.Query.Credentials == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Credentials(childComplexity), true
 	case "Query.decisions":
 		if e.ComplexityRoot.Query.Decisions == nil {
 			break
@@ -5047,6 +5371,68 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Terms.Tokens(childComplexity), true
 
+	case "TokenIssuer.disbelieved":
+		if e.ComplexityRoot.TokenIssuer.Disbelieved == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TokenIssuer.Disbelieved(childComplexity), true
+	case "TokenIssuer.heard":
+		if e.ComplexityRoot.TokenIssuer.Heard == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TokenIssuer.Heard(childComplexity), true
+	case "TokenIssuer.issuer":
+		if e.ComplexityRoot.TokenIssuer.Issuer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TokenIssuer.Issuer(childComplexity), true
+	case "TokenIssuer.keys":
+		if e.ComplexityRoot.TokenIssuer.Keys == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TokenIssuer.Keys(childComplexity), true
+	case "TokenIssuer.organisation":
+		if e.ComplexityRoot.TokenIssuer.Organisation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TokenIssuer.Organisation(childComplexity), true
+	case "TokenIssuer.problem":
+		if e.ComplexityRoot.TokenIssuer.Problem == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TokenIssuer.Problem(childComplexity), true
+	case "TokenIssuer.refused":
+		if e.ComplexityRoot.TokenIssuer.Refused == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TokenIssuer.Refused(childComplexity), true
+	case "TokenIssuer.revocations":
+		if e.ComplexityRoot.TokenIssuer.Revocations == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TokenIssuer.Revocations(childComplexity), true
+
+	case "TokenKey.algorithm":
+		if e.ComplexityRoot.TokenKey.Algorithm == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TokenKey.Algorithm(childComplexity), true
+	case "TokenKey.id":
+		if e.ComplexityRoot.TokenKey.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TokenKey.ID(childComplexity), true
+
 	case "TokenUse.how":
 		if e.ComplexityRoot.TokenUse.How == nil {
 			break
@@ -5259,6 +5645,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.TrustFault.Text(childComplexity), true
 
+	case "Validity.from":
+		if e.ComplexityRoot.Validity.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Validity.From(childComplexity), true
+	case "Validity.of":
+		if e.ComplexityRoot.Validity.Of == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Validity.Of(childComplexity), true
+	case "Validity.organisation":
+		if e.ComplexityRoot.Validity.Organisation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Validity.Organisation(childComplexity), true
+	case "Validity.until":
+		if e.ComplexityRoot.Validity.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Validity.Until(childComplexity), true
+	case "Validity.warning":
+		if e.ComplexityRoot.Validity.Warning == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Validity.Warning(childComplexity), true
+
 	case "Workload.address":
 		if e.ComplexityRoot.Workload.Address == nil {
 			break
@@ -5325,6 +5742,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		return graphql.NewInputUnmarshalerIndex(
 			graphql.NewInputUnmarshaler("AcceptInput", ec.unmarshalInputAcceptInput),
 			graphql.NewInputUnmarshaler("ApplyInput", ec.unmarshalInputApplyInput),
+			graphql.NewInputUnmarshaler("AuditFilter", ec.unmarshalInputAuditFilter),
 			graphql.NewInputUnmarshaler("BundleEndpointInput", ec.unmarshalInputBundleEndpointInput),
 			graphql.NewInputUnmarshaler("CallFilter", ec.unmarshalInputCallFilter),
 			graphql.NewInputUnmarshaler("FilterInput", ec.unmarshalInputFilterInput),
@@ -5428,7 +5846,7 @@ func newExecutionContext(
 	}
 }
 
-//go:embed "schema.graphqls" "graph.graphqls" "policy.graphqls" "trust.graphqls" "filter.graphqls" "tap.graphqls" "discover.graphqls"
+//go:embed "schema.graphqls" "graph.graphqls" "policy.graphqls" "trust.graphqls" "filter.graphqls" "tap.graphqls" "discover.graphqls" "seen.graphqls"
 var sourcesFS embed.FS
 
 func sourceData(filename string) string {
@@ -5447,6 +5865,7 @@ var sources = []*ast.Source{
 	{Name: "filter.graphqls", Input: sourceData("filter.graphqls"), BuiltIn: false},
 	{Name: "tap.graphqls", Input: sourceData("tap.graphqls"), BuiltIn: false},
 	{Name: "discover.graphqls", Input: sourceData("discover.graphqls"), BuiltIn: false},
+	{Name: "seen.graphqls", Input: sourceData("seen.graphqls"), BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -5492,6 +5911,26 @@ func (ec *executionContext) childFields_Attestation(ctx context.Context, field g
 		return ec.fieldContext_Attestation_paths(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Attestation", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "at":
+		return ec.fieldContext_AuditEntry_at(ctx, field)
+	case "by":
+		return ec.fieldContext_AuditEntry_by(ctx, field)
+	case "action":
+		return ec.fieldContext_AuditEntry_action(ctx, field)
+	case "target":
+		return ec.fieldContext_AuditEntry_target(ctx, field)
+	case "outcome":
+		return ec.fieldContext_AuditEntry_outcome(ctx, field)
+	case "detail":
+		return ec.fieldContext_AuditEntry_detail(ctx, field)
+	case "leftOut":
+		return ec.fieldContext_AuditEntry_leftOut(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntry", field.Name)
 }
 
 func (ec *executionContext) childFields_BrokenOperation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5588,6 +6027,8 @@ func (ec *executionContext) childFields_Call(ctx context.Context, field graphql.
 		return ec.fieldContext_Call_received(ctx, field)
 	case "trace":
 		return ec.fieldContext_Call_trace(ctx, field)
+	case "id":
+		return ec.fieldContext_Call_id(ctx, field)
 	case "principal":
 		return ec.fieldContext_Call_principal(ctx, field)
 	case "policies":
@@ -5616,6 +6057,44 @@ func (ec *executionContext) childFields_CallEdge(ctx context.Context, field grap
 		return ec.fieldContext_CallEdge_p95(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CallEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_CallPart(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_CallPart_node(ctx, field)
+	case "note":
+		return ec.fieldContext_CallPart_note(ctx, field)
+	case "seen":
+		return ec.fieldContext_CallPart_seen(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CallPart", field.Name)
+}
+
+func (ec *executionContext) childFields_CallParts(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "nodes":
+		return ec.fieldContext_CallParts_nodes(ctx, field)
+	case "complete":
+		return ec.fieldContext_CallParts_complete(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CallParts", field.Name)
+}
+
+func (ec *executionContext) childFields_CallSeen(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "where":
+		return ec.fieldContext_CallSeen_where(ctx, field)
+	case "ok":
+		return ec.fieldContext_CallSeen_ok(ctx, field)
+	case "took":
+		return ec.fieldContext_CallSeen_took(ctx, field)
+	case "text":
+		return ec.fieldContext_CallSeen_text(ctx, field)
+	case "more":
+		return ec.fieldContext_CallSeen_more(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CallSeen", field.Name)
 }
 
 func (ec *executionContext) childFields_Change(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5680,6 +6159,20 @@ func (ec *executionContext) childFields_Count(ctx context.Context, field graphql
 		return ec.fieldContext_Count_count(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Count", field.Name)
+}
+
+func (ec *executionContext) childFields_Credentials(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "certificate":
+		return ec.fieldContext_Credentials_certificate(ctx, field)
+	case "membership":
+		return ec.fieldContext_Credentials_membership(ctx, field)
+	case "validities":
+		return ec.fieldContext_Credentials_validities(ctx, field)
+	case "issuers":
+		return ec.fieldContext_Credentials_issuers(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Credentials", field.Name)
 }
 
 func (ec *executionContext) childFields_DNSName(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6036,6 +6529,22 @@ func (ec *executionContext) childFields_LedgerLine(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type LedgerLine", field.Name)
 }
 
+func (ec *executionContext) childFields_Membership(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "service":
+		return ec.fieldContext_Membership_service(ctx, field)
+	case "renewAt":
+		return ec.fieldContext_Membership_renewAt(ctx, field)
+	case "error":
+		return ec.fieldContext_Membership_error(ctx, field)
+	case "alarm":
+		return ec.fieldContext_Membership_alarm(ctx, field)
+	case "returns":
+		return ec.fieldContext_Membership_returns(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Membership", field.Name)
+}
+
 func (ec *executionContext) childFields_NamePage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "listen":
@@ -6100,6 +6609,26 @@ func (ec *executionContext) childFields_Node(ctx context.Context, field graphql.
 		return ec.fieldContext_Node_warnings(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Node", field.Name)
+}
+
+func (ec *executionContext) childFields_NodeCertificate(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_NodeCertificate_name(ctx, field)
+	case "serial":
+		return ec.fieldContext_NodeCertificate_serial(ctx, field)
+	case "sha256":
+		return ec.fieldContext_NodeCertificate_sha256(ctx, field)
+	case "from":
+		return ec.fieldContext_NodeCertificate_from(ctx, field)
+	case "until":
+		return ec.fieldContext_NodeCertificate_until(ctx, field)
+	case "signedBy":
+		return ec.fieldContext_NodeCertificate_signedBy(ctx, field)
+	case "key":
+		return ec.fieldContext_NodeCertificate_key(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NodeCertificate", field.Name)
 }
 
 func (ec *executionContext) childFields_Offerer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6984,6 +7513,38 @@ func (ec *executionContext) childFields_Terms(ctx context.Context, field graphql
 	return nil, fmt.Errorf("no field named %q was found under type Terms", field.Name)
 }
 
+func (ec *executionContext) childFields_TokenIssuer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "issuer":
+		return ec.fieldContext_TokenIssuer_issuer(ctx, field)
+	case "organisation":
+		return ec.fieldContext_TokenIssuer_organisation(ctx, field)
+	case "keys":
+		return ec.fieldContext_TokenIssuer_keys(ctx, field)
+	case "revocations":
+		return ec.fieldContext_TokenIssuer_revocations(ctx, field)
+	case "heard":
+		return ec.fieldContext_TokenIssuer_heard(ctx, field)
+	case "problem":
+		return ec.fieldContext_TokenIssuer_problem(ctx, field)
+	case "refused":
+		return ec.fieldContext_TokenIssuer_refused(ctx, field)
+	case "disbelieved":
+		return ec.fieldContext_TokenIssuer_disbelieved(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TokenIssuer", field.Name)
+}
+
+func (ec *executionContext) childFields_TokenKey(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_TokenKey_id(ctx, field)
+	case "algorithm":
+		return ec.fieldContext_TokenKey_algorithm(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TokenKey", field.Name)
+}
+
 func (ec *executionContext) childFields_TokenUse(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "service":
@@ -7098,6 +7659,22 @@ func (ec *executionContext) childFields_TrustFault(ctx context.Context, field gr
 		return ec.fieldContext_TrustFault_seenBy(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TrustFault", field.Name)
+}
+
+func (ec *executionContext) childFields_Validity(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "of":
+		return ec.fieldContext_Validity_of(ctx, field)
+	case "organisation":
+		return ec.fieldContext_Validity_organisation(ctx, field)
+	case "from":
+		return ec.fieldContext_Validity_from(ctx, field)
+	case "until":
+		return ec.fieldContext_Validity_until(ctx, field)
+	case "warning":
+		return ec.fieldContext_Validity_warning(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Validity", field.Name)
 }
 
 func (ec *executionContext) childFields_Workload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7642,6 +8219,28 @@ func (ec *executionContext) field_Query___type_args(ctx context.Context, rawArgs
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_audit_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (AuditFilter, error) {
+			return ec.unmarshalNAuditFilter2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐAuditFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_callEdges_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -7653,6 +8252,28 @@ func (ec *executionContext) field_Query_callEdges_args(ctx context.Context, rawA
 		return nil, err
 	}
 	args["filter"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_callParts_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "service",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["service"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg1
 	return args, nil
 }
 
@@ -8576,6 +9197,167 @@ func (ec *executionContext) fieldContext_Attestation_paths(_ context.Context, fi
 	return fc, nil
 }
 
+func (ec *executionContext) _AuditEntry_at(ctx context.Context, field graphql.CollectedField, obj *AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "String")
+}
+
+func (ec *executionContext) _AuditEntry_by(ctx context.Context, field graphql.CollectedField, obj *AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_by(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.By, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_by(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "String")
+}
+
+func (ec *executionContext) _AuditEntry_action(ctx context.Context, field graphql.CollectedField, obj *AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_action(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Action, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_action(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "String")
+}
+
+func (ec *executionContext) _AuditEntry_target(ctx context.Context, field graphql.CollectedField, obj *AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_target(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Target, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_target(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "String")
+}
+
+func (ec *executionContext) _AuditEntry_outcome(ctx context.Context, field graphql.CollectedField, obj *AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_outcome(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Outcome, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_outcome(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "String")
+}
+
+func (ec *executionContext) _AuditEntry_detail(ctx context.Context, field graphql.CollectedField, obj *AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_detail(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Detail, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_detail(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "String")
+}
+
+func (ec *executionContext) _AuditEntry_leftOut(ctx context.Context, field graphql.CollectedField, obj *AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_leftOut(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LeftOut, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_leftOut(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, "Int")
+}
+
 func (ec *executionContext) _BrokenOperation_name(ctx context.Context, field graphql.CollectedField, obj *BrokenOperation) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9427,6 +10209,29 @@ func (ec *executionContext) fieldContext_Call_trace(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Call", field, false, false, "String")
 }
 
+func (ec *executionContext) _Call_id(ctx context.Context, field graphql.CollectedField, obj *Call) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Call_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Call_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Call", field, false, false, "String")
+}
+
 func (ec *executionContext) _Call_principal(ctx context.Context, field graphql.CollectedField, obj *Call) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9655,6 +10460,254 @@ func (ec *executionContext) _CallEdge_p95(ctx context.Context, field graphql.Col
 }
 func (ec *executionContext) fieldContext_CallEdge_p95(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CallEdge", field, false, false, "Float")
+}
+
+func (ec *executionContext) _CallPart_node(ctx context.Context, field graphql.CollectedField, obj *CallPart) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallPart_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallPart_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallPart", field, false, false, "String")
+}
+
+func (ec *executionContext) _CallPart_note(ctx context.Context, field graphql.CollectedField, obj *CallPart) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallPart_note(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Note, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallPart_note(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallPart", field, false, false, "String")
+}
+
+func (ec *executionContext) _CallPart_seen(ctx context.Context, field graphql.CollectedField, obj *CallPart) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallPart_seen(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Seen, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []CallSeen) graphql.Marshaler {
+			return ec.marshalNCallSeen2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallSeenᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallPart_seen(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CallPart",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CallSeen(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CallParts_nodes(ctx context.Context, field graphql.CollectedField, obj *CallParts) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallParts_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []CallPart) graphql.Marshaler {
+			return ec.marshalNCallPart2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallPartᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallParts_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CallParts",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CallPart(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CallParts_complete(ctx context.Context, field graphql.CollectedField, obj *CallParts) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallParts_complete(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Complete, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallParts_complete(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallParts", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _CallSeen_where(ctx context.Context, field graphql.CollectedField, obj *CallSeen) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallSeen_where(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Where, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallSeen_where(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallSeen", field, false, false, "String")
+}
+
+func (ec *executionContext) _CallSeen_ok(ctx context.Context, field graphql.CollectedField, obj *CallSeen) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallSeen_ok(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ok, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallSeen_ok(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallSeen", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _CallSeen_took(ctx context.Context, field graphql.CollectedField, obj *CallSeen) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallSeen_took(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Took, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallSeen_took(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallSeen", field, false, false, "Float")
+}
+
+func (ec *executionContext) _CallSeen_text(ctx context.Context, field graphql.CollectedField, obj *CallSeen) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallSeen_text(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Text, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallSeen_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallSeen", field, false, false, "String")
+}
+
+func (ec *executionContext) _CallSeen_more(ctx context.Context, field graphql.CollectedField, obj *CallSeen) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CallSeen_more(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.More, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CallSeen_more(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CallSeen", field, false, false, "String")
 }
 
 func (ec *executionContext) _Change_kind(ctx context.Context, field graphql.CollectedField, obj *Change) (ret graphql.Marshaler) {
@@ -10151,6 +11204,134 @@ func (ec *executionContext) _Count_count(ctx context.Context, field graphql.Coll
 }
 func (ec *executionContext) fieldContext_Count_count(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Count", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Credentials_certificate(ctx context.Context, field graphql.CollectedField, obj *Credentials) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Credentials_certificate(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Certificate, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v NodeCertificate) graphql.Marshaler {
+			return ec.marshalNNodeCertificate2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐNodeCertificate(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Credentials_certificate(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Credentials",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NodeCertificate(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Credentials_membership(ctx context.Context, field graphql.CollectedField, obj *Credentials) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Credentials_membership(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Membership, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Membership) graphql.Marshaler {
+			return ec.marshalOMembership2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐMembership(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Credentials_membership(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Credentials",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Membership(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Credentials_validities(ctx context.Context, field graphql.CollectedField, obj *Credentials) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Credentials_validities(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Validities, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []Validity) graphql.Marshaler {
+			return ec.marshalNValidity2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐValidityᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Credentials_validities(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Credentials",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Validity(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Credentials_issuers(ctx context.Context, field graphql.CollectedField, obj *Credentials) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Credentials_issuers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Issuers, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []TokenIssuer) graphql.Marshaler {
+			return ec.marshalNTokenIssuer2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTokenIssuerᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Credentials_issuers(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Credentials",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TokenIssuer(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _DNSName_service(ctx context.Context, field graphql.CollectedField, obj *DNSName) (ret graphql.Marshaler) {
@@ -12958,6 +14139,121 @@ func (ec *executionContext) fieldContext_LedgerLine_last(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("LedgerLine", field, false, false, "String")
 }
 
+func (ec *executionContext) _Membership_service(ctx context.Context, field graphql.CollectedField, obj *Membership) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Membership_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Membership_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Membership", field, false, false, "String")
+}
+
+func (ec *executionContext) _Membership_renewAt(ctx context.Context, field graphql.CollectedField, obj *Membership) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Membership_renewAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RenewAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Membership_renewAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Membership", field, false, false, "String")
+}
+
+func (ec *executionContext) _Membership_error(ctx context.Context, field graphql.CollectedField, obj *Membership) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Membership_error(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Error, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Membership_error(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Membership", field, false, false, "String")
+}
+
+func (ec *executionContext) _Membership_alarm(ctx context.Context, field graphql.CollectedField, obj *Membership) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Membership_alarm(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Alarm, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Membership_alarm(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Membership", field, false, false, "String")
+}
+
+func (ec *executionContext) _Membership_returns(ctx context.Context, field graphql.CollectedField, obj *Membership) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Membership_returns(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Returns, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Membership_returns(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Membership", field, false, false, "Int")
+}
+
 func (ec *executionContext) _Mutation_setPeer(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14556,6 +15852,167 @@ func (ec *executionContext) _Node_warnings(ctx context.Context, field graphql.Co
 }
 func (ec *executionContext) fieldContext_Node_warnings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Node", field, false, false, "String")
+}
+
+func (ec *executionContext) _NodeCertificate_name(ctx context.Context, field graphql.CollectedField, obj *NodeCertificate) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeCertificate_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeCertificate_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeCertificate", field, false, false, "String")
+}
+
+func (ec *executionContext) _NodeCertificate_serial(ctx context.Context, field graphql.CollectedField, obj *NodeCertificate) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeCertificate_serial(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Serial, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeCertificate_serial(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeCertificate", field, false, false, "String")
+}
+
+func (ec *executionContext) _NodeCertificate_sha256(ctx context.Context, field graphql.CollectedField, obj *NodeCertificate) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeCertificate_sha256(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Sha256, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeCertificate_sha256(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeCertificate", field, false, false, "String")
+}
+
+func (ec *executionContext) _NodeCertificate_from(ctx context.Context, field graphql.CollectedField, obj *NodeCertificate) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeCertificate_from(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.From, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeCertificate_from(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeCertificate", field, false, false, "String")
+}
+
+func (ec *executionContext) _NodeCertificate_until(ctx context.Context, field graphql.CollectedField, obj *NodeCertificate) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeCertificate_until(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Until, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeCertificate_until(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeCertificate", field, false, false, "String")
+}
+
+func (ec *executionContext) _NodeCertificate_signedBy(ctx context.Context, field graphql.CollectedField, obj *NodeCertificate) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeCertificate_signedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SignedBy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeCertificate_signedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeCertificate", field, false, false, "String")
+}
+
+func (ec *executionContext) _NodeCertificate_key(ctx context.Context, field graphql.CollectedField, obj *NodeCertificate) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeCertificate_key(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Key, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NodeCertificate_key(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeCertificate", field, false, false, "String")
 }
 
 func (ec *executionContext) _Offerer_node(ctx context.Context, field graphql.CollectedField, obj *Offerer) (ret graphql.Marshaler) {
@@ -21086,6 +22543,126 @@ func (ec *executionContext) fieldContext_Query_discovery(_ context.Context, fiel
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_audit(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_audit(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Audit(ctx, fc.Args["first"].(int), fc.Args["filter"].(AuditFilter))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []AuditEntry) graphql.Marshaler {
+			return ec.marshalNAuditEntry2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐAuditEntryᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_audit(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AuditEntry(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_audit_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_credentials(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_credentials(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Credentials(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Credentials) graphql.Marshaler {
+			return ec.marshalNCredentials2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCredentials(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_credentials(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Credentials(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_callParts(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_callParts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().CallParts(ctx, fc.Args["service"].(string), fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *CallParts) graphql.Marshaler {
+			return ec.marshalNCallParts2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallParts(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_callParts(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CallParts(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_callParts_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query___type(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -24068,6 +25645,245 @@ func (ec *executionContext) fieldContext_Terms_tokens(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Terms", field, false, false, "String")
 }
 
+func (ec *executionContext) _TokenIssuer_issuer(ctx context.Context, field graphql.CollectedField, obj *TokenIssuer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TokenIssuer_issuer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Issuer, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TokenIssuer_issuer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TokenIssuer", field, false, false, "String")
+}
+
+func (ec *executionContext) _TokenIssuer_organisation(ctx context.Context, field graphql.CollectedField, obj *TokenIssuer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TokenIssuer_organisation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Organisation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TokenIssuer_organisation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TokenIssuer", field, false, false, "String")
+}
+
+func (ec *executionContext) _TokenIssuer_keys(ctx context.Context, field graphql.CollectedField, obj *TokenIssuer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TokenIssuer_keys(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Keys, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []TokenKey) graphql.Marshaler {
+			return ec.marshalNTokenKey2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTokenKeyᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TokenIssuer_keys(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TokenIssuer",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TokenKey(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TokenIssuer_revocations(ctx context.Context, field graphql.CollectedField, obj *TokenIssuer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TokenIssuer_revocations(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Revocations, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TokenIssuer_revocations(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TokenIssuer", field, false, false, "Int")
+}
+
+func (ec *executionContext) _TokenIssuer_heard(ctx context.Context, field graphql.CollectedField, obj *TokenIssuer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TokenIssuer_heard(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Heard, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TokenIssuer_heard(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TokenIssuer", field, false, false, "String")
+}
+
+func (ec *executionContext) _TokenIssuer_problem(ctx context.Context, field graphql.CollectedField, obj *TokenIssuer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TokenIssuer_problem(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Problem, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TokenIssuer_problem(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TokenIssuer", field, false, false, "String")
+}
+
+func (ec *executionContext) _TokenIssuer_refused(ctx context.Context, field graphql.CollectedField, obj *TokenIssuer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TokenIssuer_refused(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Refused, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TokenIssuer_refused(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TokenIssuer", field, false, false, "String")
+}
+
+func (ec *executionContext) _TokenIssuer_disbelieved(ctx context.Context, field graphql.CollectedField, obj *TokenIssuer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TokenIssuer_disbelieved(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Disbelieved, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TokenIssuer_disbelieved(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TokenIssuer", field, false, false, "String")
+}
+
+func (ec *executionContext) _TokenKey_id(ctx context.Context, field graphql.CollectedField, obj *TokenKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TokenKey_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TokenKey_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TokenKey", field, false, false, "String")
+}
+
+func (ec *executionContext) _TokenKey_algorithm(ctx context.Context, field graphql.CollectedField, obj *TokenKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TokenKey_algorithm(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Algorithm, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TokenKey_algorithm(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TokenKey", field, false, false, "String")
+}
+
 func (ec *executionContext) _TokenUse_service(ctx context.Context, field graphql.CollectedField, obj *TokenUse) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -24884,6 +26700,121 @@ func (ec *executionContext) _TrustFault_seenBy(ctx context.Context, field graphq
 }
 func (ec *executionContext) fieldContext_TrustFault_seenBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("TrustFault", field, false, false, "String")
+}
+
+func (ec *executionContext) _Validity_of(ctx context.Context, field graphql.CollectedField, obj *Validity) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Validity_of(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Of, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Validity_of(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Validity", field, false, false, "String")
+}
+
+func (ec *executionContext) _Validity_organisation(ctx context.Context, field graphql.CollectedField, obj *Validity) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Validity_organisation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Organisation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Validity_organisation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Validity", field, false, false, "String")
+}
+
+func (ec *executionContext) _Validity_from(ctx context.Context, field graphql.CollectedField, obj *Validity) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Validity_from(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.From, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Validity_from(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Validity", field, false, false, "String")
+}
+
+func (ec *executionContext) _Validity_until(ctx context.Context, field graphql.CollectedField, obj *Validity) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Validity_until(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Until, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Validity_until(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Validity", field, false, false, "String")
+}
+
+func (ec *executionContext) _Validity_warning(ctx context.Context, field graphql.CollectedField, obj *Validity) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Validity_warning(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Warning, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Validity_warning(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Validity", field, false, false, "String")
 }
 
 func (ec *executionContext) _Workload_ordered(ctx context.Context, field graphql.CollectedField, obj *Workload) (ret graphql.Marshaler) {
@@ -26322,6 +28253,72 @@ func UnmarshalApplyInput(ctx context.Context, raw any) (ApplyInput, error) {
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputAuditFilter(ctx context.Context, obj any) (AuditFilter, error) {
+	var it AuditFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["outcome"]; !present {
+		asMap["outcome"] = ""
+	}
+	if _, present := asMap["action"]; !present {
+		asMap["action"] = ""
+	}
+	if _, present := asMap["about"]; !present {
+		asMap["about"] = ""
+	}
+
+	fieldsInOrder := [...]string{"outcome", "action", "about"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "outcome":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("outcome"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Outcome = data
+		case "action":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("action"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Action = data
+		case "about":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("about"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.About = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalAuditFilter unmarshals raw into the AuditFilter input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalAuditFilter(ctx context.Context, raw any) (AuditFilter, error) {
+	var out AuditFilter
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "AuditFilter", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputBundleEndpointInput(ctx context.Context, obj any) (BundleEndpointInput, error) {
 	var it BundleEndpointInput
 	if obj == nil {
@@ -27557,6 +29554,69 @@ func (ec *executionContext) _Attestation(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
+var auditEntryImplementors = []string{"AuditEntry"}
+
+func (ec *executionContext) _AuditEntry(ctx context.Context, sel ast.SelectionSet, obj *AuditEntry) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, auditEntryImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AuditEntry")
+		case "at":
+			out.Values[i] = ec._AuditEntry_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "by":
+			out.Values[i] = ec._AuditEntry_by(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "action":
+			out.Values[i] = ec._AuditEntry_action(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "target":
+			out.Values[i] = ec._AuditEntry_target(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "outcome":
+			out.Values[i] = ec._AuditEntry_outcome(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "detail":
+			out.Values[i] = ec._AuditEntry_detail(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "leftOut":
+			out.Values[i] = ec._AuditEntry_leftOut(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var brokenOperationImplementors = []string{"BrokenOperation"}
 
 func (ec *executionContext) _BrokenOperation(ctx context.Context, sel ast.SelectionSet, obj *BrokenOperation) graphql.Marshaler {
@@ -27837,6 +29897,11 @@ func (ec *executionContext) _Call(ctx context.Context, sel ast.SelectionSet, obj
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "id":
+			out.Values[i] = ec._Call_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "principal":
 			out.Values[i] = ec._Call_principal(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -27912,6 +29977,140 @@ func (ec *executionContext) _CallEdge(ctx context.Context, sel ast.SelectionSet,
 			}
 		case "p95":
 			out.Values[i] = ec._CallEdge_p95(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var callPartImplementors = []string{"CallPart"}
+
+func (ec *executionContext) _CallPart(ctx context.Context, sel ast.SelectionSet, obj *CallPart) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, callPartImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CallPart")
+		case "node":
+			out.Values[i] = ec._CallPart_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "note":
+			out.Values[i] = ec._CallPart_note(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "seen":
+			out.Values[i] = ec._CallPart_seen(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var callPartsImplementors = []string{"CallParts"}
+
+func (ec *executionContext) _CallParts(ctx context.Context, sel ast.SelectionSet, obj *CallParts) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, callPartsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CallParts")
+		case "nodes":
+			out.Values[i] = ec._CallParts_nodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "complete":
+			out.Values[i] = ec._CallParts_complete(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var callSeenImplementors = []string{"CallSeen"}
+
+func (ec *executionContext) _CallSeen(ctx context.Context, sel ast.SelectionSet, obj *CallSeen) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, callSeenImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CallSeen")
+		case "where":
+			out.Values[i] = ec._CallSeen_where(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "ok":
+			out.Values[i] = ec._CallSeen_ok(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "took":
+			out.Values[i] = ec._CallSeen_took(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "text":
+			out.Values[i] = ec._CallSeen_text(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "more":
+			out.Values[i] = ec._CallSeen_more(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -28124,6 +30323,54 @@ func (ec *executionContext) _Count(ctx context.Context, sel ast.SelectionSet, ob
 			}
 		case "count":
 			out.Values[i] = ec._Count_count(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var credentialsImplementors = []string{"Credentials"}
+
+func (ec *executionContext) _Credentials(ctx context.Context, sel ast.SelectionSet, obj *Credentials) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, credentialsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Credentials")
+		case "certificate":
+			out.Values[i] = ec._Credentials_certificate(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "membership":
+			out.Values[i] = ec._Credentials_membership(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "validities":
+			out.Values[i] = ec._Credentials_validities(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "issuers":
+			out.Values[i] = ec._Credentials_issuers(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -29303,6 +31550,59 @@ func (ec *executionContext) _LedgerLine(ctx context.Context, sel ast.SelectionSe
 	return out
 }
 
+var membershipImplementors = []string{"Membership"}
+
+func (ec *executionContext) _Membership(ctx context.Context, sel ast.SelectionSet, obj *Membership) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, membershipImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Membership")
+		case "service":
+			out.Values[i] = ec._Membership_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "renewAt":
+			out.Values[i] = ec._Membership_renewAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "error":
+			out.Values[i] = ec._Membership_error(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "alarm":
+			out.Values[i] = ec._Membership_alarm(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "returns":
+			out.Values[i] = ec._Membership_returns(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var mutationImplementors = []string{"Mutation"}
 
 func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet) graphql.Marshaler {
@@ -29671,6 +31971,69 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			}
 		case "warnings":
 			out.Values[i] = ec._Node_warnings(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var nodeCertificateImplementors = []string{"NodeCertificate"}
+
+func (ec *executionContext) _NodeCertificate(ctx context.Context, sel ast.SelectionSet, obj *NodeCertificate) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, nodeCertificateImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NodeCertificate")
+		case "name":
+			out.Values[i] = ec._NodeCertificate_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serial":
+			out.Values[i] = ec._NodeCertificate_serial(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "sha256":
+			out.Values[i] = ec._NodeCertificate_sha256(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "from":
+			out.Values[i] = ec._NodeCertificate_from(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "until":
+			out.Values[i] = ec._NodeCertificate_until(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "signedBy":
+			out.Values[i] = ec._NodeCertificate_signedBy(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "key":
+			out.Values[i] = ec._NodeCertificate_key(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -31625,6 +33988,24 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_discovery(ctx, field)
 				})
+		case "audit":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_audit(ctx, field)
+				})
+		case "credentials":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_credentials(ctx, field)
+				})
+		case "callParts":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_callParts(ctx, field)
+				})
 		case "__type":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Query___type(ctx, field)
@@ -32721,6 +35102,112 @@ func (ec *executionContext) _Terms(ctx context.Context, sel ast.SelectionSet, ob
 	return out
 }
 
+var tokenIssuerImplementors = []string{"TokenIssuer"}
+
+func (ec *executionContext) _TokenIssuer(ctx context.Context, sel ast.SelectionSet, obj *TokenIssuer) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, tokenIssuerImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TokenIssuer")
+		case "issuer":
+			out.Values[i] = ec._TokenIssuer_issuer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "organisation":
+			out.Values[i] = ec._TokenIssuer_organisation(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "keys":
+			out.Values[i] = ec._TokenIssuer_keys(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "revocations":
+			out.Values[i] = ec._TokenIssuer_revocations(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "heard":
+			out.Values[i] = ec._TokenIssuer_heard(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "problem":
+			out.Values[i] = ec._TokenIssuer_problem(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "refused":
+			out.Values[i] = ec._TokenIssuer_refused(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "disbelieved":
+			out.Values[i] = ec._TokenIssuer_disbelieved(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var tokenKeyImplementors = []string{"TokenKey"}
+
+func (ec *executionContext) _TokenKey(ctx context.Context, sel ast.SelectionSet, obj *TokenKey) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, tokenKeyImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TokenKey")
+		case "id":
+			out.Values[i] = ec._TokenKey_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "algorithm":
+			out.Values[i] = ec._TokenKey_algorithm(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var tokenUseImplementors = []string{"TokenUse"}
 
 func (ec *executionContext) _TokenUse(ctx context.Context, sel ast.SelectionSet, obj *TokenUse) graphql.Marshaler {
@@ -33095,6 +35582,59 @@ func (ec *executionContext) _TrustFault(ctx context.Context, sel ast.SelectionSe
 			}
 		case "seenBy":
 			out.Values[i] = ec._TrustFault_seenBy(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var validityImplementors = []string{"Validity"}
+
+func (ec *executionContext) _Validity(ctx context.Context, sel ast.SelectionSet, obj *Validity) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, validityImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Validity")
+		case "of":
+			out.Values[i] = ec._Validity_of(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "organisation":
+			out.Values[i] = ec._Validity_organisation(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "from":
+			out.Values[i] = ec._Validity_from(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "until":
+			out.Values[i] = ec._Validity_until(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "warning":
+			out.Values[i] = ec._Validity_warning(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -33608,6 +36148,31 @@ func (ec *executionContext) marshalNAttestation2ᚖgithubᚗcomᚋcatalystᚑrou
 	return ec._Attestation(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNAuditEntry2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐAuditEntry(ctx context.Context, sel ast.SelectionSet, v AuditEntry) graphql.Marshaler {
+	return ec._AuditEntry(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNAuditEntry2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐAuditEntryᚄ(ctx context.Context, sel ast.SelectionSet, v []AuditEntry) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAuditEntry2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐAuditEntry(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNAuditFilter2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐAuditFilter(ctx context.Context, v any) (AuditFilter, error) {
+	res, err := ec.unmarshalInputAuditFilter(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalNBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -33695,6 +36260,54 @@ func (ec *executionContext) unmarshalNCallFilter2githubᚗcomᚋcatalystᚑroute
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) marshalNCallPart2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallPart(ctx context.Context, sel ast.SelectionSet, v CallPart) graphql.Marshaler {
+	return ec._CallPart(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNCallPart2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallPartᚄ(ctx context.Context, sel ast.SelectionSet, v []CallPart) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNCallPart2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallPart(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNCallParts2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallParts(ctx context.Context, sel ast.SelectionSet, v *CallParts) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "CallParts!")
+		return graphql.Null
+	}
+	return ec._CallParts(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNCallSeen2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallSeen(ctx context.Context, sel ast.SelectionSet, v CallSeen) graphql.Marshaler {
+	return ec._CallSeen(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNCallSeen2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallSeenᚄ(ctx context.Context, sel ast.SelectionSet, v []CallSeen) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNCallSeen2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCallSeen(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNChange2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐChange(ctx context.Context, sel ast.SelectionSet, v *Change) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Change!")
@@ -33761,6 +36374,14 @@ func (ec *executionContext) marshalNCount2ᚕgithubᚗcomᚋcatalystᚑrouterᚋ
 	}
 
 	return ret
+}
+
+func (ec *executionContext) marshalNCredentials2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐCredentials(ctx context.Context, sel ast.SelectionSet, v *Credentials) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Credentials!")
+		return graphql.Null
+	}
+	return ec._Credentials(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNDNSName2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐDNSName(ctx context.Context, sel ast.SelectionSet, v DNSName) graphql.Marshaler {
@@ -34170,6 +36791,10 @@ func (ec *executionContext) marshalNNode2ᚖgithubᚗcomᚋcatalystᚑrouterᚋc
 		return graphql.Null
 	}
 	return ec._Node(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNNodeCertificate2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐNodeCertificate(ctx context.Context, sel ast.SelectionSet, v NodeCertificate) graphql.Marshaler {
+	return ec._NodeCertificate(ctx, sel, &v)
 }
 
 func (ec *executionContext) unmarshalNOfferInput2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐOfferInput(ctx context.Context, v any) (OfferInput, error) {
@@ -34953,6 +37578,46 @@ func (ec *executionContext) unmarshalNTermsInput2githubᚗcomᚋcatalystᚑroute
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) marshalNTokenIssuer2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTokenIssuer(ctx context.Context, sel ast.SelectionSet, v TokenIssuer) graphql.Marshaler {
+	return ec._TokenIssuer(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNTokenIssuer2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTokenIssuerᚄ(ctx context.Context, sel ast.SelectionSet, v []TokenIssuer) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTokenIssuer2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTokenIssuer(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNTokenKey2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTokenKey(ctx context.Context, sel ast.SelectionSet, v TokenKey) graphql.Marshaler {
+	return ec._TokenKey(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNTokenKey2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTokenKeyᚄ(ctx context.Context, sel ast.SelectionSet, v []TokenKey) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTokenKey2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTokenKey(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNTokenUse2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTokenUse(ctx context.Context, sel ast.SelectionSet, v TokenUse) graphql.Marshaler {
 	return ec._TokenUse(ctx, sel, &v)
 }
@@ -35058,6 +37723,26 @@ func (ec *executionContext) marshalNTrustFault2ᚕgithubᚗcomᚋcatalystᚑrout
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNTrustFault2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐTrustFault(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNValidity2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐValidity(ctx context.Context, sel ast.SelectionSet, v Validity) graphql.Marshaler {
+	return ec._Validity(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNValidity2ᚕgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐValidityᚄ(ctx context.Context, sel ast.SelectionSet, v []Validity) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNValidity2githubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐValidity(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -35281,6 +37966,13 @@ func (ec *executionContext) marshalOGraph2ᚖgithubᚗcomᚋcatalystᚑrouterᚋ
 		return graphql.Null
 	}
 	return ec._Graph(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOMembership2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐMembership(ctx context.Context, sel ast.SelectionSet, v *Membership) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Membership(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOPeer2ᚖgithubᚗcomᚋcatalystᚑrouterᚋcatalystᚋgraphqlᚋoperatorᚐPeer(ctx context.Context, sel ast.SelectionSet, v *Peer) graphql.Marshaler {

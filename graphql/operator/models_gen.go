@@ -54,6 +54,29 @@ type Attestation struct {
 	Paths []SignedPath `json:"paths"`
 }
 
+type AuditEntry struct {
+	At string `json:"at"`
+	By string `json:"by"`
+	// The operation of this API, or what happened to a peering: offer, redeem, refuse, accept, update, end, trust, withdraw.
+	Action string `json:"action"`
+	Target string `json:"target"`
+	// done, failed (it was permitted, and could not be done) or refused
+	Outcome string `json:"outcome"`
+	Detail  string `json:"detail"`
+	// How many refusals before it were not written down, since there were too many.
+	LeftOut int `json:"leftOut"`
+}
+
+// What entries have to be, all of it together; a text that is empty is any.
+type AuditFilter struct {
+	// done, failed or refused
+	Outcome string `json:"outcome"`
+	// An operation, such as setPeer.
+	Action string `json:"action"`
+	// A part of who ordered it, or of what it was done to.
+	About string `json:"about"`
+}
+
 type BrokenOperation struct {
 	Name   string   `json:"name"`
 	Text   string   `json:"text"`
@@ -128,6 +151,8 @@ type Call struct {
 	Sent     int    `json:"sent"`
 	Received int    `json:"received"`
 	Trace    string `json:"trace"`
+	// By which every node on its way knows it (x-request-id); empty for a connection.
+	ID string `json:"id"`
 	// Of the policy's decision: whom it took the caller for, the policies that made it, and its id.
 	Principal string `json:"principal"`
 	Policies  string `json:"policies"`
@@ -162,6 +187,31 @@ type CallFilter struct {
 	Slower int `json:"slower"`
 	// Of the last seconds; 0 for any.
 	Seconds int `json:"seconds"`
+}
+
+type CallPart struct {
+	Node string `json:"node"`
+	// Why there is nothing of it; empty if there is.
+	Note string     `json:"note"`
+	Seen []CallSeen `json:"seen"`
+}
+
+type CallParts struct {
+	Nodes []CallPart `json:"nodes"`
+	// Every node on the way remembers the call.
+	Complete bool `json:"complete"`
+}
+
+// A call as one node saw it; one that was tried again is there more than once.
+type CallSeen struct {
+	// http-egress, mesh-ingress or tcp
+	Where string `json:"where"`
+	Ok    bool   `json:"ok"`
+	// Milliseconds
+	Took float64 `json:"took"`
+	Text string  `json:"text"`
+	// How its operator finds out more.
+	More string `json:"more"`
 }
 
 type Change struct {
@@ -199,6 +249,17 @@ type CompositionError struct {
 type Count struct {
 	Name  string `json:"name"`
 	Count int    `json:"count"`
+}
+
+type Credentials struct {
+	// The certificate that this node shows.
+	Certificate NodeCertificate `json:"certificate"`
+	// How it is renewed; null where certificates are issued by hand.
+	Membership *Membership `json:"membership"`
+	// What ends: this node's certificate, its CA, the roots of each organisation.
+	Validities []Validity `json:"validities"`
+	// Whose tokens are looked at; none if tokens are not.
+	Issuers []TokenIssuer `json:"issuers"`
 }
 
 type DNSName struct {
@@ -448,6 +509,19 @@ type LedgerLine struct {
 	Last  string `json:"last"`
 }
 
+type Membership struct {
+	// HOST:PORT of the identity service.
+	Service string `json:"service"`
+	// When the next certificate is asked for.
+	RenewAt string `json:"renewAt"`
+	// Why the last attempt failed; empty if it did not.
+	Error string `json:"error"`
+	// The organisation's suspicion that the identity is copied; empty for none.
+	Alarm string `json:"alarm"`
+	// How often the node may come back after its certificate ended.
+	Returns int `json:"returns"`
+}
+
 type Mutation struct {
 }
 
@@ -488,6 +562,16 @@ type Node struct {
 	Missing []string `json:"missing"`
 	// What serves and is to be looked at: certificates that end soon.
 	Warnings []string `json:"warnings"`
+}
+
+type NodeCertificate struct {
+	Name     string `json:"name"`
+	Serial   string `json:"serial"`
+	Sha256   string `json:"sha256"`
+	From     string `json:"from"`
+	Until    string `json:"until"`
+	SignedBy string `json:"signedBy"`
+	Key      string `json:"key"`
 }
 
 type OfferInput struct {
@@ -1149,6 +1233,28 @@ type Tapped struct {
 	Missed int `json:"missed"`
 }
 
+// An issuer of tokens, and what this node knows of it.
+type TokenIssuer struct {
+	Issuer string `json:"issuer"`
+	// Empty for the one whose keys stand in a file or at a URL.
+	Organisation string     `json:"organisation"`
+	Keys         []TokenKey `json:"keys"`
+	// Revocations that are remembered, and when the issuer last said which there are; empty where it does not say.
+	Revocations int    `json:"revocations"`
+	Heard       string `json:"heard"`
+	// Why they do not come; empty if they do.
+	Problem string `json:"problem"`
+	// What is refused since they have not come for too long; empty for nothing.
+	Refused string `json:"refused"`
+	// Why none of its tokens is believed; empty if they are.
+	Disbelieved string `json:"disbelieved"`
+}
+
+type TokenKey struct {
+	ID        string `json:"id"`
+	Algorithm string `json:"algorithm"`
+}
+
 // What becomes of another organisation's tokens in calls of a service, or of all below *.NAME.
 type TokenUse struct {
 	Service string `json:"service"`
@@ -1221,6 +1327,16 @@ type TrustFault struct {
 	Since    string `json:"since"`
 	// this side or the other, which told it
 	SeenBy string `json:"seenBy"`
+}
+
+type Validity struct {
+	// svid (this node's certificate), ca (what signed it) or bundle (the roots of an organisation, the last of them that ends)
+	Of           string `json:"of"`
+	Organisation string `json:"organisation"`
+	From         string `json:"from"`
+	Until        string `json:"until"`
+	// What to do, once less than a third of the time is left.
+	Warning string `json:"warning"`
 }
 
 // One of the workloads that share a service's traffic, as checks, traces and Envoy reach it now.

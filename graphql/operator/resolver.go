@@ -18,6 +18,7 @@ type Backend interface {
 	FilterBackend
 	TapBackend
 	DiscoverBackend
+	SeenBackend
 	Node(ctx context.Context) (*Node, error)
 	Peers(ctx context.Context) ([]Peer, error)
 	Peer(ctx context.Context, node string) (*Peer, error)
@@ -63,8 +64,11 @@ const mostTokens = 20_000
 
 // Handler serves the API. A request has at most maxBody bytes, and queries are limited in complexity, since even an
 // operator mistypes.
+//
+// A backend that is an Auditor is told of what is ordered.
 func Handler(b Backend, a Authorizer, maxBody int64) http.Handler {
-	srv := handler.New(NewExecutableSchema(Config{Resolvers: &resolver{b, a, rights()}}))
+	auditor, _ := b.(Auditor)
+	srv := handler.New(NewExecutableSchema(Config{Resolvers: &resolver{b, a, auditor, rights()}}))
 	srv.AddTransport(transport.SSE{KeepAlivePingInterval: 10 * time.Second})
 	srv.AddTransport(transport.POST{})
 	srv.SetErrorPresenter(present)
@@ -75,8 +79,9 @@ func Handler(b Backend, a Authorizer, maxBody int64) http.Handler {
 }
 
 type resolver struct {
-	b Backend
-	a Authorizer
+	b       Backend
+	a       Authorizer
+	auditor Auditor // nil for nobody
 
 	rights map[string]func(args) []right // by operation
 }

@@ -1607,6 +1607,7 @@ type TraceRequest struct {
 	Ttl           uint32                 `protobuf:"varint,3,opt,name=ttl,proto3" json:"ttl,omitempty"`                           // nodes that may still be asked, at most 32
 	BudgetMs      uint64                 `protobuf:"varint,4,opt,name=budget_ms,json=budgetMs,proto3" json:"budget_ms,omitempty"` // at most 10,000
 	Search        bool                   `protobuf:"varint,5,opt,name=search,proto3" json:"search,omitempty"`                     // the asker has no route itself
+	Call          string                 `protobuf:"bytes,6,opt,name=call,proto3" json:"call,omitempty"`                          // what is remembered of this call (x-request-id) instead; at most 64 bytes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1674,6 +1675,13 @@ func (x *TraceRequest) GetSearch() bool {
 		return x.Search
 	}
 	return false
+}
+
+func (x *TraceRequest) GetCall() string {
+	if x != nil {
+		return x.Call
+	}
+	return ""
 }
 
 // TraceReply answers it.
@@ -2218,13 +2226,14 @@ const file_catalyst_peering_v1_peering_proto_rawDesc = "" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x12\n" +
 	"\x04kind\x18\x03 \x01(\rR\x04kind\x12\x12\n" +
 	"\x04text\x18\x04 \x01(\tR\x04text\x12\x12\n" +
-	"\x04hops\x18\x05 \x01(\rR\x04hops\"\x7f\n" +
+	"\x04hops\x18\x05 \x01(\rR\x04hops\"\x93\x01\n" +
 	"\fTraceRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x10\n" +
 	"\x03ttl\x18\x03 \x01(\rR\x03ttl\x12\x1b\n" +
 	"\tbudget_ms\x18\x04 \x01(\x04R\bbudgetMs\x12\x16\n" +
-	"\x06search\x18\x05 \x01(\bR\x06search\"O\n" +
+	"\x06search\x18\x05 \x01(\bR\x06search\x12\x12\n" +
+	"\x04call\x18\x06 \x01(\tR\x04call\"O\n" +
 	"\n" +
 	"TraceReply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x121\n" +

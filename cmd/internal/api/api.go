@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/catalyst-router/catalyst/auth/identity"
+	"github.com/catalyst-router/catalyst/auth/member"
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/attr"
 	"github.com/catalyst-router/catalyst/bgp/filter"
@@ -23,6 +24,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/rib"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/cmd/internal/attested"
+	"github.com/catalyst-router/catalyst/cmd/internal/audit"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/discover"
 	"github.com/catalyst-router/catalyst/cmd/internal/forwarding"
@@ -34,6 +36,7 @@ import (
 	"github.com/catalyst-router/catalyst/cmd/internal/nameserver"
 	"github.com/catalyst-router/catalyst/cmd/internal/offer"
 	"github.com/catalyst-router/catalyst/cmd/internal/ondemand"
+	"github.com/catalyst-router/catalyst/cmd/internal/seen"
 	"github.com/catalyst-router/catalyst/cmd/internal/tap"
 	"github.com/catalyst-router/catalyst/cmd/internal/tokens"
 	"github.com/catalyst-router/catalyst/cmd/internal/trace"
@@ -68,7 +71,10 @@ type Config struct {
 	Names     *nameserver.Server // nil if no names are answered
 	Tap       *tap.Tap           // nil if calls are not told
 	Discover  *discover.Room     // nil if nothing is found
-	Imported  *imported.Room     // nil unless services are brought into a cluster
+	Audit     *audit.Log
+	Imported  *imported.Room // nil unless services are brought into a cluster
+	// Member tells how it stands with the membership; nil where certificates are issued by hand.
+	Member func() member.Status
 	// Missing says what is missing before the node serves.
 	Missing func(ctx context.Context) []string
 	// Warnings are what an operator has to look after; nil for those of Identity.
@@ -81,12 +87,14 @@ type Config struct {
 // Identity is what is shown of the node's certificate. identity.Source is one.
 type Identity interface {
 	Material() *identity.Material
+	Validities() []identity.Validity
 	Warnings() []string
 	Err() error
 }
 
 // API does what the operator API is asked for.
 type API struct {
+	*seen.Room
 	cfg Config
 
 	mu       sync.Mutex
@@ -106,7 +114,14 @@ func (a *API) warnings() []string {
 }
 
 // New returns the answers of a node.
-func New(cfg Config) *API { return &API{cfg: cfg} }
+func New(cfg Config) *API {
+	a := &API{cfg: cfg}
+	a.Room = seen.New(seen.Config{
+		Audit: cfg.Audit, Identity: cfg.Identity, Member: cfg.Member, Tokens: cfg.Tokens, Tracer: cfg.Tracer,
+		Service: a.service,
+	})
+	return a
+}
 
 // Handler serves everything to whoever can open the Unix socket, who owns the node.
 func (a *API) Handler() http.Handler {

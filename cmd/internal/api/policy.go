@@ -12,6 +12,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/catalyst-router/catalyst/cmd/internal/judge"
+	"github.com/catalyst-router/catalyst/cmd/internal/seen"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 	"github.com/catalyst-router/catalyst/policy"
 	"github.com/catalyst-router/catalyst/policy/store"
@@ -204,7 +205,7 @@ func (a *API) SimulatePolicy(ctx context.Context, in operator.PolicyInput,
 // ApplyPolicy implements operator.Backend.
 func (a *API) ApplyPolicy(ctx context.Context, in operator.PolicyInput, note string,
 	anyway bool) (*operator.PolicyVersion, error) {
-	v, err := a.judge().Apply(ctx, sourceOf(in), operatorName, note, anyway)
+	v, err := a.judge().Apply(ctx, sourceOf(in), seen.Who(ctx), note, anyway)
 	if err != nil {
 		return nil, refused(err)
 	}
@@ -214,16 +215,13 @@ func (a *API) ApplyPolicy(ctx context.Context, in operator.PolicyInput, note str
 
 // RollbackPolicy implements operator.Backend.
 func (a *API) RollbackPolicy(ctx context.Context, number int, note string) (*operator.PolicyVersion, error) {
-	v, err := a.judge().Rollback(ctx, number, operatorName, note)
+	v, err := a.judge().Rollback(ctx, number, seen.Who(ctx), note)
 	if err != nil {
 		return nil, refused(err)
 	}
 	out := versionOf(v)
 	return &out, nil
 }
-
-// operatorName is who orders by the node's own socket: whoever may open it.
-const operatorName = "the owner of the node's socket"
 
 // PolicyNodes implements operator.Backend.
 func (a *API) PolicyNodes(context.Context) ([]operator.PolicyNode, error) {

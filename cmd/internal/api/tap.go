@@ -10,6 +10,7 @@ import (
 
 	"github.com/catalyst-router/catalyst/bgp"
 	"github.com/catalyst-router/catalyst/bgp/speaker"
+	"github.com/catalyst-router/catalyst/cmd/internal/seen"
 	"github.com/catalyst-router/catalyst/cmd/internal/tap"
 	"github.com/catalyst-router/catalyst/graphql/operator"
 )
@@ -120,11 +121,7 @@ func (a *API) Tap(ctx context.Context, in operator.CallFilter) (<-chan *operator
 
 // tapped leaves a trace of who looked at what.
 func (a *API) tapped(ctx context.Context, text string, in operator.CallFilter) {
-	who := operatorName
-	if p, ok := operator.Caller(ctx); ok {
-		who = p.Principal + " " + bgp.Printable(p.Subject)
-	}
-	a.cfg.Log.Info(text, "by", who, "service", bgp.Printable(in.Service), "from", bgp.Printable(in.From), "code",
+	a.cfg.Log.Info(text, "by", seen.Who(ctx), "service", bgp.Printable(in.Service), "from", bgp.Printable(in.From), "code",
 		bgp.Printable(in.Code), "outcome", bgp.Printable(in.Outcome))
 }
 
@@ -182,7 +179,7 @@ func (a *API) call(c *tap.Call, ahead []bgp.NodeID) *operator.Call {
 		Flags: append([]string{}, c.Flags...), Reason: c.Reason, Outcome: string(c.Outcome), Caller: c.Caller,
 		Organisation: string(c.Org), Way: []string{}, Upstream: c.Upstream,
 		Sent: int(c.Sent), Received: int(c.Received), //nolint:gosec // fewer than 2^63
-		Trace: c.Trace, Principal: c.Principal, Policies: c.Policies, Decision: c.Decision,
+		Trace: c.Trace, ID: c.ID, Principal: c.Principal, Policies: c.Policies, Decision: c.Decision,
 	}
 	for _, n := range c.Way(a.cfg.Node, ahead) {
 		out.Way = append(out.Way, n.String())

@@ -130,6 +130,7 @@ type Recording struct {
 
 // Tap is what the node is told of calls, for catalyst tap.
 type Tap struct {
+	Join      []string      `yaml:"join" doc:"organisations with which calls are joined: their nodes on the way of a call are asked what they remember of it, and are told what is remembered here (catalyst tap --join). Both sides have to name each other" default:"[]"`
 	Enabled   bool          `yaml:"enabled" doc:"have Envoy tell the node of calls as they end, for catalyst tap, the looking glass and the figures of who calls what" default:"false"`
 	Share     float64       `yaml:"share" doc:"how many of a hundred calls are told of, 0 to 100; those that failed, were denied or were slow are told of in any case" default:"100"`
 	Slow      time.Duration `yaml:"slow" doc:"from when on a call is slow, 1ms to 1h" default:"1s"`
@@ -454,6 +455,14 @@ func (c *Config) checkRun(bad func(key, format string, args ...any)) {
 	}
 	if n := c.Recording.Megabytes; n < 4 || n > 1<<20 {
 		bad("recording.megabytes", "%d: want 4 to %d", n, 1<<20)
+	}
+	for _, o := range c.Tap.Join {
+		if _, err := bgp.ParseOrg(o); err != nil {
+			bad("tap.join", "%v: want organisations such as bravo.example", err)
+		}
+	}
+	if len(c.Tap.Join) > 0 && !c.Tap.Enabled {
+		bad("tap.join", "%s: nothing is remembered of calls without tap.enabled", strings.Join(c.Tap.Join, ", "))
 	}
 	if s := c.Tap.Share; s < 0 || s > 100 || s != s {
 		bad("tap.share", "%g: want 0 to 100", s)

@@ -21,6 +21,7 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 	"github.com/catalyst-router/catalyst/cmd/internal/admin"
 	"github.com/catalyst-router/catalyst/cmd/internal/api"
+	"github.com/catalyst-router/catalyst/cmd/internal/audit"
 	"github.com/catalyst-router/catalyst/cmd/internal/cluster"
 	"github.com/catalyst-router/catalyst/cmd/internal/config"
 	"github.com/catalyst-router/catalyst/cmd/internal/discover"
@@ -72,6 +73,7 @@ type Daemon struct {
 	tokens    *tokens.Tokens // nil if tokens are not looked at
 	trust     *trust.Room
 	ledger    *ledger.Ledger
+	audit     *audit.Log
 	names     *nameserver.Server // nil without dns
 	found     *discover.Room
 	cluster   *cluster.Cluster // nil without Kubernetes
@@ -137,6 +139,9 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	// Forwarding goes on over this start if Envoy runs still, or can be given at once what it had (RFC 4724 §4.1).
 	restarted := d.envoy != nil && d.envoy.Running() != 0 || len(kept) > 0
 	met := metrics.New(d.tel.Meter)
+	if d.audit, err = audit.Open(filepath.Join(d.data, audit.File), d.tel.Log); err != nil {
+		return err
+	}
 	if err := d.others(ctx); err != nil {
 		return err
 	}
@@ -174,7 +179,8 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 	}
 	d.tracer = trace.New(trace.NewNode(trace.NodeConfig{
 		Node: d.self, Router: d.router, Offer: d.offer, Forwarding: d.forwarder, Identity: d.id, Envoy: d.envoy,
-		Egress: d.cfg.Envoy.Egress, Port: d.ports.Of, Tunnel: compiler.TunnelSocket,
+		Egress: d.cfg.Envoy.Egress, Port: d.ports.Of, Tunnel: compiler.TunnelSocket, Calls: d.remembered(),
+		Join: d.joined(),
 	}), policy, peering.NewTraceID)
 	if err := d.gateway(ctx); err != nil {
 		return err
@@ -196,7 +202,7 @@ func (d *Daemon) rooms(ctx context.Context, version string) error {
 		Offer:    d.offer, Forwarder: d.forwarder, Tracer: d.tracer, Ports: d.ports, Demand: d.demand, Envoy: d.envoy,
 		Graph:    d.graph,
 		Warnings: d.warnings, Renew: d.renew(), Judge: d.judge, Trust: d.trust, Ledger: d.used(), Names: d.names, Tap: d.tap,
-		Tokens: d.tokens, Discover: d.found, Imported: d.imported,
+		Tokens: d.tokens, Discover: d.found, Imported: d.imported, Audit: d.audit, Member: d.memberStatus(),
 		Missing: func(ctx context.Context) []string { return admin.Missing(ctx, d.checks()) },
 	})
 	if d.envoy != nil {

@@ -41,6 +41,9 @@ func (d *Daemon) close() {
 	if err := d.judge.Close(); err != nil {
 		d.tel.Log.Error("close the policies", "error", err)
 	}
+	if err := d.audit.Close(); err != nil {
+		d.tel.Log.Error("close the audit", "error", err)
+	}
 }
 
 // drain asks peers to prefer other paths, and waits until nothing of theirs is under way, for as long as is configured.

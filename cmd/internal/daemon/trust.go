@@ -41,7 +41,7 @@ func (k keys) Own(org bgp.Org) ([]attest.Key, error) { return k.attested().Own(o
 func (d *Daemon) others(ctx context.Context) (err error) {
 	cfg := trust.Config{
 		Node: d.self, Data: d.data, Listen: d.cfg.Peering.Listen, Identity: d.id, Store: d.journal,
-		Peers: neighbours{d}, Log: d.tel.Log, Attested: keys{d},
+		Peers: neighbours{d}, Log: d.tel.Log, Attested: keys{d}, Happened: d.happened,
 	}
 	if d.member != nil {
 		cfg.TokenKeys = d.member.Keys

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/catalyst-router/catalyst/cmd/internal/listen"
+	"github.com/catalyst-router/catalyst/cmd/internal/seen"
 	"github.com/catalyst-router/catalyst/graphql/operator/web"
 )
 
@@ -19,7 +20,8 @@ func (d *Daemon) serveWeb(ctx context.Context, l net.Listener) error {
 	for _, name := range d.cfg.WebHosts {
 		hosts = append(hosts, strings.ToLower(name))
 	}
-	cfg := web.Config{API: d.api.Handler(), Token: token, Hosts: hosts}
+	api := seen.Through("whoever has the token of the looking glass", d.api.Handler())
+	cfg := web.Config{API: api, Token: token, Hosts: hosts}
 	if d.mesh != nil {
 		cfg.Mesh = d.mesh.ForOperator()
 	}

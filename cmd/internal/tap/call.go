@@ -49,6 +49,7 @@ type Call struct {
 	Sent      uint64       // bytes of the answer's body, or to the application
 	Received  uint64
 	Trace     string // trace id (W3C), "" for none
+	ID        string // x-request-id, the same at every node; "" for a connection
 	Principal string // of the policy's decision, as are the next two
 	Policies  string
 	Decision  string
@@ -64,10 +65,13 @@ func clip(s string) string {
 	return bgp.Printable(s)
 }
 
+// clipTo is clip to so many bytes, without a sign that there was more.
+func clipTo(s string, most int) string { return bgp.Printable(s[:min(len(s), most)]) }
+
 // size is about what a call takes of memory.
 func (c *Call) size() int {
 	n := 320 + len(c.Envoy) + len(c.Service) + len(c.Method) + len(c.Path) + len(c.Reason) + len(c.Caller) + len(c.Org) +
-		len(c.Upstream) + len(c.Trace) + len(c.Principal) + len(c.Policies) + len(c.Decision) + 16*len(c.Flags)
+		len(c.Upstream) + len(c.Trace) + len(c.Principal) + len(c.Policies) + len(c.Decision) + len(c.ID) + 16*len(c.Flags)
 	for _, node := range c.Crossed {
 		n += 32 + len(node.Org) + len(node.Name)
 	}
@@ -83,6 +87,7 @@ func ofRequest(e *data.HTTPAccessLogEntry) *Call {
 		c.Method = m.String()
 	}
 	c.Path = withoutQuery(clip(req.GetPath()))
+	c.ID = clipTo(req.GetRequestId(), bgp.MaxCallID)
 	c.Status = int(resp.GetResponseCode().GetValue())
 	c.Reason = clip(resp.GetResponseCodeDetails())
 	c.Sent, c.Received = resp.GetResponseBodyBytes(), req.GetRequestBodyBytes()
@@ -220,6 +225,9 @@ func (c *Call) outcome() Outcome {
 	}
 	return OK
 }
+
+// Sender is the node that sent it; zero for an application beside this node.
+func (c *Call) Sender() bgp.NodeID { return c.callerNode() }
 
 // callerNode is the node of the caller's certificate; zero for an application beside this node.
 func (c *Call) callerNode() bgp.NodeID {

@@ -18,6 +18,7 @@ type Filter struct {
 	Outcome Outcome       // "" for any
 	Slower  time.Duration // than this; zero for any
 	Since   time.Time     // zero for any
+	ID      string        // "" for any
 }
 
 // Check refuses a filter that cannot choose anything.
@@ -62,6 +63,7 @@ func (f *Filter) Takes(c *Call) bool {
 	case f.Outcome != "" && c.Outcome != f.Outcome:
 	case f.Slower > 0 && c.Took <= f.Slower:
 	case c.At.Before(f.Since):
+	case f.ID != "" && c.ID != f.ID:
 	default:
 		return true
 	}

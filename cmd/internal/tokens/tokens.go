@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -346,10 +348,13 @@ type Status struct {
 	Interval    time.Duration // within which it is to
 	Revocations int           // that are remembered
 	Problem     string        // why the feed is down; "" if it is up
+	Keys        []token.Key   // of its tokens, by id
+	Disbelieved string        // why none of its tokens is believed; "" if they are
 	Stale       string        // what is refused since it is down for too long: "", "what is sensitive" or "everything"
 }
 
-// Status tells how it stands with each organisation that is followed, the own one first.
+// Status tells how it stands with each organisation that is followed, the own one first. The issuer whose keys stand in
+// a file or at a URL is not among them: see FromFile.
 func (t *Tokens) Status() []Status {
 	now := time.Now()
 	var all []Status
@@ -357,6 +362,7 @@ func (t *Tokens) Status() []Status {
 		set := f.Revocations()
 		s := Status{Org: f.Org(), Issuer: f.Issuer().Name, Revocations: set.Len()}
 		s.Heard, s.Interval = set.Freshness()
+		s.Keys, s.Disbelieved = listed(f.Keys()), t.disbelieved(s.Issuer)
 		if err := f.Err(); err != nil {
 			s.Problem = err.Error()
 		}
@@ -367,6 +373,30 @@ func (t *Tokens) Status() []Status {
 			s.Stale = "everything"
 		}
 		all = append(all, s)
+	}
+	return all
+}
+
+// FromFile tells how it stands with the issuer whose keys stand in a file or at a URL; nil if there is none.
+func (t *Tokens) FromFile() *Status {
+	if t.keys == nil {
+		return nil
+	}
+	return &Status{Issuer: t.cfg.Issuer, Keys: listed(t.keys.Keys())}
+}
+
+func (t *Tokens) disbelieved(issuer string) string {
+	if err := t.honours(issuer, ""); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// listed are keys in the order of their ids.
+func listed(keys token.KeySet) []token.Key {
+	all := make([]token.Key, 0, len(keys))
+	for _, id := range slices.Sorted(maps.Keys(keys)) {
+		all = append(all, *keys[id])
 	}
 	return all
 }

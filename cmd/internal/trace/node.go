@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,6 +69,10 @@ type NodeConfig struct {
 	// Tunnel returns the Unix socket at which this node's Envoy passes on to a node that is reached by its tunnels; ""
 	// for one that is dialled.
 	Tunnel func(bgp.NodeID) string
+	// Calls is what is remembered of a call; nil for a node that is not told of calls.
+	Calls func(svc bgp.Service, id string) []Seen
+	// Join are the organisations with which calls are joined.
+	Join []bgp.Org
 }
 
 // Node is what a running node knows and can try, for traces that begin here and those of peers.
@@ -295,6 +300,17 @@ func (n *Node) Tunnel(ctx context.Context, hop bgp.NodeID) (bool, error) {
 	}
 	return true, nil
 }
+
+// Calls implements Source.
+func (n *Node) Calls(svc bgp.Service, id string) ([]Seen, bool) {
+	if n.cfg.Calls == nil {
+		return nil, false
+	}
+	return n.cfg.Calls(svc, id), true
+}
+
+// Joins implements Source.
+func (n *Node) Joins(org bgp.Org) bool { return slices.Contains(n.cfg.Join, org) }
 
 // Ask implements Source.
 func (n *Node) Ask(ctx context.Context, peer bgp.NodeID, req bgp.TraceRequest) ([]bgp.TraceHop, error) {

@@ -105,6 +105,10 @@ type Source interface {
 	// Tunnel tells whether a next hop is reached by the tunnels that its Envoy holds to this node's, and an error if it
 	// holds none.
 	Tunnel(ctx context.Context, hop bgp.NodeID) (bool, error)
+	// Calls returns what this node remembers of a call of a service, oldest first; false if it remembers none at all.
+	Calls(svc bgp.Service, id string) ([]Seen, bool)
+	// Joins tells whether an organisation is asked about calls, and answered.
+	Joins(org bgp.Org) bool
 	// Ask puts a question to a peer.
 	Ask(ctx context.Context, peer bgp.NodeID, req bgp.TraceRequest) ([]bgp.TraceHop, error)
 }
@@ -139,6 +143,9 @@ func (t *Tracer) Begin(ctx context.Context, svc bgp.Service) ([]bgp.TraceHop, er
 
 // Answer goes on with a trace that a peer has brought here.
 func (t *Tracer) Answer(ctx context.Context, from bgp.NodeID, req bgp.TraceRequest) []bgp.TraceHop {
+	if req.Call != "" {
+		return t.answerCall(ctx, from, req)
+	}
 	hop := bgp.TraceHop{Node: t.src.Self()}
 	f, err := t.src.Facts(ctx, req.Service)
 	switch {

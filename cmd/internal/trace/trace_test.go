@@ -42,6 +42,8 @@ type fake struct {
 	silent error // what Ask of this node answers
 	tracer *Tracer
 	asked  atomic.Int64
+	calls  []Seen // nil if it is not told of calls
+	joins  []bgp.Org
 }
 
 func (f *fake) Self() bgp.NodeID { return f.self }
@@ -66,6 +68,9 @@ func (f *fake) Tunnel(_ context.Context, hop bgp.NodeID) (bool, error) {
 func (f *fake) Handshake(_ context.Context, hop bgp.NextHop) (string, error) {
 	return hop.Node.URI(), f.w.dead["tls "+hop.Node.Name]
 }
+
+func (f *fake) Calls(bgp.Service, string) ([]Seen, bool) { return f.calls, f.calls != nil }
+func (f *fake) Joins(org bgp.Org) bool                   { return slices.Contains(f.joins, org) }
 
 func (f *fake) Ask(ctx context.Context, peer bgp.NodeID, req bgp.TraceRequest) ([]bgp.TraceHop, error) {
 	n := f.w.nodes[peer]

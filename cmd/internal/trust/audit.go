@@ -23,14 +23,15 @@ const (
 type audit struct {
 	path string
 	log  *slog.Logger
+	tell func(federation.Event) // nil for nobody
 
 	mu       sync.Mutex
 	refusals *rate.Limiter
 	dropped  int // guarded by mu: refusals since the last that was written
 }
 
-func newAudit(path string, log *slog.Logger) *audit {
-	return &audit{path: path, log: log, refusals: rate.NewLimiter(refusalsRate, refusalBurst)}
+func newAudit(path string, log *slog.Logger, tell func(federation.Event)) *audit {
+	return &audit{path: path, log: log, tell: tell, refusals: rate.NewLimiter(refusalsRate, refusalBurst)}
 }
 
 // line is an event with how many were left out before it.
@@ -50,6 +51,9 @@ func (a *audit) write(e federation.Event) {
 	if err == nil {
 		a.dropped = 0
 		err = a.append(append(b, '\n'))
+	}
+	if a.tell != nil {
+		a.tell(e)
 	}
 	if err != nil {
 		a.log.Error("the audit of trust cannot be written", "file", a.path, "error", err)

@@ -68,7 +68,9 @@ type Config struct {
 	// Web are the roots by which endpoints of the web are judged; nil for the system's.
 	Web   *x509.CertPool
 	Peers Peers
-	Log   *slog.Logger
+	// Happened is told what is written into the audit; nil for nobody.
+	Happened func(federation.Event)
+	Log      *slog.Logger
 }
 
 // Room is a node's dealings with other organisations. It is safe for concurrent use.
@@ -96,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Room, error) {
 		busy:   map[bgp.NodeID]bool{},
 		told:   make(chan struct{}),
 		cfg:    cfg,
-		audit:  newAudit(filepath.Join(cfg.Data, auditFile), cfg.Log),
+		audit:  newAudit(filepath.Join(cfg.Data, auditFile), cfg.Log, cfg.Happened),
 	}
 	r.asker = federation.Asker{Mine: cfg.Identity.Certificate, Refused: cfg.Identity.Refused}
 	var err error

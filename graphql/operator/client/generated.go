@@ -540,6 +540,25 @@ func (v *AttestationFieldsPathsSignedPath) GetUntil() string { return v.Until }
 // GetCurrent returns AttestationFieldsPathsSignedPath.Current, and is useful for accessing the field via an interface.
 func (v *AttestationFieldsPathsSignedPath) GetCurrent() bool { return v.Current }
 
+// What entries have to be, all of it together; a text that is empty is any.
+type AuditFilter struct {
+	// done, failed or refused
+	Outcome string `json:"outcome"`
+	// An operation, such as setPeer.
+	Action string `json:"action"`
+	// A part of who ordered it, or of what it was done to.
+	About string `json:"about"`
+}
+
+// GetOutcome returns AuditFilter.Outcome, and is useful for accessing the field via an interface.
+func (v *AuditFilter) GetOutcome() string { return v.Outcome }
+
+// GetAction returns AuditFilter.Action, and is useful for accessing the field via an interface.
+func (v *AuditFilter) GetAction() string { return v.Action }
+
+// GetAbout returns AuditFilter.About, and is useful for accessing the field via an interface.
+func (v *AuditFilter) GetAbout() string { return v.About }
+
 type BundleEndpointInput struct {
 	Url string `json:"url"`
 	// https_web or https_spiffe
@@ -593,6 +612,8 @@ type CallFields struct {
 	Sent     int    `json:"sent"`
 	Received int    `json:"received"`
 	Trace    string `json:"trace"`
+	// By which every node on its way knows it (x-request-id); empty for a connection.
+	Id string `json:"id"`
 	// Of the policy's decision: whom it took the caller for, the policies that made it, and its id.
 	Principal string `json:"principal"`
 	Policies  string `json:"policies"`
@@ -658,6 +679,9 @@ func (v *CallFields) GetReceived() int { return v.Received }
 
 // GetTrace returns CallFields.Trace, and is useful for accessing the field via an interface.
 func (v *CallFields) GetTrace() string { return v.Trace }
+
+// GetId returns CallFields.Id, and is useful for accessing the field via an interface.
+func (v *CallFields) GetId() string { return v.Id }
 
 // GetPrincipal returns CallFields.Principal, and is useful for accessing the field via an interface.
 func (v *CallFields) GetPrincipal() string { return v.Principal }
@@ -1469,6 +1493,266 @@ type FreePortResponse struct {
 
 // GetFreePort returns FreePortResponse.FreePort, and is useful for accessing the field via an interface.
 func (v *FreePortResponse) GetFreePort() bool { return v.FreePort }
+
+// GetCallPartsCallParts includes the requested fields of the GraphQL type CallParts.
+type GetCallPartsCallParts struct {
+	// Every node on the way remembers the call.
+	Complete bool                                  `json:"complete"`
+	Nodes    []*GetCallPartsCallPartsNodesCallPart `json:"nodes"`
+}
+
+// GetComplete returns GetCallPartsCallParts.Complete, and is useful for accessing the field via an interface.
+func (v *GetCallPartsCallParts) GetComplete() bool { return v.Complete }
+
+// GetNodes returns GetCallPartsCallParts.Nodes, and is useful for accessing the field via an interface.
+func (v *GetCallPartsCallParts) GetNodes() []*GetCallPartsCallPartsNodesCallPart { return v.Nodes }
+
+// GetCallPartsCallPartsNodesCallPart includes the requested fields of the GraphQL type CallPart.
+type GetCallPartsCallPartsNodesCallPart struct {
+	Node string `json:"node"`
+	// Why there is nothing of it; empty if there is.
+	Note string                                            `json:"note"`
+	Seen []*GetCallPartsCallPartsNodesCallPartSeenCallSeen `json:"seen"`
+}
+
+// GetNode returns GetCallPartsCallPartsNodesCallPart.Node, and is useful for accessing the field via an interface.
+func (v *GetCallPartsCallPartsNodesCallPart) GetNode() string { return v.Node }
+
+// GetNote returns GetCallPartsCallPartsNodesCallPart.Note, and is useful for accessing the field via an interface.
+func (v *GetCallPartsCallPartsNodesCallPart) GetNote() string { return v.Note }
+
+// GetSeen returns GetCallPartsCallPartsNodesCallPart.Seen, and is useful for accessing the field via an interface.
+func (v *GetCallPartsCallPartsNodesCallPart) GetSeen() []*GetCallPartsCallPartsNodesCallPartSeenCallSeen {
+	return v.Seen
+}
+
+// GetCallPartsCallPartsNodesCallPartSeenCallSeen includes the requested fields of the GraphQL type CallSeen.
+// The GraphQL type's documentation follows.
+//
+// A call as one node saw it; one that was tried again is there more than once.
+type GetCallPartsCallPartsNodesCallPartSeenCallSeen struct {
+	// http-egress, mesh-ingress or tcp
+	Where string `json:"where"`
+	Ok    bool   `json:"ok"`
+	// Milliseconds
+	Took float64 `json:"took"`
+	Text string  `json:"text"`
+	// How its operator finds out more.
+	More string `json:"more"`
+}
+
+// GetWhere returns GetCallPartsCallPartsNodesCallPartSeenCallSeen.Where, and is useful for accessing the field via an interface.
+func (v *GetCallPartsCallPartsNodesCallPartSeenCallSeen) GetWhere() string { return v.Where }
+
+// GetOk returns GetCallPartsCallPartsNodesCallPartSeenCallSeen.Ok, and is useful for accessing the field via an interface.
+func (v *GetCallPartsCallPartsNodesCallPartSeenCallSeen) GetOk() bool { return v.Ok }
+
+// GetTook returns GetCallPartsCallPartsNodesCallPartSeenCallSeen.Took, and is useful for accessing the field via an interface.
+func (v *GetCallPartsCallPartsNodesCallPartSeenCallSeen) GetTook() float64 { return v.Took }
+
+// GetText returns GetCallPartsCallPartsNodesCallPartSeenCallSeen.Text, and is useful for accessing the field via an interface.
+func (v *GetCallPartsCallPartsNodesCallPartSeenCallSeen) GetText() string { return v.Text }
+
+// GetMore returns GetCallPartsCallPartsNodesCallPartSeenCallSeen.More, and is useful for accessing the field via an interface.
+func (v *GetCallPartsCallPartsNodesCallPartSeenCallSeen) GetMore() string { return v.More }
+
+// GetCallPartsResponse is returned by GetCallParts on success.
+type GetCallPartsResponse struct {
+	// What each node on the way of a call remembers of it, the caller's first. Nodes of another organisation are asked, and answered, where both sides name each other (tap.join).
+	// id is that of the call (Call.id).
+	CallParts *GetCallPartsCallParts `json:"callParts"`
+}
+
+// GetCallParts returns GetCallPartsResponse.CallParts, and is useful for accessing the field via an interface.
+func (v *GetCallPartsResponse) GetCallParts() *GetCallPartsCallParts { return v.CallParts }
+
+// GetCredentialsCredentials includes the requested fields of the GraphQL type Credentials.
+type GetCredentialsCredentials struct {
+	// The certificate that this node shows.
+	Certificate *GetCredentialsCredentialsCertificateNodeCertificate `json:"certificate"`
+	// How it is renewed; null where certificates are issued by hand.
+	Membership *GetCredentialsCredentialsMembership `json:"membership"`
+	// What ends: this node's certificate, its CA, the roots of each organisation.
+	Validities []*GetCredentialsCredentialsValiditiesValidity `json:"validities"`
+	// Whose tokens are looked at; none if tokens are not.
+	Issuers []*GetCredentialsCredentialsIssuersTokenIssuer `json:"issuers"`
+}
+
+// GetCertificate returns GetCredentialsCredentials.Certificate, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentials) GetCertificate() *GetCredentialsCredentialsCertificateNodeCertificate {
+	return v.Certificate
+}
+
+// GetMembership returns GetCredentialsCredentials.Membership, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentials) GetMembership() *GetCredentialsCredentialsMembership {
+	return v.Membership
+}
+
+// GetValidities returns GetCredentialsCredentials.Validities, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentials) GetValidities() []*GetCredentialsCredentialsValiditiesValidity {
+	return v.Validities
+}
+
+// GetIssuers returns GetCredentialsCredentials.Issuers, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentials) GetIssuers() []*GetCredentialsCredentialsIssuersTokenIssuer {
+	return v.Issuers
+}
+
+// GetCredentialsCredentialsCertificateNodeCertificate includes the requested fields of the GraphQL type NodeCertificate.
+type GetCredentialsCredentialsCertificateNodeCertificate struct {
+	Name     string `json:"name"`
+	Serial   string `json:"serial"`
+	Sha256   string `json:"sha256"`
+	From     string `json:"from"`
+	Until    string `json:"until"`
+	SignedBy string `json:"signedBy"`
+	Key      string `json:"key"`
+}
+
+// GetName returns GetCredentialsCredentialsCertificateNodeCertificate.Name, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsCertificateNodeCertificate) GetName() string { return v.Name }
+
+// GetSerial returns GetCredentialsCredentialsCertificateNodeCertificate.Serial, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsCertificateNodeCertificate) GetSerial() string { return v.Serial }
+
+// GetSha256 returns GetCredentialsCredentialsCertificateNodeCertificate.Sha256, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsCertificateNodeCertificate) GetSha256() string { return v.Sha256 }
+
+// GetFrom returns GetCredentialsCredentialsCertificateNodeCertificate.From, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsCertificateNodeCertificate) GetFrom() string { return v.From }
+
+// GetUntil returns GetCredentialsCredentialsCertificateNodeCertificate.Until, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsCertificateNodeCertificate) GetUntil() string { return v.Until }
+
+// GetSignedBy returns GetCredentialsCredentialsCertificateNodeCertificate.SignedBy, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsCertificateNodeCertificate) GetSignedBy() string { return v.SignedBy }
+
+// GetKey returns GetCredentialsCredentialsCertificateNodeCertificate.Key, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsCertificateNodeCertificate) GetKey() string { return v.Key }
+
+// GetCredentialsCredentialsIssuersTokenIssuer includes the requested fields of the GraphQL type TokenIssuer.
+// The GraphQL type's documentation follows.
+//
+// An issuer of tokens, and what this node knows of it.
+type GetCredentialsCredentialsIssuersTokenIssuer struct {
+	Issuer string `json:"issuer"`
+	// Empty for the one whose keys stand in a file or at a URL.
+	Organisation string                                                     `json:"organisation"`
+	Keys         []*GetCredentialsCredentialsIssuersTokenIssuerKeysTokenKey `json:"keys"`
+	// Revocations that are remembered, and when the issuer last said which there are; empty where it does not say.
+	Revocations int    `json:"revocations"`
+	Heard       string `json:"heard"`
+	// Why they do not come; empty if they do.
+	Problem string `json:"problem"`
+	// What is refused since they have not come for too long; empty for nothing.
+	Refused string `json:"refused"`
+	// Why none of its tokens is believed; empty if they are.
+	Disbelieved string `json:"disbelieved"`
+}
+
+// GetIssuer returns GetCredentialsCredentialsIssuersTokenIssuer.Issuer, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsIssuersTokenIssuer) GetIssuer() string { return v.Issuer }
+
+// GetOrganisation returns GetCredentialsCredentialsIssuersTokenIssuer.Organisation, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsIssuersTokenIssuer) GetOrganisation() string { return v.Organisation }
+
+// GetKeys returns GetCredentialsCredentialsIssuersTokenIssuer.Keys, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsIssuersTokenIssuer) GetKeys() []*GetCredentialsCredentialsIssuersTokenIssuerKeysTokenKey {
+	return v.Keys
+}
+
+// GetRevocations returns GetCredentialsCredentialsIssuersTokenIssuer.Revocations, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsIssuersTokenIssuer) GetRevocations() int { return v.Revocations }
+
+// GetHeard returns GetCredentialsCredentialsIssuersTokenIssuer.Heard, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsIssuersTokenIssuer) GetHeard() string { return v.Heard }
+
+// GetProblem returns GetCredentialsCredentialsIssuersTokenIssuer.Problem, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsIssuersTokenIssuer) GetProblem() string { return v.Problem }
+
+// GetRefused returns GetCredentialsCredentialsIssuersTokenIssuer.Refused, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsIssuersTokenIssuer) GetRefused() string { return v.Refused }
+
+// GetDisbelieved returns GetCredentialsCredentialsIssuersTokenIssuer.Disbelieved, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsIssuersTokenIssuer) GetDisbelieved() string { return v.Disbelieved }
+
+// GetCredentialsCredentialsIssuersTokenIssuerKeysTokenKey includes the requested fields of the GraphQL type TokenKey.
+type GetCredentialsCredentialsIssuersTokenIssuerKeysTokenKey struct {
+	Id        string `json:"id"`
+	Algorithm string `json:"algorithm"`
+}
+
+// GetId returns GetCredentialsCredentialsIssuersTokenIssuerKeysTokenKey.Id, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsIssuersTokenIssuerKeysTokenKey) GetId() string { return v.Id }
+
+// GetAlgorithm returns GetCredentialsCredentialsIssuersTokenIssuerKeysTokenKey.Algorithm, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsIssuersTokenIssuerKeysTokenKey) GetAlgorithm() string {
+	return v.Algorithm
+}
+
+// GetCredentialsCredentialsMembership includes the requested fields of the GraphQL type Membership.
+type GetCredentialsCredentialsMembership struct {
+	// HOST:PORT of the identity service.
+	Service string `json:"service"`
+	// When the next certificate is asked for.
+	RenewAt string `json:"renewAt"`
+	// Why the last attempt failed; empty if it did not.
+	Error string `json:"error"`
+	// The organisation's suspicion that the identity is copied; empty for none.
+	Alarm string `json:"alarm"`
+	// How often the node may come back after its certificate ended.
+	Returns int `json:"returns"`
+}
+
+// GetService returns GetCredentialsCredentialsMembership.Service, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsMembership) GetService() string { return v.Service }
+
+// GetRenewAt returns GetCredentialsCredentialsMembership.RenewAt, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsMembership) GetRenewAt() string { return v.RenewAt }
+
+// GetError returns GetCredentialsCredentialsMembership.Error, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsMembership) GetError() string { return v.Error }
+
+// GetAlarm returns GetCredentialsCredentialsMembership.Alarm, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsMembership) GetAlarm() string { return v.Alarm }
+
+// GetReturns returns GetCredentialsCredentialsMembership.Returns, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsMembership) GetReturns() int { return v.Returns }
+
+// GetCredentialsCredentialsValiditiesValidity includes the requested fields of the GraphQL type Validity.
+type GetCredentialsCredentialsValiditiesValidity struct {
+	// svid (this node's certificate), ca (what signed it) or bundle (the roots of an organisation, the last of them that ends)
+	Of           string `json:"of"`
+	Organisation string `json:"organisation"`
+	From         string `json:"from"`
+	Until        string `json:"until"`
+	// What to do, once less than a third of the time is left.
+	Warning string `json:"warning"`
+}
+
+// GetOf returns GetCredentialsCredentialsValiditiesValidity.Of, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsValiditiesValidity) GetOf() string { return v.Of }
+
+// GetOrganisation returns GetCredentialsCredentialsValiditiesValidity.Organisation, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsValiditiesValidity) GetOrganisation() string { return v.Organisation }
+
+// GetFrom returns GetCredentialsCredentialsValiditiesValidity.From, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsValiditiesValidity) GetFrom() string { return v.From }
+
+// GetUntil returns GetCredentialsCredentialsValiditiesValidity.Until, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsValiditiesValidity) GetUntil() string { return v.Until }
+
+// GetWarning returns GetCredentialsCredentialsValiditiesValidity.Warning, and is useful for accessing the field via an interface.
+func (v *GetCredentialsCredentialsValiditiesValidity) GetWarning() string { return v.Warning }
+
+// GetCredentialsResponse is returned by GetCredentials on success.
+type GetCredentialsResponse struct {
+	// By which certificate this node is known, by which roots and keys it knows others, and whose tokens it believes.
+	Credentials *GetCredentialsCredentials `json:"credentials"`
+}
+
+// GetCredentials returns GetCredentialsResponse.Credentials, and is useful for accessing the field via an interface.
+func (v *GetCredentialsResponse) GetCredentials() *GetCredentialsCredentials { return v.Credentials }
 
 // GetGraphGraph includes the requested fields of the GraphQL type Graph.
 type GetGraphGraph struct {
@@ -3576,6 +3860,51 @@ func (v *ListAttestationsResponse) GetAttestations() []*ListAttestationsAttestat
 	return v.Attestations
 }
 
+// ListAuditAuditAuditEntry includes the requested fields of the GraphQL type AuditEntry.
+type ListAuditAuditAuditEntry struct {
+	At string `json:"at"`
+	By string `json:"by"`
+	// The operation of this API, or what happened to a peering: offer, redeem, refuse, accept, update, end, trust, withdraw.
+	Action string `json:"action"`
+	Target string `json:"target"`
+	// done, failed (it was permitted, and could not be done) or refused
+	Outcome string `json:"outcome"`
+	Detail  string `json:"detail"`
+	// How many refusals before it were not written down, since there were too many.
+	LeftOut int `json:"leftOut"`
+}
+
+// GetAt returns ListAuditAuditAuditEntry.At, and is useful for accessing the field via an interface.
+func (v *ListAuditAuditAuditEntry) GetAt() string { return v.At }
+
+// GetBy returns ListAuditAuditAuditEntry.By, and is useful for accessing the field via an interface.
+func (v *ListAuditAuditAuditEntry) GetBy() string { return v.By }
+
+// GetAction returns ListAuditAuditAuditEntry.Action, and is useful for accessing the field via an interface.
+func (v *ListAuditAuditAuditEntry) GetAction() string { return v.Action }
+
+// GetTarget returns ListAuditAuditAuditEntry.Target, and is useful for accessing the field via an interface.
+func (v *ListAuditAuditAuditEntry) GetTarget() string { return v.Target }
+
+// GetOutcome returns ListAuditAuditAuditEntry.Outcome, and is useful for accessing the field via an interface.
+func (v *ListAuditAuditAuditEntry) GetOutcome() string { return v.Outcome }
+
+// GetDetail returns ListAuditAuditAuditEntry.Detail, and is useful for accessing the field via an interface.
+func (v *ListAuditAuditAuditEntry) GetDetail() string { return v.Detail }
+
+// GetLeftOut returns ListAuditAuditAuditEntry.LeftOut, and is useful for accessing the field via an interface.
+func (v *ListAuditAuditAuditEntry) GetLeftOut() int { return v.LeftOut }
+
+// ListAuditResponse is returned by ListAudit on success.
+type ListAuditResponse struct {
+	// What was ordered of this node, newest first: all that changes something, whoever looked at calls, what happened to peerings, and what policies refused. The newest 1000
+	// are at hand; the files audit.jsonl and audit.jsonl.1 of the data directory have more.
+	Audit []*ListAuditAuditAuditEntry `json:"audit"`
+}
+
+// GetAudit returns ListAuditResponse.Audit, and is useful for accessing the field via an interface.
+func (v *ListAuditResponse) GetAudit() []*ListAuditAuditAuditEntry { return v.Audit }
+
 // ListCallEdgesCallEdgesCallEdge includes the requested fields of the GraphQL type CallEdge.
 // The GraphQL type's documentation follows.
 //
@@ -3691,6 +4020,9 @@ func (v *ListCallsCallsCall) GetReceived() int { return v.CallFields.Received }
 // GetTrace returns ListCallsCallsCall.Trace, and is useful for accessing the field via an interface.
 func (v *ListCallsCallsCall) GetTrace() string { return v.CallFields.Trace }
 
+// GetId returns ListCallsCallsCall.Id, and is useful for accessing the field via an interface.
+func (v *ListCallsCallsCall) GetId() string { return v.CallFields.Id }
+
 // GetPrincipal returns ListCallsCallsCall.Principal, and is useful for accessing the field via an interface.
 func (v *ListCallsCallsCall) GetPrincipal() string { return v.CallFields.Principal }
 
@@ -3766,6 +4098,8 @@ type __premarshalListCallsCallsCall struct {
 
 	Trace string `json:"trace"`
 
+	Id string `json:"id"`
+
 	Principal string `json:"principal"`
 
 	Policies string `json:"policies"`
@@ -3804,6 +4138,7 @@ func (v *ListCallsCallsCall) __premarshalJSON() (*__premarshalListCallsCallsCall
 	retval.Sent = v.CallFields.Sent
 	retval.Received = v.CallFields.Received
 	retval.Trace = v.CallFields.Trace
+	retval.Id = v.CallFields.Id
 	retval.Principal = v.CallFields.Principal
 	retval.Policies = v.CallFields.Policies
 	retval.Decision = v.CallFields.Decision
@@ -8938,6 +9273,18 @@ type __FreePortInput struct {
 // GetService returns __FreePortInput.Service, and is useful for accessing the field via an interface.
 func (v *__FreePortInput) GetService() string { return v.Service }
 
+// __GetCallPartsInput is used internally by genqlient
+type __GetCallPartsInput struct {
+	Service string `json:"service"`
+	Id      string `json:"id"`
+}
+
+// GetService returns __GetCallPartsInput.Service, and is useful for accessing the field via an interface.
+func (v *__GetCallPartsInput) GetService() string { return v.Service }
+
+// GetId returns __GetCallPartsInput.Id, and is useful for accessing the field via an interface.
+func (v *__GetCallPartsInput) GetId() string { return v.Id }
+
 // __GetLedgerInput is used internally by genqlient
 type __GetLedgerInput struct {
 	Organisation string `json:"organisation"`
@@ -9017,6 +9364,18 @@ type __GraphHistoryInput struct {
 
 // GetFirst returns __GraphHistoryInput.First, and is useful for accessing the field via an interface.
 func (v *__GraphHistoryInput) GetFirst() int { return v.First }
+
+// __ListAuditInput is used internally by genqlient
+type __ListAuditInput struct {
+	First  int          `json:"first"`
+	Filter *AuditFilter `json:"filter,omitempty"`
+}
+
+// GetFirst returns __ListAuditInput.First, and is useful for accessing the field via an interface.
+func (v *__ListAuditInput) GetFirst() int { return v.First }
+
+// GetFilter returns __ListAuditInput.Filter, and is useful for accessing the field via an interface.
+func (v *__ListAuditInput) GetFilter() *AuditFilter { return v.Filter }
 
 // __ListCallEdgesInput is used internally by genqlient
 type __ListCallEdgesInput struct {
@@ -9994,6 +10353,118 @@ func FreePort(
 	}
 
 	data_ = &FreePortResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by GetCallParts.
+const GetCallParts_Operation = `
+query GetCallParts ($service: String!, $id: String!) {
+	callParts(service: $service, id: $id) {
+		complete
+		nodes {
+			node
+			note
+			seen {
+				where
+				ok
+				took
+				text
+				more
+			}
+		}
+	}
+}
+`
+
+func GetCallParts(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	service string,
+	id string,
+) (data_ *GetCallPartsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetCallParts",
+		Query:  GetCallParts_Operation,
+		Variables: &__GetCallPartsInput{
+			Service: service,
+			Id:      id,
+		},
+	}
+
+	data_ = &GetCallPartsResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by GetCredentials.
+const GetCredentials_Operation = `
+query GetCredentials {
+	credentials {
+		certificate {
+			name
+			serial
+			sha256
+			from
+			until
+			signedBy
+			key
+		}
+		membership {
+			service
+			renewAt
+			error
+			alarm
+			returns
+		}
+		validities {
+			of
+			organisation
+			from
+			until
+			warning
+		}
+		issuers {
+			issuer
+			organisation
+			keys {
+				id
+				algorithm
+			}
+			revocations
+			heard
+			problem
+			refused
+			disbelieved
+		}
+	}
+}
+`
+
+func GetCredentials(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *GetCredentialsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "GetCredentials",
+		Query:  GetCredentials_Operation,
+	}
+
+	data_ = &GetCredentialsResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -10994,6 +11465,48 @@ func ListAttestations(
 	return data_, err_
 }
 
+// The query executed by ListAudit.
+const ListAudit_Operation = `
+query ListAudit ($first: Int!, $filter: AuditFilter!) {
+	audit(first: $first, filter: $filter) {
+		at
+		by
+		action
+		target
+		outcome
+		detail
+		leftOut
+	}
+}
+`
+
+func ListAudit(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	first int,
+	filter *AuditFilter,
+) (data_ *ListAuditResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ListAudit",
+		Query:  ListAudit_Operation,
+		Variables: &__ListAuditInput{
+			First:  first,
+			Filter: filter,
+		},
+	}
+
+	data_ = &ListAuditResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The query executed by ListCallEdges.
 const ListCallEdges_Operation = `
 query ListCallEdges ($filter: CallFilter!) {
@@ -11062,6 +11575,7 @@ fragment CallFields on Call {
 	sent
 	received
 	trace
+	id
 	principal
 	policies
 	decision

@@ -319,7 +319,7 @@ func (a *app) printKeys(all []server.KeyInfo) error {
 }
 
 func (a *app) auditCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "audit", Short: "What the identity service did, and for whom"}
+	cmd := &cobra.Command{Use: "audit", Short: "What the identity service did, and for whom; what a node was ordered"}
 	at := organisation.Flags(cmd, nil)
 	show := &cobra.Command{
 		Use: "show", Short: "Audit entries, the oldest first",
@@ -373,6 +373,6 @@ func (a *app) auditCommand() *cobra.Command {
 		}
 		return a.Print(out, func(w io.Writer) { console.Row(w, fmt.Sprintf("%d:%s", out.Seq, out.Hash)) })
 	}
-	cmd.AddCommand(show, verify)
+	cmd.AddCommand(show, verify, a.auditNode())
 	return cmd
 }

@@ -3,6 +3,7 @@ package routing
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -36,7 +37,10 @@ func (a *app) tapCommand() *cobra.Command {
 	last := f.Duration("last", 0, "search the calls of this time instead of waiting for new ones")
 	recent := f.Int("recent", 0, "the newest so many of those that are remembered, 1 to 1000 (100 with --last)")
 	edges := f.Bool("edges", false, "how many went from each node to the next, of the last minute or of --last")
+	join := f.Bool("join", false, "with --recent or --last: what each node on the way of a call remembers of it, "+
+		"those of other organisations as far as both sides want it (tap.join)")
 	cmd.MarkFlagsMutuallyExclusive("denied", "failed")
+	cmd.MarkFlagsMutuallyExclusive("edges", "join")
 	cmd.MarkFlagsMutuallyExclusive("edges", "recent")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		filter := client.CallFilter{
@@ -54,14 +58,18 @@ func (a *app) tapCommand() *cobra.Command {
 		if *last < 0 || *last > 0 && *last < time.Second {
 			return console.Usage(fmt.Errorf("--last %s: want at least 1s", *last))
 		}
-		if *edges {
-			filter.Seconds = cmp.Or(filter.Seconds, 60)
-			return a.callEdges(cmd, filter)
-		}
 		if *recent == 0 && *last > 0 {
 			*recent = 100
 		}
-		if *recent > 0 {
+		switch {
+		case *edges:
+			filter.Seconds = cmp.Or(filter.Seconds, 60)
+			return a.callEdges(cmd, filter)
+		case *join && *recent == 0:
+			return console.Usage(errors.New("--join: want --recent or --last with it: calls that are over are asked about"))
+		case *join:
+			return a.joinedCalls(cmd, filter, *recent)
+		case *recent > 0:
 			return a.recentCalls(cmd, filter, *recent)
 		}
 		return a.followCalls(cmd, filter)
@@ -77,6 +85,50 @@ func (a *app) recentCalls(cmd *cobra.Command, filter client.CallFilter, n int) e
 	return a.Print(resp.Calls, func(w io.Writer) {
 		for i := len(resp.Calls) - 1; i >= 0; i-- {
 			fmt.Fprintln(w, callLine(&resp.Calls[i].CallFields))
+		}
+	})
+}
+
+// joined is a call with what each node on its way remembers of it.
+type joined struct {
+	Call  *client.CallFields                           `json:"call"`
+	Nodes []*client.GetCallPartsCallPartsNodesCallPart `json:"nodes"`
+}
+
+// mostJoined is how many calls are asked about at a time: each asks every node on its way.
+const mostJoined = 20
+
+func (a *app) joinedCalls(cmd *cobra.Command, filter client.CallFilter, n int) error {
+	resp, err := client.ListCalls(cmd.Context(), a.Client(), &filter, min(n, mostJoined))
+	if err != nil {
+		return err
+	}
+	all := []joined{}
+	for i := len(resp.Calls) - 1; i >= 0; i-- {
+		j := joined{Call: &resp.Calls[i].CallFields}
+		if j.Call.Id != "" && j.Call.Service != "" {
+			parts, err := client.GetCallParts(cmd.Context(), a.Client(), j.Call.Service, j.Call.Id)
+			if err != nil {
+				return err
+			}
+			j.Nodes = parts.CallParts.Nodes
+		}
+		all = append(all, j)
+	}
+	return a.Print(all, func(w io.Writer) {
+		for i := range all {
+			fmt.Fprintln(w, callLine(all[i].Call))
+			for _, node := range all[i].Nodes {
+				if node.Note != "" {
+					fmt.Fprintf(w, "    %s: %s\n", node.Node, node.Note)
+				}
+				for _, s := range node.Seen {
+					fmt.Fprintf(w, "    %s: %s, %.1fms: %s\n", node.Node, s.Where, s.Took, s.Text)
+					if s.More != "" {
+						fmt.Fprintf(w, "        %s\n", s.More)
+					}
+				}
+			}
 		}
 	})
 }

@@ -10,14 +10,18 @@ import {services, service} from './pages/services.js';
 import {peers, peer} from './pages/peers.js';
 import {envoys} from './pages/envoys.js';
 import {graph} from './pages/graph.js';
+import {audit} from './pages/audit.js';
+import {call} from './pages/call.js';
 import {calls} from './pages/calls.js';
+import {keys} from './pages/keys.js';
 import {organisations} from './pages/organisations.js';
 import {policy, why} from './pages/policy.js';
 
 const pages = [
   ['overview', 'Overview', overview], ['nodes', 'Nodes', nodes], ['map', 'Map', map], ['services', 'Services', services, service],
   ['peers', 'Peers', peers, peer], ['envoys', 'Envoys', envoys], ['graph', 'Graph', graph],
-  ['calls', 'Calls', calls], ['organisations', 'Organisations', organisations], ['policy', 'Policy', policy, why],
+  ['calls', 'Calls', calls, call], ['organisations', 'Organisations', organisations], ['policy', 'Policy', policy, why],
+  ['keys', 'Tokens and keys', keys], ['audit', 'Audit', audit],
 ];
 
 const main = document.getElementById('main');

@@ -2,7 +2,7 @@
 
 import {h, link, put, state, table} from '../dom.js';
 
-const fields = `number at took seen service method path status grpcStatus flags reason outcome caller organisation way decision`;
+const fields = `number at took seen service method path status grpcStatus flags reason outcome caller organisation way decision id`;
 const recent = `query ($filter: CallFilter!) { calls(filter: $filter, first: 200) { ${fields} } }`;
 const live = `subscription ($filter: CallFilter!) { tap(filter: $filter) { missed call { ${fields} } } }`;
 const most = 200;
@@ -22,7 +22,7 @@ const columns = [
   ['Status', (c) => `${c.status || '–'}${c.grpcStatus ? ` / gRPC ${c.grpcStatus}` : ''}`],
   ['Service', (c) => c.service ? link(`services/${c.service}`, c.service) : ''],
   ['What', (c) => `${c.method} ${c.path}`.trim() || 'a connection'],
-  ['Way', (c) => way(c.way)],
+  ['Way', (c) => c.id && c.service ? link(`calls/${c.service}/${c.id}`, way(c.way)) : way(c.way)],
   ['For', (c) => c.organisation],
   ['Why', (c) => c.outcome === 'denied' && c.decision ? link(`policy/${c.decision}`, 'why') :
     c.outcome === 'ok' ? '' : [...c.flags, c.reason].filter(Boolean).join(', ')],
