@@ -137,7 +137,8 @@ func startPrometheus(t *testing.T, targets ...string) server {
 	at := free.Addr().String()
 	must(t, free.Close())
 	cmd := exec.CommandContext(t.Context(), prometheusTool(t, "prometheus"), "--config.file", config,
-		"--storage.tsdb.path", filepath.Join(dir, "data"), "--web.listen-address", at, "--log.level", "warn")
+		"--storage.tsdb.path", filepath.Join(dir, "data"), "--web.listen-address", at, "--log.level", "warn",
+		"--enable-feature=exemplar-storage")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -262,4 +263,54 @@ func labelsOf(f *dto.MetricFamily) string {
 		}
 	}
 	return strings.Join(slices.Sorted(maps.Keys(all)), " ")
+}
+
+// A call of a trace that is kept stands beside the bucket of the histogram that it fell into: whoever sees that calls
+// are slow has the trace of one of them. One whose trace is not kept does not.
+func TestFiguresLeadToTraces(t *testing.T) {
+	t.Parallel()
+	_, n := world(t, "a b", "a-b", "--tap-enabled")
+	offer(t, n("a"), "books", "one")
+	answers(t, n("b"), "books", "one")
+	prometheus := startPrometheus(t, n("a").Admin)
+	const kept, dropped = "0af7651916cd43dd8448eb211c80319c", "4bf92f3577b34da6a3ce929d0e0e4736"
+	must(t, lab.Eventually(t.Context(), "an exemplar", func(ctx context.Context) error {
+		for _, parent := range []string{"00-" + dropped + "-b7ad6b7169203331-00", "00-" + kept + "-b7ad6b7169203331-01"} {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n("b").Egress+"/books", nil)
+			if err != nil {
+				return err
+			}
+			req.Host = "books.acme.example"
+			req.Header.Set("Traceparent", parent)
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				return err
+			}
+			_ = resp.Body.Close()
+		}
+		var found struct {
+			Data []struct {
+				SeriesLabels map[string]string
+				Exemplars    []struct{ Labels map[string]string }
+			}
+		}
+		now := time.Now()
+		if err := prometheus.get(ctx, "/api/v1/query_exemplars?"+url.Values{
+			"query": {"catalyst_tap_duration_seconds_bucket"}, "start": {strconv.FormatInt(now.Unix()-60, 10)},
+			"end": {strconv.FormatInt(now.Unix()+1, 10)},
+		}.Encode(), &found); err != nil {
+			return err
+		}
+		for _, series := range found.Data {
+			for _, e := range series.Exemplars {
+				switch {
+				case e.Labels["trace_id"] == dropped:
+					t.Error("a trace that nobody keeps is an exemplar")
+				case e.Labels["trace_id"] == kept && series.SeriesLabels["service"] == "books.acme.example":
+					return nil
+				}
+			}
+		}
+		return fmt.Errorf("among %+v", found)
+	}))
 }

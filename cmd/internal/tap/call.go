@@ -1,6 +1,7 @@
 package tap
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -9,6 +10,8 @@ import (
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	data "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -53,6 +56,14 @@ type Call struct {
 	Principal string // of the policy's decision, as are the next two
 	Policies  string
 	Decision  string
+
+	span trace.SpanContext // in which it was made; zero for none
+}
+
+// spanOf reads a traceparent (W3C Trace Context).
+func spanOf(traceparent string) trace.SpanContext {
+	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(),
+		propagation.MapCarrier{"traceparent": traceparent}))
 }
 
 // maxText bounds what a caller may have kept of its own words.
@@ -70,7 +81,7 @@ func clipTo(s string, most int) string { return bgp.Printable(s[:min(len(s), mos
 
 // size is about what a call takes of memory.
 func (c *Call) size() int {
-	n := 320 + len(c.Envoy) + len(c.Service) + len(c.Method) + len(c.Path) + len(c.Reason) + len(c.Caller) + len(c.Org) +
+	n := 400 + len(c.Envoy) + len(c.Service) + len(c.Method) + len(c.Path) + len(c.Reason) + len(c.Caller) + len(c.Org) +
 		len(c.Upstream) + len(c.Trace) + len(c.Principal) + len(c.Policies) + len(c.Decision) + len(c.ID) + 16*len(c.Flags)
 	for _, node := range c.Crossed {
 		n += 32 + len(node.Org) + len(node.Name)
@@ -98,8 +109,8 @@ func ofRequest(e *data.HTTPAccessLogEntry) *Call {
 	headers := req.GetRequestHeaders()
 	c.Org = bgp.Org(clip(headers[xds.TapOrganisation]))
 	c.Crossed = crossed(headers[xds.TapPath])
-	if parts := strings.Split(headers[xds.TapTrace], "-"); len(parts) == 4 {
-		c.Trace = clip(parts[1])
+	if c.span = spanOf(headers[xds.TapTrace]); c.span.IsValid() {
+		c.Trace = c.span.TraceID().String()
 	}
 	c.Outcome = c.outcome()
 	return c

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/catalyst-router/catalyst/cmd/internal/telemetry"
 )
@@ -50,7 +51,8 @@ func (x *metrics) ended(c *Call) {
 	p := x.series(c)
 	by := []attribute.KeyValue{attribute.String("service", p.service), attribute.String("caller", p.caller),
 		attribute.String("seen", c.Seen)}
-	ctx := context.Background()
+	// A call of a trace that is kept is an exemplar of its time series.
+	ctx := trace.ContextWithSpanContext(context.Background(), c.span)
 	x.duration.Record(ctx, c.Took.Seconds(), metric.WithAttributes(by...))
 	x.calls.Add(ctx, 1, metric.WithAttributes(append(by, attribute.String("outcome", string(c.Outcome)))...))
 }

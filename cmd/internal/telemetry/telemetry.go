@@ -141,7 +141,8 @@ func (t *Telemetry) metrics(ctx context.Context, how export, res *resource.Resou
 	t.Meter = mp.Meter(scope)
 	t.close = append(t.close, mp.Shutdown)
 	t.Collect = registry.Register
-	t.Metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	// OpenMetrics, for whoever asks for it, has exemplars: a trace for a figure.
+	t.Metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 	return nil
 }
 
