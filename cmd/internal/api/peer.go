@@ -245,13 +245,11 @@ func (a *API) chainOf(field string, text *string) (*filter.Chain, error) {
 	if text == nil || *text == "" {
 		return nil, nil //nolint:nilnil // no rule
 	}
-	c := new(filter.Chain)
-	dec := json.NewDecoder(strings.NewReader(*text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(c); err != nil {
-		return nil, fmt.Errorf("%s: %w", field, err)
+	c, err := filter.Parse([]byte(*text))
+	if err == nil {
+		err = c.CheckOwnership(a.cfg.Node.Org)
 	}
-	if err := errors.Join(c.Validate(), c.CheckOwnership(a.cfg.Node.Org)); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", field, err)
 	}
 	if field == "import" && len(c.Aggregates) > 0 {

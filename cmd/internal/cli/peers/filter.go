@@ -2,7 +2,6 @@ package peers
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -77,13 +76,7 @@ func readChain(path string) (*filter.Chain, error) {
 	if text == nil {
 		return nil, errors.New("holds no rules")
 	}
-	c := new(filter.Chain)
-	dec := json.NewDecoder(strings.NewReader(*text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(c); err != nil {
-		return nil, err
-	}
-	return c, c.Validate()
+	return filter.Parse([]byte(*text))
 }
 
 // filterFlags are the rules to be put in the place of a peer's own.
