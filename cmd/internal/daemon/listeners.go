@@ -15,8 +15,8 @@ import (
 
 // listeners are what a node listens on; nil for what is not asked for.
 type listeners struct {
-	peering, ads, remoteADS, api, remoteAPI, admin, policy, underway, web, bundle net.Listener
-	dns                                                                           *nameserver.Listener
+	peering, ads, remoteADS, api, remoteAPI, admin, policy, underway, web, bundle, graph net.Listener
+	dns                                                                                  *nameserver.Listener
 }
 
 // listen opens all listeners, or none.
@@ -43,6 +43,13 @@ func (d *Daemon) listen(ctx context.Context) (*listeners, error) {
 	} {
 		var err error
 		if *o.into, err = listen.On(ctx, o.network, o.address, o.key); err != nil {
+			l.close()
+			return nil, err
+		}
+	}
+	if d.graph != nil {
+		var err error
+		if l.graph, err = d.graph.Gateway().Listen(ctx); err != nil {
 			l.close()
 			return nil, err
 		}
@@ -89,7 +96,7 @@ func (l *listeners) secure(c *config.Config) error {
 
 func (l *listeners) close() {
 	for _, o := range []net.Listener{
-		l.peering, l.ads, l.remoteADS, l.api, l.remoteAPI, l.admin, l.policy, l.underway, l.web, l.bundle,
+		l.peering, l.ads, l.remoteADS, l.api, l.remoteAPI, l.admin, l.policy, l.underway, l.web, l.bundle, l.graph,
 	} {
 		if o != nil {
 			_ = o.Close()

@@ -94,7 +94,7 @@ func (d *Daemon) start(ctx context.Context, tasks *errgroup.Group, l *listeners)
 		tasks.Go(func() error { return d.forwarder.ADS().Serve(ctx, l.remoteADS, creds) })
 	}
 	if d.graph != nil {
-		tasks.Go(func() error { return d.graph.Run(ctx) })
+		tasks.Go(func() error { return d.graph.Run(ctx, l.graph) })
 	}
 	if d.mesh != nil {
 		tasks.Go(func() error { return d.mesh.Run(ctx, d.api, d.graph.Registry()) })

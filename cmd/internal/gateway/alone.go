@@ -35,7 +35,13 @@ func (g *Gateway) RunAlone(ctx context.Context) error {
 		}
 		tasks.Go(func() error { return g.serveMetrics(ctx, l) })
 	}
-	tasks.Go(func() error { return g.Run(ctx) })
+	tasks.Go(func() error {
+		l, err := g.Listen(ctx)
+		if err != nil {
+			return err
+		}
+		return g.Run(ctx, l)
+	})
 	return tasks.Wait()
 }
 

@@ -5,7 +5,8 @@
 //	g, err := gateway.New(ctx, cfg.Gateway, nil, tel)
 //	snap, err := g.Snapshot(supergraphSDL, "routes changed", nil)
 //	g.Server().Swap(snap)
-//	err = g.Run(ctx)
+//	l, err := g.Listen(ctx)
+//	err = g.Run(ctx, l)
 package gateway
 
 import (
@@ -210,23 +211,28 @@ func (g *Gateway) NotListening() string {
 	return "the gateway does not listen at " + g.cfg.Listen + " (gateway.listen)"
 }
 
-// Run serves gateway.listen until ctx ends; then requests in flight are finished, and streams are ended with a word
-// to their clients.
-func (g *Gateway) Run(ctx context.Context) error {
+// Listen opens gateway.listen, with TLS if a certificate is configured. Run serves there.
+func (g *Gateway) Listen(ctx context.Context) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.cfg.Listen)
 	if err != nil {
-		return fmt.Errorf("gateway.listen: %w", err)
+		return nil, fmt.Errorf("gateway.listen: %w", err)
 	}
-	if g.cfg.TLSCert != "" {
-		secure := listen.TLS{Cert: g.cfg.TLSCert, Key: g.cfg.TLSKey, Field: "gateway.tls-cert"}
-		wrapped, err := secure.Wrap(l, func(c *tls.Config) {
-			c.ClientAuth = tls.RequestClientCert // for tokens bound to a certificate; nothing else trusts it
-		})
-		if err != nil {
-			return errors.Join(err, l.Close())
-		}
-		l = wrapped
+	if g.cfg.TLSCert == "" {
+		return l, nil
 	}
+	secure := listen.TLS{Cert: g.cfg.TLSCert, Key: g.cfg.TLSKey, Field: "gateway.tls-cert"}
+	wrapped, err := secure.Wrap(l, func(c *tls.Config) {
+		c.ClientAuth = tls.RequestClientCert // for tokens bound to a certificate; nothing else trusts it
+	})
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return wrapped, nil
+}
+
+// Run serves what Listen opened until ctx ends, and closes it; then requests in flight are finished, and streams are
+// ended with a word to their clients.
+func (g *Gateway) Run(ctx context.Context, l net.Listener) error {
 	g.listens.Store(true)
 	defer g.listens.Store(false)
 	srv := &http.Server{
@@ -255,7 +261,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		<-run.Done()
 		return g.drain(context.WithoutCancel(ctx), srv)
 	})
-	err = tasks.Wait()
+	err := tasks.Wait()
 	g.gw.Close()
 	g.plain.CloseIdleConnections()
 	g.h2c.CloseIdleConnections()

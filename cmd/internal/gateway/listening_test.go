@@ -20,7 +20,11 @@ func TestReadinessCountsTheListener(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- g.Run(ctx) }()
+	l, err := g.Listen(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { done <- g.Run(ctx, l) }()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for g.NotListening() != "" && ctx.Err() == nil {

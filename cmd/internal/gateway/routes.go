@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,15 +61,15 @@ func (r *Routes) Registry() *live.Registry { return r.registry }
 // Gateway serves the graph.
 func (r *Routes) Gateway() *Gateway { return r.gateway }
 
-// Run follows the routes and serves the gateway until ctx ends.
-func (r *Routes) Run(ctx context.Context) error {
+// Run follows the routes and serves the gateway at l, which Gateway().Listen opened, until ctx ends.
+func (r *Routes) Run(ctx context.Context, l net.Listener) error {
 	tasks, ctx := errgroup.WithContext(ctx)
 	feed, err := r.cfg.Router.Subscribe(ctx)
 	if err != nil {
-		return nil //nolint:nilerr // the node is stopping
+		return l.Close() // the node is stopping
 	}
 	tasks.Go(func() error { return r.registry.Run(ctx) })
-	tasks.Go(func() error { return r.gateway.Run(ctx) })
+	tasks.Go(func() error { return r.gateway.Run(ctx, l) })
 	tasks.Go(func() error {
 		for b := range feed.Batches() {
 			for i := range b.Changed {
