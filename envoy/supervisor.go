@@ -39,7 +39,8 @@ type Supervisor struct {
 const (
 	minBackoff = 200 * time.Millisecond
 	maxBackoff = 10 * time.Second
-	maxLog     = 64 << 20 // bytes of the log file at which it is begun anew with the next Envoy
+	strayTime  = 5 * time.Second // for an Envoy that nothing reaches to end
+	maxLog     = 64 << 20        // bytes of the log file at which it is begun anew with the next Envoy
 )
 
 // NewSupervisor returns a supervisor that does nothing until Run.
@@ -97,7 +98,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	backoff := minBackoff
 	for {
 		began := time.Now()
-		pid, err := s.ensure()
+		pid, err := s.ensure(ctx)
 		if err != nil {
 			s.cfg.Log.Error("Envoy does not start", "error", err, "log", s.logFile())
 		} else {
@@ -152,11 +153,33 @@ func (s *Supervisor) lock() (*os.File, error) {
 	return nil, fmt.Errorf("lock the data directory %s: %w", s.cfg.Dir, err)
 }
 
+// stray tells whether the Envoy that runs is out of reach, because its data directory was removed and made anew while
+// it ran: nothing answers at the place of its admin socket any more, and the lock that it holds is the old directory's.
+func (s *Supervisor) stray() bool {
+	if _, err := os.Lstat(s.cfg.Bootstrap.Admin); !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	lock, err := s.lock()
+	if err != nil || lock == nil {
+		return false // it holds the lock of this directory, and is about to make its socket
+	}
+	_ = lock.Close()
+	return true
+}
+
 // ensure adopts a running Envoy, or starts one.
-func (s *Supervisor) ensure() (int, error) {
+func (s *Supervisor) ensure(ctx context.Context) (int, error) {
 	if pid := s.Running(); pid != 0 {
-		s.cfg.Log.Info("Envoy adopted", "pid", pid)
-		return pid, nil
+		if !s.stray() {
+			s.cfg.Log.Info("Envoy adopted", "pid", pid)
+			return pid, nil
+		}
+		s.cfg.Log.Warn("the data directory was removed while its Envoy ran: another takes its place", "pid", pid)
+		limited, cancel := context.WithTimeout(ctx, strayTime)
+		defer cancel()
+		if err := s.Stop(limited); err != nil {
+			return 0, err
+		}
 	}
 	lock, err := s.lock()
 	if err != nil {

@@ -111,6 +111,31 @@ func TestOneEnvoyWithoutItsPidFile(t *testing.T) {
 	}
 }
 
+// Somebody removes the data directory of a node whose Envoy goes on, and starts over: that Envoy would be adopted, and
+// never be ready, since its sockets went with the directory. Another takes its place.
+func TestAnEnvoyWhoseDirectoryWasRemoved(t *testing.T) {
+	dir, err := os.MkdirTemp("", "sup") // short: a socket lies in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s := supervised(t, dir)
+	until(t, "Envoy answers", func() bool { return answers(s) })
+	stray := s.Running()
+	if err := os.Rename(dir, dir+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir + ".gone") })
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	later := supervised(t, dir)
+	until(t, "another answers", func() bool { return answers(later) && later.Running() != stray })
+	if alive(stray) {
+		t.Errorf("Envoy %d runs on, which nothing reaches", stray)
+	}
+}
+
 // A stranger with the lock keeps Envoy from being started, which is said.
 func TestTheLockIsTheLaw(t *testing.T) {
 	s := NewSupervisor(SupervisorConfig{Binary: "/bin/false", Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
@@ -118,7 +143,7 @@ func TestTheLockIsTheLaw(t *testing.T) {
 	if err != nil || lock == nil {
 		t.Fatalf("%v, %v", lock, err)
 	}
-	if _, err := s.ensure(); !errors.Is(err, errOther) {
+	if _, err := s.ensure(t.Context()); !errors.Is(err, errOther) {
 		t.Errorf("got %v, want %v", err, errOther)
 	}
 	_ = lock.Close()
