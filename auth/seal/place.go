@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 )
 
 // Place says where a sealing key is kept. The zero value is nowhere: nothing is sealed, and what is sealed cannot be
@@ -29,6 +30,12 @@ func (p Place) String() string {
 	}
 	return "no sealing key"
 }
+
+// LogValue is String: a log in JSON would show the fields otherwise, and the key among them.
+func (p Place) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// MarshalText is String, for whoever writes a Place as JSON.
+func (p Place) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // GoString is String.
 func (p Place) GoString() string { return p.String() }

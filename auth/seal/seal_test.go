@@ -2,7 +2,9 @@ package seal
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,4 +97,19 @@ func flip(s string) string {
 		other = "B"
 	}
 	return s[:len(s)-2] + other + s[len(s)-1:]
+}
+
+// A log in JSON shows the fields of a struct that says nothing else: a sealing key that was given must not be there.
+func TestAPlaceIsLoggedWithoutItsKey(t *testing.T) {
+	place := Place{Key: "c2VjcmV0"}
+	var out bytes.Buffer
+	for _, h := range []slog.Handler{slog.NewJSONHandler(&out, nil), slog.NewTextHandler(&out, nil)} {
+		slog.New(h).Info("sealed", "under", place, "all", []Place{place})
+	}
+	if err := json.NewEncoder(&out).Encode(map[string]Place{"under": place}); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); strings.Contains(text, place.Key) || strings.Count(text, "a sealing key that was given") != 5 {
+		t.Errorf("got %s", text)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -28,9 +29,9 @@ const (
 type export struct{ protocol string }
 
 // environment reads the variables of the OpenTelemetry specification ("Environment Variable Specification" and
-// "OpenTelemetry Protocol Exporter"). What the SDK's exporters read themselves (headers, timeouts, compression,
-// certificates, intervals, batch sizes, samplers, resource attributes) is left to them. A value that would be ignored
-// in silence is an error that names the variable.
+// "OpenTelemetry Protocol Exporter"). The SDK reads headers, timeouts, compression, certificates, intervals, batch sizes,
+// samplers and resource attributes itself. Where it would ignore a value in silence, or with a word in its own log
+// alone, that is an error here which names the variable.
 type environment struct{ get func(string) string }
 
 func processEnvironment() environment { return environment{os.Getenv} }
@@ -126,5 +127,51 @@ func (e environment) check() error {
 				strings.TrimSpace(p)))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, e.numbers()...)...)
+}
+
+// numbers returns which variables are no number, or not one of their range. The SDK goes on with its default for them.
+func (e environment) numbers() (errs []error) {
+	names := []string{"OTEL_METRIC_EXPORT_INTERVAL", "OTEL_METRIC_EXPORT_TIMEOUT"}
+	for _, of := range []string{"", "TRACES_", "METRICS_", "LOGS_"} {
+		names = append(names, "OTEL_EXPORTER_OTLP_"+of+"TIMEOUT")
+	}
+	for _, of := range []string{"OTEL_BSP_", "OTEL_BLRP_"} {
+		names = append(names, of+"SCHEDULE_DELAY", of+"EXPORT_TIMEOUT", of+"MAX_QUEUE_SIZE", of+"MAX_EXPORT_BATCH_SIZE")
+	}
+	for _, name := range names {
+		v := e.get(name)
+		if n, err := strconv.Atoi(v); v != "" && (err != nil || n < 0) {
+			unit := "milliseconds"
+			if strings.Contains(name, "_MAX_") {
+				unit = "records"
+			}
+			errs = append(errs, fmt.Errorf("%s=%s: want a whole number of %s, such as 5000", name, v, unit))
+		}
+	}
+	for _, of := range []string{"", "TRACES_", "METRICS_", "LOGS_"} {
+		name := "OTEL_EXPORTER_OTLP_" + of + "COMPRESSION"
+		if v := e.get(name); !slices.Contains([]string{"", "gzip", "none"}, v) {
+			errs = append(errs, fmt.Errorf("%s=%s: not supported: want gzip or none", name, v))
+		}
+	}
+	if v := e.get("OTEL_TRACES_SAMPLER_ARG"); v != "" && strings.HasSuffix(e.get("OTEL_TRACES_SAMPLER"), "traceidratio") {
+		if share, err := strconv.ParseFloat(v, 64); err != nil || share < 0 || share > 1 {
+			errs = append(errs, fmt.Errorf("OTEL_TRACES_SAMPLER_ARG=%s: want a share of 0 to 1, such as 0.1", v))
+		}
+	}
+	return errs
+}
+
+// once joins errors; what several signals say of a variable that they share is said once.
+func once(errs ...error) error {
+	var all []error
+	said := map[string]bool{}
+	for _, err := range errs {
+		if err != nil && !said[err.Error()] {
+			said[err.Error()] = true
+			all = append(all, err)
+		}
+	}
+	return errors.Join(all...)
 }

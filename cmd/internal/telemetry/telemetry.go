@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -62,6 +63,7 @@ func CaptureStandardLog(l *slog.Logger) (undo func()) {
 	writer, flags := log.Writer(), log.Flags()
 	log.SetOutput(std.Writer())
 	log.SetFlags(0)
+	otel.SetLogger(logr.FromSlogHandler(l.Handler())) // which writes to standard error otherwise
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		l.Warn("telemetry is not exported", "error",
 			err.Error())
@@ -80,7 +82,7 @@ func New(ctx context.Context, log *slog.Logger, node, version string) (*Telemetr
 	spans, err1 := env.export(traces)
 	readings, err2 := env.export(metrics)
 	records, err3 := env.export(logs)
-	if err := errors.Join(env.check(), err1, err2, err3); err != nil {
+	if err := once(env.check(), err1, err2, err3); err != nil {
 		return nil, fmt.Errorf("set up OTLP: %w", err)
 	}
 	res, err := resource.New(ctx, // what the environment says comes last and wins

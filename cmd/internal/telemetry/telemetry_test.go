@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -56,6 +57,15 @@ func TestTheEnvironmentIsHonouredOrRefusedByName(t *testing.T) {
 		{"another sampler", map[string]string{"OTEL_TRACES_SAMPLER": "jaeger_remote"}, "",
 			"OTEL_TRACES_SAMPLER=jaeger_remote"},
 		{"another propagator", map[string]string{"OTEL_PROPAGATORS": "tracecontext,b3"}, "", "OTEL_PROPAGATORS=b3"},
+		{"a time that is none", map[string]string{"OTEL_EXPORTER_OTLP_TIMEOUT": "10s"}, "",
+			"OTEL_EXPORTER_OTLP_TIMEOUT=10s: want a whole number of milliseconds"},
+		{"a queue that is none", map[string]string{"OTEL_BSP_MAX_QUEUE_SIZE": "many"}, "",
+			"OTEL_BSP_MAX_QUEUE_SIZE=many: want a whole number of records"},
+		{"an interval", map[string]string{"OTEL_METRIC_EXPORT_INTERVAL": "1000"}, "", ""},
+		{"another compression", map[string]string{"OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": "zstd"}, "",
+			"OTEL_EXPORTER_OTLP_LOGS_COMPRESSION=zstd"},
+		{"a share that is none", map[string]string{"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "10%"}, "",
+			"OTEL_TRACES_SAMPLER_ARG=10%: want a share of 0 to 1"},
 		{"another exporter of logs", map[string]string{"OTEL_LOGS_EXPORTER": "syslog"}, "", "OTEL_LOGS_EXPORTER=syslog"},
 		{"logs on the console", map[string]string{"OTEL_LOGS_EXPORTER": "console"}, "", ""},
 	} {
@@ -159,15 +169,29 @@ func TestEveryLineIsJSON(t *testing.T) {
 	undo := CaptureStandardLog(l)
 	log.Print("http: TLS handshake error from 127.0.0.1:1: EOF")
 	otel.Handle(io.ErrUnexpectedEOF)
+	// The SDK has a log of its own as well: it is told there of what it does not understand.
+	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "soon")
+	if _, err := otlptracegrpc.New(t.Context()); err != nil {
+		t.Error(err)
+	}
 	undo()
 	l.Info("bye")
 	lines := 0
-	for s := bufio.NewScanner(&out); s.Scan(); lines++ {
+	for s := bufio.NewScanner(bytes.NewReader(out.Bytes())); s.Scan(); lines++ {
 		if !json.Valid(s.Bytes()) {
 			t.Errorf("not JSON: %s", s.Text())
 		}
 	}
-	if lines != 3 {
-		t.Errorf("%d lines, want 3", lines)
+	if text := out.String(); lines < 4 || !strings.Contains(text, "parse duration") {
+		t.Errorf("%d lines, want at least 4, the SDK's own among them:\n%s", lines, text)
+	}
+}
+
+// What three signals refuse of a variable that they share is said once.
+func TestAVariableIsRefusedOnce(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere:4317")
+	_, err := New(t.Context(), slog.New(slog.DiscardHandler), "a", "test")
+	if err == nil || strings.Count(err.Error(), "OTEL_EXPORTER_OTLP_ENDPOINT") != 1 {
+		t.Errorf("got %v, want the variable once", err)
 	}
 }
