@@ -55,7 +55,7 @@ func scenarios() []scenario {
 		nameScenarios(),
 		identityScenarios(), atRest(), rotation(), leaves(),
 		discoveries(), clusters(),
-		deliveries(), maintenance(),
+		deliveries(), maintenance(), strangers(),
 		ingressScenarios(),
 		abuse(), floods(), paced(), held(), betweenOrganisations(), acrossTheBorder(), inOne(), proposals(),
 		dataPlaneScenarios(), machineScenarios(),

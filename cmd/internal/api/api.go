@@ -496,7 +496,7 @@ func (a *API) checkService(in operator.ServiceInput) (journal.Service, error) {
 	errs := []error{checkAddresses(&s, addresses)}
 	overTLS(&in)
 	if s.Protocol, err = bgp.ParseProtocol(in.Protocol); err != nil {
-		errs = append(errs, err)
+		errs = append(errs, fmt.Errorf("%w; https and grpcs are http and grpc with TLS to the workload", err))
 	} else {
 		errs = append(errs, healthInput(&s, &in)...)
 		errs = append(errs, a.connectionInput(&s, &in)...)

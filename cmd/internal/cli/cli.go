@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"slices"
 	"strings"
@@ -84,6 +86,9 @@ func (a *app) root() *cobra.Command {
 		Short:         "A decentralised service router: nodes peer as BGP speakers do, and Envoy carries the traffic",
 		SilenceErrors: true, SilenceUsage: true, Version: a.Version,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
+			// Go's HTTP client writes there when a socket that is no HTTP server's speaks first, which is no word for a user.
+			// What runs for long (node, gateway) captures the standard logger afterwards.
+			log.SetOutput(io.Discard)
 			switch a.Output {
 			case "table", "json", "yaml":
 				return a.Dial()
@@ -99,7 +104,7 @@ func (a *app) root() *cobra.Command {
 		"Unix socket of the node's operator API ($CATALYST_SOCKET)")
 	a.RemoteFlags(root.PersistentFlags())
 	root.PersistentFlags().StringVarP(&a.Output, "output", "o", "table", "table, json or yaml")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return console.Usage(err) })
+	root.SetFlagErrorFunc(console.FlagError)
 	shared := a.App
 	root.AddCommand(slices.Concat(routing.Commands(shared), peers.Commands(shared), identity.Commands(shared),
 		policies.Commands(shared), node.Commands(shared, peers.Export(shared)), graph.Commands(shared),
@@ -128,6 +133,8 @@ func groups(cmd *cobra.Command) {
 		text := fmt.Sprintf("unknown command %q for %s", args[0], cmd.CommandPath())
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			text += ": did you mean " + strings.Join(near, " or ") + "?"
+		} else {
+			text += ": see " + cmd.CommandPath() + " --help"
 		}
 		return console.Usage(errors.New(text))
 	}

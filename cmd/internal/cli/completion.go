@@ -18,7 +18,7 @@ const completionTime = time.Second
 func values(flag string) []string {
 	switch flag {
 	case "protocol":
-		return []string{"tcp", "http", "http2", "grpc", "graphql"}
+		return []string{"tcp", "http", "http2", "grpc", "graphql", "https", "grpcs"}
 	case "output":
 		return []string{"table", "json", "yaml"}
 	case "when-down":
@@ -33,6 +33,18 @@ func values(flag string) []string {
 		return []string{"text", "json"}
 	case "peering-trace":
 		return []string{"organisation", "given", "off"}
+	case "peering-explain":
+		return []string{"organisation", "peers", "off"}
+	case "peering-accept":
+		return []string{"listed", "organisation"}
+	case "envoy-admit":
+		return []string{"peers", "organisation"}
+	case "envoy-table":
+		return []string{"all", "used"}
+	case "stop-sigterm":
+		return []string{"restart", "drain"}
+	case "policy-enforce":
+		return []string{"on", "shadow", "off"}
 	}
 	return nil
 }
@@ -61,8 +73,10 @@ func (a *app) completion(root *cobra.Command) {
 				return beginning(list(ctx), begun), cobra.ShellCompDirectiveNoFileComp
 			}
 		}
-		for _, flag := range []string{"protocol", "output", "when-down", "over-limit", "health", "log-level", "log-format",
-			"peering-trace"} {
+		for _, flag := range []string{
+			"protocol", "output", "when-down", "over-limit", "health", "log-level", "log-format", "peering-trace",
+			"peering-explain", "peering-accept", "envoy-admit", "envoy-table", "stop-sigterm", "policy-enforce",
+		} {
 			if cmd.Flags().Lookup(flag) == nil && cmd.PersistentFlags().Lookup(flag) == nil {
 				continue
 			}

@@ -230,10 +230,13 @@ func published(f *Facts) []bgp.TraceStep {
 	return append(steps, sent(f.Envoys, len(f.Connected)), acknowledged(f.Envoys))
 }
 
+// names are those of the resources, each once: a cluster and its endpoints have one name.
 func names(refs []xds.Ref) string {
 	var all []string
 	for _, r := range refs {
-		all = append(all, r.Name)
+		if !slices.Contains(all, r.Name) {
+			all = append(all, r.Name)
+		}
 	}
 	return strings.Join(all, ", ")
 }

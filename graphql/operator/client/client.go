@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime"
 	"net"
 	"net/http"
@@ -39,12 +40,21 @@ func New(socket string) *Client {
 			var d net.Dialer
 			conn, err := d.DialContext(ctx, "unix", socket)
 			if err != nil {
-				return nil, fmt.Errorf("%w at %s: start one with catalyst node, or name its socket with --socket or "+
-					"CATALYST_SOCKET (%w)", ErrUnreachable, socket, err)
+				return nil, unreachable(socket, err)
 			}
 			return conn, nil
 		}}}}
 	return &Client{Client: graphql.NewClient(endpoint, h), http: h, socket: socket}
+}
+
+// unreachable says what keeps a user from a node's socket, and what to do.
+func unreachable(socket string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w to this user at %s: the socket is for the user that runs the node, so be that user or root, "+
+			"as by sudo -u catalyst (%w)", ErrUnreachable, socket, err)
+	}
+	return fmt.Errorf("%w at %s: start one with catalyst node, or name its socket with --socket or CATALYST_SOCKET (%w)",
+		ErrUnreachable, socket, err)
 }
 
 // NewRemote returns a client of the operator API of a node elsewhere, at an https URL without a path. It shows the
@@ -98,9 +108,11 @@ func (o operatorOnly) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case err != nil && (errors.Is(err, ErrUnreachable) || req.Context().Err() != nil):
 		return nil, err
-	case err != nil:
+	case errors.Is(err, io.EOF) || errors.As(err, new(*net.OpError)):
 		return nil, fmt.Errorf("%w at %s that is an operator API: is it the socket catalyst.sock in the node's data "+
 			"directory? (%w)", ErrUnreachable, o.socket, err)
+	case err != nil: // it speaks no HTTP; what it said instead is of no use to a user
+		return nil, o.another()
 	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch kind {
@@ -108,8 +120,12 @@ func (o operatorOnly) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	_ = resp.Body.Close()
-	return nil, fmt.Errorf("%w at %s that is an operator API: is it the socket catalyst.sock in the node's "+
-		"data directory?", ErrUnreachable, o.socket)
+	return nil, o.another()
+}
+
+func (o operatorOnly) another() error {
+	return fmt.Errorf("%w at %s that is an operator API: is it the socket catalyst.sock in the node's data directory?",
+		ErrUnreachable, o.socket)
 }
 
 // Change is one element of the subscription.

@@ -1,6 +1,8 @@
 package console
 
 import (
+	"errors"
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -39,6 +41,33 @@ func Settings(cmd *cobra.Command) func() (*config.Config, error) {
 		}
 		return c, nil
 	}
+}
+
+// FlagError says which flag has a value that it cannot have, and what it wants, without the words of Go's parsers:
+//
+//	--weight abc: want a whole number
+func FlagError(_ *cobra.Command, err error) error {
+	var wrong *pflag.InvalidValueError
+	if !errors.As(err, &wrong) {
+		return UsageError{err}
+	}
+	want := ""
+	switch kind := wrong.GetFlag().Value.Type(); kind {
+	case "bool":
+		want = "true or false"
+	case "duration":
+		want = "a duration such as 90s"
+	case "int", "int32", "int64":
+		want = "a whole number"
+	case "uint", "uint8", "uint16", "uint32", "uint64":
+		want = "a whole number, and none below 0"
+		if kind == "uint16" {
+			want = "a whole number of 0 to 65535"
+		}
+	default:
+		return UsageError{err}
+	}
+	return UsageError{fmt.Errorf("--%s %s: want %s", wrong.GetFlag().Name, wrong.GetValue(), want)}
 }
 
 // listFlag is a list of text: given once in the notation of YAML, or as often as there are entries.

@@ -28,6 +28,10 @@ func (a *app) configCommand(export *cobra.Command) *cobra.Command {
 		if _, err := loadCheck(); err != nil {
 			return err
 		}
+		if file := cmd.Flags().Lookup("config").Value.String(); file == "" {
+			a.Say("The configuration is good: that of flags and variables. No file was read; name one, or - for standard input.")
+			return nil
+		}
 		a.Say("The configuration is good.")
 		return nil
 	}

@@ -63,9 +63,9 @@ func (a *app) routeSet(verb, short string, create bool) *cobra.Command {
 			}
 			keepService(f, &in, known.Service.ServiceFields)
 		}
-		if f.Changed("weight") && in.Weight == 0 {
-			return console.Usage(fmt.Errorf("--weight 0: want 1 to 1000; to send it nothing, use catalyst route remove or " +
-				"catalyst drain"))
+		if f.Changed("weight") && (in.Weight < 1 || in.Weight > 1000) {
+			return console.Usage(fmt.Errorf("--weight %d: want 1 to 1000; to send it nothing, use catalyst route remove or "+
+				"catalyst drain", in.Weight))
 		}
 		if f.Changed("port") && in.Port == 0 {
 			return console.Usage(fmt.Errorf("--port 0: want 1 to 65535"))
