@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 )
 
 // Place says where a sealing key is kept. The zero value is nowhere: nothing is sealed, and what is sealed cannot be
@@ -31,10 +30,7 @@ func (p Place) String() string {
 	return "no sealing key"
 }
 
-// LogValue is String: a log in JSON would show the fields otherwise, and the key among them.
-func (p Place) LogValue() slog.Value { return slog.StringValue(p.String()) }
-
-// MarshalText is String, for whoever writes a Place as JSON.
+// MarshalText is String. A log in JSON would show the fields otherwise, and the key among them.
 func (p Place) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // GoString is String.

@@ -109,7 +109,8 @@ func TestAPlaceIsLoggedWithoutItsKey(t *testing.T) {
 	if err := json.NewEncoder(&out).Encode(map[string]Place{"under": place}); err != nil {
 		t.Fatal(err)
 	}
-	if text := out.String(); strings.Contains(text, place.Key) || strings.Count(text, "a sealing key that was given") != 5 {
+	text := out.String()
+	if strings.Contains(text, place.Key) || strings.Count(text, "a sealing key that was given") != 5 {
 		t.Errorf("got %s", text)
 	}
 }

@@ -15,8 +15,8 @@ func strangers() []scenario {
 		}},
 		{502, "the sealing key in a log", "A node that is given its sealing key logs in JSON where the key is.", []guard{
 			one("a place is logged as words", "auth/seal TestAPlaceIsLoggedWithoutItsKey", "auth/seal/place.go",
-				"func (p Place) LogValue() slog.Value { return slog.StringValue(p.String()) }",
-				"func (p Place) LogValue() slog.Value { return slog.StringValue(p.Key) }"),
+				"func (p Place) MarshalText() ([]byte, error) { return []byte(p.String()), nil }",
+				"func (p Place) MarshalText() ([]byte, error) { return []byte(p.Key), nil }"),
 		}},
 		{503, "a number that is none", "A variable of OTLP is mistyped: the node says so at its start, and does not go on " +
 			"with another value.", []guard{

@@ -29,9 +29,9 @@ const (
 type export struct{ protocol string }
 
 // environment reads the variables of the OpenTelemetry specification ("Environment Variable Specification" and
-// "OpenTelemetry Protocol Exporter"). The SDK reads headers, timeouts, compression, certificates, intervals, batch sizes,
-// samplers and resource attributes itself. Where it would ignore a value in silence, or with a word in its own log
-// alone, that is an error here which names the variable.
+// "OpenTelemetry Protocol Exporter"). The SDK reads headers, timeouts, compression, certificates, intervals, batch
+// sizes, samplers and resource attributes itself. Where it would ignore a value in silence, or with a word in its own
+// log alone, that is an error here which names the variable.
 type environment struct{ get func(string) string }
 
 func processEnvironment() environment { return environment{os.Getenv} }

@@ -14,18 +14,20 @@ import (
 
 // Whoever may not use a node's socket is not told that no node runs.
 func TestASocketOfAnotherUser(t *testing.T) {
-	err := unreachable("/run/catalyst.sock", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)})
+	const socket = "/run/catalyst.sock"
+	denied := os.NewSyscallError("connect", syscall.EACCES)
+	err := unreachable(socket, &net.OpError{Op: "dial", Err: denied})
 	if text := err.Error(); !errors.Is(err, ErrUnreachable) || !strings.Contains(text, "be that user or root") ||
 		strings.Contains(text, "start one") {
 		t.Errorf("got %v", err)
 	}
-	err = unreachable("/run/catalyst.sock", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENOENT)})
+	err = unreachable(socket, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENOENT)})
 	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "start one") {
 		t.Errorf("got %v", err)
 	}
 }
 
-// A node has sockets that speak HTTP/2, and first: what they say is not shown, only which socket would be the right one.
+// A node has sockets that speak HTTP/2, and first: what they say is not shown, but which socket would be right.
 func TestASocketThatIsNotTheOperators(t *testing.T) {
 	log.SetOutput(io.Discard) // net/http writes there what came unasked
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
