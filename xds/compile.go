@@ -260,19 +260,14 @@ func (c *Compiler) service(b *builder, f *Forwarding) (*compiled, error) {
 	return out, b.err
 }
 
-// routes builds a service's scope, and what that names. A cluster of the service's own has its routes in the scope.
-// Those to next hops are shared, as those are: a scope is all that a service costs Envoy then, and naming other
+// routes builds a service's scope, and what that names. A service with a workload beside the node has its routes in the
+// scope. Those to next hops are shared, as those are: a scope is all that a service costs Envoy then, and naming other
 // routes all that it takes to fail over.
 func (c *Compiler) routes(b *builder, f *Forwarding, target string) []Ref {
 	scope := scope(routePrefix+string(f.Service), string(f.Service))
-	if target == clusterName(f) {
-		scope.RouteConfiguration = c.serviceRoutes(f, scope.GetName(), target)
-		if f.Protocol == bgp.TCP {
-			services := scope.RouteConfiguration.GetVirtualHosts()[0]
-			services.Routes = append(services.Routes, c.notHTTP(f))
-		}
-		c.aboutService(scope.RouteConfiguration, f.Service)
-		c.warm(scope.RouteConfiguration, target, false)
+	if own := c.ownRoutes(f, scope.GetName(), target); own != nil {
+		c.aboutService(own, f.Service)
+		scope.RouteConfiguration = c.warm(own, target, false)
 		b.set(TypeScope, scope.GetName(), scope, target)
 		return []Ref{{TypeScope, scope.GetName()}}
 	}
@@ -289,6 +284,23 @@ func (c *Compiler) routes(b *builder, f *Forwarding, target string) []Ref {
 	scope.RouteConfigurationName = via.Name
 	b.set(TypeScope, scope.GetName(), scope, target, ahead.Name, via.Name)
 	return []Ref{ahead, via, {TypeScope, scope.GetName()}}
+}
+
+// ownRoutes are the routes of a service that shares them with no other: to its workload, or a cluster of its own. nil
+// for any other.
+func (c *Compiler) ownRoutes(f *Forwarding, name, target string) *route.RouteConfiguration {
+	if at, ok := f.alone(); ok {
+		return c.besideRoutes(f, at)
+	}
+	if target != clusterName(f) {
+		return nil
+	}
+	rc := c.serviceRoutes(f, name, target)
+	if f.Protocol == bgp.TCP {
+		services := rc.GetVirtualHosts()[0]
+		services.Routes = append(services.Routes, c.notHTTP(f))
+	}
+	return rc
 }
 
 func (c *Compiler) serviceRoutes(f *Forwarding, name, target string) *route.RouteConfiguration {
@@ -361,6 +373,9 @@ func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 	if len(f.Tiers) == 0 {
 		return []*cluster.Cluster{c.downCluster(f)}, nil
 	}
+	if _, ok := f.alone(); ok {
+		return []*cluster.Cluster{c.besideCluster(besideName(f.Protocol))}, nil
+	}
 	local, runs := f.local(), f.runs()
 	tcp := f.Protocol == bgp.TCP
 	var all []*cluster.Cluster
@@ -374,7 +389,7 @@ func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 		if all = append(all, work); len(runs) == 1 {
 			return append(all, c.alias(clusterName(f), hopsPrefix+workName)), nil
 		}
-	case len(runs) == 1: // as most services beside a node are: one cluster is enough
+	case len(runs) == 1: // one cluster is enough
 		cl, err := c.localCluster(f, clusterName(f), local, false)
 		return []*cluster.Cluster{cl}, err
 	}
@@ -459,6 +474,9 @@ type builder struct {
 // set adds a resource unless Envoy has this very version.
 func (b *builder) set(typeURL, name string, m proto.Message, needs ...string) {
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err == nil {
+		err = closed(typeURL, name, raw)
+	}
 	if err != nil {
 		b.err = errors.Join(b.err, fmt.Errorf("encode %s: %w", name, err))
 		return

@@ -42,6 +42,7 @@ func (c *Compiler) localReplies() *hcm.LocalReplyConfig {
 		reply("UO", "too many calls of the service are under way"+at),
 		reply("OM", "Envoy has not enough memory or files for more"+at),
 		refusal(http.StatusRequestHeaderFieldsTooLarge, "the request has headers of more than "+headers+at),
+		refusal(http.StatusLoopDetected, c.beenHere()),
 		refusal(http.StatusUpgradeRequired, "HTTP/1.0 is not served (envoy.http10)"+at),
 	}}
 }

@@ -18,6 +18,9 @@ import (
 // unsent is when a request did not reach its target: it may be tried at another one whatever its method.
 const unsent = "connect-failure,refused-stream,reset-before-request"
 
+// unanswered is when a request was answered nothing, for whatever reason, which includes all of unsent.
+const unanswered = "reset"
+
 // idempotent matches requests that may be sent twice (RFC 9110 §9.2.2).
 func idempotent() *route.RouteMatch {
 	m := anything()
@@ -36,7 +39,7 @@ func idempotent() *route.RouteMatch {
 // so; the others would multiply it. Where there are backups it is tried as often as any other request, at them.
 func sentAgain(r *route.Route, backups bool) *route.Route {
 	retry := r.GetRoute().GetRetryPolicy()
-	retry.RetryOn = unsent + ",reset"
+	retry.RetryOn = unanswered
 	if !backups {
 		retry.NumRetries = wrapperspb.UInt32(1)
 	}
@@ -72,10 +75,15 @@ func (c *Compiler) loopGuard(m *route.RouteMatch) *route.Route {
 		Status: 508,
 		Body: &core.DataSource{
 			Specifier: &core.DataSource_InlineString{
-				InlineString: "loop detected: the request has been at " + c.cfg.Self.String() + " before.\n",
+				InlineString: c.beenHere(),
 			},
 		},
 	}}}
+}
+
+// beenHere is what a request that has been here is answered.
+func (c *Compiler) beenHere() string {
+	return "loop detected: the request has been at " + c.cfg.Self.String() + " before.\n"
 }
 
 // forward sends a request on, for as long as it takes, and to another target when one does not answer.

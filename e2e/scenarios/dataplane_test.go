@@ -8,10 +8,45 @@ const (
 	statsFile     = "xds/stats.go"
 	clusterFile   = "xds/cluster.go"
 	listenersFile = "xds/listener.go"
+	compileFile   = "xds/compile.go"
 )
 
-// dataPlaneScenarios are about ordinary traffic, and about callers that mean no good.
-func dataPlaneScenarios() []scenario {
+// dataPlaneScenarios are about ordinary traffic, about callers that mean no good, and about shared clusters.
+func dataPlaneScenarios() []scenario { return append(ordinaryTraffic(), besideScenarios()...) }
+
+// besideScenarios are about services that share a cluster because each is one workload beside the node.
+func besideScenarios() []scenario {
+	const besideFile = "xds/beside.go"
+	return []scenario{
+		{480, "a caller says where to", "Applications and other nodes send the header by which Envoy finds a workload, in " +
+			"every spelling, twice and in lists: Envoy connects to nothing that they name.", []guard{
+			one("the routes overwrite it", "xds/ads TestCallersDoNotSayWhereEnvoyConnects", besideFile,
+				"AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD",
+				"AppendAction: core.HeaderValueOption_ADD_IF_ABSENT"),
+			one("a route that does not is found", "xds TestNothingLeadsBesideWithoutSayingWhereTo", besideFile,
+				"AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD",
+				"AppendAction: core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD"),
+			one("a resource that leaves it open is not encoded", "xds TestAnOpenRouteIsRefused", besideFile,
+				"!bytes.Contains(raw, []byte(destinationHeader))", "len(raw) == 0"),
+		}},
+		{481, "a service gets a cluster, and loses it", "A service that is called all the time gets a second workload, an " +
+			"idle time, another address, and loses them, under one node process and the next: no call is lost.", []guard{
+			one("its scope waits for its cluster", "xds/ads TestEnvoyIsNeverLeftWithAHole", compileFile,
+				"scope.GetName(), scope, target)\n", "scope.GetName(), scope)\n"),
+			one("what wants a cluster has one", "xds TestWhoSharesACluster", besideFile, "t.Draining || ", ""),
+		}},
+		{482, "one of many is stuck", "A workload takes connections and answers nothing, and calls pile up for it: other " +
+			"services of the same cluster have their connections.", []guard{
+			one("each workload has its own limit", "xds/ads TestAStuckWorkloadTakesNoConnectionsOfOthers", besideFile,
+				"\tlimits.PerHostThresholds = []*cluster.CircuitBreakers_Thresholds{{MaxConnections: wrapperspb.UInt32(most)}}\n",
+				"\t_ = most\n"),
+			one("all together have more", "xds TestEachWorkloadHasItsLimit", besideFile,
+				"breakers(c.cfg.Limits.Descriptors, ", "breakers(most, "),
+		}},
+	}
+}
+
+func ordinaryTraffic() []scenario {
 	return []scenario{
 		{146, "slow readers", "Forty callers stop reading, or their workloads do: HTTP, gRPC, TCP, WebSocket. Another " +
 			"service on the same connections is as fast as without them.", []guard{
@@ -51,7 +86,7 @@ func dataPlaneScenarios() []scenario {
 			"A request meets a connection that its workload is closing. A GET is sent once more and answered, a POST never " +
 				"is sent twice.", []guard{
 				one("what may be sent twice is", "e2e TestRequestMeetsAClosingConnection", retryFile,
-					"retry.RetryOn = unsent + \",reset\"", "retry.RetryOn = unsent"),
+					"retry.RetryOn = unanswered", "retry.RetryOn = unsent"),
 				one("a POST is not", "e2e TestRequestMeetsAClosingConnection", retryFile, "Regex: \"GET|HEAD",
 					"Regex: \"POST|GET|HEAD"),
 				one("idle connections are closed before the workload does it", "e2e TestIdleConnectionsToWorkloads", clusterFile,

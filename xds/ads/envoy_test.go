@@ -66,6 +66,7 @@ type plane struct {
 	stateOfTheWorld bool
 	identity        xds.Identity
 	cfg             xds.Config
+	linger          time.Duration // of clusters
 	ports           *ports.Table
 	compiler        *xds.Compiler
 	server          *ads.Server
@@ -173,7 +174,7 @@ func (p *plane) stat(name string) int {
 func (p *plane) startADS() {
 	p.t.Helper()
 	p.compiler = xds.NewCompiler(p.cfg)
-	p.server = ads.NewServer(ads.Config{Log: slog.New(slog.DiscardHandler), Pings: p.cfg.Pings,
+	p.server = ads.NewServer(ads.Config{Log: slog.New(slog.DiscardHandler), Pings: p.cfg.Pings, Linger: p.linger,
 		OnAck:  func(a ads.Acknowledged) { p.mu.Lock(); p.acks = append(p.acks, a); p.mu.Unlock() },
 		OnNack: func(r ads.Refused) { p.mu.Lock(); p.nacks = append(p.nacks, r); p.mu.Unlock() }})
 	d, err := p.compiler.Start(p.identity)

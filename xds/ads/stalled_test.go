@@ -61,11 +61,11 @@ func TestAStalledStreamIsBounded(t *testing.T) {
 		}
 	}
 	waitFor(t, "all are answered", func() bool {
-		return a.stat("cluster.http/"+string(books)+".upstream_rq_active") >= streams
+		return a.stat("cluster.hops/beside-http1.upstream_rq_active") >= streams
 	})
 	sent, same := 0, 0
 	waitFor(t, "nothing moves any more", func() bool {
-		now := a.stat("cluster.http/" + string(books) + ".upstream_cx_rx_bytes_total")
+		now := a.stat("cluster.hops/beside-http1.upstream_cx_rx_bytes_total")
 		if same++; now != sent {
 			sent, same = now, 0
 		}

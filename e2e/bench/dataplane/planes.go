@@ -31,8 +31,7 @@ import (
 	"github.com/catalyst-router/catalyst/xds/ads"
 )
 
-// ours is the compiler and the ADS server of the product. Every service has the same next hop, as it has at a node
-// that is not its own; the next hop is the workload itself, in clear, so that one Envoy is measured.
+// ours is the compiler and the ADS server of the product. Every service has its workload beside the node.
 type ours struct {
 	compiler *xds.Compiler
 	server   *ads.Server
