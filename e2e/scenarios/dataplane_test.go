@@ -31,7 +31,7 @@ func besideScenarios() []scenario {
 		}},
 		{481, "a service gets a cluster, and loses it", "A service that is called all the time gets a second workload, an " +
 			"idle time, another address, and loses them, under one node process and the next: no call is lost.", []guard{
-			one("its scope waits for its cluster", "xds/ads TestEnvoyIsNeverLeftWithAHole", compileFile,
+			one("its scope waits for its cluster", "xds TestWhoSharesACluster", compileFile,
 				"scope.GetName(), scope, target)\n", "scope.GetName(), scope)\n"),
 			one("what wants a cluster has one", "xds TestWhoSharesACluster", besideFile, "t.Draining || ", ""),
 		}},
