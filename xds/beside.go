@@ -2,7 +2,6 @@ package xds
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -20,7 +19,7 @@ import (
 // A service whose only target is one workload beside this node, at an IP address, needs no cluster of its own: it
 // shares one with all of its protocol, and its routes say where its workload is, in a header that Envoy connects by
 // (an ORIGINAL_DST cluster). An example: the scope of books.acme.example leads to hops/beside-http1 and writes
-// "x-catalyst-destination: 127.0.0.1:8080" over whatever a caller sent. A cluster costs Envoy four times what that does.
+// "x-catalyst-destination: 127.0.0.1:8080" over whatever a caller sent. A cluster costs Envoy four times as much.
 //
 // Whoever could choose that header could have Envoy connect to anywhere. So routes to these clusters are made here and
 // nowhere else, and nothing is encoded that leads there without saying where to (see builder.set).
@@ -45,10 +44,8 @@ func (f *Forwarding) alone() (netip.AddrPort, bool) {
 	}
 	t := &f.Tiers[0][0]
 	at, err := netip.ParseAddrPort(t.Backend.Address)
-	if err != nil || t.Draining || t.Backend.Other != "" || at.Port() == 0 || at.Addr().Zone() != "" || at.Addr().Is4In6() {
-		return netip.AddrPort{}, false
-	}
-	return at, true
+	plain := err == nil && at.Port() > 0 && at.Addr().Zone() == "" && !at.Addr().Is4In6()
+	return at, plain && !t.Draining && t.Backend.Other == ""
 }
 
 // besideName is the cluster that the workloads of a protocol share.
@@ -86,36 +83,24 @@ func (c *Compiler) besideCluster(name string) *cluster.Cluster {
 func (c *Compiler) besideRoutes(f *Forwarding, at netip.AddrPort) *route.RouteConfiguration {
 	rc := c.routesTo("", f.Protocol, besideName(f.Protocol), f.runs())
 	retryOnce(rc)
+	for retry := range retries(rc) { // there is no other to go to
+		retry.RetryHostPredicate, retry.HostSelectionRetryMaxAttempts = nil, 0
+	}
 	for _, host := range rc.GetVirtualHosts() {
-		host.RequestHeadersToAdd = append(host.RequestHeadersToAdd, overwritten(destinationHeader, at.String()))
-		for _, r := range host.GetRoutes() {
-			if loop := r.GetDirectResponse(); loop != nil {
-				loop.Body = nil
-				continue
-			}
-			retry := r.GetRoute().GetRetryPolicy()
-			retry.RetryHostPredicate, retry.HostSelectionRetryMaxAttempts = nil, 0 // there is no other to go to
-		}
+		host.RequestHeadersToAdd = append(host.RequestHeadersToAdd, &core.HeaderValueOption{
+			Header:       &core.HeaderValue{Key: destinationHeader, Value: at.String()},
+			AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD, // whatever the caller said
+		})
+		host.GetRoutes()[0].GetDirectResponse().Body = nil
 	}
 	return rc
 }
 
-// overwritten sets a header of a request, whatever it was.
-func overwritten(header, value string) *core.HeaderValueOption {
-	return &core.HeaderValueOption{
-		Header:       &core.HeaderValue{Key: header, Value: value},
-		AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-	}
-}
-
-// errOpen is what becomes of an encoded resource that would let callers say where Envoy connects to.
-var errOpen = errors.New( //nolint:gochecknoglobals // a sentinel
-	"leads to the workloads beside this node and does not say to which: please report this")
-
-// closed checks that an encoded resource which leads to the workloads beside this node says to which.
+// closed checks that an encoded resource which leads to the workloads beside this node says to which, and no caller.
 func closed(typeURL, name string, raw []byte) error {
-	if typeURL != TypeCluster && bytes.Contains(raw, []byte(besidePrefix)) && !bytes.Contains(raw, []byte(destinationHeader)) {
-		return fmt.Errorf("%s %w", name, errOpen)
+	says := bytes.Contains(raw, []byte(destinationHeader))
+	if typeURL == TypeCluster || says || !bytes.Contains(raw, []byte(besidePrefix)) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s leads to %s and does not say where to: please report this", name, besidePrefix)
 }

@@ -134,22 +134,26 @@ func TestWhoSharesACluster(t *testing.T) {
 		f    *Forwarding
 		want string
 	}{
-		"an address":      {to(t, "127.0.0.1:80"), besideHTTP1},
-		"of IPv6":         {to(t, "[::1]:80"), besideHTTP1},
-		"GraphQL":         {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.Protocol = bgp.GraphQL }), besideHTTP1},
-		"HTTP/2":          {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.Protocol = bgp.HTTP2 }), besideHTTP2},
-		"gRPC":            {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.Protocol = bgp.GRPC }), besideHTTP2},
-		"a name":          {to(t, "web.internal:80"), own},
-		"a zone":          {to(t, "[fe80::1%eth0]:80"), own},
-		"two workloads":   {to(t, "127.0.0.1:80", "127.0.0.2:80"), own},
-		"TLS":             {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.TLS = &WorkloadTLS{Insecure: true} }), own},
-		"an idle time":    {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.Idle = time.Second }), own},
-		"draining":        {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.Tiers[0][0].Draining = true }), own},
-		"a second family": {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.Tiers[0][0].Backend.Other = "[::1]:80" }), own},
+		"an address":    {to(t, "127.0.0.1:80"), besideHTTP1},
+		"of IPv6":       {to(t, "[::1]:80"), besideHTTP1},
+		"GraphQL":       {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.Protocol = bgp.GraphQL }), besideHTTP1},
+		"HTTP/2":        {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.Protocol = bgp.HTTP2 }), besideHTTP2},
+		"gRPC":          {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.Protocol = bgp.GRPC }), besideHTTP2},
+		"a name":        {to(t, "web.internal:80"), own},
+		"a zone":        {to(t, "[fe80::1%eth0]:80"), own},
+		"two workloads": {to(t, "127.0.0.1:80", "127.0.0.2:80"), own},
+		"TLS":           {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.TLS = &WorkloadTLS{Insecure: true} }), own},
+		"an idle time":  {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.Idle = time.Second }), own},
+		"draining":      {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.Tiers[0][0].Draining = true }), own},
+		"a second family": {with(to(t, "127.0.0.1:80"), func(f *Forwarding) {
+			f.Tiers[0][0].Backend.Other = "[::1]:80"
+		}), own},
 		"a backup": {with(to(t, "127.0.0.1:80"), func(f *Forwarding) {
 			f.Tiers = append(f.Tiers, []Target{hop("a", "10.0.0.1:8443")})
 		}), own},
-		"down": {&Forwarding{Service: "books.acme.example", Protocol: bgp.HTTP, Down: []bgp.NodeID{{Org: "acme.example", Name: "c"}}}, own},
+		"down": {with(to(t, "127.0.0.1:80"), func(f *Forwarding) {
+			f.Tiers, f.Down = nil, []bgp.NodeID{{Org: "acme.example", Name: "c"}}
+		}), own},
 	} {
 		d, problems := compiler().Apply(Change{Services: []Forwarding{*tt.f}})
 		if len(problems) > 0 {
@@ -192,7 +196,8 @@ func TestEachWorkloadHasItsLimit(t *testing.T) {
 	if got := limits.GetPerHostThresholds()[0].GetMaxConnections(); !proto.Equal(got, wrapperspb.UInt32(100)) {
 		t.Errorf("%v connections, want 100", got)
 	}
-	if all := limits.GetThresholds()[0]; all.GetMaxConnections().GetValue() < 800 || all.GetMaxRequests().GetValue() < 800 {
+	all := limits.GetThresholds()[0]
+	if all.GetMaxConnections().GetValue() < 800 || all.GetMaxRequests().GetValue() < 800 {
 		t.Errorf("all workloads together are limited: %v", all)
 	}
 }

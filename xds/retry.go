@@ -73,11 +73,7 @@ func (c *Compiler) loopGuard(m *route.RouteMatch) *route.Route {
 	}}
 	return &route.Route{Match: m, Action: &route.Route_DirectResponse{DirectResponse: &route.DirectResponseAction{
 		Status: 508,
-		Body: &core.DataSource{
-			Specifier: &core.DataSource_InlineString{
-				InlineString: c.beenHere(),
-			},
-		},
+		Body:   &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: c.beenHere()}},
 	}}}
 }
 

@@ -47,7 +47,8 @@ func TestCallersDoNotSayWhereEnvoyConnects(t *testing.T) {
 	one := func(at string) []xds.Target { return []xds.Target{backend(at)} }
 	drains := backend(told(t))
 	drains.Draining = true
-	a.apply(to(books, bgp.HTTP, one(own)), to("two.acme.example", bgp.HTTP, []xds.Target{backend(told(t)), backend(told(t))}),
+	a.apply(to(books, bgp.HTTP, one(own)),
+		to("two.acme.example", bgp.HTTP, []xds.Target{backend(told(t)), backend(told(t))}),
 		to("web.acme.example", bgp.HTTP2, one(told(t))), to("gone.acme.example", bgp.HTTP, one("127.0.0.1:1")),
 		to("lines.acme.example", bgp.TCP, one(told(t))), to("drains.acme.example", bgp.HTTP, []xds.Target{drains}),
 		xds.Forwarding{Service: "down.acme.example", Protocol: bgp.HTTP, Down: []bgp.NodeID{a.id}})
