@@ -38,8 +38,9 @@ const (
 // alone returns the address of the workload that is all of a service, if nothing about it wants a cluster of its own:
 // several targets, a name to look up, a second address, TLS, a draining target or connections that are kept for longer
 // or shorter than others'.
-func (f *Forwarding) alone() (netip.AddrPort, bool) {
-	if f.Protocol == bgp.TCP || f.TLS != nil || f.Idle != 0 || len(f.Tiers) != 1 || len(f.Tiers[0]) != 1 {
+func (c *Compiler) alone(f *Forwarding) (netip.AddrPort, bool) {
+	idle := f.Idle != 0 || c.before(f.Kept) != c.cfg.Limits.WorkloadIdle
+	if idle || f.Protocol == bgp.TCP || f.TLS != nil || len(f.Tiers) != 1 || len(f.Tiers[0]) != 1 {
 		return netip.AddrPort{}, false
 	}
 	t := &f.Tiers[0][0]

@@ -106,7 +106,7 @@ func TestAnOpenRouteIsRefused(t *testing.T) {
 	if b.err == nil || len(b.d.Set) > 0 {
 		t.Errorf("%v, %d resources", b.err, len(b.d.Set))
 	}
-	at, _ := f.alone()
+	at, _ := c.alone(f)
 	b = builder{c: c}
 	b.set(TypeRoute, "closed", c.besideRoutes(f, at))
 	if b.err != nil || len(b.d.Set) != 1 {
@@ -144,7 +144,13 @@ func TestWhoSharesACluster(t *testing.T) {
 		"two workloads": {to(t, "127.0.0.1:80", "127.0.0.2:80"), own},
 		"TLS":           {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.TLS = &WorkloadTLS{Insecure: true} }), own},
 		"an idle time":  {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.Idle = time.Second }), own},
-		"draining":      {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.Tiers[0][0].Draining = true }), own},
+		"an idle time that the workload says": {with(to(t, "127.0.0.1:80"), func(f *Forwarding) {
+			f.Kept = time.Second
+		}), own},
+		"one as long as the usual": {with(to(t, "127.0.0.1:80"), func(f *Forwarding) {
+			f.Kept = time.Minute
+		}), besideHTTP1},
+		"draining": {with(to(t, "127.0.0.1:80"), func(f *Forwarding) { f.Tiers[0][0].Draining = true }), own},
 		"a second family": {with(to(t, "127.0.0.1:80"), func(f *Forwarding) {
 			f.Tiers[0][0].Backend.Other = "[::1]:80"
 		}), own},

@@ -289,7 +289,7 @@ func (c *Compiler) routes(b *builder, f *Forwarding, target string) []Ref {
 // ownRoutes are the routes of a service that shares them with no other: to its workload, or a cluster of its own. nil
 // for any other.
 func (c *Compiler) ownRoutes(f *Forwarding, name, target string) *route.RouteConfiguration {
-	if at, ok := f.alone(); ok {
+	if at, ok := c.alone(f); ok {
 		return c.besideRoutes(f, at)
 	}
 	if target != clusterName(f) {
@@ -373,7 +373,7 @@ func (c *Compiler) clusters(f *Forwarding) ([]*cluster.Cluster, error) {
 	if len(f.Tiers) == 0 {
 		return []*cluster.Cluster{c.downCluster(f)}, nil
 	}
-	if _, ok := f.alone(); ok {
+	if _, ok := c.alone(f); ok {
 		return []*cluster.Cluster{c.besideCluster(besideName(f.Protocol))}, nil
 	}
 	local, runs := f.local(), f.runs()
