@@ -6,7 +6,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 out=$root/.tools/bench
 mkdir -p "$out"
 cd "$root/e2e/bench"
-go build -o "$out/" ./routing ./dataplane ./throughput ./graphql ./floods ./start github.com/osrg/gobgp/v4/cmd/gobgpd
+go build -o "$out/" ./routing ./dataplane ./throughput ./graphql ./floods ./start ./tap github.com/osrg/gobgp/v4/cmd/gobgpd
 rivals=catalyst,gobgp
 PATH=$PATH:/usr/sbin:/sbin
 if command -v bird >/dev/null; then rivals+=,bird; else echo 'BIRD is not installed (apt-get install bird2): its column is missing' >&2; fi
@@ -19,6 +19,10 @@ echo '== with a real Envoy: from the declaration of a service to its acknowledge
 echo
 echo '== over two Envoys, 32 connections (ours writes an access log)'
 "$out/throughput" -catalyst "$root/bin/catalyst"
+
+echo
+echo '== what it costs that Envoy tells the node of calls (tap.enabled), in turns: processor time of the Envoys and nodes of two sites'
+"$out/tap" -catalyst "$root/bin/catalyst" -for "${TAP_FOR:-3s}" -rounds "${TAP_ROUNDS:-7}"
 
 echo
 echo '== floods: what honest peers and applications notice while another peer floods a node'

@@ -62,6 +62,9 @@ type Call struct {
 
 // spanOf reads a traceparent (W3C Trace Context).
 func spanOf(traceparent string) trace.SpanContext {
+	if traceparent == "" {
+		return trace.SpanContext{}
+	}
 	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(),
 		propagation.MapCarrier{"traceparent": traceparent}))
 }
@@ -242,6 +245,9 @@ func (c *Call) Sender() bgp.NodeID { return c.callerNode() }
 
 // callerNode is the node of the caller's certificate; zero for an application beside this node.
 func (c *Call) callerNode() bgp.NodeID {
+	if c.Caller == "" {
+		return bgp.NodeID{}
+	}
 	if e, err := bgp.ParseEnvoyID(c.Caller); err == nil {
 		return e.Node // its Envoy on another machine
 	}

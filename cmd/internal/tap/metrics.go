@@ -3,6 +3,7 @@ package tap
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -22,13 +23,40 @@ type metrics struct {
 	calls    metric.Int64Counter
 	duration metric.Float64Histogram
 	pairs    *telemetry.Series[pair]
+
+	mu   sync.Mutex
+	sets map[counted]sets // guarded by mu; as many as pairs allows, for each place and outcome
+}
+
+// counted is what a time series is of.
+type counted struct {
+	pair
+	seen    string
+	outcome Outcome
+}
+
+// sets are the labels of a call, which are costly to make for each.
+type sets struct{ took, ended metric.MeasurementOption }
+
+func (x *metrics) labels(c counted) sets {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	s, ok := x.sets[c]
+	if !ok {
+		by := []attribute.KeyValue{attribute.String("service", c.service), attribute.String("caller", c.caller),
+			attribute.String("seen", c.seen)}
+		s = sets{metric.WithAttributeSet(attribute.NewSet(by...)),
+			metric.WithAttributeSet(attribute.NewSet(append(by, attribute.String("outcome", string(c.outcome)))...))}
+		x.sets[c] = s
+	}
+	return s
 }
 
 func newMetrics(m metric.Meter, t *Tap) (*metrics, error) {
 	if m == nil {
 		m = noop.Meter{}
 	}
-	x := &metrics{pairs: telemetry.NewSeries[pair](maxSeries)}
+	x := &metrics{pairs: telemetry.NewSeries[pair](maxSeries), sets: map[counted]sets{}}
 	var errs [3]error
 	x.calls, errs[0] = m.Int64Counter("catalyst.tap.calls", metric.WithDescription("calls that Envoy told of, by "+
 		"{service}, {caller} (the node that sent it, or local), where it was {seen} and {outcome} (ok, denied, failed); "+
@@ -48,13 +76,11 @@ func newMetrics(m metric.Meter, t *Tap) (*metrics, error) {
 }
 
 func (x *metrics) ended(c *Call) {
-	p := x.series(c)
-	by := []attribute.KeyValue{attribute.String("service", p.service), attribute.String("caller", p.caller),
-		attribute.String("seen", c.Seen)}
+	by := x.labels(counted{x.series(c), c.Seen, c.Outcome})
 	// A call of a trace that is kept is an exemplar of its time series.
 	ctx := trace.ContextWithSpanContext(context.Background(), c.span)
-	x.duration.Record(ctx, c.Took.Seconds(), metric.WithAttributes(by...))
-	x.calls.Add(ctx, 1, metric.WithAttributes(append(by, attribute.String("outcome", string(c.Outcome)))...))
+	x.duration.Record(ctx, c.Took.Seconds(), by.took)
+	x.calls.Add(ctx, 1, by.ended)
 }
 
 // series is the service and the caller of a call, as long as there is room for another pair. What found no route may

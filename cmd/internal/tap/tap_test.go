@@ -26,7 +26,7 @@ import (
 	"github.com/catalyst-router/catalyst/xds"
 )
 
-func newTap(t *testing.T, bytes int) *Tap {
+func newTap(t testing.TB, bytes int) *Tap {
 	t.Helper()
 	tap, err := New(Config{
 		Bytes: bytes, Log: slog.New(slog.DiscardHandler),
