@@ -147,7 +147,7 @@ func (c *Compiler) accessLog(service string) []*accesslog.AccessLog {
 	} {
 		fields[k] = structpb.NewStringValue(v)
 	}
-	if c.cfg.Policy != nil {
+	if c.cfg.Policy != nil { // the result is "deny", or nothing
 		for _, k := range []string{"decision", "result", "principal", "policies"} {
 			fields["policy_"+k] = structpb.NewStringValue("%DYNAMIC_METADATA(" + policyFilter + ":" + k + ")%")
 		}

@@ -108,8 +108,9 @@ type server struct {
 	pid     int // 0: there is none
 	rates   []float64
 	took    []time.Duration
-	cpu     time.Duration // of the server's process, over all rounds
-	calls   int
+
+	envoy         int       // its process
+	cpu, cpuEnvoy []float64 // µs a request of the server's process and of Envoy's, by round
 }
 
 // start starts the servers and one Envoy with a listener for each.
@@ -155,6 +156,9 @@ func start(ctx context.Context, binary, dir string, kinds []string) ([]*server, 
 		return nil, stop, err
 	}
 	cmds = append(cmds, cmd)
+	for _, s := range servers {
+		s.envoy = cmd.Process.Pid
+	}
 	return servers, stop, nil
 }
 
@@ -168,7 +172,7 @@ func report(servers []*server) error {
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\trequests/s (median)\tbest\t"+
-		"× floor (median of rounds)\tbest ÷ best\tp50\tp99\tserver CPU µs a request\t")
+		"× floor (median of rounds)\tbest ÷ best\tp50\tp99\tCPU µs a request (median): server\tEnvoy\t")
 	for _, s := range servers {
 		var against []float64
 		for i, f := range floor {
@@ -177,18 +181,21 @@ func report(servers []*server) error {
 		slices.Sort(s.took)
 		cpu := "–"
 		if s.pid != 0 {
-			cpu = fmt.Sprintf("%.1f", float64(s.cpu.Microseconds())/float64(s.calls))
+			cpu = fmt.Sprintf("%.1f", median(s.cpu))
 		}
 		ratio, best := "", ""
 		if len(against) > 0 {
 			ratio = fmt.Sprintf("%.2f", median(against))
 			best = fmt.Sprintf("%.2f", slices.Max(s.rates)/slices.Max(floor))
 		}
-		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%s\t%s\t%s\t%s\t%s\t\n", s.kind, median(s.rates), slices.Max(s.rates), ratio, best,
-			s.took[len(s.took)/2].Round(10*time.Microsecond), s.took[len(s.took)*99/100].Round(10*time.Microsecond), cpu)
+		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t\n", s.kind, median(s.rates), slices.Max(s.rates), ratio, best,
+			s.took[len(s.took)/2].Round(10*time.Microsecond), s.took[len(s.took)*99/100].Round(10*time.Microsecond), cpu,
+			fmt.Sprintf("%.1f", median(s.cpuEnvoy)))
 	}
 	return w.Flush()
 }
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 func median(all []float64) float64 {
 	return slices.Sorted(slices.Values(all))[len(all)/2]

@@ -35,9 +35,9 @@ func serve(ctx context.Context, kind, dir string) error {
 		return err
 	}
 	debug.SetGCPercent(200) // about what a node that decides has (cmd/internal/heap), for every kind
-	if kind == "floor" || kind == "told" {
+	if parts, ok := said(kind); ok {
 		srv := grpc.NewServer()
-		auth.RegisterAuthorizationServer(srv, yes{told: kind == "told"})
+		auth.RegisterAuthorizationServer(srv, yes{parts: parts})
 		return srv.Serve(l)
 	}
 	name, text, _ := strings.Cut(kind, "-")
@@ -62,29 +62,51 @@ func serve(ctx context.Context, kind, dir string) error {
 	return extauthz.New(cfg).Serve(ctx, l)
 }
 
-// yes says yes to everything, and looks at nothing. If it is to be told, the answer has in it what ours has: whom the
+// said is what a server that says yes to everything says besides: nothing (the floor), or what ours does, or one part
+// of it, to see what that costs; false for a kind that decides.
+func said(kind string) (parts []string, ok bool) {
+	switch name, rest, _ := strings.Cut(kind, "-"); {
+	case kind == "floor":
+		return nil, true
+	case kind == "told":
+		return []string{"headers", "removed", "facts"}, true
+	case name == "told":
+		return strings.Split(rest, "+"), true
+	}
+	return nil, false
+}
+
+// yes says yes to everything, and looks at nothing. The answer has in it the parts of ours that it is to have: whom the
 // caller was taken for, for the workload and for the log.
 type yes struct {
 	auth.UnimplementedAuthorizationServer
-	told bool
+	parts []string
 }
 
 func (y yes) Check(context.Context, *auth.CheckRequest) (*auth.CheckResponse, error) {
 	ok := &auth.OkHttpResponse{}
 	out := &auth.CheckResponse{Status: &status.Status{}, HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok}}
-	if !y.told {
-		return out, nil
-	}
 	const principal, decision = `USER::"user-1"`, "2WQZ7J5V3K6XH4TD"
-	for name, value := range map[string]string{extauthz.PrincipalHeader: principal, extauthz.DecisionHeader: decision,
-		extauthz.PeerHeader: "spiffe://bravo.example/node/edge"} {
-		ok.Headers = append(ok.Headers, &core.HeaderValueOption{Header: &core.HeaderValue{Key: name, Value: value},
-			AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD})
-	}
-	ok.HeadersToRemove = []string{"authorization"}
 	var err error
-	out.DynamicMetadata, err = structpb.NewStruct(map[string]any{"decision": decision, "result": "allow",
-		"principal": principal, "policies": "p1", "policy_set": "2ad60a0f1d9c8a34d2a6f5c46c1a09c3"})
+	for _, part := range y.parts {
+		switch part {
+		case "headers":
+			for name, value := range map[string]string{extauthz.PrincipalHeader: principal, extauthz.DecisionHeader: decision,
+				extauthz.PeerHeader: "spiffe://bravo.example/node/edge"} {
+				ok.Headers = append(ok.Headers, &core.HeaderValueOption{Header: &core.HeaderValue{Key: name, Value: value},
+					AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD})
+			}
+		case "removed":
+			ok.HeadersToRemove = []string{"authorization"}
+		case "facts":
+			out.DynamicMetadata, err = structpb.NewStruct(map[string]any{"decision": decision,
+				"principal": principal, "policies": "p1"})
+		case "fact": // one of them
+			out.DynamicMetadata, err = structpb.NewStruct(map[string]any{"decision": decision})
+		default:
+			err = fmt.Errorf("there is no part %q", part)
+		}
+	}
 	return out, err
 }
 
