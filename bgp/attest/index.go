@@ -16,25 +16,25 @@ type index struct {
 	seed   maphash.Seed
 	chunks [][]byte
 	refs   []ref
-	// by the hash of names: the number of the first entry, plus 1; of services, and of what "*." stands before
-	exact, below map[uint64]uint32
-	rules        []Entry // without names
+	// slots are a hash table with room to spare: an entry's number, plus 1, stands where the hash of its key says, or in
+	// the next slot that was free, so that entries of one name keep their order. 0 is free.
+	slots []uint32
+	mask  uint32  // of hashes; in a test all can be one
+	rules []Entry // without names
 }
 
 // ref is an entry: where its names stand, and what it says.
 type ref struct {
 	at    uint32 // of the names in their chunk
 	rules uint32
-	next  uint32 // another entry with the same hash, plus 1
+	hash  uint32 // of its key (see place)
 	chunk uint16
 	size  uint8 // bytes of the names; a longer name is none
 }
 
 // newIndex reads the chunks of a set, which it keeps, and checks every entry.
 func newIndex(org bgp.Org, chunks [][]byte) (index, error) {
-	ix := index{
-		seed: maphash.MakeSeed(), chunks: chunks, exact: map[uint64]uint32{}, below: map[uint64]uint32{},
-	}
+	ix := index{seed: maphash.MakeSeed(), chunks: chunks, slots: make([]uint32, fewestSlots), mask: 1<<32 - 1}
 	seen := map[string]uint32{} // rules by their encoding
 	for n, c := range chunks {
 		if len(c) > MaxChunk {
@@ -80,27 +80,59 @@ func (ix *index) add(org bgp.Org, chunk uint16, at int, entry []byte, seen map[s
 		ix.rules = append(ix.rules, e)
 		seen[string(rest)] = rules
 	}
-	key, wild := place(text(name))
-	by := ix.exact
-	if wild {
-		by = ix.below
-	}
-	hash := maphash.String(ix.seed, key)
+	key, _ := place(text(name))
 	ix.refs = append(ix.refs, ref{
 		chunk: chunk, at: uint32(at + n + m), size: uint8(size), rules: rules, //nolint:gosec // bounded by a chunk
+		hash: ix.hash(key),
 	})
-	number := uint32(len(ix.refs)) //nolint:gosec // as above
-	if first := by[hash]; first == 0 {
-		by[hash] = number
-	} else { // entries of one name keep their order
-		last := &ix.refs[first-1]
-		for last.next != 0 {
-			last = &ix.refs[last.next-1]
+	if 2*len(ix.refs) > len(ix.slots) {
+		return ix.resize(4 * len(ix.slots))
+	}
+	return ix.enter(len(ix.refs))
+}
+
+const (
+	fewestSlots = 16
+	// maxAlike bounds the entries of one name, and of what is below it: each is looked at for every route of that name.
+	maxAlike = 128
+)
+
+//nolint:gochecknoglobals // a sentinel
+var errAlike = fmt.Errorf("there are more than %d entries of one name and of what is below it: put them together",
+	maxAlike)
+
+func (ix *index) hash(key string) uint32 {
+	return uint32(maphash.String(ix.seed, key)) & ix.mask //nolint:gosec // half of it is enough
+}
+
+// resize enters all entries into another number of slots, a power of two.
+func (ix *index) resize(slots int) error {
+	ix.slots = make([]uint32, slots)
+	for i := range ix.refs {
+		if err := ix.enter(i + 1); err != nil {
+			return err
 		}
-		last.next = number
 	}
 	return nil
 }
+
+// enter puts an entry into the first free slot from where it belongs.
+func (ix *index) enter(number int) error {
+	i, alike := ix.refs[number-1].hash, 0
+	for ; ix.slot(i) != 0; i++ {
+		if ix.refs[ix.slot(i)-1].hash == ix.refs[number-1].hash {
+			alike++
+		}
+	}
+	if alike >= maxAlike {
+		return fmt.Errorf("entry: %w", errAlike)
+	}
+	ix.slots[int(i)&(len(ix.slots)-1)] = uint32(number) //nolint:gosec // bounded by the chunks
+	return nil
+}
+
+// slot is what stands in a slot; behind the last comes the first.
+func (ix *index) slot(i uint32) uint32 { return ix.slots[int(i)&(len(ix.slots)-1)] }
 
 // place is what an entry stands under: a service, or what "*." stands before.
 func place(names string) (key string, wild bool) { return strings.CutPrefix(names, "*.") }
@@ -123,13 +155,12 @@ func (ix *index) find(svc bgp.Service, yield func(*Entry) bool) {
 
 // each calls yield with the entries of one name; false if it did not want another.
 func (ix *index) each(key string, wild bool, yield func(*Entry) bool) bool {
-	by := ix.exact
-	if wild {
-		by = ix.below
-	}
-	for i := by[maphash.String(ix.seed, key)]; i != 0; {
-		r := &ix.refs[i-1]
-		i = r.next
+	hash := ix.hash(key)
+	for i := hash; len(ix.slots) > 0 && ix.slot(i) != 0; i++ {
+		r := &ix.refs[ix.slot(i)-1]
+		if r.hash != hash {
+			continue
+		}
 		names := text(ix.chunks[r.chunk][r.at : int(r.at)+int(r.size)])
 		if k, w := place(names); k == key && w == wild && !yield(&ix.rules[r.rules]) {
 			return false

@@ -1,8 +1,10 @@
 package attest
 
 import (
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -27,13 +29,12 @@ func TestIndexFindsWhatCovers(t *testing.T) {
 			t.Fatal(err)
 		}
 		if rapid.Bool().Draw(t, "collide") { // as if all hashes were one
+			ix.mask = 0
 			for i := range ix.refs {
-				ix.refs[i].next = uint32(i+2) % uint32(len(ix.refs)+1)
+				ix.refs[i].hash = 0
 			}
-			for _, by := range []map[uint64]uint32{ix.exact, ix.below} {
-				for hash := range by {
-					by[hash] = 1
-				}
+			if err := ix.resize(len(ix.slots)); err != nil {
+				t.Fatal(err)
 			}
 		}
 		svc := bgp.Service(rapid.SampledFrom(append(names, "x.y.acme.example")).Draw(t, "name"))
@@ -53,4 +54,28 @@ func TestIndexFindsWhatCovers(t *testing.T) {
 			t.Fatalf("%s of %+v: %v, want %v", svc, entries, got, want)
 		}
 	})
+}
+
+// Whoever signs a list cannot make it dear to look at: of one name there are not many entries, and the others are found
+// at once however many there are.
+func TestEntriesOfOneNameAreFew(t *testing.T) {
+	list := func(n int) error {
+		var entries []Entry
+		for i := range n {
+			entries = append(entries, Entry{Names: "*.acme.example", Protocols: []bgp.Protocol{bgp.HTTP},
+				Origins: []string{fmt.Sprintf("n%d", i)}})
+		}
+		set := Set{Org: "acme.example", Serial: 1, NotBefore: time.Unix(1, 0), NotAfter: time.Unix(2, 0), Entries: entries}
+		_, err := newIndex("acme.example", chunksOf(entries))
+		if (err == nil) != (set.Check() == nil) {
+			t.Errorf("of %d entries who signs says %v, who reads %v", n, set.Check(), err)
+		}
+		return err
+	}
+	if err := list(maxAlike); err != nil {
+		t.Error(err)
+	}
+	if err := list(maxAlike + 1); err == nil {
+		t.Errorf("%d entries of one name are taken", maxAlike+1)
+	}
 }

@@ -59,7 +59,12 @@ func (s *Set) Check() error {
 	if life := s.NotAfter.Sub(s.NotBefore); life <= 0 || life > MaxLife {
 		errs = append(errs, fmt.Errorf("notAfter: %s after notBefore: want more than 0 and at most %s", life, MaxLife))
 	}
+	alike := map[string]int{}
 	for i := range s.Entries {
+		key, _ := place(s.Entries[i].Names)
+		if alike[key]++; alike[key] == maxAlike+1 {
+			errs = append(errs, fmt.Errorf("entries[%d] (%s): %w", i, s.Entries[i].Names, errAlike))
+		}
 		if err := s.Entries[i].check(s.Org); err != nil {
 			errs = append(errs, fmt.Errorf("entries[%d] (%s): %w", i, s.Entries[i].Names, err))
 			if len(errs) > 20 {
