@@ -60,3 +60,7 @@ echo '== identity: a verification against plain golang-jwt, revocations among a 
 (cd "$root" && go test -run '^$' -bench 'Verify|Check|Revocation' -benchtime "${IDENTITY:-200x}" ./auth/token ./auth/revoke ./auth/server | grep -E '^Benchmark')
 (cd "$root" && CATALYST_ENVOY="${CATALYST_ENVOY:-$root/.tools/envoy/bin/envoy}" BENCH_REVOCATIONS="${REVOCATIONS:-100}" \
 	go test -tags e2e -count=1 -run TestRevocationBounds -v ./e2e | grep -E 'revocation at|FAIL')
+
+echo
+echo '== between organisations: 100,000 attested routes, signed paths, and a border with 1,000 peers'
+(cd "$root" && go test -run '^$' -bench 'Attested|SignedPaths|ThousandPeers' -benchtime "${PEERS:-3x}" -count "${PEERS_COUNT:-3}" ./bgp/rib ./bgp/sim | grep -E '^Benchmark')
