@@ -63,7 +63,9 @@ func someQuestion(r *rand.Rand, certificate string) *auth.CheckRequest {
 		q.Attributes.Request.Http = nil
 	}
 	if r.IntN(2) == 0 {
-		q.Attributes.ContextExtensions = map[string]string{ServiceKey: "books.acme.example", AuthorizationKey: pick(r, "keep")}
+		q.Attributes.ContextExtensions = map[string]string{
+			ServiceKey: "books.acme.example", AuthorizationKey: pick(r, "keep"),
+		}
 		q.Attributes.TlsSession = &auth.AttributeContext_TLSSession{Sni: pick(r, "books.acme.example")}
 	}
 	return q

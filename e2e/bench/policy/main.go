@@ -188,7 +188,8 @@ func report(servers []*server) error {
 			ratio = fmt.Sprintf("%.2f", median(against))
 			best = fmt.Sprintf("%.2f", slices.Max(s.rates)/slices.Max(floor))
 		}
-		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t\n", s.kind, median(s.rates), slices.Max(s.rates), ratio, best,
+		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t\n",
+			s.kind, median(s.rates), slices.Max(s.rates), ratio, best,
 			s.took[len(s.took)/2].Round(10*time.Microsecond), s.took[len(s.took)*99/100].Round(10*time.Microsecond), cpu,
 			fmt.Sprintf("%.1f", median(s.cpuEnvoy)))
 	}
