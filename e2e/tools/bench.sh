@@ -52,7 +52,8 @@ if command -v npm >/dev/null; then
 else
 	echo 'npm is not installed: the rivals of the gateway are missing' >&2
 fi
-"$out/graphql" -catalyst "$root/bin/catalyst" -rivals graphql/rivals -only "$only" -seconds "${SECONDS_EACH:-$([ "${FULL:-}" ] && echo 20 || echo 8)}" \
+# HIVE_ROUTER=PATH and COSMO_ROUTER=PATH name programs that are not on npm; a line says so when they are missing.
+"$out/graphql" -catalyst "$root/bin/catalyst" -rivals graphql/rivals -only "$only" -hive-router "${HIVE_ROUTER:-}" -cosmo-router "${COSMO_ROUTER:-}" -seconds "${SECONDS_EACH:-$([ "${FULL:-}" ] && echo 20 || echo 8)}" \
 	-recompositions "${RECOMPOSITIONS:-$([ "${FULL:-}" ] && echo 1000 || echo 100)}"
 
 echo

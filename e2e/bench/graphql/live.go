@@ -31,7 +31,7 @@ func live(ctx context.Context, o options, dir string) error {
 	for _, name := range []string{"accounts", "inventory", "products", "reviews"} {
 		command = append(command, "--subgraph", name+"=http://"+shopAddress+"/"+name)
 	}
-	g := gateway{"catalyst-live", false, command, "http://127.0.0.1:4707/graphql"}
+	g := gateway{"catalyst-live", false, command, "http://127.0.0.1:4707/graphql", nil}
 	group, err := start(ctx, dir, g.name, g.command, g.url)
 	if err != nil {
 		return err

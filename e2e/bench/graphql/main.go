@@ -3,6 +3,11 @@
 // compared with the first.
 //
 //	graphql -catalyst BIN -rivals DIR [-only catalyst,apollo,hive] [-sections load,large,compose,live] [-seconds 10] [-connections 50] [-recompositions 100]
+//	        [-hive-router BIN] [-cosmo-router BIN [-wgc COMMAND]]
+//
+// Rivals that are not on npm take part when their programs are named, and a line says so when they are not: Hive Router
+// (of its crate hive-router) reads the supergraph; Cosmo's router reads what wgc, its command on npm, composes of the
+// same schemas.
 //
 // The sections: load has an operation over two subgraphs and one over four, by many connections; large has few and
 // large operations; compose has composition alone, against the rivals' composers; live changes a subgraph's schema
@@ -41,12 +46,29 @@ func main() {
 
 type options struct {
 	catalyst, rivals, only, sections     string
+	hiveRouter, cosmoRouter, wgc         string
 	seconds, connections, recompositions int
 	serve                                bool
 }
 
+// missing says which rivals do not take part because nobody named their programs.
+func (o *options) missing(w io.Writer) {
+	for _, r := range []struct{ program, name, variable string }{{o.hiveRouter, "Hive Router", "HIVE_ROUTER"},
+		{o.cosmoRouter, "Cosmo's router", "COSMO_ROUTER"}} {
+		if r.program == "" {
+			_, _ = fmt.Fprintf(w, "%s=PATH is not set: the rows of %s are missing\n", r.variable, r.name)
+		}
+	}
+}
+
 // takes reports whether a gateway takes part.
 func (o *options) takes(name string) bool {
+	switch name {
+	case "hive router":
+		return o.hiveRouter != ""
+	case "cosmo router":
+		return o.cosmoRouter != ""
+	}
 	return slices.Contains(strings.Split(o.only, ","), strings.Fields(name)[0])
 }
 
@@ -56,6 +78,9 @@ func bench(ctx context.Context) error {
 	flag.StringVar(&o.rivals, "rivals", "graphql/rivals", "folder of the npm packages, installed")
 	flag.StringVar(&o.only, "only", "catalyst,apollo,hive", "which gateways")
 	flag.StringVar(&o.sections, "sections", "load,large,compose,live", "which figures")
+	flag.StringVar(&o.hiveRouter, "hive-router", "", "Hive Router's program; without it its rows are missing")
+	flag.StringVar(&o.cosmoRouter, "cosmo-router", "", "the program of Cosmo's router; without it its rows are missing")
+	flag.StringVar(&o.wgc, "wgc", "npx --yes wgc", "Cosmo's command, which composes for its router")
 	flag.IntVar(&o.seconds, "seconds", 10, "how long each operation runs")
 	flag.IntVar(&o.connections, "connections", 50, "closed loops")
 	flag.IntVar(&o.recompositions, "recompositions", 100, "how often the graph changes under load")
@@ -81,6 +106,7 @@ func bench(ctx context.Context) error {
 	sections := map[string]func(context.Context, options, string) error{"load": loads, "large": large,
 		"compose": compositions, "live": live}
 	var failed error
+	o.missing(os.Stdout)
 	for _, name := range strings.Split(o.sections, ",") {
 		section := sections[name]
 		if section == nil {
@@ -124,7 +150,12 @@ func table(ctx context.Context, o options, dir string, ops []operation, shared b
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
 	var failed error
 	ours := map[string]float64{} // CPU ms a request, by operation and kind
-	for _, g := range gateways(o, sdl) {
+	cosmo, err := cosmoConfig(ctx, o, dir)
+	if err != nil { // its rows fail, and the others' do not
+		failed = err
+		o.cosmoRouter = ""
+	}
+	for _, g := range gateways(o, sdl, cosmo) {
 		if !o.takes(g.name) || !shared && g.shares {
 			continue
 		}
@@ -142,9 +173,10 @@ type gateway struct {
 	shares  bool // equal requests in flight share an answer
 	command []string
 	url     string
+	env     []string
 }
 
-func gateways(o options, sdl string) []gateway {
+func gateways(o options, sdl, cosmo string) []gateway {
 	abs := func(p string) string {
 		a, _ := filepath.Abs(p)
 		return a
@@ -152,18 +184,50 @@ func gateways(o options, sdl string) []gateway {
 	catalyst := []string{abs(o.catalyst), "gateway", "--supergraph", sdl, "--listen"}
 	hive := []string{abs(filepath.Join(o.rivals, "node_modules/.bin/hive-gateway")), "supergraph", sdl, "--host",
 		"127.0.0.1", "--fork", "1", "--port"}
-	return []gateway{
+	all := []gateway{
 		{"catalyst", false, append(slices.Clone(catalyst), "127.0.0.1:4701", "--share=false"),
-			"http://127.0.0.1:4701/graphql"},
+			"http://127.0.0.1:4701/graphql", nil},
 		{"catalyst dedupe", true, append(slices.Clone(catalyst), "127.0.0.1:4702", "--share=true"),
-			"http://127.0.0.1:4702/graphql"},
+			"http://127.0.0.1:4702/graphql", nil},
 		{"hive", false, append(slices.Clone(hive), "4703", "-c", abs(filepath.Join(o.rivals, "hive.config.mjs"))),
-			"http://127.0.0.1:4703/graphql"},
+			"http://127.0.0.1:4703/graphql", nil},
 		{"hive dedupe", true, append(slices.Clone(hive), "4704", "-c",
-			abs(filepath.Join(o.rivals, "hive-dedupe.config.mjs"))), "http://127.0.0.1:4704/graphql"},
+			abs(filepath.Join(o.rivals, "hive-dedupe.config.mjs"))), "http://127.0.0.1:4704/graphql", nil},
 		{"apollo", false, []string{"node", abs(filepath.Join(o.rivals, "apollo.mjs")), sdl, "4705"},
-			"http://127.0.0.1:4705/graphql"},
+			"http://127.0.0.1:4705/graphql", nil},
 	}
+	return append(all,
+		gateway{"hive router", false, []string{o.hiveRouter}, "http://127.0.0.1:4726/graphql",
+			[]string{"SUPERGRAPH_FILE_PATH=" + sdl, "HOST=127.0.0.1", "PORT=4726", "LOG_LEVEL=error"}},
+		gateway{"cosmo router", false, []string{o.cosmoRouter}, "http://127.0.0.1:4727/graphql",
+			[]string{"EXECUTION_CONFIG_FILE_PATH=" + cosmo, "LISTEN_ADDR=127.0.0.1:4727", "LOG_LEVEL=error"}})
+}
+
+// cosmoConfig has wgc compose what Cosmo's router reads, and returns its file; "" without that router.
+func cosmoConfig(ctx context.Context, o options, dir string) (string, error) {
+	if o.cosmoRouter == "" {
+		return "", nil
+	}
+	var input strings.Builder
+	input.WriteString("version: 1\nsubgraphs:\n")
+	schemas := subgraphs()
+	for _, name := range []string{"accounts", "inventory", "products", "reviews"} {
+		file := filepath.Join(dir, "cosmo-"+name+".graphql")
+		if err := os.WriteFile(file, []byte(schemas[name]), 0o600); err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&input, "  - name: %s\n    routing_url: http://%s/%s\n    schema:\n      file: %s\n", name, shopAddress, name,
+			file)
+	}
+	graph, config := filepath.Join(dir, "cosmo.yaml"), filepath.Join(dir, "cosmo.json")
+	if err := os.WriteFile(graph, []byte(input.String()), 0o600); err != nil {
+		return "", err
+	}
+	command := append(strings.Fields(o.wgc), "router", "compose", "-i", graph, "-o", config)
+	if out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("compose for Cosmo's router: %w: %.1000s", err, out)
+	}
+	return config, nil
 }
 
 // supergraph has the rivals' composer make the supergraph that all of them read; without rivals it is ours.
@@ -190,7 +254,7 @@ func supergraph(ctx context.Context, o options, dir string) (string, error) {
 }
 
 // start runs a command in a process group of its own until url answers, and returns the group.
-func start(ctx context.Context, dir, name string, command []string, url string) (int, error) {
+func start(ctx context.Context, dir, name string, command []string, url string, env ...string) (int, error) {
 	log, err := os.Create(filepath.Join(dir, strings.ReplaceAll(name, " ", "-")+".log"))
 	if err != nil {
 		return 0, err
@@ -198,7 +262,7 @@ func start(ctx context.Context, dir, name string, command []string, url string) 
 	defer func() { _ = log.Close() }()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = append(os.Environ(), "NODE_ENV=production")
+	cmd.Env = append(append(os.Environ(), "NODE_ENV=production"), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return 0, err
@@ -236,7 +300,7 @@ type operation struct {
 }
 
 func measure(ctx context.Context, dir string, g gateway, ops []operation, ours map[string]float64) error {
-	group, err := start(ctx, dir, g.name, g.command, g.url)
+	group, err := start(ctx, dir, g.name, g.command, g.url, g.env...)
 	if err != nil {
 		return err
 	}
@@ -259,7 +323,7 @@ func measure(ctx context.Context, dir string, g gateway, ops []operation, ours m
 		if strings.HasPrefix(g.name, "catalyst") {
 			ours[kind] = cpu
 		}
-		fmt.Printf("| %s | %s | %.0f | %.1f | %.1f | %.2f | %s | %.0f | %.2f | %.2f | %.1f |\n", op.name, g.name,
+		fmt.Printf("| %s | %s | %.0f | %.1f | %.1f | %.3f | %s | %.0f | %.2f | %.2f | %.1f |\n", op.name, g.name,
 			float64(f.requests)/f.seconds, ms(f.p50), ms(f.p99),
 			cpu, ratio(cpu, ours[kind]), float64(rss)/1e6, requests/n, entities/n, float64(f.bytes)/1000)
 	}
