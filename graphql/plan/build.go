@@ -120,12 +120,38 @@ type position struct {
 	alternatives []graph.TypeSet
 	views        []*view
 	slots        []*slot
+	named        map[string][]*slot // slots by the names of their fields; nil while there are few
 	scope        *scope
 	// iface is the interface that some view knows as an object only, or nil.
 	iface    *graph.Type
 	entering map[int]bool
 	entered  []*group // the requests for entities here
 	table    *table
+}
+
+// fewSlots is how many slots are found without an index.
+const fewSlots = 16
+
+// add appends a slot.
+func (p *position) add(s *slot) {
+	p.slots = append(p.slots, s)
+	switch {
+	case p.named != nil:
+		p.named[s.name] = append(p.named[s.name], s)
+	case len(p.slots) > fewSlots:
+		p.named = make(map[string][]*slot, 4*fewSlots)
+		for _, s := range p.slots {
+			p.named[s.name] = append(p.named[s.name], s)
+		}
+	}
+}
+
+// of are the slots among which those of a field are, in their order.
+func (p *position) of(name string) []*slot {
+	if p.named == nil {
+		return p.slots
+	}
+	return p.named[name]
 }
 
 // enter notes that a subgraph is being entered here, until what it returns is called.
@@ -362,7 +388,7 @@ func (b *builder) serialSubgraph(opts []option, last int) int {
 
 // field returns the definition of a slot's field on the first of some types.
 func (p *position) field(g *graph.Graph, sl *slot, on graph.TypeSet) *graph.Field {
-	for _, id := range on.IDs() {
+	for id := range on.All() {
 		if f := g.Object(id).Fields()[sl.name]; f != nil {
 			return f
 		}
@@ -391,7 +417,7 @@ func (b *builder) selection(pos *position, sel *graph.Selection) error {
 		on   graph.TypeSet
 		rank int
 	}
-	var jobs []job
+	jobs := make([]job, 0, len(sel.Entries))
 	discriminates := false
 	for _, e := range sel.Entries {
 		if !pos.reach.Overlaps(e.On) {
@@ -441,8 +467,12 @@ func (b *builder) selection(pos *position, sel *graph.Selection) error {
 
 // answersAt are the slots of an entry at a position: the selection it is in may be wanted at several.
 func (b *builder) answersAt(e *graph.Entry, pos *position) []*slot {
+	all := b.answers[e]
+	if !slices.ContainsFunc(all, func(sl *slot) bool { return sl.pos != pos }) { // nearly always
+		return slices.Clip(all)
+	}
 	var out []*slot
-	for _, sl := range b.answers[e] {
+	for _, sl := range all {
 		if sl.pos == pos {
 			out = append(out, sl)
 		}

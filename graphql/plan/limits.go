@@ -139,7 +139,10 @@ func (m *meter) fragment(name string) Size {
 // set measures a selection set; RootFields is the number of fields at its top.
 func (m *meter) set(set ast.SelectionSet) Size {
 	var out Size
-	repeats := map[string]int{}
+	var repeats map[string]int
+	if len(set) > m.lim.Repeats { // otherwise nothing is named so often
+		repeats = make(map[string]int, len(set))
+	}
 	for _, s := range set {
 		m.directives += len(directives(s))
 		var in Size
@@ -155,6 +158,9 @@ func (m *meter) set(set ast.SelectionSet) Size {
 			}
 			if key != s.Name {
 				in.Aliases = add(in.Aliases, 1)
+			}
+			if repeats == nil {
+				break
 			}
 			if repeats[key]++; repeats[key] > m.lim.Repeats && m.err == nil {
 				m.err = limitError("MAX_REPEATS_LIMIT", "A selection set names %q more than %d times.", key, m.lim.Repeats)

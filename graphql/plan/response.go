@@ -25,7 +25,7 @@ func (s *shaper) object(sel *graph.Selection, pos *position) *Object {
 			sel = &c
 		}
 	}
-	out := &Object{Possible: sel.Types}
+	out := &Object{Possible: sel.Types, Fields: make([]Field, 0, len(sel.Entries))}
 	// One visible type is no proof of an object's type: one that clients must not see may stand here.
 	if ids := sel.Types.IDs(); len(ids) == 1 && (pos == nil || pos.static()) {
 		out.Static, out.StaticID = s.g.Object(ids[0]).Name, ids[0]
@@ -53,7 +53,7 @@ func (s *shaper) object(sel *graph.Selection, pos *position) *Object {
 		default:
 			rest := e.On.And(sel.Types)
 			for _, sl := range s.answersAt(e, pos) {
-				out.Fields = append(out.Fields, s.fields(e, sl, sel)...)
+				out.Fields = s.fields(out.Fields, e, sl, sel)
 				rest = rest.Minus(sl.on)
 			}
 			out.Fields = append(out.Fields, s.unanswered(e, rest, sel)...)
@@ -103,9 +103,8 @@ func (s *shaper) field(e *graph.Entry, on graph.TypeSet, sel *graph.Selection) F
 	return f
 }
 
-// fields are the shapes of an entry that a slot answers: one for each type of field that the object types give it.
-func (s *shaper) fields(e *graph.Entry, sl *slot, sel *graph.Selection) []Field {
-	var out []Field
+// fields appends the shapes of an entry that a slot answers: one for each type of field that the object types give it.
+func (s *shaper) fields(out []Field, e *graph.Entry, sl *slot, sel *graph.Selection) []Field {
 	for _, on := range s.sameType(e.Name, e.On.And(sl.on).And(sel.Types)) {
 		def := sl.pos.field(s.g, sl, on)
 		if def == nil {

@@ -43,7 +43,7 @@ func (b *merged) slot(pos *position, e *graph.Entry, types graph.TypeSet) []*slo
 // where its types are fetched from different subgraphs.
 func (b *merged) composite(pos *position, e *graph.Entry, types graph.TypeSet) []*slot {
 	var out []*slot
-	for _, s := range pos.slots {
+	for _, s := range pos.of(e.Name) {
 		if !s.answers(e) || !s.on.Overlaps(types) {
 			continue
 		}
@@ -83,7 +83,7 @@ func (b *merged) fork(s *slot, on graph.TypeSet) *slot {
 		client:     s.client,
 	}
 	f.child = b.newPosition(f, b.below(s.name, on), s.pos.scope.below(s.source))
-	s.pos.slots = append(s.pos.slots, f)
+	s.pos.add(f)
 	s.pos.scope.uses[s.source] = append(s.pos.scope.uses[s.source], f)
 	s.forks = append(s.forks, f)
 	return f
@@ -132,10 +132,10 @@ func joinShapes(x, y []string) ([]string, bool) {
 
 // partition groups types by a property, in the order of their first members.
 func partition(types graph.TypeSet, by func(graph.TypeID) string) []graph.TypeSet {
-	ids := types.IDs()
-	if len(ids) == 1 {
+	if types.Len() == 1 {
 		return []graph.TypeSet{types}
 	}
+	ids := types.IDs()
 	var out []graph.TypeSet
 	index := map[string]int{}
 	for _, id := range ids {
@@ -152,7 +152,7 @@ func partition(types graph.TypeSet, by func(graph.TypeID) string) []graph.TypeSe
 }
 
 func (b *merged) slotFor(pos *position, e *graph.Entry, on graph.TypeSet) *slot {
-	for _, s := range pos.slots {
+	for _, s := range pos.of(e.Name) {
 		if !s.answers(e) {
 			continue
 		}
@@ -187,7 +187,7 @@ func (b *merged) newSlot(pos *position, e *graph.Entry, on graph.TypeSet) *slot 
 	for n := 1; b.conflicts(pos, s, s.source); n++ {
 		s.source = want + "_" + strconv.Itoa(n)
 	}
-	pos.slots = append(pos.slots, s)
+	pos.add(s)
 	pos.scope.uses[s.source] = append(pos.scope.uses[s.source], s)
 	if e.Sub != nil {
 		s.child = b.newPosition(s, b.below(e.Name, on), pos.scope.below(s.source))
@@ -198,7 +198,7 @@ func (b *merged) newSlot(pos *position, e *graph.Entry, on graph.TypeSet) *slot 
 // below returns the types that values of a field may have.
 func (b *merged) below(name string, on graph.TypeSet) graph.TypeSet {
 	var out graph.TypeSet
-	for _, id := range on.IDs() {
+	for id := range on.All() {
 		if f := b.g.Object(id).Fields()[name]; f != nil && !out.Contains(f.Named.Possible) {
 			out = out.Or(f.Named.Possible)
 		}
@@ -346,13 +346,13 @@ func (b *merged) nameTypes(v *view) {
 }
 
 func (b *merged) typenameSlot(pos *position) *slot {
-	for _, s := range pos.slots {
+	for _, s := range pos.of(graph.TypeName) {
 		if s.name == graph.TypeName {
 			return s
 		}
 	}
 	s := &slot{pos: pos, name: graph.TypeName, source: graph.TypeName, client: graph.TypeName, on: pos.types}
-	pos.slots = append(pos.slots, s)
+	pos.add(s)
 	pos.scope.uses[s.source] = append(pos.scope.uses[s.source], s)
 	return s
 }

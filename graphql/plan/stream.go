@@ -64,6 +64,7 @@ func defers(sel *graph.Selection) bool {
 // and only lists are streamed.
 func incremental(doc *ast.QueryDocument) (errs gqlerror.List) {
 	labels := map[string]bool{}
+	streams := false
 	fail := func(d *ast.Directive, format string, args ...any) {
 		errs = append(errs, coded(gqlerror.ErrorPosf(d.Position, format, args...), CodeValidate))
 	}
@@ -82,6 +83,7 @@ func incremental(doc *ast.QueryDocument) (errs gqlerror.List) {
 				}
 				labels[a.Value.Raw] = true
 			}
+			streams = streams || d.Name == "stream"
 			f, ok := s.(*ast.Field)
 			if !ok || d.Name != "stream" {
 				continue
@@ -101,6 +103,9 @@ func incremental(doc *ast.QueryDocument) (errs gqlerror.List) {
 	}
 	for _, f := range doc.Fragments {
 		each(f.SelectionSet, visit)
+	}
+	if !streams {
+		return errs
 	}
 	for _, o := range doc.Operations {
 		m := streamMerge{doc: doc, fail: fail}

@@ -65,7 +65,7 @@ func (b *builder) together(sl *slot, types graph.TypeSet, sub *graph.Selection) 
 // lent reports whether nobody but interface objects resolves a slot's field: then it does not matter by which keys
 // the types can be entered.
 func (b *pricer) lent(sl *slot, types graph.TypeSet) bool {
-	for _, id := range types.IDs() {
+	for id := range types.All() {
 		f := b.g.Object(id).Fields()[sl.name]
 		if f == nil || f.In.Any(func(in *graph.FieldIn) bool { return b.usable(in) && !in.External && in.Via == nil }) {
 			return false

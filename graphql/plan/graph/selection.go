@@ -93,6 +93,9 @@ func (n *Normaliser) Normalise(set ast.SelectionSet, types TypeSet) (*Selection,
 
 func (n *Normaliser) normalise(parts []part, types TypeSet) (*Selection, error) {
 	c := collector{n: n}
+	if len(parts) == 1 {
+		c.list = make([]*pending, 0, len(parts[0].set))
+	}
 	for _, p := range parts {
 		if err := c.collect(p.set, types, p.fragment); err != nil {
 			return nil, err
@@ -281,12 +284,18 @@ func (c *collector) add(key string, f *ast.Field, on TypeSet, deferred int, deni
 		return nil
 	}
 	n := c.n
-	e := &pending{
-		Entry: &Entry{Key: key, Name: f.Name, On: on, Defer: deferred, Denied: denied, Field: f, Client: n.Client},
-	}
+	both := new(struct { // one piece of memory
+		pending
+		entry Entry
+		sub   [1]part
+	})
+	e := &both.pending
+	e.Entry = &both.entry
+	*e.Entry = Entry{Key: key, Name: f.Name, On: on, Defer: deferred, Denied: denied, Field: f, Client: n.Client}
 	e.Args, e.Vars = Arguments(f.Arguments)
 	if sub != nil {
-		e.subs = []part{*sub}
+		both.sub[0] = *sub
+		e.subs = both.sub[:1:1]
 	}
 	return c.insert(e, len(c.list))
 }

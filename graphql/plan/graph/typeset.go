@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"iter"
 	"math/bits"
 	"slices"
 )
@@ -119,6 +120,19 @@ func (s TypeSet) IDs() []TypeID {
 		}
 	}
 	return out
+}
+
+// All yields the types in ascending order.
+func (s TypeSet) All() iter.Seq[TypeID] {
+	return func(yield func(TypeID) bool) {
+		for i, w := range s {
+			for ; w != 0; w &= w - 1 {
+				if !yield(TypeID(i*64 + bits.TrailingZeros64(w))) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func (s TypeSet) trim() TypeSet {
