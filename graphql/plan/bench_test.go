@@ -88,14 +88,14 @@ func chain(n int) []supergraph.Subgraph {
 	for i := range all {
 		var b strings.Builder
 		next := (i + 1) % n
-		fmt.Fprintf(&b, "%s type Query { first%d: [E%d!]! } type E%d @key(fields: \"id\") { id: ID! weight: Int next: V%d ", linked,
-			i, i, i, i)
+		fmt.Fprintf(&b, "%s type Query { first%d: [E%d!]! } type E%d @key(fields: \"id\") { id: ID! weight: Int "+
+			"next: V%d ", linked, i, i, i, i)
 		for f := range 9 {
 			fmt.Fprintf(&b, "f%d(limit: Int = 3): String ", f)
 		}
 		fmt.Fprintf(&b, "} type V%d { a: Int b: String c: [Float!] } ", i)
-		fmt.Fprintf(&b, "type E%d @key(fields: \"id\") { id: ID! weight: Int @external s%d: Int @requires(fields: \"weight\") o%d: String p%d: "+
-			"Int q%d: Int }", next, i, i, i, i)
+		fmt.Fprintf(&b, "type E%d @key(fields: \"id\") { id: ID! weight: Int @external s%d: Int "+
+			"@requires(fields: \"weight\") o%d: String p%d: Int q%d: Int }", next, i, i, i, i)
 		all[i] = supergraph.Subgraph{Name: fmt.Sprint("s", i), URL: fmt.Sprint("http://s", i), SDL: b.String()}
 	}
 	return all
