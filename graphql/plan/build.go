@@ -176,7 +176,6 @@ type slot struct {
 	client     string // response key; "" if the client did not ask for it
 	child      *position
 	supplies   []supply
-	directives string
 	forks      []*slot // slots of types that were split off
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
-	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+	"github.com/catalyst-router/catalyst/graphql/plan/graph/literal"
 )
 
 // deepestInput is how deep input values may be nested.
@@ -202,7 +202,7 @@ func (c *coercer) object(def *ast.Definition, v []byte, depth int) (json.RawMess
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = append(append(graph.AppendString(out, f.Name), ':'), got...)
+		out = append(append(literal.AppendString(out, f.Name), ':'), got...)
 		if def.Directives.ForName("oneOf") != nil && len(in) > 0 {
 			return nil, c.wrong(v, "Exactly one key must be specified for OneOf type %q.", def.Name)
 		}
@@ -275,7 +275,7 @@ func wrap(before string, v []byte, after string) json.RawMessage {
 func appendJSON(b []byte, v *ast.Value) []byte {
 	switch v.Kind {
 	case ast.StringValue, ast.BlockValue, ast.EnumValue:
-		return graph.AppendString(b, v.Raw)
+		return literal.AppendString(b, v.Raw)
 	case ast.ListValue:
 		b = append(b, '[')
 		for i, c := range v.Children {
@@ -291,7 +291,7 @@ func appendJSON(b []byte, v *ast.Value) []byte {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = append(graph.AppendString(b, c.Name), ':')
+			b = append(literal.AppendString(b, c.Name), ':')
 			b = appendJSON(b, c.Value)
 		}
 		return append(b, '}')

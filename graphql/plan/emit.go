@@ -9,6 +9,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+	"github.com/catalyst-router/catalyst/graphql/plan/graph/literal"
 )
 
 // emitter turns a draft into a plan.
@@ -153,7 +154,7 @@ func (e *emitter) finish(req *Request, selection []byte, reps []string, w *rende
 		// The value is sent with the default filled in. The default itself makes a variable that may be null good for an
 		// argument that may not.
 		if d := e.op.Definition.VariableDefinitions[i].DefaultValue; d != nil {
-			typ += "=" + string(graph.AppendValue(nil, d, nil))
+			typ += "=" + string(literal.Append(nil, d, nil))
 		}
 		declare(n, typ, i)
 	}
@@ -175,9 +176,9 @@ func (e *emitter) finish(req *Request, selection []byte, reps []string, w *rende
 	h := fnv.New64a()
 	h.Write(text)
 	req.Hash = h.Sum64()
-	req.Head = graph.AppendString([]byte(`{"query":`), req.Query)
+	req.Head = literal.AppendString([]byte(`{"query":`), req.Query)
 	if req.OperationName != "" {
-		req.Head = graph.AppendString(append(req.Head, `,"operationName":`...), req.OperationName)
+		req.Head = literal.AppendString(append(req.Head, `,"operationName":`...), req.OperationName)
 	}
 	req.Head = append(req.Head, '}')
 	if req.Variables != nil {
@@ -200,7 +201,7 @@ func operationName(client, service string, n int) string {
 	return string(append(name, "__"+strconv.Itoa(n)...))
 }
 
-func jsonKey(name string) []byte { return append(graph.AppendString(nil, name), ':') }
+func jsonKey(name string) []byte { return append(literal.AppendString(nil, name), ':') }
 
 // path leads to a position.
 func (e *emitter) path(pos *position) Path {

@@ -8,6 +8,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+	"github.com/catalyst-router/catalyst/graphql/plan/graph/literal"
 )
 
 // Introspection answers a `__schema` or `__type` field from the API schema.
@@ -77,7 +78,7 @@ func (e *emitter) introspection(en *graph.Entry) *Introspection {
 }
 
 func usesVariables(args ast.ArgumentList) bool {
-	_, vars := graph.Arguments(args)
+	_, vars := literal.Arguments(args)
 	return len(vars) > 0
 }
 
@@ -190,9 +191,9 @@ func (in *introspector) object(dst []byte, typ string, sets []ast.SelectionSet, 
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(graph.AppendString(dst, k.key), ':')
+		dst = append(literal.AppendString(dst, k.key), ':')
 		if k.f.Name == graph.TypeName {
-			dst = graph.AppendString(dst, typ)
+			dst = literal.AppendString(dst, typ)
 			continue
 		}
 		dst = r(dst, k.f, k.sets)
@@ -218,7 +219,7 @@ func optional(dst []byte, s string) []byte {
 	if s == "" {
 		return null(dst)
 	}
-	return graph.AppendString(dst, s)
+	return literal.AppendString(dst, s)
 }
 
 // text is a string argument.
@@ -279,7 +280,7 @@ func (in *introspector) directive(dst []byte, d *ast.DirectiveDefinition, sets [
 	return in.object(dst, "__Directive", sets, func(dst []byte, f *ast.Field, sets []ast.SelectionSet) []byte {
 		switch f.Name {
 		case "name":
-			return graph.AppendString(dst, d.Name)
+			return literal.AppendString(dst, d.Name)
 		case "description":
 			return optional(dst, d.Description)
 		case "isRepeatable":
@@ -287,7 +288,7 @@ func (in *introspector) directive(dst []byte, d *ast.DirectiveDefinition, sets [
 		case "locations":
 			return list(dst, len(d.Locations), func(dst []byte,
 				i int) []byte {
-				return graph.AppendString(dst, string(d.Locations[i]))
+				return literal.AppendString(dst, string(d.Locations[i]))
 			})
 		case "args":
 			return in.arguments(dst, d.Arguments, in.deprecated(f), sets)
@@ -309,9 +310,9 @@ func (in *introspector) namedType(dst []byte, d *ast.Definition, sets []ast.Sele
 func (in *introspector) typeField(dst []byte, d *ast.Definition, f *ast.Field, sets []ast.SelectionSet) []byte {
 	switch f.Name {
 	case "kind":
-		return graph.AppendString(dst, string(d.Kind))
+		return literal.AppendString(dst, string(d.Kind))
 	case "name":
-		return graph.AppendString(dst, d.Name)
+		return literal.AppendString(dst, d.Name)
 	case "description":
 		return optional(dst, d.Description)
 	case "specifiedByURL":
@@ -389,7 +390,7 @@ func (in *introspector) enumValue(dst []byte, v *ast.EnumValueDefinition, sets [
 func (*introspector) element(dst []byte, field, name, description string, ds ast.DirectiveList) []byte {
 	switch field {
 	case "name":
-		return graph.AppendString(dst, name)
+		return literal.AppendString(dst, name)
 	case "description":
 		return optional(dst, description)
 	case "isDeprecated":
@@ -426,7 +427,7 @@ func (in *introspector) arguments(dst []byte, args ast.ArgumentDefinitionList, d
 				if a.DefaultValue == nil {
 					return null(dst)
 				}
-				return graph.AppendString(dst, a.DefaultValue.String())
+				return literal.AppendString(dst, a.DefaultValue.String())
 			}
 			return in.element(dst, f.Name, a.Name, a.Description, a.Directives)
 		})
@@ -449,7 +450,7 @@ func (in *introspector) typeRef(dst []byte, t *ast.Type, sets []ast.SelectionSet
 	return in.object(dst, "__Type", sets, func(dst []byte, f *ast.Field, sets []ast.SelectionSet) []byte {
 		switch f.Name {
 		case "kind":
-			return graph.AppendString(dst, kind)
+			return literal.AppendString(dst, kind)
 		case "ofType":
 			return in.typeRef(dst, inner, sets)
 		}

@@ -48,7 +48,7 @@ func (r *renderer) picks(dst []byte, picks []*pick) []byte {
 			dst = append(append(dst, s.source...), ':')
 		}
 		dst = append(dst, s.name...)
-		dst = append(r.arguments(dst, p), s.directives...)
+		dst = r.arguments(dst, p)
 		for _, v := range s.vars {
 			r.vars[v] = true
 		}

@@ -64,7 +64,7 @@ func (b *merged) composite(pos *position, e *graph.Entry, types graph.TypeSet) [
 // answers reports whether a slot is the field of an entry, with its arguments, and not under another name of the
 // client's.
 func (s *slot) answers(e *graph.Entry) bool {
-	return s.name == e.Name && s.args == e.Args && s.directives == entryDirectives(e) &&
+	return s.name == e.Name && s.args == e.Args &&
 		(!e.Client || s.client == "" || s.client == e.Key)
 }
 
@@ -73,14 +73,13 @@ func (b *merged) fork(s *slot, on graph.TypeSet) *slot {
 	s.on = s.on.Minus(on)
 	s.child.types = b.below(s.name, s.on)
 	f := &slot{
-		pos:        s.pos,
-		name:       s.name,
-		args:       s.args,
-		vars:       s.vars,
-		on:         on,
-		directives: s.directives,
-		source:     s.source,
-		client:     s.client,
+		pos:    s.pos,
+		name:   s.name,
+		args:   s.args,
+		vars:   s.vars,
+		on:     on,
+		source: s.source,
+		client: s.client,
 	}
 	f.child = b.newPosition(f, b.below(s.name, on), s.pos.scope.below(s.source))
 	s.pos.add(f)
@@ -176,7 +175,7 @@ func (b *merged) slotFor(pos *position, e *graph.Entry, on graph.TypeSet) *slot 
 }
 
 func (b *merged) newSlot(pos *position, e *graph.Entry, on graph.TypeSet) *slot {
-	s := &slot{pos: pos, name: e.Name, args: e.Args, vars: e.Vars, on: on, directives: entryDirectives(e)}
+	s := &slot{pos: pos, name: e.Name, args: e.Args, vars: e.Vars, on: on}
 	want := e.Key
 	if !e.Client {
 		want = e.Name
@@ -215,7 +214,7 @@ func (b *merged) conflicts(pos *position, s *slot, source string) bool {
 		if o == s {
 			continue
 		}
-		same := o.name == s.name && o.args == s.args && o.directives == s.directives
+		same := o.name == s.name && o.args == s.args
 		if o.pos == pos && !same && (o.on.Overlaps(s.on) || b.opaque(o) || b.opaque(s)) {
 			return true
 		}
@@ -378,5 +377,3 @@ func both(x, y *graph.Selection) *graph.Selection {
 	}
 	return &graph.Selection{Entries: append(slices.Clone(x.Entries), y.Entries...), Types: x.Types.Or(y.Types)}
 }
-
-func entryDirectives(*graph.Entry) string { return "" }

@@ -5,7 +5,7 @@ import (
 
 	"github.com/vektah/gqlparser/v2/ast"
 
-	"github.com/catalyst-router/catalyst/graphql/plan/graph"
+	"github.com/catalyst-router/catalyst/graphql/plan/graph/literal"
 )
 
 // text prints an operation and the fragments it uses (by name) without insignificant white space.
@@ -23,7 +23,7 @@ func text(doc *ast.QueryDocument, def *ast.OperationDefinition) string {
 			b = append(append(b, '$'), v.Variable...)
 			b = append(append(b, ':'), v.Type.String()...)
 			if v.DefaultValue != nil {
-				b = graph.AppendValue(append(b, '='), v.DefaultValue, nil)
+				b = literal.Append(append(b, '='), v.DefaultValue, nil)
 			}
 			b = appendDirectives(b, v.Directives)
 		}
@@ -61,7 +61,7 @@ func appendSet(b []byte, set ast.SelectionSet) []byte {
 			if s.Alias != "" && s.Alias != s.Name {
 				b = append(append(b, s.Alias...), ':')
 			}
-			args, _ := graph.Arguments(s.Arguments)
+			args, _ := literal.Arguments(s.Arguments)
 			b = append(append(b, s.Name...), args...)
 			b = appendSet(appendDirectives(b, s.Directives), s.SelectionSet)
 		case *ast.InlineFragment:
@@ -80,7 +80,7 @@ func appendSet(b []byte, set ast.SelectionSet) []byte {
 
 func appendDirectives(b []byte, ds ast.DirectiveList) []byte {
 	for _, d := range ds {
-		args, _ := graph.Arguments(d.Arguments)
+		args, _ := literal.Arguments(d.Arguments)
 		b = append(append(append(b, '@'), d.Name...), args...)
 	}
 	return b

@@ -216,8 +216,8 @@ func cosmoConfig(ctx context.Context, o options, dir string) (string, error) {
 		if err := os.WriteFile(file, []byte(schemas[name]), 0o600); err != nil {
 			return "", err
 		}
-		fmt.Fprintf(&input, "  - name: %s\n    routing_url: http://%s/%s\n    schema:\n      file: %s\n", name, shopAddress, name,
-			file)
+		fmt.Fprintf(&input, "  - name: %s\n    routing_url: http://%s/%s\n    schema:\n      file: %s\n", name, shopAddress,
+			name, file)
 	}
 	graph, config := filepath.Join(dir, "cosmo.yaml"), filepath.Join(dir, "cosmo.json")
 	if err := os.WriteFile(graph, []byte(input.String()), 0o600); err != nil {

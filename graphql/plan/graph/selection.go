@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/catalyst-router/catalyst/graphql/plan/graph/literal"
 )
 
 // Selection is a selection set with fragments resolved: a list of entries, each for a set of run-time types. For one
@@ -292,7 +294,7 @@ func (c *collector) add(key string, f *ast.Field, on TypeSet, deferred int, deni
 	e := &both.pending
 	e.Entry = &both.entry
 	*e.Entry = Entry{Key: key, Name: f.Name, On: on, Defer: deferred, Denied: denied, Field: f, Client: n.Client}
-	e.Args, e.Vars = Arguments(f.Arguments)
+	e.Args, e.Vars = literal.Arguments(f.Arguments)
 	if sub != nil {
 		both.sub[0] = *sub
 		e.subs = both.sub[:1:1]
@@ -371,86 +373,6 @@ func (c *collector) deferral(ds ast.DirectiveList, parent int) int {
 	n.parents[number] = parent
 	c.deferred = append(c.deferred, number)
 	return number
-}
-
-// Arguments renders arguments as GraphQL text with parentheses and lists the variables in them.
-func Arguments(args ast.ArgumentList) (string, []string) {
-	if len(args) == 0 {
-		return "", nil
-	}
-	var vars []string
-	b := []byte{'('}
-	for i, a := range args {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, a.Name...)
-		b = append(b, ':')
-		b = AppendValue(b, a.Value, &vars)
-	}
-	slices.Sort(vars)
-	return string(append(b, ')')), slices.Compact(vars)
-}
-
-// AppendValue appends a value as GraphQL text to b and the variables in it to vars, which may be nil.
-func AppendValue(b []byte, v *ast.Value, vars *[]string) []byte {
-	if v == nil {
-		return append(b, "null"...)
-	}
-	switch v.Kind {
-	case ast.Variable:
-		if vars != nil {
-			*vars = append(*vars, v.Raw)
-		}
-		return append(append(b, '$'), v.Raw...)
-	case ast.StringValue, ast.BlockValue:
-		return AppendString(b, v.Raw)
-	case ast.ListValue:
-		b = append(b, '[')
-		for i, c := range v.Children {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = AppendValue(b, c.Value, vars)
-		}
-		return append(b, ']')
-	case ast.ObjectValue:
-		b = append(b, '{')
-		for i, c := range v.Children {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = append(append(b, c.Name...), ':')
-			b = AppendValue(b, c.Value, vars)
-		}
-		return append(b, '}')
-	case ast.NullValue:
-		return append(b, "null"...)
-	}
-	return append(b, v.Raw...)
-}
-
-// AppendString appends a string literal, which is the same in GraphQL and in JSON.
-func AppendString(b []byte, s string) []byte {
-	b = append(b, '"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b = append(b, '\\', byte(r))
-		case r == '\n':
-			b = append(b, '\\', 'n')
-		case r == '\r':
-			b = append(b, '\\', 'r')
-		case r == '\t':
-			b = append(b, '\\', 't')
-		case r < 0x20:
-			b = append(b, `\u00`...)
-			b = append(b, "0123456789abcdef"[r>>4], "0123456789abcdef"[r&15])
-		default:
-			b = append(b, string(r)...)
-		}
-	}
-	return append(b, '"')
 }
 
 // Leaves counts the leaf entries.
