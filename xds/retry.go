@@ -34,9 +34,10 @@ func idempotent() *route.RouteMatch {
 	return m
 }
 
-// sentAgain has a request sent once more when the workload closes the connection before it has answered anything: it
-// had closed an idle one, most often, when the request was under way already. Only the node beside the workload does
-// so; the others would multiply it. Where there are backups it is tried as often as any other request, at them.
+// sentAgain has a request sent once more when the workload closes the connection before it has answered anything:
+// most often, it had just closed an idle connection while the request was on its way. Only the node beside the
+// workload does so, since attempts would multiply if every node on the path did. Where there are backups, the request
+// is tried at them, as often as any other.
 func sentAgain(r *route.Route, backups bool) *route.Route {
 	retry := r.GetRoute().GetRetryPolicy()
 	retry.RetryOn = unanswered
@@ -46,9 +47,9 @@ func sentAgain(r *route.Route, backups bool) *route.Route {
 	return r
 }
 
-// idempotentElsewhere has a request that may be sent twice tried at another next hop when the one that it was sent to
-// goes away before it has answered anything. That multiplies nothing: a node that lives answers, if only that what is
-// behind it does not. A TCP connection is no such request.
+// idempotentElsewhere has a request that may be sent twice tried at another next hop when the node that it was sent
+// to goes away before it has answered anything. Attempts do not multiply by that: a node that lives answers, if only
+// that what is behind it does not. A TCP connection cannot be tried twice.
 func idempotentElsewhere(rc *route.RouteConfiguration) *route.RouteConfiguration {
 	for _, host := range rc.GetVirtualHosts() {
 		last := len(host.Routes) - 1
@@ -129,8 +130,8 @@ func retries(rc *route.RouteConfiguration) iter.Seq[*route.RetryPolicy] {
 	}
 }
 
-// retryOnce has requests for the only target there is tried twice in all. Each attempt at one that takes connections
-// and answers nothing, or at an address where packets vanish, lasts for Limits.Connect: a caller waits for twice that,
+// retryOnce has requests for the only target tried twice in all. At a target that takes connections and answers
+// nothing, or an address where packets vanish, each attempt lasts for Limits.Connect: a caller waits for twice that,
 // and not for four times.
 func retryOnce(rc *route.RouteConfiguration) {
 	for p := range retries(rc) {

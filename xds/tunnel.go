@@ -208,8 +208,8 @@ func (c *Compiler) relays(b *builder) {
 	}
 }
 
-// relay sends every request on over a site's tunnels as it is. Where there is none it says so in a header of the
-// answer, by which the request is tried elsewhere.
+// relay sends every request on over a site's tunnels, as it is. Where the site holds no tunnel, the answer has a
+// header that says so, and whoever sent the request tries it at another next hop.
 func (c *Compiler) relay(name string) *hcm.HttpConnectionManager {
 	to := func(m *route.RouteMatch) *route.Route {
 		return &route.Route{Match: m, Action: &route.Route_Route{Route: &route.RouteAction{
@@ -259,8 +259,8 @@ func (c *Compiler) honest() *upstreams.HttpProtocolOptions {
 	return o
 }
 
-// retryElsewhere has requests tried at another next hop when a site holds no tunnel, and those that may be sent twice
-// also when the tunnel, or the connection to the other next hop, ended before an answer.
+// retryElsewhere has requests tried at another next hop when a site holds no tunnel. Requests that may be sent twice,
+// such as GET, are tried there also when the tunnel, or the connection to the other next hop, ends before an answer.
 func retryElsewhere(rc *route.RouteConfiguration) *route.RouteConfiguration {
 	for p := range retries(idempotentElsewhere(rc)) {
 		elsewhere(p)

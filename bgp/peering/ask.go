@@ -56,8 +56,9 @@ func (q *questions[R]) answer(k question, r R) {
 	}
 }
 
-// ask puts a question to a peer with an established session that answers such ones (can; declines says that it does
-// not), and waits for its reply or the end of ctx. Put is called before the question goes out.
+// ask sends a question to a peer, and waits for its reply or the end of ctx. It fails at once if the session is not
+// established, or if can says of the peer's capabilities that it answers no such questions; the error is declines
+// then. put is called before the question goes out, and returns where the reply will come.
 func ask[R any](ctx context.Context, r *Router, peer bgp.NodeID, m bgp.Message, can func(bgp.Capabilities) bool,
 	declines error, put func() (<-chan R, func(), bool)) (R, error) {
 	var no R

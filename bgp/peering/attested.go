@@ -9,8 +9,9 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
-// KeepAttested gives keep each set that came to count for an organisation, the newest of it, until ctx ends or the
-// router stops. One that could not be kept is tried again. The bytes are not to be changed.
+// KeepAttested calls keep with each set of origins that comes into force for an organisation (its newest, if several
+// came), until ctx ends or the router stops. A set that could not be kept is tried again. keep must not change the
+// bytes.
 func (r *Router) KeepAttested(ctx context.Context, keep func(attest.Held) error) error {
 	kept := map[bgp.Org]uint64{}
 	for {

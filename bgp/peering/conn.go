@@ -52,8 +52,9 @@ func newConn(l link) *conn {
 // many peers work side by side.
 const sizeAtOnce = 32 << 10
 
-// sendNow sends a message if nothing is before it and the peer and its socket take it at once. It spares the way over
-// the writer, which is most of what a single change costs. The loop alone calls it.
+// sendNow writes a message in the caller's goroutine, and tells whether it could: no other message may wait before
+// it, and the peer's window and the socket must have room. To hand it to the writer's goroutine instead is most of
+// what a single change costs. Only the loop calls it.
 func (c *conn) sendNow(m bgp.Message) bool {
 	c.mu.Lock()
 	free := !c.writing && !c.last && len(c.queue) == 0 // only the loop changes that to false
@@ -92,8 +93,9 @@ func (c *conn) finish() {
 	c.poke()
 }
 
-// outlast waits until a stream's reader and writer have come to an end, or ctx has. One that is to end has a moment:
-// for its last word to go out, and for the other side to take it. It returns what the reader ended with.
+// outlast waits until a stream's reader and writer have ended, or ctx has, and returns the reader's error. A stream
+// that is told to end is given a moment, in which its last message (a NOTIFICATION, say) goes out and the other side
+// can read it.
 func (c *conn) outlast(ctx context.Context, read <-chan error, written <-chan struct{}) (err error) {
 	select {
 	case err = <-read:

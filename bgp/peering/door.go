@@ -26,13 +26,13 @@ const (
 // sources (an IPv4 address, or the /64 of an IPv6 address) and spends little before the first word, which a TLS
 // client sends with its first packet:
 //
-//   - While a connection has said nothing it costs a goroutine. When there are too many, one of the source that has
-//     most goes: the oldest of those that have said nothing, or else the oldest.
-//   - One that has said something begins TLS if its source has not begun too many of late; else it is closed. A
-//     connection that shows a certificate gives back what it cost.
+//   - While a connection has said nothing it costs a goroutine. When there are too many, the door closes one of the
+//     source that has most: its oldest connection that has said nothing, or if all have spoken, its oldest.
+//   - A connection that has said something begins TLS, unless its source has begun too many of late: then it is
+//     closed. One that shows a certificate gives back what it cost.
 //
 // An example: somebody opens 3,000 connections a second and says nothing. A peer whose handshake takes 300 ms is not
-// turned out for them, since it is the only one that has spoken.
+// closed for them, since it is the only one that has spoken.
 type door struct {
 	limit int
 

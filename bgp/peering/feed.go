@@ -19,8 +19,8 @@ type Batch struct {
 	Skipped int  // states that were replaced by newer ones before they could be told
 }
 
-// A Feed gives one consumer the Loc-RIB: everything, then changes. One that falls behind gets the newest state of
-// each service when it comes back, and holds nobody up.
+// A Feed gives one consumer the Loc-RIB: everything first, then changes. Nobody waits for a consumer that falls
+// behind: when it reads again, it gets the newest state of each service that changed, and not what lay between.
 //
 //	feed, err := router.Subscribe(ctx)
 //	for b := range feed.Batches() { … } // ends with ctx, or when the router stops

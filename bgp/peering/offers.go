@@ -14,8 +14,8 @@ const (
 	offersPause = 5 * time.Second // before a batch that could not be kept is tried again
 )
 
-// KeepOffers gives keep what changes in the books of who offers which name, beginning with all that is there, until
-// ctx ends or the router stops. A batch that could not be kept is tried again.
+// KeepOffers calls keep with the books of who offers which name: first with all of them, then with those that change,
+// until ctx ends or the router stops. A batch that could not be kept is tried again.
 func (r *Router) KeepOffers(ctx context.Context, keep func(context.Context, []rib.Offers) error) error {
 	if err := r.Query(ctx, func(s *speaker.Speaker) { s.Table().WatchOffers() }); err != nil {
 		return err

@@ -10,14 +10,18 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
-// What one peer sends of its own is worked off at full speed as long as that is felt by nobody. It may be felt while
-// somebody else is there, and the machine has no core to spare: a timer that goes off late says so. Then the stream's
-// reader pauses after each portion of 100 routes for a multiple of the work that they make the speaker, so that TCP
-// pushes back, and all that follows behind the speaker (other peers, the compiler, Envoy) is put off with it. The
-// multiple doubles each time that a pause ends late and shrinks when one ends in time. Example: a peer announces a
-// million routes. Of 100 routes the speaker has 0.1 ms of work, and everybody else on this machine 14 ms; at a multiple
-// of 300 a portion is read every 33 ms, and takes a fifth of two cores. A node that was restarted and has not got its
-// tables back yet reads everything at full speed: what it does not hear of in time is withdrawn.
+// A peer's own routes are read at full speed until somebody else could feel it. Somebody could while others are there
+// (a peer that sends little, or applications) and the machine has no core to spare, which shows in timers that go off
+// late. Then the reader of that peer's stream pauses after each portion of 100 routes, so that TCP pushes back, and
+// the work that follows behind the speaker (other peers, the compiler, Envoy) is put off as well. The pause is a
+// multiple of the time that the speaker needs for the portion. The multiple doubles each time that a pause ends late
+// and shrinks when one ends in time.
+//
+// An example: a peer announces a million routes. 100 routes cost the speaker 0.1 ms, and all that follows on this
+// machine 14 ms. At a multiple of 300 a portion is read every 33 ms, and takes a fifth of two cores.
+//
+// A node that was restarted and has not got its tables back yet reads everything at full speed: what it does not hear
+// of in time is withdrawn.
 const (
 	mostPause  = 300                    // the greatest multiple
 	firstPause = 4                      // a stream's first
@@ -112,8 +116,9 @@ func (a *account) pause(now time.Time) time.Duration {
 	return d
 }
 
-// paused tells how much too late a pause ended. The next one is shorter by that, so that a machine with much else to do
-// takes as many routes a second as any other.
+// paused is told how late a pause ended. The next pause is shorter by as much: after one that should have lasted 33 ms
+// and lasted 34 comes one of 32, as long as the multiple stays. So a busy machine takes as many routes a second as an
+// idle one.
 func (a *account) paused(late time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -163,9 +168,9 @@ func (p *pace) await(ctx context.Context, a *account) error {
 	}
 }
 
-// What a message costs, wherever it is judged who sends much: by what is in it, and not by a clock. On a machine that
-// has no core to spare, a step of 20 µs takes as long as others are let go first, and a peer that says something 50
-// times a second would be one that sends much.
+// Whether a peer sends much is judged by what its messages hold, and not by a clock. On a machine without a core to
+// spare a step of 20 µs may last until other processes have run: by the clock, a peer that says something 50 times a
+// second would be one that sends much.
 const (
 	costOfMessage = 10 * time.Microsecond
 	costOfRoute   = time.Microsecond
@@ -187,8 +192,9 @@ func costOf(ev speaker.Event, size int) time.Duration {
 	return cost
 }
 
-// isOwn tells whether a message is the sender's own doing. Routes that it passes on are not: whom they come from has
-// slowed them down already, and a pause would put off what others further behind it say.
+// isOwn tells whether a message is about the sender's own routes. Those that it passes on do not count against it:
+// the peer that they came from was slowed down at the node before, and a pause here would hold up what others behind
+// the sender say.
 func isOwn(ev speaker.Event) bool {
 	got, ok := ev.(speaker.Received)
 	if !ok {

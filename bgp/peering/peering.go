@@ -5,7 +5,7 @@
 //	r, err := peering.New(cfg)
 //	go r.Run(ctx)                               // blocks; returns when all it started has stopped
 //	err = r.Do(ctx, speaker.PeerSet{…})         // an operator's event
-//	feed := r.Subscribe()                       // dump, marker, changes
+//	feed, err := r.Subscribe(ctx)               // everything, then changes
 //	err = r.Query(ctx, func(s *speaker.Speaker) { … })
 //
 // Each stream has one reader and one writer. A reader stops reading when the loop is behind, so that TCP pushes back;
@@ -48,8 +48,8 @@ type Config struct {
 	// Admit is told of a verified node that dials and is no peer, and may make it one (speaker.PeerSet) before it
 	// returns. Nil admits nobody. It may block.
 	Admit func(ctx context.Context, remote bgp.NodeID)
-	// Serving tells whether applications are served on this machine at the moment, so that they may feel what peers that
-	// send much make it do; nil for unknown. It must not block.
+	// Serving tells whether applications use this machine at the moment: while they do, a peer that sends much is
+	// slowed down if the machine is busy (pace.go). Nil for unknown. It must not block.
 	Serving func() bool
 	// Endpoint takes the connections that come to the peering's address and speak HTTP/1.1; nil closes them.
 	Endpoint Endpoint
@@ -134,8 +134,8 @@ type op struct {
 	ev   speaker.Event // nil for a query
 	do   func(*speaker.Speaker)
 	done chan struct{}
-	// claimed is set by the loop when it begins, or by the caller when it gives up: an op of which the caller has given
-	// up is never begun, and one that has begun is waited for.
+	// claimed is set by the loop when it begins the op, or by the caller when it gives up, whichever is first: an op
+	// that was given up is never begun, and one that has begun is waited for.
 	claimed atomic.Bool
 }
 
@@ -346,8 +346,9 @@ func (r *Router) takeNow(ev speaker.Event) bool {
 	return true
 }
 
-// step takes an event, and then that streams took at once what they were to be sent of it. What they are sent of that
-// goes to their writers, so that one event is never followed by more than it deserves.
+// step gives the speaker an event. A message that results is written at once where that is possible (sendNow), and
+// the speaker hears that its stream has room again. What the speaker sends then goes to the writers: otherwise one
+// event could keep the loop for as long as there is something to send.
 func (r *Router) step(ev speaker.Event) {
 	for _, id := range r.stepOnce(ev, true) {
 		r.stepOnce(speaker.Writable{Conn: id}, false)

@@ -2,16 +2,17 @@ package peering
 
 import "github.com/catalyst-router/catalyst/bgp"
 
-// A portion is what the speaker does at one go for whoever sends much: so many routes, or those whose attributes are so
-// many bytes. A thousand routes, as many as a message may have, keep two nodes and their Envoys busy for 140 ms on the
-// machine of docs/benchmarks.md; what somebody else announces meanwhile waits behind much of that.
+// A portion is what the speaker takes at one go from a peer that sends much: so many routes, or those whose
+// attributes come to so many bytes. Without portions, an UPDATE of a thousand routes, which is the most that a
+// message may have, would keep two nodes and their Envoys busy for 140 ms (on the machine of docs/benchmarks.md), and
+// a change that another peer announces meanwhile would wait for most of that.
 const (
 	portionRoutes = 100
 	portionBytes  = 32 << 10
 )
 
-// portions cuts an UPDATE into several that say the same one after the other: withdrawals first, a marker last. Each
-// has at most so many routes, and as many bytes of attributes but for a single group that is larger.
+// portions cuts an UPDATE into several that together say the same: withdrawals first, a marker last. Each has at most
+// the given routes and bytes of attributes; one group of attributes that is larger goes alone.
 func portions(u *bgp.Update, routes, bytes int) []*bgp.Update {
 	part := &bgp.Update{Trace: u.Trace, Malformed: u.Malformed}
 	parts, room, size := []*bgp.Update{part}, routes, 0

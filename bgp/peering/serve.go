@@ -110,8 +110,9 @@ func (r *Router) dial(eff speaker.Dial) {
 	r.serve(r.ctx, s, eff.Peer, &dialled{address: eff.Address, own: own()})
 }
 
-// Review ends the sessions whose other side showed a certificate that is refused now, and returns whose they were. A
-// peer may dial again, and has to show another. Sessions that begin while it looks are looked at as they do.
+// Review ends the sessions whose other side showed a certificate that is refused now, and returns whose they were.
+// Such a peer may dial again, and has to show another certificate. A session that begins meanwhile is reviewed when
+// it begins.
 func (r *Router) Review(ctx context.Context, refuse func(leaf *x509.Certificate) error) []bgp.NodeID {
 	var ended []bgp.NodeID
 	r.mu.Lock()

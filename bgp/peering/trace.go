@@ -13,8 +13,8 @@ import (
 	"github.com/catalyst-router/catalyst/bgp/speaker"
 )
 
-// Answer says how a call to a service goes on from this node, for a peer that asks. It is given until ctx ends, and
-// must judge by itself what the peer may know.
+// Answer tells a peer that asks how a call to a service goes on from this node. It has to return before ctx ends, and
+// decides itself what that peer may know.
 type Answer func(ctx context.Context, from bgp.NodeID, req bgp.TraceRequest) []bgp.TraceHop
 
 // What peers may ask for.

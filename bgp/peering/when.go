@@ -14,8 +14,8 @@ type condition struct {
 	met   chan struct{}
 }
 
-// When returns a channel that is closed once holds returns true, which is asked now and after every step of the
-// speaker. It must be short, and keep nothing of what it sees. Nobody asks any more when ctx is over.
+// When returns a channel that is closed once holds returns true. The loop calls holds now and after every step of the
+// speaker, until ctx is over. So holds must be short, and keep nothing of what it sees.
 func (r *Router) When(ctx context.Context, holds func(*speaker.Speaker) bool) (<-chan struct{}, error) {
 	c := &condition{ctx: ctx, holds: holds, met: make(chan struct{})}
 	// It is asked with all the others as soon as the loop has taken it.

@@ -19,8 +19,8 @@
 // serves. A change costs its own resources: nothing walks the table. Additions go out in make-before-break order, and
 // what names a cluster waits until the Envoy has it.
 //
-// Whoever is to know what Envoys take and refuse (Config.OnAck, OnNack, OnQuarantine, Store) is told when the lock is
-// released, in order, and may ask the server.
+// Observers (Config.OnAck, OnNack, OnQuarantine, Store) are told what Envoys take and refuse once the lock is released,
+// in the order in which it happened, and may ask the server.
 //
 // Beside the newest version of a resource the server has the last one that every Envoy took. An Envoy that refuses a
 // version is given that one, and what needs the refused version stays on its own last one (docs/data-plane.md,

@@ -46,8 +46,8 @@ func (st *stream) scopeWork(typeURL string, set []*xds.Resource, removed []strin
 	return work
 }
 
-// digested is how long it may take until an Envoy has taken in the scopes that it was sent, and is sent those that
-// wait: it answers before, most often. 0 if it may be sent some now, or none wait.
+// digested returns how long the scopes that wait have to wait: until the Envoy can have taken in those that it was
+// sent before. Most often it answers sooner, and they are sent then. 0 if some may be sent now, or none wait.
 func (st *stream) digested(now time.Time) time.Duration {
 	if st.pending[xds.TypeScope].empty() {
 		return 0

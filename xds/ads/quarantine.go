@@ -10,9 +10,10 @@ import (
 	"github.com/catalyst-router/catalyst/xds"
 )
 
-// A version that an Envoy refuses is in quarantine for that Envoy: it is served the last one that it took, or none,
-// and so is whatever needs the refused one. Another version is tried at once, the same one again after a while: a
-// port that was taken may be free.
+// A version that an Envoy refuses is in quarantine for that Envoy. It is given the last version that it took in its
+// place, or none if it took none; and so it is with whatever needs the refused version: where Envoy refuses a
+// cluster, the route that was to lead there stays as it was. A newer version is tried at once, the same one again
+// after a while: a port that was taken may be free.
 const (
 	firstRetry = 30 * time.Second
 	lastRetry  = 30 * time.Minute
@@ -255,8 +256,9 @@ func (s *Server) Quarantined() []Quarantined {
 	return slices.CompactFunc(all, func(a, b Quarantined) bool { return a.Service == b.Service && a.Node == b.Node })
 }
 
-// culprit returns what stands in the way of an entry's newest version: a refusal of itself, or of what it needs; nil
-// if nothing does. What is shared belongs to no service: those that need it are affected.
+// culprit returns the refusal that keeps an Envoy from an entry's newest version: of that version itself, or of
+// something that it needs; nil if nothing does. A refusal of something shared, such as a listener, has no service of
+// its own: it counts for each service that needs it.
 func (q *quarantine) culprit(mine map[version]*refusal, e *entry) *refusal {
 	if e.now == nil || e.now.Service == "" || xds.IsShared(e.now.Name) {
 		return nil
@@ -287,8 +289,8 @@ func (q *quarantine) refusedNeed(mine map[version]*refusal, r *xds.Resource) *re
 	return nil
 }
 
-// partly tells whether an Envoy took of a response what its words do not name. It does where it adds resources one by
-// one (CdsApiHelper, LdsApiImpl); where it could not read one, it took none.
+// partly tells whether an Envoy took that part of a refused response which its error text does not name. It did if it
+// adds resources one by one (CdsApiHelper, LdsApiImpl). If it could not read one of them, it took none.
 func partly(words string) bool {
 	return strings.HasPrefix(words, "Error adding/updating cluster(s)") ||
 		strings.HasPrefix(words, "Error adding/updating listener(s)")

@@ -7,8 +7,9 @@ import (
 	"github.com/catalyst-router/catalyst/xds"
 )
 
-// queue holds the names of what waits to be looked at, of one type: what others name apart from the rest, since it
-// goes first. A nil one is empty, and takes nothing.
+// queue holds the names of the resources of one type that may have to be sent. Those that other resources name, as a
+// route names its clusters, are apart from the rest, because they go first. A nil queue is empty, and nothing can be
+// added to it.
 type queue struct{ named, naming map[string]bool }
 
 func newQueue() *queue { return &queue{map[string]bool{}, map[string]bool{}} }

@@ -35,8 +35,9 @@ func acksOf(known map[string]string) map[string]ack {
 	return acks
 }
 
-// newSubscription begins with the first request of a type, from an Envoy that has what is known: without names it is
-// for all (xDS protocol, "How the client specifies what resources to return"), except for routes.
+// newSubscription makes a subscription of an Envoy's first request of a type; known is what the Envoy says that it
+// has. A request without names is for all resources (xDS protocol, "How the client specifies what resources to
+// return"), except for routes.
 func newSubscription(typeURL string, names []string, known map[string]string) *subscription {
 	if known == nil {
 		known = map[string]string{}

@@ -150,8 +150,9 @@ func (tl *told) due(
 	return set
 }
 
-// removals takes away what is gone, what names it first. Nothing is taken before the Envoy has answered what it was
-// sent, and has what replaces something, so that nothing that it still uses disappears, unless it takes too long.
+// removals takes away resources that are gone: a route before the clusters that it names. It waits until the Envoy
+// has answered what it was sent and has what replaces them, so that nothing disappears that it still uses; but not
+// for ever, if the Envoy does not answer.
 func (tl *told) removals(st *stream) (*discovery.DeltaDiscoveryResponse, time.Duration) {
 	if tl.left {
 		return nil, 0 // what an earlier process gave it is not known to be gone
@@ -245,9 +246,9 @@ func (tl *told) gone(st *stream, typeURL string) []string {
 	return gone
 }
 
-// forsaken has a look at what needs clusters that the Envoy is to lose although they were compiled, and tells whether
-// there is any: an earlier version of it is sent, or it is removed as well. So it is where a service was withdrawn
-// and is back, before the Envoy heard of it, with next hops that it refuses.
+// forsaken looks for compiled resources that need a cluster which this Envoy is about to lose, and tells whether
+// there are any: each is sent in an earlier version, or removed as well. An example: a service is withdrawn and comes
+// back before the Envoy has heard of it, with next hops that the Envoy refuses.
 func (tl *told) forsaken(st *stream) bool {
 	if tl.left {
 		return false // nothing is removed

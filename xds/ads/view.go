@@ -47,9 +47,9 @@ func (e *entry) has(version string) bool {
 	return e != nil && (e.now != nil && e.now.Version == version || e.good != nil && e.good.Version == version)
 }
 
-// view is everything that is served. A resource that was refused has another version to fall back to, and what that
-// version needs stays with it: a next hop is gone when nothing compiled, and nothing that an Envoy still has, names
-// it.
+// view is everything that is served. Beside the newest version of a resource it has an older one, for Envoys that
+// refuse the newest, and all that the older one needs. So a cluster of next hops goes when neither a compiled
+// resource names it nor one that some Envoy still has.
 type view struct {
 	byType map[string]map[string]*entry
 	needed map[string]int // how many resources need one, by what xds.Needed takes

@@ -14,8 +14,8 @@ type waits struct {
 	quarantine *quarantine
 }
 
-// lacks returns the first of these names that the Envoy does not have in the version that it is to have: what needs
-// it comes after it, and not at all if it is refused. "" for none.
+// lacks returns the first of these names that the Envoy does not have in the version that it is to have, "" for none.
+// What needs a resource is sent after it, and not at all while the Envoy refuses it.
 func (w *waits) lacks(st *stream, needs []string) string {
 	for _, n := range needs {
 		ref := xds.Needed(n)
@@ -34,9 +34,9 @@ func (w *waits) lacks(st *stream, needs []string) string {
 	return ""
 }
 
-// early tells whether a scope may follow what it needs without waiting for the answer: the Envoy has none for the
-// service, and finds nobody whether it has no scope, or one whose cluster it refuses, for as long as it takes to
-// remove that.
+// early tells whether a scope may be sent right after what it needs, without waiting for the Envoy's answer. It may
+// where the Envoy has no scope of the service yet: calls find no service then, and if the Envoy refuses the cluster
+// they find none either, until the scope is removed again.
 func (w *waits) early(st *stream, sub *subscription, r *xds.Resource) bool {
 	if r.Type != xds.TypeScope || sub.known[r.Name] != "" {
 		return false

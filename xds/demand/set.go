@@ -1,5 +1,5 @@
 // Package demand holds which services are used through which Envoys, and when one is forgotten. It reads no clock and
-// does nothing by itself: times come with the calls, what follows comes back.
+// does nothing by itself: its caller gives the time with each call, and is told what has changed.
 //
 //	s := demand.New(demand.Config{Idle: time.Hour, Most: 100_000})
 //	s.Use("", "books.acme.example", now)      // the Envoy on the socket was asked for it
@@ -7,9 +7,10 @@
 //	c := s.Advance(now.Add(time.Hour))        // c.Compile: books is watched now: Envoy is to tell of calls
 //	c = s.Advance(now.Add(2 * time.Hour))     // c.Lost[""]: nobody called, books is forgotten
 //
-// A use passes through two spans of Config.Idle. In the first nobody tells of calls, so that they cost nothing. In the
-// second the service is watched: the first call of it is told, and begins the first span anew. So a service is
-// forgotten when it was not called for one span at least, and for two at most.
+// A service is in use for two spans of Config.Idle. In the first, Envoys do not tell of its calls, so that these cost
+// nothing more. In the second it is watched: the first call is told of, and begins the first span anew. An example with
+// an hour: a service that was called at 12:00 is watched from 13:00 on; a call at 13:20 keeps it until 15:20; without
+// that it is forgotten at 14:00. So it was not called for one span at least, and for two at most, when it is forgotten.
 package demand
 
 import (

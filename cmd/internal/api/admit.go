@@ -21,9 +21,9 @@ func (a *API) Introduce(ctx context.Context, node, address string) error {
 	return a.cfg.Journal.PutPeer(ctx, journal.Peer{Node: id, Addresses: []string{address}})
 }
 
-// Admit is told of a node that dials and is no peer. With peering.accept: organisation, one of this organisation
-// becomes a peer without rules, as by catalyst peer add, and stays one over restarts; whoever was revoked has no
-// session in which to ask. An operator who wants none of it adds the node with --disabled.
+// Admit is called for a node that dials and is no peer. With peering.accept: organisation, a node of this
+// organisation becomes a peer without rules, as by catalyst peer add, and stays one over restarts. A revoked node
+// never comes so far, since it gets no session. To keep a node out, an operator adds it with --disabled.
 func (a *API) Admit(ctx context.Context, remote bgp.NodeID) {
 	if a.cfg.Config.Peering.Accept != "organisation" || remote.Org != a.cfg.Node.Org || remote == a.cfg.Node {
 		return

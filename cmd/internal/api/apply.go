@@ -32,9 +32,9 @@ type step struct {
 	do func(ctx context.Context) error
 }
 
-// Apply implements operator.Backend. What is given is checked whole before the first change; then peers and services
-// are set, and what is pruned is removed, so that a service that moves from one name to another is never without
-// either; and at last peerings, which make peers of their own.
+// Apply implements operator.Backend. Everything is checked before the first change. Then peers and services are set,
+// and only after that is removed what is to be pruned: a service that moves from one name to another is always there
+// under one of them. Peerings come last, since they make peers of their own.
 func (a *API) Apply(ctx context.Context, in operator.ApplyInput) ([]operator.Applied, error) {
 	peerings, err := a.peeringsGiven(&in)
 	if err != nil {

@@ -67,9 +67,9 @@ func (a *API) planPeerings(in *operator.ApplyInput, given map[bgp.Org]peeringGiv
 	return set, gone, nil
 }
 
-// peeringDifference says what a file would change of a peering, and leaves out of what it gives what is not to be
-// taken: nodes, if it names none, stay as they are, and a bundle counts where none is held or an older one. What came
-// over the peering since the file was written is never taken back by it.
+// peeringDifference says what a file would change of a peering, and drops from the file's peering what is not to be
+// taken. If it names no nodes, they stay as they are. Its bundle counts only where none is held, or an older one: a
+// file never takes back what came over the peering after it was written.
 func (a *API) peeringDifference(old *federation.Peering, g *peeringGivenBy) (operator.Applied, error) {
 	was := federation.Peering{Org: g.peering.Org}
 	held := uint64(0)

@@ -82,8 +82,9 @@ func (a *API) Explain(ctx context.Context, service string, ask bool) (*operator.
 	return x, nil
 }
 
-// covered finds what becomes of a name that there is no route for itself: calls of it go by that of a pattern, or it is
-// a pattern that peers are told of. It returns what peers are told of the pattern.
+// covered finds what becomes of a name that has no route of its own. Either its calls go by the route of a pattern,
+// as those of books.eu.acme.example by *.eu.acme.example; or it is itself a pattern that peers are told of, and what
+// they are told is returned.
 func (a *API) covered(ctx context.Context, svc bgp.Service, x *operator.Explanation, exports []rib.Export) (
 	[]rib.Export, error,
 ) {

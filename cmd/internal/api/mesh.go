@@ -100,8 +100,8 @@ func (m *Mesh) Run(ctx context.Context, a *API, registry *live.Registry) error {
 	return listen.Serve(ctx, m.listener, m.permitted(mux))
 }
 
-// permitted lets requests with a good token through. The schema of the subgraph is no secret, and the gateway asks
-// for it in nobody's name: such requests pass, and List and Client refuse them.
+// permitted lets requests with a good token through, and those without any: with such a one the gateway asks for the
+// subgraph's schema, which is no secret. List and Client refuse to answer it.
 func (m *Mesh) permitted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/mesh" && r.Header.Get("Authorization") == "" {

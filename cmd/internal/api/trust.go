@@ -51,8 +51,8 @@ func chainOfNames(names []string) *filter.Chain {
 	return c
 }
 
-// exportOf tells of these names: of those below this organisation by one term, of others' by one that says that it
-// carries them on. Naming another organisation's service is the order to be transit for it.
+// exportOf makes export rules for these names: one term for those below this organisation, and one with transit: true
+// for those of others. To name another organisation's service is the order to carry its traffic.
 func exportOf(own bgp.Org, names, aggregates []string) *filter.Chain {
 	var mine, carried []string
 	for _, n := range names {

@@ -17,8 +17,8 @@ import (
 // maxPatterns bounds what one watcher may ask for.
 const maxPatterns = 100
 
-// Changes implements operator.Backend. A watcher that reads slowly holds up itself alone: the newest state of each
-// service waits for it, and it is told how many others it will not see.
+// Changes implements operator.Backend. A watcher that reads slowly holds up nobody else: the newest state of each
+// service waits for it, within a bound, and it is told how many changes it will not see.
 func (a *API) Changes(ctx context.Context, match []string, peers bool) (<-chan *operator.Change, error) {
 	patterns, err := a.patterns(match)
 	if err != nil {

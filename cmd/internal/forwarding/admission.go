@@ -35,8 +35,8 @@ const (
 // services that the export rules let it have, whether or not its session is up: traffic goes on while sessions
 // restart.
 //
-// What it was is kept on disk, since a node that restarts knows its peers at once and its routes only later, while
-// Envoy goes on.
+// The last state is kept on disk. A node that restarts knows its peers at once; what those of other organisations may
+// reach it knows only when the routes have come, and Envoy lets them in meanwhile.
 type admission struct {
 	router       Router
 	log          *slog.Logger
@@ -265,8 +265,8 @@ func (a *admission) review(ctx context.Context) error {
 	return a.tell()
 }
 
-// run follows sessions, works out what has become stale, and keeps what is known, until ctx ends. Before the tables
-// are complete nothing is worked out: what was let in last stays.
+// run follows sessions, works out anew whom a change concerns, and keeps the result on disk, until ctx ends. Before
+// the tables are complete it works out nothing: whoever was let in before the restart is let in still.
 func (a *admission) run(ctx context.Context) error {
 	watch, err := a.router.Watch(ctx)
 	if err != nil {

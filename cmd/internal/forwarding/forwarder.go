@@ -290,8 +290,8 @@ func (f *Forwarder) publish(compile func(*xds.Compiler) (xds.Delta, error)) erro
 	return err
 }
 
-// Believe waits, for a second or as long as ctx lasts, until every Envoy that is connected has taken these roots of an
-// organisation, and tells whether they have. Before that, certificates by a new root would be refused.
+// Believe waits until every connected Envoy has taken these roots of an organisation, for a second or until ctx ends,
+// and tells whether they all have. An Envoy without a new root refuses certificates that the root has signed.
 func (f *Forwarder) Believe(ctx context.Context, org bgp.Org, roots []byte) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -374,8 +374,8 @@ func (f *Forwarder) run(ctx context.Context) error {
 	}
 }
 
-// needed waits for an Envoy, this node's own or one that connects, and tells whether there is one. Before that
-// nothing is compiled: a node that only passes routes on holds no view of them.
+// needed waits until there is an Envoy, this node's own or one that connects; false if ctx ends first. A node that
+// only passes routes on has none: it compiles nothing and holds no view.
 func (f *Forwarder) needed(ctx context.Context) bool {
 	if f.cfg.Supervised {
 		return true
@@ -391,8 +391,8 @@ func (f *Forwarder) needed(ctx context.Context) bool {
 	}
 }
 
-// published waits until the tables of a restarted node are complete, and tells whether they are. The view that is
-// read then is complete as well: one that was begun before could be handed to Envoy with its last part still to come.
+// published waits until the tables of a restarted node are complete; false if ctx ends first. The view is read only
+// then: one that was begun before might reach Envoy while its last part is still to come.
 func (f *Forwarder) published(ctx context.Context) bool {
 	for {
 		select {
@@ -405,9 +405,9 @@ func (f *Forwarder) published(ctx context.Context) bool {
 	}
 }
 
-// told waits until every peer has sent its table, those that restart as well included, for as long as the deferral
-// lasts, and tells whether ctx goes on. Two speakers that restart together do not wait for each other before they
-// publish to their peers (RFC 4724 §4.1), and what one has yet to say would be taken from the other's Envoy.
+// told waits until every peer has sent its table, those that restart as well included, or until the deferral is over;
+// false if ctx ends first. Speakers that restart together do not wait for each other before they publish to their
+// peers (RFC 4724 §4.1). Envoy has to wait: a route that one of them has yet to announce would be taken from it.
 func (f *Forwarder) told(ctx context.Context) bool {
 	if f.cfg.Deferral.IsZero() {
 		return true
@@ -534,8 +534,8 @@ func (f *Forwarder) keepPorts(ctx context.Context) {
 	}
 }
 
-// forwarding translates a route into what the data plane needs to know. What is down is no target; what drains is
-// one, and gets nothing new, as long as there is another.
+// forwarding translates a route into what the data plane needs to know. A next hop or workload that is down is no
+// target. One that drains is a target still, and gets new traffic only if there is no other.
 func (f *Forwarder) forwarding(sel *rib.Selected) xds.Forwarding {
 	out := xds.Forwarding{Service: sel.Service, Revision: sel.Revision, Trace: sel.Trace}
 	calm := false // some target does not drain

@@ -16,8 +16,8 @@ import (
 	"github.com/catalyst-router/catalyst/xds"
 )
 
-// refusedFile holds whose certificates were revoked when that was last heard, below the data directory: a node that
-// restarts knows it before the first revocation reaches it again.
+// refusedFile, below the data directory, lists whose certificates were revoked when this node last heard of it. A
+// node that restarts refuses them from its start, and not only when revocations reach it again.
 const refusedFile = "refused.json"
 
 // refused is the content of the file.
@@ -26,8 +26,9 @@ type refused struct {
 	Leaves []xds.Leaf
 }
 
-// Refuse has the mesh ingress let these nodes and certificates of an organisation in no more, peers or not; those of it
-// that were refused before and are not named may come in again. It returns when Envoys are told.
+// Refuse has the mesh ingress turn away these nodes and certificates of an organisation, whether or not they are
+// peers. They take the place of those refused before: what is not named any more may come in again. It returns when
+// Envoys are told.
 func (f *Forwarder) Refuse(org bgp.Org, nodes []bgp.NodeID, leaves []xds.Leaf) error {
 	return f.admission.refuse(org, nodes, leaves)
 }

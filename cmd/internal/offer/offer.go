@@ -282,8 +282,8 @@ func (o *Offer) check(s *journal.Service) {
 	o.probes.Put(s.Name, targets...)
 }
 
-// announce tells the router of a service as it is now: announced with its health, or withdrawn where the operator
-// wants that of one that is down, or that has not been checked yet.
+// announce tells the router of a service as it is now: with its health, or as withdrawn, where the operator wants
+// that of a service that is down or has not been checked yet.
 func (o *Offer) announce(ctx context.Context, svc bgp.Service, t bgp.Trace) error {
 	o.announcing.Lock()
 	defer o.announcing.Unlock()
@@ -299,8 +299,9 @@ func (o *Offer) announce(ctx context.Context, svc bgp.Service, t bgp.Trace) erro
 	return o.cfg.Router.Do(ctx, speaker.LocalSet{Service: svc, Attributes: a, Trace: t, Yields: s.Yields})
 }
 
-// healthChanged follows a workload's health with its route. Where a service has several, those that are down get
-// nothing, although its route stays the same; nor is it in the route how long workloads keep connections.
+// healthChanged announces a service again with its health. Envoy is told besides, where the route does not say it
+// all: of a service with several workloads those that are down get no traffic although the route stays the same, and
+// how long a workload keeps connections is in no route.
 func (o *Offer) healthChanged(ctx context.Context, svc bgp.Service) {
 	if all := o.Workloads(svc); len(all) > 1 || KeepAlive(all) > 0 {
 		defer o.tell(ctx, svc)

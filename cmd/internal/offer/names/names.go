@@ -47,8 +47,8 @@ type Config struct {
 	// Lookup finds the addresses of a host; nil for the system's resolver, see Server.
 	Lookup Lookup
 	// Interval is from one lookup to the next of a name that failed, or whose time to live is not known; zero means
-	// DefaultInterval. Keep is how long addresses outlive
-	// their records; negative for not at all, zero means DefaultKeep.
+	// DefaultInterval. Keep is how long addresses outlive their records; negative for not at all, zero means
+	// DefaultKeep.
 	Interval, Keep time.Duration
 }
 

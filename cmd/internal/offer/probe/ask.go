@@ -118,8 +118,8 @@ func Dial(ctx context.Context, address, other string) (net.Conn, error) {
 	return nil, errors.Join(errs[:]...)
 }
 
-// askHTTP asks under the service's own name: a strict workload would refuse another. It does not say that it will ask
-// nothing more, so that the workload says how long it would wait for that.
+// askHTTP asks under the service's own name, since a strict workload refuses another. It does not send "Connection:
+// close", so that the workload says in its answer how long it keeps a connection open (keptFor).
 func (a Asker) askHTTP(ctx context.Context, t Target) (Answer, error) {
 	transport := &http.Transport{
 		DisableCompression:     true,

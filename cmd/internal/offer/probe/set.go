@@ -28,9 +28,9 @@ type Target struct {
 // Config is what a set needs.
 type Config struct {
 	Log *slog.Logger // required
-	// Changed is told that a service's health has changed, or for how long its workload keeps connections; what it is
-	// now, Status and Of tell. It is called from the service's
-	// own goroutine and may block, until its context ends with the check.
+	// Changed is told that a service's health has changed, or for how long its workload keeps connections; Status and
+	// Of tell what it is now. It is called from the service's own goroutine and may block, until its context ends
+	// with the check.
 	Changed func(context.Context, bgp.Service)
 	// Ask does one check; nil for the real one, an Asker with ID.
 	Ask func(context.Context, Target) (Answer, error)

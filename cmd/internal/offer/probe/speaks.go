@@ -82,8 +82,8 @@ func http2() words {
 	}}
 }
 
-// clear tells what a workload that was ordered without TLS speaks: what it should, that over TLS, or the other
-// protocol. A 400 in clear may be what a server of TLS says to whom it has not understood.
+// clear tells what a workload speaks that was ordered without TLS: what it should, the same over TLS, or the other
+// protocol. A 400 in clear is no proof of HTTP: a server of TLS may answer so to a request in clear.
 func (t *Target) clear(ctx context.Context, should, other words, overTLS, inClear, otherOverTLS string) Spoken {
 	first, _ := t.begin(ctx, should, false)
 	if should.heard(first) && !bytes.HasSuffix(first, []byte(" 400")) {
@@ -113,8 +113,8 @@ func (t *Target) clear(ctx context.Context, should, other words, overTLS, inClea
 	return Spoken{}
 }
 
-// begin connects, over TLS or not and whoever it is, says the first words and returns the first bytes of the answer,
-// nil for none, and whether a connection was made, and hands shaken over TLS.
+// begin connects, over TLS if secured and whatever certificate is shown, and sends the first words. It returns the
+// first bytes of the answer, nil for none, and whether there was a connection (over TLS: a handshake) at all.
 func (t *Target) begin(ctx context.Context, w words, secured bool) (first []byte, made bool) {
 	ctx, cancel := context.WithTimeout(ctx, listenTime)
 	defer cancel()
