@@ -92,6 +92,6 @@ func Row(w io.Writer, cells ...any) {
 // Say writes a line for people, which programs do not want.
 func (a *App) Say(format string, args ...any) {
 	if a.Output == "table" {
-		fmt.Fprintf(a.IO.Out, format+"\n", args...)
+		fmt.Fprintln(a.IO.Out, fmt.Sprintf(format, args...)) // so go vet sees that Say takes a format
 	}
 }

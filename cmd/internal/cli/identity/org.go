@@ -133,7 +133,7 @@ func (a *app) orgIssueEnvoy(at *organisation.At) *cobra.Command {
 		}
 		a.Say("%s may identify itself with %s until %s: as the data plane of %s, and never as that node.\n"+
 			"Next, on the Envoy's machine: catalyst envoy bootstrap --remote HOST:PORT --identity %s > bootstrap.json",
-			id.URI(), at, expires.Format(time.RFC3339), id.Node, to)
+			id.URI(), to, expires.Format(time.RFC3339), id.Node, to)
 		return nil
 	}
 	return cmd
