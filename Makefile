@@ -10,6 +10,7 @@ PYJWT    := $(TOOLS)/pyjwt/bin/python
 CEDARPY  := $(TOOLS)/cedarpy/bin/python
 PROMETHEUS := $(TOOLS)/prometheus/bin
 KUBERNETES := $(TOOLS)/kubernetes
+COLLECTOR := $(TOOLS)/collector/otelcol
 COMPOSE := $(TOOLS)/compose/docker-compose
 LINT     := $(TOOLS)/bin/golangci-lint
 LINT_VERSION := v2.15.0
@@ -233,6 +234,14 @@ $(KUBERNETES)/helm: e2e/tools/kubernetes.sh
 kubernetes: tools build $(KUBERNETES)/helm ## as root: a real kube-apiserver, services found in it and brought into it, the chart, EndpointSlices that come and go for FOR (default 8s)
 	@command -v etcd >/dev/null || e2e/tools/debian.sh etcd-server
 	$(GO) test -tags kubernetes -count=1 -timeout 0 ./e2e/kubernetes -v -args -for $(or $(FOR),8s)
+
+.PHONY: telemetry
+telemetry: tools build $(COLLECTOR) ## what nodes send by OTLP, tried against an OpenTelemetry Collector that is built by its own builder
+	CATALYST_OTELCOL=$(COLLECTOR) $(GO) test -tags telemetry -count=1 ./e2e/telemetry
+
+$(COLLECTOR): e2e/tools/collector.sh e2e/tools/collector.yaml
+	@echo 'building an OpenTelemetry Collector into .tools/collector: some minutes'
+	@GO=$(GO) $< $(@D) && touch $@
 
 .PHONY: packages
 packages: tools ## .deb and .rpm of catalyst and of its Envoy into dist/packages

@@ -55,5 +55,11 @@ func webScenarios() []scenario {
 				one("the file is moved when it is full", "cmd/internal/audit TestFilesAreBounded", "cmd/internal/audit/audit.go",
 					"if l.size > fileBytes {", "if l.size > 100*fileBytes {"),
 			}},
+		{474, "silent collector", "A node ends while whoever takes its traces, metrics and logs answers nothing: " +
+			"it ends within seconds.", []guard{
+			one("what is left to send has its time", "cmd/internal/telemetry TestACollectorThatIsSilentHoldsNobodyUp",
+				"cmd/internal/telemetry/telemetry.go", "context.WithTimeout(ctx, lastWords)",
+				"context.WithTimeout(ctx, 8*lastWords)"),
+		}},
 	}
 }

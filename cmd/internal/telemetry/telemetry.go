@@ -10,6 +10,8 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
+	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -148,11 +150,18 @@ func (t *Telemetry) metrics(ctx context.Context, how export, res *resource.Resou
 	return nil
 }
 
-// Close sends what is left.
+// lastWords is for how long what is left may take to be sent: a back end that is away does not keep a node from ending.
+const lastWords = 3 * time.Second
+
+// Close sends what is left, traces, metrics and logs at once, for as long as lastWords.
 func (t *Telemetry) Close(ctx context.Context) error {
-	var errs []error
-	for _, f := range t.close {
-		errs = append(errs, f(ctx))
+	ctx, cancel := context.WithTimeout(ctx, lastWords)
+	defer cancel()
+	errs := make([]error, len(t.close))
+	var all sync.WaitGroup
+	for i, f := range t.close {
+		all.Go(func() { errs[i] = f(ctx) })
 	}
+	all.Wait()
 	return errors.Join(errs...)
 }

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
@@ -193,5 +194,30 @@ func TestAVariableIsRefusedOnce(t *testing.T) {
 	_, err := New(t.Context(), slog.New(slog.DiscardHandler), "a", "test")
 	if err == nil || strings.Count(err.Error(), "OTEL_EXPORTER_OTLP_ENDPOINT") != 1 {
 		t.Errorf("got %v, want the variable once", err)
+	}
+}
+
+// A collector that takes connections and answers nothing does not keep a node from ending.
+func TestACollectorThatIsSilentHoldsNobodyUp(t *testing.T) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lis.Close() }()
+	for _, protocol := range []string{protocolGRPC, protocolHTTP} {
+		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+lis.Addr().String())
+		t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+		tel, err := New(t.Context(), slog.New(slog.DiscardHandler), "acme.example/a", "1.0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, span := tel.Tracer.Start(t.Context(), "route.declare")
+		span.End()
+		tel.Log.Info("the last word")
+		began := time.Now()
+		err = tel.Close(t.Context())
+		if took := time.Since(began); err == nil || took > 2*lastWords {
+			t.Errorf("%s: it took %s to end, with %v", protocol, took, err)
+		}
 	}
 }
