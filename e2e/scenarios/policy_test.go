@@ -1,6 +1,9 @@
 package scenarios
 
-const spreadFile = "policy/spread/spread.go"
+const (
+	spreadFile = "policy/spread/spread.go"
+	codecFile  = "policy/extauthz/codec.go"
+)
 
 // policyScenarios are about policies that the nodes of an organisation share, and about what they permit.
 func policyScenarios() []scenario {
@@ -9,6 +12,15 @@ func policyScenarios() []scenario {
 			"is one of those, though no request shows it.", []guard{
 			one("a connection is asked about before it reaches anything", "xds TestGolden/tcp_asked", "xds/listener.go",
 				"	case c.asksConnections():\n", "	case false:\n"),
+		}},
+		{451, "a check that is cut off", "What asks about a request sends a part of the question, or texts that are none: " +
+			"less in a question must not mean another one.", []guard{
+			one("texts are texts", "policy/extauthz TestBrokenQuestionIsRefused", codecFile,
+				"if !utf8.Valid(b) {", "if !utf8.Valid(b) && false {"),
+			one("what is looked at is read as ever", "policy/extauthz TestShortQuestionMeansTheSame", codecFile,
+				"if len(raw) > 0 {", "if len(raw) > 1 {"),
+			one("an answer says all that it has in it", "policy/extauthz TestAnswerIsReadAsMeant", codecFile,
+				"!plain(r, out.OkResponse) {", "!plain(r, out.OkResponse) && false {"),
 		}},
 		{276, "a forged set", "A node, or somebody with its session, says that a set of its own is the organisation's: " +
 			"only what a followed node signed is taken.", []guard{

@@ -49,6 +49,15 @@ func proposals() []scenario {
 				"cmd/internal/nameserver/zones.go", "n, exists = z.below(base, zone)", "_, _ = z.below(base, zone)"),
 			one("policies hide no pattern", "cmd/internal/nameserver TestPatternsAreFollowed",
 				"cmd/internal/nameserver/nameserver.go", "hidden && !svc.IsWildcard() {", "hidden {"),
+			one("and a program that looks it up reaches the service", "e2e TestNamesBelowAPattern",
+				"cmd/internal/nameserver/zones.go", `z.names["*."+above]; there {`, `z.names["*."+above]; there && false {`),
+		}},
+		{450, "a list that is dear to look at", "An organisation attests one name in a hundred thousand entries, each of " +
+			"which whoever takes its list would look at for every route of that name.", []guard{
+			one("of one name there are few", "bgp/attest TestEntriesOfOneNameAreFew", "bgp/attest/index.go",
+				"if alike >= maxAlike {", "if alike >= maxAlike && false {"),
+			one("those of others are none of it, wherever they stand", "bgp/attest TestIndexFindsWhatCovers",
+				"bgp/attest/index.go", "k == key && w == wild && !yield(", "(k == key || true) && w == wild && !yield("),
 		}},
 	}
 }
