@@ -73,9 +73,10 @@ end`, serviceHeader, patternHeader, strings.Join(list, ", "))
 	b.set(TypeExtension, patternFilter, extension(patternFilter, &lua.Lua{DefaultSourceCode: luaSource(script)}))
 }
 
-// withoutPattern removes what a request says of the pattern by which it found its route.
+// withoutPattern removes what a request says of the pattern by which it found its route, and of where its workload is.
 func withoutPattern() *core.TypedExtensionConfig {
-	return earlyMutation(&mutation.HeaderMutation{Action: &mutation.HeaderMutation_Remove{Remove: patternHeader}})
+	return earlyMutation(&mutation.HeaderMutation{Action: &mutation.HeaderMutation_Remove{Remove: patternHeader}},
+		&mutation.HeaderMutation{Action: &mutation.HeaderMutation_Remove{Remove: destinationHeader}})
 }
 
 // found marks routes as those of a service, for the pattern filter.

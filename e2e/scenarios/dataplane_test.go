@@ -20,9 +20,17 @@ func besideScenarios() []scenario {
 	return []scenario{
 		{480, "a caller says where to", "Applications and other nodes send the header by which Envoy finds a workload, in " +
 			"every spelling, twice and in lists: Envoy connects to nothing that they name.", []guard{
-			one("the routes overwrite it", "xds/ads TestCallersDoNotSayWhereEnvoyConnects", besideFile,
-				"AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD",
-				"AppendAction: core.HeaderValueOption_ADD_IF_ABSENT"),
+			{
+				what: "it is removed from what comes in, and the routes overwrite it",
+				test: "xds/ads TestCallersDoNotSayWhereEnvoyConnects",
+				edits: []edit{
+					{besideFile, "AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD",
+						"AppendAction: core.HeaderValueOption_ADD_IF_ABSENT"},
+					{"xds/pattern.go", "Remove: destinationHeader", "Remove: patternHeader"},
+				},
+			},
+			one("it goes no further", "xds/ads TestCallersDoNotSayWhereEnvoyConnects", "xds/pattern.go",
+				"Remove: destinationHeader", "Remove: patternHeader"),
 			one("a route that does not is found", "xds TestNothingLeadsBesideWithoutSayingWhereTo", besideFile,
 				"AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD",
 				"AppendAction: core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD"),

@@ -89,6 +89,9 @@ func TestCallersDoNotSayWhereEnvoyConnects(t *testing.T) {
 					if svc == books && string(body) != fmt.Sprintf("told [%q]", own) && resp.StatusCode != 400 {
 						t.Errorf("%s, %s: %d %q", at, name, resp.StatusCode, body)
 					}
+					if svc == "two.acme.example" && string(body) != "told []" && resp.StatusCode != 400 {
+						t.Errorf("%s, %s: another's word comes through: %d %q", at, name, resp.StatusCode, body)
+					}
 				}
 				if cancel(); reached.Load() > 0 {
 					t.Fatalf("%s, %s, %s: Envoy went to where the caller said", at, svc, name)
