@@ -9,7 +9,6 @@ import (
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -71,10 +70,9 @@ func (c *Compiler) besideCluster(name string) *cluster.Cluster {
 		CleanupInterval: durationpb.New(besideForgotten), CircuitBreakers: limits,
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(localBuffer),
 	}
-	if name == besideHTTP2 { // no pings, as in localCluster
-		cl.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpOptions: toAny(c.http2Options(hopStreams, nil))}
-	} else {
-		cl.TypedExtensionProtocolOptions = c.http1Upstream(c.cfg.Limits.WorkloadIdle)
+	cl.TypedExtensionProtocolOptions = c.http1Upstream(c.cfg.Limits.WorkloadIdle)
+	if name == besideHTTP2 {
+		cl.TypedExtensionProtocolOptions = c.http2Upstream(nil) // no pings, as in localCluster
 	}
 	return cl
 }
