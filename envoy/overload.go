@@ -81,15 +81,17 @@ func (o *Overload) add(bootstrap map[string]any) {
 			"buffer_factory_config": map[string]any{"minimum_account_to_track_power_of_two": 20},
 		}
 	}
-	limits := map[string]any{}
+	limits := map[string]any{"http.max_requests_per_io_cycle": requestsAtOnce}
 	for name, most := range o.Listeners {
 		limits["envoy.resource_limits.listener."+name+".connection_limit"] = most
 	}
-	if len(limits) > 0 {
-		bootstrap["layered_runtime"] = map[string]any{"layers": []any{map[string]any{"name": "limits",
-			"static_layer": limits}}}
-	}
+	bootstrap["layered_runtime"] = map[string]any{"layers": []any{map[string]any{"name": "limits",
+		"static_layer": limits}}}
 }
+
+// requestsAtOnce is how many requests of one connection a worker begins before it looks at other connections: a peer
+// that begins and resets streams as fast as it can has others wait for so many, and not for a buffer full of them.
+const requestsAtOnce = 16
 
 // Descriptors returns how many files a process that this one starts may have open, Envoy among them, which takes all
 // that it may.

@@ -62,8 +62,9 @@ const (
 	maxHeaders    = 1000 // header fields of a request or response
 	// localBuffer is how many bytes Envoy keeps of a connection to an application or workload beside it before it reads
 	// no more of the other side.
-	localBuffer = 256 << 10
-	meshBuffer  = 1 << 20 // of a connection to another node
+	localBuffer   = 256 << 10
+	meshBuffer    = 1 << 20  // of a connection to another node
+	ingressBuffer = 64 << 10 // of one of another node's: a worker reads so much before it looks at others (0096)
 
 	acceptsAtOnce    = 8 // connections of the mesh ingress that a worker takes before it looks at anything else
 	handshakeTimeout = 5 * time.Second

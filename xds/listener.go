@@ -36,7 +36,7 @@ func (c *Compiler) httpListener(name string) (*listener.Listener, error) {
 		Name:                          name,
 		Address:                       socketAddress(at.Host, at.Port),
 		StatPrefix:                    name,
-		PerConnectionBufferLimitBytes: wrapperspb.UInt32(meshBuffer),
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(ingressBuffer),
 	}
 	if name == egressName {
 		l.PerConnectionBufferLimitBytes = wrapperspb.UInt32(localBuffer)

@@ -50,6 +50,15 @@ func floods() []scenario {
 			one("also before or behind a workload", "xds/ads TestOneBudgetForDeadTargets", clusterFile,
 				"c.patience(others || several(tiers))", "c.patience(several(tiers))"),
 		}},
+		{492, "a flood of frames", "A peer sends PING, PRIORITY or empty DATA frames without end, or begins requests and " +
+			"resets them: a worker of the ingress comes back to the other connections soon.", []guard{
+			one("it reads little of one connection at a time", "xds TestGolden", "xds/listener.go",
+				"PerConnectionBufferLimitBytes: wrapperspb.UInt32(ingressBuffer)",
+				"PerConnectionBufferLimitBytes: wrapperspb.UInt32(meshBuffer)"),
+			one("it begins few requests of one connection at a time", "envoy TestOneConnectionBeginsFewRequestsAtATime",
+				"envoy/overload.go", "limits := map[string]any{\"http.max_requests_per_io_cycle\": requestsAtOnce}",
+				"limits := map[string]any{}"),
+		}},
 		{252, "bounds between nodes", "A request of another node lasts for days, a connection is older than " +
 			"the certificates it was made with.", []guard{
 			one("a request ends with its time", "xds/ads TestWhatLastsBetweenNodesIsBounded", underwayFile,
