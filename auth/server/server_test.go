@@ -16,8 +16,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -576,6 +578,45 @@ func TestRevocationReachesNodes(t *testing.T) {
 		_, err := v.Verify(t.Context(), raw, token.Thumbprint{})
 		return token.ReasonOf(err) == token.Revoked
 	})
+}
+
+// A revocation has every node ask for the same. It is signed for them once: two signatures of one delta differ.
+func TestADeltaIsSignedOnceForAll(t *testing.T) {
+	now := atomic.Pointer[time.Time]{}
+	at := time.Now()
+	now.Store(&at)
+	s := start(t, options{also: func(c *service.Config) { c.Now = func() time.Time { return *now.Load() } }})
+	delta := func(after int64) string {
+		t.Helper()
+		var all sync.WaitGroup
+		raw := make([]string, 20)
+		for i := range raw {
+			all.Go(func() {
+				var err error
+				if raw[i], _, err = s.service.Delta(t.Context(), after); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if all := slices.Compact(slices.Sorted(slices.Values(raw))); len(all) != 1 {
+			t.Errorf("%d nodes were told %d deltas after %d", len(raw), len(all), after)
+		}
+		return raw[0]
+	}
+	first := delta(0)
+	if err := s.service.Revoke(t.Context(), service.Owner(), "jti", "one", "test"); err != nil {
+		t.Fatal(err)
+	}
+	second := delta(0)
+	if second == first {
+		t.Error("after a revocation they are told what was said before")
+	}
+	later := at.Add(time.Second)
+	now.Store(&later)
+	if third := delta(0); third == second {
+		t.Error("a second later they are told one with the time of before")
+	}
 }
 
 // TestRotateCAThreeTimes rotates the authority while a node follows: each time the new root reaches it before

@@ -19,6 +19,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/revoke"
 	"github.com/catalyst-router/catalyst/auth/seal"
@@ -74,6 +76,8 @@ type Service struct {
 	set      *revoke.Set
 	book     *revoke.Book
 	snapshot atomic.Pointer[snapshot]
+	said     atomic.Pointer[signedDelta] // the last delta
+	saying   singleflight.Group          // deltas that are being made
 
 	loading sync.Mutex // one reload at a time
 	head    int64      // guarded by loading; of the last reload
