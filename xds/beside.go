@@ -63,7 +63,7 @@ func (c *Compiler) besideCluster(name string) *cluster.Cluster {
 	limits := breakers(c.cfg.Limits.Descriptors, c.cfg.Limits.Descriptors*hopStreams)
 	limits.PerHostThresholds = []*cluster.CircuitBreakers_Thresholds{{MaxConnections: wrapperspb.UInt32(most)}}
 	cl := &cluster.Cluster{
-		Name: name, ConnectTimeout: durationpb.New(connectTimeout), LbPolicy: cluster.Cluster_CLUSTER_PROVIDED,
+		Name: name, ConnectTimeout: c.patience(false), LbPolicy: cluster.Cluster_CLUSTER_PROVIDED,
 		ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_ORIGINAL_DST},
 		LbConfig: &cluster.Cluster_OriginalDstLbConfig_{OriginalDstLbConfig: &cluster.Cluster_OriginalDstLbConfig{
 			UseHttpHeader: true, HttpHeaderName: destinationHeader}},

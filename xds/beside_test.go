@@ -195,6 +195,14 @@ func TestTheSharedClusterIsSentOnce(t *testing.T) {
 	}
 }
 
+// A try to connect to a workload beside the node lasts as long as envoy.connect says, whatever cluster it has.
+func TestConnectingToAWorkloadBesideLastsAsLongAsSaid(t *testing.T) {
+	c := NewCompiler(Config{Egress: "127.0.0.1:1", Limits: Limits{Connect: 5 * time.Second}})
+	if got := c.besideCluster(besideHTTP2).GetConnectTimeout().AsDuration(); got != 5*time.Second {
+		t.Errorf("%s, want 5s", got)
+	}
+}
+
 // The limit of connections that one service may take holds for each workload of the shared cluster.
 func TestEachWorkloadHasItsLimit(t *testing.T) {
 	c := NewCompiler(Config{Egress: "127.0.0.1:1", Limits: Limits{Descriptors: 800}})
