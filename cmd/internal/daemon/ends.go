@@ -31,7 +31,11 @@ func (d *Daemon) farewell(cause error) {
 	if d.envoy != nil {
 		err = errors.Join(err, d.envoy.Stop(ctx))
 	}
-	d.tel.Log.Info("node stopped, peers are told", "error", err)
+	if err != nil {
+		d.tel.Log.Warn("node stopped, and not everything went as it should", "error", err)
+		return
+	}
+	d.tel.Log.Info("node stopped, peers are told")
 }
 
 func (d *Daemon) close() {
