@@ -154,7 +154,7 @@ func TestAnswerIsReadAsMeant(t *testing.T) {
 	}
 	for _, change := range []func(*auth.CheckResponse){ // what answers of this package do not have today
 		func(a *auth.CheckResponse) { a.GetOkResponse().Headers[0].KeepEmptyValue = true },
-		func(a *auth.CheckResponse) { a.GetOkResponse().Headers[0].Append = wrapperspb.Bool(true) },
+		func(a *auth.CheckResponse) { a.GetOkResponse().Headers[0].Append = wrapperspb.Bool(true) }, //nolint:staticcheck // it may be set
 		func(a *auth.CheckResponse) { a.GetOkResponse().Headers[0].Header.RawValue = []byte("r") },
 		func(a *auth.CheckResponse) { a.GetOkResponse().ResponseHeadersToAdd = a.GetOkResponse().Headers },
 		func(a *auth.CheckResponse) { a.GetOkResponse().QueryParametersToRemove = []string{"q"} },

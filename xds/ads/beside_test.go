@@ -86,10 +86,10 @@ func TestCallersDoNotSayWhereEnvoyConnects(t *testing.T) {
 				if resp, err := send(req); err == nil {
 					body, _ := io.ReadAll(resp.Body)
 					_ = resp.Body.Close()
-					if svc == books && string(body) != fmt.Sprintf("told [%q]", own) && resp.StatusCode != 400 {
+					if svc == books && string(body) != fmt.Sprintf("told [%q]", own) && resp.StatusCode != http.StatusBadRequest {
 						t.Errorf("%s, %s: %d %q", at, name, resp.StatusCode, body)
 					}
-					if svc == "two.acme.example" && string(body) != "told []" && resp.StatusCode != 400 {
+					if svc == "two.acme.example" && string(body) != "told []" && resp.StatusCode != http.StatusBadRequest {
 						t.Errorf("%s, %s: another's word comes through: %d %q", at, name, resp.StatusCode, body)
 					}
 				}

@@ -51,7 +51,7 @@ func FlagError(_ *cobra.Command, err error) error {
 	if !errors.As(err, &wrong) {
 		return UsageError{err}
 	}
-	want := ""
+	var want string
 	switch kind := wrong.GetFlag().Value.Type(); kind {
 	case "bool":
 		want = "true or false"

@@ -28,7 +28,7 @@ func (a *app) envoyBootstrap() *cobra.Command {
 		Long: "Print the bootstrap of an Envoy that you run yourself, beside this node or, with --remote, on another " +
 			"machine. What it may take of this machine is in it; for another machine say it with --envoy-memory and " +
 			"--envoy-descriptors, without which such an Envoy has no limits of its own.",
-		Args:  console.ExactArgs(0, "no arguments"),
+		Args: console.ExactArgs(0, "no arguments"),
 	}
 	data := cmd.Flags().String("data", "data", "the node's data directory")
 	id := cmd.Flags().String("node-id", "envoy", "how the Envoy names itself")
