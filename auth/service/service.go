@@ -19,8 +19,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/catalyst-router/catalyst/auth/ca"
 	"github.com/catalyst-router/catalyst/auth/revoke"
 	"github.com/catalyst-router/catalyst/auth/seal"
@@ -68,16 +66,15 @@ const (
 
 // Service is a running identity service. It is safe for concurrent use.
 type Service struct {
-	cfg      Config
-	verifier *token.Verifier
-	issued   *token.Verifier // for tokens of this service's own, whomever they are meant for
-	own      *token.Issuer
-	foreign  map[string]*foreign // by issuer
-	set      *revoke.Set
-	book     *revoke.Book
-	snapshot atomic.Pointer[snapshot]
-	said     atomic.Pointer[signedDelta] // the last delta
-	saying   singleflight.Group          // deltas that are being made
+	cfg       Config
+	verifier  *token.Verifier
+	issued    *token.Verifier // for tokens of this service's own, whomever they are meant for
+	own       *token.Issuer
+	foreign   map[string]*foreign // by issuer
+	set       *revoke.Set
+	book      *revoke.Book
+	snapshot  atomic.Pointer[snapshot]
+	announcer revoke.Announcer
 
 	loading sync.Mutex // one reload at a time
 	head    int64      // guarded by loading; of the last reload
