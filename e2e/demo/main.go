@@ -71,10 +71,10 @@ func run(ctx context.Context, once bool) (err error) {
 		return nil
 	}
 	say("The three nodes stay up until you press Ctrl-C. Try, in another terminal:")
-	shows("curl -H 'Host: books.acme.example' http://%s/books", s.c.Egress)
+	shows("curl -H 'Host: films.acme.example' http://%s/books", s.c.Egress)
 	shows("%s --socket %s route list", binary, filepath.Join(s.c.Dir, "data", "catalyst.sock"))
 	shows("%s --socket %s trace stock", binary, filepath.Join(s.c.Dir, "data", "catalyst.sock"))
-	shows("%s --socket %s route explain books", binary, filepath.Join(s.c.Dir, "data", "catalyst.sock"))
+	shows("%s --socket %s route explain films", binary, filepath.Join(s.c.Dir, "data", "catalyst.sock"))
 	shows("curl -H 'Content-Type: application/json' -d '{\"query\": \"{ books { title } }\"}' http://%s/graphql    # "+
 		"or open http://%s/ in a browser", s.c.Gateway, s.c.Gateway)
 	shows("%s --socket %s tap", binary, filepath.Join(s.c.Dir, "data", "catalyst.sock"))
